@@ -1,0 +1,1 @@
+"""Arcbook runs NoETL playbooks, durably, on one machine or as a cluster."""

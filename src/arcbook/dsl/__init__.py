@@ -1,0 +1,1 @@
+"""The playbook language: loading, upgrading, checking, describing."""

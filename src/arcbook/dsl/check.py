@@ -1,0 +1,276 @@
+"""Rules about the whole playbook: names, the graph, jumps, forks, loops without an exit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from arcbook.dsl.diagnostics import Report, did_you_mean
+from arcbook.dsl.graph import Graph, bits, build, components
+from arcbook.dsl.kinds import Kinds
+from arcbook.dsl.model import Do, Lifetime, Loop, Playbook, Router, RouterMode, Step
+from arcbook.dsl.source import Position
+from arcbook.template.names import Names, roots
+from arcbook.template.render import compile_value
+
+#: Names that mean something of their own in templates.
+RESERVED: Final = frozenset(
+    ["ctx", "workload", "iter", "step", "steps", "output", "event", "error", "loop", "keychain", "execution_id", "job", "env", "payload"]
+)  # fmt: skip
+
+#: Names that are there in every template, besides a playbook's own.
+GIVEN: Final = RESERVED | frozenset(
+    [
+        "args",
+        "catalog_id",
+        "input",
+        "loop_index",
+        "now",
+        "path",
+        "result",
+        "results",
+        "server_url",
+        "version",
+        "_attempt",
+        "_index",
+        "_prev",
+        "_task",
+        "_total",
+        "__frame_max_rows",
+        "command_id",
+        "context",
+    ]
+)
+
+PREVIOUS: Final = frozenset({"previous", "prev", "_previous", "@previous"})
+
+
+def check(playbook: Playbook, report: Report, kinds: Kinds) -> None:
+    """Note everything that is wrong with the playbook as a whole."""
+    graph = build(
+        [s.name for s in playbook.steps], [[a.to for a in s.router.arcs] for s in playbook.steps]
+    )
+    _Checker(playbook, report, kinds, graph).run()
+
+
+class _Checker:
+    def __init__(self, playbook: Playbook, report: Report, kinds: Kinds, graph: Graph) -> None:
+        self.playbook = playbook
+        self.report = report
+        self.kinds = kinds
+        self.graph = graph
+        self.index = {name: i for i, name in enumerate(graph.names)}
+
+    def run(self) -> None:
+        self._names()
+        self._targets()
+        self._entry()
+        for step in self.playbook.steps:
+            self._tasks(step)
+            if step.loop:
+                self._loop(step, step.loop)
+        self._reachability()
+        self._forks()
+        self._endless()
+        self._collisions()
+
+    # -- names ------------------------------------------------------------------------
+
+    def _names(self) -> None:
+        seen: dict[str, Position] = {}
+        for step in self.playbook.steps:
+            if step.name in seen:
+                line = seen[step.name].line
+                self._error(
+                    "ARC201", f"step {step.name!r} is already defined on line {line}", step.position
+                )
+            seen.setdefault(step.name, step.position)
+        count = Counter(e.name for e in self.playbook.keychain)
+        for entry in self.playbook.keychain:
+            if count[entry.name] > 1:
+                self._error("ARC202", f"keychain name {entry.name!r} is used twice", entry.position)
+
+    def _targets(self) -> None:
+        for step in self.playbook.steps:
+            for arc in step.router.arcs:
+                if arc.to not in self.index and arc.to != "?":
+                    message = f"step {step.name!r} routes to {arc.to!r}, which is no step"
+                    hint = did_you_mean(arc.to, self.index) or "define the step, or remove the arc"
+                    self._error("ARC203", message, arc.position, hint, step.name)
+
+    def _entry(self) -> None:
+        book = self.playbook
+        for name, key in ((book.entry, "entry_step"), (book.final, "final_step")):
+            if name is not None and name not in self.index:
+                hint = did_you_mean(name, self.index)
+                self._error(
+                    "ARC204", f"executor.spec.{key} {name!r} is no step", book.position, hint
+                )
+        if book.no_next_is_error:
+            for step in book.steps:
+                if not step.router.arcs and step.name not in ("end", book.final):
+                    message = f"step {step.name!r} has no 'next', and 'no_next_is_error' is set"
+                    self._error("ARC205", message, step.position, "write 'next'", step.name)
+
+    # -- tasks ------------------------------------------------------------------------
+
+    def _tasks(self, step: Step) -> None:
+        labels: dict[str, Position] = {}
+        for task in step.tasks:
+            if task.label in labels:
+                message = f"task label {task.label!r} is already used in step {step.name!r}"
+                self._error("ARC206", message, task.position, "", step.name)
+            labels.setdefault(task.label, task.position)
+        for at, task in enumerate(step.tasks):
+            for rule in task.rules:
+                if rule.do is not Do.JUMP or rule.to is None or rule.to in labels:
+                    continue
+                if rule.to in PREVIOUS:
+                    if at == 0:
+                        message = "the first task has no previous one to jump to"
+                        self._error("ARC207", message, rule.position, "", step.name)
+                    continue
+                message = f"jump target {rule.to!r} is no task of step {step.name!r}"
+                hint = did_you_mean(rule.to, labels) or f"its tasks are {', '.join(labels)}"
+                self._error("ARC207", message, rule.position, hint, step.name)
+        self._unreachable_rules(step)
+
+    def _unreachable_rules(self, step: Step) -> None:
+        for task in step.tasks:
+            open_ = True
+            for rule in task.rules:
+                if not open_:
+                    message = "this rule is never reached: an earlier one always applies"
+                    self._warning("ARC208", message, rule.position, "", step.name)
+                open_ = open_ and rule.when is not True
+
+    def _loop(self, step: Step, loop: Loop) -> None:
+        if loop.iterator in RESERVED - {"loop"}:
+            message = f"iterator {loop.iterator!r} hides a name of the language"
+            self._warning("ARC303", message, loop.position, "choose another name", step.name)
+        if loop.cursor and self.kinds.kind(loop.cursor.kind) is None:
+            message = f"there is no tool kind {loop.cursor.kind!r} to claim rows"
+            self._error("ARC401", message, loop.cursor.position, "", step.name)
+        if isinstance(loop.items, str) and compile_value(loop.items).is_literal:
+            message = f"'in' is the text {loop.items!r}, not a template"
+            hint = f'write "{{{{ {loop.items} }}}}"' if loop.items.isidentifier() else ""
+            self._warning("ARC209", message, loop.position, hint, step.name)
+
+    # -- the graph --------------------------------------------------------------------
+
+    def _reachability(self) -> None:
+        entry = self.index.get(self.playbook.entry)
+        if entry is None:
+            return
+        reached = self.graph.reach[entry] | 1 << entry
+        if self.playbook.final in self.index:
+            final = self.index[self.playbook.final]
+            reached |= self.graph.reach[final] | 1 << final
+        for i, step in enumerate(self.playbook.steps):
+            if not reached >> self.index[step.name] & 1 and self.index[step.name] == i:
+                message = f"no path leads to step {step.name!r}; it never runs"
+                self._warning(
+                    "ARC211", message, step.position, "route to it, or remove it", step.name
+                )
+
+    def _forks(self) -> None:
+        for step in self.playbook.steps:
+            router = step.router
+            targets = [self.index[a.to] for a in router.arcs if a.to in self.index]
+            if router.mode is not RouterMode.INCLUSIVE or len(targets) < 2:
+                continue
+            common = -1
+            for target in targets:
+                common &= self.graph.reach[target] | 1 << target
+            if not common:
+                message = f"the branches that leave {step.name!r} never meet again"
+                hint = "route them to one step if what follows needs all of them"
+                self._warning("ARC212", message, router.position, hint, step.name)
+
+    def _endless(self) -> None:
+        successors = self.graph.successors
+        for component in components(successors, (1 << len(successors)) - 1):
+            members = bits(component)
+            steps = [self.playbook.steps[i] for i in members]
+            loops = len(members) > 1 or successors[members[0]] & component
+            leaves = any(successors[i] & ~component for i in members)
+            if loops and not leaves and all(_always_fires(s.router) for s in steps):
+                names = " -> ".join([s.name for s in steps] + [steps[0].name])
+                message = f"the steps {names} go round for ever: there is no way out"
+                hint = "guard an arc with 'when', or add an arc that leaves"
+                self._error("ARC210", message, steps[0].router.position, hint, steps[0].name)
+
+    # -- collisions -------------------------------------------------------------------
+
+    def _collisions(self) -> None:
+        book = self.playbook
+        steps = {s.name: s.position for s in book.steps}
+        written = self._written()
+        for name, place in steps.items():
+            if name in RESERVED:
+                message = f"step name {name!r} hides a name of the language"
+                self._warning("ARC303", message, place, "choose another name", name)
+            elif name in book.workload:
+                message = f"{name!r} is both a step and a workload key; templates see the step"
+                self._warning("ARC305", message, place, "rename one of them", name)
+        for name, place in written.items():
+            if name in steps:
+                message = f"'set' writes {name!r}, which is also a step; templates see what is set"
+                self._warning("ARC305", message, place, "rename one of them")
+        self._unknown_names(written)
+
+    def _written(self) -> dict[str, Position]:
+        found: dict[str, Position] = {}
+        for step in self.playbook.steps:
+            groups = [step.set, *(a.set for a in step.router.arcs)]
+            for task in step.tasks:
+                groups += [task.set, *(r.set for r in task.rules)]
+            for assignment in (a for group in groups for a in group):
+                if assignment.lifetime is Lifetime.CTX:
+                    found.setdefault(assignment.path[0], assignment.position)
+        return found
+
+    def _unknown_names(self, written: dict[str, Position]) -> None:
+        """Warn of names that are nearly, but not quite, a name that exists."""
+        book = self.playbook
+        everywhere = GIVEN | set(self.index) | set(book.workload) | set(book.data) | set(written)
+        for step in book.steps:
+            local = set(step.input)
+            if step.loop:
+                local |= {step.loop.iterator}
+            for task in step.tasks:
+                local |= set(task.input) | {task.label}
+                for group in (task.set, *(r.set for r in task.rules)):
+                    local |= {a.path[0] for a in group}
+            for name in roots(_names_of(step)) - everywhere - local:
+                near = did_you_mean(name, everywhere | local)
+                if near and len(name) > 3:
+                    message = f"nothing is called {name!r} unless a request brings it"
+                    self._warning("ARC306", message, step.position, near, step.name)
+
+    def _error(
+        self, code: str, message: str, place: Position, hint: str = "", step: str = ""
+    ) -> None:
+        self.report.error(code, message, place, hint, step)
+
+    def _warning(
+        self, code: str, message: str, place: Position, hint: str = "", step: str = ""
+    ) -> None:
+        self.report.warning(code, message, place, hint, step)
+
+
+def _always_fires(router: Router) -> bool:
+    return any(arc.when is None or arc.when is True for arc in router.arcs)
+
+
+def _names_of(step: Step) -> Names:
+    """Return what the step's guards and inputs read; broken templates read nothing."""
+    found: Names = frozenset()
+    values = [step.input, *(a.when for a in step.router.arcs), *(a.value for a in step.set)]
+    values += [task.input for task in step.tasks]
+    for value in values:
+        try:
+            found |= compile_value(value).names
+        except ValueError:
+            continue
+    return found

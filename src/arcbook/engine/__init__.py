@@ -1,0 +1,1 @@
+"""The pure engine: what follows from what happened."""

@@ -1,0 +1,133 @@
+"""When an execution is over, and with what result.
+
+It is over exactly when no token, command, timer or parked step is left. That is read off
+the state, whatever came last.
+"""
+
+from __future__ import annotations
+
+from arcbook.engine.leaving import stop_commands
+from arcbook.engine.pipeline import template_failure
+from arcbook.engine.plan import PlanStep
+from arcbook.engine.state import CommandStatus
+from arcbook.engine.turn import Turn
+from arcbook.engine.views import NeedsData, RefView, result_view
+from arcbook.events.types import (
+    PlaybookCancelled,
+    PlaybookCompleted,
+    PlaybookFailed,
+    ResultRef,
+    TokenPlaced,
+)
+from arcbook.outcome import ErrorInfo, ErrorKind
+from arcbook.template.access import View
+from arcbook.template.errors import TemplateError
+
+
+def finish(turn: Turn) -> bool:
+    """End the execution if nothing is left; return whether there is more to do."""
+    state = turn.state
+    if state.runs:
+        return False
+    uncaught = [f for f in state.failures if not f.recovered]
+    if state.waiting and not uncaught:
+        return False
+    if uncaught:
+        names = list(dict.fromkeys(f.step for f in uncaught))
+        turn.emit(
+            PlaybookFailed(error=_failure(uncaught[0].step, uncaught[0].error), failed_steps=names)
+        )
+        return False
+    final = turn.plan.playbook.final
+    if final is not None and final not in state.visits:
+        turn.emit(TokenPlaced(step=final, came_from=state.last_leaf))
+        return True
+    _complete(turn)
+    return False
+
+
+def _failure(step: str, error: ErrorInfo) -> ErrorInfo:
+    return ErrorInfo(
+        kind=error.kind,
+        message=f"step {step!r} failed: {error.message}",
+        code=error.code,
+        retryable=error.retryable,
+        http_status=error.http_status,
+        sqlstate=error.sqlstate,
+        exception=error.exception,
+        where=error.where,
+    )
+
+
+def _complete(turn: Turn) -> None:
+    state = turn.state
+    error = _missing_next(turn)
+    if error is None:
+        try:
+            result, ref = _result(turn)
+        except TemplateError as fault:
+            error = template_failure(fault, "output").error
+    if error is not None:
+        turn.emit(PlaybookFailed(error=error))
+        return
+    recovered = list(dict.fromkeys(f.step for f in state.failures))
+    turn.emit(PlaybookCompleted(result=result, ref=ref, recovered=recovered))
+
+
+def _missing_next(turn: Turn) -> ErrorInfo | None:
+    """Return the error of a playbook that ended at a step which must go on."""
+    playbook = turn.plan.playbook
+    leaf = turn.plan.by_name.get(turn.state.last_leaf)
+    if not playbook.no_next_is_error or leaf is None or leaf.arcs:
+        return None
+    if leaf.name in ("end", playbook.final):
+        return None
+    message = f"step {leaf.name!r} has no 'next', and 'no_next_is_error' is set"
+    return ErrorInfo(kind=ErrorKind.CONFIG, message=message, code="NO_NEXT")
+
+
+def _result(turn: Turn) -> tuple[object, ResultRef | None]:
+    """Return the playbook's result: ``output``, else the data of its last step."""
+    if turn.plan.output is not None:
+        return turn.plan.output.render(turn.scope()), None
+    step = _last_step(turn)
+    result = turn.state.results.get(step.name) if step else None
+    if result is None:
+        return None, None
+    view: View = result_view(result, turn.loaded)
+    try:
+        return view.plain(), None
+    except NeedsData as need:
+        data = view.name("data")
+        if isinstance(data, RefView) and data.ref is need.ref:
+            return None, need.ref
+        raise
+
+
+def _last_step(turn: Turn) -> PlanStep | None:
+    results = turn.state.results
+    by_name = turn.plan.by_name
+    for name in (turn.plan.playbook.final, "end", turn.state.last_leaf):
+        if name and name in results:
+            return by_name.get(name)
+    return None
+
+
+def cancelled(turn: Turn) -> None:
+    """End a cancelled execution once nothing of it runs any more."""
+    for run in turn.state.runs.values():
+        for command in run.commands.values():
+            waits_for_child = command.wait is not None and command.wait.kind == "child"
+            if command.status is CommandStatus.ISSUED or waits_for_child:
+                return
+    state = turn.state
+    turn.emit(
+        PlaybookCancelled(reason=state.cancel_reason or "", unconfirmed=list(state.unconfirmed))
+    )
+
+
+def abort(turn: Turn, error: ErrorInfo) -> None:
+    """Fail the execution at once and have everything of it stopped."""
+    for run in turn.state.runs.values():
+        stop_commands(turn, run)
+    turn.emit(PlaybookFailed(error=error))

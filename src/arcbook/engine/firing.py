@@ -1,0 +1,121 @@
+"""Firing a step: when all its tokens have come, whether it is admitted, how it is entered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arcbook.engine import loops
+from arcbook.engine.leaving import fail, pass_over, warnings_of
+from arcbook.engine.pipeline import number, template_failure
+from arcbook.engine.plan import PlanStep
+from arcbook.engine.scope import ExecutionScope
+from arcbook.engine.state import Token, command_id
+from arcbook.engine.turn import MICROSECONDS, Turn, live_mask
+from arcbook.events.types import JoinClosed, LoopStart, StepEnter, StepSkipped
+from arcbook.template.errors import TemplateError
+from arcbook.template.render import Template
+
+
+def fire_ready(turn: Turn) -> bool:
+    """Fire each step whose tokens have all come; return whether any fired."""
+    state = turn.state
+    if not state.waiting:
+        return False
+    live = live_mask(turn)
+    fired = False
+    for name in list(state.waiting):
+        step = turn.plan.by_name[name]
+        tokens = state.waiting[name]
+        blocked = live & turn.plan.graph.blockers[step.order]
+        if blocked and not (step.join and len(tokens) >= step.join):
+            continue
+        _fire(turn, step, tokens, early=bool(blocked))
+        fired = True
+        live = live_mask(turn)
+    _close_joins(turn)
+    return fired
+
+
+def _close_joins(turn: Turn) -> None:
+    for name in list(turn.state.absorbing):
+        step = turn.plan.by_name[name]
+        if not live_mask(turn) & turn.plan.graph.blockers[step.order]:
+            turn.emit(JoinClosed(step=name))
+
+
+def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> None:
+    """Enter a step, or pass it over where it is not admitted."""
+    local: dict[str, Any] = {}
+    for token in tokens:
+        local.update(token.locals)
+    came_from = [t.came_from for t in tokens if t.came_from]
+    scope = turn.scope(local)
+    try:
+        reason = _refusal(step, scope)
+        if reason:
+            took = pass_over(turn, step, scope)
+            turn.emit(
+                StepSkipped(
+                    step=step.name,
+                    reason=reason,
+                    took=took,
+                    warnings=warnings_of(scope, step),
+                )
+            )
+            return
+        loop = loops.begin(turn, step, scope) if step.loop else None
+        due_at = _due_at(turn, step.timeout, scope)
+    except TemplateError as error:
+        _enter(turn, step, came_from, local, scope, early=early)
+        run = turn.state.runs[f"{step.name}:{turn.state.visits[step.name]}"]
+        fault = template_failure(error, f"steps.{step.name}").error
+        assert fault is not None
+        fail(turn, run, fault, stop=False)
+        return
+    _enter(turn, step, came_from, local, scope, early=early, loop=loop, due_at=due_at)
+    if loop is None:
+        visit = turn.state.visits[step.name]
+        turn.decision.commands.append(command_id(turn.state.execution_id, step.name, visit))
+
+
+def _enter(  # noqa: PLR0913  # the fields of the event
+    turn: Turn,
+    step: PlanStep,
+    came_from: list[str],
+    local: dict[str, Any],
+    scope: ExecutionScope,
+    *,
+    early: bool,
+    loop: LoopStart | None = None,
+    due_at: int | None = None,
+) -> None:
+    turn.emit(
+        StepEnter(
+            step=step.name,
+            visit=turn.state.visits.get(step.name, 0) + 1,
+            came_from=came_from,
+            loop=loop,
+            locals=local,
+            due_at=due_at,
+            pool=step.pool or turn.state.pool,
+            early=early,
+            warnings=warnings_of(scope, step),
+        )
+    )
+
+
+def _refusal(step: PlanStep, scope: ExecutionScope) -> str:
+    """Return why a step is passed over, or an empty text where it runs."""
+    if step.when is not None and not step.when.test(scope):
+        return "guard"
+    for when, allow in step.admit:
+        if when.test(scope):
+            return "" if allow else "denied"
+    return ""
+
+
+def _due_at(turn: Turn, timeout: Template | None, scope: ExecutionScope) -> int | None:
+    if timeout is None:
+        return None
+    seconds = number(timeout, scope, None)
+    return None if seconds is None else turn.at + int(seconds * MICROSECONDS)

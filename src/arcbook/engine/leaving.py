@@ -1,0 +1,221 @@
+"""Leaving a step: what it sets, which of its arcs fire, which steps are out of reach."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from arcbook.dsl.graph import bits
+from arcbook.dsl.model import Lifetime, NoMatch
+from arcbook.engine.fold import write
+from arcbook.engine.inputs import Report
+from arcbook.engine.pipeline import IterationResult, template_failure
+from arcbook.engine.plan import PlanArc, PlanStep
+from arcbook.engine.scope import Context, ExecutionScope
+from arcbook.engine.state import CommandStatus, Run
+from arcbook.engine.turn import Overlay, Turn, live_mask, render_sets
+from arcbook.engine.views import AnyOf, error_data, step_output
+from arcbook.events.types import (
+    LoopResult,
+    StepExit,
+    StepResult,
+    StepSkipped,
+    Took,
+    Write,
+)
+from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind
+from arcbook.template.errors import TemplateError
+
+#: What ``event.name`` is, in all its spellings, when a step is left.
+DONE: Final = AnyOf("call.done", "step.done", "step.exit", "step.completed", "command.completed")
+LOOP_DONE: Final = AnyOf("loop.done", "call.done", "step.done", "step.exit", "step.completed")
+FAILED: Final = AnyOf("call.error", "step.failed", "command.failed", "loop.failed")
+SKIPPED: Final = AnyOf("step.skipped")
+
+
+def leave(turn: Turn, run: Run, done: IterationResult, report: Report) -> None:
+    """End a visit of a plain step with what its pipeline reported."""
+    _leave(
+        turn,
+        run,
+        status=done.status,
+        result=done.result,
+        error=done.error,
+        writes=done.writes,
+        local=done.locals,
+        warnings=done.warnings,
+        report=report,
+    )
+
+
+def leave_loop(turn: Turn, run: Run, result: LoopResult, error: ErrorInfo | None) -> None:
+    """End a visit of a step with a loop."""
+    _leave(turn, run, status=ERROR if error else OK, result=result, error=error)
+
+
+def fail(turn: Turn, run: Run, error: ErrorInfo, *, stop: bool = True) -> None:
+    """End a visit with an error that does not come from its pipeline."""
+    if stop:
+        stop_commands(turn, run)
+    result = StepResult(status=ERROR, error=error)
+    _leave(turn, run, status=ERROR, result=result, error=error)
+
+
+def stop_commands(turn: Turn, run: Run) -> None:
+    """Have what a visit still runs stopped."""
+    for command in run.commands.values():
+        if command.status is CommandStatus.ISSUED:
+            turn.decision.stop.append(command.command_id)
+        elif command.wait is not None and command.wait.kind == "child":
+            turn.decision.cancel_children.append(command.wait.child_id)
+
+
+def _leave(  # noqa: PLR0913  # everything that a visit leaves behind
+    turn: Turn,
+    run: Run,
+    *,
+    status: str,
+    result: StepResult | LoopResult,
+    error: ErrorInfo | None,
+    writes: list[Write] | None = None,
+    local: dict[str, Any] | None = None,
+    warnings: list[str] | None = None,
+    report: Report | None = None,
+) -> None:
+    step = turn.plan.by_name[run.step]
+    scope = _leaving_scope(turn, run, step, result, status, writes or [], local or {}, error)
+    made: list[Write] = list(writes or [])
+    took: list[Took] = []
+    try:
+        if status == OK:
+            made += render_sets(step.set, scope)
+        took = _choose(turn, step, scope, only_catching=status == ERROR)
+        if status == OK and step.arcs and not took and step.on_no_match is NoMatch.ERROR:
+            status, error = ERROR, _no_match(step)
+    except TemplateError as fault:
+        status, error, took = ERROR, template_failure(fault, f"steps.{step.name}.next").error, []
+    recovered = status == ERROR and bool(took)
+    turn.emit(
+        StepExit(
+            step=step.name,
+            visit=run.visit,
+            status=status,
+            result=result if isinstance(result, StepResult) else None,
+            loop=result if isinstance(result, LoopResult) else None,
+            error=error,
+            set=made,
+            took=took,
+            recovered=recovered,
+            warnings=[*(warnings or []), *warnings_of(scope, step)],
+            worker=report.worker if report else "",
+            attempt=report.attempt if report else 1,
+            started_at=report.started_at if report else 0,
+        )
+    )
+    if len(took) < len(step.arcs):
+        _skip_unreachable(turn, step)
+
+
+def _leaving_scope(  # noqa: PLR0913  # everything that a visit leaves behind
+    turn: Turn,
+    run: Run,
+    step: PlanStep,
+    result: StepResult | LoopResult,
+    status: str,
+    writes: list[Write],
+    local: dict[str, Any],
+    error: ErrorInfo | None,
+) -> ExecutionScope:
+    """Return the names as ``set`` and guards of a finished step see them."""
+    output = step_output(result, turn.loaded)
+    scope = _with_overlay(turn, turn.scope(local, run.locals))
+    scope.context.steps = Overlay(turn.state.results)
+    scope.context.steps[step.name] = result
+    write(scope.context.ctx, writes)
+    name = FAILED if status == ERROR else LOOP_DONE if step.loop else DONE
+    scope.top = {
+        "output": output,
+        "event": {
+            "name": name,
+            "step": step.name,
+            "status": output.name("status"),
+            "payload": output,
+        },
+    }
+    if error is not None:
+        scope.top["error"] = error_data(error)
+        scope.top["event"]["error"] = scope.top["error"]
+    return scope
+
+
+def pass_over(turn: Turn, step: PlanStep, scope: ExecutionScope) -> list[Took]:
+    """Return where the tokens of a step that is passed over go: along its own arcs."""
+    scope = _with_overlay(turn, scope)
+    scope.top = {"event": {"name": SKIPPED, "step": step.name}}
+    return _choose(turn, step, scope, only_catching=False)
+
+
+def _with_overlay(turn: Turn, scope: ExecutionScope) -> ExecutionScope:
+    base = scope.context
+    scope.context = Context(
+        execution_id=base.execution_id,
+        path=base.path,
+        version=base.version,
+        catalog_id=base.catalog_id,
+        workload=base.workload,
+        payload=base.payload,
+        ctx=Overlay(turn.state.ctx),
+        steps=base.steps,
+    )
+    return scope
+
+
+def _choose(
+    turn: Turn, step: PlanStep, scope: ExecutionScope, *, only_catching: bool
+) -> list[Took]:
+    """Return the arcs that fire. After a failure only those that mention the error may."""
+    took: list[Took] = []
+    for arc in step.arcs:
+        if only_catching and not arc.catches:
+            continue
+        if arc.when is not None and not arc.when.test(scope):
+            continue
+        took.append(_take(turn, step, arc, scope))
+        if not step.inclusive:
+            break
+    return took
+
+
+def _take(turn: Turn, step: PlanStep, arc: PlanArc, scope: ExecutionScope) -> Took:
+    plain_sets = tuple(s for s in arc.set if s.lifetime is not Lifetime.STEP)
+    local_sets = tuple(s for s in arc.set if s.lifetime is Lifetime.STEP)
+    local = {s.path[0]: s.value.render(scope) for s in local_sets}
+    writes = render_sets(plain_sets, scope)
+    target = turn.plan.by_name[arc.to]
+    absorbed = arc.to in turn.state.absorbing and bool(
+        turn.plan.graph.blockers[target.order] >> step.order & 1
+    )
+    return Took(arc.order, arc.to, writes, local, absorbed)
+
+
+def _no_match(step: PlanStep) -> ErrorInfo:
+    message = f"none of the arcs of step {step.name!r} fires, and 'on_no_match' is 'error'"
+    return ErrorInfo(kind=ErrorKind.CONFIG, message=message, code="NO_MATCH")
+
+
+def _skip_unreachable(turn: Turn, step: PlanStep) -> None:
+    """Record the steps that an arc which did not fire has put out of reach, once each."""
+    graph = turn.plan.graph
+    state = turn.state
+    candidates = graph.reach[step.order]
+    reachable = live_mask(turn)
+    for i in bits(reachable):
+        reachable |= graph.reach[i]
+    for i in bits(candidates & ~reachable):
+        name = graph.names[i]
+        if name not in state.visits and name not in state.skipped:
+            turn.emit(StepSkipped(step=name, reason="unreachable"))
+
+
+def warnings_of(scope: ExecutionScope, step: PlanStep) -> list[str]:
+    """Return what the step's templates lacked."""
+    return [f"steps.{step.name}: {name!r} has no value" for name in scope.take_missing()]

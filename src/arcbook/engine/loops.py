@@ -1,0 +1,297 @@
+"""Loops: the snapshot of items, frames given out and coming back, the result.
+
+A frame is a command that carries some iterations. Frames of quick iterations grow until
+one takes about :data:`arcbook.engine.fold.FRAME_TARGET_US`, so a million iterations cost
+thousands of events, and what the engine remembers of a loop stays small.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.dsl.model import LoopMode, OnError
+from arcbook.engine.inputs import Report
+from arcbook.engine.leaving import leave_loop
+from arcbook.engine.pipeline import number
+from arcbook.engine.plan import PlanLoop, PlanStep
+from arcbook.engine.scope import ExecutionScope
+from arcbook.engine.state import Command, LoopRun, Run, command_id
+from arcbook.engine.turn import Turn
+from arcbook.engine.views import step_data
+from arcbook.events.types import (
+    CommandCompleted,
+    CommandIssued,
+    LoopResult,
+    LoopStart,
+    ResultRef,
+    StepResult,
+)
+from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
+from arcbook.template.access import MISSING, View
+from arcbook.template.errors import TemplateError
+from arcbook.template.render import Path
+from arcbook.template.text import to_value
+
+INLINE_BYTES_MAX: Final = 100 * 1024
+"""Size up to which a loop's items stand in its event."""
+
+
+# -- beginning ------------------------------------------------------------------------
+
+
+def begin(turn: Turn, step: PlanStep, scope: ExecutionScope) -> LoopStart:
+    """Return the loop's snapshot of items and limits.
+
+    Raises:
+        TemplateError: there is nothing to go over.
+    """
+    loop = step.loop
+    assert loop is not None
+    limit = _in_flight(turn, loop, scope)
+    if loop.mode is LoopMode.CURSOR:
+        return LoopStart(
+            total=-1,
+            in_flight_max=limit,
+            rows_max=int(number(loop.rows_max, scope, 1)),
+            row_concurrency=int(number(loop.row_concurrency, scope, 1)),
+        )
+    items = _items(step, loop, scope)
+    if len(items) > turn.limits.items_max:
+        message = f"the loop has {len(items):,} items; the limit is {turn.limits.items_max:,}"
+        raise TemplateError(message)
+    if isinstance(items, range):
+        bounds = (items.start, items.stop, items.step)
+        return LoopStart(total=len(items), range=bounds, in_flight_max=limit)
+    size = len(msgspec.json.encode(items))
+    if size <= INLINE_BYTES_MAX:
+        return LoopStart(total=len(items), items=items, in_flight_max=limit)
+    visit = turn.state.visits.get(step.name, 0) + 1
+    ref = ResultRef(
+        ref=f"noetl://execution/{turn.state.execution_id}/result/{step.name}/{visit}-items",
+        store="items",
+        bytes=size,
+        summary={"count": len(items)},
+    )
+    turn.decision.keep.append((ref, items))
+    return LoopStart(total=len(items), ref=ref, in_flight_max=limit)
+
+
+def _in_flight(turn: Turn, loop: PlanLoop, scope: ExecutionScope) -> int:
+    if loop.mode is LoopMode.SEQUENTIAL:
+        return 1
+    default = 1 if loop.mode is LoopMode.CURSOR else turn.limits.in_flight_default
+    if loop.in_flight_max is None:
+        return default
+    wanted = int(number(loop.in_flight_max, scope, default))
+    if wanted < 1:
+        raise TemplateError(f"max_in_flight must be at least 1, not {wanted}")
+    return min(wanted, turn.limits.in_flight_max)
+
+
+def _items(step: PlanStep, loop: PlanLoop, scope: ExecutionScope) -> list[Any] | range:
+    assert loop.items is not None
+    found = loop.items.evaluate(scope)
+    if isinstance(found, View):
+        found = found.plain()
+    if isinstance(found, range):
+        return found
+    if isinstance(found, list):
+        return found if isinstance(loop.items, Path) else to_value(found)
+    if isinstance(found, dict):
+        return [{"key": key, "value": to_value(value)} for key, value in found.items()]
+    if isinstance(found, str) and found.strip()[:1] == "[":
+        parsed = _json_list(found)
+        if parsed is not None:
+            return parsed
+    if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
+        return range(found)
+    if isinstance(found, (tuple, set, frozenset)) or hasattr(found, "__next__"):
+        return list(to_value(found))
+    what = "nothing" if found is None or found is MISSING else repr(found)[:80]
+    raise TemplateError(f"loop.in of step {step.name!r} must yield a list, not {what}")
+
+
+def _json_list(text: str) -> list[Any] | None:
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, list) else None
+
+
+# -- giving out -----------------------------------------------------------------------
+
+
+def advance(turn: Turn) -> bool:
+    """Give out frames and end loops; return whether anything changed."""
+    moved = False
+    for run in list(turn.state.runs.values()):
+        if run.loop is not None:
+            moved |= _advance(turn, run, run.loop)
+    return moved
+
+
+def _advance(turn: Turn, run: Run, loop: LoopRun) -> bool:
+    step = turn.plan.by_name[run.step]
+    assert step.loop is not None
+    if not run.commands and _is_over(loop):
+        _end(turn, run, loop, step.loop)
+        return True
+    moved = False
+    while not loop.stopping and len(run.commands) < loop.start.in_flight_max:
+        span = _next_span(loop)
+        if span is None:
+            break
+        first, count = span
+        _issue(turn, run, loop, first, count)
+        moved = True
+    return moved
+
+
+def _is_over(loop: LoopRun) -> bool:
+    if loop.stopping:
+        return True
+    if loop.start.total < 0:
+        return loop.drained
+    return loop.next >= loop.start.total and not loop.returned
+
+
+def _next_span(loop: LoopRun) -> tuple[int, int] | None:
+    """Return the first index and the count of the next frame; count 0 claims rows."""
+    if loop.start.total < 0:
+        return None if loop.drained else (loop.frames, 0)
+    size = loop.frame_size
+    limit = loop.start.in_flight_max
+    if limit > 1:
+        left = loop.start.total - loop.next + sum(count for _, count in loop.returned)
+        size = max(1, min(size, -(-left // limit)))
+    if loop.returned:
+        first, count = min(loop.returned)
+        return first, min(count, size)
+    left = loop.start.total - loop.next
+    return (loop.next, min(left, size)) if left > 0 else None
+
+
+def _issue(  # noqa: PLR0913  # the fields of the event
+    turn: Turn, run: Run, loop: LoopRun, first: int, count: int, state: Any = None
+) -> None:
+    frame = f"f{loop.frames}" if count else f"c{loop.frames}"
+    identity = command_id(turn.state.execution_id, run.step, run.visit, frame)
+    turn.emit(
+        CommandIssued(
+            command_id=identity,
+            step=run.step,
+            visit=run.visit,
+            first=first,
+            count=count,
+            state=state,
+        )
+    )
+    turn.decision.commands.append(identity)
+
+
+# -- coming back ----------------------------------------------------------------------
+
+
+def report(turn: Turn, run: Run, command: Command, given: Report) -> None:
+    """Take what a worker reports of a frame."""
+    loop = run.loop
+    step = turn.plan.by_name[run.step]
+    assert loop is not None
+    assert step.loop is not None
+    is_cursor = loop.start.total < 0
+    first = loop.done if is_cursor else (command.first if given.first < 0 else given.first)
+    failures = [
+        (first + i, _iteration_error(done.error))
+        for i, done in enumerate(given.done)
+        if done.status == ERROR
+    ]
+    if given.suspended is not None and not given.done:
+        _return_rest(turn, run, loop, given)
+        return
+    turn.emit(
+        CommandCompleted(
+            command_id=command.command_id,
+            step=run.step,
+            visit=run.visit,
+            first=first,
+            count=len(given.done),
+            results=[] if given.ref else [done.result for done in given.done],
+            ref=given.ref,
+            failed=failures,
+            stop=bool(failures) and step.loop.on_error is OnError.FAIL,
+            set=[w for done in given.done for w in done.writes],
+            bytes=given.bytes,
+            duration_us=given.duration_us,
+            rows=given.rows,
+            partial=given.suspended is not None,
+            warnings=_warnings(given),
+            worker=given.worker,
+            attempt=given.attempt,
+        )
+    )
+    _return_rest(turn, run, loop, given)
+
+
+WARNINGS_MAX: Final = 20
+"""Warnings recorded for one frame."""
+
+
+def _warnings(given: Report) -> list[str]:
+    found = dict.fromkeys(w for done in given.done for w in done.warnings)
+    return list(found)[:WARNINGS_MAX]
+
+
+def _return_rest(turn: Turn, run: Run, loop: LoopRun, given: Report) -> None:
+    """Give rows of a cursor's frame that were claimed but not begun to another frame."""
+    if given.rest and not loop.stopping:
+        _issue(turn, run, loop, loop.frames, 0, state={"rows": given.rest})
+
+
+def _iteration_error(error: ErrorInfo | None) -> ErrorInfo:
+    return error or ErrorInfo(kind=ErrorKind.UNKNOWN, message="the iteration failed")
+
+
+# -- ending ---------------------------------------------------------------------------
+
+
+def _end(turn: Turn, run: Run, loop: LoopRun, plan: PlanLoop) -> None:
+    error: ErrorInfo | None = None
+    if loop.failed and plan.on_error is OnError.FAIL:
+        index, cause = loop.errors[0]
+        more = f" ({loop.failed} failed in all)" if loop.failed > 1 else ""
+        error = msgspec.structs.replace(
+            cause, message=f"iteration {index} failed: {cause.message}{more}"
+        )
+    total = loop.start.total if loop.start.total >= 0 else loop.done
+    items = _kept_items(loop, total)
+    ref = None
+    if items is None:
+        ref = ResultRef(
+            ref=f"noetl://execution/{turn.state.execution_id}/result/{run.step}/{run.visit}",
+            store="loop",
+            bytes=loop.kept_bytes,
+            summary={"count": total},
+        )
+    result = LoopResult(
+        total=total,
+        success=loop.success,
+        failed=loop.failed,
+        items=items,
+        ref=ref,
+        errors=list(loop.errors),
+        frames=loop.frames if loop.start.total < 0 else 0,
+    )
+    leave_loop(turn, run, result, error)
+
+
+def _kept_items(loop: LoopRun, total: int) -> list[Any] | None:
+    """Return the iterations' data by index, unless it is kept by reference."""
+    kept = loop.kept
+    if kept is None or any(v.ref for r in kept.values() for v in r.tasks.values()):
+        return None
+    nothing = StepResult()
+    return [step_data(kept.get(i, nothing), {}) for i in range(total)]

@@ -1,0 +1,453 @@
+"""A step's tasks as one resumable computation: yields requests, receives answers.
+
+Worker and command line drive the same generator. It does no I/O: it asks for a tool
+call, a pause, data that is kept by reference, or a checkpoint, and is sent the answer.
+At any request its whole state is :attr:`Pipeline.saved`, from which another process can
+go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from arcbook.dsl.model import Backoff, Do, Lifetime, Redelivery
+from arcbook.engine.fold import write
+from arcbook.engine.plan import PlanRule, PlanSet, PlanStep, PlanTask
+from arcbook.engine.scope import Context, ExecutionScope
+from arcbook.engine.views import (
+    Loaded,
+    NeedsData,
+    labelled,
+    outcome_view,
+    result_view,
+    step_output,
+    value_view,
+)
+from arcbook.events.types import ResultRef, StepResult, Value, Write
+from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind, Outcome, failed
+from arcbook.template.errors import TemplateError
+from arcbook.template.render import Template
+
+TASK_RUNS_MAX: Final = 1_000_000
+"""Tool calls in one run of a pipeline; ``jump`` may loop no longer."""
+
+DELAY_SECONDS_MAX: Final = 24 * 3600.0
+"""Longest pause between two tries."""
+
+ATTEMPTS_MAX: Final = 10_000
+"""Tries of one task."""
+
+
+class Call(NamedTuple):
+    """Request: call a tool. The answer is an :class:`Outcome`."""
+
+    task: PlanTask
+    config: dict[str, Any]
+    input: dict[str, Any]
+    auth: Any
+    timeout_seconds: float | None
+    #: The same over deliveries and retries; another each time the task is reached.
+    idempotency_key: str
+    attempt: int
+    scope: ExecutionScope
+
+
+class Pause(NamedTuple):
+    """Request: go on after some seconds. The answer is ``None``."""
+
+    seconds: float
+
+
+class Load(NamedTuple):
+    """Request: fetch the data of a reference into ``loaded``. The answer is ``None``."""
+
+    ref: ResultRef
+
+
+class Checkpoint(NamedTuple):
+    """Request: record :attr:`Pipeline.saved` durably. The answer is ``None``."""
+
+
+Request = Call | Pause | Load | Checkpoint
+
+
+class Saved(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Where a pipeline is; enough for another process to go on."""
+
+    #: Position of the present task.
+    cursor: int = 0
+    #: Tries of the present task so far.
+    tries: int = 0
+    #: Tool calls so far.
+    runs: int = 0
+    #: How often each task was reached, by label.
+    passes: dict[str, int] = {}
+    #: A call of a task that must not run twice was about to start.
+    entered: bool = False
+    #: A call was made and its outcome is still to come.
+    awaiting: bool = False
+    results: StepResult = StepResult()
+    iter: dict[str, Any] = {}
+    local: dict[str, Any] = {}
+    step: dict[str, Any] = {}
+    writes: list[Write] = []
+    #: The last outcome; its data is the last result's.
+    outcome: Outcome | None = None
+
+
+class IterationResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a run of a pipeline ended."""
+
+    result: StepResult
+    #: ``ok``, or ``error`` if the step or iteration failed.
+    status: str = OK
+    error: ErrorInfo | None = None
+    writes: list[Write] = []
+    locals: dict[str, Any] = {}
+    warnings: list[str] = []
+
+
+class _Stop(Exception):  # noqa: N818  # leaves the loop; not an error
+    def __init__(self, status: str, error: ErrorInfo | None = None) -> None:
+        self.status = status
+        self.error = error
+
+
+class Pipeline:
+    """One run of a step's tasks."""
+
+    def __init__(  # noqa: PLR0913  # everything that a run depends on
+        self,
+        step: PlanStep,
+        context: Context,
+        *,
+        key: str,
+        data: dict[str, Any],
+        now: Callable[[], int],
+        loaded: Loaded,
+        iteration: dict[str, Any] | None = None,
+        saved: Saved | None = None,
+        resumed_with: Outcome | None = None,
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self.step = step
+        self.context = context
+        self.key = key
+        self.saved = saved or Saved()
+        self.loaded = loaded
+        self._resumed_with = resumed_with
+        self._iteration = iteration or {}
+        self._warnings: list[str] = []
+        self._values: dict[str, Any] = {}
+        self.scope = ExecutionScope(context, data=data, now=now, loaded=loaded, env=env)
+        if iteration is not None or self.saved.iter:
+            self.saved.iter = {**self._iteration, **self.saved.iter}
+        if self.saved.writes:
+            context.ctx = dict(context.ctx)
+            write(context.ctx, self.saved.writes)
+
+    # -- the run ----------------------------------------------------------------------
+
+    def run(self) -> Generator[Request, Any, IterationResult]:
+        """Run the tasks; yields requests, returns how it ended."""
+        try:
+            yield from self._ready()
+            yield from self._tasks()
+            status, error = OK, None
+        except _Stop as stop:
+            status, error = stop.status, stop.error
+        results = self.saved.results
+        return IterationResult(
+            result=results,
+            status=status,
+            error=error,
+            writes=self.saved.writes,
+            locals=self.saved.step,
+            warnings=self._warnings,
+        )
+
+    def _tasks(self) -> Generator[Request, Any, None]:
+        saved, tasks = self.saved, self.step.tasks
+        while saved.cursor < len(tasks):
+            task = tasks[saved.cursor]
+            if saved.awaiting:
+                outcome = self._resumed_with or _lost()
+                saved.awaiting = saved.entered = False
+            elif saved.entered:
+                outcome = _lost()
+                saved.entered = False
+            else:
+                outcome = yield from self._call(task)
+            self._record(task, outcome)
+            yield from self._write(task.set, task.where)
+            yield from self._follow(task, outcome)
+
+    def _call(self, task: PlanTask) -> Generator[Request, Any, Outcome]:
+        saved = self.saved
+        if saved.runs >= TASK_RUNS_MAX:
+            message = f"the pipeline made {TASK_RUNS_MAX:,} calls without an end"
+            return failed(ErrorKind.LIMIT, message, where=task.where)
+        saved.runs += 1
+        saved.tries += 1
+        if saved.tries == 1:
+            saved.passes[task.label] = saved.passes.get(task.label, 0) + 1
+        try:
+            call = yield from self._loading(lambda: self._prepare(task))
+        except TemplateError as error:
+            return template_failure(error, task.where)
+        if task.redelivery is Redelivery.NEVER:
+            saved.entered = True
+            yield Checkpoint()
+        saved.awaiting = True
+        outcome: Outcome = yield call
+        saved.awaiting = saved.entered = False
+        return outcome
+
+    def _prepare(self, task: PlanTask) -> Call:
+        scope = self.scope
+        self._layers({})
+        given = task.input.render(scope)
+        if given:
+            self._layers(given)
+        config = task.config.render(scope)
+        auth = None if task.auth is None else task.auth.render(scope)
+        timeout = None if task.timeout is None else number(task.timeout, scope, None)
+        self._note_missing(task.where)
+        saved = self.saved
+        return Call(
+            task=task,
+            config=config,
+            input={**self._step_input, **given},
+            auth=auth,
+            timeout_seconds=timeout,
+            idempotency_key=f"{self.key}:{task.label}:{saved.passes[task.label]}",
+            attempt=saved.tries,
+            scope=scope,
+        )
+
+    def _record(self, task: PlanTask, outcome: Outcome) -> None:
+        """Make an outcome the label's result and the present ``output``."""
+        saved = self.saved
+        tasks = dict(saved.results.tasks)
+        tasks.pop(task.label, None)
+        tasks[task.label] = Value(outcome.data)
+        view = outcome_view(outcome, outcome.data, self._meta(outcome))
+        saved.results = StepResult(
+            tasks=tasks,
+            last=task.label,
+            status=outcome.status,
+            error=outcome.error,
+            helpers=view.helpers,
+            body_key=outcome.body_key,
+        )
+        saved.outcome = msgspec.structs.replace(outcome, data=None)
+        self._values[task.label] = labelled(outcome.data)
+        self.scope.top["output"] = view
+        self.scope.top["result"] = outcome.data
+        self.scope.top["_prev"] = outcome.data
+        self.scope.top["_attempt"] = saved.tries
+        self.scope.top["_task"] = task.label
+        self._layers({})
+
+    def _meta(self, outcome: Outcome) -> dict[str, Any]:
+        return {**outcome.meta, "attempt": self.saved.tries}
+
+    # -- policy -----------------------------------------------------------------------
+
+    def _follow(self, task: PlanTask, outcome: Outcome) -> Generator[Request, Any, None]:
+        """Do what the first matching rule directs."""
+        rule = yield from self._rule(task)
+        if rule is not None:
+            yield from self._write(rule.set, task.where)
+        do = rule.do if rule is not None else None
+        if do is None:
+            do = Do.CONTINUE if outcome.is_ok else Do.FAIL
+        if do is Do.FAIL:
+            raise _Stop(ERROR, outcome.error or _failed_by_rule(task))
+        if do is Do.BREAK:
+            raise _Stop(OK)
+        if do is Do.RETRY:
+            assert rule is not None
+            yield from self._retry(task, rule, outcome)
+            return
+        self.saved.tries = 0
+        self.saved.cursor = rule.to if do is Do.JUMP and rule else self.saved.cursor + 1
+
+    def _rule(self, task: PlanTask) -> Generator[Request, Any, PlanRule | None]:
+        for rule in task.rules:
+            if rule.when is None:
+                return rule
+            test = partial(rule.when.test, self.scope)
+            if (yield from self._render(test, task.where)):
+                return rule
+        return None
+
+    def _retry(
+        self, task: PlanTask, rule: PlanRule, outcome: Outcome
+    ) -> Generator[Request, Any, None]:
+        scope = self.scope
+        tries = self.saved.tries
+        attempts = yield from self._render(lambda: number(rule.attempts, scope, 3), task.where)
+        if tries >= min(attempts, ATTEMPTS_MAX):
+            raise _Stop(ERROR, outcome.error or _used_up(task, tries))
+        base = yield from self._render(lambda: number(rule.delay, scope, 1.0), task.where)
+        longest = DELAY_SECONDS_MAX
+        if rule.delay_max is not None:
+            limit = rule.delay_max
+            longest = yield from self._render(lambda: number(limit, scope, longest), task.where)
+        seconds = min(delay_of(rule.backoff, base, tries), longest)
+        if outcome.error is not None and outcome.error.retry_after:
+            seconds = min(max(seconds, outcome.error.retry_after), DELAY_SECONDS_MAX)
+        if seconds > 0:
+            yield Pause(seconds)
+
+    # -- names and writes -------------------------------------------------------------
+
+    def _ready(self) -> Generator[Request, Any, None]:
+        """Set up the names, again after a resume."""
+        scope, saved = self.scope, self.saved
+        scope.top["iter"] = saved.iter
+        came_from = self.context.steps.get(self.context.came_from)
+        if saved.outcome is not None and saved.results.last:
+            last = value_view(saved.results.tasks[saved.results.last], self.loaded)
+            scope.top["output"] = outcome_view(saved.outcome, last, self._meta(saved.outcome))
+            scope.top["result"] = scope.top["_prev"] = last
+        elif came_from is not None:
+            scope.top["output"] = step_output(came_from, self.loaded)
+            scope.top["result"] = scope.top["_prev"] = result_view(came_from, self.loaded)
+        self._values = {
+            label: labelled(value_view(v, self.loaded)) for label, v in saved.results.tasks.items()
+        }
+        self._step_input: dict[str, Any] = {}
+        self._layers({})
+        step_input = self.step.input
+        if not (step_input.is_literal and not step_input.render(scope)):
+            where = f"steps.{self.step.name}.input"
+            self._step_input = yield from self._render(lambda: step_input.render(scope), where)
+            self._note_missing(where)
+            self._layers({})
+
+    def _layers(self, task_input: dict[str, Any]) -> None:
+        saved = self.saved
+        self.scope.layers = (
+            self._iteration,
+            task_input,
+            saved.local,
+            self._values,
+            self._step_input,
+            saved.step,
+            self.context.locals,
+        )
+        if "results" not in self.scope.top and self._values:
+            self.scope.top["results"] = self._values
+
+    def _write(self, sets: tuple[PlanSet, ...], where: str) -> Generator[Request, Any, None]:
+        """Render and apply what a ``set`` writes, in order."""
+        saved = self.saved
+        for entry in sets:
+            render = partial(entry.value.render, self.scope)
+            rendered = yield from self._render(render, where)
+            path = list(entry.path)
+            if entry.lifetime is Lifetime.CTX:
+                if not saved.writes:
+                    self.context.ctx = dict(self.context.ctx)
+                saved.writes.append((path, rendered))
+                write(self.context.ctx, [(path, rendered)])
+            elif entry.lifetime is Lifetime.ITER:
+                write(saved.iter, [(path, rendered)])
+            elif entry.lifetime is Lifetime.STEP:
+                write(saved.step, [(path, rendered)])
+            else:
+                write(saved.local, [(path, rendered)])
+        if sets:
+            self._note_missing(where)
+
+    def _render(self, evaluate: Callable[[], Any], where: str) -> Generator[Request, Any, Any]:
+        """Evaluate a template whose failure fails the pipeline."""
+        try:
+            return (yield from self._loading(evaluate))
+        except TemplateError as error:
+            raise _Stop(ERROR, template_failure(error, where).error) from None
+
+    def _loading(self, evaluate: Callable[[], Any]) -> Generator[Request, Any, Any]:
+        """Evaluate, fetching what turns out to be kept by reference."""
+        while True:
+            try:
+                return evaluate()
+            except NeedsData as need:
+                if need.ref.ref in self.loaded:
+                    raise
+                yield Load(need.ref)
+
+    def _note_missing(self, where: str) -> None:
+        missing = self.scope.missing
+        if missing is not None:
+            self.scope.missing = None
+            for name in missing:
+                note = f"{where}: {name!r} has no value"
+                if note not in self._warnings:
+                    self._warnings.append(note)
+
+
+def delay_of(backoff: Backoff, base: float, tries: int) -> float:
+    """Return the pause after the ``tries``-th try, in seconds."""
+    if backoff is Backoff.NONE:
+        return 0.0
+    if backoff is Backoff.LINEAR:
+        return base * tries
+    if backoff is Backoff.EXPONENTIAL:
+        return float(min(base * 2.0 ** min(tries - 1, 64), DELAY_SECONDS_MAX))
+    return base
+
+
+def number(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
+    """Render a number.
+
+    Raises:
+        TemplateError: what it yields is not a number.
+    """
+    value = template.render(scope)
+    if value is None or value == "":
+        return fallback
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    try:
+        text = str(value).strip()
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    except ValueError:
+        raise TemplateError(f"a number is needed here, not {value!r}") from None
+
+
+def template_failure(error: TemplateError, where: str) -> Outcome:
+    """Return the outcome of a task whose template cannot be rendered."""
+    return failed(
+        ErrorKind.TEMPLATE,
+        f"{error.reason}: {error.template}" if error.template else error.reason,
+        code="TEMPLATE",
+        where=error.where or where,
+    )
+
+
+def _lost() -> Outcome:
+    return failed(
+        ErrorKind.WORKER_LOST,
+        "the call was cut off, and its task says that it must not run again "
+        "(redelivery: never): it may or may not have had its effect",
+        code="WORKER_LOST",
+    )
+
+
+def _failed_by_rule(task: PlanTask) -> ErrorInfo:
+    message = f"a policy rule fails task {task.label!r}"
+    return ErrorInfo(kind=ErrorKind.UNKNOWN, message=message, code="POLICY_FAIL", where=task.where)
+
+
+def _used_up(task: PlanTask, tries: int) -> ErrorInfo:
+    message = f"task {task.label!r} was tried {tries} times, and its rule still says retry"
+    return ErrorInfo(
+        kind=ErrorKind.LIMIT, message=message, code="ATTEMPTS_USED_UP", where=task.where
+    )

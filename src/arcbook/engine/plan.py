@@ -1,0 +1,321 @@
+"""A playbook made ready to run: graph and compiled templates, built once and shared.
+
+Everything that can be worked out before an execution starts is worked out here, so that
+deciding costs look-ups and renders only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from arcbook.dsl.graph import Graph, build
+from arcbook.dsl.kinds import Kind, Kinds, Treatment
+from arcbook.dsl.model import (
+    Assignment,
+    Backoff,
+    Do,
+    Lifetime,
+    Loop,
+    LoopMode,
+    NoMatch,
+    OnError,
+    OutputSpec,
+    Playbook,
+    Redelivery,
+    RouterMode,
+    Rule,
+    Step,
+    Task,
+)
+from arcbook.template.code import compile_code
+from arcbook.template.names import NO_NAMES, Names, merge
+from arcbook.template.render import Literal, Template, compile_condition, compile_value
+
+EVERYTHING: Final = "*"
+"""Stands for all names, where a template's own names do not tell what it reads."""
+
+
+class PlanSet(NamedTuple):
+    """A compiled ``set`` entry."""
+
+    lifetime: Lifetime
+    path: tuple[str, ...]
+    value: Template
+
+
+class PlanRule(NamedTuple):
+    """A compiled policy rule."""
+
+    when: Template | None
+    do: Do | None
+    attempts: Template
+    backoff: Backoff
+    delay: Template
+    delay_max: Template | None
+    #: Position of the task to jump to.
+    to: int
+    set: tuple[PlanSet, ...]
+
+
+class PlanTask(NamedTuple):
+    """A compiled task."""
+
+    label: str
+    kind: str
+    config: Template
+    input: Template
+    auth: Template | None
+    set: tuple[PlanSet, ...]
+    rules: tuple[PlanRule, ...]
+    timeout: Template | None
+    redelivery: Redelivery
+    output: OutputSpec | None
+    where: str
+
+
+class PlanArc(NamedTuple):
+    """A compiled arc."""
+
+    order: int
+    to: str
+    when: Template | None
+    set: tuple[PlanSet, ...]
+    #: Whether its guard mentions the error, so that it may catch a failure.
+    catches: bool
+
+
+class PlanLoop(NamedTuple):
+    """A compiled loop."""
+
+    iterator: str
+    mode: LoopMode
+    items: Template | None
+    claim: PlanTask | None
+    in_flight_max: Template | None
+    on_error: OnError
+    rows_max: Template
+    row_concurrency: Template
+    process: str
+
+
+class PlanStep(NamedTuple):
+    """A compiled step."""
+
+    order: int
+    name: str
+    tasks: tuple[PlanTask, ...]
+    is_pipeline: bool
+    input: Template
+    loop: PlanLoop | None
+    when: Template | None
+    admit: tuple[tuple[Template, bool], ...]
+    set: tuple[PlanSet, ...]
+    arcs: tuple[PlanArc, ...]
+    inclusive: bool
+    on_no_match: NoMatch
+    join: int
+    timeout: Template | None
+    pool: str | None
+    #: Names that its tasks may ask for; a command carries these and no others.
+    names: Names
+    #: Whether ``names`` does not bound what it reads.
+    reads_everything: bool
+    #: Whether a call of it must not happen twice.
+    has_never: bool
+
+
+class Plan:
+    """A playbook ready to run."""
+
+    __slots__ = ("by_name", "graph", "output", "playbook", "steps", "timeout")
+
+    def __init__(self, playbook: Playbook, kinds: Kinds) -> None:
+        self.playbook = playbook
+        self.graph: Graph = build(
+            [s.name for s in playbook.steps],
+            [[a.to for a in s.router.arcs] for s in playbook.steps],
+        )
+        self.steps = tuple(_step(i, s, kinds) for i, s in enumerate(playbook.steps))
+        self.by_name = {s.name: s for s in self.steps}
+        self.output = None if playbook.output is None else compile_value(playbook.output)
+        self.timeout = _optional(playbook.timeout)
+
+
+def _step(order: int, step: Step, kinds: Kinds) -> PlanStep:
+    labels = {task.label: i for i, task in enumerate(step.tasks)}
+    tasks = tuple(
+        _task(task, i, labels, kinds, f"steps.{step.name}.tool")
+        for i, task in enumerate(step.tasks)
+    )
+    loop = _loop(step, kinds) if step.loop else None
+    input_ = compile_value(step.input)
+    names = merge([input_.names, *(_task_names(task) for task in tasks)])
+    if loop and loop.claim:
+        names |= _task_names(loop.claim)
+    return PlanStep(
+        order=order,
+        name=step.name,
+        tasks=tasks,
+        is_pipeline=step.is_pipeline,
+        input=input_,
+        loop=loop,
+        when=None if step.when is None else compile_condition(step.when),
+        admit=tuple((compile_condition(rule.when), rule.allow) for rule in step.admit),
+        set=_sets(step.set),
+        arcs=tuple(_arc(i, arc, step.name) for i, arc in enumerate(step.router.arcs)),
+        inclusive=step.router.mode is RouterMode.INCLUSIVE,
+        on_no_match=step.router.on_no_match,
+        join=step.join,
+        timeout=_optional(step.timeout),
+        pool=step.pool,
+        names=names,
+        reads_everything=any(_reads_everything(t, kinds) for t in step.tasks)
+        or ("ctx",) in names
+        or ("steps",) in names,
+        has_never=any(t.redelivery is Redelivery.NEVER for t in step.tasks),
+    )
+
+
+def _task(task: Task, at: int, labels: dict[str, int], kinds: Kinds, where: str) -> PlanTask:
+    kind = kinds.kind(task.kind)
+    return PlanTask(
+        label=task.label,
+        kind=task.kind,
+        config=_config(task.config, kind),
+        input=compile_value(task.input),
+        auth=_optional(task.auth),
+        set=_sets(task.set),
+        rules=tuple(_rule(rule, at, labels) for rule in task.rules),
+        timeout=_optional(task.timeout),
+        redelivery=task.redelivery,
+        output=task.output,
+        where=f"{where}.{task.label}",
+    )
+
+
+def _config(config: dict[str, Any], kind: Kind | None) -> Template:
+    """Compile a tool's parameters, each as its kind says."""
+    literal: dict[str, Any] = {}
+    compiled: dict[str, Template] = {}
+    for key, value in config.items():
+        param = kind.param(key) if kind else None
+        treatment = param.treatment if param else Treatment.RENDER
+        if treatment is Treatment.RAW:
+            template: Template = Literal(value)
+        elif treatment is Treatment.CODE:
+            template = compile_code(value)
+        else:
+            template = compile_value(value)
+        if template.is_literal:
+            literal[key] = value
+        compiled[key] = template
+    return Literal(config) if len(literal) == len(config) else Fields(compiled)
+
+
+class Fields(Template):
+    """A mapping with literal keys and compiled values."""
+
+    __slots__ = ("fields", "names")
+
+    def __init__(self, fields: dict[str, Template]) -> None:
+        self.fields = tuple(fields.items())
+        self.names = merge(t.names for t in fields.values())
+
+    def render(self, scope: Any) -> dict[str, Any]:
+        return {key: template.render(scope) for key, template in self.fields}
+
+    evaluate = render
+
+
+def _rule(rule: Rule, at: int, labels: dict[str, int]) -> PlanRule:
+    always = rule.when is True
+    return PlanRule(
+        when=None if always else compile_condition(rule.when),
+        do=rule.do,
+        attempts=compile_value(rule.attempts),
+        backoff=rule.backoff,
+        delay=compile_value(rule.delay),
+        delay_max=_optional(rule.delay_max),
+        to=labels.get(rule.to, max(at - 1, 0)) if rule.to else at,
+        set=_sets(rule.set),
+    )
+
+
+def _loop(step: Step, kinds: Kinds) -> PlanLoop:
+    loop = step.loop
+    assert loop is not None
+    return PlanLoop(
+        iterator=loop.iterator,
+        mode=loop.mode,
+        items=_optional(loop.items),
+        claim=_claim(step, loop, kinds) if loop.cursor else None,
+        in_flight_max=_optional(loop.max_in_flight),
+        on_error=loop.on_error,
+        rows_max=compile_value(loop.frame.rows_max),
+        row_concurrency=compile_value(loop.frame.row_concurrency),
+        process=loop.frame.process,
+    )
+
+
+def _claim(step: Step, loop: Loop, kinds: Kinds) -> PlanTask:
+    """Return a cursor's claim as the task that it is."""
+    cursor = loop.cursor
+    assert cursor is not None
+    kind = kinds.kind(cursor.kind)
+    statement = "query" if kind and kind.param("query") else "command"
+    task = Task(
+        label="claim",
+        kind=cursor.kind,
+        config={**cursor.options, statement: cursor.claim},
+        auth=cursor.auth,
+    )
+    return _task(task, 0, {}, kinds, f"steps.{step.name}.loop")
+
+
+def _arc(order: int, arc: Any, step: str) -> PlanArc:
+    when = None if arc.when is None else compile_condition(arc.when)
+    return PlanArc(
+        order=order,
+        to=arc.to,
+        when=when,
+        set=_sets(arc.set),
+        catches=when is not None and _mentions_error(when.names, step),
+    )
+
+
+def _mentions_error(names: Names, step: str) -> bool:
+    return any(
+        name[0] in ("event", "error")
+        or (name[0] in ("output", step) and name[1:2] in (("status",), ("error",)))
+        for name in names
+    )
+
+
+def _sets(assignments: tuple[Assignment, ...]) -> tuple[PlanSet, ...]:
+    return tuple(PlanSet(a.lifetime, a.path, compile_value(a.value)) for a in assignments)
+
+
+def _optional(value: Any) -> Template | None:
+    return None if value is None else compile_value(value)
+
+
+def _task_names(task: PlanTask) -> Names:
+    parts = [task.config.names, task.input.names]
+    parts += [t.names for t in (task.auth, task.timeout) if t is not None]
+    parts += [s.value.names for s in task.set]
+    for rule in task.rules:
+        parts += [rule.attempts.names, rule.delay.names]
+        parts += [t.names for t in (rule.when, rule.delay_max) if t is not None]
+        parts += [s.value.names for s in rule.set]
+    return merge(parts) if parts else NO_NAMES
+
+
+def _reads_everything(task: Task, kinds: Kinds) -> bool:
+    """Whether a task's code may read any name: Python's ``context`` holds them all."""
+    kind = kinds.kind(task.kind)
+    if kind is None:
+        return False
+    return any(
+        param.treatment is Treatment.CODE and "context" in str(task.config.get(param.name, ""))
+        for param in kind.params
+    )

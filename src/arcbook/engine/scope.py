@@ -1,0 +1,180 @@
+"""The names that templates of an execution see, and in which order.
+
+Bare names resolve iteration, then input and what the pipeline set, then ``ctx``, then
+step results, then workload. The names of the language itself (``ctx``, ``output``,
+``iter``, ...) come first and cannot be hidden.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.engine.views import Loaded, result_view
+from arcbook.events.types import LoopResult, StepResult
+from arcbook.template.access import MISSING, View, plain
+from arcbook.template.scope import Scope
+
+MICROSECONDS: Final = 1_000_000
+
+
+class Context(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What of an execution a command's templates may read: the slice that it carries."""
+
+    execution_id: int
+    path: str = ""
+    version: int = 0
+    catalog_id: int = 0
+    workload: dict[str, Any] = {}
+    payload: dict[str, Any] = {}
+    ctx: dict[str, Any] = {}
+    steps: dict[str, StepResult | LoopResult] = {}
+    #: Values of the step's lifetime.
+    locals: dict[str, Any] = {}
+    #: The step from which the token came.
+    came_from: str = ""
+
+
+class ExecutionScope(Scope):
+    """Names of one execution, over layers for one task, iteration or arc."""
+
+    __slots__ = ("base", "context", "data", "env", "layers", "loaded", "now", "top")
+
+    def __init__(  # noqa: PLR0913  # everything that a name can come from
+        self,
+        context: Context,
+        *,
+        data: dict[str, Any],
+        now: Callable[[], int],
+        loaded: Loaded,
+        top: dict[str, Any] | None = None,
+        layers: tuple[dict[str, Any], ...] = (),
+        env: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.context = context
+        self.data = data
+        self.now = now
+        self.loaded = loaded
+        self.top: dict[str, Any] = {} if top is None else top
+        self.layers = layers
+        self.env = env or {}
+
+    def lookup(self, name: str) -> Any:
+        found = self.top.get(name, MISSING)
+        if found is not MISSING:
+            return found
+        for layer in self.layers:
+            if name in layer:
+                return layer[name]
+        root = _ROOTS.get(name)
+        if root is not None:
+            return root(self)
+        context = self.context
+        if name in context.ctx:
+            return context.ctx[name]
+        if name in context.steps:
+            return result_view(context.steps[name], self.loaded)
+        if name in context.workload:
+            return context.workload[name]
+        if name in self.data:
+            return self.data[name]
+        given = _GIVEN.get(name)
+        return MISSING if given is None else given(self)
+
+
+class CtxView(View):
+    """``ctx``: what was set; below it lie workload and step results."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: ExecutionScope) -> None:
+        self.scope = scope
+
+    def name(self, key: str) -> Any:
+        context = self.scope.context
+        if key in context.ctx:
+            return context.ctx[key]
+        if key in context.workload:
+            return context.workload[key]
+        if key in context.steps:
+            return result_view(context.steps[key], self.scope.loaded)
+        given = _ROOTS.get(key) or _GIVEN.get(key)
+        return given(self.scope) if given and key not in ("ctx", "workload") else MISSING
+
+    def plain(self) -> Any:
+        context = self.scope.context
+        return {**context.workload, **context.ctx}
+
+
+class StepsView(View):
+    """``steps``: results by the name of their step."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: ExecutionScope) -> None:
+        self.scope = scope
+
+    def name(self, key: str) -> Any:
+        result = self.scope.context.steps.get(key)
+        return MISSING if result is None else result_view(result, self.scope.loaded)
+
+    def plain(self) -> Any:
+        steps = self.scope.context.steps
+        return {name: result_view(r, self.scope.loaded).plain() for name, r in steps.items()}
+
+
+def everything(scope: ExecutionScope) -> dict[str, Any]:
+    """Return all names as one plain mapping: Python's ``context``."""
+    context = scope.context
+    found: dict[str, Any] = {**scope.data, **context.workload}
+    for name, result in context.steps.items():
+        found[name] = result_view(result, scope.loaded).plain()
+    found.update(context.ctx)
+    for layer in reversed(scope.layers):
+        found.update(layer)
+    found["execution_id"] = str(context.execution_id)
+    found["catalog_id"] = str(context.catalog_id)
+    found["workload"] = context.workload
+    found["ctx"] = context.ctx
+    return {key: plain(value) for key, value in found.items()}
+
+
+def _execution_id(scope: ExecutionScope) -> str:
+    return str(scope.context.execution_id)
+
+
+def _job(scope: ExecutionScope) -> dict[str, str]:
+    identity = str(scope.context.execution_id)
+    return {"uuid": identity, "execution_id": identity, "id": identity}
+
+
+def _payload(scope: ExecutionScope) -> dict[str, Any]:
+    return scope.context.payload
+
+
+def _now(scope: ExecutionScope) -> Callable[[], dt.datetime]:
+    return lambda: dt.datetime.fromtimestamp(scope.now() / MICROSECONDS, tz=dt.UTC)
+
+
+_ROOTS: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
+    "ctx": CtxView,
+    "execution_id": _execution_id,
+    "steps": StepsView,
+    "workload": lambda scope: scope.context.workload,
+}
+
+_GIVEN: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
+    "catalog_id": lambda scope: str(scope.context.catalog_id),
+    "env": lambda scope: scope.env,
+    "input": _payload,
+    "job": _job,
+    "now": _now,
+    "path": lambda scope: scope.context.path,
+    "payload": _payload,
+    "utcnow": _now,
+    "version": lambda scope: scope.context.version,
+}

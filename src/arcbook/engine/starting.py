@@ -1,0 +1,106 @@
+"""Admitting an execution: its workload, rendered once, and the first token."""
+
+from __future__ import annotations
+
+import graphlib
+from typing import Any
+
+from arcbook.engine import completion
+from arcbook.engine.inputs import Start
+from arcbook.engine.pipeline import number, template_failure
+from arcbook.engine.scope import Context
+from arcbook.engine.turn import MICROSECONDS, Turn
+from arcbook.events.types import PlaybookStarted
+from arcbook.template.access import MISSING
+from arcbook.template.errors import TemplateError
+from arcbook.template.names import roots
+from arcbook.template.render import Template, compile_value
+
+
+def start(turn: Turn, given: Start) -> bool:
+    """Begin the execution, once."""
+    state = turn.state
+    if state.seq:
+        return False
+    error = None
+    warnings: list[str] = []
+    due_at = None
+    workload = {**turn.plan.playbook.workload, **given.payload}
+    turn.context = Context(
+        execution_id=state.execution_id,
+        path=given.path,
+        version=given.version,
+        catalog_id=given.catalog_id,
+        workload=workload,
+        payload=given.payload,
+    )
+    try:
+        workload, warnings = _workload(turn, given.payload)
+        due_at = _due_at(turn)
+    except TemplateError as fault:
+        error = template_failure(fault, "workload").error
+    turn.emit(
+        PlaybookStarted(
+            path=given.path,
+            version=given.version,
+            catalog_id=given.catalog_id,
+            workload=workload,
+            payload=given.payload,
+            parent=given.parent,
+            entry="" if error else given.entry or turn.plan.playbook.entry,
+            due_at=due_at,
+            pool=given.pool,
+            labels=given.labels,
+            ctx=given.ctx,
+            results=given.results,
+            warnings=warnings,
+        )
+    )
+    turn.context = Turn(
+        state, turn.plan, at=turn.at, new_id=turn.new_id, loaded=turn.loaded, limits=turn.limits
+    ).context
+    if error is not None:
+        completion.abort(turn, error)
+    return True
+
+
+def _due_at(turn: Turn) -> int | None:
+    timeout = turn.plan.timeout
+    if timeout is None:
+        return None
+    seconds = number(timeout, turn.scope(), None)
+    return None if seconds is None else turn.at + int(seconds * MICROSECONDS)
+
+
+def _workload(turn: Turn, payload: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the workload with its own templates rendered; the request's are data.
+
+    A value may read other workload keys, in any order; one that reads itself, directly
+    or in a circle, finds nothing there.
+    """
+    defaults = turn.plan.playbook.workload
+    compiled = {k: compile_value(v) for k, v in defaults.items() if k not in payload}
+    templated = {k: t for k, t in compiled.items() if not t.is_literal}
+    if not templated:
+        return turn.context.workload, []
+    values = {**defaults, **payload}
+    for key in templated:
+        values[key] = MISSING
+    turn.context.workload = values
+    scope = turn.scope()
+    for key in _in_order(templated):
+        values[key] = templated[key].render(scope)
+    values = {k: (None if v is MISSING else v) for k, v in values.items()}
+    return values, [f"workload: {name!r} has no value" for name in scope.take_missing()]
+
+
+def _in_order(templates: dict[str, Template]) -> list[str]:
+    """Return keys such that what a value reads comes before it, as far as possible."""
+    reads: dict[str, set[str]] = {}
+    for key, template in templates.items():
+        named = {n[1] for n in template.names if n[0] == "workload" and len(n) > 1}
+        reads[key] = (set(templates) & (roots(template.names) | named)) - {key}
+    try:
+        return list(graphlib.TopologicalSorter(reads).static_order())
+    except graphlib.CycleError:
+        return list(templates)

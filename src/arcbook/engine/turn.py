@@ -1,0 +1,159 @@
+"""One decision in the making: the state, the plan, what was emitted so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from arcbook.engine.fold import apply, write
+from arcbook.engine.inputs import Decision
+from arcbook.engine.plan import Plan, PlanSet
+from arcbook.engine.scope import Context, ExecutionScope
+from arcbook.engine.state import State
+from arcbook.engine.views import Loaded
+from arcbook.events.types import AnyEvent, CommandCancelled, Recorded, Write
+from arcbook.template.access import MISSING
+
+MICROSECONDS: Final = 1_000_000
+
+
+class LoopLimits(NamedTuple):
+    """Limits of loops."""
+
+    #: Iterations at work at once where ``max_in_flight`` is not written.
+    in_flight_default: int = 64
+    #: Most that ``max_in_flight`` may ask for.
+    in_flight_max: int = 1024
+    items_max: int = 10_000_000
+
+
+LIMITS: Final = LoopLimits()
+
+
+class Turn:
+    """What a decision works with. Emitting an event folds it at once."""
+
+    __slots__ = ("at", "context", "decision", "limits", "loaded", "new_id", "plan", "state")
+
+    def __init__(  # noqa: PLR0913  # what a decision depends on
+        self,
+        state: State,
+        plan: Plan,
+        *,
+        at: int,
+        new_id: Callable[[], int],
+        loaded: Loaded,
+        limits: LoopLimits,
+    ) -> None:
+        self.state = state
+        self.plan = plan
+        self.at = at
+        self.new_id = new_id
+        self.loaded = loaded
+        self.limits = limits
+        self.decision = Decision()
+        self.context = Context(
+            execution_id=state.execution_id,
+            path=state.path,
+            version=state.version,
+            catalog_id=state.catalog_id,
+            workload=state.workload,
+            payload=state.payload,
+            ctx=state.ctx,
+            steps=state.results,
+        )
+
+    def emit(self, event: AnyEvent) -> None:
+        """Append an event and advance the state by it."""
+        recorded = Recorded(self.state.seq + 1, self.at, event)
+        self.decision.events.append(recorded)
+        apply(self.state, recorded)
+
+    def stopped(self, command_id: str, *, confirmed: bool = True) -> None:
+        """Record that a command's tool has stopped."""
+        command = self.state.command(command_id)
+        assert command is not None
+        self.emit(
+            CommandCancelled(
+                command_id=command_id,
+                step=command.step,
+                visit=command.visit,
+                confirmed=confirmed,
+            )
+        )
+
+    def scope(self, *layers: dict[str, Any], top: dict[str, Any] | None = None) -> ExecutionScope:
+        """Return the names of the execution, under some layers."""
+        return ExecutionScope(
+            self.context,
+            data=self.plan.playbook.data,
+            now=lambda: self.at,
+            loaded=self.loaded,
+            top=top,
+            layers=layers,
+        )
+
+
+def live_mask(turn: Turn) -> int:
+    """Return the steps at which a token is: waiting, running, parked, or failed there.
+
+    A step that failed and was not caught stays: a join behind it must not run on what
+    is missing.
+    """
+    by_name = turn.plan.by_name
+    state = turn.state
+    mask = 0
+    for run in state.runs.values():
+        mask |= 1 << by_name[run.step].order
+    for name in state.waiting:
+        mask |= 1 << by_name[name].order
+    for failure in state.failures:
+        if not failure.recovered:
+            mask |= 1 << by_name[failure.step].order
+    return mask
+
+
+class Overlay(dict[str, Any]):
+    """Variables as they will be, over those that are; the latter are not copied."""
+
+    __slots__ = ("below",)
+
+    def __init__(self, below: dict[str, Any]) -> None:
+        super().__init__()
+        self.below = below
+
+    def __missing__(self, key: str) -> Any:
+        return self.below[key]
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or key in self.below
+
+    def get(self, key: str, default: Any = None) -> Any:
+        found = super().get(key, MISSING)
+        return self.below.get(key, default) if found is MISSING else found
+
+    def merged(self) -> dict[str, Any]:
+        """Return all of it as one mapping."""
+        return {**self.below, **dict(super().items())}
+
+    def keys(self) -> Any:
+        return self.merged().keys()
+
+    def items(self) -> Any:
+        return self.merged().items()
+
+    def __iter__(self) -> Any:
+        return iter(self.merged())
+
+    def __len__(self) -> int:
+        return len(self.merged())
+
+
+def render_sets(sets: tuple[PlanSet, ...], scope: ExecutionScope) -> list[Write]:
+    """Render what a ``set`` writes below ``ctx``; each entry sees the earlier ones."""
+    writes: list[Write] = []
+    for entry in sets:
+        made: Write = (list(entry.path), entry.value.render(scope))
+        writes.append(made)
+        write(scope.context.ctx, [made])
+    return writes

@@ -1,0 +1,379 @@
+"""How templates see results: steps, loops, the ``output`` envelope, references.
+
+Documents spell the same thing in many ways (``load.rows``, ``load.data.rows``,
+``load.results.fetch.rows``, ``output.data.rows``). Each view answers all spellings that
+the reference implementations have; the data itself is stored once, in one shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Self
+
+from arcbook.events.types import LoopResult, ResultRef, StepResult, Value
+from arcbook.outcome import ERROR, ErrorInfo, Outcome
+from arcbook.template.access import MISSING, View, attribute, item
+
+Loaded = dict[str, Any]
+"""Data of references that was fetched, by reference."""
+
+
+class NeedsData(Exception):  # noqa: N818  # not an error: the caller fetches and tries again
+    """A template reads data that is kept by reference and was not fetched yet."""
+
+    def __init__(self, ref: ResultRef) -> None:
+        self.ref = ref
+        super().__init__(ref.ref)
+
+
+class AnyOf(str):
+    """Text that equals each of several spellings."""
+
+    __slots__ = ("spellings",)
+    spellings: frozenset[str]
+
+    def __new__(cls, *spellings: str) -> Self:
+        made = super().__new__(cls, spellings[0])
+        made.spellings = frozenset(spellings)
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return other in self.spellings
+
+    def __ne__(self, other: object) -> bool:
+        return other not in self.spellings
+
+    __hash__ = str.__hash__
+
+
+STATUS_OK: Final = AnyOf("ok", "success", "completed", "COMPLETED")
+STATUS_ERROR: Final = AnyOf("error", "failed", "failure", "FAILED")
+
+
+def status_text(status: str) -> AnyOf:
+    """Return a status that equals each spelling that documents compare it with."""
+    return STATUS_ERROR if status == ERROR else STATUS_OK
+
+
+def error_data(error: ErrorInfo) -> dict[str, Any]:
+    """Return an error as templates read it, ``output.error``."""
+    data: dict[str, Any] = {
+        "kind": str(error.kind),
+        "message": error.message,
+        "code": error.code,
+        "retryable": error.retryable,
+    }
+    if error.http_status is not None:
+        data["status"] = data["status_code"] = data["http_status"] = error.http_status
+    for name in ("retry_after", "sqlstate", "exception", "traceback", "where", "details"):
+        value = getattr(error, name)
+        if value is not None:
+            data[name] = value
+    return data
+
+
+class RefView(View):
+    """Data that is kept by reference: small fields and sizes are known without it."""
+
+    __slots__ = ("loaded", "ref")
+
+    def __init__(self, ref: ResultRef, loaded: Loaded) -> None:
+        self.ref = ref
+        self.loaded = loaded
+
+    def name(self, key: str) -> Any:
+        if key in ("_ref", "_uri"):
+            return self.ref.ref
+        if key == "_store":
+            return self.ref.store
+        if self.ref.ref in self.loaded:
+            return attribute(self.loaded[self.ref.ref], key)
+        summary = self.ref.summary or {}
+        fields = summary.get("fields", {})
+        if key in fields:
+            return fields[key]
+        if key in summary.get("sizes", {}):
+            return FieldView(self, key, summary["sizes"][key])
+        if summary.get("complete"):
+            return MISSING
+        raise NeedsData(self.ref)
+
+    def plain(self) -> Any:
+        if self.ref.ref in self.loaded:
+            return self.loaded[self.ref.ref]
+        raise NeedsData(self.ref)
+
+    def __len__(self) -> int:
+        if self.ref.ref not in self.loaded and "count" in (self.ref.summary or {}):
+            return int(self.ref.summary["count"])
+        return len(self.plain())
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+
+class FieldView(View):
+    """A large field of data that is kept by reference; its size is known without it."""
+
+    __slots__ = ("count", "key", "parent")
+
+    def __init__(self, parent: RefView, key: str, count: int) -> None:
+        self.parent = parent
+        self.key = key
+        self.count = count
+
+    def name(self, key: str) -> Any:
+        return attribute(self.plain(), key)
+
+    def plain(self) -> Any:
+        return attribute(self.parent.plain(), self.key)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+
+def value_view(value: Value, loaded: Loaded) -> Any:
+    """Return a task's data, or a view of it where it is kept by reference."""
+    return value.data if value.ref is None else RefView(value.ref, loaded)
+
+
+class StepView(View):
+    """The result of a step: the last task's data, and the others' by label."""
+
+    __slots__ = ("loaded", "result")
+
+    def __init__(self, result: StepResult, loaded: Loaded) -> None:
+        self.result = result
+        self.loaded = loaded
+
+    def last(self) -> Any:
+        """Return the data of the task that ran last."""
+        value = self.result.tasks.get(self.result.last)
+        return None if value is None else value_view(value, self.loaded)
+
+    def name(self, key: str) -> Any:
+        last = self.last()
+        found = attribute(last, key)
+        if found is not MISSING:
+            return found
+        result = self.result
+        if key in ("data", "result"):
+            return last
+        if key in result.tasks:
+            return labelled(value_view(result.tasks[key], self.loaded))
+        if key in ("results", "tasks"):
+            return {k: value_view(v, self.loaded) for k, v in result.tasks.items()}
+        if key == "error":
+            return MISSING if result.error is None else error_data(result.error)
+        if key == "status":
+            return status_text(result.status)
+        if key in result.helpers:
+            return result.helpers[key]
+        return MISSING
+
+    def index(self, key: Any) -> Any:
+        return self.name(key) if isinstance(key, str) else item(self.last(), key)
+
+    def plain(self) -> Any:
+        return step_data(self.result, self.loaded)
+
+
+def step_data(result: StepResult, loaded: Loaded) -> Any:
+    """Return the data that a step's result stands for as a whole.
+
+    One task: its data. Several: the last one's fields over the data by label.
+    """
+    plain_tasks = {
+        label: v.data if v.ref is None else RefView(v.ref, loaded).plain()
+        for label, v in result.tasks.items()
+    }
+    last = plain_tasks.get(result.last)
+    if last is None and result.error is not None:
+        last = {"status": ERROR, "error": error_data(result.error)}
+    if len(plain_tasks) <= 1:
+        return last
+    return {**plain_tasks, **last} if isinstance(last, dict) else plain_tasks
+
+
+def labelled(data: Any) -> Any:
+    """Return a task's data such that ``label.data`` is there for every mapping."""
+    return SelfData(data) if isinstance(data, dict) and "data" not in data else data
+
+
+class SelfData(View):
+    """A mapping that is also its own ``data`` and ``result``."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self.value = value
+
+    def name(self, key: str) -> Any:
+        found = self.value.get(key, MISSING)
+        return self.value if found is MISSING and key in ("data", "result") else found
+
+    def plain(self) -> Any:
+        return self.value
+
+
+class LoopView(View):
+    """The result of a loop: the iterations' data by index, and counts."""
+
+    __slots__ = ("loaded", "result")
+
+    def __init__(self, result: LoopResult, loaded: Loaded) -> None:
+        self.result = result
+        self.loaded = loaded
+
+    def items(self) -> Any:
+        """Return the iterations' data by index."""
+        if self.result.ref is not None:
+            return RefView(self.result.ref, self.loaded)
+        return self.result.items or []
+
+    def stats(self) -> dict[str, int]:
+        """Return the counts."""
+        result = self.result
+        stats = {"total": result.total, "success": result.success, "failed": result.failed}
+        return {**stats, "frames": result.frames} if result.frames else stats
+
+    def name(self, key: str) -> Any:
+        if key in ("results", "data", "items", "result"):
+            return self.items()
+        if key == "stats":
+            return self.stats()
+        if key == "count":
+            return self.result.total
+        if key == "errors":
+            return [{"index": i, **error_data(e)} for i, e in self.result.errors]
+        if key == "error":
+            return error_data(self.result.errors[0][1]) if self.result.errors else MISSING
+        if key == "status":
+            return status_text("ok")
+        if key in ("_ref", "_store") and self.result.ref is not None:
+            return self.items().name(key)
+        return self.stats().get(key, MISSING)
+
+    def index(self, key: Any) -> Any:
+        return self.name(key) if isinstance(key, str) else item(self.items(), key)
+
+    def plain(self) -> Any:
+        found = self.items()
+        return found.plain() if isinstance(found, View) else found
+
+    def __len__(self) -> int:
+        return self.result.total
+
+
+def result_view(result: StepResult | LoopResult, loaded: Loaded) -> View:
+    """Return the view of a step's result."""
+    if isinstance(result, LoopResult):
+        return LoopView(result, loaded)
+    return StepView(result, loaded)
+
+
+class DataView(View):
+    """``output.data``: the body, else what lies beside or below it."""
+
+    __slots__ = ("beside", "value")
+
+    def __init__(self, value: Any, beside: Any) -> None:
+        self.value = value
+        self.beside = beside
+
+    def name(self, key: str) -> Any:
+        found = attribute(self.value, key)
+        return attribute(self.beside, key) if found is MISSING else found
+
+    def plain(self) -> Any:
+        return self.value.plain() if isinstance(self.value, View) else self.value
+
+
+class OutputView(View):
+    """The ``output`` envelope of a task or a step; alone, it is the data."""
+
+    __slots__ = ("body_key", "data", "error", "helpers", "meta", "ref", "status")
+
+    def __init__(  # noqa: PLR0913  # the fields of the envelope
+        self,
+        status: str,
+        data: Any,
+        error: ErrorInfo | None,
+        helpers: dict[str, Any],
+        body_key: str,
+        meta: dict[str, Any] | None = None,
+    ) -> None:
+        self.status = status
+        self.data = data
+        self.error = error
+        self.helpers = helpers
+        self.body_key = body_key
+        self.meta = meta or {}
+
+    def name(self, key: str) -> Any:
+        if key == "status":
+            return status_text(self.status)
+        if key == "data":
+            return self.body()
+        if key == "error":
+            return MISSING if self.error is None else error_data(self.error)
+        if key == "ref":
+            return attribute(self.data, "_ref") if isinstance(self.data, RefView) else None
+        if key in ("http", "pg", "py"):
+            return self.helpers.get(key, {})
+        if key == "meta":
+            return self.meta
+        found = attribute(self.data, key)
+        if found is MISSING and key == "result":
+            return self.data
+        return found
+
+    def body(self) -> Any:
+        """Return what ``output.data`` is."""
+        data = self.data
+        if self.body_key:
+            body = attribute(data, self.body_key)
+            body = None if body is MISSING else body
+            return DataView(body, data) if isinstance(body, (dict, View)) or data else body
+        if isinstance(data, dict):
+            return DataView(data, data.get("data"))
+        return data
+
+    def index(self, key: Any) -> Any:
+        return self.name(key) if isinstance(key, str) else item(self.plain(), key)
+
+    def plain(self) -> Any:
+        data = self.data
+        if data is None and self.error is not None:
+            return {"status": ERROR, "error": error_data(self.error)}
+        return data.plain() if isinstance(data, View) else data
+
+
+def helpers_of(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome's ``http``, ``pg`` and ``py`` helpers."""
+    found: dict[str, Any] = {}
+    if outcome.http is not None:
+        found["http"] = outcome.http
+    if outcome.pg is not None:
+        found["pg"] = outcome.pg
+    if outcome.py is not None:
+        found["py"] = outcome.py
+    return found
+
+
+def outcome_view(outcome: Outcome, data: Any, meta: dict[str, Any]) -> OutputView:
+    """Return the envelope of a task's outcome; ``data`` is its data or a view of it."""
+    return OutputView(
+        outcome.status, data, outcome.error, helpers_of(outcome), outcome.body_key, meta
+    )
+
+
+def step_output(result: StepResult | LoopResult, loaded: Loaded) -> OutputView:
+    """Return the envelope of a step's result, for its arcs and ``set``."""
+    if isinstance(result, LoopResult):
+        return OutputView("ok", LoopView(result, loaded), None, {}, "")
+    view = StepView(result, loaded)
+    data = view.last() if len(result.tasks) <= 1 else view
+    return OutputView(result.status, data, result.error, result.helpers, result.body_key)

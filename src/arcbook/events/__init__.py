@@ -1,0 +1,1 @@
+"""What happened in an execution: event types and their encoding."""

@@ -1,0 +1,38 @@
+"""Events to JSON and back."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.events.types import AnyEvent, Event
+
+ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent)
+
+
+class UnreadableEventError(ValueError):
+    """A stored event is not one that this version knows."""
+
+
+def encode(event: Event) -> bytes:
+    """Return an event as JSON."""
+    return ENCODER.encode(event)
+
+
+def decode(data: bytes | str) -> AnyEvent:
+    """Return the event that JSON holds.
+
+    Raises:
+        UnreadableEventError: it is damaged, or of a newer version.
+    """
+    try:
+        return _DECODER.decode(data)
+    except msgspec.DecodeError as error:
+        raise UnreadableEventError(f"cannot read a stored event: {error}") from None
+
+
+def builtins(value: Any) -> Any:
+    """Return a struct as plain mappings and lists, for an API or a snapshot."""
+    return msgspec.to_builtins(value)

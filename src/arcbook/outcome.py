@@ -1,0 +1,109 @@
+"""What every tool returns: an :class:`Outcome`, and the kinds of error it may carry.
+
+One vocabulary for all tools, for one task and for pipelines: ``ok`` or ``error``. The
+error kinds and their retryability follow the reference's richer classification.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Final
+
+import msgspec
+
+OK: Final = "ok"
+ERROR: Final = "error"
+
+
+class ErrorKind(enum.StrEnum):
+    """What sort of thing went wrong, for policy rules: ``output.error.kind``."""
+
+    AUTH = "auth"
+    CANCELLED = "cancelled"
+    CHILD_FAILED = "child_failed"
+    CLIENT_ERROR = "client_error"
+    CONFIG = "config"
+    CONNECTION = "connection"
+    DB_CONNECTION = "db_connection"
+    DB_CONSTRAINT = "db_constraint"
+    DB_DEADLOCK = "db_deadlock"
+    DB_TIMEOUT = "db_timeout"
+    LIMIT = "limit"
+    MISSING_REFERENCE = "missing_reference"
+    NOT_FOUND = "not_found"
+    PARSE = "parse"
+    PROCESS = "process"
+    RATE_LIMIT = "rate_limit"
+    SCHEMA = "schema"
+    SERVER_ERROR = "server_error"
+    STORAGE_ACCESS = "storage_access"
+    STORAGE_QUOTA = "storage_quota"
+    TEMPLATE = "template"
+    TIMEOUT = "timeout"
+    TRANSFORM = "transform"
+    UNKNOWN = "unknown"
+    WORKER_LOST = "worker_lost"
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why something failed: data for policy rules, and a sentence for people."""
+
+    kind: ErrorKind
+    message: str
+    #: Machine code: ``HTTP_429``, ``PG_40P01``, ``PY_ValueError``.
+    code: str = ""
+    #: Whether the same call may well succeed later.
+    retryable: bool = False
+    #: Seconds after which the other side asks to be called again.
+    retry_after: float | None = None
+    http_status: int | None = None
+    sqlstate: str | None = None
+    #: Name of the exception type, for code that raised.
+    exception: str | None = None
+    traceback: str | None = None
+    #: Where in the playbook, such as ``steps.load.tool.url``.
+    where: str | None = None
+    details: Any = None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The outcome of one tool call.
+
+    ``data`` is JSON-compatible. On an error it may hold what the other side sent.
+    """
+
+    status: str = OK
+    data: Any = None
+    error: ErrorInfo | None = None
+    #: Helpers by tool family, read as ``output.http``, ``output.pg``, ``output.py``.
+    http: dict[str, Any] | None = None
+    pg: dict[str, Any] | None = None
+    py: dict[str, Any] | None = None
+    #: Field of the data that ``output.data`` means: ``data``, the body, for HTTP.
+    body_key: str = ""
+    #: Facts about the call: rows, bytes, truncated, ...
+    meta: dict[str, Any] = {}
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the call succeeded."""
+        return self.status == OK
+
+
+def ok(data: Any = None, **facts: Any) -> Outcome:
+    """Return a successful outcome."""
+    return Outcome(data=data, **facts)
+
+
+def failed(  # the fields of an error
+    kind: ErrorKind,
+    message: str,
+    *,
+    code: str = "",
+    retryable: bool = False,
+    data: Any = None,
+    **facts: Any,
+) -> Outcome:
+    """Return a failed outcome; further facts are fields of :class:`ErrorInfo`."""
+    error = ErrorInfo(kind=kind, message=message, code=code, retryable=retryable, **facts)
+    return Outcome(status=ERROR, data=data, error=error)

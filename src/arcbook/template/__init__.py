@@ -1,0 +1,1 @@
+"""Sandboxed templates with native values."""

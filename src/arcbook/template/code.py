@@ -1,0 +1,79 @@
+"""Templates in the source code of other languages, where braces mean something else.
+
+A ``code`` body is Python first: only a ``{{ name... }}`` whose root is a known name is
+replaced, as text. The braces of f-strings, sets and dictionaries stay. ``input`` is
+the better way to hand values to code, and the lint says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from arcbook.template.access import MISSING, plain
+from arcbook.template.errors import TemplateError
+from arcbook.template.names import NO_NAMES, Names, merge, roots
+from arcbook.template.render import Literal, Template, compile_text
+from arcbook.template.scope import Scope
+
+_HOLE: Final = re.compile(r"\{\{(?:[^{}]|\{[^{}]*\})*\}\}")
+
+
+class Code(Template):
+    """Source code with holes for known names."""
+
+    __slots__ = ("names", "pieces")
+
+    def __init__(self, pieces: tuple[str | tuple[str, Template], ...]) -> None:
+        self.pieces = pieces
+        self.names: Names = merge(p[1].names for p in pieces if not isinstance(p, str))
+
+    def render(self, scope: Scope) -> str:
+        written: list[str] = []
+        for piece in self.pieces:
+            if isinstance(piece, str):
+                written.append(piece)
+                continue
+            text, template = piece
+            known = all(scope.lookup(r) is not MISSING for r in roots(template.names))
+            written.append(python_text(template.evaluate(scope)) if known else text)
+        return "".join(written)
+
+    evaluate = render
+
+
+def compile_code(source: Any) -> Template:
+    """Compile source code; text without holes is a literal.
+
+    Code that is one ``{{ expression }}`` and nothing else is an ordinary template.
+    """
+    if not isinstance(source, str) or "{{" not in source:
+        return Literal(source)
+    if source.strip().startswith("{{") and source.strip().endswith("}}") and "\n" not in source:
+        return compile_text(source.strip())
+    pieces: list[str | tuple[str, Template]] = []
+    at = 0
+    for match in _HOLE.finditer(source):
+        template = _hole(match[0])
+        if template is not None:
+            pieces += [source[at : match.start()], (match[0], template)]
+            at = match.end()
+    if not pieces:
+        return Literal(source)
+    return Code((*pieces, source[at:]))
+
+
+def _hole(text: str) -> Template | None:
+    try:
+        template = compile_text(text)
+    except TemplateError:
+        return None
+    return None if template.names == NO_NAMES else template
+
+
+def python_text(value: Any) -> str:
+    """Write ``value`` into Python source: text as it is, other values as literals."""
+    if value is MISSING:
+        return "None"
+    value = plain(value)
+    return value if isinstance(value, str) else repr(value)

@@ -1,0 +1,35 @@
+"""What can go wrong with a template."""
+
+from __future__ import annotations
+
+
+class TemplateError(ValueError):
+    """A template cannot be compiled or rendered.
+
+    Attributes:
+        reason: what is wrong, in one sentence.
+        template: the template's source text, shortened.
+        line: the line inside the template, from 1.
+        where: the place in the document, when the caller knows it
+            (``"steps.load.tool.url"``); filled in by the engine.
+    """
+
+    SOURCE_SHOWN_MAX = 160
+
+    def __init__(self, reason: str, template: str = "", line: int = 1, where: str = "") -> None:
+        self.reason = reason
+        self.template = shorten(template, self.SOURCE_SHOWN_MAX)
+        self.line = line
+        self.where = where
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        place = f" at {self.where}" if self.where else ""
+        shown = f": {self.template}" if self.template else ""
+        return f"{self.reason}{place}{shown}"
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return ``text`` on one line, cut to ``limit`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

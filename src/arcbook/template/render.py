@@ -1,0 +1,294 @@
+"""Compiled templates: any YAML value, compiled once, rendered many times.
+
+:func:`compile_value` turns a value into a :class:`Template`. A string that is one
+``{{ expression }}`` keeps the native type of what it yields; other text with
+``{{ }}`` or ``{% %}`` in it becomes text; everything else is a literal and stays as
+it is, whatever it looks like. What a template yields is data and is never rendered
+again.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+from arcbook.template import limits
+from arcbook.template.access import MISSING, View
+from arcbook.template.errors import TemplateError
+from arcbook.template.names import NO_NAMES, Names, merge, names_of_path, names_of_source
+from arcbook.template.paths import Part, follow, parse_path
+from arcbook.template.scope import Scope
+from arcbook.template.text import to_text, to_value
+from arcbook.template.truth import is_true
+
+CACHE_SIZE: Final = 8192
+
+
+class Template:
+    """A compiled value. Rendering never changes it."""
+
+    __slots__ = ()
+
+    #: Names that a render may ask its scope for.
+    names: Names = NO_NAMES
+    #: Whether every render yields the same value without a scope.
+    is_literal: bool = False
+
+    def evaluate(self, scope: Scope) -> Any:
+        """Return the value as it is found, which may be a view or :data:`MISSING`."""
+        raise NotImplementedError
+
+    def render(self, scope: Scope) -> Any:
+        """Return the JSON-compatible value; a missing one is ``None`` and noted."""
+        raise NotImplementedError
+
+    def test(self, scope: Scope) -> bool:
+        """Return whether the value counts as true (see :mod:`arcbook.template.truth`)."""
+        return is_true(self.evaluate(scope))
+
+
+class Literal(Template):
+    """A value without templates."""
+
+    __slots__ = ("value",)
+    is_literal = True
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def evaluate(self, scope: Scope) -> Any:  # noqa: ARG002  # one signature for all
+        return self.value
+
+    render = evaluate
+
+
+class Path(Template):
+    """One dotted path, such as ``{{ load.rows[0].id }}``."""
+
+    __slots__ = ("names", "parts", "root", "source")
+
+    def __init__(self, source: str, root: str, parts: tuple[Part, ...]) -> None:
+        self.source = source
+        self.root = root
+        self.parts = parts
+        self.names = names_of_path(root, parts)
+
+    def evaluate(self, scope: Scope) -> Any:
+        found = scope.lookup(self.root)
+        return follow(found, self.parts) if self.parts else found
+
+    def render(self, scope: Scope) -> Any:
+        found = scope.lookup(self.root)
+        if self.parts:
+            found = follow(found, self.parts)
+        if found is MISSING:
+            scope.note_missing(self.source)
+            return None
+        kind = type(found)
+        if kind is dict or kind is str or kind is list or kind is int:
+            return found
+        return found.plain() if isinstance(found, View) else to_value(found)
+
+
+class Expression(Template):
+    """One ``{{ expression }}`` beyond a path; it keeps its native type."""
+
+    __slots__ = ("_program", "names", "source")
+
+    def __init__(self, source: str, names: Names, program: Any) -> None:
+        self.source = source
+        self.names = names
+        self._program = program
+
+    def evaluate(self, scope: Scope) -> Any:
+        return self._program(scope)
+
+    def render(self, scope: Scope) -> Any:
+        found = self._program(scope)
+        if found is MISSING:
+            scope.note_missing(self.source)
+            return None
+        return to_value(found)
+
+
+class Text(Template):
+    """Text with templates in it; it yields text."""
+
+    __slots__ = ("_program", "names", "source")
+
+    def __init__(self, source: str, names: Names, program: Any) -> None:
+        self.source = source
+        self.names = names
+        self._program = program
+
+    def evaluate(self, scope: Scope) -> Any:
+        return self._program(scope)
+
+    render = evaluate
+
+
+class PathText(Template):
+    """Text with nothing but plain paths in it, put together without Jinja2."""
+
+    __slots__ = ("names", "pieces")
+
+    def __init__(self, pieces: tuple[str | Path, ...]) -> None:
+        self.pieces = pieces
+        self.names = merge(p.names for p in pieces if not isinstance(p, str))
+
+    def evaluate(self, scope: Scope) -> Any:
+        written: list[str] = []
+        for piece in self.pieces:
+            if type(piece) is str:
+                written.append(piece)
+                continue
+            found = piece.evaluate(scope)  # type: ignore[union-attr]  # not a str
+            if found is MISSING:
+                scope.note_missing(piece.source)  # type: ignore[union-attr]
+            else:
+                written.append(to_text(found))
+        text = "".join(written)
+        if len(text) > limits.OUTPUT_BYTES_MAX:
+            raise TemplateError(f"the text passes {limits.OUTPUT_BYTES_MAX:,} characters")
+        return text
+
+    render = evaluate
+
+
+class Mapping(Template):
+    """A mapping with templates somewhere in it."""
+
+    __slots__ = ("entries", "names")
+
+    def __init__(self, entries: tuple[tuple[Template, Template], ...]) -> None:
+        self.entries = entries
+        self.names = merge(t.names for pair in entries for t in pair)
+
+    def evaluate(self, scope: Scope) -> Any:
+        return self.render(scope)
+
+    def render(self, scope: Scope) -> Any:
+        return {to_text(k.render(scope)): v.render(scope) for k, v in self.entries}
+
+
+class Sequence(Template):
+    """A list with templates somewhere in it."""
+
+    __slots__ = ("elements", "names")
+
+    def __init__(self, elements: tuple[Template, ...]) -> None:
+        self.elements = elements
+        self.names = merge(t.names for t in elements)
+
+    def evaluate(self, scope: Scope) -> Any:
+        return self.render(scope)
+
+    def render(self, scope: Scope) -> Any:
+        return [element.render(scope) for element in self.elements]
+
+
+def is_template(text: str) -> bool:
+    """Return whether ``text`` has template syntax in it."""
+    return "{{" in text or "{%" in text or "{#" in text
+
+
+def compile_value(value: Any, depth: int = 0) -> Template:
+    """Compile any YAML value.
+
+    Raises:
+        TemplateError: a template in it has a syntax error or passes a limit.
+    """
+    if isinstance(value, str):
+        return compile_text(value) if is_template(value) else Literal(value)
+    if isinstance(value, (dict, list)) and depth >= limits.DEPTH_MAX:
+        raise TemplateError(f"the value nests deeper than {limits.DEPTH_MAX} levels")
+    if isinstance(value, dict):
+        pairs = tuple(
+            (compile_value(k, depth + 1), compile_value(v, depth + 1)) for k, v in value.items()
+        )
+        if all(k.is_literal and v.is_literal for k, v in pairs):
+            return Literal(value)
+        return Mapping(pairs)
+    if isinstance(value, list):
+        elements = tuple(compile_value(v, depth + 1) for v in value)
+        return Literal(value) if all(e.is_literal for e in elements) else Sequence(elements)
+    return Literal(value)
+
+
+def compile_condition(value: Any) -> Template:
+    """Compile a guard: a boolean, a template, or a bare expression without braces.
+
+    Raises:
+        TemplateError: it has a syntax error.
+    """
+    if isinstance(value, str) and value.strip() and not is_template(value):
+        return compile_text("{{ " + value + " }}")
+    return compile_value(value)
+
+
+@lru_cache(CACHE_SIZE)
+def compile_text(source: str) -> Template:
+    """Compile one string with template syntax in it.
+
+    Raises:
+        TemplateError: it has a syntax error or is too long.
+    """
+    if len(source) > limits.SOURCE_BYTES_MAX:
+        raise TemplateError(f"the template passes {limits.SOURCE_BYTES_MAX:,} characters", source)
+    lone = _lone_expression(source)
+    if lone is not None:
+        path = parse_path(lone)
+        if path:
+            return Path(lone.strip(), *path)
+        found = _expression(lone, source)
+        if found:
+            return found
+    return _path_text(source) or _text(source)
+
+
+def _lone_expression(source: str) -> str | None:
+    """Return what may be the one expression that ``source`` consists of."""
+    text = source.strip()
+    if not (text.startswith("{{") and text.endswith("}}")) or len(text) < len("{{}}"):
+        return None
+    return text[2:-2].removeprefix("-").removesuffix("-")
+
+
+_PLAIN_HOLE: Final = re.compile(r"\{\{([^{}]*)\}\}")
+
+
+def _path_text(source: str) -> PathText | None:
+    if "{%" in source or "{#" in source or "{{-" in source or "-}}" in source:
+        return None
+    split = _PLAIN_HOLE.split(source)
+    pieces: list[str | Path] = []
+    for i, piece in enumerate(split):
+        if i % 2:
+            path = parse_path(piece)
+            if path is None:
+                return None
+            pieces.append(Path(piece.strip(), *path))
+        elif "{{" in piece or "}}" in piece:
+            return None
+        elif piece:
+            pieces.append(piece)
+    return PathText(tuple(pieces))
+
+
+def _expression(expression: str, source: str) -> Template | None:
+    from arcbook.template import jinja  # Jinja2 loads only for playbooks that need it
+
+    if not expression.strip():
+        raise TemplateError("the template is empty: write a name between {{ and }}", source)
+    program = jinja.expression(expression, source)
+    if program is None:
+        return None
+    return Expression(" ".join(expression.split()), names_of_source(source), program)
+
+
+def _text(source: str) -> Template:
+    from arcbook.template import jinja  # Jinja2 loads only for playbooks that need it
+
+    program = jinja.text(source)
+    return Text(source, names_of_source(source), program)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from arcbook.engine import completion, firing, leaving, loops, starting
 from arcbook.engine.inputs import (
+    Abort,
     AnyInput,
     CalledBack,
     Cancel,
@@ -129,6 +130,9 @@ def _report(turn: Turn, given: Report) -> bool:
     if turn.state.is_cancelling:
         turn.stopped(command.command_id)
         return True
+    if given.fatal is not None:
+        leaving.fail(turn, run, given.fatal)
+        return True
     if run.loop is not None:
         loops.report(turn, run, command, given)
         if given.suspended is not None:
@@ -160,6 +164,7 @@ def _suspend(turn: Turn, run: Run, command: Command, given: Suspension) -> None:
     parent = Parent(
         execution_id=turn.state.execution_id,
         command_id="" if given.detached else command.command_id,
+        return_step=given.key,
     )
     turn.decision.children.append(
         StartChild(
@@ -286,18 +291,10 @@ def child_outcome(given: ChildEnded) -> Outcome:
     facts: dict[str, Any] = {
         "status": given.status,
         "execution_id": str(given.child_id),
-        "path": given.path,
     }
     if given.status == "COMPLETED":
-        data = {**facts, "result": given.result}
-        if isinstance(given.result, dict):
-            data = {
-                **facts,
-                **given.result,
-                "result": given.result,
-                "execution_status": "COMPLETED",
-            }
-        return ok(data)
+        fields = given.result if isinstance(given.result, dict) else {}
+        return ok({"path": given.path, **fields, **facts, "result": given.result})
     cause = given.error.message if given.error else given.status.lower()
     kind = ErrorKind.CANCELLED if given.status == "CANCELLED" else ErrorKind.CHILD_FAILED
     message = f"child playbook {given.path} ({given.child_id}): {cause}"
@@ -326,6 +323,13 @@ def _cancel(turn: Turn, given: Cancel) -> bool:
     return True
 
 
+def _abort(turn: Turn, given: Abort) -> bool:
+    if turn.state.status.is_terminal or turn.state.seq == 0:
+        return False
+    completion.abort(turn, given.error)
+    return True
+
+
 def _stopped(turn: Turn, given: Stopped) -> bool:
     command = turn.state.command(given.command_id)
     if command is None or not turn.state.is_cancelling:
@@ -335,6 +339,7 @@ def _stopped(turn: Turn, given: Stopped) -> bool:
 
 
 _HANDLERS: Final[dict[type, Callable[[Turn, Any], bool]]] = {
+    Abort: _abort,
     CalledBack: _called_back,
     Cancel: _cancel,
     Checkpointed: _checkpointed,

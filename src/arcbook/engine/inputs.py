@@ -49,6 +49,7 @@ class Suspension(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payload: dict[str, Any] = {}
     #: Whether to go on at once, with the child's id as data.
     detached: bool = False
+    #: The child's step whose result is wanted, or the name by which a callback comes.
     key: str = ""
 
 
@@ -61,12 +62,16 @@ class Report(Input, frozen=True, kw_only=True, omit_defaults=True, tag="report")
     done: list[IterationResult] = []
     first: int = -1
     suspended: Suspension | None = None
+    #: The frame cannot be performed at all; the loop fails.
+    fatal: ErrorInfo | None = None
     #: Rows claimed, for a cursor's frame, and those that were not begun.
     rows: int = -1
     rest: list[Any] = []
     #: Results kept outside, for a frame whose results are large.
     ref: ResultRef | None = None
     bytes: int = 0
+    #: Every value that the report keeps by reference.
+    kept: list[ResultRef] = []
     duration_us: int = 0
     started_at: int = 0
     worker: str = ""
@@ -124,6 +129,12 @@ class Cancel(Input, frozen=True, kw_only=True, omit_defaults=True, tag="cancel")
     reason: str = ""
 
 
+class Abort(Input, frozen=True, kw_only=True, omit_defaults=True, tag="abort"):
+    """Fail at once: deciding itself went wrong."""
+
+    error: ErrorInfo
+
+
 class Stopped(Input, frozen=True, kw_only=True, omit_defaults=True, tag="stopped"):
     """A command's tool has stopped after a cancellation, or could not be stopped."""
 
@@ -136,8 +147,8 @@ class Settle(Input, frozen=True, kw_only=True, omit_defaults=True, tag="settle")
 
 
 AnyInput = (
-    Start | Report | Checkpointed | TimerFired | ChildEnded | CalledBack | Lost | Cancel | Stopped
-    | Settle
+    Start | Report | Checkpointed | TimerFired | ChildEnded | CalledBack | Lost | Cancel | Abort
+    | Stopped | Settle
 )  # fmt: skip
 
 

@@ -144,8 +144,9 @@ class Pipeline:
         self._warnings: list[str] = []
         self._values: dict[str, Any] = {}
         self.scope = ExecutionScope(context, data=data, now=now, loaded=loaded, env=env)
-        if iteration is not None or self.saved.iter:
-            self.saved.iter = {**self._iteration, **self.saved.iter}
+        if iteration is not None and step.loop is not None:
+            alone = {"item": iteration[step.loop.iterator], "index": iteration["loop_index"]}
+            self.saved.iter = {**alone, **iteration, **self.saved.iter}
         if self.saved.writes:
             context.ctx = dict(context.ctx)
             write(context.ctx, self.saved.writes)

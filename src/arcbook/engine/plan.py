@@ -27,12 +27,9 @@ from arcbook.dsl.model import (
     Step,
     Task,
 )
-from arcbook.template.code import compile_code
+from arcbook.template.code import compile_code, uses_name
 from arcbook.template.names import NO_NAMES, Names, merge
 from arcbook.template.render import Literal, Template, compile_condition, compile_value
-
-EVERYTHING: Final = "*"
-"""Stands for all names, where a template's own names do not tell what it reads."""
 
 
 class PlanSet(NamedTuple):
@@ -117,9 +114,13 @@ class PlanStep(NamedTuple):
     timeout: Template | None
     pool: str | None
     #: Names that its tasks may ask for; a command carries these and no others.
-    names: Names
-    #: Whether ``names`` does not bound what it reads.
+    wanted: tuple[str, ...]
+    #: Whether that does not bound what it reads: it hands on all of ``ctx``, say.
     reads_everything: bool
+    reads_workload: bool
+    reads_payload: bool
+    #: Whether it reads what the step before yielded, by ``result`` or ``output``.
+    reads_previous: bool
     #: Whether a call of it must not happen twice.
     has_never: bool
 
@@ -168,10 +169,13 @@ def _step(order: int, step: Step, kinds: Kinds) -> PlanStep:
         join=step.join,
         timeout=_optional(step.timeout),
         pool=step.pool,
-        names=names,
+        wanted=tuple(sorted({_wanted(name) for name in names})),
         reads_everything=any(_reads_everything(t, kinds) for t in step.tasks)
         or ("ctx",) in names
         or ("steps",) in names,
+        reads_workload=("workload",) in names,
+        reads_payload=any(name[0] in ("payload", "input") for name in names),
+        reads_previous=any(name[0] in ("result", "output", "_prev") for name in names),
         has_never=any(t.redelivery is Redelivery.NEVER for t in step.tasks),
     )
 
@@ -310,12 +314,21 @@ def _task_names(task: PlanTask) -> Names:
     return merge(parts) if parts else NO_NAMES
 
 
+def _wanted(name: tuple[str, ...]) -> str:
+    """Return what a name asks for: below the roots of the language, the part after them."""
+    return name[1] if len(name) > 1 and name[0] in _ROOTS else name[0]
+
+
+_ROOTS: Final = frozenset({"ctx", "steps", "workload"})
+
+
 def _reads_everything(task: Task, kinds: Kinds) -> bool:
     """Whether a task's code may read any name: Python's ``context`` holds them all."""
     kind = kinds.kind(task.kind)
     if kind is None:
         return False
     return any(
-        param.treatment is Treatment.CODE and "context" in str(task.config.get(param.name, ""))
+        param.treatment is Treatment.CODE
+        and uses_name(str(task.config.get(param.name, "")), "context")
         for param in kind.params
     )

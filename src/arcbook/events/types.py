@@ -85,6 +85,8 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     execution_id: int
     command_id: str = ""
+    #: The step whose result it wants; else the playbook's result.
+    return_step: str = ""
 
 
 class LoopStart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

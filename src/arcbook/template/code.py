@@ -7,7 +7,10 @@ the better way to hand values to code, and the lint says so.
 
 from __future__ import annotations
 
+import io
 import re
+import tokenize
+from functools import lru_cache
 from typing import Any, Final
 
 from arcbook.template.access import MISSING, plain
@@ -69,6 +72,18 @@ def _hole(text: str) -> Template | None:
     except TemplateError:
         return None
     return None if template.names == NO_NAMES else template
+
+
+@lru_cache(1024)
+def uses_name(source: str, name: str) -> bool:
+    """Return whether Python code uses a name, comments and strings aside."""
+    if name not in source:
+        return False
+    try:
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+        return any(t.type == tokenize.NAME and t.string == name for t in tokens)
+    except (tokenize.TokenError, SyntaxError):
+        return True
 
 
 def python_text(value: Any) -> str:

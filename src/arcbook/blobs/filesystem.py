@@ -1,0 +1,72 @@
+"""Blobs as files below one folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+from arcbook.blobs.api import BlobMissingError
+
+
+class FilesystemBlobs:
+    """A blob store in a folder; the parts of a key are its folders.
+
+    A file appears under its name only when it is whole and on the disk.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def _path(self, key: str) -> Path:
+        parts = [quote(part, safe="=+-_,@ ") for part in key.split("/") if part]
+        return self._root.joinpath(*(part.replace(".", "%2E") for part in parts))
+
+    async def put(self, key: str, data: bytes) -> None:
+        await asyncio.to_thread(self._put, self._path(key), data)
+
+    def _put(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix="~")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    async def get(self, key: str) -> bytes:
+        try:
+            return await asyncio.to_thread(self._path(key).read_bytes)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise BlobMissingError(key) from None
+
+    async def delete(self, prefix: str) -> int:
+        return await asyncio.to_thread(self._delete, prefix)
+
+    def _delete(self, prefix: str) -> int:
+        folder, _, name = prefix.rpartition("/")
+        base = self._path(folder) if folder else self._root
+        count = 0
+        wanted = quote(name, safe="=+-_,@ ").replace(".", "%2E")
+        for path in list(base.glob("*")) if base.is_dir() else []:
+            if not path.name.startswith(wanted) or path.name.startswith("~"):
+                continue
+            if path.is_dir():
+                count += sum(1 for p in path.rglob("*") if p.is_file())
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+                count += 1
+        return count

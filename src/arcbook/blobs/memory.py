@@ -1,0 +1,27 @@
+"""Blobs in memory, for tests."""
+
+from __future__ import annotations
+
+from arcbook.blobs.api import BlobMissingError
+
+
+class MemoryBlobs:
+    """A blob store that ends with its process."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+
+    async def put(self, key: str, data: bytes) -> None:
+        self._blobs[key] = data
+
+    async def get(self, key: str) -> bytes:
+        try:
+            return self._blobs[key]
+        except KeyError:
+            raise BlobMissingError(key) from None
+
+    async def delete(self, prefix: str) -> int:
+        doomed = [key for key in self._blobs if key.startswith(prefix)]
+        for key in doomed:
+            del self._blobs[key]
+        return len(doomed)

@@ -1,0 +1,1 @@
+"""Results kept by reference: where, how summarised, how read back."""

@@ -1,0 +1,40 @@
+"""References: how a value that is kept elsewhere is named."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote
+
+_REF: Final = re.compile(r"noetl://execution/(\d+)/result/(.+)/([^/]+)")
+
+
+class RefParts(NamedTuple):
+    """The parts of ``noetl://execution/<id>/result/<step>/<name>``."""
+
+    execution_id: int
+    step: str
+    name: str
+
+
+class InvalidRefError(ValueError):
+    """A text is not a reference to a result."""
+
+
+def make_ref(execution_id: int, step: str, name: str) -> str:
+    """Return the reference of a step's value."""
+    return f"noetl://execution/{execution_id}/result/{quote(step, safe='')}/{quote(name, safe='')}"
+
+
+def parse_ref(ref: str) -> RefParts:
+    """Return the parts of a reference.
+
+    Raises:
+        InvalidRefError: it is not of the form ``noetl://execution/<id>/result/...``.
+    """
+    match = _REF.fullmatch(ref)
+    if match is None:
+        raise InvalidRefError(
+            f"{ref!r} is not a reference: noetl://execution/<id>/result/<step>/<name>"
+        )
+    return RefParts(int(match[1]), unquote(match[2]), unquote(match[3]))

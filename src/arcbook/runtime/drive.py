@@ -1,0 +1,575 @@
+"""The drive loop: takes inputs, decides, commits in groups, and only then tells.
+
+It owns the executions that it drives. The inputs of many executions are decided
+together and committed in one transaction; whoever waits for an answer gets it after the
+commit, and commands go out after the commit. A decision that goes wrong fails its own
+execution, never the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from arcbook.clock import Clock
+from arcbook.engine.decide import decide
+from arcbook.engine.fold import fold
+from arcbook.engine.inputs import (
+    Abort,
+    AnyInput,
+    Cancel,
+    ChildEnded,
+    Decision,
+    Report,
+    Settle,
+    Start,
+    StartChild,
+    TimerFired,
+)
+from arcbook.engine.plan import Plan
+from arcbook.engine.state import State
+from arcbook.engine.turn import LIMITS, LoopLimits
+from arcbook.engine.views import NeedsData, result_view
+from arcbook.events.codec import decode, encode
+from arcbook.events.types import (
+    CommandResumed,
+    CommandSuspended,
+    Parent,
+    PlaybookStarted,
+    Recorded,
+    ResultRef,
+    StepEnter,
+)
+from arcbook.ids import IdGenerator
+from arcbook.outcome import ErrorInfo, ErrorKind
+from arcbook.results.kept import Kept, ResultMissingError
+from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
+from arcbook.store.api import Change, EventRow, ExecutionRow, FencedError, ResultRow, Store, Stored
+
+BATCH_MAX: Final = 512
+"""Inputs of one commit."""
+
+SNAPSHOT_EVENTS: Final = 1000
+"""Events after which a state is saved."""
+
+FINAL_SNAPSHOT_EVENTS: Final = 200
+"""Length of a log from which the state is saved when the execution ends."""
+
+LOADED_VALUES_MAX: Final = 32
+"""Values kept by reference that an execution holds in memory."""
+
+SLOTS_MAX: Final = 5000
+"""Executions held in memory; idle ones beyond that are loaded again when needed."""
+
+CURRENT_SHOWN_MAX: Final = 5
+"""Steps named in an execution's row."""
+
+_STATE_ENCODER: Final = msgspec.json.Encoder()
+_STATE_DECODER: Final[msgspec.json.Decoder[State]] = msgspec.json.Decoder(State)
+
+
+class ExecutionMissingError(LookupError):
+    """There is no such execution."""
+
+
+class LostOwnershipError(RuntimeError):
+    """Another process drives the execution now."""
+
+
+class Slot:
+    """An execution in memory."""
+
+    __slots__ = ("loaded", "plan", "planned", "snapshot_seq", "state", "timed", "timers")
+
+    def __init__(self, state: State, planned: Planned) -> None:
+        self.state = state
+        self.planned = planned
+        self.plan: Plan = planned.plan
+        self.loaded: OrderedDict[str, Any] = OrderedDict()
+        self.snapshot_seq = state.seq
+        self.timers: dict[str, int] = state.timers()
+        self.timed = bool(self.timers)
+
+
+class Outlet(Protocol):
+    """Where commands go once they are stored."""
+
+    def issue(self, slot: Slot, command_ids: list[str]) -> None:
+        """Give commands to workers."""
+
+    def stop(self, slot: Slot, command_ids: list[str]) -> None:
+        """Have the tools of commands stopped; each is answered by an input ``Stopped``."""
+
+
+Listener = Callable[[int, list[Recorded], State], None]
+
+
+class _Item:
+    __slots__ = ("accepted", "execution_id", "future", "given", "planned")
+
+    def __init__(
+        self,
+        execution_id: int,
+        given: AnyInput,
+        future: asyncio.Future[bool] | None,
+        planned: Planned | None = None,
+    ) -> None:
+        self.execution_id = execution_id
+        self.given = given
+        self.future = future
+        self.planned = planned
+        self.accepted = False
+
+
+class _Pending:
+    """What one commit has to write and to tell for one execution."""
+
+    __slots__ = ("after_seq", "commands", "events", "kept", "slot", "stop", "timers_changed")
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self.after_seq = slot.state.seq
+        self.events: list[Recorded] = []
+        self.commands: list[str] = []
+        self.stop: list[str] = []
+        self.kept: list[ResultRef] = []
+        self.timers_changed = False
+
+
+class Drive:
+    """Drives executions."""
+
+    def __init__(  # noqa: PLR0913  # the services of an owner
+        self,
+        store: Store,
+        plans: Plans,
+        kept: Kept,
+        clock: Clock,
+        ids: IdGenerator,
+        outlet: Outlet,
+        *,
+        limits: LoopLimits = LIMITS,
+    ) -> None:
+        self.store = store
+        self.plans = plans
+        self.kept = kept
+        self.clock = clock
+        self.ids = ids
+        self.outlet = outlet
+        self.limits = limits
+        self.listeners: list[Listener] = []
+        self.slots: OrderedDict[int, Slot] = OrderedDict()
+        self._queue: deque[_Item] = deque()
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0
+        self._last_at = 0
+
+    # -- inputs -----------------------------------------------------------------------
+
+    def submit(self, execution_id: int, given: AnyInput) -> None:
+        """Take an input; it is decided and committed soon."""
+        self._queue.append(_Item(execution_id, given, None))
+        self._wake.set()
+
+    def ask(self, execution_id: int, given: AnyInput) -> asyncio.Future[bool]:
+        """Take an input; the future says after the commit whether it was accepted."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Item(execution_id, given, future))
+        self._wake.set()
+        return future
+
+    def begin(self, planned: Planned, start: Start) -> tuple[int, asyncio.Future[bool]]:
+        """Start an execution; the future is done when the start is durable."""
+        execution_id = self.ids()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Item(execution_id, start, future, planned))
+        self._wake.set()
+        return execution_id, future
+
+    # -- the loop ---------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Drive until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                await self.turn()
+                await asyncio.sleep(0)
+
+    async def turn(self) -> None:
+        """Decide and commit one batch of what is waiting."""
+        batch: list[_Item] = []
+        pending: dict[int, _Pending] = {}
+        queue = self._queue
+        while queue and len(batch) < BATCH_MAX:
+            item = queue.popleft()
+            try:
+                item.accepted = await self._take(item, pending)
+            except (ExecutionMissingError, PlaybookMissingError, PlaybookInvalidError) as error:
+                _refuse(item, error)
+                continue
+            batch.append(item)
+        if batch:
+            await self._commit(batch, pending)
+
+    async def _take(self, item: _Item, pending: dict[int, _Pending]) -> bool:
+        slot = await self._slot(item)
+        entry = pending.get(item.execution_id)
+        if entry is None:
+            entry = pending[item.execution_id] = _Pending(slot)
+        return await self._decide(slot, entry, item.given, pending)
+
+    async def _slot(self, item: _Item) -> Slot:
+        slot = self.slots.get(item.execution_id)
+        if slot is not None:
+            self.slots.move_to_end(item.execution_id)
+            return slot
+        if item.planned is not None:
+            slot = Slot(State(execution_id=item.execution_id), item.planned)
+        else:
+            slot = await self.load(item.execution_id)
+        self.slots[item.execution_id] = slot
+        return slot
+
+    async def load(self, execution_id: int) -> Slot:
+        """Build an execution's state from the store.
+
+        Raises:
+            ExecutionMissingError: there is none.
+        """
+        stored = await self.store.load(execution_id)
+        if stored is None:
+            raise ExecutionMissingError(f"there is no execution {execution_id}")
+        state = rebuild(execution_id, stored)
+        planned = await self.plans.find(state.path, catalog_id=state.catalog_id)
+        return Slot(state, planned)
+
+    async def _decide(
+        self, slot: Slot, entry: _Pending, given: AnyInput, pending: dict[int, _Pending]
+    ) -> bool:
+        """Decide one input, fetching what its templates need."""
+        accepted = None
+        while True:
+            try:
+                decision = self._decision(slot, given)
+            except Exception as error:  # noqa: BLE001  # one execution fails, not the batch
+                await self._fault(slot, entry, error)
+                return False
+            if accepted is None and not decision.again:
+                accepted = decision.accepted
+            await self._gather(slot, entry, given, decision, pending)
+            if not decision.needs:
+                return bool(accepted)
+            await self._fetch(slot, decision.needs)
+            if not decision.again:
+                given = Settle()
+
+    def _decision(self, slot: Slot, given: AnyInput) -> Decision:
+        self._last_at = at = max(self.clock.now_us(), self._last_at)
+        return decide(
+            slot.state,
+            slot.plan,
+            given,
+            at=at,
+            new_id=self.ids,
+            loaded=slot.loaded,
+            limits=self.limits,
+        )
+
+    async def _fault(self, slot: Slot, entry: _Pending, error: Exception) -> None:
+        """Fail an execution whose decision raised; its state is built again first."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        message = (
+            f"deciding failed: {type(error).__name__}: {error} "
+            f"({frame.name}, line {frame.lineno}); this is a fault of Arcbook"
+        )
+        stored = await self.store.load(slot.state.execution_id)
+        state = State(execution_id=slot.state.execution_id)
+        if stored is not None:
+            state = rebuild(slot.state.execution_id, stored)
+        slot.state = fold(state, entry.events)
+        info = ErrorInfo(kind=ErrorKind.UNKNOWN, message=message, code="ENGINE_FAULT")
+        decision = self._decision(slot, Abort(error=info))
+        entry.events += decision.events
+        entry.stop += decision.stop
+
+    async def _fetch(self, slot: Slot, refs: Iterable[ResultRef]) -> None:
+        for ref in refs:
+            try:
+                slot.loaded[ref.ref] = await self.kept.load(ref)
+            except ResultMissingError:
+                slot.loaded[ref.ref] = None
+            while len(slot.loaded) > LOADED_VALUES_MAX:
+                slot.loaded.popitem(last=False)
+
+    async def _gather(
+        self,
+        slot: Slot,
+        entry: _Pending,
+        given: AnyInput,
+        decision: Decision,
+        pending: dict[int, _Pending],
+    ) -> None:
+        """Add what a decision yielded to what the commit will write and tell."""
+        entry.events += decision.events
+        entry.commands += decision.commands
+        entry.stop += decision.stop
+        for ref, items in decision.keep:
+            await self.kept.keep_items(ref, items)
+            entry.kept.append(ref)
+        if isinstance(given, Report) and decision.accepted:
+            entry.kept += given.kept
+        if slot.timed or any(_may_set_timer(r.event) for r in decision.events):
+            entry.timers_changed = True
+        for child in decision.children:
+            await self._start_child(child, pending)
+        for child_id in decision.cancel_children:
+            self._queue.append(_Item(child_id, Cancel(reason="the parent was stopped"), None))
+        if decision.events and slot.state.status.is_terminal and slot.state.parent is not None:
+            await self._tell_parent(slot, slot.state.parent, pending)
+
+    # -- children ---------------------------------------------------------------------
+
+    async def _start_child(self, child: StartChild, pending: dict[int, _Pending]) -> None:
+        """Start a child in the same commit as its parent's wait."""
+        try:
+            planned = await self.plans.find(child.path, child.version, child.catalog_id)
+        except (PlaybookMissingError, PlaybookInvalidError) as error:
+            info = ErrorInfo(kind=ErrorKind.NOT_FOUND, message=str(error), code="NO_PLAYBOOK")
+            ended = ChildEnded(
+                command_id=child.parent.command_id,
+                child_id=child.execution_id,
+                status="FAILED",
+                error=info,
+                path=child.path,
+            )
+            await self._take(_Item(child.parent.execution_id, ended, None), pending)
+            return
+        start = Start(
+            path=planned.entry.path,
+            version=planned.entry.version,
+            catalog_id=planned.entry.catalog_id,
+            payload=child.payload,
+            parent=child.parent,
+            pool=child.pool,
+        )
+        await self._take(_Item(child.execution_id, start, None, planned), pending)
+
+    async def _tell_parent(self, slot: Slot, parent: Parent, pending: dict[int, _Pending]) -> None:
+        """Hand a child's end to the command that waits for it, in the same commit."""
+        if not parent.command_id:
+            return
+        state = slot.state
+        result = await self._child_result(slot, parent.return_step)
+        ended = ChildEnded(
+            command_id=parent.command_id,
+            child_id=state.execution_id,
+            status=str(state.status),
+            result=result,
+            error=state.error,
+            path=state.path,
+        )
+        await self._take(_Item(parent.execution_id, ended, None), pending)
+
+    async def _child_result(self, slot: Slot, return_step: str) -> Any:
+        """Return the result that a parent wants of a child."""
+        state = slot.state
+        found = state.results.get(return_step)
+        while True:
+            try:
+                if found is not None:
+                    return result_view(found, slot.loaded).plain()
+                if state.result_ref is not None:
+                    return slot.loaded[state.result_ref.ref]
+            except NeedsData as need:
+                await self._fetch(slot, [need.ref])
+            except KeyError:
+                assert state.result_ref is not None
+                await self._fetch(slot, [state.result_ref])
+            else:
+                return state.result
+
+    # -- commit -----------------------------------------------------------------------
+
+    async def _commit(self, batch: list[_Item], pending: dict[int, _Pending]) -> None:
+        changed = {i: entry for i, entry in pending.items() if entry.events}
+        lost: set[int] = set()
+        try:
+            while changed:
+                try:
+                    await self.store.commit([self._change(entry) for entry in changed.values()])
+                    break
+                except FencedError as error:
+                    for execution_id in error.execution_ids:
+                        lost.add(execution_id)
+                        changed.pop(execution_id)
+                        self.slots.pop(execution_id, None)
+        except BaseException as error:
+            for execution_id in changed:
+                self.slots.pop(execution_id, None)
+            for item in batch:
+                _refuse(item, error)
+            raise
+        self._tell(batch, changed, lost)
+
+    def _change(self, entry: _Pending) -> Change:
+        slot = entry.slot
+        state = slot.state
+        identity = state.execution_id
+        snapshot = None
+        if _is_time_to_save(slot):
+            snapshot = _STATE_ENCODER.encode(state)
+        timers = None
+        if entry.timers_changed:
+            timers = state.timers()
+            if timers == slot.timers:
+                timers = None
+        return Change(
+            execution_id=identity,
+            after_seq=entry.after_seq,
+            events=[
+                EventRow(seq, at, event.type, getattr(event, "step", ""), encode(event))
+                for seq, at, event in entry.events
+            ],
+            row=row_of(state, entry.events[-1].at),
+            snapshot=snapshot,
+            results=[
+                ResultRow(r.ref, _step_of(r.ref), r.bytes, r.sha256, r.store) for r in entry.kept
+            ],
+            timers=timers,
+        )
+
+    def _tell(self, batch: list[_Item], changed: dict[int, _Pending], lost: set[int]) -> None:
+        """Answer, give out commands and set timers: all of it is stored now."""
+        for execution_id, entry in changed.items():
+            self._tell_of(execution_id, entry)
+        for item in batch:
+            if item.execution_id in lost:
+                reason = f"another process drives execution {item.execution_id}"
+                _refuse(item, LostOwnershipError(reason))
+            elif item.future is not None and not item.future.done():
+                item.future.set_result(item.accepted)
+        self._evict()
+
+    def _tell_of(self, execution_id: int, entry: _Pending) -> None:
+        slot = entry.slot
+        state = slot.state
+        if _is_time_to_save(slot):
+            slot.snapshot_seq = state.seq
+        if entry.timers_changed:
+            slot.timers = state.timers()
+            slot.timed = bool(slot.timers)
+            self._arm(min(slot.timers.values(), default=0))
+        for listener in self.listeners:
+            listener(execution_id, entry.events, state)
+        if entry.stop:
+            self.outlet.stop(slot, entry.stop)
+        live = [command for command in entry.commands if state.command(command) is not None]
+        if live:
+            self.outlet.issue(slot, live)
+        if state.status.is_terminal:
+            self.slots.pop(execution_id, None)
+
+    def _evict(self) -> None:
+        """Forget idle executions beyond the limit; the store has them."""
+        if len(self.slots) <= SLOTS_MAX:
+            return
+        for execution_id in list(self.slots)[: len(self.slots) - SLOTS_MAX]:
+            slot = self.slots[execution_id]
+            if not slot.timers:
+                del self.slots[execution_id]
+
+    # -- timers -----------------------------------------------------------------------
+
+    def _arm(self, due_at: int) -> None:
+        if not due_at or (self._timer is not None and self._timer_due <= due_at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = due_at
+        delay = max(0, due_at - self.clock.now_us()) / 1_000_000
+        self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
+
+    def _fire(self) -> None:
+        """Submit the timers that are due, and set the next one."""
+        self._timer = None
+        now = self.clock.now_us()
+        upcoming = 0
+        for execution_id, slot in self.slots.items():
+            for timer_id, due_at in slot.timers.items():
+                if due_at <= now:
+                    self.submit(execution_id, TimerFired(timer_id=timer_id))
+                elif not upcoming or due_at < upcoming:
+                    upcoming = due_at
+        self._arm(upcoming)
+
+    def close(self) -> None:
+        """Stop the timers."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def adopt(self, execution_id: int) -> Slot:
+        """Take over an execution from the store, its timers included."""
+        slot = await self.load(execution_id)
+        self.slots[execution_id] = slot
+        self._arm(min(slot.timers.values(), default=0))
+        return slot
+
+
+def _refuse(item: _Item, error: BaseException) -> None:
+    if item.future is not None and not item.future.done():
+        item.future.set_exception(error)
+
+
+def _may_set_timer(event: Any) -> bool:
+    if isinstance(event, (CommandSuspended, CommandResumed)):
+        return True
+    return isinstance(event, (StepEnter, PlaybookStarted)) and event.due_at is not None
+
+
+def _is_time_to_save(slot: Slot) -> bool:
+    since = slot.state.seq - slot.snapshot_seq
+    if slot.state.status.is_terminal:
+        return slot.state.seq >= FINAL_SNAPSHOT_EVENTS and since > 0
+    return since >= SNAPSHOT_EVENTS
+
+
+def _step_of(ref: str) -> str:
+    return ref.split("/result/", 1)[-1].rpartition("/")[0]
+
+
+def row_of(state: State, at: int) -> ExecutionRow:
+    """Return an execution at a glance."""
+    current = list(dict.fromkeys(run.step for run in state.runs.values()))[:CURRENT_SHOWN_MAX]
+    return ExecutionRow(
+        execution_id=state.execution_id,
+        path=state.path,
+        version=state.version,
+        catalog_id=state.catalog_id,
+        status=str(state.status),
+        seq=state.seq,
+        parent_execution_id=state.parent.execution_id if state.parent else 0,
+        started_at=state.started_at,
+        updated_at=at,
+        ended_at=state.ended_at,
+        current=", ".join(current),
+        error=state.error.message if state.error else "",
+        labels=state.labels,
+    )
+
+
+def rebuild(execution_id: int, stored: Stored) -> State:
+    """Return the state that a stored execution is in."""
+    if stored.snapshot is None:
+        state = State(execution_id=execution_id)
+    else:
+        state = _STATE_DECODER.decode(stored.snapshot)
+    return fold(state, (Recorded(row.seq, row.at, decode(row.body)) for row in stored.events))

@@ -1,0 +1,246 @@
+"""The ports to the store, which holds everything that must survive.
+
+One writer owns an execution at a time. It appends events with gapless numbers; the
+primary key ``(execution_id, seq)`` makes a second writer's append fail, and that one
+loads again. Everything a commit holds becomes durable together, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, NamedTuple, Protocol, Self
+
+import msgspec
+
+PAGE_MAX: Final = 1000
+"""Rows of one page of any list."""
+
+
+class EventRow(NamedTuple):
+    """An event as it is stored."""
+
+    seq: int
+    #: Microseconds since the epoch.
+    at: int
+    type: str
+    #: The step it is about, or an empty text.
+    step: str
+    #: The event as JSON.
+    body: bytes
+
+
+class ExecutionRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An execution at a glance; written with each commit, so it is never behind."""
+
+    execution_id: int
+    path: str
+    version: int = 0
+    catalog_id: int = 0
+    status: str
+    seq: int = 0
+    parent_execution_id: int = 0
+    #: Microseconds since the epoch.
+    started_at: int = 0
+    updated_at: int = 0
+    ended_at: int = 0
+    #: Steps that run or wait, as text.
+    current: str = ""
+    error: str = ""
+    labels: dict[str, str] = {}
+
+
+class ResultRow(NamedTuple):
+    """A value kept by reference."""
+
+    ref: str
+    step: str
+    bytes: int
+    sha256: str
+    store: str
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """What one commit writes for one execution."""
+
+    execution_id: int
+    #: Number of the last event before this change; what the writer believes.
+    after_seq: int
+    events: list[EventRow]
+    row: ExecutionRow
+    #: The state after the events, when it is time to save it.
+    snapshot: bytes | None = None
+    #: Values that the events refer to.
+    results: list[ResultRow] = []
+    #: All timers of the execution, if they changed: id and microseconds since the epoch.
+    timers: dict[str, int] | None = None
+
+
+class Stored(NamedTuple):
+    """An execution as it is loaded: a snapshot, and the events after it."""
+
+    row: ExecutionRow
+    snapshot: bytes | None
+    events: list[EventRow]
+
+
+class FencedError(RuntimeError):
+    """Another writer appended to an execution; this one must load it again.
+
+    Attributes:
+        execution_ids: the executions concerned. Nothing of the commit was written.
+    """
+
+    def __init__(self, execution_ids: Sequence[int]) -> None:
+        self.execution_ids = tuple(execution_ids)
+        super().__init__(f"another writer owns {', '.join(map(str, execution_ids))}")
+
+
+class StoreError(RuntimeError):
+    """The store cannot do what was asked: the disk is full, a file cannot be written, ..."""
+
+
+class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A version of a document in the catalog."""
+
+    catalog_id: int
+    path: str
+    version: int
+    kind: str
+    content: str
+    #: Digest of the content; registering the same again makes no new version.
+    sha256: str
+    created_at: int = 0
+    #: Folder of the file it came from, for scripts that it names relative to itself.
+    folder: str = ""
+    archived_at: int = 0
+
+
+class CredentialRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stored credential; the secret part is sealed."""
+
+    name: str
+    type: str
+    sealed: bytes
+    description: str = ""
+    tags: list[str] = []
+    created_at: int = 0
+    updated_at: int = 0
+
+
+class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which executions a list holds, newest first."""
+
+    status: str = ""
+    path: str = ""
+    parent_execution_id: int = 0
+    #: Only those before this id: the last of the page before.
+    before: int = 0
+    limit: int = 50
+
+
+class EventLog(Protocol):
+    """Executions and their events."""
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        """Write all changes in one transaction, durably.
+
+        Raises:
+            FencedError: another writer appended to one of the executions.
+            StoreError: the store cannot write.
+        """
+
+    async def load(self, execution_id: int) -> Stored | None:
+        """Return an execution's snapshot and the events after it."""
+
+    async def events(
+        self,
+        execution_id: int,
+        *,
+        after: int = 0,
+        limit: int = PAGE_MAX,
+        types: Sequence[str] = (),
+        step: str = "",
+    ) -> list[EventRow]:
+        """Return events in order, from the one after ``after``."""
+
+    async def execution(self, execution_id: int) -> ExecutionRow | None:
+        """Return an execution at a glance."""
+
+    async def executions(self, wanted: ExecutionFilter) -> list[ExecutionRow]:
+        """Return executions, newest first."""
+
+    async def unfinished(self) -> list[int]:
+        """Return the executions that have not ended, oldest first."""
+
+    async def results(self, execution_id: int) -> list[ResultRow]:
+        """Return the values of an execution that are kept by reference."""
+
+    async def delete_execution(self, execution_id: int) -> None:
+        """Forget an execution that has ended."""
+
+
+class Inbox(Protocol):
+    """Inputs for executions that another process of the same store owns."""
+
+    async def post(self, execution_id: int, body: bytes) -> None:
+        """Leave an input for whoever owns the execution."""
+
+    async def take(self, execution_ids: Sequence[int]) -> list[tuple[int, int, bytes]]:
+        """Return waiting inputs: number, execution, body. They stay until dropped."""
+
+    async def drop(self, numbers: Sequence[int]) -> None:
+        """Remove inputs that were taken."""
+
+
+class Catalog(Protocol):
+    """Documents by path and version."""
+
+    async def register(self, entry: CatalogEntry) -> CatalogEntry:
+        """Store a document as the next version of its path; the same content again is kept."""
+
+    async def entry(
+        self, path: str, version: int | None = None, catalog_id: int | None = None
+    ) -> CatalogEntry | None:
+        """Return a version of a document: the latest, a given one, or one by its id."""
+
+    async def entries(self, kind: str = "") -> list[CatalogEntry]:
+        """Return the latest version of each document, by path."""
+
+
+class Credentials(Protocol):
+    """Sealed credentials by name."""
+
+    async def put_credential(self, row: CredentialRow) -> None:
+        """Store a credential, in place of one of the same name."""
+
+    async def credential(self, name: str) -> CredentialRow | None:
+        """Return a credential."""
+
+    async def credentials(self) -> list[CredentialRow]:
+        """Return all credentials, by name."""
+
+    async def delete_credential(self, name: str) -> bool:
+        """Delete a credential; return whether there was one."""
+
+
+class Store(EventLog, Inbox, Catalog, Credentials, Protocol):
+    """All of it, and its lifetime."""
+
+    async def __aenter__(self) -> Self:
+        """Open it.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close it."""
+
+
+async def all_events(log: EventLog, execution_id: int, **wanted: Any) -> AsyncIterator[EventRow]:
+    """Iterate over an execution's events, page by page."""
+    after = 0
+    while page := await log.events(execution_id, after=after, **wanted):
+        for row in page:
+            yield row
+        after = page[-1].seq

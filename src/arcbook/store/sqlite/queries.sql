@@ -1,0 +1,121 @@
+-- insert_event --
+-- Append one event of an execution.
+insert into event (execution_id, seq, at, type, step, body) values (?, ?, ?, ?, ?, ?)
+
+-- put_execution --
+-- Write an execution at a glance.
+insert into execution (execution_id, path, status, seq, parent_execution_id, ended_at, body)
+values (?, ?, ?, ?, ?, ?, ?)
+on conflict (execution_id) do update set
+  status = excluded.status, seq = excluded.seq, ended_at = excluded.ended_at, body = excluded.body
+where seq = ?
+
+-- put_snapshot --
+-- Save a state; an older one is of no use any more.
+insert into snapshot (execution_id, seq, body) values (?, ?, ?)
+on conflict (execution_id) do update set seq = excluded.seq, body = excluded.body
+
+-- clear_timers --
+-- Forget an execution's timers.
+delete from timer where execution_id = ?
+
+-- put_timer --
+-- Set one timer.
+insert into timer (execution_id, timer_id, due_at) values (?, ?, ?)
+
+-- put_result --
+-- Record a value kept by reference.
+insert or replace into result (execution_id, ref, step, bytes, sha256, store)
+values (?, ?, ?, ?, ?, ?)
+
+-- get_execution --
+-- An execution at a glance.
+select body from execution where execution_id = ?
+
+-- get_snapshot --
+-- The saved state of an execution.
+select seq, body from snapshot where execution_id = ?
+
+-- get_events --
+-- Events of an execution in order, from the one after a number.
+select seq, at, type, step, body from event
+where execution_id = ? and seq > ? order by seq limit ?
+
+-- get_events_of_step --
+-- Events of one step of an execution, of given types.
+select seq, at, type, step, body from event
+where execution_id = ? and seq > ? and (? = '' or step = ?)
+  and (? = '[]' or type in (select value from json_each(?)))
+order by seq limit ?
+
+-- get_executions --
+-- Executions, newest first, from the one before an id.
+select body from execution
+where execution_id < ? and (? = '' or status = ?)
+  and (? = '' or path like '%' || ? || '%') and (? = 0 or parent_execution_id = ?)
+order by execution_id desc limit ?
+
+-- get_unfinished --
+-- Executions that have not ended, oldest first.
+select execution_id from execution where ended_at = 0 order by execution_id
+
+-- get_results --
+-- Values of an execution that are kept by reference.
+select ref, step, bytes, sha256, store from result where execution_id = ? order by ref
+
+-- post --
+-- Leave an input for the owner of an execution.
+insert into inbox (execution_id, body) values (?, ?)
+
+-- take --
+-- Inputs that wait for executions.
+select number, execution_id, body from inbox
+where execution_id in (select value from json_each(?)) order by number
+
+-- drop --
+-- Remove an input that was taken.
+delete from inbox where number = ?
+
+-- get_latest_entry --
+-- The latest version of a document.
+select * from catalog where path = ? and archived_at = 0 order by version desc limit 1
+
+-- get_entry_version --
+-- One version of a document.
+select * from catalog where path = ? and version = ?
+
+-- get_entry_by_id --
+-- A version of a document by its id.
+select * from catalog where catalog_id = ?
+
+-- get_entries --
+-- The latest version of each document.
+select * from catalog c where archived_at = 0 and (? = '' or kind = ?) and version =
+  (select max(version) from catalog where path = c.path and archived_at = 0)
+order by path
+
+-- put_entry --
+-- Store a version of a document.
+insert into catalog
+  (catalog_id, path, version, kind, sha256, folder, created_at, archived_at, content)
+values (?, ?, (select coalesce(max(version), 0) + 1 from catalog where path = ?), ?, ?, ?, ?, 0, ?)
+
+-- put_credential --
+-- Store a credential, in place of one of the same name.
+insert into credential (name, type, sealed, description, tags, created_at, updated_at)
+values (?, ?, ?, ?, ?, ?, ?)
+on conflict (name) do update set
+  type = excluded.type, sealed = excluded.sealed, description = excluded.description,
+  tags = excluded.tags, updated_at = excluded.updated_at
+
+-- get_credential --
+-- A credential by name.
+select * from credential where name = ?
+
+-- get_credentials --
+-- All credentials.
+select * from credential order by name
+
+-- delete_credential --
+-- Forget a credential.
+delete from credential where name = ?

@@ -1,0 +1,212 @@
+"""The tool contract: a parameter model, ``run(call, context)``, an outcome.
+
+A tool gets rendered parameters and services, and returns an :class:`Outcome`, at once or
+as an awaitable; it never decides what follows. Cancelling the awaitable stops the work:
+a tool that returns from a cancellation has stopped whatever it had started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from arcbook.dsl.kinds import Kind, Param, Treatment
+from arcbook.outcome import ErrorKind, Outcome, failed
+
+P = TypeVar("P", bound=msgspec.Struct)
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of a kind's typed parameters. Unknown ones are the lint's concern."""
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a tool, with everything rendered."""
+
+    kind: str
+    config: dict[str, Any]
+    input: dict[str, Any] = {}
+    #: The credential that ``auth`` names, resolved.
+    auth: Any = None
+    timeout_seconds: float | None = None
+    #: The same over deliveries and retries of one call.
+    idempotency_key: str = ""
+    attempt: int = 1
+    execution_id: int = 0
+    step: str = ""
+    label: str = ""
+    #: The alias that ``auth`` named.
+    alias: str = ""
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """A resolved credential. Its text never shows what is in it."""
+
+    name: str
+    type: str
+    data: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Credential(name={self.name!r}, type={self.type!r}, data=***)"
+
+    __str__ = __repr__
+
+
+class Deferred(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tool returns when its outcome comes later, without holding a worker."""
+
+    #: ``child`` or ``callback``.
+    kind: str
+    path: str = ""
+    version: int | None = None
+    catalog_id: int | None = None
+    payload: dict[str, Any] = {}
+    #: Longest wait, in seconds.
+    timeout_seconds: float | None = None
+    #: Whether not to wait for the child at all.
+    detached: bool = False
+    #: What part of a child's result is the outcome.
+    key: str = ""
+
+
+class ResultsPort(Protocol):
+    """Where a tool reads values that are kept by reference."""
+
+    async def load_ref(self, ref: str) -> Any:
+        """Return a value by its reference."""
+
+
+class ToolContext(Protocol):
+    """The services that a tool may use; each call has its own."""
+
+    @property
+    def results(self) -> ResultsPort:
+        """Values kept by reference."""
+
+    @property
+    def folder(self) -> str:
+        """Folder of the playbook's file, for paths relative to it; may be empty."""
+
+    @property
+    def workspace(self) -> str:
+        """Folder for files that steps of this execution share."""
+
+    def names(self) -> dict[str, Any]:
+        """Return every name that the task's templates may read, as plain data."""
+
+    async def credential(self, alias: str) -> Credential:
+        """Return a credential by its alias.
+
+        Raises:
+            CredentialError: there is none, or it cannot be opened.
+        """
+
+
+class CredentialError(RuntimeError):
+    """A credential cannot be had. The message names its alias, never what is in it."""
+
+    def __init__(self, alias: str, reason: str) -> None:
+        self.alias = alias
+        super().__init__(f"credential {alias!r} {reason}")
+
+
+Result = Outcome | Deferred
+
+
+class Tool(Protocol):
+    """A kind of tool. One instance serves a whole runtime."""
+
+    def run(self, call: ToolCall, context: ToolContext) -> Result | Awaitable[Result]:
+        """Perform one call."""
+
+    async def close(self) -> None:
+        """Let go of connections and processes; closing twice is well."""
+
+
+class MissingExtraError(ImportError):
+    """A kind needs packages that are not installed. The message says which extra has them."""
+
+    def __init__(self, kind: str, extra: str) -> None:
+        super().__init__(
+            f"tool kind {kind!r} needs packages that are not installed: "
+            f"pip install 'arcbook[{extra}]'"
+        )
+
+
+def parse(model: type[P], call: ToolCall) -> P | Outcome:
+    """Return a call's parameters as its kind's model, or the outcome that says what is wrong."""
+    try:
+        return msgspec.convert(call.config, model, strict=False)
+    except msgspec.ValidationError as error:
+        return failed(
+            ErrorKind.CONFIG,
+            f"tool kind {call.kind!r}: {_sentence(str(error))}",
+            code="CONFIG",
+            where=f"steps.{call.step}.tool.{call.label}",
+        )
+
+
+def _sentence(text: str) -> str:
+    reason, _, path = text.partition(" - at `$.")
+    field = path.removesuffix("`")
+    return f"{field}: {reason}" if field else reason
+
+
+def declare(  # noqa: PLR0913  # everything that the language knows of a kind
+    name: str,
+    model: type[msgspec.Struct],
+    description: str,
+    *,
+    aliases: dict[str, Iterable[str]] | None = None,
+    code: Iterable[str] = (),
+    raw: Iterable[str] = (),
+    any_of: Iterable[tuple[str, ...]] = (),
+    open_: bool = False,
+    waits: bool = False,
+    takes_auth: bool = False,
+    names: Iterable[str] = (),
+) -> Kind:
+    """Return what the language needs to know of a kind, from its parameter model."""
+    schema = msgspec.json.schema(model)
+    body = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    required = set(body.get("required", ()))
+    spelled = {key: tuple(value) for key, value in (aliases or {}).items()}
+    treatments = {**dict.fromkeys(code, Treatment.CODE), **dict.fromkeys(raw, Treatment.RAW)}
+    params = tuple(
+        Param(
+            name=key,
+            description=prop.pop("description", ""),
+            required=key in required,
+            treatment=treatments.get(key, Treatment.RENDER),
+            aliases=spelled.get(key, ()),
+            default=prop.pop("default", None),
+            schema=_flat(prop),
+        )
+        for key, prop in body.get("properties", {}).items()
+    )
+    return Kind(
+        name=name,
+        description=description,
+        params=params,
+        any_of=tuple(any_of),
+        open=open_,
+        waits=waits,
+        takes_auth=takes_auth,
+        names=tuple(names),
+    )
+
+
+def _flat(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema whose alternatives of plain types are one list of types."""
+    options = schema.get("anyOf")
+    if not options or not all(set(o) <= {"type", "enum"} and "type" in o for o in options):
+        return schema
+    types = [o["type"] for o in options if o["type"] != "null"]
+    rest = {k: v for k, v in schema.items() if k != "anyOf"}
+    enum = [v for o in options for v in o.get("enum", ())]
+    return {**rest, "type": types, **({"enum": enum} if enum else {})}
+
+
+Factory = Callable[[], Tool]

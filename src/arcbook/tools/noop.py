@@ -1,0 +1,36 @@
+"""``noop``: does nothing; for steps that only route, and for policy rules."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from arcbook.outcome import Outcome, ok
+from arcbook.tools.api import Params, ToolCall, ToolContext, declare
+
+
+class NoopParams(Params, frozen=True, kw_only=True):
+    """Parameters of ``noop``."""
+
+    message: Annotated[str | None, Meta(description="Text to yield.")] = None
+    result: Annotated[Any, Meta(description="Value to yield instead.")] = None
+
+
+KIND = declare("noop", NoopParams, "Does nothing, and yields what it is given.")
+
+
+class Noop:
+    """Yields what it is given."""
+
+    def run(self, call: ToolCall, context: ToolContext) -> Outcome:  # noqa: ARG002  # the contract
+        config = call.config
+        if config.get("result") is not None:
+            return ok(config["result"])
+        return ok({"status": "ok", "message": config.get("message") or "noop"})
+
+    async def close(self) -> None:
+        return None
+
+
+TOOL = Noop

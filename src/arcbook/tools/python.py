@@ -1,0 +1,211 @@
+"""``python``: runs Python code in a warm process of its own, never in the engine's."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
+
+from arcbook.outcome import ErrorKind, Outcome, failed, ok
+from arcbook.template.code import uses_name
+from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.python_pool import ChildLostError, PythonPool, Zygote
+from arcbook.tools.scripts import ScriptError, load_script
+
+MEMORY_BYTES_MAX: Final = 4 * 1024**3
+"""Memory that one call may use."""
+
+OUTPUT_SHOWN_MAX: Final = 1024 * 1024
+"""What code may print; a child drops the rest."""
+
+TIMEOUT_SECONDS: Final = 3600.0
+"""How long a call may take where the task says nothing."""
+
+
+class PythonParams(Params, frozen=True, kw_only=True):
+    """Parameters of ``python``."""
+
+    code: Annotated[
+        str | None,
+        Meta(
+            description="The code. Its result is `result`, what `main()` returns, or what a "
+            "top-level `return` yields. Inputs are variables, and `input_data` holds all of them."
+        ),
+    ] = None
+    script: Annotated[
+        dict[str, Any] | str | None,
+        Meta(description="Where the code is, instead: a file or a URL."),
+    ] = None
+    libs: Annotated[
+        dict[str, Any] | list[str] | None,
+        Meta(
+            description="Modules to import: `{alias: module}`, `{name: {from, import}}` or names."
+        ),
+    ] = None
+    env: Annotated[dict[str, Any] | None, Meta(description="Environment variables.")] = None
+    cwd: Annotated[str | None, Meta(description="Folder to run in.")] = None
+
+
+KIND = declare(
+    "python",
+    PythonParams,
+    "Runs Python code in a process of its own.",
+    code=["code"],
+    any_of=[("code", "script")],
+    takes_auth=True,
+    open_=False,
+)
+
+
+class Python:
+    """Runs code in warm processes."""
+
+    def __init__(self, memory_bytes: int = MEMORY_BYTES_MAX) -> None:
+        self._pool = PythonPool(memory_bytes)
+        self._slots = asyncio.Semaphore(max(2, 2 * (os.cpu_count() or 1)))
+
+    def start(self) -> None:
+        """Start processes ahead of the first call."""
+        self._pool.start()
+
+    async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
+        params = parse(PythonParams, call)
+        if isinstance(params, Outcome):
+            return params
+        try:
+            source = (
+                params.code
+                if params.code is not None
+                else await load_script(params.script, context)
+            )
+        except ScriptError as error:
+            return failed(error.kind, str(error), code="SCRIPT", retryable=error.retryable)
+        digest = hashlib.blake2b(f"{params.libs!r}\0{source}".encode(), digest_size=16).digest()
+        prepared = self._pool.prepared(digest)
+        request = _request(call, params, context, source, digest, prepared)
+        modules = frozenset(prepared["imports"]) if prepared else frozenset[str]()
+        zygote = self._pool.zygote(modules)
+        timeout = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
+        async with self._slots:
+            return await self._call(zygote, request, digest, timeout)
+
+    async def _call(
+        self, zygote: Zygote, request: dict[str, Any], digest: bytes, seconds: float
+    ) -> Outcome:
+        prepared = request.get("prepared")
+        alone = request["env"] or request["cwd"]
+        try:
+            child = await zygote.take(comes_back=bool(prepared and prepared["pure"] and not alone))
+        except ChildLostError as error:
+            return failed(ErrorKind.PROCESS, str(error), code="PY_LOST", retryable=True)
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await child.ask(request)
+        except TimeoutError:
+            printed = child.printed()
+            child.kill()
+            message = f"the code did not end within {seconds:g} seconds"
+            return failed(
+                ErrorKind.TIMEOUT,
+                message,
+                code="PY_TIMEOUT",
+                retryable=True,
+                data=_streams(printed),
+            )
+        except ChildLostError as error:
+            child.kill()
+            message = f"the process that ran the code ended: {error} (out of memory, or a crash)"
+            return failed(ErrorKind.PROCESS, message, code="PY_LOST")
+        except BaseException:
+            child.kill()
+            raise
+        if answer.get("prepared"):
+            self._pool.remember(digest, answer["prepared"])
+        printed = child.printed(answer["printed"])
+        if answer["again"]:
+            zygote.give_back(child)
+        else:
+            child.kill()
+        return _outcome(answer, printed)
+
+    async def close(self) -> None:
+        self._pool.close()
+
+
+def _request(  # noqa: PLR0913  # what a request is made of
+    call: ToolCall,
+    params: PythonParams,
+    context: ToolContext,
+    source: str,
+    digest: bytes,
+    prepared: dict[str, Any] | None,
+) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "digest": digest.hex(),
+        "input": call.input,
+        "libs": params.libs,
+        "execution_id": str(call.execution_id),
+        "lines": source.splitlines(keepends=True),
+        "env": params.env,
+        "cwd": str(Path(params.cwd).absolute()) if params.cwd else None,
+    }
+    if prepared is None:
+        request["source"] = source
+    else:
+        request["prepared"] = prepared
+    if "context" not in call.input and uses_name(source, "context"):
+        request["context"] = context.names()
+    return request
+
+
+def _streams(printed: str) -> dict[str, Any]:
+    return {"stdout": printed, "stderr": ""}
+
+
+def _outcome(answer: dict[str, Any], printed: str) -> Outcome:
+    meta: dict[str, Any] = {"stdout": printed} if printed else {}
+    if len(printed) >= OUTPUT_SHOWN_MAX:
+        meta["truncated"] = True
+    if answer["ok"]:
+        data = _streams(printed) if answer["empty"] else answer["data"]
+        return ok(data, meta=meta)
+    kind, retryable = classify(answer)
+    exception = answer["exception"]
+    facts = {"exception": exception, "traceback": answer.get("traceback", "")}
+    outcome = failed(
+        kind,
+        f"{exception}: {answer['message']}",
+        code=f"PY_{exception}",
+        retryable=retryable,
+        **facts,
+    )
+    return Outcome(status=outcome.status, error=outcome.error, py=facts, meta=meta)
+
+
+def classify(answer: dict[str, Any]) -> tuple[ErrorKind, bool]:
+    """Return the error kind of an exception, and whether another try may help."""
+    bases = set(answer.get("bases", ()))
+    if answer.get("kind") == "config":
+        return ErrorKind.CONFIG, False
+    if bases & {"JSONDecodeError", "SyntaxError", "UnicodeDecodeError"}:
+        return ErrorKind.PARSE, False
+    if bases & {"TimeoutError"}:
+        return ErrorKind.TIMEOUT, True
+    if bases & {"ConnectionError", "URLError"}:
+        return ErrorKind.CONNECTION, True
+    if bases & {"KeyError", "TypeError", "AttributeError", "IndexError", "NameError"}:
+        return ErrorKind.SCHEMA, False
+    if "MemoryError" in bases:
+        return ErrorKind.LIMIT, False
+    if bases & {"ModuleNotFoundError", "ImportError"}:
+        return ErrorKind.CONFIG, False
+    if "SystemExit" in bases:
+        return ErrorKind.PROCESS, False
+    return ErrorKind.UNKNOWN, False
+
+
+TOOL = Python

@@ -1,0 +1,299 @@
+"""Warm processes for Python code: a zygote forks them ahead of need.
+
+A call takes an idle child, talks to it over a socket pair and, unless the child says
+that nothing of the call stays behind, lets it end. Another one is ordered at once, so
+that the next call finds one waiting.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+CHILD_SCRIPT: Final = Path(__file__).with_name("python_child.py")
+
+IDLE_MAX: Final = 4
+"""Children that wait for a call, for each zygote."""
+
+ZYGOTES_MAX: Final = 4
+"""Zygotes with modules of their own imported."""
+
+ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Size of what a call may yield."""
+
+PREPARED_MAX: Final = 2048
+"""Compiled code that is remembered."""
+
+#: Environment that code may see; nothing else of the runtime's reaches it.
+ENVIRONMENT: Final = frozenset(
+    ["PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "PYTHONHASHSEED", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"]
+)  # fmt: skip
+
+
+class ChildLostError(RuntimeError):
+    """A child ended without an answer: it was killed, or ran out of memory."""
+
+
+class Child:
+    """One process that can serve a call."""
+
+    __slots__ = ("output_fd", "pid", "sock")
+
+    def __init__(self, pid: int, sock: socket.socket, output_fd: int) -> None:
+        self.pid = pid
+        self.sock = sock
+        self.output_fd = output_fd
+
+    async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and return the answer.
+
+        Raises:
+            ChildLostError: the child ended first.
+        """
+        loop = asyncio.get_running_loop()
+        body = orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS, default=str)
+        try:
+            await loop.sock_sendall(self.sock, struct.pack("!I", len(body)) + body)
+            answer: dict[str, Any] = orjson.loads(await self._frame(loop))
+        except (ConnectionError, OSError) as error:
+            raise ChildLostError(str(error)) from None
+        return answer
+
+    async def _frame(self, loop: asyncio.AbstractEventLoop) -> bytes:
+        data = await loop.sock_recv(self.sock, 1 << 16)
+        while 0 < len(data) < 4:
+            data += await loop.sock_recv(self.sock, 1 << 16)
+        if not data:
+            raise ChildLostError("the process ended without an answer")
+        size = 4 + struct.unpack("!I", data[:4])[0]
+        if size > ANSWER_BYTES_MAX:
+            raise ChildLostError(
+                f"the result has {size:,} bytes; the limit is {ANSWER_BYTES_MAX:,}"
+            )
+        parts, got = [data], len(data)
+        while got < size:
+            part = await loop.sock_recv(self.sock, min(size - got, 1 << 20))
+            if not part:
+                raise ChildLostError("the process ended in the middle of its answer")
+            parts.append(part)
+            got += len(part)
+        return b"".join(parts)[4:]
+
+    def printed(self, size: int | None = None) -> str:
+        """Return what the call printed."""
+        if size is None:
+            size = os.lseek(self.output_fd, 0, os.SEEK_CUR)
+        return os.pread(self.output_fd, size, 0).decode("utf-8", "replace") if size else ""
+
+    def kill(self) -> None:
+        """End the child and everything that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the child's descriptors; a child whose socket closes ends."""
+        if self.output_fd >= 0:
+            self.sock.close()
+            os.close(self.output_fd)
+            self.output_fd = -1
+
+
+class Zygote:
+    """A process that forks children; started when first needed."""
+
+    def __init__(self, modules: Iterable[str], memory_bytes: int) -> None:
+        self._modules = sorted(modules)
+        self._memory_bytes = memory_bytes
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._idle: deque[Child] = deque()
+        self._waiting: deque[asyncio.Future[Child]] = deque()
+        self._ordered = 0
+        self._listens = False
+
+    def start(self) -> None:
+        """Start the process; it gets ready by itself."""
+        if self._process is not None:
+            return
+        mine, theirs = socket.socketpair()
+        environment = {k: v for k, v in os.environ.items() if k in ENVIRONMENT}
+        self._process = subprocess.Popen(  # noqa: S603  # our own script
+            [
+                sys.executable,
+                "-I",
+                "-X",
+                "utf8",
+                str(CHILD_SCRIPT),
+                str(theirs.fileno()),
+                str(self._memory_bytes),
+                *self._modules,
+            ],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+        theirs.close()
+        mine.setblocking(False)  # noqa: FBT003  # the socket API
+        self._control = mine
+        self._order(1)
+
+    def _listen(self) -> None:
+        assert self._control is not None
+        asyncio.get_running_loop().add_reader(self._control, self._receive)
+
+    def _order(self, count: int) -> None:
+        assert self._control is not None
+        self._ordered += count
+        with contextlib.suppress(BlockingIOError, OSError):
+            self._control.send(b"F" * count)
+
+    def _receive(self) -> None:
+        assert self._control is not None
+        while True:
+            try:
+                data, ancillary, _, _ = self._control.recvmsg(4, socket.CMSG_SPACE(8))
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if len(data) < 4 or not ancillary:
+                self._lost()
+                return
+            fds = array.array("i")
+            fds.frombytes(ancillary[0][2][:8])
+            sock = socket.socket(fileno=fds[0])
+            sock.setblocking(False)  # noqa: FBT003  # the socket API
+            self._ordered -= 1
+            self._hand_out(Child(struct.unpack("!I", data)[0], sock, fds[1]))
+
+    def _hand_out(self, child: Child) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(child)
+                return
+        self._idle.append(child)
+
+    def _lost(self) -> None:
+        """The process is gone: whoever waits gets an error, the next call a new one."""
+        self.stop()
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(ChildLostError("the process that forks children is gone"))
+
+    async def take(self, *, comes_back: bool) -> Child:
+        """Return an idle child; order the next one unless this one will come back."""
+        if self._process is None:
+            self.start()
+        if not self._listens:
+            self._listens = True
+            self._listen()
+        if self._idle:
+            child = self._idle.popleft()
+            if not comes_back and len(self._idle) + self._ordered < IDLE_MAX:
+                self._order(1)
+            return child
+        future: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        missing = len(self._waiting) - self._ordered
+        if missing > 0:
+            self._order(min(missing, 64))
+        return await future
+
+    def give_back(self, child: Child) -> None:
+        """Take back a child that can serve another call."""
+        if self._waiting:
+            self._hand_out(child)
+        elif len(self._idle) < IDLE_MAX and self._process is not None:
+            self._idle.appendleft(child)
+        else:
+            child.close()
+
+    def stop(self) -> None:
+        """End the process and its children; stopping twice is well."""
+        if self._control is not None:
+            with contextlib.suppress(RuntimeError, ValueError):
+                asyncio.get_running_loop().remove_reader(self._control)
+            self._control.close()
+            self._control = None
+        for child in self._idle:
+            child.close()
+        self._idle.clear()
+        self._ordered = 0
+        self._listens = False
+        process, self._process = self._process, None
+        if process is not None:
+            try:
+                process.wait(1)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class PythonPool:
+    """Children for calls, from the plain zygote or from one with the modules needed."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._memory_bytes = memory_bytes
+        self._plain = Zygote((), memory_bytes)
+        self._special: OrderedDict[frozenset[str], Zygote] = OrderedDict()
+        self._wanted: dict[frozenset[str], int] = {}
+        self._prepared: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
+
+    def start(self) -> None:
+        """Start the plain zygote ahead of the first call."""
+        self._plain.start()
+
+    def prepared(self, digest: bytes) -> dict[str, Any] | None:
+        """Return what is known of code that ran before."""
+        return self._prepared.get(digest)
+
+    def remember(self, digest: bytes, prepared: dict[str, Any]) -> None:
+        """Keep what a child found out about code."""
+        self._prepared[digest] = prepared
+        while len(self._prepared) > PREPARED_MAX:
+            self._prepared.popitem(last=False)
+
+    def zygote(self, modules: frozenset[str]) -> Zygote:
+        """Return the zygote for code that imports modules.
+
+        The second call that wants modules which no zygote has starts one with them.
+        """
+        if not modules:
+            return self._plain
+        for held, zygote in self._special.items():
+            if modules <= held:
+                self._special.move_to_end(held)
+                return zygote
+        self._wanted[modules] = self._wanted.get(modules, 0) + 1
+        if self._wanted[modules] < 2:
+            return self._plain
+        found = self._special[modules] = Zygote(modules, self._memory_bytes)
+        while len(self._special) > ZYGOTES_MAX:
+            _, oldest = self._special.popitem(last=False)
+            oldest.stop()
+        return found
+
+    def close(self) -> None:
+        """End all processes."""
+        self._plain.stop()
+        for zygote in self._special.values():
+            zygote.stop()
+        self._special.clear()

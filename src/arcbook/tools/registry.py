@@ -1,0 +1,106 @@
+"""The table of tool kinds, and where third parties add theirs.
+
+A kind's module is imported when a playbook first uses the kind, so nobody pays for tools
+that he does not use. The module has ``KIND``, what the language knows of it, and
+``TOOL``, which makes the tool. Other packages add kinds in the entry-point group
+``arcbook.tools``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import Any, Final
+
+from arcbook.dsl.kinds import Kind
+from arcbook.tools.api import Tool
+
+ENTRY_POINTS: Final = "arcbook.tools"
+
+MODULES: Final[dict[str, str]] = {
+    "artifact": "arcbook.tools.artifact",
+    "duckdb": "arcbook.tools.duckdb",
+    "http": "arcbook.tools.http",
+    "nats": "arcbook.tools.nats",
+    "noop": "arcbook.tools.noop",
+    "playbook": "arcbook.tools.playbook",
+    "postgres": "arcbook.tools.postgres",
+    "python": "arcbook.tools.python",
+    "result_fetch": "arcbook.tools.result_fetch",
+    "shell": "arcbook.tools.shell",
+    "task_sequence": "arcbook.tools.task_sequence",
+    "transfer": "arcbook.tools.transfer",
+}
+
+NAMES: Final[dict[str, str]] = {"playbooks": "playbook", "result-fetch": "result_fetch"}
+"""Other names of our kinds."""
+
+
+class UnknownKindError(LookupError):
+    """There is no tool of that kind."""
+
+
+class Registry:
+    """Tool kinds by name, and one tool of each kind for a runtime."""
+
+    def __init__(self, modules: dict[str, str] | None = None) -> None:
+        self._modules = dict(MODULES if modules is None else modules)
+        self._loaded: dict[str, Any] = {}
+        self._tools: dict[str, Tool] = {}
+        self._searched = False
+
+    def kind(self, name: str) -> Kind | None:
+        """Return what the language knows of a kind."""
+        module = self._module(name)
+        return None if module is None else module.KIND
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all kinds."""
+        self._search()
+        return tuple(sorted(self._modules))
+
+    def tool(self, name: str) -> Tool:
+        """Return the runtime's tool of a kind.
+
+        Raises:
+            UnknownKindError: there is no such kind.
+        """
+        tool = self._tools.get(name)
+        if tool is None:
+            module = self._module(name)
+            if module is None:
+                raise UnknownKindError(f"there is no tool kind {name!r}")
+            tool = self._tools[name] = module.TOOL()
+        return tool
+
+    def add(self, name: str, tool: Tool, kind: Kind | None = None) -> None:
+        """Add a tool, or put one in another's place; for tests and embedding."""
+        module = type("Added", (), {"KIND": kind or Kind(name=name, open=True)})
+        self._loaded[name] = module
+        self._modules[name] = ""
+        self._tools[name] = tool
+
+    async def close(self) -> None:
+        """Close every tool that was used."""
+        tools, self._tools = list(self._tools.values()), {}
+        for tool in tools:
+            await tool.close()
+
+    def _module(self, name: str) -> Any:
+        name = NAMES.get(name, name)
+        if name in self._loaded:
+            return self._loaded[name]
+        if name not in self._modules:
+            self._search()
+        path = self._modules.get(name)
+        if path is None:
+            return None
+        self._loaded[name] = found = import_module(path)
+        return found
+
+    def _search(self) -> None:
+        """Look once for kinds of other packages."""
+        if self._searched:
+            return
+        self._searched = True
+        for entry in metadata.entry_points(group=ENTRY_POINTS):
+            self._modules.setdefault(entry.name, entry.value)

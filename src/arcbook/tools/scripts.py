@@ -1,0 +1,104 @@
+"""Code that a task names instead of writing it: inline, from a file, or by HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+from arcbook.outcome import ErrorKind
+from arcbook.tools.api import ToolContext
+
+SCRIPT_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Size of a script."""
+
+FETCH_TIMEOUT_SECONDS: Final = 30.0
+"""How long fetching a script may take where the task says nothing."""
+
+
+class ScriptError(RuntimeError):
+    """A script cannot be had; the message says which and why."""
+
+    def __init__(self, message: str, kind: ErrorKind, *, retryable: bool = False) -> None:
+        self.kind = kind
+        self.retryable = retryable
+        super().__init__(message)
+
+
+async def load_script(script: dict[str, Any] | str | None, context: ToolContext) -> str:
+    """Return the code that ``script`` names.
+
+    Raises:
+        ScriptError: it cannot be had.
+    """
+    if isinstance(script, str):
+        script = {"uri": script, "source": {"type": "file"}}
+    script = script or {}
+    source = script.get("source") or {}
+    if isinstance(source, str):
+        source = {"type": source}
+    uri = str(script.get("uri") or source.get("uri") or source.get("path") or "")
+    kind = str(source.get("type") or script.get("type") or "inline").lower()
+    if kind == "inline":
+        code = source.get("code") or script.get("code") or script.get("content")
+        if code is None:
+            raise ScriptError("an inline script needs 'source.code'", ErrorKind.CONFIG)
+        return str(code)
+    if kind in ("file", "local"):
+        return await asyncio.to_thread(_read, uri, context.folder)
+    if kind in ("http", "https"):
+        return await _fetch(str(source.get("endpoint") or source.get("url") or uri), source)
+    raise ScriptError(
+        f"script source {kind!r} is not supported: use inline, file or http", ErrorKind.CONFIG
+    )
+
+
+def _read(uri: str, folder: str) -> str:
+    """Read a file, relative to the playbook's folder, one above it, or the working folder."""
+    name = uri.removeprefix("file://")
+    bases = [Path(folder), *Path(folder).parents] if folder else []
+    tried = [Path(name)] if Path(name).is_absolute() else [b / name for b in (*bases, Path())]
+    for path in tried:
+        if path.is_file():
+            if path.stat().st_size > SCRIPT_BYTES_MAX:
+                raise ScriptError(
+                    f"script {uri!r} passes {SCRIPT_BYTES_MAX:,} bytes", ErrorKind.LIMIT
+                )
+            try:
+                return path.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ScriptError(
+                    f"script {uri!r} cannot be read: {error}", ErrorKind.CONFIG
+                ) from None
+    where = folder or "the working folder"
+    raise ScriptError(
+        f"there is no script {uri!r} (looked from {where} upwards)", ErrorKind.NOT_FOUND
+    )
+
+
+async def _fetch(url: str, source: dict[str, Any]) -> str:
+    import aiohttp  # heavy; only for scripts that are fetched
+
+    timeout = aiohttp.ClientTimeout(total=float(source.get("timeout") or FETCH_TIMEOUT_SECONDS))
+    method = str(source.get("method") or "GET").upper()
+    headers = {str(k): str(v) for k, v in (source.get("headers") or {}).items()}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, url, headers=headers) as response,
+        ):
+            if response.status >= 400:
+                raise ScriptError(
+                    f"fetching script {url!r} answered HTTP {response.status}",
+                    ErrorKind.NOT_FOUND if response.status == 404 else ErrorKind.SERVER_ERROR,
+                    retryable=response.status >= 500,
+                )
+            data = await response.content.read(SCRIPT_BYTES_MAX + 1)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        raise ScriptError(
+            f"script {url!r} cannot be fetched: {reason}", ErrorKind.CONNECTION, retryable=True
+        ) from None
+    if len(data) > SCRIPT_BYTES_MAX:
+        raise ScriptError(f"script {url!r} passes {SCRIPT_BYTES_MAX:,} bytes", ErrorKind.LIMIT)
+    return data.decode("utf-8", "replace")

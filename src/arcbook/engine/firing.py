@@ -49,6 +49,10 @@ def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> No
     for token in tokens:
         local.update(token.locals)
     came_from = [t.came_from for t in tokens if t.came_from]
+    if step.enters_plainly:
+        _enter(turn, step, came_from, local, [], early=early)
+        _give_out(turn, step)
+        return
     scope = turn.scope(local)
     try:
         reason = _refusal(step, scope)
@@ -66,16 +70,21 @@ def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> No
         loop = loops.begin(turn, step, scope) if step.loop else None
         due_at = _due_at(turn, step.timeout, scope)
     except TemplateError as error:
-        _enter(turn, step, came_from, local, scope, early=early)
+        _enter(turn, step, came_from, local, warnings_of(scope, step), early=early)
         run = turn.state.runs[f"{step.name}:{turn.state.visits[step.name]}"]
         fault = template_failure(error, f"steps.{step.name}").error
         assert fault is not None
         fail(turn, run, fault, stop=False)
         return
-    _enter(turn, step, came_from, local, scope, early=early, loop=loop, due_at=due_at)
+    warnings = warnings_of(scope, step)
+    _enter(turn, step, came_from, local, warnings, early=early, loop=loop, due_at=due_at)
     if loop is None:
-        visit = turn.state.visits[step.name]
-        turn.decision.commands.append(command_id(turn.state.execution_id, step.name, visit))
+        _give_out(turn, step)
+
+
+def _give_out(turn: Turn, step: PlanStep) -> None:
+    visit = turn.state.visits[step.name]
+    turn.decision.commands.append(command_id(turn.state.execution_id, step.name, visit))
 
 
 def _enter(  # noqa: PLR0913  # the fields of the event
@@ -83,7 +92,7 @@ def _enter(  # noqa: PLR0913  # the fields of the event
     step: PlanStep,
     came_from: list[str],
     local: dict[str, Any],
-    scope: ExecutionScope,
+    warnings: list[str],
     *,
     early: bool,
     loop: LoopStart | None = None,
@@ -99,7 +108,7 @@ def _enter(  # noqa: PLR0913  # the fields of the event
             due_at=due_at,
             pool=step.pool or turn.state.pool,
             early=early,
-            warnings=warnings_of(scope, step),
+            warnings=warnings,
         )
     )
 

@@ -82,56 +82,86 @@ def _leave(  # noqa: PLR0913  # everything that a visit leaves behind
     report: Report | None = None,
 ) -> None:
     step = turn.plan.by_name[run.step]
-    scope = _leaving_scope(turn, run, step, result, status, writes or [], local or {}, error)
-    made: list[Write] = list(writes or [])
-    took: list[Took] = []
-    try:
-        if status == OK:
-            made += render_sets(step.set, scope)
-        took = _choose(turn, step, scope, only_catching=status == ERROR)
-        if status == OK and step.arcs and not took and step.on_no_match is NoMatch.ERROR:
-            status, error = ERROR, _no_match(step)
-    except TemplateError as fault:
-        status, error, took = ERROR, template_failure(fault, f"steps.{step.name}.next").error, []
-    recovered = status == ERROR and bool(took)
+    left = _Leaving(status, error, list(writes or ()), list(warnings or ()))
+    if not step.leaves_plainly:
+        _route(turn, run, step, result, left, local or {})
+    elif status == OK:
+        arcs = step.arcs if step.inclusive else step.arcs[:1]
+        left.took = [_take(turn, step, arc, None) for arc in arcs]
     turn.emit(
         StepExit(
             step=step.name,
             visit=run.visit,
-            status=status,
+            status=left.status,
             result=result if isinstance(result, StepResult) else None,
             loop=result if isinstance(result, LoopResult) else None,
-            error=error,
-            set=made,
-            took=took,
-            recovered=recovered,
-            warnings=[*(warnings or []), *warnings_of(scope, step)],
+            error=left.error,
+            set=left.writes,
+            took=left.took,
+            recovered=left.status == ERROR and bool(left.took),
+            warnings=left.warnings,
             worker=report.worker if report else "",
             attempt=report.attempt if report else 1,
             started_at=report.started_at if report else 0,
         )
     )
-    if len(took) < len(step.arcs):
+    if len(left.took) < len(step.arcs):
         _skip_unreachable(turn, step)
 
 
-def _leaving_scope(  # noqa: PLR0913  # everything that a visit leaves behind
+class _Leaving:
+    """How a visit ends, as it is being worked out."""
+
+    __slots__ = ("error", "status", "took", "warnings", "writes")
+
+    def __init__(
+        self, status: str, error: ErrorInfo | None, writes: list[Write], warnings: list[str]
+    ) -> None:
+        self.status = status
+        self.error = error
+        self.writes = writes
+        self.warnings = warnings
+        self.took: list[Took] = []
+
+
+def _route(  # noqa: PLR0913  # everything that guards and ``set`` see
     turn: Turn,
     run: Run,
     step: PlanStep,
     result: StepResult | LoopResult,
-    status: str,
-    writes: list[Write],
+    left: _Leaving,
     local: dict[str, Any],
-    error: ErrorInfo | None,
+) -> None:
+    """Render what the step sets and choose its arcs."""
+    scope = _leaving_scope(turn, run, step, result, left, local)
+    try:
+        if left.status == OK:
+            left.writes += render_sets(step.set, scope)
+        left.took = _choose(turn, step, scope, only_catching=left.status == ERROR)
+        nothing = left.status == OK and step.arcs and not left.took
+        if nothing and step.on_no_match is NoMatch.ERROR:
+            left.status, left.error = ERROR, _no_match(step)
+    except TemplateError as fault:
+        left.status, left.took = ERROR, []
+        left.error = template_failure(fault, f"steps.{step.name}.next").error
+    left.warnings += warnings_of(scope, step)
+
+
+def _leaving_scope(  # noqa: PLR0913  # everything that guards and ``set`` see
+    turn: Turn,
+    run: Run,
+    step: PlanStep,
+    result: StepResult | LoopResult,
+    left: _Leaving,
+    local: dict[str, Any],
 ) -> ExecutionScope:
     """Return the names as ``set`` and guards of a finished step see them."""
     output = step_output(result, turn.loaded)
     scope = _with_overlay(turn, turn.scope(local, run.locals))
     scope.context.steps = Overlay(turn.state.results)
     scope.context.steps[step.name] = result
-    write(scope.context.ctx, writes)
-    name = FAILED if status == ERROR else LOOP_DONE if step.loop else DONE
+    write(scope.context.ctx, left.writes)
+    name = FAILED if left.status == ERROR else LOOP_DONE if step.loop else DONE
     scope.top = {
         "output": output,
         "event": {
@@ -141,8 +171,8 @@ def _leaving_scope(  # noqa: PLR0913  # everything that a visit leaves behind
             "payload": output,
         },
     }
-    if error is not None:
-        scope.top["error"] = error_data(error)
+    if left.error is not None:
+        scope.top["error"] = error_data(left.error)
         scope.top["event"]["error"] = scope.top["error"]
     return scope
 
@@ -185,15 +215,18 @@ def _choose(
     return took
 
 
-def _take(turn: Turn, step: PlanStep, arc: PlanArc, scope: ExecutionScope) -> Took:
-    plain_sets = tuple(s for s in arc.set if s.lifetime is not Lifetime.STEP)
-    local_sets = tuple(s for s in arc.set if s.lifetime is Lifetime.STEP)
-    local = {s.path[0]: s.value.render(scope) for s in local_sets}
-    writes = render_sets(plain_sets, scope)
-    target = turn.plan.by_name[arc.to]
-    absorbed = arc.to in turn.state.absorbing and bool(
-        turn.plan.graph.blockers[target.order] >> step.order & 1
-    )
+def _take(turn: Turn, step: PlanStep, arc: PlanArc, scope: ExecutionScope | None) -> Took:
+    writes: list[Write] = []
+    local: dict[str, Any] = {}
+    if arc.set:
+        assert scope is not None
+        written = tuple(s for s in arc.set if s.lifetime is not Lifetime.STEP)
+        local = {s.path[0]: s.value.render(scope) for s in arc.set if s.lifetime is Lifetime.STEP}
+        writes = render_sets(written, scope)
+    absorbed = False
+    if turn.state.absorbing and arc.to in turn.state.absorbing:
+        blockers = turn.plan.graph.blockers[turn.plan.by_name[arc.to].order]
+        absorbed = bool(blockers >> step.order & 1)
     return Took(arc.order, arc.to, writes, local, absorbed)
 
 

@@ -123,6 +123,9 @@ class PlanStep(NamedTuple):
     reads_previous: bool
     #: Whether a call of it must not happen twice.
     has_never: bool
+    #: Whether it is entered, and left, without evaluating a template.
+    enters_plainly: bool
+    leaves_plainly: bool
 
 
 class Plan:
@@ -177,6 +180,9 @@ def _step(order: int, step: Step, kinds: Kinds) -> PlanStep:
         reads_payload=any(name[0] in ("payload", "input") for name in names),
         reads_previous=any(name[0] in ("result", "output", "_prev") for name in names),
         has_never=any(t.redelivery is Redelivery.NEVER for t in step.tasks),
+        enters_plainly=not (step.when is not None or step.admit or step.loop or step.timeout),
+        leaves_plainly=not step.set
+        and all(arc.when is None and not arc.set for arc in step.router.arcs),
     )
 
 

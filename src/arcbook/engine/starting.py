@@ -56,9 +56,7 @@ def start(turn: Turn, given: Start) -> bool:
             warnings=warnings,
         )
     )
-    turn.context = Turn(
-        state, turn.plan, at=turn.at, new_id=turn.new_id, loaded=turn.loaded, limits=turn.limits
-    ).context
+    turn.context = None
     if error is not None:
         completion.abort(turn, error)
     return True

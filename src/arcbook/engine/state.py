@@ -174,7 +174,8 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def command(self, command_id: str) -> Command | None:
         """Return a command that has not ended, by its id."""
-        run = self.runs.get(run_key_of(command_id))
+        _, _, key = command_id.partition(":")
+        run = self.runs.get(key) or self.runs.get(run_key_of(command_id))
         return run.commands.get(command_id) if run else None
 
     def timers(self) -> dict[str, int]:

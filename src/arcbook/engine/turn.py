@@ -33,7 +33,7 @@ LIMITS: Final = LoopLimits()
 class Turn:
     """What a decision works with. Emitting an event folds it at once."""
 
-    __slots__ = ("at", "context", "decision", "limits", "loaded", "new_id", "plan", "state")
+    __slots__ = ("_context", "at", "decision", "limits", "loaded", "new_id", "plan", "state")
 
     def __init__(  # noqa: PLR0913  # what a decision depends on
         self,
@@ -52,16 +52,28 @@ class Turn:
         self.loaded = loaded
         self.limits = limits
         self.decision = Decision()
-        self.context = Context(
-            execution_id=state.execution_id,
-            path=state.path,
-            version=state.version,
-            catalog_id=state.catalog_id,
-            workload=state.workload,
-            payload=state.payload,
-            ctx=state.ctx,
-            steps=state.results,
-        )
+        self._context: Context | None = None
+
+    @property
+    def context(self) -> Context:
+        """All names of the execution."""
+        if self._context is None:
+            state = self.state
+            self._context = Context(
+                execution_id=state.execution_id,
+                path=state.path,
+                version=state.version,
+                catalog_id=state.catalog_id,
+                workload=state.workload,
+                payload=state.payload,
+                ctx=state.ctx,
+                steps=state.results,
+            )
+        return self._context
+
+    @context.setter
+    def context(self, context: Context | None) -> None:
+        self._context = context
 
     def emit(self, event: AnyEvent) -> None:
         """Append an event and advance the state by it."""

@@ -49,7 +49,16 @@ from arcbook.ids import IdGenerator
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept, ResultMissingError
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
-from arcbook.store.api import Change, EventRow, ExecutionRow, FencedError, ResultRow, Store, Stored
+from arcbook.store.api import (
+    ROW_AGE_US_MAX,
+    Change,
+    EventRow,
+    ExecutionRow,
+    FencedError,
+    ResultRow,
+    Store,
+    Stored,
+)
 
 BATCH_MAX: Final = 512
 """Inputs of one commit."""
@@ -84,7 +93,16 @@ class LostOwnershipError(RuntimeError):
 class Slot:
     """An execution in memory."""
 
-    __slots__ = ("loaded", "plan", "planned", "snapshot_seq", "state", "timed", "timers")
+    __slots__ = (
+        "loaded",
+        "plan",
+        "planned",
+        "row_at",
+        "snapshot_seq",
+        "state",
+        "timed",
+        "timers",
+    )
 
     def __init__(self, state: State, planned: Planned) -> None:
         self.state = state
@@ -92,6 +110,8 @@ class Slot:
         self.plan: Plan = planned.plan
         self.loaded: OrderedDict[str, Any] = OrderedDict()
         self.snapshot_seq = state.seq
+        #: When the execution's row was written last.
+        self.row_at = 0
         self.timers: dict[str, int] = state.timers()
         self.timed = bool(self.timers)
 
@@ -423,6 +443,11 @@ class Drive:
         slot = entry.slot
         state = slot.state
         identity = state.execution_id
+        at = entry.events[-1].at
+        row = None
+        if at - slot.row_at > ROW_AGE_US_MAX or state.status.is_terminal:
+            row = row_of(state, at)
+            slot.row_at = at
         snapshot = None
         if _is_time_to_save(slot):
             snapshot = _STATE_ENCODER.encode(state)
@@ -438,7 +463,7 @@ class Drive:
                 EventRow(seq, at, event.type, getattr(event, "step", ""), encode(event))
                 for seq, at, event in entry.events
             ],
-            row=row_of(state, entry.events[-1].at),
+            row=row,
             snapshot=snapshot,
             results=[
                 ResultRow(r.ref, _step_of(r.ref), r.bytes, r.sha256, r.store) for r in entry.kept

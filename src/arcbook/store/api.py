@@ -29,8 +29,12 @@ class EventRow(NamedTuple):
     body: bytes
 
 
+ROW_AGE_US_MAX: Final = 500_000
+"""How old an execution's row may be while it runs, in microseconds."""
+
+
 class ExecutionRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An execution at a glance; written with each commit, so it is never behind."""
+    """An execution at a glance. Its status is never behind its events."""
 
     execution_id: int
     path: str
@@ -66,7 +70,9 @@ class Change(msgspec.Struct, kw_only=True):
     #: Number of the last event before this change; what the writer believes.
     after_seq: int
     events: list[EventRow]
-    row: ExecutionRow
+    #: The execution at a glance, if it is to be written: at its start and end, and when the
+    #: one that is stored is older than :data:`ROW_AGE_US_MAX`.
+    row: ExecutionRow | None = None
     #: The state after the events, when it is time to save it.
     snapshot: bytes | None = None
     #: Values that the events refer to.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import msgspec
 
@@ -52,8 +53,7 @@ class MemoryStore:
             self._write(change)
 
     def _is_fenced(self, change: Change) -> bool:
-        row = self.rows.get(change.execution_id)
-        return change.after_seq != (row.seq if row else 0)
+        return change.after_seq != len(self.log.get(change.execution_id, ()))
 
     def _write(self, change: Change) -> None:
         log = self.log.setdefault(change.execution_id, [])
@@ -64,9 +64,10 @@ class MemoryStore:
         if len(ends) > 1:
             raise StoreError(f"execution {change.execution_id} would end twice")
         log += change.events
-        self.rows[change.execution_id] = change.row
+        if change.row is not None:
+            self.rows[change.execution_id] = change.row
         if change.snapshot is not None:
-            self.snapshots[change.execution_id] = (change.row.seq, change.snapshot)
+            self.snapshots[change.execution_id] = (len(log), change.snapshot)
         if change.timers is not None:
             self.timers[change.execution_id] = dict(change.timers)
         kept = self.kept.setdefault(change.execution_id, {})

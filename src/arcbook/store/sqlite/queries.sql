@@ -8,7 +8,10 @@ insert into execution (execution_id, path, status, seq, parent_execution_id, end
 values (?, ?, ?, ?, ?, ?, ?)
 on conflict (execution_id) do update set
   status = excluded.status, seq = excluded.seq, ended_at = excluded.ended_at, body = excluded.body
-where seq = ?
+
+-- last_seq --
+-- Number of the last event of an execution.
+select coalesce(max(seq), 0) from event where execution_id = ?
 
 -- put_snapshot --
 -- Save a state; an older one is of no use any more.

@@ -104,35 +104,28 @@ class SqliteStore:
         db, sql = self._db, self._sql
         events = [(change.execution_id, *event) for change in changes for event in change.events]
         with _translated(self._path), self._transaction(db):
-            fenced = [c.execution_id for c in changes if not self._put_row(db, c)]
-            if fenced:
-                raise FencedError(fenced)
-            db.executemany(sql["insert_event"], events)
+            try:
+                db.executemany(sql["insert_event"], events)
+            except sqlite3.IntegrityError:
+                fenced = [c.execution_id for c in changes if self._is_fenced(db, c)]
+                if fenced:
+                    raise FencedError(fenced) from None
+                raise
+            rows = [_row_values(c.row) for c in changes if c.row is not None]
+            if rows:
+                db.executemany(sql["put_execution"], rows)
             for change in changes:
                 self._put_extras(db, change)
 
-    def _put_row(self, db: sqlite3.Connection, change: Change) -> bool:
-        """Write the execution; return whether nobody else has since."""
-        row = change.row
-        cursor = db.execute(
-            self._sql["put_execution"],
-            (
-                row.execution_id,
-                row.path,
-                row.status,
-                row.seq,
-                row.parent_execution_id,
-                row.ended_at,
-                _ROW_ENCODER.encode(row),
-                change.after_seq,
-            ),
-        )
-        return cursor.rowcount == 1
+    def _is_fenced(self, db: sqlite3.Connection, change: Change) -> bool:
+        (last,) = db.execute(self._sql["last_seq"], (change.execution_id,)).fetchone()
+        return bool(last != change.after_seq)
 
     def _put_extras(self, db: sqlite3.Connection, change: Change) -> None:
         sql, identity = self._sql, change.execution_id
         if change.snapshot is not None:
-            db.execute(sql["put_snapshot"], (identity, change.row.seq, change.snapshot))
+            last = change.events[-1].seq
+            db.execute(sql["put_snapshot"], (identity, last, change.snapshot))
         if change.timers is not None:
             db.execute(sql["clear_timers"], (identity,))
             timers = [(identity, timer, due_at) for timer, due_at in change.timers.items()]
@@ -295,6 +288,18 @@ class SqliteStore:
         db = self._db
         with _translated(self._path), self._transaction(db):
             return db.execute(self._sql[query], values).rowcount
+
+
+def _row_values(row: ExecutionRow) -> tuple[Any, ...]:
+    return (
+        row.execution_id,
+        row.path,
+        row.status,
+        row.seq,
+        row.parent_execution_id,
+        row.ended_at,
+        _ROW_ENCODER.encode(row),
+    )
 
 
 def _entry(row: Any) -> CatalogEntry:

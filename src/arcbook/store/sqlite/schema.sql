@@ -1,5 +1,7 @@
 -- The embedded store. Version 1 of the schema; `pragma user_version` holds it.
 
+-- Rows lie in the order of their commits: a commit of a hundred executions then writes
+-- a few pages at the end of the table, where one clustered by its key writes a hundred.
 create table event (
   execution_id integer not null,
   seq          integer not null check (seq > 0),
@@ -8,7 +10,7 @@ create table event (
   step         text    not null,
   body         blob    not null,
   primary key (execution_id, seq)
-) without rowid;
+);
 
 -- One end for each execution.
 create unique index event_end on event (execution_id)

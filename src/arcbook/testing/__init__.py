@@ -1,0 +1,1 @@
+"""Test kit for tools, stores and playbooks. Production code never imports it."""

@@ -1,0 +1,75 @@
+"""Calling a tool by itself, with services that a test controls."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from arcbook.outcome import Outcome
+from arcbook.tools.api import Credential, CredentialError, Deferred, Tool, ToolCall
+
+
+class FakeResults:
+    """Values by reference, from a mapping."""
+
+    def __init__(self, values: dict[str, Any] | None = None) -> None:
+        self.values = values or {}
+
+    async def load_ref(self, ref: str) -> Any:
+        return self.values[ref]
+
+
+class FakeContext:
+    """The services of a tool call, from plain values."""
+
+    def __init__(
+        self,
+        *,
+        credentials: dict[str, Credential] | None = None,
+        results: dict[str, Any] | None = None,
+        names: dict[str, Any] | None = None,
+        folder: str = "",
+        workspace: str = "",
+    ) -> None:
+        self.results = FakeResults(results)
+        self.folder = folder
+        self.workspace = workspace
+        self._credentials = credentials or {}
+        self._names = names or {}
+
+    def names(self) -> dict[str, Any]:
+        return self._names
+
+    async def credential(self, alias: str) -> Credential:
+        try:
+            return self._credentials[alias]
+        except KeyError:
+            raise CredentialError(alias, "is not known") from None
+
+
+async def call_tool(  # noqa: PLR0913  # the parts of a call that tests choose
+    tool: Tool,
+    kind: str,
+    config: dict[str, Any],
+    *,
+    context: FakeContext | None = None,
+    input: dict[str, Any] | None = None,  # noqa: A002  # the name that playbooks use
+    auth: Any = None,
+    timeout_seconds: float | None = None,
+    idempotency_key: str = "1:step:1:task:1",
+    execution_id: int = 1,
+) -> Outcome | Deferred:
+    """Call a tool once and return what it answers."""
+    call = ToolCall(
+        kind=kind,
+        config=config,
+        input=input or {},
+        auth=auth,
+        timeout_seconds=timeout_seconds,
+        idempotency_key=idempotency_key,
+        execution_id=execution_id,
+        step="step",
+        label="task",
+    )
+    answer = tool.run(call, context or FakeContext())
+    return await answer if inspect.isawaitable(answer) else answer

@@ -1,0 +1,15 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the developer's reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("ARCBOOK_"):
+            monkeypatch.delenv(name)

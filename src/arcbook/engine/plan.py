@@ -131,7 +131,7 @@ class PlanStep(NamedTuple):
 class Plan:
     """A playbook ready to run."""
 
-    __slots__ = ("by_name", "graph", "output", "playbook", "steps", "timeout")
+    __slots__ = ("by_name", "graph", "output", "playbook", "steps", "timeout", "uses_secrets")
 
     def __init__(self, playbook: Playbook, kinds: Kinds) -> None:
         self.playbook = playbook
@@ -143,6 +143,11 @@ class Plan:
         self.by_name = {s.name: s for s in self.steps}
         self.output = None if playbook.output is None else compile_value(playbook.output)
         self.timeout = _optional(playbook.timeout)
+        self.uses_secrets = bool(playbook.keychain) or any(
+            task.auth is not None
+            for step in self.steps
+            for task in (*step.tasks, *([step.loop.claim] if step.loop and step.loop.claim else ()))
+        )
 
 
 def _step(order: int, step: Step, kinds: Kinds) -> PlanStep:

@@ -34,6 +34,7 @@ from arcbook.outcome import ERROR, ErrorInfo, ErrorKind, Outcome, failed
 from arcbook.results.kept import Kept, ResultMissingError, ResultTooLargeError, size_of
 from arcbook.results.refs import InvalidRefError
 from arcbook.runtime.work import Work
+from arcbook.secrets.taint import Secrets, marked, secret_fields
 from arcbook.template.errors import TemplateError
 from arcbook.tools.api import Credential, CredentialError, Deferred, Tool, ToolCall
 from arcbook.tools.registry import Registry, UnknownKindError
@@ -92,6 +93,7 @@ class Performer:
         self.worker = worker
         self.workspace = workspace
         self.env = env or {}
+        self.secrets = Secrets()
 
     def perform(
         self,
@@ -148,6 +150,8 @@ class _Performance:
         self.began = performer.clock.monotonic_us()
 
     def run(self) -> Steps:
+        if self.plan.uses_secrets:
+            yield from self._reveal_context()
         work = self.work
         if work.loop is None:
             result = yield from self._pipeline(work.context, None, work.saved, -1)
@@ -214,7 +218,7 @@ class _Performance:
 
     def _load(self, running: Any, ref: ResultRef) -> Steps:
         try:
-            self.loaded[ref.ref] = yield self.performer.kept.load(ref)
+            self.loaded[ref.ref] = yield from self._fetch(ref)
         except (ResultMissingError, InvalidRefError) as error:
             self.loaded[ref.ref] = None
             running.throw(TemplateError(str(error)))
@@ -226,9 +230,9 @@ class _Performance:
 
     def _saved(self, pipeline: Pipeline) -> Steps:
         """Return a pipeline's state as plain data, its large values put away."""
-        results = yield from self._put_away(pipeline.saved.results, f"saved{pipeline.saved.runs}")
-        saved = msgspec.structs.replace(pipeline.saved, results=results)
-        return msgspec.to_builtins(saved)
+        saved = self._hidden(pipeline.saved)
+        results = yield from self._put_away(saved.results, f"saved{saved.runs}")
+        return msgspec.to_builtins(msgspec.structs.replace(saved, results=results))
 
     def _parked(self, pipeline: Pipeline, seconds: float, index: int) -> Steps:
         state = yield from self._saved(pipeline)
@@ -244,13 +248,14 @@ class _Performance:
             path=deferred.path,
             version=deferred.version,
             catalog_id=deferred.catalog_id,
-            payload=deferred.payload,
+            payload=self._hidden(deferred.payload),
             detached=deferred.detached,
             key=deferred.key,
         )
 
     def _shrunk(self, done: IterationResult, index: int) -> Steps:
-        """Return what a pipeline yielded with its large values put away."""
+        """Return what a pipeline yielded: secrets hidden, large values put away."""
+        done = self._hidden(done)
         name = "" if index < 0 else f"i{index}"
         try:
             result = yield from self._put_away(done.result, name)
@@ -271,6 +276,42 @@ class _Performance:
         )
         self.kept += [v.ref for v in shrunk.tasks.values() if v.ref is not None]
         return shrunk
+
+    def _fetch(self, ref: ResultRef) -> Steps:
+        value = yield self.performer.kept.load(ref)
+        return self.performer.secrets.reveal(value) if self.plan.uses_secrets else value
+
+    # -- secrets ----------------------------------------------------------------------
+
+    def _reveal_context(self) -> Steps:
+        """Put the secrets back that marks in the command's names stand for."""
+        text = msgspec.json.encode(self.work).decode()
+        names = marked(text)
+        if not names:
+            return
+        for alias in {name.partition(".")[0] for name in names}:
+            try:
+                yield self._open(alias)
+            except CredentialError:
+                continue  # its mark stays, which a tool cannot take for the secret
+        plain = self.performer.secrets.reveal(msgspec.to_builtins(self.work))
+        self.work = msgspec.convert(plain, Work)
+
+    async def _open(self, alias: str) -> Credential:
+        performer = self.performer
+        execution_id = self.work.context.execution_id
+        credential = await performer.credentials.credential(alias, execution_id)
+        performer.secrets.add(secret_fields(alias, credential.data))
+        return credential
+
+    def _hidden(self, value: Any) -> Any:
+        """Return what may leave the worker: marks in the place of secrets."""
+        secrets = self.performer.secrets
+        if not secrets or not self.plan.uses_secrets:
+            return value
+        plain = msgspec.to_builtins(value)
+        hidden = secrets.hide(plain)
+        return value if hidden is plain else msgspec.convert(hidden, type(value))
 
     # -- calls ------------------------------------------------------------------------
 
@@ -324,7 +365,7 @@ class _Performance:
             except NeedsData as need:
                 if need.ref.ref in self.loaded:
                     raise
-                self.loaded[need.ref.ref] = yield self.performer.kept.load(need.ref)
+                self.loaded[need.ref.ref] = yield from self._fetch(need.ref)
             else:
                 return answer
 
@@ -399,7 +440,7 @@ class _Performance:
             rows = _rows_of(outcome.data)
             if not rows:
                 return self._report(rows=0)
-            if not (yield self.checkpoint({"rows": rows})):
+            if not (yield self.checkpoint(self._hidden({"rows": rows}))):
                 raise AbandonedError(work.command_id)
         if loop.process == "frame":
             return (yield from self._rows([rows], rows, saved.get("saved")))
@@ -511,7 +552,10 @@ class CallContext:
         return everything(self._scope)
 
     async def credential(self, alias: str) -> Credential:
-        return await self._performer.credentials.credential(alias, self._call.execution_id)
+        performer = self._performer
+        found = await performer.credentials.credential(alias, self._call.execution_id)
+        performer.secrets.add(secret_fields(alias, found.data))
+        return found
 
 
 async def _with_credential(call: ToolCall, context: CallContext) -> ToolCall:

@@ -45,13 +45,50 @@ FILENAME = "<playbook>"
 
 #: Modules that code may use without importing them.
 GIVEN_MODULES = frozenset(
-    ["base64", "collections", "csv", "datetime", "functools", "hashlib", "io", "itertools", "json", "logging", "math", "os", "random", "re", "statistics", "string", "sys", "textwrap", "time", "traceback", "urllib", "uuid"]
+    [
+        "base64",
+        "collections",
+        "csv",
+        "datetime",
+        "functools",
+        "hashlib",
+        "io",
+        "itertools",
+        "json",
+        "logging",
+        "math",
+        "os",
+        "random",
+        "re",
+        "statistics",
+        "string",
+        "sys",
+        "textwrap",
+        "time",
+        "traceback",
+        "urllib",
+        "uuid",
+    ]
 )
 
 #: Modules that every process has at hand. Few, because a fork copies what they take.
-BASE_MODULES = (
-    ["base64", "collections", "datetime", "functools", "hashlib", "io", "itertools", "json", "math", "os", "random", "re", "string", "sys", "time"]
-)
+BASE_MODULES = [
+    "base64",
+    "collections",
+    "datetime",
+    "functools",
+    "hashlib",
+    "io",
+    "itertools",
+    "json",
+    "math",
+    "os",
+    "random",
+    "re",
+    "string",
+    "sys",
+    "time",
+]
 
 _F_ADD_SEALS, _F_SEAL_GROW, _F_SEAL_SHRINK = 1033, 0x0004, 0x0002
 
@@ -88,10 +125,74 @@ class _Purity(ast.NodeVisitor):
         "uuid": "UUID uuid1 uuid3 uuid4 uuid5 NAMESPACE_DNS NAMESPACE_URL NAMESPACE_OID",
     }
     NAMES = frozenset(
-        ["abs", "all", "any", "ascii", "bin", "bool", "bytearray", "bytes", "callable", "chr", "complex", "dict", "divmod", "enumerate", "filter", "float", "format", "frozenset", "hash", "hex", "int", "isinstance", "issubclass", "iter", "len", "list", "map", "max", "min", "next", "object", "oct", "ord", "pow", "print", "range", "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "type", "zip", "True", "False", "None", "Ellipsis", "NotImplemented", "__name__"]
+        [
+            "abs",
+            "all",
+            "any",
+            "ascii",
+            "bin",
+            "bool",
+            "bytearray",
+            "bytes",
+            "callable",
+            "chr",
+            "complex",
+            "dict",
+            "divmod",
+            "enumerate",
+            "filter",
+            "float",
+            "format",
+            "frozenset",
+            "hash",
+            "hex",
+            "int",
+            "isinstance",
+            "issubclass",
+            "iter",
+            "len",
+            "list",
+            "map",
+            "max",
+            "min",
+            "next",
+            "object",
+            "oct",
+            "ord",
+            "pow",
+            "print",
+            "range",
+            "repr",
+            "reversed",
+            "round",
+            "set",
+            "slice",
+            "sorted",
+            "str",
+            "sum",
+            "tuple",
+            "type",
+            "zip",
+            "True",
+            "False",
+            "None",
+            "Ellipsis",
+            "NotImplemented",
+            "__name__",
+        ]
     )
     HIDDEN = frozenset(
-        ["ag_frame", "cr_frame", "f_back", "f_builtins", "f_globals", "f_locals", "gi_frame", "tb_frame", "mro"]
+        [
+            "ag_frame",
+            "cr_frame",
+            "f_back",
+            "f_builtins",
+            "f_globals",
+            "f_locals",
+            "gi_frame",
+            "tb_frame",
+            "mro",
+        ]
     )
 
     def __init__(self, modules):

@@ -41,6 +41,9 @@ DELAY_SECONDS_MAX: Final = 24 * 3600.0
 ATTEMPTS_MAX: Final = 10_000
 """Tries of one task."""
 
+PRINTED_CHARACTERS_MAX: Final = 4096
+"""End of a visit's output that its event keeps."""
+
 
 class Call(NamedTuple):
     """Request: call a tool. The answer is an :class:`Outcome`."""
@@ -95,6 +98,10 @@ class Saved(msgspec.Struct, kw_only=True, omit_defaults=True):
     local: dict[str, Any] = {}
     step: dict[str, Any] = {}
     writes: list[Write] = []
+    #: The end of what the tasks printed.
+    printed: str = ""
+    #: Tries beyond the first of each call.
+    retries: int = 0
     #: The last outcome; its data is the last result's.
     outcome: Outcome | None = None
 
@@ -109,6 +116,10 @@ class IterationResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     writes: list[Write] = []
     locals: dict[str, Any] = {}
     warnings: list[str] = []
+    #: The end of what the tasks printed.
+    printed: str = ""
+    #: Tries beyond the first of each call.
+    retries: int = 0
 
 
 class _Stop(Exception):  # noqa: N818  # leaves the loop; not an error
@@ -161,14 +172,16 @@ class Pipeline:
             status, error = OK, None
         except _Stop as stop:
             status, error = stop.status, stop.error
-        results = self.saved.results
+        saved = self.saved
         return IterationResult(
-            result=results,
+            result=saved.results,
             status=status,
             error=error,
-            writes=self.saved.writes,
-            locals=self.saved.step,
+            writes=saved.writes,
+            locals=saved.step,
             warnings=self._warnings,
+            printed=saved.printed,
+            retries=saved.retries,
         )
 
     def _tasks(self) -> Generator[Request, Any, None]:
@@ -245,7 +258,10 @@ class Pipeline:
             helpers=view.helpers,
             body_key=outcome.body_key,
         )
-        saved.outcome = msgspec.structs.replace(outcome, data=None)
+        saved.outcome = msgspec.structs.replace(outcome, data=None, meta={})
+        printed = outcome.meta.get("stdout")
+        if printed:
+            saved.printed = (saved.printed + printed)[-PRINTED_CHARACTERS_MAX:]
         self._values[task.label] = labelled(outcome.data)
         self.scope.top["output"] = view
         self.scope.top["result"] = outcome.data
@@ -303,6 +319,7 @@ class Pipeline:
         seconds = min(delay_of(rule.backoff, base, tries), longest)
         if outcome.error is not None and outcome.error.retry_after:
             seconds = min(max(seconds, outcome.error.retry_after), DELAY_SECONDS_MAX)
+        self.saved.retries += 1
         if seconds > 0:
             yield Pause(seconds)
 

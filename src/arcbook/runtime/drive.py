@@ -204,9 +204,11 @@ class Drive:
         self._wake.set()
         return future
 
-    def begin(self, planned: Planned, start: Start) -> tuple[int, asyncio.Future[bool]]:
+    def begin(
+        self, planned: Planned, start: Start, execution_id: int | None = None
+    ) -> tuple[int, asyncio.Future[bool]]:
         """Start an execution; the future is done when the start is durable."""
-        execution_id = self.ids()
+        execution_id = self.ids() if execution_id is None else execution_id
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._queue.append(_Item(execution_id, start, future, planned))
         self._wake.set()

@@ -11,7 +11,27 @@ from arcbook.store.api import Credentials as CredentialStore
 from arcbook.tools.api import Credential, CredentialError
 
 TYPES: Final = frozenset(
-    ["api_key", "aws", "basic", "bearer", "bearer_token", "gcs", "gcs_hmac", "google_service_account", "http", "kafka", "nats", "oauth2", "oauth2_client_credentials", "postgres", "pubsub", "s3", "secret", "service_account", "snowflake"]
+    [
+        "api_key",
+        "aws",
+        "basic",
+        "bearer",
+        "bearer_token",
+        "gcs",
+        "gcs_hmac",
+        "google_service_account",
+        "http",
+        "kafka",
+        "nats",
+        "oauth2",
+        "oauth2_client_credentials",
+        "postgres",
+        "pubsub",
+        "s3",
+        "secret",
+        "service_account",
+        "snowflake",
+    ]
 )
 """Types of credentials that tools understand."""
 

@@ -18,7 +18,32 @@ SECRET_CHARACTERS_MIN: Final = 6
 """Length from which a value is taken for a secret that can be recognised."""
 
 SECRET_FIELDS: Final = frozenset(
-    ["access_key_id", "api_key", "apikey", "bearer", "client_secret", "key", "nats_password", "nats_token", "passphrase", "password", "private_key", "private_key_passphrase", "refresh_token", "secret", "secret_access_key", "secret_key", "service_account", "session_token", "sf_password", "sf_private_key", "sf_private_key_passphrase", "db_password", "token", "value"]
+    [
+        "access_key_id",
+        "api_key",
+        "apikey",
+        "bearer",
+        "client_secret",
+        "key",
+        "nats_password",
+        "nats_token",
+        "passphrase",
+        "password",
+        "private_key",
+        "private_key_passphrase",
+        "refresh_token",
+        "secret",
+        "secret_access_key",
+        "secret_key",
+        "service_account",
+        "session_token",
+        "sf_password",
+        "sf_private_key",
+        "sf_private_key_passphrase",
+        "db_password",
+        "token",
+        "value",
+    ]
 )
 """Fields of credentials that hold secrets."""
 
@@ -113,8 +138,7 @@ def forms(secret: str) -> Iterable[tuple[str, str]]:
         ("b64", base64.b64encode(data).decode()),
         ("b64url", base64.urlsafe_b64encode(data).decode()),
     ]
-    for shift in range(3):
-        candidates.append((f"b64in{shift}", _base64_core(data, shift)))
+    candidates += [(f"b64in{shift}", _base64_core(data, shift)) for shift in range(3)]
     for name, text in candidates:
         if len(text) >= SECRET_CHARACTERS_MIN and text not in seen:
             seen.add(text)

@@ -702,7 +702,10 @@ class Zygote:
                     os.read(wake, 4096)
                 self._reap()
             if self.control in ready:
-                wanted = self.control.recv(256)
+                try:
+                    wanted = self.control.recv(256)
+                except ConnectionError:
+                    wanted = b""
                 if not wanted:
                     self._end()
                     return

@@ -8,7 +8,7 @@ that he does not use. The module has ``KIND``, what the language knows of it, an
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any, Final
 
 from arcbook.dsl.kinds import Kind
@@ -102,5 +102,7 @@ class Registry:
         if self._searched:
             return
         self._searched = True
+        from importlib import metadata  # slow to import; most playbooks need none of it
+
         for entry in metadata.entry_points(group=ENTRY_POINTS):
             self._modules.setdefault(entry.name, entry.value)

@@ -10,7 +10,8 @@ from arcbook.dsl.check import check
 from arcbook.dsl.diagnostics import Diagnostic, Report, Severity
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Playbook
-from arcbook.dsl.parse import Parser
+from arcbook.dsl.parse.document import parse_playbook
+from arcbook.dsl.parse.reader import Reader
 from arcbook.dsl.source import MapNode, Node, SourceError, load, read_source
 from arcbook.dsl.subscription import check_subscription
 from arcbook.dsl.upgrade import Upgrade
@@ -72,7 +73,7 @@ def _load(content: str | bytes, kinds: Kinds, *, playbook_only: bool) -> Loaded:
         return _loaded(report, text, kind=kind, path=path)
     if not playbook_only and kind in OPAQUE_KINDS:
         return _loaded(report, text, kind=kind, path=path)
-    playbook = Parser(report, kinds).playbook(Upgrade(report, kinds).playbook(root))
+    playbook = parse_playbook(Reader(report, kinds), Upgrade(report, kinds).playbook(root))
     if playbook is not None:
         check(playbook, report, kinds)
     return _loaded(report, text, playbook, kind=kind, path=path)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-CHILD_SCRIPT: Final = Path(__file__).with_name("python_child.py")
+CHILD_SCRIPT: Final = Path(__file__).with_name("python_child") / "__main__.py"
 
 #: Environment that user code may see; nothing else of the runtime's reaches it.
 ENVIRONMENT: Final = frozenset(

@@ -27,10 +27,11 @@ from arcbook.events.types import Recorded, StepEnter
 from arcbook.ids import MACHINE_MAX, IdGenerator
 from arcbook.results.frames import loop_frames
 from arcbook.results.kept import Kept
-from arcbook.runtime.drive import ExecutionMissingError, rebuild
+from arcbook.runtime.drive import ExecutionMissingError
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.local import LocalRuntime
 from arcbook.runtime.plans import Planned, Plans
+from arcbook.runtime.slots import rebuild
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import KeyProvider, LocalKey
 from arcbook.settings import Settings

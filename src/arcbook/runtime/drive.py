@@ -14,8 +14,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
-import msgspec
-
 from arcbook.clock import Clock
 from arcbook.engine.decide import decide
 from arcbook.engine.fold import fold
@@ -31,11 +29,10 @@ from arcbook.engine.inputs import (
     StartChild,
     TimerFired,
 )
-from arcbook.engine.plan import Plan
 from arcbook.engine.state import State
 from arcbook.engine.turn import LIMITS, LoopLimits
 from arcbook.engine.views import NeedsData, result_view
-from arcbook.events.codec import decode, encode
+from arcbook.events.codec import encode
 from arcbook.events.types import (
     CommandResumed,
     CommandSuspended,
@@ -49,37 +46,24 @@ from arcbook.ids import IdGenerator
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept, ResultMissingError
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
+from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, rebuild, row_of
 from arcbook.store.api import (
     ROW_AGE_US_MAX,
     Change,
     EventRow,
-    ExecutionRow,
     FencedError,
     ResultRow,
     Store,
-    Stored,
 )
 
 BATCH_MAX: Final = 512
 """Inputs of one commit."""
-
-SNAPSHOT_EVENTS: Final = 1000
-"""Events after which a state is saved."""
-
-FINAL_SNAPSHOT_EVENTS: Final = 200
-"""Length of a log from which the state is saved when the execution ends."""
 
 LOADED_VALUES_MAX: Final = 32
 """Values kept by reference that an execution holds in memory."""
 
 SLOTS_MAX: Final = 5000
 """Executions held in memory; idle ones beyond that are loaded again when needed."""
-
-CURRENT_SHOWN_MAX: Final = 5
-"""Steps named in an execution's row."""
-
-_STATE_ENCODER: Final = msgspec.json.Encoder()
-_STATE_DECODER: Final[msgspec.json.Decoder[State]] = msgspec.json.Decoder(State)
 
 
 class ExecutionMissingError(LookupError):
@@ -88,32 +72,6 @@ class ExecutionMissingError(LookupError):
 
 class LostOwnershipError(RuntimeError):
     """Another process drives the execution now."""
-
-
-class Slot:
-    """An execution in memory."""
-
-    __slots__ = (
-        "loaded",
-        "plan",
-        "planned",
-        "row_at",
-        "snapshot_seq",
-        "state",
-        "timed",
-        "timers",
-    )
-
-    def __init__(self, state: State, planned: Planned) -> None:
-        self.state = state
-        self.planned = planned
-        self.plan: Plan = planned.plan
-        self.loaded: OrderedDict[str, Any] = OrderedDict()
-        self.snapshot_seq = state.seq
-        #: When the execution's row was written last.
-        self.row_at = 0
-        self.timers: dict[str, int] = state.timers()
-        self.timed = bool(self.timers)
 
 
 class Outlet(Protocol):
@@ -451,8 +409,8 @@ class Drive:
             row = row_of(state, at)
             slot.row_at = at
         snapshot = None
-        if _is_time_to_save(slot):
-            snapshot = _STATE_ENCODER.encode(state)
+        if is_time_to_save(slot):
+            snapshot = encode_state(state)
         timers = None
         if entry.timers_changed:
             timers = state.timers()
@@ -488,7 +446,7 @@ class Drive:
     def _tell_of(self, execution_id: int, entry: _Pending) -> None:
         slot = entry.slot
         state = slot.state
-        if _is_time_to_save(slot):
+        if is_time_to_save(slot):
             slot.snapshot_seq = state.seq
         if entry.timers_changed:
             slot.timers = state.timers()
@@ -562,41 +520,5 @@ def _may_set_timer(event: Any) -> bool:
     return isinstance(event, (StepEnter, PlaybookStarted)) and event.due_at is not None
 
 
-def _is_time_to_save(slot: Slot) -> bool:
-    since = slot.state.seq - slot.snapshot_seq
-    if slot.state.status.is_terminal:
-        return slot.state.seq >= FINAL_SNAPSHOT_EVENTS and since > 0
-    return since >= SNAPSHOT_EVENTS
-
-
 def _step_of(ref: str) -> str:
     return ref.split("/result/", 1)[-1].rpartition("/")[0]
-
-
-def row_of(state: State, at: int) -> ExecutionRow:
-    """Return an execution at a glance."""
-    current = list(dict.fromkeys(run.step for run in state.runs.values()))[:CURRENT_SHOWN_MAX]
-    return ExecutionRow(
-        execution_id=state.execution_id,
-        path=state.path,
-        version=state.version,
-        catalog_id=state.catalog_id,
-        status=str(state.status),
-        seq=state.seq,
-        parent_execution_id=state.parent.execution_id if state.parent else 0,
-        started_at=state.started_at,
-        updated_at=at,
-        ended_at=state.ended_at,
-        current=", ".join(current),
-        error=state.error.message if state.error else "",
-        labels=state.labels,
-    )
-
-
-def rebuild(execution_id: int, stored: Stored) -> State:
-    """Return the state that a stored execution is in."""
-    if stored.snapshot is None:
-        state = State(execution_id=execution_id)
-    else:
-        state = _STATE_DECODER.decode(stored.snapshot)
-    return fold(state, (Recorded(row.seq, row.at, decode(row.body)) for row in stored.events))

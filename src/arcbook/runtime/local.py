@@ -28,11 +28,12 @@ from arcbook.engine.state import Command, CommandStatus, State
 from arcbook.ids import IdGenerator
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept
-from arcbook.runtime.drive import Drive, Slot
+from arcbook.runtime.drive import Drive
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.performance import AbandonedError
 from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.services import Steps
+from arcbook.runtime.slots import Slot
 from arcbook.runtime.work import work_of
 from arcbook.store.api import Store
 

@@ -23,6 +23,8 @@ from typing import Any, Final
 
 import orjson
 
+from arcbook.tools.environment import environment
+
 CHILD_SCRIPT: Final = Path(__file__).with_name("python_child.py")
 
 IDLE_MAX: Final = 4
@@ -36,11 +38,6 @@ ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
 
 PREPARED_MAX: Final = 2048
 """Compiled code that is remembered."""
-
-#: Environment that code may see; nothing else of the runtime's reaches it.
-ENVIRONMENT: Final = frozenset(
-    ["PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "PYTHONHASHSEED", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"]
-)  # fmt: skip
 
 
 class ChildLostError(RuntimeError):
@@ -130,7 +127,6 @@ class Zygote:
         if self._process is not None:
             return
         mine, theirs = socket.socketpair()
-        environment = {k: v for k, v in os.environ.items() if k in ENVIRONMENT}
         self._process = subprocess.Popen(  # noqa: S603  # our own script
             [
                 sys.executable,
@@ -145,7 +141,7 @@ class Zygote:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env=environment,
+            env=environment(),
             start_new_session=True,
         )
         theirs.close()

@@ -24,7 +24,7 @@ class HttpParams(Params, frozen=True, kw_only=True):
     url: Annotated[str, Meta(description="Address, http or https.")]
     method: Annotated[
         str | None,
-        Meta(description="Method, in any case.", extra_json_schema={"enum": METHODS}),
+        Meta(description="Method, in any case.", extra_json_schema={"enum": list(METHODS)}),
     ] = "GET"
     params: Annotated[
         dict[str, Any] | None,

@@ -202,7 +202,7 @@ async def slow(_call):
 
 def diamond(mode, left, right):
     text = playbook(DIAMOND.replace("MODE", mode), f"workload: {{left: {left}, right: {right}}}\n")
-    return play(text, {"slow": lambda call: slow(call)})
+    return play(text, {"slow": slow})
 
 
 def test_09_a_join_after_an_inclusive_split_fires_once_for_all_branches():
@@ -232,7 +232,7 @@ def test_11_a_step_that_one_branch_reaches_later_waits_for_it():
         - {step: b, tool: {kind: noop}, next: {arcs: [{step: c}]}}
         - {step: c, tool: {kind: noop}}
         """)
-    ran = play(text, {"slow": lambda call: slow(call)})
+    ran = play(text, {"slow": slow})
 
     assert ran.steps == ["start", "a", "b", "c"]
 
@@ -576,3 +576,13 @@ def test_30_duplicates_and_unknown_targets_are_refused_together():
     )
 
     assert {"ARC201", "ARC203", "ARC206"} == {d.code for d in loaded.errors}
+
+
+def test_a_call_does_not_go_out_without_the_credential_that_it_names():
+    text = playbook("""
+        - {step: start, tool: {kind: noop, auth: "{{ workload.nowhere }}"}}
+        """)
+    ran = play(text)
+
+    assert ran.status == "FAILED"
+    assert "'auth' has no value" in ran.state.error.message

@@ -29,6 +29,7 @@ from arcbook.engine.views import (
 )
 from arcbook.events.types import ResultRef, StepResult, Value, Write
 from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind, Outcome, failed
+from arcbook.template.access import MISSING
 from arcbook.template.errors import TemplateError
 from arcbook.template.render import Template
 
@@ -228,7 +229,7 @@ class Pipeline:
         if given:
             self._layers(given)
         config = task.config.render(scope)
-        auth = None if task.auth is None else task.auth.render(scope)
+        auth = None if task.auth is None else _auth(task.auth, scope, task.where)
         timeout = None if task.timeout is None else number(task.timeout, scope, None)
         self._note_missing(task.where)
         saved = self.saved
@@ -469,3 +470,16 @@ def _used_up(task: PlanTask, tries: int) -> ErrorInfo:
     return ErrorInfo(
         kind=ErrorKind.LIMIT, message=message, code="ATTEMPTS_USED_UP", where=task.where
     )
+
+
+def _auth(template: Template, scope: ExecutionScope, where: str) -> Any:
+    """Return what ``auth`` names. A call never goes out without the credential it asks for.
+
+    Raises:
+        TemplateError: what it names is not there; only a null that is written means none.
+    """
+    found = template.evaluate(scope)
+    if found is MISSING:
+        message = "'auth' has no value: set what it names, or write null for no credential"
+        raise TemplateError(message, where=where)
+    return template.render(scope)

@@ -6,7 +6,6 @@ imported, it is ready by the time that the first step needs it.
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -14,34 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-CHILD_SCRIPT: Final = Path(__file__).with_name("python_child") / "__main__.py"
+from arcbook.tools.environment import environment
 
-#: Environment that user code may see; nothing else of the runtime's reaches it.
-ENVIRONMENT: Final = frozenset(
-    [
-        "PATH",
-        "HOME",
-        "LANG",
-        "LANGUAGE",
-        "LC_ALL",
-        "LC_CTYPE",
-        "TZ",
-        "TMPDIR",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "PYTHONHASHSEED",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "REQUESTS_CA_BUNDLE",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "no_proxy",
-    ]
-)
+CHILD_SCRIPT: Final = Path(__file__).with_name("python_child") / "__main__.py"
 
 
 class Spawned(NamedTuple):
@@ -49,11 +23,6 @@ class Spawned(NamedTuple):
 
     process: subprocess.Popen[bytes]
     control: socket.socket
-
-
-def user_environment() -> dict[str, str]:
-    """Return the part of the environment that user code may see."""
-    return {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
 
 
 def spawn(modules: Iterable[str] = (), memory_bytes: int = 0) -> Spawned:
@@ -66,7 +35,7 @@ def spawn(modules: Iterable[str] = (), memory_bytes: int = 0) -> Spawned:
         pass_fds=[theirs.fileno()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        env=user_environment(),
+        env=environment(),
         start_new_session=True,
     )
     theirs.close()

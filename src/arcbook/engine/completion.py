@@ -39,7 +39,7 @@ def finish(turn: Turn) -> bool:
         )
         return False
     final = turn.plan.playbook.final
-    if final is not None and final not in state.visits:
+    if final is not None and final not in state.visits and not state.final_ran:
         turn.emit(TokenPlaced(step=final, came_from=state.last_leaf))
         return True
     _complete(turn)

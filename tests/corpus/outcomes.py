@@ -9,12 +9,15 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.dsl.load import Loaded
+from arcbook.dsl.model import Playbook
 from arcbook.engine.state import State
 from arcbook.engine.views import Loaded as Data
 from arcbook.engine.views import NeedsData, result_view
 from arcbook.events.types import ResultRef
 from arcbook.template.access import MISSING, attribute, item, plain
 from corpus.documents import Check, Document
+
+LAST_STEP: Final = "end"
 
 SHOWN_MAX: Final = 160
 """Length of a note in the table."""
@@ -92,6 +95,15 @@ def ended(document: Document, state: State, wrong: list[str], seconds: float) ->
 # -- checks ---------------------------------------------------------------------------
 
 Load = Callable[[ResultRef], Awaitable[Any]]
+
+
+def unfinished(playbook: Playbook, state: State) -> list[str]:
+    """Return that an execution ended well without its last step, if so it is.
+
+    A guard that silently matches nothing ends an execution too.
+    """
+    has_end = any(step.name == LAST_STEP for step in playbook.steps)
+    return [f"step {LAST_STEP!r} did not run"] if has_end and LAST_STEP not in state.results else []
 
 
 async def failing(checks: list[Check], state: State, load: Load) -> list[str]:

@@ -249,6 +249,7 @@ class Corpus:
         if str(state.status) == "COMPLETED":
             checks = self.settings.checks(document, full=options.full)
             wrong = await outcomes.failing(checks, state, local.kept.load)
+            wrong += outcomes.unfinished(planned.plan.playbook, state)
         return outcomes.ended(document, state, wrong, seconds)
 
     def _limit(self, document: Document) -> float:

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -118,8 +119,6 @@ class Corpus:
         self._stand_in = self._stack.enter_context(StandInProcess(pace)).url
         if "postgres" in needed:
             self._postgres = self._stack.enter_context(PostgresServer())
-            for name in ("host", "port", "user", "password"):
-                self._facts[f"postgres_{name}"] = getattr(self._postgres, name)
         if "nats" in needed:
             nats = self._stack.enter_context(NatsServer(user=NATS_USER, password=NATS_PASSWORD))
             self._facts |= {
@@ -192,8 +191,8 @@ class Corpus:
         """Run documents that share a database; one that hangs costs its runtime."""
         facts = dict(self._facts)
         if self._postgres is not None and any("postgres" in facts_of(d) for d in members):
-            facts["postgres_database"] = database
             address = self._postgres.create_database(database)
+            facts |= parts_of(address)
             if any(self._reads_platform(d) for d in members):
                 make_catalog(address, self.documents)
         self._credentials.facts = facts
@@ -293,6 +292,18 @@ def _not_run(document: Document, why: str) -> Result:
         is_well=None,
         note=why,
     )
+
+
+def parts_of(address: str) -> dict[str, Any]:
+    """Return the parts of a database's address, as settings name them."""
+    url = urlsplit(address)
+    return {
+        "postgres_host": url.hostname,
+        "postgres_port": url.port,
+        "postgres_user": url.username,
+        "postgres_password": url.password,
+        "postgres_database": url.path.removeprefix("/"),
+    }
 
 
 def make_catalog(address: str, documents: Iterable[Document]) -> None:

@@ -31,6 +31,7 @@ from arcbook.runtime.drive import ExecutionMissingError
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.local import LocalRuntime
 from arcbook.runtime.plans import Planned, Plans
+from arcbook.runtime.services import CredentialPort
 from arcbook.runtime.slots import rebuild
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import KeyProvider, LocalKey
@@ -65,10 +66,16 @@ class InvalidPlaybookError(ValueError):
 
 
 class Embedded:
-    """The runtime of one home folder."""
+    """The runtime of one home folder.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: its folder, its limits.
+        lookup: where credentials come from, in place of the ones stored in the folder.
+    """
+
+    def __init__(self, settings: Settings, lookup: CredentialPort | None = None) -> None:
         self.settings = settings
+        self._lookup = lookup or _LateCredentials(self)
         self.home = settings.home
         self.clock = SystemClock()
         self.ids = IdGenerator(self.clock, os.getpid() & MACHINE_MAX)
@@ -110,7 +117,7 @@ class Embedded:
             performer = Performer(
                 self.registry,
                 self.kept,
-                _LateCredentials(self),
+                self._lookup,
                 self.clock,
                 worker=f"local-{os.getpid()}",
                 workspace=self._workspace,

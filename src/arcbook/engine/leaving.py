@@ -170,6 +170,7 @@ def _leaving_scope(  # noqa: PLR0913  # everything that guards and ``set`` see
     name = FAILED if left.status == ERROR else LOOP_DONE if step.loop else DONE
     scope.top = {
         "output": output,
+        "result": output.data,
         "event": {
             "name": name,
             "step": step.name,

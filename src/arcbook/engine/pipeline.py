@@ -21,6 +21,7 @@ from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.engine.views import (
     Loaded,
     NeedsData,
+    StepView,
     labelled,
     outcome_view,
     result_view,
@@ -357,12 +358,18 @@ class Pipeline:
             task_input,
             saved.local,
             self._values,
+            self._own(),
             self._step_input,
             saved.step,
             self.context.locals,
         )
         if "results" not in self.scope.top and self._values:
             self.scope.top["results"] = self._values
+
+    def _own(self) -> dict[str, Any]:
+        """Return the step's own name: what it has yielded so far in this visit."""
+        results = self.saved.results
+        return {self.step.name: StepView(results, self.loaded)} if results.last else {}
 
     def _write(self, sets: tuple[PlanSet, ...], where: str) -> Generator[Request, Any, None]:
         """Render and apply what a ``set`` writes, in order."""

@@ -134,6 +134,11 @@ class FieldView(View):
         return self.count > 0
 
 
+def is_rowset(value: dict[str, Any]) -> bool:
+    """Return whether a mapping is what a query yields, and so stands for its rows."""
+    return isinstance(value.get("rows"), list) and "columns" in value and "row_count" in value
+
+
 def value_view(value: Value, loaded: Loaded) -> Any:
     """Return a task's data, or a view of it where it is kept by reference."""
     return value.data if value.ref is None else RefView(value.ref, loaded)
@@ -261,10 +266,21 @@ class LoopView(View):
 
     def plain(self) -> Any:
         found = self.items()
-        return found.plain() if isinstance(found, View) else found
+        items = found.plain() if isinstance(found, View) else found
+        whole = {"results": items, "stats": self.stats(), "count": self.result.total}
+        return {**whole, "errors": self.name("errors")} if self.result.errors else whole
+
+    def __iter__(self) -> Any:
+        return iter(self.items())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.items()
 
     def __len__(self) -> int:
         return self.result.total
+
+    def __bool__(self) -> bool:
+        return self.result.total > 0
 
 
 def result_view(result: StepResult | LoopResult, loaded: Loaded) -> View:
@@ -275,7 +291,7 @@ def result_view(result: StepResult | LoopResult, loaded: Loaded) -> View:
 
 
 class DataView(View):
-    """``output.data``: the body, else what lies beside or below it."""
+    """Data whose fields may also lie in a value beside it."""
 
     __slots__ = ("beside", "value")
 
@@ -287,8 +303,31 @@ class DataView(View):
         found = attribute(self.value, key)
         return attribute(self.beside, key) if found is MISSING else found
 
+    def index(self, key: Any) -> Any:
+        found = item(self.value, key)
+        return item(self.beside, key) if found is MISSING else found
+
     def plain(self) -> Any:
         return self.value.plain() if isinstance(self.value, View) else self.value
+
+
+class BodyView(DataView):
+    """``output.data`` of a call whose result holds a body: the body; its ``data`` is, too.
+
+    Playbooks write ``output.data.data`` for the whole body as well as for the field
+    ``data`` of one: the fields of that field can be reached by either.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, result: Any, body: Any) -> None:
+        super().__init__(None if body is MISSING else body, result)
+
+    def name(self, key: str) -> Any:
+        if key in ("data", "body"):
+            inner = attribute(self.value, "data")
+            return self.value if inner is MISSING else DataView(self.value, inner)
+        return super().name(key)
 
 
 class OutputView(View):
@@ -326,7 +365,7 @@ class OutputView(View):
         if key == "meta":
             return self.meta
         found = attribute(self.data, key)
-        if found is MISSING and key == "result":
+        if found is MISSING and key in ("result", "response"):
             return self.data
         return found
 
@@ -334,9 +373,7 @@ class OutputView(View):
         """Return what ``output.data`` is."""
         data = self.data
         if self.body_key:
-            body = attribute(data, self.body_key)
-            body = None if body is MISSING else body
-            return DataView(body, data) if isinstance(body, (dict, View)) or data else body
+            return BodyView(data, attribute(data, self.body_key)) if data else None
         if isinstance(data, dict):
             return DataView(data, data.get("data"))
         return data

@@ -52,6 +52,9 @@ def _task(read: Reader, node: MapNode) -> Task:
         hint = did_you_mean(kind_name, read.kinds.names())
         place = node.value["kind"].position
         read.error("ARC401", f"there is no tool kind {kind_name!r}", place, hint)
+    if kind is not None and kind.is_absent:
+        message = f"tool kind {kind_name!r} has no tool in this installation: a task of it fails"
+        read.warning("ARC406", message, node.value["kind"].position)
     config, places = _config(read, node, kind)
     return Task(
         position=node.position,
@@ -114,13 +117,11 @@ def _required(read: Reader, node: MapNode, kind: Kind, config: dict[str, Any]) -
 
 
 def _param_type(read: Reader, schema: dict[str, Any], node: Node, key: str) -> None:
-    wanted = schema.get("type")
-    if wanted is None or node.value is None:
+    if node.value is None or (isinstance(node.value, str) and is_template(node.value)):
         return
-    if isinstance(node.value, str) and is_template(node.value):
-        return
+    wanted = schema.get("type") or []
     types = {wanted} if isinstance(wanted, str) else set(wanted)
-    if not (_json_types(node) & types):
+    if types and not (_json_types(node) & types):
         what = " or ".join(sorted(types))
         read.error("ARC404", f"{key!r} must be {what}, not {node.kind}", node.position)
     choices = schema.get("enum")

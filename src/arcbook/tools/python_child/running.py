@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from arcbook.tools.python_child.prepare import FILENAME, Prepared
-from arcbook.tools.python_child.values import RowSet, encodable, is_rowset
+from arcbook.tools.python_child.values import encodable, with_rowsets
 
 OUTPUT_BYTES_MAX: Final = 1024 * 1024
 """What code may print; the rest is dropped."""
@@ -56,7 +56,7 @@ def run(request: dict[str, Any], prepared: Prepared, output_fd: int) -> dict[str
         "__builtins__": builtins,
         "__file__": FILENAME,
     }
-    inputs = {k: RowSet(v) if is_rowset(v) else v for k, v in request["input"].items()}
+    inputs = {name: with_rowsets(value) for name, value in request["input"].items()}
     stream = _Output(output_fd)
     sys.stdout = sys.stderr = stream
     sys.stdin = io.StringIO("")

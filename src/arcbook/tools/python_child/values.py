@@ -7,7 +7,10 @@ import datetime as dt
 import json
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
+
+ROWSET_DEPTH_MAX: Final = 3
+"""How deep row sets are looked for: a step, its task, a statement."""
 
 
 class RowSet(dict[str, Any]):
@@ -49,8 +52,19 @@ class RowSet(dict[str, Any]):
         return True
 
 
-def is_rowset(value: Any) -> bool:
-    """Return whether a value is what a query yields."""
+def with_rowsets(value: Any, depth: int = 0) -> Any:
+    """Return a value in which what queries yielded are row sets, also below a step's result."""
+    if type(value) is not dict or depth > ROWSET_DEPTH_MAX:
+        return value
+    if _is_rowset(value):
+        return RowSet(value)
+    for key, inner in value.items():
+        if type(inner) is dict:
+            value[key] = with_rowsets(inner, depth + 1)
+    return value
+
+
+def _is_rowset(value: dict[str, Any]) -> bool:
     return (
         type(value) is dict
         and isinstance(value.get("rows"), list)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from arcbook.clock import Clock
+from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.envelope import KeyProvider, SealError, seal, unseal
 from arcbook.store.api import CredentialRow
 from arcbook.store.api import Credentials as CredentialStore
-from arcbook.tools.api import Credential, CredentialError
 
 TYPES: Final = frozenset(
     [

@@ -50,7 +50,7 @@ class TestSqliteStore(StoreContract):
         await store.commit([change(1, 0, [event(1, "playbook.completed", "")])])
 
         with pytest.raises(sqlite3.IntegrityError):
-            store._db.execute("insert into event values (1, 2, 0, 'playbook.failed', '', x'00')")
+            store._db.execute("insert into event values (1, 2, 0, 'playbook.failed', '', x'00', 1)")
 
     async def test_a_store_of_a_newer_version_is_refused_with_advice(self, store, opened):
         store._db.execute("pragma user_version = 999")

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from playbooks import playbook
 
+from arcbook.blobs.memory import MemoryBlobs
 from arcbook.dsl.kinds import Kind, KindTable
 from arcbook.dsl.load import load_playbook
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
@@ -586,3 +587,31 @@ def test_a_call_does_not_go_out_without_the_credential_that_it_names():
 
     assert ran.status == "FAILED"
     assert "'auth' has no value" in ran.state.error.message
+
+
+def test_a_result_that_is_gone_fails_the_step_that_reads_it_and_its_rules_may_catch_that():
+    text = playbook("""
+        - step: start
+          tool: {kind: big}
+          next: {arcs: [{step: read}]}
+        - step: read
+          tool:
+            kind: noop
+            result: "{{ start.rows[0] }}"
+            spec: {policy: {rules: [{when: "{{ output.status == 'error' }}", then: {do: continue}}]}}
+          next: {arcs: [{step: bare}]}
+        - {step: bare, tool: {kind: noop}, set: {ctx.x: "{{ start.rows[0] }}"}}
+        """)
+    ran = play(text, {"big": lambda _: {"rows": ["x" * 200_000]}}, blobs=ForgetfulBlobs())
+
+    assert ran.status == "FAILED"
+    assert "is gone" in ran.state.results["read"].error.message
+    assert ran.steps == ["start", "read", "bare"]
+    assert "is gone" in ran.state.error.message
+
+
+class ForgetfulBlobs(MemoryBlobs):
+    """A blob store that loses what it is given."""
+
+    async def put(self, key, data):
+        pass

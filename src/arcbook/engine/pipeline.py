@@ -2,8 +2,8 @@
 
 Worker and command line drive the same generator. It does no I/O: it asks for a tool
 call, a pause, data that is kept by reference, or a checkpoint, and is sent the answer.
-At any request its whole state is :attr:`Pipeline.saved`, from which another process can
-go on.
+At any request its whole state is :meth:`Pipeline.snapshot`, from which another process
+can go on.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Load(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """Request: record :attr:`Pipeline.saved` durably. The answer is ``None``."""
+    """Request: record :meth:`Pipeline.snapshot` durably. The answer is ``None``."""
 
 
 Request = Call | Pause | Load | Checkpoint
@@ -153,16 +153,44 @@ class Pipeline:
         self.saved = saved or Saved()
         self.loaded = loaded
         self._resumed_with = resumed_with
-        self._iteration = iteration or {}
         self._warnings: list[str] = []
+        #: The last outcome, without its data.
+        self._outcome = self.saved.outcome
+        # The layers of names; filled and emptied in place.
+        self._task_input: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
-        self.scope = ExecutionScope(context, data=data, now=now, loaded=loaded, env=env)
+        self._own: dict[str, Any] = {}
+        self._step_input: dict[str, Any] = {}
+        self.scope = ExecutionScope(
+            context,
+            data=data,
+            now=now,
+            loaded=loaded,
+            layers=(
+                iteration or {},
+                self._task_input,
+                self.saved.local,
+                self._values,
+                self._own,
+                self._step_input,
+                self.saved.step,
+                context.locals,
+            ),
+            env=env,
+        )
         if iteration is not None and step.loop is not None:
             alone = {"item": iteration[step.loop.iterator], "index": iteration["loop_index"]}
             self.saved.iter = {**alone, **iteration, **self.saved.iter}
         if self.saved.writes:
             context.ctx = dict(context.ctx)
             write(context.ctx, self.saved.writes)
+
+    def snapshot(self) -> Saved:
+        """Return where the pipeline is; enough for another process to go on."""
+        saved = self.saved
+        if self._outcome is not None:
+            saved.outcome = msgspec.structs.replace(self._outcome, data=None, meta={})
+        return saved
 
     # -- the run ----------------------------------------------------------------------
 
@@ -224,11 +252,9 @@ class Pipeline:
         return outcome
 
     def _prepare(self, task: PlanTask) -> Call:
-        scope = self.scope
-        self._layers({})
-        given = task.input.render(scope)
-        if given:
-            self._layers(given)
+        scope, given = self.scope, self._task_input
+        given.clear()
+        given.update(task.input.render(scope))
         config = task.config.render(scope)
         auth = None if task.auth is None else _auth(task.auth, scope, task.where)
         timeout = None if task.timeout is None else number(task.timeout, scope, None)
@@ -247,30 +273,32 @@ class Pipeline:
 
     def _record(self, task: PlanTask, outcome: Outcome) -> None:
         """Make an outcome the label's result and the present ``output``."""
-        saved = self.saved
+        saved, scope, label, data = self.saved, self.scope, task.label, outcome.data
         tasks = dict(saved.results.tasks)
-        tasks.pop(task.label, None)
-        tasks[task.label] = Value(outcome.data)
-        view = outcome_view(outcome, outcome.data, self._meta(outcome))
-        saved.results = StepResult(
+        tasks.pop(label, None)
+        tasks[label] = Value(data)
+        view = outcome_view(outcome, data, self._meta(outcome))
+        saved.results = results = StepResult(
             tasks=tasks,
-            last=task.label,
+            last=label,
             status=outcome.status,
             error=outcome.error,
             helpers=view.helpers,
             body_key=outcome.body_key,
         )
-        saved.outcome = msgspec.structs.replace(outcome, data=None, meta={})
+        self._outcome = outcome
         printed = outcome.meta.get("stdout")
         if printed:
             saved.printed = (saved.printed + printed)[-PRINTED_CHARACTERS_MAX:]
-        self._values[task.label] = labelled(outcome.data)
-        self.scope.top["output"] = view
-        self.scope.top["result"] = outcome.data
-        self.scope.top["_prev"] = outcome.data
-        self.scope.top["_attempt"] = saved.tries
-        self.scope.top["_task"] = task.label
-        self._layers({})
+        self._task_input.clear()
+        self._values[label] = labelled(data)
+        self._own[self.step.name] = StepView(results, self.loaded)
+        top = scope.top
+        top["output"] = view
+        top["result"] = top["_prev"] = data
+        top["results"] = self._values
+        top["_attempt"] = saved.tries
+        top["_task"] = label
 
     def _meta(self, outcome: Outcome) -> dict[str, Any]:
         return {**outcome.meta, "attempt": self.saved.tries}
@@ -339,37 +367,17 @@ class Pipeline:
         elif came_from is not None:
             scope.top["output"] = step_output(came_from, self.loaded)
             scope.top["result"] = scope.top["_prev"] = result_view(came_from, self.loaded)
-        self._values = {
-            label: labelled(value_view(v, self.loaded)) for label, v in saved.results.tasks.items()
-        }
-        self._step_input: dict[str, Any] = {}
-        self._layers({})
+        if saved.results.last:
+            for label, value in saved.results.tasks.items():
+                self._values[label] = labelled(value_view(value, self.loaded))
+            self._own[self.step.name] = StepView(saved.results, self.loaded)
+            scope.top["results"] = self._values
         step_input = self.step.input
         if not (step_input.is_literal and not step_input.render(scope)):
             where = f"steps.{self.step.name}.input"
-            self._step_input = yield from self._render(lambda: step_input.render(scope), where)
+            given = yield from self._render(lambda: step_input.render(scope), where)
+            self._step_input.update(given)
             self._note_missing(where)
-            self._layers({})
-
-    def _layers(self, task_input: dict[str, Any]) -> None:
-        saved = self.saved
-        self.scope.layers = (
-            self._iteration,
-            task_input,
-            saved.local,
-            self._values,
-            self._own(),
-            self._step_input,
-            saved.step,
-            self.context.locals,
-        )
-        if "results" not in self.scope.top and self._values:
-            self.scope.top["results"] = self._values
-
-    def _own(self) -> dict[str, Any]:
-        """Return the step's own name: what it has yielded so far in this visit."""
-        results = self.saved.results
-        return {self.step.name: StepView(results, self.loaded)} if results.last else {}
 
     def _write(self, sets: tuple[PlanSet, ...], where: str) -> Generator[Request, Any, None]:
         """Render and apply what a ``set`` writes, in order."""

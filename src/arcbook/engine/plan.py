@@ -121,6 +121,8 @@ class PlanStep(NamedTuple):
     reads_payload: bool
     #: Whether it reads what the step before yielded, by ``result`` or ``output``.
     reads_previous: bool
+    #: How much of a task's data is kept in place, by label, where it is written.
+    outputs: dict[str, OutputSpec]
     #: Whether a call of it must not happen twice.
     has_never: bool
     #: Whether it is entered, and left, without evaluating a template.
@@ -184,6 +186,7 @@ def _step(order: int, step: Step, kinds: Kinds) -> PlanStep:
         reads_workload=("workload",) in names,
         reads_payload=any(name[0] in ("payload", "input") for name in names),
         reads_previous=any(name[0] in ("result", "output", "_prev") for name in names),
+        outputs={t.label: t.output for t in step.tasks if t.output is not None},
         has_never=any(t.redelivery is Redelivery.NEVER for t in step.tasks),
         enters_plainly=not (step.when is not None or step.admit or step.loop or step.timeout),
         leaves_plainly=not step.set

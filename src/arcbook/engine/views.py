@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from arcbook.events.types import LoopResult, ResultRef, StepResult, Value
 from arcbook.outcome import ERROR, ErrorInfo, Outcome
 from arcbook.template.access import MISSING, View, attribute, item
+from arcbook.template.errors import TemplateError
 
 Loaded = dict[str, Any]
 """Data of references that was fetched, by reference."""
@@ -71,6 +72,15 @@ def error_data(error: ErrorInfo) -> dict[str, Any]:
     return data
 
 
+class Gone:
+    """Stands among loaded values for one that cannot be had any more."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
 class RefView(View):
     """Data that is kept by reference: small fields and sizes are known without it."""
 
@@ -86,7 +96,7 @@ class RefView(View):
         if key == "_store":
             return self.ref.store
         if self.ref.ref in self.loaded:
-            return attribute(self.loaded[self.ref.ref], key)
+            return attribute(self.plain(), key)
         summary = self.ref.summary or {}
         fields = summary.get("fields", {})
         if key in fields:
@@ -98,9 +108,12 @@ class RefView(View):
         raise NeedsData(self.ref)
 
     def plain(self) -> Any:
-        if self.ref.ref in self.loaded:
-            return self.loaded[self.ref.ref]
-        raise NeedsData(self.ref)
+        if self.ref.ref not in self.loaded:
+            raise NeedsData(self.ref)
+        found = self.loaded[self.ref.ref]
+        if isinstance(found, Gone):
+            raise TemplateError(found.reason)
+        return found
 
     def __len__(self) -> int:
         if self.ref.ref not in self.loaded and "count" in (self.ref.summary or {}):
@@ -391,6 +404,8 @@ class OutputView(View):
 def helpers_of(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome's ``http``, ``pg`` and ``py`` helpers."""
     found: dict[str, Any] = {}
+    if outcome.http is None and outcome.pg is None and outcome.py is None:
+        return found
     if outcome.http is not None:
         found["http"] = outcome.http
     if outcome.pg is not None:

@@ -14,6 +14,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from arcbook.clock import Clock
 from arcbook.engine.decide import decide
 from arcbook.engine.fold import fold
@@ -29,9 +31,9 @@ from arcbook.engine.inputs import (
     StartChild,
     TimerFired,
 )
-from arcbook.engine.state import State
+from arcbook.engine.state import State, Status
 from arcbook.engine.turn import LIMITS, LoopLimits
-from arcbook.engine.views import NeedsData, result_view
+from arcbook.engine.views import Gone, NeedsData, RefView, result_view
 from arcbook.events.codec import encode
 from arcbook.events.types import (
     CommandResumed,
@@ -55,6 +57,7 @@ from arcbook.store.api import (
     ResultRow,
     Store,
 )
+from arcbook.template.errors import TemplateError
 
 BATCH_MAX: Final = 512
 """Inputs of one commit."""
@@ -284,8 +287,8 @@ class Drive:
         for ref in refs:
             try:
                 slot.loaded[ref.ref] = await self.kept.load(ref)
-            except ResultMissingError:
-                slot.loaded[ref.ref] = None
+            except ResultMissingError as error:
+                slot.loaded[ref.ref] = Gone(str(error))
             while len(slot.loaded) > LOADED_VALUES_MAX:
                 slot.loaded.popitem(last=False)
 
@@ -347,19 +350,27 @@ class Drive:
         if not parent.command_id:
             return
         state = slot.state
-        result = await self._child_result(slot, parent.return_step)
         ended = ChildEnded(
             command_id=parent.command_id,
             child_id=state.execution_id,
             status=str(state.status),
-            result=result,
             error=state.error,
             path=state.path,
         )
+        try:
+            result = await self._child_result(slot, parent.return_step)
+            ended = msgspec.structs.replace(ended, result=result)
+        except TemplateError as gone:
+            info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
+            ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
         await self._take(_Item(parent.execution_id, ended, None), pending)
 
     async def _child_result(self, slot: Slot, return_step: str) -> Any:
-        """Return the result that a parent wants of a child."""
+        """Return the result that a parent wants of a child.
+
+        Raises:
+            TemplateError: it is gone.
+        """
         state = slot.state
         found = state.results.get(return_step)
         while True:
@@ -367,12 +378,9 @@ class Drive:
                 if found is not None:
                     return result_view(found, slot.loaded).plain()
                 if state.result_ref is not None:
-                    return slot.loaded[state.result_ref.ref]
+                    return RefView(state.result_ref, slot.loaded).plain()
             except NeedsData as need:
                 await self._fetch(slot, [need.ref])
-            except KeyError:
-                assert state.result_ref is not None
-                await self._fetch(slot, [state.result_ref])
             else:
                 return state.result
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 
-from arcbook.dsl.model import OutputSpec
 from arcbook.engine.inputs import Report, Suspension
 from arcbook.engine.pipeline import (
     Call,
@@ -21,7 +20,7 @@ from arcbook.engine.pipeline import (
 )
 from arcbook.engine.plan import Plan, PlanStep
 from arcbook.engine.scope import Context
-from arcbook.engine.views import Loaded
+from arcbook.engine.views import Gone, Loaded
 from arcbook.events.types import ResultRef, StepResult
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.results.kept import ResultMissingError, ResultTooLargeError
@@ -30,7 +29,6 @@ from arcbook.runtime.calls import call_tool
 from arcbook.runtime.services import Services, Steps
 from arcbook.runtime.work import Work
 from arcbook.secrets.taint import marked, secret_fields
-from arcbook.template.errors import TemplateError
 from arcbook.tools.api import Credential, CredentialError, Deferred
 
 PARK_SECONDS: Final = 1.0
@@ -60,9 +58,6 @@ class Performance:
         self.checkpoint = checkpoint
         self.loaded: Loaded = {}
         self.kept: list[ResultRef] = []
-        self.specs: dict[str, OutputSpec] = {
-            t.label: t.output for t in self.step.tasks if t.output is not None
-        }
         self.began_at = services.clock.now_us()
         self.began = services.clock.monotonic_us()
 
@@ -93,7 +88,7 @@ class Performance:
 
     # -- pipelines --------------------------------------------------------------------
 
-    def pipeline(
+    def pipeline(  # noqa: C901  # one branch for each kind of request
         self, context: Context, iteration: dict[str, Any] | None, saved: Any, index: int
     ) -> Steps:
         """Run a pipeline to its end, or to where it waits."""
@@ -112,10 +107,9 @@ class Performance:
             env=self.services.env,
         )
         running = pipeline.run()
-        answer: Any = None
         try:
+            request = next(running)
             while True:
-                request = running.send(answer)
                 answer = None
                 if isinstance(request, Call):
                     answer = yield from self.call(request)
@@ -126,18 +120,23 @@ class Performance:
                         return (yield from self._parked(pipeline, request.seconds, index))
                     yield asyncio.sleep(request.seconds)
                 elif isinstance(request, Load):
-                    yield from self._load(running, request.ref)
+                    yield from self._load(request.ref)
                 elif isinstance(request, Checkpoint):
                     yield from self._checkpoint(pipeline)
+                request = running.send(answer)
         except StopIteration as stop:
-            return (yield from self._shrunk(stop.value, index))
+            done: IterationResult = stop.value
+        if self.plan.uses_secrets:
+            done = self.hidden(done)
+        if not self.services.kept.oversize(done.result, self.step.outputs):
+            return done
+        return (yield from self._shrunk(done, index))
 
-    def _load(self, running: Any, ref: ResultRef) -> Steps:
+    def _load(self, ref: ResultRef) -> Steps:
         try:
             self.loaded[ref.ref] = yield from self.fetch(ref)
         except (ResultMissingError, InvalidRefError) as error:
-            self.loaded[ref.ref] = None
-            running.throw(TemplateError(str(error)))
+            self.loaded[ref.ref] = Gone(str(error))
 
     def _checkpoint(self, pipeline: Pipeline) -> Steps:
         state = yield from self._saved(pipeline)
@@ -146,7 +145,7 @@ class Performance:
 
     def _saved(self, pipeline: Pipeline) -> Steps:
         """Return a pipeline's state as plain data, its large values put away."""
-        saved = self.hidden(pipeline.saved)
+        saved = self.hidden(pipeline.snapshot())
         results = yield from self._put_away(saved.results, f"saved{saved.runs}")
         return msgspec.to_builtins(msgspec.structs.replace(saved, results=results))
 
@@ -170,8 +169,7 @@ class Performance:
         )
 
     def _shrunk(self, done: IterationResult, index: int) -> Steps:
-        """Return what a pipeline yielded: secrets hidden, large values put away."""
-        done = self.hidden(done)
+        """Return what a pipeline yielded, its large values put away."""
         name = "" if index < 0 else f"i{index}"
         try:
             result = yield from self._put_away(done.result, name)
@@ -179,16 +177,16 @@ class Performance:
             fault = ErrorInfo(kind=ErrorKind.LIMIT, message=str(error), code="RESULT_TOO_LARGE")
             empty = StepResult(status=ERROR, error=fault)
             return msgspec.structs.replace(done, result=empty, status=ERROR, error=fault)
-        return done if result is done.result else msgspec.structs.replace(done, result=result)
+        return msgspec.structs.replace(done, result=result)
 
     def _put_away(self, result: StepResult, name: str) -> Steps:
-        kept = self.services.kept
-        if not kept.oversize(result, self.specs):
+        kept, outputs = self.services.kept, self.step.outputs
+        if not kept.oversize(result, outputs):
             return result
         work = self.work
         tag = f"{work.visit}-{name}" if name else str(work.visit)
         shrunk: StepResult = yield kept.shrink(
-            result, work.context.execution_id, f"{work.step}:{tag}", self.specs
+            result, work.context.execution_id, f"{work.step}:{tag}", outputs
         )
         self.kept += [v.ref for v in shrunk.tasks.values() if v.ref is not None]
         return shrunk

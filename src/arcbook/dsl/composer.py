@@ -19,7 +19,6 @@ from yaml.events import (
     MappingStartEvent,
     ScalarEvent,
     SequenceEndEvent,
-    SequenceStartEvent,
     StreamEndEvent,
 )
 
@@ -150,7 +149,7 @@ class _Composer:
 
     def _tagged(self, event: Any) -> Any:
         tag, text = event.tag, event.value
-        if tag == "!" or tag == f"{_TAG}str":
+        if tag in ("!", f"{_TAG}str"):
             return text
         found = core_value(text)
         if tag == f"{_TAG}float" and type(found) is int:
@@ -178,50 +177,50 @@ class _Composer:
         entries: dict[str, Node] = {}
         marks: dict[str, Mark] = {}
         merged: list[MapNode] = []
-        template: Any = None
+        is_template = False
         while type(event := self.next()) is not MappingEndEvent:
             mark = _mark(event)
-            if type(event) is not ScalarEvent:
-                key_node = self.node(event, depth)
-                if start.flow_style and type(event) is MappingStartEvent and not entries:
-                    template = event
-                    self.node(self.next(), depth)
-                    continue
-                key = self._odd_key(key_node, mark)
+            if type(event) is ScalarEvent:
+                key = self._key(event, mark)
             else:
-                key = event.value
-                self.count += 1
-                if event.anchor is not None:
-                    self.anchors[event.anchor] = Node(key, mark), 1
+                is_template |= start.flow_style and type(event) is MappingStartEvent
+                key = self._odd_key(self.node(event, depth), mark, is_quiet=is_template)
             value = self.node(self.next(), depth)
-            if key == "<<" and not event.style:
+            if key == "<<" and not getattr(event, "style", None):
                 merged += self._merged(value)
             elif key in marks:
                 self._duplicate(key, marks[key], mark)
             else:
                 entries[key] = value
                 marks[key] = mark
-        if template is not None:
+        if is_template:
             return self._unquoted(start, event)
         for source in merged:
-            for key, value in source.items():
-                if key not in entries:
-                    entries[key] = value
-                    marks[key] = source.key_marks.get(key, source.mark)
+            _add_missing(source, entries, marks)
         return MapNode(entries, _mark(start), marks)
 
-    def _odd_key(self, node: Node, mark: Mark) -> str:
+    def _key(self, event: Any, mark: Mark) -> str:
+        self.count += 1
+        key: str = event.value
+        if event.anchor is not None:
+            self.anchors[event.anchor] = Node(key, mark), 1
+        return key
+
+    def _odd_key(self, node: Node, mark: Mark, *, is_quiet: bool) -> str:
         """Return the text of a key that is an alias; no other values can be keys."""
         if isinstance(node.value, str):
             return node.value
-        self._fault("ARC011", f"a key must be text, not {node.kind}", Position(*mark))
+        if not is_quiet:
+            message = f"a key must be text, not {node.kind}"
+            self._fault("ARC011", message, Position(*mark), "write a text before the ':'")
         return f"?{mark}"
 
     def _unquoted(self, start: Any, end: Any) -> Node:
         """Return the text that ``{{ name }}`` without quotes was meant to be."""
         text = self.text[start.start_mark.index : end.end_mark.index]
         if not text.startswith("{{"):
-            self._fault("ARC011", "a key must be text, not a mapping", _position(start))
+            hint = "write a text before the ':'"
+            self._fault("ARC011", "a key must be text, not a mapping", _position(start), hint)
             return MapNode({}, _mark(start), {})
         shown = " ".join(text.split())
         reason = f"the template {shown} is not quoted, so YAML reads its braces as a mapping"
@@ -243,6 +242,14 @@ class _Composer:
     def _fault(self, code: str, reason: str, position: Position, hint: str = "") -> None:
         if len(self.faults) < FAULTS_MAX:
             self.faults.append(SourceError(code, reason, position, hint))
+
+
+def _add_missing(source: MapNode, entries: dict[str, Node], marks: dict[str, Mark]) -> None:
+    """Add what a merge key brings and the mapping does not write itself."""
+    for key, value in source.items():
+        if key not in entries:
+            entries[key] = value
+            marks[key] = source.key_marks.get(key, source.mark)
 
 
 def _mark(event: Any) -> Mark:

@@ -77,4 +77,6 @@ def _unreadable(error: Any, text: str) -> SourceError:
     found = text.find(chr(number))
     position = place_of(text, max(found, 0))
     reason = f"invalid YAML: the character U+{number:04X} is not allowed"
-    return SourceError("ARC003", reason, position, f'write it in double quotes, as "\\x{number:02x}"')
+    return SourceError(
+        "ARC003", reason, position, f'write it in double quotes, as "\\x{number:02x}"'
+    )

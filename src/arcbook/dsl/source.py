@@ -114,7 +114,9 @@ class MapNode(Node):
         if self.value.get(old) is None or self.value.get(new) is not None:
             return self
         entries = {(new if k == old else k): v for k, v in self.value.items()}
-        return MapNode(entries, self.mark, {**self.key_marks, new: self.key_marks.get(old, self.mark)})
+        return MapNode(
+            entries, self.mark, {**self.key_marks, new: self.key_marks.get(old, self.mark)}
+        )
 
 
 class SourceError(ValueError):

@@ -33,7 +33,7 @@ def parse_steps(read: Reader, root: MapNode) -> tuple[Step, ...]:
 def _step(read: Reader, node: MapNode) -> Step:
     name = read.text(node, "step", required=True) or "?"
     read.step_name = name
-    read.known_keys(node, "step", also=frozenset({"pipeline"}))
+    read.known_keys(node, "step")
     spec = read.map(node, "spec")
     if spec is not None:
         read.known_keys(spec, "step_spec")
@@ -42,7 +42,7 @@ def _step(read: Reader, node: MapNode) -> Step:
         name=name,
         description=str(read.scalar(node, "desc") or ""),
         tasks=parse_tasks(read, node, name),
-        is_pipeline=node.get("pipeline") is not None,
+        is_pipeline=isinstance(node.get("tool"), ListNode),
         input=parse_inputs(read, node),
         loop=parse_loop(read, node),
         when=_step_guard(read, node),

@@ -26,14 +26,14 @@ def parse_tasks(read: Reader, step: MapNode, name: str) -> tuple[Task, ...]:
             hint = "the step's own keys belong below 'tool'"
         read.error("ARC106", f"step {name!r} has no tool: 'tool' is required", step.position, hint)
         return (nothing,)
-    if not isinstance(node, ListNode):
+    if not isinstance(node, (MapNode, ListNode)):
         read.error("ARC103", f"'tool' must be a mapping or a list, not {node.kind}", node.position)
         return (nothing,)
     if not node.value:
         read.error("ARC107", "a pipeline needs at least one task", node.position)
         return (nothing,)
     tasks: list[Task] = []
-    for child in node.value:
+    for child in node.value if isinstance(node, ListNode) else [node]:
         if isinstance(child, MapNode):
             tasks.append(_task(read, child))
         else:

@@ -52,12 +52,9 @@ def inspect(tree: nodes.Node, source: str, compiled: Callable[[], Any]) -> Names
                 continue
         elif isinstance(node, (nodes.Filter, nodes.Test)):
             _check_word(node, source)
-        elif not isinstance(node, _PLAIN):
-            if isinstance(node, _OTHERS):
-                raise TemplateError("a template cannot take in other templates", source)
-            is_unusual = True
-        elif isinstance(node, nodes.For):
-            has_scopes = True
+        else:
+            has_scopes |= isinstance(node, nodes.For)
+            is_unusual |= not _is_plain(node, source)
         todo += [(child, depth + 1) for child in node.iter_child_nodes()]
     if is_unusual:
         compiled()
@@ -65,6 +62,12 @@ def inspect(tree: nodes.Node, source: str, compiled: Callable[[], Any]) -> Names
         undeclared = _undeclared(tree, source)
         return frozenset(path for path in found if path[0] in undeclared)
     return frozenset(found)
+
+
+def _is_plain(node: nodes.Node, source: str) -> bool:
+    if isinstance(node, _OTHERS):
+        raise TemplateError("a template cannot take in other templates", source)
+    return isinstance(node, _PLAIN)
 
 
 def _undeclared(tree: nodes.Node, source: str) -> set[str]:

@@ -17,6 +17,7 @@ from arcbook.template.environment import ScopeContext, environment, joined
 from arcbook.template.errors import TemplateError
 from arcbook.template.inspection import inspect
 from arcbook.template.names import Names
+from arcbook.template.quick import quick_names
 from arcbook.template.scope import Scope
 
 Program = Callable[[Scope], Any]
@@ -40,6 +41,9 @@ def expression_names(code: str, source: str) -> Names | None:
     Raises:
         TemplateError: it cannot be compiled.
     """
+    quick = quick_names(code)
+    if quick is not None:
+        return quick
     tree = _expression(code, source)
     return None if tree is None else inspect(tree, source, partial(expression, code, source))
 
@@ -87,11 +91,12 @@ def _expression(code: str, source: str) -> nodes.Expr | None:
     try:
         parser = Parser(environment, code, state="variable")
         parsed = parser.parse_expression()
-        return parsed if parser.stream.eos else None
+        is_whole = parser.stream.eos
     except TemplateSyntaxError:
         return None
     except _TOO_DEEP as error:
         raise _syntax(error, source) from None
+    return parsed if is_whole else None
 
 
 def text(source: str) -> Program:

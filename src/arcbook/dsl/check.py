@@ -81,14 +81,14 @@ class _Checker:
         for step in self.playbook.steps:
             if step.name in seen:
                 line = seen[step.name].line
-                self._error(
-                    "ARC201", f"step {step.name!r} is already defined on line {line}", step.position
-                )
+                message = f"step {step.name!r} is already defined on line {line}"
+                self._error("ARC201", message, step.position, "rename one of them", step.name)
             seen.setdefault(step.name, step.position)
         count = Counter(e.name for e in self.playbook.keychain)
         for entry in self.playbook.keychain:
             if count[entry.name] > 1:
-                self._error("ARC202", f"keychain name {entry.name!r} is used twice", entry.position)
+                message = f"keychain name {entry.name!r} is used twice"
+                self._error("ARC202", message, entry.position, "rename one of them")
 
     def _targets(self) -> None:
         for step in self.playbook.steps:
@@ -102,7 +102,7 @@ class _Checker:
         book = self.playbook
         for name, key in ((book.entry, "entry_step"), (book.final, "final_step")):
             if name is not None and name not in self.index:
-                hint = did_you_mean(name, self.index)
+                hint = did_you_mean(name, self.index) or "name one of the playbook's steps"
                 self._error(
                     "ARC204", f"executor.spec.{key} {name!r} is no step", book.position, hint
                 )
@@ -119,7 +119,7 @@ class _Checker:
         for task in step.tasks:
             if task.label in labels:
                 message = f"task label {task.label!r} is already used in step {step.name!r}"
-                self._error("ARC206", message, task.position, "", step.name)
+                self._error("ARC206", message, task.position, "rename one of them", step.name)
             labels.setdefault(task.label, task.position)
         for at, task in enumerate(step.tasks):
             for rule in task.rules:
@@ -128,7 +128,7 @@ class _Checker:
                 if rule.to in PREVIOUS:
                     if at == 0:
                         message = "the first task has no previous one to jump to"
-                        self._error("ARC207", message, rule.position, "", step.name)
+                        self._error("ARC207", message, rule.position, "name a task", step.name)
                     continue
                 message = f"jump target {rule.to!r} is no task of step {step.name!r}"
                 hint = did_you_mean(rule.to, labels) or f"its tasks are {', '.join(labels)}"
@@ -141,7 +141,8 @@ class _Checker:
             for rule in task.rules:
                 if not open_:
                     message = "this rule is never reached: an earlier one always applies"
-                    self._warning("ARC208", message, rule.position, "", step.name)
+                    hint = "move it before that one, or remove it"
+                    self._warning("ARC208", message, rule.position, hint, step.name)
                 open_ = open_ and rule.when is not True
 
     def _loop(self, step: Step, loop: Loop) -> None:
@@ -150,10 +151,14 @@ class _Checker:
             self._warning("ARC303", message, loop.position, "choose another name", step.name)
         if loop.cursor and self.kinds.kind(loop.cursor.kind) is None:
             message = f"there is no tool kind {loop.cursor.kind!r} to claim rows"
-            self._error("ARC401", message, loop.cursor.position, "", step.name)
+            names = self.kinds.names()
+            hint = did_you_mean(loop.cursor.kind, names) or f"there are {', '.join(sorted(names))}"
+            self._error("ARC401", message, loop.cursor.position, hint, step.name)
         if isinstance(loop.items, str) and compile_value(loop.items).is_literal:
             message = f"'in' is the text {loop.items!r}, not a template"
-            hint = f'write "{{{{ {loop.items} }}}}"' if loop.items.isidentifier() else ""
+            hint = 'write "{{ name_of_a_list }}"'
+            if loop.items.isidentifier():
+                hint = f'write "{{{{ {loop.items} }}}}"'
             self._warning("ARC209", message, loop.position, hint, step.name)
 
     # -- the graph --------------------------------------------------------------------

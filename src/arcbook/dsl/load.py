@@ -78,7 +78,7 @@ def _load(content: str | bytes, kinds: Kinds, *, playbook_only: bool) -> Loaded:
         return _loaded(report, text, kind=kind, path=path)
     if not playbook_only and kind in OPAQUE_KINDS:
         return _loaded(report, text, kind=kind, path=path)
-    playbook = parse_playbook(Reader(report, kinds), upgrade(root, report, kinds))
+    playbook = parse_playbook(Reader(report, kinds, lines_of(text)), upgrade(root, report, kinds))
     if playbook is not None:
         check(playbook, report, kinds)
     return _loaded(report, text, playbook, kind=kind, path=path)

@@ -18,7 +18,9 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
     name = read.text(metadata, "name") if metadata else None
     path = read.text(metadata, "path") if metadata else None
     if metadata is not None and not (name or path):
-        read.error("ARC104", "metadata needs a 'name' or a 'path'", metadata.position)
+        read.error(
+            "ARC104", "metadata needs a 'name' or a 'path'", metadata.position, "write 'name'"
+        )
     steps = parse_steps(read, root)
     executor = _executor(read, root)
     known = {s.name for s in steps}
@@ -49,13 +51,18 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
 def _header(read: Reader, root: MapNode) -> None:
     version = root.get("apiVersion")
     if version is None:
-        read.error("ARC101", "the document needs 'apiVersion: noetl.io/v2'", root.position)
+        read.error(
+            "ARC101",
+            "the document has no 'apiVersion'",
+            root.position,
+            "write 'apiVersion: noetl.io/v2'",
+        )
     elif version.value not in grammar.API_VERSIONS:
         message = f"apiVersion {version.value!r} is not known"
         read.error("ARC101", message, version.position, "write 'noetl.io/v2'")
     kind = root.get("kind")
     if kind is None:
-        read.error("ARC102", "the document needs 'kind: Playbook'", root.position)
+        read.error("ARC102", "the document has no 'kind'", root.position, "write 'kind: Playbook'")
     elif kind.value not in ("Playbook", "Agent"):
         message = f"kind {kind.value!r} is not a playbook"
         read.error("ARC102", message, kind.position, "write 'Playbook'")
@@ -87,7 +94,12 @@ def _keychain(read: Reader, root: MapNode) -> tuple[KeychainEntry, ...]:
     if node is None or node.value is None:
         return ()
     if not isinstance(node, ListNode):
-        read.error("ARC103", f"'keychain' must be a list, not {node.kind}", node.position)
+        read.error(
+            "ARC103",
+            f"'keychain' must be a list, not {node.kind}",
+            node.position,
+            "write '- name: ...'",
+        )
         return ()
     entries: list[KeychainEntry] = []
     for child in node.value:
@@ -96,6 +108,7 @@ def _keychain(read: Reader, root: MapNode) -> tuple[KeychainEntry, ...]:
                 "ARC103",
                 f"a keychain entry must be a mapping, not {child.kind}",
                 child.position,
+                "write 'name' and 'kind'",
             )
             continue
         name = read.text(child, "name", required=True)
@@ -113,7 +126,12 @@ def _workload_templates(read: Reader, node: Node | None) -> None:
     if node is None or node.value is None:
         return
     if not isinstance(node, MapNode):
-        read.error("ARC103", f"'workload' must be a mapping, not {node.kind}", node.position)
+        read.error(
+            "ARC103",
+            f"'workload' must be a mapping, not {node.kind}",
+            node.position,
+            "write 'name: value'",
+        )
         return
     read.templated(node)
 

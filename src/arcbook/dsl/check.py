@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 from arcbook.dsl.diagnostics import Report, did_you_mean
@@ -84,11 +83,13 @@ class _Checker:
                 message = f"step {step.name!r} is already defined on line {line}"
                 self._error("ARC201", message, step.position, "rename one of them", step.name)
             seen.setdefault(step.name, step.position)
-        count = Counter(e.name for e in self.playbook.keychain)
+        seen = {}
         for entry in self.playbook.keychain:
-            if count[entry.name] > 1:
-                message = f"keychain name {entry.name!r} is used twice"
+            if entry.name in seen:
+                line = seen[entry.name].line
+                message = f"keychain name {entry.name!r} is already defined on line {line}"
                 self._error("ARC202", message, entry.position, "rename one of them")
+            seen.setdefault(entry.name, entry.position)
 
     def _targets(self) -> None:
         for step in self.playbook.steps:
@@ -103,9 +104,8 @@ class _Checker:
         for name, key in ((book.entry, "entry_step"), (book.final, "final_step")):
             if name is not None and name not in self.index:
                 hint = did_you_mean(name, self.index) or "name one of the playbook's steps"
-                self._error(
-                    "ARC204", f"executor.spec.{key} {name!r} is no step", book.position, hint
-                )
+                place = book.places.get(key, book.position)
+                self._error("ARC204", f"executor.spec.{key} {name!r} is no step", place, hint)
         if book.no_next_is_error:
             for step in book.steps:
                 if not step.router.arcs and step.name not in ("end", book.final):

@@ -57,7 +57,9 @@ def compose(text: str) -> Composed:
     except yaml.YAMLError as error:
         raise explain(error, text) from None
     if root is None:
-        raise SourceError("ARC004", "the document is empty", START)
+        raise SourceError(
+            "ARC004", "the document is empty", START, "begin with 'apiVersion: noetl.io/v2'"
+        )
     return Composed(root, tuple(composer.faults[:FAULTS_MAX]))
 
 
@@ -108,7 +110,7 @@ class _Composer:
             made = self._scalar(event)
         elif depth >= DEPTH_MAX:
             reason = f"values nest deeper than {DEPTH_MAX} levels"
-            raise SourceError("ARC008", reason, _position(event))
+            raise SourceError("ARC008", reason, _position(event), "move data out of the playbook")
         elif kind is MappingStartEvent:
             made = self._map(event, depth + 1)
         else:
@@ -132,7 +134,8 @@ class _Composer:
                 self._too_many(event)
             return node
         if name in self.anchors:
-            self._fault("ARC007", f"alias '*{name}' refers to a value that contains it", place)
+            reason = f"alias '*{name}' refers to a value that contains it"
+            self._fault("ARC007", reason, place, "write the value instead of the alias")
         else:
             hint = "quote the text if it is not meant as an alias"
             self._fault("ARC003", f"invalid YAML: alias '*{name}' has no anchor", place, hint)

@@ -26,8 +26,12 @@ _HINTS: Final = {
     "a ':' after": "write 'key: value', or quote the text",
     "a ':' where": "quote a text that has ': ' in it, or check the indentation of this line",
     "a list cannot": "begin it on a line of its own",
+    "did not find expected ','": "close the bracket before this line, or write a ',' between values",
     "do not line up": "indent entries of one level by the same number of spaces",
 }
+
+
+_CHECK: Final = "check the indentation, quotes and brackets around this place"
 
 
 def explain(error: yaml.YAMLError, text: str) -> SourceError:
@@ -68,7 +72,7 @@ def _hint(reason: str, position: Position, text: str) -> str:
         return "indent with spaces: YAML takes no tabs there"
     if "cannot start any token" in reason:
         return f"quote the text: {character!r} cannot begin a value"
-    return next((hint for words, hint in _HINTS.items() if words in reason), "")
+    return next((hint for words, hint in _HINTS.items() if words in reason), _CHECK)
 
 
 def _unreadable(error: Any, text: str) -> SourceError:

@@ -26,9 +26,11 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
     known = {s.name for s in steps}
     entry = executor.get("entry_step") or ("start" if "start" in known else None)
     labels = metadata.get("labels") if metadata else None
+    keychain = _keychain(read, root)
+    output = read.templated(root.get("output"))
+    _workload_templates(read, root.get("workload"))
     if not steps:
         return None
-    _workload_templates(read, root.get("workload"))
     return Playbook(
         position=root.position,
         name=name or path or "playbook",
@@ -38,13 +40,14 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
         labels=labels.plain() if isinstance(labels, MapNode) else {},
         workload=read.plain_map(root, "workload"),
         data=_root_data(root),
-        keychain=_keychain(read, root),
+        keychain=keychain,
         steps=steps,
         entry=entry or steps[0].name,
         final=executor.get("final_step"),
         no_next_is_error=bool(executor.get("no_next_is_error")),
-        output=read.templated(root.get("output")),
+        output=output,
         timeout=executor.get("timeout"),
+        places=executor.get("places", {}),
     )
 
 
@@ -85,6 +88,7 @@ def _executor(read: Reader, root: MapNode) -> dict[str, Any]:
         "final_step": read.text(spec, "final_step"),
         "no_next_is_error": read.flag(spec, "no_next_is_error"),
         "timeout": read.number(spec, "timeout"),
+        "places": {key: child.position for key, child in spec.items()},
     }
     return found
 

@@ -13,7 +13,7 @@ from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Playbook
 from arcbook.dsl.parse.document import parse_playbook
 from arcbook.dsl.parse.reader import Reader
-from arcbook.dsl.source import MapNode, Node, SourceError, lines_of, read_source
+from arcbook.dsl.source import MapNode, Node, SourceError, lines_of, read_source, readable
 from arcbook.dsl.subscription import check_subscription
 from arcbook.dsl.upgrade.playbook import upgrade
 
@@ -58,7 +58,7 @@ def load_playbook(content: str | bytes, kinds: Kinds) -> Loaded:
 
 def _load(content: str | bytes, kinds: Kinds, *, playbook_only: bool) -> Loaded:
     report = Report()
-    text = ""
+    text = readable(content)
     try:
         text = read_source(content)
         root, faults = compose(text)

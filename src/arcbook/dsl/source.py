@@ -176,6 +176,15 @@ def read_source(content: str | bytes) -> str:
         raise SourceError("ARC002", reason, position, "save the document as UTF-8") from None
 
 
+def readable(content: str | bytes) -> str:
+    """Return what can be shown of a document that may not be readable as a whole."""
+    if len(content) > DOCUMENT_BYTES_MAX:
+        return ""
+    if isinstance(content, str):
+        content = content.encode(errors="replace")
+    return content.decode("utf-8", errors="replace").removeprefix("\ufeff")
+
+
 def _encodable(text: str) -> str:
     try:
         text.encode()

@@ -99,7 +99,7 @@ PAIRS = [
     Pair("set_vars of a rule", rules("{when: a, then: {do: break, set_vars: {b: 1}}}"), rules("{when: a, then: {do: break, set: {ctx.b: 1}}}")),
     Pair("set_iter of a rule", rules("{when: a, then: {do: break, set_iter: {b: 1}}}"), rules("{when: a, then: {do: break, set: {iter.b: 1}}}")),
     Pair("retry: true", task("retry: true"), retry(""), is_noted=False),
-    Pair("retry: false", task("retry: false"), task("timeout: null"), is_noted=False),
+    Pair("retry: false", task("method: GET, retry: false"), task("method: GET"), is_noted=False),
     Pair("retry as a number", task("retry: 4"), retry(", attempts: 4"), is_noted=False),
     Pair("retry as a template", task("retry: '{{ n }}'"), retry(", attempts: '{{ n }}'"), is_noted=False),
     Pair("max_attempts", task("retry: {max_attempts: 4}"), retry(", attempts: 4"), is_noted=False),

@@ -42,6 +42,7 @@ SHORTER: Final[dict[tuple[str, str], tuple[dict[str, Any], ...]]] = {
     ),
     ("rule", "then"): ({"type": "string"},),
     ("task_spec", "policy"): ({"type": "array"},),
+    ("output", "select"): ({"type": "object"},),
     ("task", "retry"): ({"type": ["array", "string", "null"]},),
 }
 """Shapes of a key's value that the upgrade understands besides the normal one."""

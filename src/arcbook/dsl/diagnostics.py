@@ -61,38 +61,21 @@ class Report:
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""
     ) -> None:
         """Note something that refuses the document."""
-        self._add(self._errors, Severity.ERROR, code, message, position, hint, step)
+        made = _at(position, code=code, message=message, hint=hint, step=step)
+        self._add(self._errors, made)
 
     def warning(
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""
     ) -> None:
         """Note something that is probably not meant."""
-        self._add(self._warnings, Severity.WARNING, code, message, position, hint, step)
+        made = _at(position, code=code, message=message, hint=hint, step=step)
+        self._add(self._warnings, msgspec.structs.replace(made, severity=Severity.WARNING))
 
-    def _add(  # noqa: PLR0913  # the fields of a diagnostic
-        self,
-        found: list[Diagnostic],
-        severity: Severity,
-        code: str,
-        message: str,
-        position: Position,
-        hint: str,
-        step: str,
-    ) -> None:
-        if len(found) >= DIAGNOSTICS_MAX:
+    def _add(self, found: list[Diagnostic], diagnostic: Diagnostic) -> None:
+        if len(found) < DIAGNOSTICS_MAX:
+            found.append(diagnostic)
+        else:
             self.left_out += 1
-            return
-        found.append(
-            Diagnostic(
-                code=code,
-                severity=severity,
-                message=message,
-                line=position.line,
-                column=position.column,
-                hint=hint,
-                step=step,
-            )
-        )
 
     @property
     def has_errors(self) -> bool:
@@ -105,6 +88,10 @@ class Report:
         for d in (*self._errors, *self._warnings):
             unique.setdefault((d.line, d.column, d.code, d.message), d)
         return tuple(unique[key] for key in sorted(unique))
+
+
+def _at(position: Position, **fields: str) -> Diagnostic:
+    return Diagnostic(severity=Severity.ERROR, line=position.line, column=position.column, **fields)
 
 
 NAMES_COMPARED_MAX: Final = 300

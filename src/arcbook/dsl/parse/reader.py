@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -109,12 +109,14 @@ class Reader:
             return None
         return found
 
-    def is_map(self, node: Node, what: str) -> bool:
-        if isinstance(node, MapNode):
-            return True
-        message = f"{what} must be a mapping, not {node.kind}"
-        self.error("ARC103", message, node.position, "write 'key: value'")
-        return False
+    def maps(self, node: ListNode, what: str) -> Iterator[MapNode]:
+        """Yield the mappings of a list; nothing else may stand in it."""
+        for child in node.value:
+            if isinstance(child, MapNode):
+                yield child
+            else:
+                message = f"{what} must be a mapping, not {child.kind}"
+                self.error("ARC103", message, child.position, "write 'key: value'")
 
     def plain_map(self, node: MapNode, key: str) -> dict[str, Any]:
         found = node.get(key)

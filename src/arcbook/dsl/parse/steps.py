@@ -132,7 +132,7 @@ def _router(read: Reader, step: MapNode) -> Router:
         hint = "write 'arcs:' and below it '- step: <name>'"
         read.error("ARC109", "'next' needs 'arcs': a list", node.position, hint)
     else:
-        found = [_arc(read, a) for a in arcs.value if read.is_map(a, "an arc")]  # type: ignore[arg-type]
+        found = [_arc(read, a) for a in read.maps(arcs, "an arc")]
     return Router(
         position=node.position,
         mode=read.choice(spec, "mode", RouterMode, RouterMode.EXCLUSIVE),

@@ -176,7 +176,7 @@ def _rules(read: Reader, task: MapNode) -> tuple[Rule, ...]:
         hint = "write 'rules:' and below it '- when: ...' with 'then'"
         read.error("ARC150", "'policy' needs 'rules': a list", policy.position, hint)
         return ()
-    return tuple(_rule(read, r) for r in rules.value if read.is_map(r, "a rule"))  # type: ignore[arg-type]
+    return tuple(_rule(read, r) for r in read.maps(rules, "a rule"))
 
 
 def _rule(read: Reader, node: MapNode) -> Rule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -148,9 +149,8 @@ class World:
         execution_id = self.ids()
         try:
             async with self.process() as runtime:
-                ended = runtime.ended(execution_id)
-                await runtime.start(planned, payload, execution_id=execution_id)
-                await ended
+                start = runtime.start(planned, payload, execution_id=execution_id)
+                await asyncio.gather(runtime.ended(execution_id), start)
         except CrashError:
             pass
         return execution_id

@@ -10,6 +10,7 @@ import pytest
 from arcbook.dsl.codes import CODES
 from arcbook.dsl.diagnostics import Severity, excerpt
 from arcbook.dsl.load import load_document
+from arcbook.tools.registry import Registry
 from unit.lint_cases import CASES, KINDS, Case, book, marked, steps
 
 ROOT = Path(__file__).parents[2]
@@ -117,3 +118,11 @@ def test_a_caret_stands_right_behind_wide_characters():
 
     # Each of the two wide characters takes two columns.
     assert caret.index("^") == line.index("x") + 2
+
+
+def test_a_kind_whose_module_cannot_be_imported_is_a_warning():
+    registry = Registry({"broken": "arcbook.tools.no_such_module"})
+
+    loaded = load_document(steps("- step: start\n  tool: {kind: broken, colour: red}\n"), registry)
+
+    assert [d.code for d in loaded.diagnostics] == ["ARC406"]

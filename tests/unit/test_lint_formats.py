@@ -10,7 +10,7 @@ import pytest
 
 from arcbook.cli.reports import FORMATS
 from arcbook.dsl.load import load_document
-from unit.lint_cases import CASES, KINDS, marked
+from unit.lint_cases import CASES, KINDS, marked, steps
 
 #: What SARIF 2.1.0 requires of the parts that the lint writes, and their types.
 SARIF = {
@@ -169,6 +169,15 @@ def test_github_escapes_what_would_end_a_property():
     assert FORMATS["github"]([("a,b:c%.yaml", loaded)]).startswith(
         "::error file=a%2Cb%3Ac%25.yaml,line=1,"
     )
+
+
+def test_text_says_how_many_problems_are_not_shown():
+    text = steps("".join(f"- {{step: s{i}}}\n" for i in range(700)))
+
+    shown = FORMATS["text"]([("a.yaml", load_document(text, KINDS))])
+
+    # Each step lacks a tool; all but the first are out of reach, too.
+    assert "a.yaml: 399 more are not shown" in shown
 
 
 def test_text_sums_up(checked):

@@ -24,6 +24,8 @@ def as_text(checked: Checked) -> str:
     parts: list[str] = []
     for name, loaded in checked:
         parts += [_text(name, d, loaded.lines) for d in loaded.diagnostics]
+        if loaded.left_out:
+            parts.append(f"{name}: {loaded.left_out:,} more are not shown")
     errors = sum(len(loaded.errors) for _, loaded in checked)
     warnings = sum(len(loaded.diagnostics) for _, loaded in checked) - errors
     summary = f"{_count(len(checked), 'document')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}"

@@ -27,6 +27,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     #: The playbook; ``None`` where errors leave none, and for other kinds of documents.
     playbook: Playbook | None
     diagnostics: tuple[Diagnostic, ...]
+    #: Diagnostics beyond as many as are reported for one document.
+    left_out: int = 0
     #: Lines of the text, for excerpts.
     lines: tuple[str, ...] = ()
     #: What the document says it is: ``Playbook``, ``Subscription``, ...
@@ -90,6 +92,7 @@ def _loaded(
     return Loaded(
         playbook=None if report.has_errors else playbook,
         diagnostics=report.sorted(),
+        left_out=report.left_out,
         lines=lines_of(text),
         kind=kind,
         path=path,

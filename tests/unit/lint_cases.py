@@ -178,7 +178,7 @@ CASES = [
     Case("ARC303", loop("¶{iterator: output, in: [1]}"), "another name"),
     Case("ARC304", task("{kind: python, code: ¶'x = \"{{ workload.a }}\"'}"), "by 'input'"),
     Case("ARC305", book(f"workload: {{start: 1}}\nworkflow:\n- ¶step: start\n  {NOOP}\n"), "rename"),
-    Case("ARC306", book(f"workload: {{customer: 1}}\nworkflow:\n- ¶step: start\n  {NOOP}\n  set: {{ctx.a: '{{{{ custommer }}}}'}}\n"), "did you mean 'customer'?"),
+    Case("ARC306", book(f"workload: {{customer: 1}}\nworkflow:\n- step: start\n  {NOOP}\n  set: {{¶ctx.a: '{{{{ custommer }}}}'}}\n"), "did you mean 'customer'?"),
     Case("ARC401", task("{kind: ¶htpp}"), "did you mean 'http'?"),
     Case("ARC402", task("¶{kind: http}"), "address to call"),
     Case("ARC402", task("¶{kind: postgres}"), "'command' or 'query'"),

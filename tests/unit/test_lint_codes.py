@@ -126,3 +126,18 @@ def test_a_kind_whose_module_cannot_be_imported_is_a_warning():
     loaded = load_document(steps("- step: start\n  tool: {kind: broken, colour: red}\n"), registry)
 
     assert [d.code for d in loaded.diagnostics] == ["ARC406"]
+
+
+def test_a_function_of_templates_is_not_taken_for_a_misspelt_name():
+    text = book(
+        """
+        workload: {ranges: 1, names: 2, dicts: 3}
+        workflow:
+        - step: start
+          tool: {kind: noop}
+          set:
+            ctx.a: "{{ range(3) | list + [dict(a=1)] }}"
+        """
+    )
+
+    assert load_document(text, KINDS).diagnostics == ()

@@ -7,40 +7,10 @@ from typing import Final
 from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.graph import Graph, bits, build, components
 from arcbook.dsl.kinds import Kinds
-from arcbook.dsl.model import Do, Lifetime, Loop, Playbook, Router, RouterMode, Step
+from arcbook.dsl.model import Do, Loop, Playbook, Router, RouterMode, Step
+from arcbook.dsl.names import RESERVED, check_spelling, written_names
 from arcbook.dsl.source import Position
-from arcbook.template.names import Names, roots
 from arcbook.template.render import compile_value
-
-#: Names that mean something of their own in templates.
-RESERVED: Final = frozenset(
-    ["ctx", "workload", "iter", "step", "steps", "output", "event", "error", "loop", "keychain", "execution_id", "job", "env", "payload"]
-)  # fmt: skip
-
-#: Names that are there in every template, besides a playbook's own.
-GIVEN: Final = RESERVED | frozenset(
-    [
-        "args",
-        "catalog_id",
-        "input",
-        "loop_index",
-        "now",
-        "path",
-        "result",
-        "results",
-        "server_url",
-        "version",
-        "_attempt",
-        "_idempotency_key",
-        "_index",
-        "_prev",
-        "_task",
-        "_total",
-        "__frame_max_rows",
-        "command_id",
-        "context",
-    ]
-)
 
 PREVIOUS: Final = frozenset({"previous", "prev", "_previous", "@previous"})
 
@@ -211,7 +181,7 @@ class _Checker:
     def _collisions(self) -> None:
         book = self.playbook
         steps = {s.name: s.position for s in book.steps}
-        written = self._written()
+        written = written_names(book)
         for name, place in steps.items():
             if name in RESERVED:
                 message = f"step name {name!r} hides a name of the language"
@@ -223,36 +193,7 @@ class _Checker:
             if name in steps:
                 message = f"'set' writes {name!r}, which is also a step; templates see what is set"
                 self._warning("ARC305", message, place, "rename one of them")
-        self._unknown_names(written)
-
-    def _written(self) -> dict[str, Position]:
-        found: dict[str, Position] = {}
-        for step in self.playbook.steps:
-            groups = [step.set, *(a.set for a in step.router.arcs)]
-            for task in step.tasks:
-                groups += [task.set, *(r.set for r in task.rules)]
-            for assignment in (a for group in groups for a in group):
-                if assignment.lifetime is Lifetime.CTX:
-                    found.setdefault(assignment.path[0], assignment.position)
-        return found
-
-    def _unknown_names(self, written: dict[str, Position]) -> None:
-        """Warn of names that are nearly, but not quite, a name that exists."""
-        book = self.playbook
-        everywhere = GIVEN | set(self.index) | set(book.workload) | set(book.data) | set(written)
-        for step in book.steps:
-            local = set(step.input)
-            if step.loop:
-                local |= {step.loop.iterator}
-            for task in step.tasks:
-                local |= set(task.input) | {task.label}
-                for group in (task.set, *(r.set for r in task.rules)):
-                    local |= {a.path[0] for a in group}
-            for name in roots(_names_of(step)) - everywhere - local:
-                near = did_you_mean(name, everywhere | local)
-                if near and len(name) > 3:
-                    message = f"nothing is called {name!r} unless a request brings it"
-                    self._warning("ARC306", message, step.position, near, step.name)
+        check_spelling(book, self.report, self.kinds, written)
 
     def _error(
         self, code: str, message: str, place: Position, hint: str = "", step: str = ""
@@ -267,16 +208,3 @@ class _Checker:
 
 def _always_fires(router: Router) -> bool:
     return any(arc.when is None or arc.when is True for arc in router.arcs)
-
-
-def _names_of(step: Step) -> Names:
-    """Return what the step's guards and inputs read; broken templates read nothing."""
-    found: Names = frozenset()
-    values = [step.input, *(a.when for a in step.router.arcs), *(a.value for a in step.set)]
-    values += [task.input for task in step.tasks]
-    for value in values:
-        try:
-            found |= compile_value(value).names
-        except ValueError:
-            continue
-    return found

@@ -141,3 +141,15 @@ def test_a_function_of_templates_is_not_taken_for_a_misspelt_name():
     )
 
     assert load_document(text, KINDS).diagnostics == ()
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ " + "1" * 6000 + " }}", "{{ " + "(" * 5000 + " }}", "{{ " + "not " * 5000 + "a }}",
+     "{{ " + "a + " * 5000 + "a }}", "{% if a %}" * 3000 + "{% endif %}" * 3000],
+    ids=["digits", "brackets", "words", "sums", "blocks"],
+)  # fmt: skip
+def test_a_template_that_no_parser_can_read_is_an_error_of_the_template(template: str):
+    text = steps(f"- step: start\n  tool: {{kind: noop}}\n  set: {{ctx.a: '{template}'}}\n")
+
+    assert [d.code for d in load_document(text, KINDS).diagnostics] == ["ARC301"]

@@ -67,7 +67,8 @@ class _Checker:
             for arc in step.router.arcs:
                 if arc.to not in self.index and arc.to != "?":
                     message = f"step {step.name!r} routes to {arc.to!r}, which is no step"
-                    hint = did_you_mean(arc.to, self.index) or "define the step, or remove the arc"
+                    near = "" if self.report.is_full else did_you_mean(arc.to, self.index)
+                    hint = near or "define the step, or remove the arc"
                     self._error("ARC203", message, arc.position, hint, step.name)
 
     def _entry(self) -> None:

@@ -82,6 +82,11 @@ class Report:
         """Whether any diagnostic refuses the document."""
         return bool(self._errors)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether further errors are only counted, so that no suggestion is needed."""
+        return len(self._errors) >= DIAGNOSTICS_MAX
+
     def sorted(self) -> tuple[Diagnostic, ...]:
         """Return the diagnostics by place, each once."""
         unique: dict[tuple[int, int, str, str], Diagnostic] = {}
@@ -94,7 +99,7 @@ def _at(position: Position, **fields: str) -> Diagnostic:
     return Diagnostic(severity=Severity.ERROR, line=position.line, column=position.column, **fields)
 
 
-NAMES_COMPARED_MAX: Final = 300
+NAMES_COMPARED_MAX: Final = 100
 """Names among which a suggestion is looked for; those that begin alike come first."""
 
 

@@ -23,7 +23,7 @@ from arcbook.template.scope import Scope
 Program = Callable[[Scope], Any]
 
 _RESULT = "result_"
-_TOO_DEEP = (RecursionError, MemoryError, SyntaxError)
+_UNREADABLE = (RecursionError, MemoryError, SyntaxError, ValueError)
 _FAULTS = (
     JinjaError,
     ArithmeticError,
@@ -71,7 +71,7 @@ def expression(code: str, source: str) -> Program | None:
         root = _load(nodes.Template(body, lineno=1))
     except TemplateSyntaxError:
         return None
-    except _TOO_DEEP as error:
+    except _UNREADABLE as error:
         raise _syntax(error, source) from None
 
     def run(scope: Scope) -> Any:
@@ -94,7 +94,7 @@ def _expression(code: str, source: str) -> nodes.Expr | None:
         is_whole = parser.stream.eos
     except TemplateSyntaxError:
         return None
-    except _TOO_DEEP as error:
+    except _UNREADABLE as error:
         raise _syntax(error, source) from None
     return parsed if is_whole else None
 
@@ -104,7 +104,7 @@ def text(source: str) -> Program:
     tree = _text(source)
     try:
         root = _load(tree)
-    except (TemplateSyntaxError, *_TOO_DEEP) as error:
+    except (TemplateSyntaxError, *_UNREADABLE) as error:
         raise _syntax(error, source) from None
 
     def run(scope: Scope) -> str:
@@ -119,7 +119,7 @@ def text(source: str) -> Program:
 def _text(source: str) -> nodes.Template:
     try:
         return environment.parse_source(source)
-    except (TemplateSyntaxError, *_TOO_DEEP) as error:
+    except (TemplateSyntaxError, *_UNREADABLE) as error:
         raise _syntax(error, source) from None
 
 
@@ -135,6 +135,8 @@ def _load(tree: nodes.Template) -> Callable[[ScopeContext], Any]:
 def _syntax(error: BaseException, source: str) -> TemplateError:
     if isinstance(error, TemplateSyntaxError):
         return TemplateError(f"template syntax: {error.message}", source, error.lineno or 1)
+    if isinstance(error, ValueError):
+        return TemplateError("template syntax: a number has too many digits", source)
     return TemplateError("template syntax: the expression nests too deep", source)
 
 

@@ -130,6 +130,7 @@ CASES = [
     Case("ARC112", loop("{in: [1], iterator: x, spec: {mode: ¶paralel}}"), "did you mean 'parallel'?"),
     Case("ARC113", steps(f"- step: start\n  {NOOP}\n  ¶nexxt: {{}}\n"), "did you mean 'next'?"),
     Case("ARC113", task("{kind: noop, retry: {¶atempts: 3}}"), "did you mean 'attempts'?"),
+    Case("ARC113", book(f"workbook: [{{name: a, {NOOP}, ¶dsec: d}}]\n"), "did you mean 'desc'?"),
     Case("ARC120", book(f"workbook:\n- ¶{NOOP}\n"), "write 'name'"),
     Case("ARC121", book("workbook:\n- ¶name: a\n"), "tool: {kind: ...}"),
     Case("ARC122", task("¶{kind: workbook}"), "write 'name: <entry>'"),

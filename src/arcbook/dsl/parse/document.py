@@ -21,6 +21,10 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
         read.error(
             "ARC104", "metadata needs a 'name' or a 'path'", metadata.position, "write 'name'"
         )
+    workbook = root.get("workbook")
+    if isinstance(workbook, ListNode):
+        for shared in read.maps(workbook, "a workbook entry"):
+            read.known_keys(shared, "workbook")
     steps = parse_steps(read, root)
     executor = _executor(read, root)
     known = {s.name for s in steps}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcbook.tools.rowsets import Command, RowLimits, decimal, integer, result, unique
+from arcbook.tools.rowsets import Command, RowLimits, result, unique
 
 
 @pytest.mark.parametrize(
@@ -30,37 +28,6 @@ def test_no_name_is_lost_or_there_twice(names):
 
     assert len(set(made)) == len(names)
     assert all(new.startswith(old) for old, new in zip(names, made, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("5.00", 5),
-        ("1.10", 1.1),
-        ("-0.5", -0.5),
-        ("9007199254740993", 9007199254740993),
-        ("66.6666666666666667", "66.6666666666666667"),
-        ("99999999999999999999", "99999999999999999999"),
-        ("1E+30", "1E+30"),
-        ("NaN", "NaN"),
-        ("-Infinity", "-Infinity"),
-    ],
-)
-def test_a_decimal_is_a_number_where_that_is_exact(text, expected):
-    value = decimal(Decimal(text))
-
-    assert expected == value
-    assert type(expected) is type(value)
-
-
-@given(st.decimals(allow_nan=False, allow_infinity=False))
-def test_a_decimal_is_never_another_number(value):
-    assert Decimal(str(decimal(value))) == value
-
-
-def test_an_integer_that_readers_refuse_is_text():
-    assert integer(2**64 - 1) == 2**64 - 1
-    assert integer(2**64) == "18446744073709551616"
 
 
 def test_the_rows_are_those_of_the_last_statement_that_has_any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -11,8 +11,8 @@ from msgspec import Meta
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools import rowsets
 from arcbook.tools.api import MissingExtraError, Params, ToolCall, ToolContext, declare, parse
-from arcbook.tools.scripts import ScriptError, load_script
-from arcbook.tools.sql import split
+from arcbook.tools.scripts import ScriptError
+from arcbook.tools.sql_query import QUERY_NAMES, Query, convert, no_statement, statements
 
 if TYPE_CHECKING:
     from arcbook.tools.postgres_pool import Pool
@@ -23,11 +23,6 @@ TIMEOUT_SECONDS: Final = 3600.0
 
 POOLS_MAX: Final = 64
 """Pools above which those that hold no connection are forgotten."""
-
-S = TypeVar("S", bound=msgspec.Struct)
-
-Query = str | list[str] | dict[str, Any] | None
-
 
 class PoolParams(msgspec.Struct, frozen=True, kw_only=True):
     """How a task shares connections."""
@@ -80,7 +75,7 @@ KIND = declare(
     PostgresParams,
     "Runs SQL on a PostgreSQL database.",
     aliases={
-        "query": ["command", "commands", "sql", "script"],
+        "query": QUERY_NAMES,
         "dsn": ["connection_string", "connection"],
         "host": ["db_host"],
         "port": ["db_port"],
@@ -91,31 +86,6 @@ KIND = declare(
     any_of=[("query", "command")],
     takes_auth=True,
 )
-
-
-async def statements(query: Query, context: ToolContext) -> list[str]:
-    """Return the statements of a query, wherever its text is.
-
-    Raises:
-        ScriptError: the text cannot be had.
-    """
-    texts = [await load_script(query, context)] if isinstance(query, dict) else query or []
-    return [s for text in ([texts] if isinstance(texts, str) else texts) for s in split(text)]
-
-
-def convert(model: type[S], value: Any, call: ToolCall, field: str) -> S | Outcome:
-    """Return a field of a call's parameters as its own model, or what is wrong with it."""
-    try:
-        return msgspec.convert(value, model, strict=False)
-    except msgspec.ValidationError as error:
-        message = f"tool kind {call.kind!r}: {field}: {error}"
-        return failed(ErrorKind.CONFIG, message, code="CONFIG")
-
-
-def no_statement() -> Outcome:
-    """Return the outcome of a call without any SQL."""
-    message = "no SQL command provided: 'query' is empty or has only comments"
-    return failed(ErrorKind.CONFIG, message, code="CONFIG")
 
 
 class Pools:

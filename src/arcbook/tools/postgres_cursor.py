@@ -58,7 +58,7 @@ class StatementCursor(AsyncCursor[Any]):
         return result if result.status in _ROWS else None
 
     def _next_result(self) -> PQGen[PGresult | None]:
-        result = yield from fetch(self._pgconn)
+        result: PGresult | None = yield from fetch(self._pgconn)
         if result is None:
             return None
         if result.status in _COPY:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,7 +15,7 @@ from arcbook.tools import postgres_types
 from arcbook.tools.postgres_cursor import NumberedCursor, StatementCursor, run
 from arcbook.tools.postgres_pool import Session
 from arcbook.tools.rowsets import Command, RowLimits
-from arcbook.tools.sql import head, words
+from arcbook.tools.sql import Mode, mode, place
 
 APPLICATION_CHARS_MAX: Final = 63
 """Length of ``application_name``; PostgreSQL cuts the rest."""
@@ -24,20 +23,8 @@ APPLICATION_CHARS_MAX: Final = 63
 MARGIN_SECONDS: Final = 1.0
 """How much later than the call's own limit the server stops a statement by itself."""
 
-_HEAD_WORDS: Final = 24
 _PLACEHOLDER: Final = re.compile(r"%(?:%|([sbt])|\((\w+)\)[sbt])")
 _NUMBERED: Final = re.compile(r"\$([1-9]\d*)")
-
-
-class Mode(enum.Enum):
-    """How the statements of a call share transactions."""
-
-    #: All in one.
-    TOGETHER = enum.auto()
-    #: Each by itself.
-    ALONE = enum.auto()
-    #: The text begins and ends them.
-    WRITTEN = enum.auto()
 
 
 class ParamsError(ValueError):
@@ -67,28 +54,9 @@ def script(statements: list[str], params: Any, *, autocommit: bool) -> Script:
     return Script(
         statements=statements,
         arguments=_arguments(statements, params, numbered=numbered),
-        mode=mode(statements, autocommit=autocommit),
+        mode=mode(statements, _stands_alone, autocommit=autocommit),
         numbered=numbered,
     )
-
-
-def mode(statements: Sequence[str], *, autocommit: bool) -> Mode:
-    """Return how statements share transactions."""
-    heads = [[w for w, _ in zip(words(s), range(_HEAD_WORDS), strict=False)] for s in statements]
-    if any(_controls(h) for h in heads):
-        return Mode.WRITTEN
-    alone = autocommit or len(statements) == 1 or any(_stands_alone(h) for h in heads)
-    return Mode.ALONE if alone else Mode.TOGETHER
-
-
-def _controls(head_: list[str]) -> bool:
-    """Whether a statement begins or ends a transaction."""
-    first = head_[0] if head_ else ""
-    if first == "ROLLBACK":
-        return "TO" not in head_[1:3]
-    if first == "PREPARE":
-        return head_[1:2] == ["TRANSACTION"]
-    return first in ("BEGIN", "START", "COMMIT", "END", "ABORT")
 
 
 def _stands_alone(head_: list[str]) -> bool:
@@ -188,11 +156,9 @@ class Run:
     @property
     def where(self) -> str:
         """Which statement it is at, for messages."""
-        count = len(self.script.statements)
         if self._ended:
             return "when committing"
-        number = min(len(self.commands), count - 1)
-        return f"statement {number + 1} of {count}: {head(self.script.statements[number])}"
+        return place(self.script.statements, len(self.commands))
 
     @property
     def details(self) -> dict[str, Any]:

@@ -18,10 +18,8 @@ from psycopg.adapt import Loader, Transformer
 from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
-from arcbook.tools import rowsets
+from arcbook.tools import sql_values as values
 
-_TIME_ZONE: Final = re.compile(r"([+-]\d\d)(:\d\d(?::\d\d)?)?$")
-_TIMESTAMP: Final = re.compile(r"\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?([+-][\d:]+)?$")
 _UNUSUAL_NUMBER: Final = re.compile(rb"\d{19}|\d[eE]\+?\d{3}")
 _PLAIN: Final = (str, int, float, bool, type(None))
 
@@ -35,12 +33,12 @@ class _Text(Loader):
 
 class _Real(Loader):
     def load(self, data: Buffer) -> Any:
-        return rowsets.real(float(bytes(data)))
+        return values.real(float(bytes(data)))
 
 
 class _Numeric(Loader):
     def load(self, data: Buffer) -> Any:
-        return rowsets.decimal(Decimal(bytes(data).decode()))
+        return values.decimal(Decimal(bytes(data).decode()))
 
 
 class _Bytes(Loader):
@@ -52,24 +50,24 @@ class _Bytes(Loader):
 
 class _Timestamp(Loader):
     def load(self, data: Buffer) -> Any:
-        return iso_timestamp(bytes(data).decode())
+        return values.iso_timestamp(bytes(data).decode())
 
 
 class _TimeZoned(Loader):
     def load(self, data: Buffer) -> Any:
-        return _full_zone(bytes(data).decode())
+        return values.iso_zone(bytes(data).decode())
 
 
 class _Interval(Loader):
     def load(self, data: Buffer) -> Any:
-        return iso_interval(bytes(data).decode())
+        return values.iso_interval(bytes(data).decode())
 
 
 class _Json(Loader):
     def load(self, data: Buffer) -> Any:
         raw = bytes(data)
         if _UNUSUAL_NUMBER.search(raw):
-            return json.loads(raw, parse_int=rowsets.json_integer, parse_float=rowsets.json_real)
+            return json.loads(raw, parse_int=values.json_integer, parse_float=values.json_real)
         return json.loads(raw)
 
 
@@ -151,43 +149,6 @@ def bytea(data: bytes) -> bytes:
         lambda m: b"\\" if m[1] == b"\\" else bytes([int(m[1], 8)]),
         data,
     )
-
-
-def iso_timestamp(text: str) -> str:
-    """Return a timestamp as ISO 8601; ``infinity`` and years before our era as they are."""
-    if not _TIMESTAMP.match(text):
-        return text
-    return _full_zone(text.replace(" ", "T", 1))
-
-
-def _full_zone(text: str) -> str:
-    zone = _TIME_ZONE.search(text)
-    return text if zone is None or zone[2] else f"{text}:00"
-
-
-_INTERVAL: Final = re.compile(
-    r"(?:([+-]?\d+) years? ?)?(?:([+-]?\d+) mon(?:th)?s? ?)?(?:([+-]?\d+) days? ?)?"
-    r"(?:([+-])?(\d+):(\d\d):(\d\d(?:\.\d+)?))?$"
-)
-
-
-def iso_interval(text: str) -> str:
-    """Return ``1 year 2 mons 3 days 04:05:06`` as ``P1Y2M3DT4H5M6S``."""
-    found = _INTERVAL.match(text)
-    if found is None or not text:
-        return text
-    years, months, days, sign, *clock = found.groups()
-    dates = [(years, "Y"), (months, "M"), (days, "D")]
-    day_part = "".join(f"{int(n)}{unit}" for n, unit in dates if n and int(n))
-    minus = "-" if sign == "-" else ""
-    shown = [part.lstrip("0") or "0" for part in clock if part is not None]
-    shown = ["0" + part if part.startswith(".") else part for part in shown]
-    clock_part = "".join(
-        f"{minus}{n}{unit}" for n, unit in zip(shown, "HMS", strict=False) if float(n)
-    )
-    if not day_part and not clock_part:
-        return "PT0S"
-    return f"P{day_part}" + (f"T{clock_part}" if clock_part else "")
 
 
 # -- parameters -------------------------------------------------------------------------

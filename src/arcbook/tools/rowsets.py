@@ -1,14 +1,8 @@
-"""The result that every SQL tool yields: columns, rows and counts, within limits.
-
-Values are JSON without loss: a number is a number where JSON can hold it exactly and
-text where it cannot.
-"""
+"""The result that every SQL tool yields: columns, rows and counts, within limits."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -18,12 +12,6 @@ ROWS_MAX: Final = 100_000
 
 BYTES_MAX: Final = 64 * 1024 * 1024
 """Size of the rows that a call keeps, of all its statements, as JSON."""
-
-INT_MIN: Final = -(2**63)
-"""Least integer that every reader of our JSON takes."""
-
-INT_MAX: Final = 2**64 - 1
-"""Greatest integer that every reader of our JSON takes."""
 
 
 class Command(msgspec.Struct, kw_only=True):
@@ -125,41 +113,3 @@ def unique(names: Iterable[str]) -> list[str]:
         seen.add(candidate)
         made.append(candidate)
     return made
-
-
-# -- numbers ----------------------------------------------------------------------------
-
-
-def integer(value: int) -> int | str:
-    """Return an integer, as text where JSON readers would not take it."""
-    return value if INT_MIN <= value <= INT_MAX else str(value)
-
-
-def real(value: float) -> float | str:
-    """Return a float, as text where JSON has no number for it."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def decimal(value: Decimal) -> float | str:
-    """Return a decimal: an integer, a float that is the same number, or else its text."""
-    if not value.is_finite():
-        return "NaN" if value.is_nan() else "Infinity" if value > 0 else "-Infinity"
-    if value == value.to_integral_value() and INT_MIN <= value <= INT_MAX:
-        return int(value)
-    near = float(value)
-    if math.isfinite(near) and Decimal(repr(near)) == value and not near.is_integer():
-        return near
-    return str(value)
-
-
-def json_integer(text: str) -> int | str:
-    """Return an integer of a JSON text."""
-    return integer(int(text)) if len(text) < 100 else text
-
-
-def json_real(text: str) -> float | str:
-    """Return a number with a fraction or an exponent of a JSON text."""
-    value = float(text)
-    return value if math.isfinite(value) else text

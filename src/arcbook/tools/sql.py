@@ -8,12 +8,17 @@ leaves to the database, whose message is the better one.
 
 from __future__ import annotations
 
+import enum
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 HEAD_CHARS_MAX: Final = 60
 """Length of a statement's beginning as messages show it."""
+
+HEAD_WORDS: Final = 24
+"""Words of a statement that say what kind it is."""
 
 _STOP: Final = re.compile(r"""['"$();]|--|/\*""")
 _ROUTINE_STOP: Final = re.compile(r"""['"$();]|--|/\*|\b(?:begin|case|end)\b""", re.IGNORECASE)
@@ -81,6 +86,12 @@ def head(statement: str) -> str:
     return shown if len(shown) <= HEAD_CHARS_MAX else shown[:HEAD_CHARS_MAX].rstrip() + "..."
 
 
+def place(statements: Sequence[str], number: int) -> str:
+    """Return which statement it is, for messages; they count from one."""
+    number = min(number, len(statements) - 1)
+    return f"statement {number + 1} of {len(statements)}: {head(statements[number])}"
+
+
 class BadNameError(ValueError):
     """A text is not the name of a table or column."""
 
@@ -108,6 +119,47 @@ def name_parts(name: str) -> tuple[str, ...]:
 def quoted(*parts: str) -> str:
     """Return a name, part by part, quoted such that nothing in it is read as SQL."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+# -- transactions -----------------------------------------------------------------------
+
+
+class Mode(enum.Enum):
+    """How the statements of a call share transactions."""
+
+    #: All in one.
+    TOGETHER = enum.auto()
+    #: Each by itself.
+    ALONE = enum.auto()
+    #: The text begins and ends them.
+    WRITTEN = enum.auto()
+
+
+def mode(
+    statements: Sequence[str], stands_alone: Callable[[list[str]], bool], *, autocommit: bool
+) -> Mode:
+    """Return how statements share transactions.
+
+    Args:
+        statements: the statements of a call.
+        stands_alone: whether a statement, by its first words, refuses a transaction.
+        autocommit: whether the task asks for none.
+    """
+    heads = [list(islice(words(s), HEAD_WORDS)) for s in statements]
+    if any(_controls(h) for h in heads):
+        return Mode.WRITTEN
+    alone = autocommit or len(statements) == 1 or any(stands_alone(h) for h in heads)
+    return Mode.ALONE if alone else Mode.TOGETHER
+
+
+def _controls(head_: list[str]) -> bool:
+    """Whether a statement begins or ends a transaction."""
+    first = head_[0] if head_ else ""
+    if first == "ROLLBACK":
+        return "TO" not in head_[1:3]
+    if first == "PREPARE":
+        return head_[1:2] == ["TRANSACTION"]
+    return first in ("BEGIN", "START", "COMMIT", "END", "ABORT")
 
 
 # -- scanning ---------------------------------------------------------------------------

@@ -1,1 +1,33 @@
-"""Arcbook runs NoETL playbooks, durably, on one machine or as a cluster."""
+"""Arcbook runs NoETL playbooks, durably, on one machine or as a cluster.
+
+import arcbook
+
+execution = arcbook.run("playbook.yaml", {"city": "Paris"})
+print(execution.status, execution.result)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from arcbook.api import run, run_async
+    from arcbook.embedded import InvalidPlaybookError
+    from arcbook.executions import Execution
+
+__all__ = ["Execution", "InvalidPlaybookError", "run", "run_async"]
+
+_HOMES: Final = {
+    "Execution": "arcbook.executions",
+    "InvalidPlaybookError": "arcbook.embedded",
+    "run": "arcbook.api",
+    "run_async": "arcbook.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that importing the package is quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'arcbook' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

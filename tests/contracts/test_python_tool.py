@@ -18,9 +18,9 @@ async def python() -> AsyncIterator[Python]:
     await tool.close()
 
 
-async def run(tool: Python, code: str, input=None, **facts):
+async def run(tool: Python, code: str, given=None, **facts):
     config = {"code": code, **{k: facts.pop(k) for k in ("libs", "env", "cwd") if k in facts}}
-    return await call_tool(tool, "python", config, input=input, **facts)
+    return await call_tool(tool, "python", config, input=given, **facts)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     takes_auth: bool = False
     #: Other names of the kind.
     names: tuple[str, ...] = ()
+    #: Whether this installation knows of the kind and has no tool for it.
+    is_absent: bool = False
 
     def param(self, name: str) -> Param | None:
         """Return a parameter by its name."""

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from arcbook.dsl.check import check
 from arcbook.dsl.diagnostics import Diagnostic, Report, Severity
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Playbook
-from arcbook.dsl.parse import Parser
+from arcbook.dsl.parse.document import parse_playbook
+from arcbook.dsl.parse.reader import Reader
 from arcbook.dsl.source import MapNode, Node, SourceError, load, read_source
+from arcbook.dsl.subscription import check_subscription
 from arcbook.dsl.upgrade import Upgrade
+
+OPAQUE_KINDS: Final = frozenset({"Credential", "Mcp", "Memory"})
+"""Kinds of documents that the catalog keeps as they are."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """A document after loading."""
 
-    #: The playbook; ``None`` where errors leave none.
+    #: The playbook; ``None`` where errors leave none, and for other kinds of documents.
     playbook: Playbook | None
     diagnostics: tuple[Diagnostic, ...]
     #: Lines of the text, for excerpts.
     lines: tuple[str, ...] = ()
     #: What the document says it is: ``Playbook``, ``Subscription``, ...
     kind: str = ""
+    #: Its identity in the catalog.
+    path: str = ""
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
@@ -30,11 +39,23 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
 
 
-def load_playbook(content: str | bytes, kinds: Kinds) -> Loaded:
-    """Load one document and check all of it.
+def load_document(content: str | bytes, kinds: Kinds) -> Loaded:
+    """Load one document of any kind and check all of it.
 
     Nothing is raised for a bad document: its diagnostics say what is wrong with it.
     """
+    return _load(content, kinds, playbook_only=False)
+
+
+def load_playbook(content: str | bytes, kinds: Kinds) -> Loaded:
+    """Load a document that is to be a playbook, and check all of it.
+
+    Nothing is raised for a bad document: its diagnostics say what is wrong with it.
+    """
+    return _load(content, kinds, playbook_only=True)
+
+
+def _load(content: str | bytes, kinds: Kinds, *, playbook_only: bool) -> Loaded:
     report = Report()
     text = ""
     try:
@@ -42,25 +63,39 @@ def load_playbook(content: str | bytes, kinds: Kinds) -> Loaded:
         root = load(text)
     except SourceError as error:
         report.error(error.code, error.reason, error.position)
-        return _loaded(None, report, text, "")
+        return _loaded(report, text)
     if not isinstance(root, MapNode):
         report.error("ARC100", f"a playbook is a mapping, not {root.kind}", root.position)
-        return _loaded(None, report, text, "")
-    kind = _text(root.get("kind"))
-    upgraded = Upgrade(report, kinds).playbook(root)
-    playbook = Parser(report, kinds).playbook(upgraded)
+        return _loaded(report, text)
+    kind, path = _text(root.get("kind")), _path(root)
+    if not playbook_only and kind == "Subscription":
+        check_subscription(root, report)
+        return _loaded(report, text, kind=kind, path=path)
+    if not playbook_only and kind in OPAQUE_KINDS:
+        return _loaded(report, text, kind=kind, path=path)
+    playbook = parse_playbook(Reader(report, kinds), Upgrade(report, kinds).playbook(root))
     if playbook is not None:
         check(playbook, report, kinds)
-    return _loaded(None if report.has_errors else playbook, report, text, kind)
+    return _loaded(report, text, playbook, kind=kind, path=path)
 
 
-def _loaded(playbook: Playbook | None, report: Report, text: str, kind: str) -> Loaded:
+def _loaded(
+    report: Report, text: str, playbook: Playbook | None = None, *, kind: str = "", path: str = ""
+) -> Loaded:
     return Loaded(
-        playbook=playbook,
+        playbook=None if report.has_errors else playbook,
         diagnostics=report.sorted(),
         lines=tuple(text.splitlines()),
         kind=kind,
+        path=path,
     )
+
+
+def _path(root: MapNode) -> str:
+    metadata = root.get("metadata")
+    if not isinstance(metadata, MapNode):
+        return ""
+    return (_text(metadata.get("path")) or _text(metadata.get("name"))).strip("/")
 
 
 def _text(node: Node | None) -> str:

@@ -29,6 +29,8 @@ _TASK_KEYS: Final = frozenset(
     ["name", "desc", "description", "kind", "input", "auth", "set", "timeout", "retry", "redelivery", "sink", "output", "spec", "assert"]
 )  # fmt: skip
 _PLAIN_ARGS: Final = frozenset({"container"})
+_SEQUENCE: Final = "task_sequence"
+_SEQUENCE_KEYS: Final = frozenset({"kind", "tasks", "name", "desc", "description", "input", "args"})
 
 
 class Upgrade:
@@ -181,6 +183,7 @@ class Upgrade:
     # -- tasks ------------------------------------------------------------------------
 
     def _tools(self, step: MapNode, name: str) -> MapNode:
+        step = self._sequence(step)
         tool = step.get("tool")
         if isinstance(tool, MapNode):
             task = self._task(tool, f"{name}_task")
@@ -194,6 +197,24 @@ class Upgrade:
             return step.having("pipeline", Node(value=True, position=tool.position))
         return step
 
+    def _sequence(self, step: MapNode) -> MapNode:
+        """Put the tasks of a ``task_sequence`` in its place, if it is the step's only tool."""
+        tool = step.get("tool")
+        only = tool.value[0] if isinstance(tool, ListNode) and len(tool.value) == 1 else tool
+        if not isinstance(only, MapNode):
+            return step
+        sequence = self._lifted(_unnested(only))
+        kind, tasks = sequence.get("kind"), sequence.get("tasks")
+        if kind is None or kind.value != _SEQUENCE or not isinstance(tasks, ListNode):
+            return step
+        for key, node in sequence.items():
+            if key not in _SEQUENCE_KEYS and not (key == "spec" and not node.value):
+                message = f"{key!r} of a 'task_sequence' has no task that it could belong to"
+                place = sequence.key_position(key)
+                self.report.error("ARC124", message, place, "write it on one of its 'tasks'")
+        step = _merged_input(step, _renamed(sequence, "args", "input").get("input"))
+        return step.having("tool", tasks)
+
     def _task(self, task: MapNode, label: str) -> MapNode:
         task = _unnested(task)
         if task.get("type") is not None and task.get("kind") is None:
@@ -204,6 +225,10 @@ class Upgrade:
             own = task.get("name") if label.startswith("task_") else None
             task = self._from_workbook(task, own)
             kind_node = task.get("kind")
+        if kind_node is not None and kind_node.value == _SEQUENCE:
+            message = "a 'task_sequence' must be the only tool of its step"
+            hint = "write its tasks in the step's list of tasks"
+            self.report.error("ARC124", message, kind_node.position, hint)
         if task.get("eval") is not None:
             self._removed("eval", task, "write 'spec.policy.rules'")
             task = task.without("eval")
@@ -392,6 +417,17 @@ def _renamed(node: MapNode, old: str, new: str) -> MapNode:
     entries = {(new if k == old else k): v for k, v in node.items()}
     positions = {**node.key_positions, new: place}
     return MapNode(entries, node.position, positions)
+
+
+def _merged_input(step: MapNode, given: Node | None) -> MapNode:
+    """Return a step whose ``input`` has further entries; they win."""
+    if not isinstance(given, MapNode):
+        return step
+    own = step.get("input")
+    base = own if isinstance(own, MapNode) else MapNode({}, given.position, {})
+    for key, node in given.items():
+        base = base.having(key, node, given.key_position(key))
+    return step.having("input", base)
 
 
 def _unnested(task: MapNode) -> MapNode:

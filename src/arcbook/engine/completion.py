@@ -11,8 +11,9 @@ from arcbook.engine.pipeline import template_failure
 from arcbook.engine.plan import PlanStep
 from arcbook.engine.state import CommandStatus
 from arcbook.engine.turn import Turn
-from arcbook.engine.views import NeedsData, RefView, result_view
+from arcbook.engine.views import LoopView, NeedsData, RefView, result_view
 from arcbook.events.types import (
+    LoopResult,
     PlaybookCancelled,
     PlaybookCompleted,
     PlaybookFailed,
@@ -20,7 +21,6 @@ from arcbook.events.types import (
     TokenPlaced,
 )
 from arcbook.outcome import ErrorInfo, ErrorKind
-from arcbook.template.access import View
 from arcbook.template.errors import TemplateError
 
 
@@ -39,7 +39,7 @@ def finish(turn: Turn) -> bool:
         )
         return False
     final = turn.plan.playbook.final
-    if final is not None and final not in state.visits:
+    if final is not None and final not in state.visits and not state.final_ran:
         turn.emit(TokenPlaced(step=final, came_from=state.last_leaf))
         return True
     _complete(turn)
@@ -94,11 +94,14 @@ def _result(turn: Turn) -> tuple[object, ResultRef | None]:
     result = turn.state.results.get(step.name) if step else None
     if result is None:
         return None, None
-    view: View = result_view(result, turn.loaded)
+    if isinstance(result, LoopResult) and result.ref is not None:
+        view = LoopView(result, turn.loaded)
+        kept = {"_ref": result.ref.ref, "_store": result.ref.store, "count": result.total}
+        return {"results": kept, "stats": view.stats(), "count": result.total}, None
     try:
-        return view.plain(), None
+        return result_view(result, turn.loaded).plain(), None
     except NeedsData as need:
-        data = view.name("data")
+        data = result_view(result, turn.loaded).name("data")
         if isinstance(data, RefView) and data.ref is need.ref:
             return None, need.ref
         raise

@@ -95,6 +95,7 @@ def _started(state: State, at: int, event: PlaybookStarted) -> None:
 
 def _token_placed(state: State, at: int, event: TokenPlaced) -> None:  # noqa: ARG001
     state.waiting.setdefault(event.step, []).append(Token(event.came_from))
+    state.final_ran = True
 
 
 def _entered(state: State, at: int, event: StepEnter) -> None:

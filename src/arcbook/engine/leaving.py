@@ -43,6 +43,8 @@ def leave(turn: Turn, run: Run, done: IterationResult, report: Report) -> None:
         writes=done.writes,
         local=done.locals,
         warnings=done.warnings,
+        printed=done.printed,
+        retries=done.retries,
         report=report,
     )
 
@@ -79,6 +81,8 @@ def _leave(  # noqa: PLR0913  # everything that a visit leaves behind
     writes: list[Write] | None = None,
     local: dict[str, Any] | None = None,
     warnings: list[str] | None = None,
+    printed: str = "",
+    retries: int = 0,
     report: Report | None = None,
 ) -> None:
     step = turn.plan.by_name[run.step]
@@ -100,6 +104,8 @@ def _leave(  # noqa: PLR0913  # everything that a visit leaves behind
             took=left.took,
             recovered=left.status == ERROR and bool(left.took),
             warnings=left.warnings,
+            printed=printed,
+            retries=retries,
             worker=report.worker if report else "",
             attempt=report.attempt if report else 1,
             started_at=report.started_at if report else 0,
@@ -164,6 +170,7 @@ def _leaving_scope(  # noqa: PLR0913  # everything that guards and ``set`` see
     name = FAILED if left.status == ERROR else LOOP_DONE if step.loop else DONE
     scope.top = {
         "output": output,
+        "result": output.data,
         "event": {
             "name": name,
             "step": step.name,

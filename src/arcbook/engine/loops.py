@@ -20,7 +20,7 @@ from arcbook.engine.plan import PlanLoop, PlanStep
 from arcbook.engine.scope import ExecutionScope
 from arcbook.engine.state import Command, LoopRun, Run, command_id
 from arcbook.engine.turn import Turn
-from arcbook.engine.views import step_data
+from arcbook.engine.views import LoopView, is_rowset, step_data
 from arcbook.events.types import (
     CommandCompleted,
     CommandIssued,
@@ -92,26 +92,40 @@ def _in_flight(turn: Turn, loop: PlanLoop, scope: ExecutionScope) -> int:
 
 
 def _items(step: PlanStep, loop: PlanLoop, scope: ExecutionScope) -> list[Any] | range:
+    """Return what a loop goes over; a query's result stands for its rows.
+
+    Raises:
+        TemplateError: it is nothing that has items.
+    """
     assert loop.items is not None
     found = loop.items.evaluate(scope)
+    if isinstance(found, LoopView):
+        found = found.items()
     if isinstance(found, View):
         found = found.plain()
-    if isinstance(found, range):
+    items = _listed(found)
+    if items is None:
+        what = "nothing" if found is None or found is MISSING else repr(found)[:80]
+        raise TemplateError(f"loop.in of step {step.name!r} must yield a list, not {what}")
+    # What a path leads to is plain already; anything else may be a computed value.
+    return items if isinstance(items, range) or isinstance(loop.items, Path) else to_value(items)
+
+
+def _listed(found: Any) -> list[Any] | range | None:
+    """Return a value as the list that it is, holds, or spells."""
+    if isinstance(found, (range, list)):
         return found
-    if isinstance(found, list):
-        return found if isinstance(loop.items, Path) else to_value(found)
     if isinstance(found, dict):
-        return [{"key": key, "value": to_value(value)} for key, value in found.items()]
-    if isinstance(found, str) and found.strip()[:1] == "[":
-        parsed = _json_list(found)
-        if parsed is not None:
-            return parsed
+        if is_rowset(found):
+            return list(found["rows"])
+        return [{"key": key, "value": value} for key, value in found.items()]
+    if isinstance(found, str):
+        return _json_list(found) if found.strip()[:1] == "[" else None
     if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
         return range(found)
     if isinstance(found, (tuple, set, frozenset)) or hasattr(found, "__next__"):
-        return list(to_value(found))
-    what = "nothing" if found is None or found is MISSING else repr(found)[:80]
-    raise TemplateError(f"loop.in of step {step.name!r} must yield a list, not {what}")
+        return list(found)
+    return None
 
 
 def _json_list(text: str) -> list[Any] | None:

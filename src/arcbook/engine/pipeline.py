@@ -2,8 +2,8 @@
 
 Worker and command line drive the same generator. It does no I/O: it asks for a tool
 call, a pause, data that is kept by reference, or a checkpoint, and is sent the answer.
-At any request its whole state is :attr:`Pipeline.saved`, from which another process can
-go on.
+At any request its whole state is :meth:`Pipeline.snapshot`, from which another process
+can go on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.engine.views import (
     Loaded,
     NeedsData,
+    StepView,
     labelled,
     outcome_view,
     result_view,
@@ -29,6 +30,7 @@ from arcbook.engine.views import (
 )
 from arcbook.events.types import ResultRef, StepResult, Value, Write
 from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind, Outcome, failed
+from arcbook.template.access import MISSING
 from arcbook.template.errors import TemplateError
 from arcbook.template.render import Template
 
@@ -40,6 +42,9 @@ DELAY_SECONDS_MAX: Final = 24 * 3600.0
 
 ATTEMPTS_MAX: Final = 10_000
 """Tries of one task."""
+
+PRINTED_CHARACTERS_MAX: Final = 4096
+"""End of a visit's output that its event keeps."""
 
 
 class Call(NamedTuple):
@@ -69,7 +74,7 @@ class Load(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """Request: record :attr:`Pipeline.saved` durably. The answer is ``None``."""
+    """Request: record :meth:`Pipeline.snapshot` durably. The answer is ``None``."""
 
 
 Request = Call | Pause | Load | Checkpoint
@@ -95,6 +100,10 @@ class Saved(msgspec.Struct, kw_only=True, omit_defaults=True):
     local: dict[str, Any] = {}
     step: dict[str, Any] = {}
     writes: list[Write] = []
+    #: The end of what the tasks printed.
+    printed: str = ""
+    #: Tries beyond the first of each call.
+    retries: int = 0
     #: The last outcome; its data is the last result's.
     outcome: Outcome | None = None
 
@@ -109,6 +118,10 @@ class IterationResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     writes: list[Write] = []
     locals: dict[str, Any] = {}
     warnings: list[str] = []
+    #: The end of what the tasks printed.
+    printed: str = ""
+    #: Tries beyond the first of each call.
+    retries: int = 0
 
 
 class _Stop(Exception):  # noqa: N818  # leaves the loop; not an error
@@ -140,16 +153,44 @@ class Pipeline:
         self.saved = saved or Saved()
         self.loaded = loaded
         self._resumed_with = resumed_with
-        self._iteration = iteration or {}
         self._warnings: list[str] = []
+        #: The last outcome, without its data.
+        self._outcome = self.saved.outcome
+        # The layers of names; filled and emptied in place.
+        self._task_input: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
-        self.scope = ExecutionScope(context, data=data, now=now, loaded=loaded, env=env)
+        self._own: dict[str, Any] = {}
+        self._step_input: dict[str, Any] = {}
+        self.scope = ExecutionScope(
+            context,
+            data=data,
+            now=now,
+            loaded=loaded,
+            layers=(
+                iteration or {},
+                self._task_input,
+                self.saved.local,
+                self._values,
+                self._own,
+                self._step_input,
+                self.saved.step,
+                context.locals,
+            ),
+            env=env,
+        )
         if iteration is not None and step.loop is not None:
             alone = {"item": iteration[step.loop.iterator], "index": iteration["loop_index"]}
             self.saved.iter = {**alone, **iteration, **self.saved.iter}
         if self.saved.writes:
             context.ctx = dict(context.ctx)
             write(context.ctx, self.saved.writes)
+
+    def snapshot(self) -> Saved:
+        """Return where the pipeline is; enough for another process to go on."""
+        saved = self.saved
+        if self._outcome is not None:
+            saved.outcome = msgspec.structs.replace(self._outcome, data=None, meta={})
+        return saved
 
     # -- the run ----------------------------------------------------------------------
 
@@ -161,14 +202,16 @@ class Pipeline:
             status, error = OK, None
         except _Stop as stop:
             status, error = stop.status, stop.error
-        results = self.saved.results
+        saved = self.saved
         return IterationResult(
-            result=results,
+            result=saved.results,
             status=status,
             error=error,
-            writes=self.saved.writes,
-            locals=self.saved.step,
+            writes=saved.writes,
+            locals=saved.step,
             warnings=self._warnings,
+            printed=saved.printed,
+            retries=saved.retries,
         )
 
     def _tasks(self) -> Generator[Request, Any, None]:
@@ -209,13 +252,11 @@ class Pipeline:
         return outcome
 
     def _prepare(self, task: PlanTask) -> Call:
-        scope = self.scope
-        self._layers({})
-        given = task.input.render(scope)
-        if given:
-            self._layers(given)
+        scope, given = self.scope, self._task_input
+        given.clear()
+        given.update(task.input.render(scope))
         config = task.config.render(scope)
-        auth = None if task.auth is None else task.auth.render(scope)
+        auth = None if task.auth is None else _auth(task.auth, scope, task.where)
         timeout = None if task.timeout is None else number(task.timeout, scope, None)
         self._note_missing(task.where)
         saved = self.saved
@@ -232,27 +273,32 @@ class Pipeline:
 
     def _record(self, task: PlanTask, outcome: Outcome) -> None:
         """Make an outcome the label's result and the present ``output``."""
-        saved = self.saved
+        saved, scope, label, data = self.saved, self.scope, task.label, outcome.data
         tasks = dict(saved.results.tasks)
-        tasks.pop(task.label, None)
-        tasks[task.label] = Value(outcome.data)
-        view = outcome_view(outcome, outcome.data, self._meta(outcome))
-        saved.results = StepResult(
+        tasks.pop(label, None)
+        tasks[label] = Value(data)
+        view = outcome_view(outcome, data, self._meta(outcome))
+        saved.results = results = StepResult(
             tasks=tasks,
-            last=task.label,
+            last=label,
             status=outcome.status,
             error=outcome.error,
             helpers=view.helpers,
             body_key=outcome.body_key,
         )
-        saved.outcome = msgspec.structs.replace(outcome, data=None)
-        self._values[task.label] = labelled(outcome.data)
-        self.scope.top["output"] = view
-        self.scope.top["result"] = outcome.data
-        self.scope.top["_prev"] = outcome.data
-        self.scope.top["_attempt"] = saved.tries
-        self.scope.top["_task"] = task.label
-        self._layers({})
+        self._outcome = outcome
+        printed = outcome.meta.get("stdout")
+        if printed:
+            saved.printed = (saved.printed + printed)[-PRINTED_CHARACTERS_MAX:]
+        self._task_input.clear()
+        self._values[label] = labelled(data)
+        self._own[self.step.name] = StepView(results, self.loaded)
+        top = scope.top
+        top["output"] = view
+        top["result"] = top["_prev"] = data
+        top["results"] = self._values
+        top["_attempt"] = saved.tries
+        top["_task"] = label
 
     def _meta(self, outcome: Outcome) -> dict[str, Any]:
         return {**outcome.meta, "attempt": self.saved.tries}
@@ -303,6 +349,7 @@ class Pipeline:
         seconds = min(delay_of(rule.backoff, base, tries), longest)
         if outcome.error is not None and outcome.error.retry_after:
             seconds = min(max(seconds, outcome.error.retry_after), DELAY_SECONDS_MAX)
+        self.saved.retries += 1
         if seconds > 0:
             yield Pause(seconds)
 
@@ -320,31 +367,17 @@ class Pipeline:
         elif came_from is not None:
             scope.top["output"] = step_output(came_from, self.loaded)
             scope.top["result"] = scope.top["_prev"] = result_view(came_from, self.loaded)
-        self._values = {
-            label: labelled(value_view(v, self.loaded)) for label, v in saved.results.tasks.items()
-        }
-        self._step_input: dict[str, Any] = {}
-        self._layers({})
+        if saved.results.last:
+            for label, value in saved.results.tasks.items():
+                self._values[label] = labelled(value_view(value, self.loaded))
+            self._own[self.step.name] = StepView(saved.results, self.loaded)
+            scope.top["results"] = self._values
         step_input = self.step.input
         if not (step_input.is_literal and not step_input.render(scope)):
             where = f"steps.{self.step.name}.input"
-            self._step_input = yield from self._render(lambda: step_input.render(scope), where)
+            given = yield from self._render(lambda: step_input.render(scope), where)
+            self._step_input.update(given)
             self._note_missing(where)
-            self._layers({})
-
-    def _layers(self, task_input: dict[str, Any]) -> None:
-        saved = self.saved
-        self.scope.layers = (
-            self._iteration,
-            task_input,
-            saved.local,
-            self._values,
-            self._step_input,
-            saved.step,
-            self.context.locals,
-        )
-        if "results" not in self.scope.top and self._values:
-            self.scope.top["results"] = self._values
 
     def _write(self, sets: tuple[PlanSet, ...], where: str) -> Generator[Request, Any, None]:
         """Render and apply what a ``set`` writes, in order."""
@@ -452,3 +485,16 @@ def _used_up(task: PlanTask, tries: int) -> ErrorInfo:
     return ErrorInfo(
         kind=ErrorKind.LIMIT, message=message, code="ATTEMPTS_USED_UP", where=task.where
     )
+
+
+def _auth(template: Template, scope: ExecutionScope, where: str) -> Any:
+    """Return what ``auth`` names. A call never goes out without the credential it asks for.
+
+    Raises:
+        TemplateError: what it names is not there; only a null that is written means none.
+    """
+    found = template.evaluate(scope)
+    if found is MISSING:
+        message = "'auth' has no value: set what it names, or write null for no credential"
+        raise TemplateError(message, where=where)
+    return template.render(scope)

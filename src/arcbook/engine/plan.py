@@ -121,6 +121,8 @@ class PlanStep(NamedTuple):
     reads_payload: bool
     #: Whether it reads what the step before yielded, by ``result`` or ``output``.
     reads_previous: bool
+    #: How much of a task's data is kept in place, by label, where it is written.
+    outputs: dict[str, OutputSpec]
     #: Whether a call of it must not happen twice.
     has_never: bool
     #: Whether it is entered, and left, without evaluating a template.
@@ -131,7 +133,7 @@ class PlanStep(NamedTuple):
 class Plan:
     """A playbook ready to run."""
 
-    __slots__ = ("by_name", "graph", "output", "playbook", "steps", "timeout")
+    __slots__ = ("by_name", "graph", "output", "playbook", "steps", "timeout", "uses_secrets")
 
     def __init__(self, playbook: Playbook, kinds: Kinds) -> None:
         self.playbook = playbook
@@ -143,6 +145,11 @@ class Plan:
         self.by_name = {s.name: s for s in self.steps}
         self.output = None if playbook.output is None else compile_value(playbook.output)
         self.timeout = _optional(playbook.timeout)
+        self.uses_secrets = bool(playbook.keychain) or any(
+            task.auth is not None
+            for step in self.steps
+            for task in (*step.tasks, *([step.loop.claim] if step.loop and step.loop.claim else ()))
+        )
 
 
 def _step(order: int, step: Step, kinds: Kinds) -> PlanStep:
@@ -179,6 +186,7 @@ def _step(order: int, step: Step, kinds: Kinds) -> PlanStep:
         reads_workload=("workload",) in names,
         reads_payload=any(name[0] in ("payload", "input") for name in names),
         reads_previous=any(name[0] in ("result", "output", "_prev") for name in names),
+        outputs={t.label: t.output for t in step.tasks if t.output is not None},
         has_never=any(t.redelivery is Redelivery.NEVER for t in step.tasks),
         enters_plainly=not (step.when is not None or step.admit or step.loop or step.timeout),
         leaves_plainly=not step.set

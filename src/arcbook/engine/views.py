@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from arcbook.events.types import LoopResult, ResultRef, StepResult, Value
 from arcbook.outcome import ERROR, ErrorInfo, Outcome
 from arcbook.template.access import MISSING, View, attribute, item
+from arcbook.template.errors import TemplateError
 
 Loaded = dict[str, Any]
 """Data of references that was fetched, by reference."""
@@ -71,6 +72,15 @@ def error_data(error: ErrorInfo) -> dict[str, Any]:
     return data
 
 
+class Gone:
+    """Stands among loaded values for one that cannot be had any more."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
 class RefView(View):
     """Data that is kept by reference: small fields and sizes are known without it."""
 
@@ -86,7 +96,7 @@ class RefView(View):
         if key == "_store":
             return self.ref.store
         if self.ref.ref in self.loaded:
-            return attribute(self.loaded[self.ref.ref], key)
+            return attribute(self.plain(), key)
         summary = self.ref.summary or {}
         fields = summary.get("fields", {})
         if key in fields:
@@ -98,9 +108,12 @@ class RefView(View):
         raise NeedsData(self.ref)
 
     def plain(self) -> Any:
-        if self.ref.ref in self.loaded:
-            return self.loaded[self.ref.ref]
-        raise NeedsData(self.ref)
+        if self.ref.ref not in self.loaded:
+            raise NeedsData(self.ref)
+        found = self.loaded[self.ref.ref]
+        if isinstance(found, Gone):
+            raise TemplateError(found.reason)
+        return found
 
     def __len__(self) -> int:
         if self.ref.ref not in self.loaded and "count" in (self.ref.summary or {}):
@@ -132,6 +145,11 @@ class FieldView(View):
 
     def __bool__(self) -> bool:
         return self.count > 0
+
+
+def is_rowset(value: dict[str, Any]) -> bool:
+    """Return whether a mapping is what a query yields, and so stands for its rows."""
+    return isinstance(value.get("rows"), list) and "columns" in value and "row_count" in value
 
 
 def value_view(value: Value, loaded: Loaded) -> Any:
@@ -261,10 +279,21 @@ class LoopView(View):
 
     def plain(self) -> Any:
         found = self.items()
-        return found.plain() if isinstance(found, View) else found
+        items = found.plain() if isinstance(found, View) else found
+        whole = {"results": items, "stats": self.stats(), "count": self.result.total}
+        return {**whole, "errors": self.name("errors")} if self.result.errors else whole
+
+    def __iter__(self) -> Any:
+        return iter(self.items())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.items()
 
     def __len__(self) -> int:
         return self.result.total
+
+    def __bool__(self) -> bool:
+        return self.result.total > 0
 
 
 def result_view(result: StepResult | LoopResult, loaded: Loaded) -> View:
@@ -275,7 +304,7 @@ def result_view(result: StepResult | LoopResult, loaded: Loaded) -> View:
 
 
 class DataView(View):
-    """``output.data``: the body, else what lies beside or below it."""
+    """Data whose fields may also lie in a value beside it."""
 
     __slots__ = ("beside", "value")
 
@@ -287,8 +316,31 @@ class DataView(View):
         found = attribute(self.value, key)
         return attribute(self.beside, key) if found is MISSING else found
 
+    def index(self, key: Any) -> Any:
+        found = item(self.value, key)
+        return item(self.beside, key) if found is MISSING else found
+
     def plain(self) -> Any:
         return self.value.plain() if isinstance(self.value, View) else self.value
+
+
+class BodyView(DataView):
+    """``output.data`` of a call whose result holds a body: the body; its ``data`` is, too.
+
+    Playbooks write ``output.data.data`` for the whole body as well as for the field
+    ``data`` of one: the fields of that field can be reached by either.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, result: Any, body: Any) -> None:
+        super().__init__(None if body is MISSING else body, result)
+
+    def name(self, key: str) -> Any:
+        if key in ("data", "body"):
+            inner = attribute(self.value, "data")
+            return self.value if inner is MISSING else DataView(self.value, inner)
+        return super().name(key)
 
 
 class OutputView(View):
@@ -326,7 +378,7 @@ class OutputView(View):
         if key == "meta":
             return self.meta
         found = attribute(self.data, key)
-        if found is MISSING and key == "result":
+        if found is MISSING and key in ("result", "response"):
             return self.data
         return found
 
@@ -334,9 +386,7 @@ class OutputView(View):
         """Return what ``output.data`` is."""
         data = self.data
         if self.body_key:
-            body = attribute(data, self.body_key)
-            body = None if body is MISSING else body
-            return DataView(body, data) if isinstance(body, (dict, View)) or data else body
+            return BodyView(data, attribute(data, self.body_key)) if data else None
         if isinstance(data, dict):
             return DataView(data, data.get("data"))
         return data
@@ -354,6 +404,8 @@ class OutputView(View):
 def helpers_of(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome's ``http``, ``pg`` and ``py`` helpers."""
     found: dict[str, Any] = {}
+    if outcome.http is None and outcome.pg is None and outcome.py is None:
+        return found
     if outcome.http is not None:
         found["http"] = outcome.http
     if outcome.pg is not None:

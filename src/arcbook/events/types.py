@@ -201,6 +201,10 @@ class StepExit(Event, frozen=True, kw_only=True, omit_defaults=True, tag="step.e
     #: Whether an arc caught the failure.
     recovered: bool = False
     warnings: list[str] = []
+    #: The end of what the tasks printed.
+    printed: str = ""
+    #: Tries beyond the first of each call.
+    retries: int = 0
     worker: str = ""
     attempt: int = 1
     #: Microseconds since the epoch when the call began.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
@@ -25,6 +27,10 @@ RESULT_BYTES_MAX: Final = 256 * 1024 * 1024
 
 CHUNK_ITEMS: Final = 1000
 """Items of a kept list that are written, and read, together."""
+
+
+ITEMS_SUFFIX: Final = "-items"
+"""End of the name under which a loop keeps its items."""
 
 
 class ResultMissingError(LookupError):
@@ -123,21 +129,24 @@ class Kept:
         if ref.store == "items":
             return await self.items(ref, 0, int(ref.summary["count"]))
         if ref.store == "loop":
-            return await self._loop(ref)
+            return await self._loop(ref.ref, int(ref.summary["count"]))
         return await self.load_ref(ref.ref)
 
     async def load_ref(self, ref: str) -> Any:
-        """Return the value of a reference that is one blob.
+        """Return the value of a reference of which only the text is known.
 
         Raises:
             InvalidRefError: it is not a reference.
             ResultMissingError: it is gone.
         """
-        parse_ref(ref)
-        try:
+        name = parse_ref(ref).name
+        with contextlib.suppress(BlobMissingError):
             return msgspec.json.decode(await self._blobs.get(_key(ref)))
-        except BlobMissingError:
-            raise ResultMissingError(f"the result {ref} is gone") from None
+        if name.endswith(ITEMS_SUFFIX):
+            return await self._all_items(ref)
+        if name.isdigit():
+            return await self._loop(ref)
+        raise ResultMissingError(f"the result {ref} is gone")
 
     async def items(self, ref: ResultRef, first: int, count: int) -> list[Any]:
         """Return a slice of a kept list."""
@@ -155,18 +164,34 @@ class Kept:
             at += max(len(part), 1)
         return found
 
-    async def _loop(self, ref: ResultRef) -> list[Any]:
+    async def _all_items(self, ref: str) -> list[Any]:
+        """Return a kept list whose length is not known."""
+        found: list[Any] = []
+        for number in itertools.count():
+            try:
+                chunk = await self._blobs.get(f"{_key(ref)}.{number}")
+            except BlobMissingError:
+                break
+            found += msgspec.json.decode(chunk)
+        if not found:
+            raise ResultMissingError(f"the items {ref} are gone")
+        return found
+
+    async def _loop(self, ref: str, count: int = 0) -> list[Any]:
+        """Return the iterations' data of a loop by index, from what its frames left."""
         if self._loop_reader is None:
-            raise ResultMissingError(f"the result {ref.ref} cannot be read here")
-        parts = parse_ref(ref.ref)
-        found: list[Any] = [None] * int(ref.summary["count"])
+            raise ResultMissingError(f"the result {ref} cannot be read here")
+        parts = parse_ref(ref)
+        found: dict[int, Any] = {}
         frames = self._loop_reader(parts.execution_id, parts.step, parts.name)
         async for first, data, frame_ref in frames:
             values = data if frame_ref is None else await self.load(frame_ref)
             for i, value in enumerate(values):
                 data_ref = value if isinstance(value, ResultRef) else None
                 found[first + i] = value if data_ref is None else await self.load(data_ref)
-        return found
+        if not found and not count:
+            raise ResultMissingError(f"the result {ref} is gone")
+        return [found.get(i) for i in range(max(count, max(found, default=-1) + 1))]
 
 
 _PLAIN: Final = OutputSpec()

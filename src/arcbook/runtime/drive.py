@@ -31,11 +31,10 @@ from arcbook.engine.inputs import (
     StartChild,
     TimerFired,
 )
-from arcbook.engine.plan import Plan
-from arcbook.engine.state import State
+from arcbook.engine.state import State, Status
 from arcbook.engine.turn import LIMITS, LoopLimits
-from arcbook.engine.views import NeedsData, result_view
-from arcbook.events.codec import decode, encode
+from arcbook.engine.views import Gone, NeedsData, RefView, result_view
+from arcbook.events.codec import encode
 from arcbook.events.types import (
     CommandResumed,
     CommandSuspended,
@@ -49,37 +48,25 @@ from arcbook.ids import IdGenerator
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept, ResultMissingError
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
+from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, rebuild, row_of
 from arcbook.store.api import (
     ROW_AGE_US_MAX,
     Change,
     EventRow,
-    ExecutionRow,
     FencedError,
     ResultRow,
     Store,
-    Stored,
 )
+from arcbook.template.errors import TemplateError
 
 BATCH_MAX: Final = 512
 """Inputs of one commit."""
-
-SNAPSHOT_EVENTS: Final = 1000
-"""Events after which a state is saved."""
-
-FINAL_SNAPSHOT_EVENTS: Final = 200
-"""Length of a log from which the state is saved when the execution ends."""
 
 LOADED_VALUES_MAX: Final = 32
 """Values kept by reference that an execution holds in memory."""
 
 SLOTS_MAX: Final = 5000
 """Executions held in memory; idle ones beyond that are loaded again when needed."""
-
-CURRENT_SHOWN_MAX: Final = 5
-"""Steps named in an execution's row."""
-
-_STATE_ENCODER: Final = msgspec.json.Encoder()
-_STATE_DECODER: Final[msgspec.json.Decoder[State]] = msgspec.json.Decoder(State)
 
 
 class ExecutionMissingError(LookupError):
@@ -88,32 +75,6 @@ class ExecutionMissingError(LookupError):
 
 class LostOwnershipError(RuntimeError):
     """Another process drives the execution now."""
-
-
-class Slot:
-    """An execution in memory."""
-
-    __slots__ = (
-        "loaded",
-        "plan",
-        "planned",
-        "row_at",
-        "snapshot_seq",
-        "state",
-        "timed",
-        "timers",
-    )
-
-    def __init__(self, state: State, planned: Planned) -> None:
-        self.state = state
-        self.planned = planned
-        self.plan: Plan = planned.plan
-        self.loaded: OrderedDict[str, Any] = OrderedDict()
-        self.snapshot_seq = state.seq
-        #: When the execution's row was written last.
-        self.row_at = 0
-        self.timers: dict[str, int] = state.timers()
-        self.timed = bool(self.timers)
 
 
 class Outlet(Protocol):
@@ -204,9 +165,11 @@ class Drive:
         self._wake.set()
         return future
 
-    def begin(self, planned: Planned, start: Start) -> tuple[int, asyncio.Future[bool]]:
+    def begin(
+        self, planned: Planned, start: Start, execution_id: int | None = None
+    ) -> tuple[int, asyncio.Future[bool]]:
         """Start an execution; the future is done when the start is durable."""
-        execution_id = self.ids()
+        execution_id = self.ids() if execution_id is None else execution_id
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._queue.append(_Item(execution_id, start, future, planned))
         self._wake.set()
@@ -324,8 +287,8 @@ class Drive:
         for ref in refs:
             try:
                 slot.loaded[ref.ref] = await self.kept.load(ref)
-            except ResultMissingError:
-                slot.loaded[ref.ref] = None
+            except ResultMissingError as error:
+                slot.loaded[ref.ref] = Gone(str(error))
             while len(slot.loaded) > LOADED_VALUES_MAX:
                 slot.loaded.popitem(last=False)
 
@@ -387,19 +350,27 @@ class Drive:
         if not parent.command_id:
             return
         state = slot.state
-        result = await self._child_result(slot, parent.return_step)
         ended = ChildEnded(
             command_id=parent.command_id,
             child_id=state.execution_id,
             status=str(state.status),
-            result=result,
             error=state.error,
             path=state.path,
         )
+        try:
+            result = await self._child_result(slot, parent.return_step)
+            ended = msgspec.structs.replace(ended, result=result)
+        except TemplateError as gone:
+            info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
+            ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
         await self._take(_Item(parent.execution_id, ended, None), pending)
 
     async def _child_result(self, slot: Slot, return_step: str) -> Any:
-        """Return the result that a parent wants of a child."""
+        """Return the result that a parent wants of a child.
+
+        Raises:
+            TemplateError: it is gone.
+        """
         state = slot.state
         found = state.results.get(return_step)
         while True:
@@ -407,12 +378,9 @@ class Drive:
                 if found is not None:
                     return result_view(found, slot.loaded).plain()
                 if state.result_ref is not None:
-                    return slot.loaded[state.result_ref.ref]
+                    return RefView(state.result_ref, slot.loaded).plain()
             except NeedsData as need:
                 await self._fetch(slot, [need.ref])
-            except KeyError:
-                assert state.result_ref is not None
-                await self._fetch(slot, [state.result_ref])
             else:
                 return state.result
 
@@ -449,8 +417,8 @@ class Drive:
             row = row_of(state, at)
             slot.row_at = at
         snapshot = None
-        if _is_time_to_save(slot):
-            snapshot = _STATE_ENCODER.encode(state)
+        if is_time_to_save(slot):
+            snapshot = encode_state(state)
         timers = None
         if entry.timers_changed:
             timers = state.timers()
@@ -486,7 +454,7 @@ class Drive:
     def _tell_of(self, execution_id: int, entry: _Pending) -> None:
         slot = entry.slot
         state = slot.state
-        if _is_time_to_save(slot):
+        if is_time_to_save(slot):
             slot.snapshot_seq = state.seq
         if entry.timers_changed:
             slot.timers = state.timers()
@@ -560,41 +528,5 @@ def _may_set_timer(event: Any) -> bool:
     return isinstance(event, (StepEnter, PlaybookStarted)) and event.due_at is not None
 
 
-def _is_time_to_save(slot: Slot) -> bool:
-    since = slot.state.seq - slot.snapshot_seq
-    if slot.state.status.is_terminal:
-        return slot.state.seq >= FINAL_SNAPSHOT_EVENTS and since > 0
-    return since >= SNAPSHOT_EVENTS
-
-
 def _step_of(ref: str) -> str:
     return ref.split("/result/", 1)[-1].rpartition("/")[0]
-
-
-def row_of(state: State, at: int) -> ExecutionRow:
-    """Return an execution at a glance."""
-    current = list(dict.fromkeys(run.step for run in state.runs.values()))[:CURRENT_SHOWN_MAX]
-    return ExecutionRow(
-        execution_id=state.execution_id,
-        path=state.path,
-        version=state.version,
-        catalog_id=state.catalog_id,
-        status=str(state.status),
-        seq=state.seq,
-        parent_execution_id=state.parent.execution_id if state.parent else 0,
-        started_at=state.started_at,
-        updated_at=at,
-        ended_at=state.ended_at,
-        current=", ".join(current),
-        error=state.error.message if state.error else "",
-        labels=state.labels,
-    )
-
-
-def rebuild(execution_id: int, stored: Stored) -> State:
-    """Return the state that a stored execution is in."""
-    if stored.snapshot is None:
-        state = State(execution_id=execution_id)
-    else:
-        state = _STATE_DECODER.decode(stored.snapshot)
-    return fold(state, (Recorded(row.seq, row.at, decode(row.body)) for row in stored.events))

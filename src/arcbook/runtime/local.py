@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Final, Self
 
 import msgspec
@@ -25,13 +24,16 @@ from arcbook.engine.inputs import (
     Start,
     Stopped,
 )
-from arcbook.engine.state import CommandStatus, State
+from arcbook.engine.state import Command, CommandStatus, State
 from arcbook.ids import IdGenerator
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept
-from arcbook.runtime.drive import Drive, Slot
-from arcbook.runtime.execute import AbandonedError, Performer, Steps
+from arcbook.runtime.drive import Drive
+from arcbook.runtime.execute import Performer
+from arcbook.runtime.performance import AbandonedError
 from arcbook.runtime.plans import Planned, Plans
+from arcbook.runtime.services import Steps
+from arcbook.runtime.slots import Slot
 from arcbook.runtime.work import work_of
 from arcbook.store.api import Store
 
@@ -104,7 +106,14 @@ class LocalRuntime:
 
     # -- executions -------------------------------------------------------------------
 
-    async def start(self, planned: Planned, payload: dict[str, Any], **facts: Any) -> int:
+    async def start(
+        self,
+        planned: Planned,
+        payload: dict[str, Any],
+        *,
+        execution_id: int | None = None,
+        **facts: Any,
+    ) -> int:
         """Start an execution and return its id once the start is durable."""
         start = Start(
             path=planned.entry.path,
@@ -113,9 +122,9 @@ class LocalRuntime:
             payload=payload,
             **facts,
         )
-        execution_id, stored = self.drive.begin(planned, start)
+        identity, stored = self.drive.begin(planned, start, execution_id)
         await stored
-        return execution_id
+        return identity
 
     def ended(self, execution_id: int) -> asyncio.Future[State]:
         """Return a future of the state in which an execution ends."""
@@ -125,20 +134,18 @@ class LocalRuntime:
 
     async def run(self, planned: Planned, payload: dict[str, Any], **facts: Any) -> State:
         """Run a playbook to its end and return the final state."""
-        start = Start(
-            path=planned.entry.path,
-            version=planned.entry.version,
-            catalog_id=planned.entry.catalog_id,
-            payload=payload,
-            **facts,
-        )
-        execution_id, stored = self.drive.begin(planned, start)
-        ended = self.ended(execution_id)
-        await stored
+        identity = self.drive.ids()
+        ended = self.ended(identity)
+        await self.start(planned, payload, execution_id=identity, **facts)
         return await ended
 
-    async def resume(self, execution_id: int) -> asyncio.Future[State]:
-        """Go on with an execution, and its children, from where its log ends."""
+    async def resume(self, execution_id: int, *, quiet: bool = False) -> asyncio.Future[State]:
+        """Go on with an execution, and its children, from where its log ends.
+
+        Args:
+            execution_id: the execution.
+            quiet: do not perform its commands; it is to be cancelled.
+        """
         slot = await self.drive.adopt(execution_id)
         ended = self.ended(execution_id)
         state = slot.state
@@ -148,19 +155,12 @@ class LocalRuntime:
             return ended
         for run in list(state.runs.values()):
             for command in list(run.commands.values()):
-                if command.status is CommandStatus.ISSUED:
-                    self.drive.submit(
-                        execution_id,
-                        Lost(
-                            command_id=command.command_id,
-                            generation=command.generation,
-                            attempt=command.lost + 1,
-                            reason="the process that performed it ended",
-                        ),
-                    )
-                elif command.wait is not None and command.wait.child_id:
-                    await self.resume(command.wait.child_id)
-        self.drive.submit(execution_id, Settle())
+                if command.wait is not None and command.wait.child_id:
+                    await self.resume(command.wait.child_id, quiet=quiet)
+                elif command.status is CommandStatus.ISSUED and not quiet:
+                    self.drive.submit(execution_id, _lost(command))
+        if not quiet:
+            self.drive.submit(execution_id, Settle())
         return ended
 
     async def cancel(self, execution_id: int, reason: str) -> bool:
@@ -276,10 +276,16 @@ class LocalRuntime:
                 await self.store.drop([number for number, _, _ in waiting])
 
 
+def _lost(command: Command) -> Lost:
+    return Lost(
+        command_id=command.command_id,
+        generation=command.generation,
+        attempt=command.lost + 1,
+        reason="the process that performed it ended",
+    )
+
+
 def _fault(command_id: str, generation: int, error: Exception) -> Report:
     message = f"performing failed: {type(error).__name__}: {error}; this is a fault of Arcbook"
     info = ErrorInfo(kind=ErrorKind.UNKNOWN, message=message, code="PERFORMER_FAULT")
     return Report(command_id=command_id, generation=generation, fatal=info)
-
-
-Opener = Callable[[], Any]

@@ -96,7 +96,7 @@ class Plans:
         entry = await self._catalog.register(
             CatalogEntry(
                 catalog_id=self._ids(),
-                path=path or (playbook.path if playbook else ""),
+                path=path or loaded.path,
                 version=0,
                 kind=loaded.kind.lower() or "playbook",
                 content=content,

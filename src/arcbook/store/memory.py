@@ -119,6 +119,7 @@ class MemoryStore:
     async def delete_execution(self, execution_id: int) -> None:
         for table in (self.rows, self.log, self.snapshots, self.kept, self.timers):
             table.pop(execution_id, None)
+        await self.drop([n for n, (i, _) in self.inbox.items() if i == execution_id])
 
     # -- inbox ------------------------------------------------------------------------
 

@@ -81,9 +81,19 @@ def uses_name(source: str, name: str) -> bool:
         return False
     try:
         tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        return any(t.type == tokenize.NAME and t.string == name for t in tokens)
+        return any(_mentions(token, name) for token in tokens)
     except (tokenize.TokenError, SyntaxError):
         return True
+
+
+def _mentions(token: tokenize.TokenInfo, name: str) -> bool:
+    if token.type == tokenize.NAME:
+        return token.string == name
+    # Up to Python 3.11 an f-string with all its expressions is one token.
+    is_formatted = (
+        token.type == tokenize.STRING and "f" in token.string.partition(token.string[-1])[0].lower()
+    )
+    return is_formatted and re.search(rf"\b{name}\b", token.string) is not None
 
 
 def python_text(value: Any) -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from arcbook.dsl.kinds import Kind, Param, Treatment
 from arcbook.outcome import ErrorKind, Outcome, failed
+from arcbook.secrets.api import Credential, CredentialError
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -39,19 +40,6 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     #: The alias that ``auth`` named.
     alias: str = ""
-
-
-class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """A resolved credential. Its text never shows what is in it."""
-
-    name: str
-    type: str
-    data: dict[str, Any]
-
-    def __repr__(self) -> str:
-        return f"Credential(name={self.name!r}, type={self.type!r}, data=***)"
-
-    __str__ = __repr__
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,14 +90,6 @@ class ToolContext(Protocol):
         Raises:
             CredentialError: there is none, or it cannot be opened.
         """
-
-
-class CredentialError(RuntimeError):
-    """A credential cannot be had. The message names its alias, never what is in it."""
-
-    def __init__(self, alias: str, reason: str) -> None:
-        self.alias = alias
-        super().__init__(f"credential {alias!r} {reason}")
 
 
 Result = Outcome | Deferred
@@ -210,3 +190,18 @@ def _flat(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 Factory = Callable[[], Tool]
+
+__all__ = [
+    "Credential",
+    "CredentialError",
+    "Deferred",
+    "MissingExtraError",
+    "Params",
+    "Result",
+    "ResultsPort",
+    "Tool",
+    "ToolCall",
+    "ToolContext",
+    "declare",
+    "parse",
+]

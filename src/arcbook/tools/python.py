@@ -14,6 +14,7 @@ from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.template.code import uses_name
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.python_pool import ChildLostError, PythonPool, Zygote
+from arcbook.tools.python_start import Spawned
 from arcbook.tools.scripts import ScriptError, load_script
 
 MEMORY_BYTES_MAX: Final = 4 * 1024**3
@@ -64,13 +65,11 @@ KIND = declare(
 class Python:
     """Runs code in warm processes."""
 
-    def __init__(self, memory_bytes: int = MEMORY_BYTES_MAX) -> None:
-        self._pool = PythonPool(memory_bytes)
+    def __init__(
+        self, memory_bytes: int = MEMORY_BYTES_MAX, spawned: Spawned | None = None
+    ) -> None:
+        self._pool = PythonPool(memory_bytes, spawned)
         self._slots = asyncio.Semaphore(max(2, 2 * (os.cpu_count() or 1)))
-
-    def start(self) -> None:
-        """Start processes ahead of the first call."""
-        self._pool.start()
 
     async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
         params = parse(PythonParams, call)

@@ -14,16 +14,13 @@ import os
 import signal
 import socket
 import struct
-import subprocess
-import sys
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-CHILD_SCRIPT: Final = Path(__file__).with_name("python_child.py")
+from arcbook.tools.python_start import Spawned, spawn
 
 IDLE_MAX: Final = 4
 """Children that wait for a call, for each zygote."""
@@ -36,11 +33,6 @@ ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
 
 PREPARED_MAX: Final = 2048
 """Compiled code that is remembered."""
-
-#: Environment that code may see; nothing else of the runtime's reaches it.
-ENVIRONMENT: Final = frozenset(
-    ["PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "PYTHONHASHSEED", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"]
-)  # fmt: skip
 
 
 class ChildLostError(RuntimeError):
@@ -115,59 +107,39 @@ class Child:
 class Zygote:
     """A process that forks children; started when first needed."""
 
-    def __init__(self, modules: Iterable[str], memory_bytes: int) -> None:
+    def __init__(
+        self, modules: Iterable[str], memory_bytes: int, spawned: Spawned | None = None
+    ) -> None:
         self._modules = sorted(modules)
         self._memory_bytes = memory_bytes
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._spawned = spawned
         self._idle: deque[Child] = deque()
         self._waiting: deque[asyncio.Future[Child]] = deque()
         self._ordered = 0
         self._listens = False
 
-    def start(self) -> None:
-        """Start the process; it gets ready by itself."""
-        if self._process is not None:
-            return
-        mine, theirs = socket.socketpair()
-        environment = {k: v for k, v in os.environ.items() if k in ENVIRONMENT}
-        self._process = subprocess.Popen(  # noqa: S603  # our own script
-            [
-                sys.executable,
-                "-I",
-                "-X",
-                "utf8",
-                str(CHILD_SCRIPT),
-                str(theirs.fileno()),
-                str(self._memory_bytes),
-                *self._modules,
-            ],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-        )
-        theirs.close()
-        mine.setblocking(False)  # noqa: FBT003  # the socket API
-        self._control = mine
-        self._order(1)
+    def _start(self) -> None:
+        """Start the process if it is not there, and take the children that come."""
+        if self._spawned is None:
+            self._spawned = spawn(self._modules, self._memory_bytes)
+        if not self._listens:
+            self._listens = True
+            self._listen()
 
     def _listen(self) -> None:
-        assert self._control is not None
-        asyncio.get_running_loop().add_reader(self._control, self._receive)
+        assert self._spawned is not None
+        asyncio.get_running_loop().add_reader(self._spawned.control, self._receive)
 
     def _order(self, count: int) -> None:
-        assert self._control is not None
+        assert self._spawned is not None
         self._ordered += count
         with contextlib.suppress(BlockingIOError, OSError):
-            self._control.send(b"F" * count)
+            self._spawned.control.send(b"F" * count)
 
     def _receive(self) -> None:
-        assert self._control is not None
-        while True:
+        while self._spawned is not None:
             try:
-                data, ancillary, _, _ = self._control.recvmsg(4, socket.CMSG_SPACE(8))
+                data, ancillary, _, _ = self._spawned.control.recvmsg(4, socket.CMSG_SPACE(8))
             except BlockingIOError:
                 return
             except OSError:
@@ -200,11 +172,7 @@ class Zygote:
 
     async def take(self, *, comes_back: bool) -> Child:
         """Return an idle child; order the next one unless this one will come back."""
-        if self._process is None:
-            self.start()
-        if not self._listens:
-            self._listens = True
-            self._listen()
+        self._start()
         if self._idle:
             child = self._idle.popleft()
             if not comes_back and len(self._idle) + self._ordered < IDLE_MAX:
@@ -221,45 +189,38 @@ class Zygote:
         """Take back a child that can serve another call."""
         if self._waiting:
             self._hand_out(child)
-        elif len(self._idle) < IDLE_MAX and self._process is not None:
+        elif len(self._idle) < IDLE_MAX and self._spawned is not None:
             self._idle.appendleft(child)
         else:
             child.close()
 
     def stop(self) -> None:
         """End the process and its children; stopping twice is well."""
-        if self._control is not None:
+        spawned, self._spawned = self._spawned, None
+        if spawned is not None and self._listens:
             with contextlib.suppress(RuntimeError, ValueError):
-                asyncio.get_running_loop().remove_reader(self._control)
-            self._control.close()
-            self._control = None
+                asyncio.get_running_loop().remove_reader(spawned.control)
         for child in self._idle:
             child.close()
         self._idle.clear()
         self._ordered = 0
         self._listens = False
-        process, self._process = self._process, None
-        if process is not None:
-            try:
-                process.wait(1)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        if spawned is None:
+            return
+        spawned.control.close()
+        spawned.process.kill()
+        spawned.process.wait()
 
 
 class PythonPool:
     """Children for calls, from the plain zygote or from one with the modules needed."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, spawned: Spawned | None = None) -> None:
         self._memory_bytes = memory_bytes
-        self._plain = Zygote((), memory_bytes)
+        self._plain = Zygote((), memory_bytes, spawned)
         self._special: OrderedDict[frozenset[str], Zygote] = OrderedDict()
         self._wanted: dict[frozenset[str], int] = {}
         self._prepared: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
-
-    def start(self) -> None:
-        """Start the plain zygote ahead of the first call."""
-        self._plain.start()
 
     def prepared(self, digest: bytes) -> dict[str, Any] | None:
         """Return what is known of code that ran before."""

@@ -8,7 +8,7 @@ that he does not use. The module has ``KIND``, what the language knows of it, an
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any, Final
 
 from arcbook.dsl.kinds import Kind
@@ -31,6 +31,25 @@ MODULES: Final[dict[str, str]] = {
     "transfer": "arcbook.tools.transfer",
 }
 
+ABSENT: Final = frozenset(
+    [
+        "agent",
+        "container",
+        "ducklake",
+        "gcs",
+        "mcp",
+        "provider",
+        "rhai",
+        "script",
+        "secrets",
+        "snowflake",
+        "snowflake_transfer",
+        "subscription",
+        "wasm",
+    ]
+)
+"""Kinds of the language for which no tool comes with this package; others may add them."""
+
 NAMES: Final[dict[str, str]] = {"playbooks": "playbook", "result-fetch": "result_fetch"}
 """Other names of our kinds."""
 
@@ -51,7 +70,12 @@ class Registry:
     def kind(self, name: str) -> Kind | None:
         """Return what the language knows of a kind."""
         module = self._module(name)
-        return None if module is None else module.KIND
+        if module is not None:
+            kind: Kind = module.KIND
+            return kind
+        return (
+            Kind(name=name, open=True, takes_auth=True, is_absent=True) if name in ABSENT else None
+        )
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all kinds."""
@@ -68,7 +92,8 @@ class Registry:
         if tool is None:
             module = self._module(name)
             if module is None:
-                raise UnknownKindError(f"there is no tool kind {name!r}")
+                why = "has no tool in this installation" if name in ABSENT else "does not exist"
+                raise UnknownKindError(f"tool kind {name!r} {why}")
             tool = self._tools[name] = module.TOOL()
         return tool
 
@@ -102,5 +127,7 @@ class Registry:
         if self._searched:
             return
         self._searched = True
+        from importlib import metadata  # slow to import; most playbooks need none of it
+
         for entry in metadata.entry_points(group=ENTRY_POINTS):
             self._modules.setdefault(entry.name, entry.value)

@@ -38,7 +38,8 @@ async def load_script(script: dict[str, Any] | str | None, context: ToolContext)
     if isinstance(source, str):
         source = {"type": source}
     uri = str(script.get("uri") or source.get("uri") or source.get("path") or "")
-    kind = str(source.get("type") or script.get("type") or "inline").lower()
+    unwritten = "file" if uri else "inline"
+    kind = str(source.get("type") or script.get("type") or unwritten).lower()
     if kind == "inline":
         code = source.get("code") or script.get("code") or script.get("content")
         if code is None:

@@ -1,6 +1,6 @@
 -- insert_event --
 -- Append one event of an execution.
-insert into event (execution_id, seq, at, type, step, body) values (?, ?, ?, ?, ?, ?)
+insert into event (execution_id, seq, at, type, step, body, ends) values (?, ?, ?, ?, ?, ?, ?)
 
 -- put_execution --
 -- Write an execution at a glance.

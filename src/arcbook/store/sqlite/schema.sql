@@ -9,12 +9,12 @@ create table event (
   type         text    not null,
   step         text    not null,
   body         blob    not null,
+  ends         integer not null,  -- 1 for the event that ends its execution, else 0
   primary key (execution_id, seq)
 );
 
--- One end for each execution.
-create unique index event_end on event (execution_id)
-  where type in ('playbook.completed', 'playbook.failed', 'playbook.cancelled');
+-- One end for each execution. A comparison of types here would cost as much as the insert.
+create unique index event_end on event (execution_id) where ends = 1;
 
 create table execution (
   execution_id        integer primary key,

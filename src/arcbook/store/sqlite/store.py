@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from arcbook.events.types import TERMINAL
 from arcbook.store.api import (
     PAGE_MAX,
     CatalogEntry,
@@ -33,6 +34,9 @@ from arcbook.store.sql import load_queries
 SCHEMA_VERSION: Final = 1
 BUSY_TIMEOUT_MS: Final = 15_000
 """How long a commit waits for another process to finish its own."""
+
+CHECKPOINT_PAGES: Final = 4000
+"""Length of the write-ahead log after which it is written back, in pages of 4 KiB."""
 
 _ID_MAX: Final = 2**63 - 1
 _ROW_ENCODER: Final = msgspec.json.Encoder()
@@ -72,6 +76,7 @@ class SqliteStore:
             self._open = db
             db.execute("pragma journal_mode = wal")
             db.execute("pragma synchronous = full")
+            db.execute(f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}")
             self._make_tables(db)
 
     def _make_tables(self, db: sqlite3.Connection) -> None:
@@ -102,7 +107,11 @@ class SqliteStore:
 
     async def commit(self, changes: Sequence[Change]) -> None:
         db, sql = self._db, self._sql
-        events = [(change.execution_id, *event) for change in changes for event in change.events]
+        events = [
+            (change.execution_id, *event, event.type in TERMINAL)
+            for change in changes
+            for event in change.events
+        ]
         with _translated(self._path), self._transaction(db):
             try:
                 db.executemany(sql["insert_event"], events)

@@ -1,0 +1,38 @@
+# make demo and make test do all set-up on a bare machine with Python and pip.
+# make help lists the rest.
+
+PYTHON ?=
+BIN := .venv/bin
+CORPUS ?=
+export PYTHON
+
+.PHONY: help demo test check corpus bench-local environment services clean
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: ## Install, and run a playbook that does real work
+	@sh scripts/environment demo
+	@$(BIN)/arcbook --home tmp/demo run examples/demo/prime_gaps.yaml
+
+test: environment services ## Run every suite; starts and stops the servers that it needs
+	@sh scripts/check
+	@$(BIN)/pytest
+
+check: environment ## Format, lint, types, import contract, ratchets
+	@sh scripts/check
+
+corpus: environment services ## Run the corpus; CORPUS=FOLDER runs another one
+	@PYTHONPATH=tests $(BIN)/python -m corpus $(CORPUS)
+
+bench-local: environment ## Measure the embedded runtime against floors and a peer
+	@$(BIN)/python -m benchmarks.local
+
+environment:
+	@sh scripts/environment dev
+
+services:
+	@sh scripts/services
+
+clean: ## Remove what was made
+	rm -rf .venv tmp dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

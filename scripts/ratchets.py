@@ -1,0 +1,88 @@
+"""Numbers of the code that may only get better: ``python scripts/ratchets.py``.
+
+Limits that hold of every file and function stand here. Counts that are not zero yet
+stand in ``ratchets.json``; ``--update`` lowers them to what the code has now.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+SOURCE: Final = ROOT / "src"
+HELD: Final = ROOT / "scripts" / "ratchets.json"
+
+FUNCTION_LINES_MAX: Final = 70
+FILE_LINES_MAX: Final = 600
+
+UNFINISHED: Final = re.compile(
+    r"\b(TODO|FIXME|XXX|NotImplementedError\(\)|not implemented|for now|placeholder)\b"
+)
+DIARY: Final = re.compile(
+    r"\b(issue #?\d+|phase \d+|this session|sprint|as of 20\d\d)\b", re.IGNORECASE
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Print what is wrong, and return 1 if anything is."""
+    problems: list[str] = []
+    counts = {"broad excepts": 0, "type: ignore": 0, "noqa": 0, "environment outside settings": 0}
+    for path in sorted(SOURCE.rglob("*.py")):
+        text = path.read_text("utf-8")
+        name = path.relative_to(ROOT).as_posix()
+        problems += limits(name, text)
+        for kind, count in tally(name, text).items():
+            counts[kind] += count
+    held = json.loads(HELD.read_text("utf-8")) if HELD.exists() else {}
+    if "--update" in arguments:
+        lowered = {kind: min(count, held.get(kind, count)) for kind, count in counts.items()}
+        HELD.write_text(json.dumps(lowered, indent=2) + "\n", "utf-8")
+        held = lowered
+    for kind, count in counts.items():
+        if count > held.get(kind, 0):
+            problems.append(f"{kind}: {count}, and there were {held.get(kind, 0)}")
+    for problem in problems:
+        sys.stdout.write(f"{problem}\n")
+    return 1 if problems else 0
+
+
+def limits(name: str, text: str) -> Iterator[str]:
+    """Yield where a file passes a limit."""
+    lines = text.splitlines()
+    if len(lines) > FILE_LINES_MAX:
+        yield f"{name}: {len(lines)} lines; the limit is {FILE_LINES_MAX}"
+    for number, line in enumerate(lines, 1):
+        if UNFINISHED.search(line) or DIARY.search(line):
+            yield f"{name}:{number}: looks unfinished, or speaks of its own making: {line.strip()}"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            if length > FUNCTION_LINES_MAX:
+                yield f"{name}:{node.lineno}: {node.name} has {length} lines; the limit is {FUNCTION_LINES_MAX}"
+
+
+def tally(name: str, text: str) -> dict[str, int]:
+    """Return the counts of one file."""
+    broad = environment = 0
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ExceptHandler):
+            caught = getattr(node.type, "id", "")
+            broad += node.type is None or caught in ("Exception", "BaseException")
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv"):
+            environment += getattr(node.value, "id", "") == "os" and "settings" not in name
+    return {
+        "broad excepts": broad,
+        "type: ignore": text.count("# type: ignore"),
+        "noqa": text.count("# noqa"),
+        "environment outside settings": environment,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

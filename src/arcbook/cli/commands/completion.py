@@ -1,0 +1,27 @@
+"""``arcbook completion``."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command(
+    help="""Print a script that completes commands and options in a shell.
+
+\b
+Examples:
+  arcbook completion bash >> ~/.bashrc
+  arcbook completion zsh > "${fpath[1]}/_arcbook"
+  arcbook completion fish > ~/.config/fish/completions/arcbook.fish
+"""
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print a completion script."""
+    kind = get_completion_class(shell)
+    assert kind is not None
+    root = context.find_root().command
+    script = kind(root, {}, "arcbook", "_ARCBOOK_COMPLETE")
+    click.echo(script.source_template % script.source_vars())

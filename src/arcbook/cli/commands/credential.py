@@ -1,0 +1,125 @@
+"""``arcbook credential``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from arcbook.cli.context import read_document, with_embedded
+from arcbook.cli.errors import UserError
+from arcbook.cli.text import moment, table
+from arcbook.embedded import Embedded
+
+
+@click.group(
+    help="""Keep credentials for tasks that name them with 'auth'.
+
+They are encrypted in the home folder. Tasks use them by alias, and no event, log or
+terminal ever shows what is in them.
+"""
+)
+def credential() -> None:
+    """Group of the verbs."""
+
+
+@credential.command(
+    help="""Add a credential, or replace the one of the same name.
+
+A value of - is asked for, and not shown. A JSON file is either the fields, or a whole
+credential {"name", "type", "data"} as NoETL has it.
+
+\b
+Examples:
+  arcbook credential add warehouse --type postgres --set host=localhost --set port=5432 \\
+      --set user=me --set password=- --set database=sales
+  arcbook credential add github --type bearer --set token=-
+  arcbook credential add warehouse --file warehouse.json
+"""
+)
+@click.argument("name")
+@click.option("--type", "kind", help="postgres, bearer, api_key, basic, nats, ...")
+@click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE", help="One field.")
+@click.option("--file", "file", metavar="FILE", help="A JSON file with the fields.")
+@click.option("--description", default="", help="What it is for.")
+@click.pass_context
+def add(  # noqa: PLR0913  # the options of the verb
+    context: click.Context,
+    name: str,
+    kind: str | None,
+    fields: tuple[str, ...],
+    file: str | None,
+    description: str,
+) -> None:
+    """Add a credential."""
+    data, kind = _from_file(file, kind) if file else ({}, kind)
+    for field in fields:
+        key, equals, value = field.partition("=")
+        if not equals:
+            raise UserError(f"--set takes field=value, not {key!r}")
+        data[key] = click.prompt(key, hide_input=True) if value == "-" else value
+    if not kind:
+        raise UserError("say what it is: --type postgres, bearer, basic, ...")
+    if not data:
+        raise UserError("a credential needs fields: --set field=value, or --file FILE")
+
+    async def work(embedded: Embedded) -> None:
+        await embedded.credentials.add(name, kind, data, description=description)
+
+    try:
+        with_embedded(context, work)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    click.echo(f"credential {name!r} ({kind}) is stored: {', '.join(sorted(data))}")
+
+
+def _from_file(file: str, kind: str | None) -> tuple[dict[str, Any], str | None]:
+    import orjson  # only where a file is given
+
+    try:
+        found = orjson.loads(read_document(file))
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"{file} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{file} must hold a JSON object")
+    if isinstance(found.get("data"), dict):
+        return dict(found["data"]), kind or found.get("type")
+    return found, kind
+
+
+@credential.command("list", help="List credentials; never what is in them.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_context
+def list_(context: click.Context, *, as_json: bool) -> None:
+    """List credentials."""
+
+    async def work(embedded: Embedded) -> list[Any]:
+        return await embedded.store.credentials()
+
+    rows = with_embedded(context, work)
+    if as_json:
+        import orjson  # only for this output
+
+        keys = ("name", "type", "description", "tags", "created_at", "updated_at")
+        plain = [{key: getattr(row, key) for key in keys} for row in rows]
+        click.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        return
+    if not rows:
+        click.echo("there are no credentials: arcbook credential add NAME --type ...")
+        return
+    lines = [(r.name, r.type, moment(r.updated_at), r.description) for r in rows]
+    click.echo(table(("NAME", "TYPE", "CHANGED", "DESCRIPTION"), lines))
+
+
+@credential.command(help="Remove a credential.")
+@click.argument("name")
+@click.pass_context
+def rm(context: click.Context, name: str) -> None:
+    """Remove a credential."""
+
+    async def work(embedded: Embedded) -> bool:
+        return await embedded.store.delete_credential(name)
+
+    if not with_embedded(context, work):
+        raise UserError(f"there is no credential {name!r}")
+    click.echo(f"credential {name!r} is removed")

@@ -1,0 +1,130 @@
+"""``arcbook executions``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from arcbook.cli.context import execution_id, with_embedded
+from arcbook.cli.errors import UserError
+from arcbook.cli.finish import cause_of
+from arcbook.cli.progress import line_of
+from arcbook.cli.text import coloured, duration, moment, short, table
+from arcbook.embedded import Embedded
+from arcbook.executions import Progress
+from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
+
+
+@click.group(help="The executions of this home.")
+def executions() -> None:
+    """Group of the verbs."""
+
+
+@executions.command(
+    "list",
+    help="""List executions, newest first.
+
+\b
+Examples:
+  arcbook executions list
+  arcbook executions list --status failed --path reports/
+  arcbook executions list --limit 20 --before 383401759197892608
+""",
+)
+@click.option("--status", default="", help="running, completed, failed or cancelled.")
+@click.option("--path", default="", help="Part of the playbook's path.")
+@click.option("--parent", default="0", metavar="ID", help="Children of an execution.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, PAGE_MAX))
+@click.option("--before", default="0", metavar="ID", help="The last id of the page before.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.pass_context
+def list_(  # noqa: PLR0913  # the options of the verb
+    context: click.Context,
+    status: str,
+    path: str,
+    parent: str,
+    limit: int,
+    before: str,
+    *,
+    as_json: bool,
+) -> None:
+    """List executions."""
+    wanted = ExecutionFilter(
+        status=status.upper(),
+        path=path,
+        parent_execution_id=execution_id(parent),
+        before=execution_id(before),
+        limit=limit,
+    )
+
+    async def work(embedded: Embedded) -> list[ExecutionRow]:
+        return await embedded.store.executions(wanted)
+
+    rows = with_embedded(context, work)
+    if as_json:
+        import orjson  # only for this output
+
+        click.echo(orjson.dumps([_plain(r) for r in rows], option=orjson.OPT_INDENT_2).decode())
+        return
+    if not rows:
+        click.echo("there are no executions: arcbook run playbook.yaml")
+        return
+    headers = ("EXECUTION", "STATUS", "STARTED", "TOOK", "PATH", "NOTE")
+    click.echo(table(headers, [_cells(row) for row in rows]))
+
+
+def _cells(row: ExecutionRow) -> tuple[str, ...]:
+    took = duration(row.ended_at - row.started_at) if row.ended_at else ""
+    note = row.error or (f"at {row.current}" if row.current else "")
+    identity = str(row.execution_id)
+    return (identity, row.status, moment(row.started_at), took, row.path, note[:80])
+
+
+def _plain(row: ExecutionRow) -> dict[str, Any]:
+    keys = ("path", "version", "status", "seq", "started_at", "ended_at", "current", "error")
+    plain: dict[str, Any] = {key: getattr(row, key) for key in keys}
+    parent = str(row.parent_execution_id) if row.parent_execution_id else None
+    return {"execution_id": str(row.execution_id), "parent_execution_id": parent, **plain}
+
+
+@executions.command(
+    help="""Show an execution: its steps, what failed and why, its result.
+
+\b
+Example:
+  arcbook executions show 383401759197892608
+"""
+)
+@click.argument("execution")
+@click.pass_context
+def show(context: click.Context, execution: str) -> None:
+    """Show an execution."""
+    identity = execution_id(execution)
+
+    async def work(embedded: Embedded) -> tuple[ExecutionRow, Progress, Any]:
+        row = await embedded.store.execution(identity)
+        if row is None:
+            raise UserError(f"there is no execution {identity}: see 'arcbook executions list'")
+        progress = Progress()
+        async for recorded in embedded.events(identity):
+            progress.add([recorded])
+        data = await embedded.result_of(await embedded.state(identity)) if row.ended_at else None
+        return row, progress, data
+
+    row, progress, data = with_embedded(context, work)
+    click.echo(f"{row.path} version {row.version}  {coloured(row.status)}")
+    took = f", took {duration(row.ended_at - row.started_at)}" if row.ended_at else ""
+    click.echo(f"execution {identity}, started {moment(row.started_at)}{took}")
+    if row.parent_execution_id:
+        click.echo(f"called by execution {row.parent_execution_id}")
+    click.echo()
+    for step in progress.steps.values():
+        click.echo(line_of(step))
+    notes = [*progress.warnings, *(w for s in progress.steps.values() for w in s.warnings)]
+    for note in dict.fromkeys(notes):
+        click.echo(click.style(f"warning: {note}", fg="yellow"))
+    if progress.error is not None:
+        click.echo("\n" + cause_of(progress.error))
+    if data is not None:
+        click.echo(f"\nresult: {short(data, 400)}")

@@ -1,0 +1,44 @@
+"""``arcbook result``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import orjson
+
+from arcbook.cli.context import execution_id, with_embedded
+from arcbook.cli.errors import UserError
+from arcbook.embedded import Embedded
+from arcbook.secrets.taint import shown
+
+
+@click.command(
+    help="""Print the result of an execution, or the data of one of its steps, as JSON.
+
+\b
+Examples:
+  arcbook result 383401759197892608
+  arcbook result 383401759197892608 transform
+  arcbook result noetl://execution/383401759197892608/result/load/1-fetch
+"""
+)
+@click.argument("execution", metavar="EXECUTION|REF")
+@click.argument("step", required=False)
+@click.pass_context
+def result(context: click.Context, execution: str, step: str | None) -> None:
+    """Print a result."""
+
+    async def work(embedded: Embedded) -> Any:
+        if execution.startswith("noetl://"):
+            return await embedded.kept.load_ref(execution)
+        state = await embedded.state(execution_id(execution))
+        if step is None:
+            return await embedded.result_of(state)
+        if step not in state.results:
+            known = ", ".join(state.results) or "none yet"
+            raise UserError(f"step {step!r} has no result; those that have one: {known}")
+        return await embedded.step_data(state, step)
+
+    data = with_embedded(context, work)
+    click.echo(orjson.dumps(shown(data), option=orjson.OPT_INDENT_2).decode())

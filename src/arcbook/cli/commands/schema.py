@@ -1,0 +1,28 @@
+"""``arcbook schema``."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(
+    help="""Print the JSON Schema (2020-12) of playbooks.
+
+Point an editor's YAML extension at it to get completion and checks while writing.
+
+\b
+Examples:
+  arcbook schema > noetl-playbook.schema.json
+  # in VS Code, settings.json:
+  # "yaml.schemas": {"./noetl-playbook.schema.json": "playbooks/**/*.yaml"}
+"""
+)
+def schema() -> None:
+    """Print the schema."""
+    import orjson  # only for this verb
+
+    from arcbook.dsl.schema import json_schema
+    from arcbook.tools.registry import Registry
+
+    text = orjson.dumps(json_schema(Registry()), option=orjson.OPT_INDENT_2)
+    click.echo(text.decode())

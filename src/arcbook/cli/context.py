@@ -1,0 +1,105 @@
+"""What commands share: the home, reading documents, asking the embedded runtime."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from arcbook.cli.errors import UserError
+from arcbook.embedded import Embedded
+from arcbook.settings import Settings, load_settings
+
+T = TypeVar("T")
+
+
+def settings_of(context: click.Context) -> Settings:
+    """Return the settings, the command line's own before the environment's."""
+    return load_settings(home=(context.obj or {}).get("home"))
+
+
+def with_embedded(context: click.Context, work: Callable[[Embedded], Awaitable[T]]) -> T:
+    """Open the home, do some work with it, and close it again."""
+
+    async def inner() -> T:
+        async with Embedded(settings_of(context)) as embedded:
+            return await work(embedded)
+
+    return asyncio.run(inner())
+
+
+def read_document(name: str) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        UserError: there is no such file, or it cannot be read.
+    """
+    path = Path(name)
+    if path.is_dir():
+        raise UserError(f"{name} is a folder: name a playbook's file")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"there is no file {name}") from None
+    except OSError as error:
+        raise UserError(f"{name} cannot be read: {error.strerror}") from None
+
+
+def execution_id(text: str) -> int:
+    """Return an execution's id.
+
+    Raises:
+        UserError: it is not a number.
+    """
+    if not text.isdigit():
+        raise UserError(f"{text!r} is not an execution's id: see 'arcbook executions list'")
+    return int(text)
+
+
+def parse_payload(payload: str | None, assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Return the workload that the command line gives.
+
+    Raises:
+        UserError: it is not JSON, or an assignment has no name.
+    """
+    values = _payload(payload) if payload else {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise UserError(f"--set takes name=value, not {assignment!r}")
+        _put(values, name.split("."), _value(text))
+    return values
+
+
+def _payload(text: str) -> dict[str, Any]:
+    import orjson  # only where a payload is given
+
+    source = read_document(text[1:]) if text.startswith("@") else text.encode()
+    try:
+        values = orjson.loads(source)
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"--payload is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError('--payload must be a JSON object, such as \'{"city": "Paris"}\'')
+    return values
+
+
+def _value(text: str) -> Any:
+    """Return JSON as its value, and any other text as text."""
+    import orjson  # only where a value is given
+
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        inner = values.get(key)
+        values[key] = inner = dict(inner) if isinstance(inner, dict) else {}
+        values = inner
+    values[path[-1]] = value

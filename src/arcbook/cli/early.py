@@ -1,0 +1,41 @@
+"""Starting what takes longest before anything else is imported.
+
+``arcbook run FILE`` with Python code in the file needs an interpreter for it; it starts
+while this one is still importing the runtime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+_spawned: list[Any] = []
+
+
+def start(arguments: list[str]) -> None:
+    """Start a zygote if the command line is going to run Python code."""
+    if "run" not in arguments[1:3] and "run" not in arguments[1:5]:
+        return
+    for name in arguments:
+        if name.endswith((".yaml", ".yml")) and _has_python(name):
+            from arcbook.tools.python_start import spawn  # only where there is code to run
+
+            _spawned.append(spawn())
+            return
+
+
+def take() -> Any:
+    """Return what was started, to whoever uses and ends it."""
+    return _spawned.pop() if _spawned else None
+
+
+def _has_python(name: str) -> bool:
+    with contextlib.suppress(OSError), open(name, "rb") as file:  # noqa: PTH123  # pathlib is slow to import
+        return b"python" in file.read(1 << 20)
+    return False
+
+
+def close() -> None:
+    """Let go of what was started and nobody took."""
+    for spawned in _spawned:
+        spawned.control.close()

@@ -1,0 +1,65 @@
+"""What a run prints last, and its exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from arcbook.cli.errors import Exit
+from arcbook.cli.text import coloured, duration, value
+from arcbook.engine.state import State, Status
+from arcbook.outcome import ErrorInfo
+from arcbook.secrets.taint import shown
+
+
+def outcome_code(state: State) -> int:
+    """Return the exit code of an execution's end."""
+    codes = {Status.COMPLETED: Exit.OK, Status.CANCELLED: Exit.CANCELLED}
+    return int(codes.get(state.status, Exit.FAILED))
+
+
+def finish(state: State, data: Any, *, as_json: bool, quiet: bool) -> None:
+    """Print how an execution ended."""
+    if as_json:
+        click.echo(_json(state, data))
+        return
+    if state.status is Status.COMPLETED:
+        if data is not None:
+            click.echo(value(data))
+    elif state.error is not None:
+        click.echo(cause_of(state.error), err=True)
+    if not quiet:
+        took = duration(state.ended_at - state.started_at)
+        line = f"{coloured(str(state.status))}  execution {state.execution_id}  {took}"
+        click.echo(line, err=True)
+
+
+def cause_of(error: ErrorInfo) -> str:
+    """Return an error for a person: sentence, place, and the end of a traceback."""
+    lines = [click.style(f"Error: {shown(error.message)}", fg="red")]
+    if error.where:
+        lines.append(f"  at {error.where}")
+    if error.kind:
+        code = f" ({error.code})" if error.code else ""
+        lines.append(f"  kind {error.kind}{code}")
+    return "\n".join(lines)
+
+
+def _json(state: State, data: Any) -> str:
+    import orjson  # only for this output
+
+    error: dict[str, str | None] | None = None
+    if state.error is not None:
+        error = {"kind": str(state.error.kind), "message": state.error.message}
+        error |= {"code": state.error.code, "where": state.error.where}
+    outcome = {
+        "execution_id": str(state.execution_id),
+        "path": state.path,
+        "status": str(state.status),
+        "result": data,
+        "error": error,
+        "failed_steps": list(dict.fromkeys(f.step for f in state.failures if not f.recovered)),
+        "duration_ms": round((state.ended_at - state.started_at) / 1000, 3),
+    }
+    return orjson.dumps(shown(outcome), option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,46 @@
+"""The errors that the command line explains, each with its exit code."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Final
+
+from arcbook.cli.errors import Exit
+from arcbook.embedded import InvalidPlaybookError, OwnedElsewhereError
+from arcbook.results.kept import ResultMissingError
+from arcbook.results.refs import InvalidRefError
+from arcbook.runtime.drive import ExecutionMissingError, LostOwnershipError
+from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.secrets.envelope import SealError
+from arcbook.settings import PREFIX, SettingsError
+from arcbook.store.api import StoreError
+
+KNOWN: Final[dict[type[Exception], Exit]] = {
+    ExecutionMissingError: Exit.BAD_INPUT,
+    InvalidPlaybookError: Exit.BAD_INPUT,
+    InvalidRefError: Exit.BAD_INPUT,
+    LostOwnershipError: Exit.FAILED,
+    OwnedElsewhereError: Exit.BAD_INPUT,
+    PlaybookInvalidError: Exit.BAD_INPUT,
+    PlaybookMissingError: Exit.BAD_INPUT,
+    ResultMissingError: Exit.FAILED,
+    SealError: Exit.FAILED,
+    SettingsError: Exit.BAD_INPUT,
+    StoreError: Exit.FAILED,
+    OSError: Exit.FAILED,
+}
+
+
+def describe_fault(error: Exception) -> str:
+    """Return what a user reads of a fault of ours; the traceback goes to a file."""
+    text = "".join(traceback.format_exception(error))
+    if os.environ.get(PREFIX + "DEBUG"):  # settings may be what failed
+        return text
+    handle, name = tempfile.mkstemp(prefix="arcbook-fault-", suffix=".txt")
+    os.close(handle)
+    Path(name).write_text(text, "utf-8")
+    reason = f"{type(error).__name__}: {error}"
+    return f"Error: this is a fault of Arcbook: {reason}\nPlease report it with {name}"

@@ -1,0 +1,98 @@
+"""``arcbook``: the entry point. Verbs load their modules only when they are used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from arcbook.cli import early
+
+VERBS: Final[dict[str, tuple[str, str]]] = {
+    "run": ("run", "Run a playbook."),
+    "lint": ("lint", "Check playbooks without running them."),
+    "graph": ("graph", "Draw a playbook as Mermaid or DOT."),
+    "executions": ("executions", "List executions, or show one."),
+    "events": ("events", "Show what happened in an execution."),
+    "result": ("result", "Show the result of an execution or of a step."),
+    "cancel": ("control", "Cancel an execution."),
+    "resume": ("control", "Go on with executions whose process ended."),
+    "retry-from": ("control", "Run an execution again from a step."),
+    "catalog": ("catalog", "Register and list playbooks."),
+    "credential": ("credential", "Add, list and remove credentials."),
+    "schema": ("schema", "Print the JSON Schema of playbooks, for editors."),
+    "completion": ("completion", "Print a script for shell completion."),
+    "version": ("version", "Print the version."),
+}
+
+EXAMPLES: Final = """
+Examples:
+
+\b
+  arcbook run playbook.yaml                     run it, with a live view
+  arcbook run playbook.yaml --set city=Paris    with a value of its workload
+  arcbook lint .                                check every playbook below a folder
+  arcbook executions list                       what ran
+  arcbook resume                                go on after a crash
+"""
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported by name, when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"arcbook.cli.commands.{VERBS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib  # only for a mistyped verb
+
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = (
+                f" Did you mean {near[0]!r}?" if near and "Did you mean" not in str(error) else ""
+            )
+            raise click.UsageError(f"there is no command {args[0]!r}.{hint}", ctx) from None
+
+
+@click.group(
+    cls=Verbs,
+    help="Arcbook runs NoETL playbooks, durably, on this machine." + "\n" + EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--home", metavar="FOLDER", help="Where state is kept.  [default: the user's data directory]"
+)
+@click.pass_context
+def cli(context: click.Context, home: str | None) -> None:
+    """Keep what all commands need."""
+    context.obj = {"home": home}
+
+
+def main() -> None:
+    """Run the command line; errors of any kind become a sentence and an exit code."""
+    early.start(sys.argv)
+    from arcbook.cli.errors import guarded  # after click, so that --help stays quick
+
+    code = guarded(lambda: cli(standalone_mode=False))
+    early.close()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)  # everything is closed; taking the interpreter apart takes longer than --help

@@ -1,0 +1,168 @@
+"""Showing a run while it goes: a live view on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, Protocol, Self
+
+import click
+
+from arcbook.cli.text import duration
+from arcbook.engine.state import State
+from arcbook.events.types import Recorded
+from arcbook.executions import Progress, StepView
+from arcbook.secrets.taint import shown
+
+REFRESH_PER_SECOND: Final = 12
+PRINTED_LINES_MAX: Final = 6
+"""Lines of a step's output that are shown."""
+
+MARKS: Final = {
+    "done": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "recovered": ("!", "yellow"),
+    "running": ("▸", "cyan"),
+    "skipped": ("·", "bright_black"),
+}
+
+
+class View(Protocol):
+    """Something that shows a run."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(self, *exc: object) -> None:
+        """End."""
+
+    def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
+        """Take what was just committed."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+    def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:  # noqa: ARG002
+        return None
+
+
+class Lines(Silent):
+    """Writes a line when a step ends."""
+
+    def __init__(self) -> None:
+        self.progress: dict[int, Progress] = {}
+        self._told: set[tuple[int, str, int]] = set()
+
+    def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
+        progress = self.progress.setdefault(execution_id, Progress())
+        progress.add(events)
+        indent = "  " if state.parent is not None else ""
+        for _, _, event in events:
+            step = progress.steps.get(getattr(event, "step", ""))
+            if step is None or event.type not in ("step.exit", "step.skipped"):
+                continue
+            click.echo(indent + line_of(step), err=True)
+
+
+def line_of(step: StepView) -> str:
+    """Return what there is to say of a step, on a line and those of its cause."""
+    mark, colour = MARKS.get(step.status, ("▸", "cyan"))
+    parts = [click.style(mark, fg=colour), step.name, *facts(step)]
+    text = "  ".join(parts)
+    if step.error is not None:
+        cause = str(shown(step.error.message)).strip().splitlines() or [""]
+        text += "".join("\n      " + click.style(line, fg=colour) for line in cause[:4])
+    for line in printed_lines(step):
+        text += "\n      " + click.style(f"│ {line}", dim=True)
+    return text
+
+
+def facts(step: StepView) -> list[str]:
+    """Return the small facts of a step: iterations, visit, retries, time."""
+    found: list[str] = []
+    if step.total >= 0 or step.done:
+        total = f" of {step.total:,}" if step.total >= 0 else ""
+        found.append(f"{step.done:,}{total} items")
+    if step.failed:
+        found.append(click.style(f"{step.failed:,} failed", fg="red"))
+    if step.visits > 1:
+        found.append(f"visit {step.visits}")
+    if step.retries:
+        found.append(click.style(f"{step.retries} retries", fg="yellow"))
+    if step.waits_for and not step.ended_at:
+        found.append(f"waits for {step.waits_for}")
+    if step.status == "skipped":
+        found.append("skipped")
+    elif step.ended_at:
+        found.append(click.style(duration(step.duration_us), dim=True))
+    return found
+
+
+def printed_lines(step: StepView) -> list[str]:
+    """Return the last lines that a step printed."""
+    lines = str(shown(step.printed)).rstrip().splitlines()
+    if len(lines) <= PRINTED_LINES_MAX:
+        return lines
+    return [f"… {len(lines) - PRINTED_LINES_MAX} lines", *lines[-PRINTED_LINES_MAX:]]
+
+
+class Live(Silent):
+    """Redraws the steps as they go, with bars for loops."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console  # heavy; only for a live view
+        from rich.live import Live as RichLive
+
+        self.title = title
+        self.progress: dict[int, Progress] = {}
+        self._root = 0
+        self._live = RichLive(
+            get_renderable=self._draw,
+            console=Console(stderr=True),
+            refresh_per_second=REFRESH_PER_SECOND,
+            transient=False,
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._live.stop()
+
+    def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
+        if state.parent is None:
+            self._root = execution_id
+        self.progress.setdefault(execution_id, Progress()).add(events)
+
+    def _draw(self) -> Any:
+        from rich.console import Group
+        from rich.text import Text
+
+        progress = self.progress.get(self._root)
+        if progress is None:
+            return Text(self.title)
+        rows = [self._row(step) for step in progress.steps.values()]
+        return Group(*rows[-max(4, self._live.console.height - 4) :])
+
+    def _row(self, step: StepView) -> Any:
+        from rich.columns import Columns
+        from rich.progress_bar import ProgressBar
+        from rich.spinner import Spinner
+        from rich.text import Text
+
+        if step.ended_at:
+            return Text.from_ansi(line_of(step))
+        elapsed = max(0, int(time.time() * 1e6) - step.entered_at)
+        label = Text.from_ansi("  ".join([step.name, *facts(step)]))
+        label.append(f"  {duration(elapsed)}", style="dim")
+        parts: list[Any] = [Spinner("dots", style="cyan"), label]
+        if step.total > 0:
+            parts.append(ProgressBar(total=step.total, completed=step.done, width=30))
+        return Columns(parts)

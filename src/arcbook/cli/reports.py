@@ -1,0 +1,117 @@
+"""The lint's findings as text, JSON, SARIF, or annotations for GitHub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Any, Final
+
+import click
+import orjson
+
+from arcbook.dsl.codes import CODES
+from arcbook.dsl.diagnostics import Diagnostic, Severity, excerpt
+from arcbook.dsl.load import Loaded
+
+Checked = Sequence[tuple[str, Loaded]]
+
+SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def as_text(checked: Checked) -> str:
+    """Return findings for a terminal, and a line that sums up."""
+    parts: list[str] = []
+    for name, loaded in checked:
+        parts += [_text(name, d, loaded.lines) for d in loaded.diagnostics]
+    errors = sum(len(loaded.errors) for _, loaded in checked)
+    warnings = sum(len(loaded.diagnostics) for _, loaded in checked) - errors
+    summary = f"{_count(len(checked), 'document')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}"
+    colour = "red" if errors else "yellow" if warnings else "green"
+    parts.append(click.style(summary, fg=colour, bold=True))
+    return "\n".join(parts) + "\n"
+
+
+def _text(name: str, diagnostic: Diagnostic, lines: Sequence[str]) -> str:
+    is_error = diagnostic.severity is Severity.ERROR
+    label = click.style(
+        f"{diagnostic.severity}[{diagnostic.code}]", fg="red" if is_error else "yellow", bold=True
+    )
+    place = f"{name}:{diagnostic.line}:{diagnostic.column}"
+    text = [f"{place}: {label}: {diagnostic.message}"]
+    shown = excerpt(lines, diagnostic)
+    if shown:
+        text.append(shown)
+    if diagnostic.hint:
+        text.append(click.style(f"      = {diagnostic.hint}", fg="cyan"))
+    return "\n".join(text)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def as_json(checked: Checked) -> str:
+    """Return findings as one JSON list."""
+    return _dump([_plain(name, d) for name, loaded in checked for d in loaded.diagnostics])
+
+
+def _plain(name: str, diagnostic: Diagnostic) -> dict[str, Any]:
+    return {
+        "file": name,
+        "line": diagnostic.line,
+        "column": diagnostic.column,
+        "severity": str(diagnostic.severity),
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "hint": diagnostic.hint,
+        "step": diagnostic.step,
+    }
+
+
+def as_github(checked: Checked) -> str:
+    """Return findings as annotations that GitHub shows beside the lines."""
+    lines: list[str] = []
+    for name, loaded in checked:
+        for d in loaded.diagnostics:
+            message = f"{d.message}. {d.hint}" if d.hint else d.message
+            text = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+            place = f"file={name},line={d.line},col={d.column},title={d.code}"
+            lines.append(f"::{d.severity} {place}::{text}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def as_sarif(checked: Checked) -> str:
+    """Return findings in the format that code scanners exchange (SARIF 2.1.0)."""
+    used = sorted({d.code for _, loaded in checked for d in loaded.diagnostics})
+    driver = {
+        "name": "arcbook",
+        "version": metadata.version("arcbook"),
+        "rules": [{"id": code, "shortDescription": {"text": CODES[code]}} for code in used],
+    }
+    results = [_sarif(name, d) for name, loaded in checked for d in loaded.diagnostics]
+    run = {"tool": {"driver": driver}, "results": results}
+    return _dump({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
+
+
+def _sarif(name: str, diagnostic: Diagnostic) -> dict[str, Any]:
+    region = {"startLine": diagnostic.line, "startColumn": diagnostic.column}
+    place = {"artifactLocation": {"uri": name}, "region": region}
+    text = f"{diagnostic.message}. {diagnostic.hint}" if diagnostic.hint else diagnostic.message
+    return {
+        "ruleId": diagnostic.code,
+        "level": str(diagnostic.severity),
+        "message": {"text": text},
+        "locations": [{"physicalLocation": place}],
+    }
+
+
+def _dump(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+FORMATS: Final[dict[str, Callable[[Checked], str]]] = {
+    "github": as_github,
+    "json": as_json,
+    "sarif": as_sarif,
+    "text": as_text,
+}

@@ -1,0 +1,67 @@
+"""Writing tables, times and values for people."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from arcbook.secrets.taint import shown
+from arcbook.template.text import to_json
+
+STATUS_COLOURS: Final = {
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "CANCELLED": "yellow",
+    "RUNNING": "cyan",
+}
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows in columns, cut to the width of the terminal."""
+    widths = [max(len(str(row[i])) for row in (headers, *rows)) for i in range(len(headers))]
+    room = shutil.get_terminal_size((120, 24)).columns
+    lines = [_line(headers, widths)] + [_line(row, widths) for row in rows]
+    return "\n".join(line[:room].rstrip() for line in lines)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
+
+
+def coloured(status: str) -> str:
+    """Return a status in its colour."""
+    return click.style(status, fg=STATUS_COLOURS.get(status))
+
+
+def moment(at_us: int) -> str:
+    """Return a time, in the zone of the machine."""
+    if not at_us:
+        return ""
+    return dt.datetime.fromtimestamp(at_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(microseconds: int) -> str:
+    """Return a duration as people say it."""
+    seconds = microseconds / 1e6
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def value(data: Any) -> str:
+    """Return a value as indented JSON, secrets as ``***``."""
+    return to_json(shown(data), indent=2)
+
+
+def short(data: Any, limit: int) -> str:
+    """Return a value on one line, cut to a length."""
+    text = to_json(shown(data))
+    return text if len(text) <= limit else text[: limit - 1] + "…"

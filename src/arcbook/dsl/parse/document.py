@@ -1,0 +1,136 @@
+"""The document as a whole: header, workload, keychain, executor, workflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arcbook.dsl import grammar
+from arcbook.dsl.model import KeychainEntry, Playbook
+from arcbook.dsl.parse.reader import Reader
+from arcbook.dsl.parse.steps import parse_steps
+from arcbook.dsl.source import ListNode, MapNode, Node
+
+
+def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
+    """Return the playbook, or ``None`` if it has no usable shape."""
+    _header(read, root)
+    metadata = read.map(root, "metadata", required=True)
+    name = read.text(metadata, "name") if metadata else None
+    path = read.text(metadata, "path") if metadata else None
+    if metadata is not None and not (name or path):
+        read.error("ARC104", "metadata needs a 'name' or a 'path'", metadata.position)
+    steps = parse_steps(read, root)
+    executor = _executor(read, root)
+    known = {s.name for s in steps}
+    entry = executor.get("entry_step") or ("start" if "start" in known else None)
+    labels = metadata.get("labels") if metadata else None
+    if not steps:
+        return None
+    _workload_templates(read, root.get("workload"))
+    return Playbook(
+        position=root.position,
+        name=name or path or "playbook",
+        path=(path or name or "playbook").strip("/"),
+        version=str(read.scalar(metadata, "version") or ""),
+        description=read.text(metadata, "description") or "" if metadata else "",
+        labels=labels.plain() if isinstance(labels, MapNode) else {},
+        workload=read.plain_map(root, "workload"),
+        data=_root_data(root),
+        keychain=_keychain(read, root),
+        steps=steps,
+        entry=entry or steps[0].name,
+        final=executor.get("final_step"),
+        no_next_is_error=bool(executor.get("no_next_is_error")),
+        output=read.templated(root.get("output")),
+        timeout=executor.get("timeout"),
+    )
+
+
+def _header(read: Reader, root: MapNode) -> None:
+    version = root.get("apiVersion")
+    if version is None:
+        read.error("ARC101", "the document needs 'apiVersion: noetl.io/v2'", root.position)
+    elif version.value not in grammar.API_VERSIONS:
+        message = f"apiVersion {version.value!r} is not known"
+        read.error("ARC101", message, version.position, "write 'noetl.io/v2'")
+    kind = root.get("kind")
+    if kind is None:
+        read.error("ARC102", "the document needs 'kind: Playbook'", root.position)
+    elif kind.value not in ("Playbook", "Agent"):
+        message = f"kind {kind.value!r} is not a playbook"
+        read.error("ARC102", message, kind.position, "write 'Playbook'")
+    for key in root.value:
+        if key not in grammar.PLAYBOOK and not isinstance(root.value[key], MapNode):
+            read.unknown_key(key, root, grammar.PLAYBOOK)
+
+
+def _executor(read: Reader, root: MapNode) -> dict[str, Any]:
+    node = read.map(root, "executor")
+    if node is None:
+        return {}
+    read.known_keys(node, "executor")
+    spec = read.map(node, "spec")
+    if spec is None:
+        return {}
+    read.known_keys(spec, "executor_spec")
+    found: dict[str, Any] = {
+        "entry_step": read.text(spec, "entry_step"),
+        "final_step": read.text(spec, "final_step"),
+        "no_next_is_error": read.flag(spec, "no_next_is_error"),
+        "timeout": read.number(spec, "timeout"),
+    }
+    return found
+
+
+def _keychain(read: Reader, root: MapNode) -> tuple[KeychainEntry, ...]:
+    node = root.get("keychain")
+    if node is None or node.value is None:
+        return ()
+    if not isinstance(node, ListNode):
+        read.error("ARC103", f"'keychain' must be a list, not {node.kind}", node.position)
+        return ()
+    entries: list[KeychainEntry] = []
+    for child in node.value:
+        if not isinstance(child, MapNode):
+            read.error(
+                "ARC103",
+                f"a keychain entry must be a mapping, not {child.kind}",
+                child.position,
+            )
+            continue
+        name = read.text(child, "name", required=True)
+        kind = read.text(child, "kind") or _keychain_kind(child)
+        read.templated(child)
+        if name:
+            config = {k: v for k, v in child.plain().items() if k not in ("name", "kind")}
+            entries.append(
+                KeychainEntry(position=child.position, name=name, kind=kind, config=config)
+            )
+    return tuple(entries)
+
+
+def _workload_templates(read: Reader, node: Node | None) -> None:
+    if node is None or node.value is None:
+        return
+    if not isinstance(node, MapNode):
+        read.error("ARC103", f"'workload' must be a mapping, not {node.kind}", node.position)
+        return
+    read.templated(node)
+
+
+def _root_data(root: MapNode) -> dict[str, Any]:
+    """Return mappings at the root that are not of the language: data for templates."""
+    return {
+        key: node.plain()
+        for key, node in root.items()
+        if key not in grammar.PLAYBOOK and isinstance(node, MapNode)
+    }
+
+
+def _keychain_kind(node: MapNode) -> str:
+    if node.get("provider") is not None:
+        return "secrets"
+    if node.get("credential") is not None or node.get("ref") is not None:
+        return "credential"
+    kind = node.get("type")
+    return str(kind.value) if kind is not None else "credential"

@@ -1,0 +1,145 @@
+"""The steps of the workflow: admission, join, routing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from arcbook.dsl.model import AdmitRule, Arc, Lifetime, NoMatch, Router, RouterMode, Step
+from arcbook.dsl.parse.loops import parse_loop
+from arcbook.dsl.parse.reader import Reader
+from arcbook.dsl.parse.tasks import parse_output, parse_tasks
+from arcbook.dsl.parse.values import parse_assignments, parse_inputs
+from arcbook.dsl.source import ListNode, MapNode, Node
+
+
+def parse_steps(read: Reader, root: MapNode) -> tuple[Step, ...]:
+    """Return the steps; none if the workflow is unusable."""
+    node = root.get("workflow")
+    if node is None or not isinstance(node, ListNode) or not node.value:
+        place = root.key_position("workflow")
+        read.error("ARC105", "'workflow' must be a list with at least one step", place)
+        return ()
+    steps: list[Step] = []
+    for child in node.value:
+        if isinstance(child, MapNode):
+            steps.append(_step(read, child))
+        else:
+            read.error("ARC103", f"a step must be a mapping, not {child.kind}", child.position)
+    return tuple(steps)
+
+
+def _step(read: Reader, node: MapNode) -> Step:
+    name = read.text(node, "step", required=True) or "?"
+    read.step_name = name
+    read.known_keys(node, "step", also=frozenset({"pipeline"}))
+    spec = read.map(node, "spec")
+    if spec is not None:
+        read.known_keys(spec, "step_spec")
+    step = Step(
+        position=node.position,
+        name=name,
+        description=str(read.scalar(node, "desc") or ""),
+        tasks=parse_tasks(read, node, name),
+        is_pipeline=node.get("pipeline") is not None,
+        input=parse_inputs(read, node),
+        loop=parse_loop(read, node),
+        when=_step_guard(read, node),
+        admit=_admission(read, spec),
+        set=parse_assignments(read, node.get("set"), Lifetime.CTX),
+        router=_router(read, node),
+        join=_join(read, spec),
+        timeout=read.number(spec, "timeout") if spec else None,
+        pool=read.text(spec, "pool") if spec else None,
+    )
+    output = parse_output(read, node)
+    if output is not None:
+        last = step.tasks[-1]
+        if last.output is None:
+            tasks = (*step.tasks[:-1], msgspec.structs.replace(last, output=output))
+            step = msgspec.structs.replace(step, tasks=tasks)
+    read.step_name = ""
+    return step
+
+
+def _step_guard(read: Reader, node: MapNode) -> Any:
+    when = node.get("when")
+    if when is None:
+        return None
+    read.guard(when)
+    return when.plain()
+
+
+def _admission(read: Reader, spec: MapNode | None) -> tuple[AdmitRule, ...]:
+    policy = read.map(spec, "policy") if spec else None
+    admit = read.map(policy, "admit") if policy else None
+    listed = admit.get("rules") if admit else None
+    if not isinstance(listed, ListNode):
+        return ()
+    return tuple(_admit_rule(read, r) for r in listed.value if isinstance(r, MapNode))
+
+
+def _admit_rule(read: Reader, node: MapNode) -> AdmitRule:
+    when: Any = True
+    body: Node | None = node.get("then")
+    guard = node.get("when")
+    if guard is not None:
+        read.guard(guard)
+        when = guard.plain()
+    elif "else" in node.value:
+        other = node.value["else"]
+        if isinstance(other, MapNode):
+            body = other.get("then") or other
+    allow = body.get("allow") if isinstance(body, MapNode) else None
+    if allow is None or not isinstance(allow.value, bool):
+        read.error("ARC130", "an admission rule needs 'then: {allow: true|false}'", node.position)
+    allowed = bool(allow.value) if allow is not None else True
+    return AdmitRule(position=node.position, when=when, allow=allowed)
+
+
+def _join(read: Reader, spec: MapNode | None) -> int:
+    node = spec.get("join") if spec else None
+    if node is None or node.value in (None, "all"):
+        return 0
+    if node.value == "any":
+        return 1
+    if isinstance(node.value, int) and not isinstance(node.value, bool) and node.value >= 1:
+        return node.value
+    read.error("ARC131", f"'join' must be all, any or a number, not {node.value!r}", node.position)
+    return 0
+
+
+def _router(read: Reader, step: MapNode) -> Router:
+    node = read.map(step, "next")
+    if node is None:
+        return Router(position=step.position)
+    read.known_keys(node, "next")
+    spec = read.map(node, "spec")
+    if spec is not None:
+        read.known_keys(spec, "next_spec")
+    arcs = node.get("arcs")
+    found: list[Arc] = []
+    if not isinstance(arcs, ListNode):
+        read.error("ARC109", "'next' needs 'arcs': a list", node.position)
+    else:
+        found = [_arc(read, a) for a in arcs.value if read.is_map(a, "an arc")]  # type: ignore[arg-type]
+    return Router(
+        position=node.position,
+        mode=read.choice(spec, "mode", RouterMode, RouterMode.EXCLUSIVE),
+        on_no_match=read.choice(spec, "on_no_match", NoMatch, NoMatch.COMPLETE),
+        arcs=tuple(found),
+    )
+
+
+def _arc(read: Reader, node: MapNode) -> Arc:
+    read.known_keys(node, "arc")
+    when = node.get("when")
+    if when is not None:
+        read.guard(when)
+    return Arc(
+        position=node.position,
+        to=read.text(node, "step", required=True) or "?",
+        when=when.plain() if when is not None else None,
+        set=parse_assignments(read, node.get("set"), Lifetime.CTX),
+    )

@@ -1,0 +1,224 @@
+"""A step's tasks: their tools' parameters, rules and outputs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from arcbook.dsl import grammar
+from arcbook.dsl.diagnostics import did_you_mean
+from arcbook.dsl.kinds import Kind, Treatment
+from arcbook.dsl.model import Backoff, Do, Lifetime, OutputSpec, Redelivery, Rule, Task
+from arcbook.dsl.parse.reader import Reader, as_number
+from arcbook.dsl.parse.values import parse_assignments, parse_inputs
+from arcbook.dsl.source import ListNode, MapNode, Node, Position
+from arcbook.template.render import is_template
+
+_COMMON: Final = frozenset(grammar.TASK)
+
+
+def parse_tasks(read: Reader, step: MapNode, name: str) -> tuple[Task, ...]:
+    """Return a step's tasks, at least one."""
+    node = step.get("tool")
+    nothing = Task(position=step.position, label=f"{name}_task", kind="noop")
+    if node is None or node.value is None:
+        hint = "write 'tool: {kind: noop}' for a step that only routes"
+        if step.get("command") or step.get("query") or step.get("code"):
+            hint = "the step's own keys belong below 'tool'"
+        read.error("ARC106", f"step {name!r} has no tool: 'tool' is required", step.position, hint)
+        return (nothing,)
+    if not isinstance(node, ListNode):
+        read.error("ARC103", f"'tool' must be a mapping or a list, not {node.kind}", node.position)
+        return (nothing,)
+    if not node.value:
+        read.error("ARC107", "a pipeline needs at least one task", node.position)
+        return (nothing,)
+    tasks: list[Task] = []
+    for child in node.value:
+        if isinstance(child, MapNode):
+            tasks.append(_task(read, child))
+        else:
+            read.error("ARC103", f"a task must be a mapping, not {child.kind}", child.position)
+    return tuple(tasks) or (nothing,)
+
+
+def _task(read: Reader, node: MapNode) -> Task:
+    label = str(read.scalar(node, "name") or "task")
+    kind_name = read.text(node, "kind")
+    if kind_name is None:
+        read.error("ARC108", f"task {label!r} needs a 'kind': which tool it is", node.position)
+        kind_name = "noop"
+    kind = read.kinds.kind(kind_name)
+    if kind is None:
+        hint = did_you_mean(kind_name, read.kinds.names())
+        place = node.value["kind"].position
+        read.error("ARC401", f"there is no tool kind {kind_name!r}", place, hint)
+    if kind is not None and kind.is_absent:
+        message = f"tool kind {kind_name!r} has no tool in this installation: a task of it fails"
+        read.warning("ARC406", message, node.value["kind"].position)
+    config, places = _config(read, node, kind)
+    return Task(
+        position=node.position,
+        label=label,
+        kind=kind.name if kind else kind_name,
+        config=config,
+        input=parse_inputs(read, node),
+        auth=read.templated(node.get("auth")),
+        set=parse_assignments(read, node.get("set"), Lifetime.LOCAL),
+        rules=_rules(read, node),
+        timeout=read.number(node, "timeout"),
+        redelivery=read.choice(node, "redelivery", Redelivery, Redelivery.ALLOWED),
+        output=parse_output(read, node),
+        places=places,
+    )
+
+
+def _config(
+    read: Reader, node: MapNode, kind: Kind | None
+) -> tuple[dict[str, Any], dict[str, Position]]:
+    """Return the tool's own parameters, checked against its kind."""
+    config: dict[str, Any] = {}
+    places: dict[str, Position] = {}
+    for key, value in node.items():
+        param = kind.param(key) if kind else None
+        if key in _COMMON and param is None:
+            continue
+        places[key] = node.key_position(key)
+        config[key] = value.plain()
+        if param is None and kind is not None and not kind.open:
+            _unknown_param(read, key, node, kind)
+        if param is not None and param.treatment is Treatment.CODE:
+            read.code(value)
+        elif param is None or param.treatment is Treatment.RENDER:
+            read.templated(value)
+        if param is not None:
+            _param_type(read, param.schema, value, key)
+    if kind is not None:
+        _required(read, node, kind, config)
+    return config, places
+
+
+def _unknown_param(read: Reader, key: str, node: MapNode, kind: Kind) -> None:
+    known = [p.name for p in kind.params] + list(_COMMON)
+    message = f"tool kind {kind.name!r} has no parameter {key!r}; it is ignored"
+    read.warning("ARC403", message, node.key_position(key), did_you_mean(key, known))
+
+
+def _required(read: Reader, node: MapNode, kind: Kind, config: dict[str, Any]) -> None:
+    for param in kind.params:
+        if param.required and config.get(param.name) is None:
+            message = f"tool kind {kind.name!r} requires {param.name!r}"
+            read.error("ARC402", message, node.position)
+    for group in kind.any_of:
+        if not any(config.get(name) is not None for name in group):
+            names = " or ".join(repr(name) for name in group)
+            what = "no SQL command provided: " if "command" in group and "query" in group else ""
+            message = f"{what}tool kind {kind.name!r} requires {names}"
+            read.error("ARC402", message, node.position)
+
+
+def _param_type(read: Reader, schema: dict[str, Any], node: Node, key: str) -> None:
+    if node.value is None or (isinstance(node.value, str) and is_template(node.value)):
+        return
+    wanted = schema.get("type") or []
+    types = {wanted} if isinstance(wanted, str) else set(wanted)
+    if types and not (_json_types(node) & types):
+        what = " or ".join(sorted(types))
+        read.error("ARC404", f"{key!r} must be {what}, not {node.kind}", node.position)
+    choices = schema.get("enum")
+    if choices and node.value not in choices and str(node.value).upper() not in choices:
+        hint = did_you_mean(str(node.value), [str(c) for c in choices])
+        read.error(
+            "ARC405",
+            f"{key!r} must be one of {choices}, not {node.value!r}",
+            node.position,
+            hint,
+        )
+
+
+def parse_output(read: Reader, node: MapNode) -> OutputSpec | None:
+    """Return how much of a result is kept in place."""
+    found = node.get("output")
+    if not isinstance(found, MapNode):
+        return None
+    read.known_keys(found, "output")
+    select = found.get("select")
+    names = select.plain() if isinstance(select, ListNode) else []
+    store = found.get("store")
+    kind = store.get("kind") if isinstance(store, MapNode) else store
+    inline = read.number(found, "inline_max_bytes", least=0)
+    return OutputSpec(
+        position=found.position,
+        select=tuple(str(n) for n in names),
+        inline_bytes_max=inline if isinstance(inline, int) else None,
+        store=str(kind.value) if kind is not None else "auto",
+    )
+
+
+def _rules(read: Reader, task: MapNode) -> tuple[Rule, ...]:
+    spec = read.map(task, "spec")
+    if spec is not None:
+        read.known_keys(spec, "task_spec")
+    policy = read.map(spec, "policy") if spec else None
+    if policy is None:
+        return ()
+    read.known_keys(policy, "policy", also=frozenset({"admit"}))
+    rules = policy.get("rules")
+    if not isinstance(rules, ListNode):
+        read.error("ARC150", "'policy' needs 'rules': a list", policy.position)
+        return ()
+    return tuple(_rule(read, r) for r in rules.value if read.is_map(r, "a rule"))  # type: ignore[arg-type]
+
+
+def _rule(read: Reader, node: MapNode) -> Rule:
+    read.known_keys(node, "rule")
+    when: Any = True
+    guard = node.get("when")
+    if guard is not None:
+        read.guard(guard)
+        when = guard.plain()
+    then = node.get("then")
+    if not isinstance(then, MapNode):
+        if then is not None or guard is not None:
+            read.error("ARC151", "a rule needs 'then': what to do", node.position)
+        then = MapNode({}, node.position, {})
+    read.known_keys(then, "then")
+    do = read.choice(then, "do", Do, Do.CONTINUE) if then.value else None
+    if do is Do.JUMP and read.text(then, "to") is None:
+        read.error("ARC152", "'do: jump' needs 'to': the label of a task", then.position)
+    return Rule(
+        position=node.position,
+        when=when,
+        do=do,
+        attempts=read.number(then, "attempts", least=1) or 3,
+        backoff=read.choice(then, "backoff", Backoff, _backoff_unwritten(then)),
+        delay=1.0 if (delay := read.number(then, "delay", least=0)) is None else delay,
+        delay_max=read.number(then, "max_delay", least=0),
+        to=read.text(then, "to"),
+        set=parse_assignments(read, then.get("set"), Lifetime.LOCAL),
+    )
+
+
+def _backoff_unwritten(then: MapNode) -> Backoff:
+    """Return the backoff of a rule that writes none: a written delay is meant."""
+    return Backoff.NONE if then.get("delay") is None else Backoff.FIXED
+
+
+def _json_types(node: Node) -> set[str]:
+    value = node.value
+    if isinstance(node, MapNode):
+        return {"object"}
+    if isinstance(node, ListNode):
+        return {"array"}
+    if isinstance(value, bool):
+        return {"boolean"}
+    if isinstance(value, int):
+        return {"integer", "number"}
+    if isinstance(value, float):
+        return {"number"}
+    if isinstance(value, str):
+        found = {"string"}
+        number = as_number(value)
+        if number is not None:
+            found |= {"number", "integer"} if isinstance(number, int) else {"number"}
+        return found | ({"boolean"} if value.lower() in ("true", "false") else set())
+    return {"null"}

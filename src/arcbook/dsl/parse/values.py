@@ -1,0 +1,46 @@
+"""Parts that steps, tasks, rules and arcs share: ``set`` and ``input``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from arcbook.dsl.model import Assignment, Lifetime
+from arcbook.dsl.parse.reader import Reader
+from arcbook.dsl.source import MapNode, Node
+
+_LIFETIMES: Final = {"ctx": Lifetime.CTX, "iter": Lifetime.ITER, "step": Lifetime.STEP}
+
+
+def parse_assignments(read: Reader, node: Node | None, bare: Lifetime) -> tuple[Assignment, ...]:
+    """Return what a ``set`` writes; keys without a lifetime have the one given."""
+    if node is None or node.value is None:
+        return ()
+    if not isinstance(node, MapNode):
+        read.error("ARC103", f"'set' must be a mapping, not {node.kind}", node.position)
+        return ()
+    found: list[Assignment] = []
+    for key, value in node.items():
+        read.templated(value)
+        head, _, rest = key.partition(".")
+        lifetime = _LIFETIMES.get(head) if rest else None
+        path = tuple((rest if lifetime else key).split("."))
+        if not all(path):
+            read.error("ARC160", f"'set' key {key!r} has an empty part", node.key_position(key))
+            continue
+        place = node.key_position(key)
+        found.append(
+            Assignment(position=place, lifetime=lifetime or bare, path=path, value=value.plain())
+        )
+    return tuple(found)
+
+
+def parse_inputs(read: Reader, node: MapNode) -> dict[str, Any]:
+    """Return the values handed to a step or task."""
+    found = node.get("input")
+    if found is None or found.value is None:
+        return {}
+    if not isinstance(found, MapNode):
+        read.error("ARC103", f"'input' must be a mapping, not {found.kind}", found.position)
+        return {}
+    read.templated(found)
+    return found.plain()

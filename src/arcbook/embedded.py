@@ -1,0 +1,340 @@
+"""Everything in one process, on one folder: the embedded runtime put together.
+
+This is a composition root: it chooses SQLite, files and the local key. The command line
+and the Python API stand on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+
+from arcbook.blobs.filesystem import FilesystemBlobs
+from arcbook.clock import SystemClock
+from arcbook.dsl.load import Loaded, load_playbook
+from arcbook.engine.fold import apply
+from arcbook.engine.inputs import Cancel
+from arcbook.engine.state import State
+from arcbook.engine.views import NeedsData, result_view
+from arcbook.events.codec import decode
+from arcbook.events.types import Recorded, StepEnter
+from arcbook.ids import MACHINE_MAX, IdGenerator
+from arcbook.results.frames import loop_frames
+from arcbook.results.kept import Kept
+from arcbook.runtime.drive import ExecutionMissingError
+from arcbook.runtime.execute import Performer
+from arcbook.runtime.local import LocalRuntime
+from arcbook.runtime.plans import Planned, Plans
+from arcbook.runtime.services import CredentialPort
+from arcbook.runtime.slots import rebuild
+from arcbook.secrets.credentials import CredentialBook
+from arcbook.secrets.envelope import KeyProvider, LocalKey
+from arcbook.settings import Settings
+from arcbook.store.api import CatalogEntry, Store, all_events
+from arcbook.store.sqlite import SqliteStore
+from arcbook.tools.python import Python
+from arcbook.tools.python_start import Spawned
+from arcbook.tools.registry import Registry
+
+STORE_FILE: Final = "arcbook.db"
+SIBLINGS_MAX: Final = 500
+"""Documents that are looked at below a playbook's folder for the playbooks it calls."""
+
+
+class OwnedElsewhereError(RuntimeError):
+    """Another process runs the execution."""
+
+
+class InvalidPlaybookError(ValueError):
+    """A document is not a playbook that can run.
+
+    Attributes:
+        name: the document, as the user named it.
+        loaded: the document with its diagnostics.
+    """
+
+    def __init__(self, name: str, loaded: Loaded) -> None:
+        self.name = name
+        self.loaded = loaded
+        super().__init__(f"{name} has {len(loaded.errors)} error(s)")
+
+
+class Embedded:
+    """The runtime of one home folder.
+
+    Args:
+        settings: its folder, its limits.
+        lookup: where credentials come from, in place of the ones stored in the folder.
+    """
+
+    def __init__(self, settings: Settings, lookup: CredentialPort | None = None) -> None:
+        self.settings = settings
+        self._lookup = lookup or _LateCredentials(self)
+        self.home = settings.home
+        self.clock = SystemClock()
+        self.ids = IdGenerator(self.clock, os.getpid() & MACHINE_MAX)
+        self.store: Store = SqliteStore(self.home / STORE_FILE)
+        self.registry = Registry()
+        self.plans = Plans(self.store, self.registry, self.ids, self.clock)
+        self.kept = Kept(FilesystemBlobs(self.home / "results"), loop_reader=self._frames)
+        self._credentials: CredentialBook | None = None
+        self._runtime: LocalRuntime | None = None
+        self._stack = contextlib.AsyncExitStack()
+        self._locks: dict[int, int] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.store)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+        for execution_id in list(self._locks):
+            self._unlock(execution_id)
+
+    # -- parts ------------------------------------------------------------------------
+
+    @property
+    def credentials(self) -> CredentialBook:
+        """The credentials of this home."""
+        if self._credentials is None:
+            self._credentials = CredentialBook(self.store, self._keys(), self.clock)
+        return self._credentials
+
+    def _keys(self) -> KeyProvider:
+        if self.settings.encryption_key:
+            return LocalKey.from_text(self.settings.encryption_key, "ARCBOOK_ENCRYPTION_KEY")
+        return LocalKey.from_file(self.home / "key")
+
+    async def runtime(self) -> LocalRuntime:
+        """Return the runtime, started when first asked for."""
+        if self._runtime is None:
+            performer = Performer(
+                self.registry,
+                self.kept,
+                self._lookup,
+                self.clock,
+                worker=f"local-{os.getpid()}",
+                workspace=self._workspace,
+                env=self.settings.template_names(),
+            )
+            runtime = LocalRuntime(
+                self.store,
+                self.plans,
+                self.kept,
+                performer,
+                self.clock,
+                self.ids,
+                concurrency=self.settings.concurrency,
+            )
+            self._runtime = await self._stack.enter_async_context(runtime)
+        return self._runtime
+
+    def use_python(self, spawned: Spawned) -> None:
+        """Run Python code by a zygote that was started already."""
+        tool = Python(self.settings.python_memory_bytes, spawned)
+        self.registry.add("python", tool, self.registry.kind("python"))
+
+    def _workspace(self, execution_id: int) -> str:
+        folder = self.home / "work" / str(execution_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+
+    def _frames(self, execution_id: int, step: str, visit: str) -> AsyncIterator[Any]:
+        return loop_frames(self.store, execution_id, step, int(visit))
+
+    # -- playbooks --------------------------------------------------------------------
+
+    async def register(self, content: str | bytes, name: str, folder: str = "") -> Planned:
+        """Check a document and store it in the catalog.
+
+        Raises:
+            InvalidPlaybookError: it has errors.
+        """
+        loaded = load_playbook(content, self.registry)
+        if loaded.playbook is None:
+            raise InvalidPlaybookError(name, loaded)
+        entry = await self.register_loaded(content, loaded, folder)
+        return await self.plans.find(catalog_id=entry.catalog_id)
+
+    async def register_loaded(
+        self, content: str | bytes, loaded: Loaded, folder: str = ""
+    ) -> CatalogEntry:
+        """Store a document that was checked."""
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+        return await self.plans.register(text, loaded, folder=folder)
+
+    async def register_siblings(self, planned: Planned) -> None:
+        """Register the playbooks below a playbook's folder, if it calls any."""
+        if not planned.entry.folder or not _calls_playbooks(planned):
+            return
+        folder = Path(planned.entry.folder)
+        files = [p for p in sorted(folder.rglob("*.y*ml")) if p.is_file()][:SIBLINGS_MAX]
+        for path in files:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                content = path.read_text("utf-8")
+                if "kind: Playbook" not in content:
+                    continue
+                loaded = load_playbook(content, self.registry)
+                if loaded.playbook is None or loaded.playbook.path == planned.entry.path:
+                    continue
+                await self.register_loaded(content, loaded, str(path.parent.resolve()))
+
+    # -- executions -------------------------------------------------------------------
+
+    async def run(
+        self,
+        planned: Planned,
+        payload: dict[str, Any],
+        *,
+        started: Callable[[int], None] | None = None,
+        listener: Callable[[int, list[Recorded], State], None] | None = None,
+        **facts: Any,
+    ) -> State:
+        """Run a playbook to its end and return the final state."""
+        runtime = await self.runtime()
+        if listener is not None:
+            runtime.drive.listeners.append(listener)
+        execution_id = self.ids()
+        self._lock(execution_id)
+        ended = runtime.ended(execution_id)
+        if started is not None:
+            started(execution_id)
+        await runtime.start(planned, payload, execution_id=execution_id, **facts)
+        try:
+            return await ended
+        finally:
+            self._unlock(execution_id)
+
+    async def resume(
+        self,
+        execution_id: int,
+        listener: Callable[[int, list[Recorded], State], None] | None = None,
+    ) -> State:
+        """Go on with an execution whose process ended.
+
+        Raises:
+            OwnedElsewhereError: its process is still there.
+        """
+        runtime = await self.runtime()
+        if listener is not None:
+            runtime.drive.listeners.append(listener)
+        self._lock(execution_id)
+        try:
+            return await (await runtime.resume(execution_id))
+        finally:
+            self._unlock(execution_id)
+
+    async def cancel(self, execution_id: int, reason: str) -> State | None:
+        """Cancel an execution, wherever it runs.
+
+        Returns:
+            The final state, or ``None`` if another process was asked to do it.
+        """
+        try:
+            self._lock(execution_id)
+        except OwnedElsewhereError:
+            await self.store.post(execution_id, msgspec.json.encode(Cancel(reason=reason)))
+            return None
+        runtime = await self.runtime()
+        try:
+            ended = await runtime.resume(execution_id, quiet=True)
+            if not ended.done():
+                await runtime.cancel(execution_id, reason)
+            return await ended
+        finally:
+            self._unlock(execution_id)
+
+    # -- reading ----------------------------------------------------------------------
+
+    async def events(self, execution_id: int) -> AsyncIterator[Recorded]:
+        """Yield an execution's events in order."""
+        async for row in all_events(self.store, execution_id):
+            yield Recorded(row.seq, row.at, decode(row.body))
+
+    async def state(self, execution_id: int) -> State:
+        """Return an execution's state.
+
+        Raises:
+            ExecutionMissingError: there is none.
+        """
+        stored = await self.store.load(execution_id)
+        if stored is None:
+            raise ExecutionMissingError(f"there is no execution {execution_id}")
+        return rebuild(execution_id, stored)
+
+    async def state_before(self, execution_id: int, step: str) -> State | None:
+        """Return the state in which an execution last entered a step."""
+        entered = [e async for e in self.events(execution_id) if _enters(e, step)]
+        if not entered:
+            return None
+        state = State(execution_id=execution_id)
+        async for recorded in self.events(execution_id):
+            if recorded.seq == entered[-1].seq:
+                break
+            apply(state, recorded)
+        return state
+
+    async def result_of(self, state: State) -> Any:
+        """Return the playbook's result, fetched if it is kept by reference."""
+        if state.result_ref is not None:
+            return await self.kept.load(state.result_ref)
+        return state.result
+
+    async def step_data(self, state: State, step: str) -> Any:
+        """Return the data of a step's latest visit."""
+        loaded: dict[str, Any] = {}
+        while True:
+            try:
+                return result_view(state.results[step], loaded).plain()
+            except NeedsData as need:
+                loaded[need.ref.ref] = await self.kept.load(need.ref)
+
+    # -- ownership --------------------------------------------------------------------
+
+    def _lock(self, execution_id: int) -> None:
+        """Own an execution as long as this process lives, or until it is unlocked.
+
+        Raises:
+            OwnedElsewhereError: another process owns it.
+        """
+        path = self.home / "owned" / str(execution_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise OwnedElsewhereError(
+                f"execution {execution_id} is being run by another process"
+            ) from None
+        self._locks[execution_id] = handle
+
+    def _unlock(self, execution_id: int) -> None:
+        handle = self._locks.pop(execution_id, None)
+        if handle is not None:
+            (self.home / "owned" / str(execution_id)).unlink(missing_ok=True)
+            os.close(handle)
+
+
+class _LateCredentials:
+    """Opens the credential book, and its key, when a credential is first asked for."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self._embedded = embedded
+
+    async def credential(self, alias: str, execution_id: int) -> Any:
+        return await self._embedded.credentials.credential(alias, execution_id)
+
+
+def _enters(recorded: Recorded, step: str) -> bool:
+    return isinstance(recorded.event, StepEnter) and recorded.event.step == step
+
+
+def _calls_playbooks(planned: Planned) -> bool:
+    return any(task.kind == "playbook" for step in planned.plan.steps for task in step.tasks)

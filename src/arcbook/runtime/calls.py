@@ -1,0 +1,148 @@
+"""Calling a tool: its credential, its time limit, its failures, the services it may use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.engine.pipeline import Call, template_failure
+from arcbook.engine.scope import ExecutionScope, everything
+from arcbook.engine.views import Loaded, NeedsData
+from arcbook.events.types import ResultRef
+from arcbook.outcome import ErrorKind, Outcome, failed
+from arcbook.results.kept import Kept
+from arcbook.runtime.services import Services, Steps
+from arcbook.runtime.work import Work
+from arcbook.secrets.taint import secret_fields
+from arcbook.template.errors import TemplateError
+from arcbook.tools.api import Credential, CredentialError, Deferred, Tool, ToolCall
+from arcbook.tools.registry import UnknownKindError
+
+TIMEOUT_GRACE_SECONDS: Final = 3.0
+"""Time beyond its own limit after which a tool is stopped from outside."""
+
+Fetch = Callable[[ResultRef], Steps]
+"""Fetches the value of a reference."""
+
+
+def call_tool(  # noqa: PLR0913  # what a call depends on
+    services: Services, work: Work, request: Call, folder: str, loaded: Loaded, fetch: Fetch
+) -> Steps:
+    """Call a tool; whatever it does becomes an outcome."""
+    began = services.clock.monotonic_us()
+    task = request.task
+    call = ToolCall(
+        kind=task.kind,
+        config=request.config,
+        input=request.input,
+        auth=request.auth,
+        timeout_seconds=request.timeout_seconds,
+        idempotency_key=request.idempotency_key,
+        attempt=request.attempt,
+        execution_id=work.context.execution_id,
+        step=work.step,
+        label=task.label,
+    )
+    context = CallContext(services, call, request.scope, folder, loaded)
+    try:
+        tool = services.tools.tool(task.kind)
+        if request.auth is not None:
+            call = yield _with_credential(call, context)
+        answer = yield from _run(tool, call, context, fetch)
+    except UnknownKindError as error:
+        return failed(ErrorKind.CONFIG, str(error), code="UNKNOWN_KIND")
+    except CredentialError as error:
+        return failed(ErrorKind.AUTH, str(error), code="CREDENTIAL", where=task.where)
+    except TemplateError as error:
+        return template_failure(error, task.where)
+    except ImportError as error:
+        return failed(ErrorKind.CONFIG, str(error), code="MISSING_EXTRA")
+    except Exception as error:  # noqa: BLE001  # the boundary to tools, third parties' too
+        message = f"tool {task.kind!r} failed unexpectedly: {type(error).__name__}: {error}"
+        return failed(ErrorKind.UNKNOWN, message, code="TOOL_FAULT")
+    if isinstance(answer, Deferred):
+        return answer
+    took_ms = (services.clock.monotonic_us() - began) / 1000
+    meta = {**answer.meta, "duration_ms": round(took_ms, 3)}
+    return msgspec.structs.replace(answer, meta=meta)
+
+
+def _run(tool: Tool, call: ToolCall, context: CallContext, fetch: Fetch) -> Steps:
+    """Run a tool; one that asks for all names may need values to be fetched first."""
+    while True:
+        try:
+            answer = tool.run(call, context)
+            if not isinstance(answer, (Outcome, Deferred)):
+                answer = yield _limited(answer, call)
+        except NeedsData as need:
+            if need.ref.ref in context.loaded:
+                raise
+            context.loaded[need.ref.ref] = yield from fetch(need.ref)
+        else:
+            return answer
+
+
+class CallContext:
+    """The services of one tool call."""
+
+    __slots__ = ("_call", "_scope", "_services", "folder", "loaded")
+
+    def __init__(
+        self,
+        services: Services,
+        call: ToolCall,
+        scope: ExecutionScope,
+        folder: str,
+        loaded: Loaded,
+    ) -> None:
+        self._services = services
+        self._call = call
+        self._scope = scope
+        self.loaded = loaded
+        self.folder = folder
+
+    @property
+    def results(self) -> Kept:
+        return self._services.kept
+
+    @property
+    def workspace(self) -> str:
+        return self._services.workspace(self._call.execution_id)
+
+    def names(self) -> dict[str, Any]:
+        return everything(self._scope)
+
+    async def credential(self, alias: str) -> Credential:
+        services = self._services
+        found = await services.credentials.credential(alias, self._call.execution_id)
+        services.secrets.add(secret_fields(alias, found.data))
+        return found
+
+
+async def _with_credential(call: ToolCall, context: CallContext) -> ToolCall:
+    """Return a call whose ``auth`` is the credential that it names."""
+    auth = call.auth
+    if isinstance(auth, str) and auth:
+        credential = await context.credential(auth)
+        return msgspec.structs.replace(call, auth=credential, alias=auth)
+    if isinstance(auth, dict) and isinstance(auth.get("credential"), str):
+        credential = await context.credential(auth["credential"])
+        merged = {**credential.data, **{k: v for k, v in auth.items() if k != "credential"}}
+        kind = str(auth.get("type") or credential.type)
+        made = Credential(name=credential.name, type=kind, data=merged)
+        return msgspec.structs.replace(call, auth=made, alias=credential.name)
+    return call
+
+
+async def _limited(answer: Awaitable[Any], call: ToolCall) -> Any:
+    if call.timeout_seconds is None:
+        return await answer
+    try:
+        async with asyncio.timeout(call.timeout_seconds + TIMEOUT_GRACE_SECONDS):
+            return await answer
+    except TimeoutError:
+        message = f"the call did not end within {call.timeout_seconds:g} seconds"
+        return failed(ErrorKind.TIMEOUT, message, code="TIMEOUT", retryable=True)

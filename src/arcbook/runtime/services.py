@@ -1,0 +1,65 @@
+"""What performing a command needs around it: tools, results, credentials, a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Protocol
+
+from arcbook.clock import Clock
+from arcbook.results.kept import Kept
+from arcbook.secrets.taint import Secrets
+from arcbook.tools.api import Credential
+from arcbook.tools.registry import Registry
+
+Steps = Generator[Awaitable[Any], Any, Any]
+"""A computation that yields awaitables and is sent their results."""
+
+
+class CredentialPort(Protocol):
+    """Where credentials come from."""
+
+    async def credential(self, alias: str, execution_id: int) -> Credential:
+        """Return a credential.
+
+        Raises:
+            CredentialError: there is none, or it cannot be opened.
+        """
+
+
+class Services:
+    """The services of a worker."""
+
+    def __init__(  # noqa: PLR0913  # the services of a worker
+        self,
+        tools: Registry,
+        kept: Kept,
+        credentials: CredentialPort,
+        clock: Clock,
+        *,
+        worker: str,
+        workspace: Callable[[int], str],
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self.tools = tools
+        self.kept = kept
+        self.credentials = credentials
+        self.clock = clock
+        self.worker = worker
+        self.workspace = workspace
+        self.env = env or {}
+        self.secrets = Secrets()
+
+
+async def drive(steps: Steps) -> Any:
+    """Run a generator of awaitables to its end."""
+    try:
+        awaited = next(steps)
+        while True:
+            try:
+                answer = await awaited
+            except BaseException as error:  # noqa: BLE001  # handed on to whoever asked
+                awaited = steps.throw(error)
+            else:
+                awaited = steps.send(answer)
+    except StopIteration as stop:
+        return stop.value

@@ -1,0 +1,1 @@
+"""Secrets: sealed at rest, opened in the worker, never shown."""

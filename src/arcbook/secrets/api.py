@@ -1,0 +1,28 @@
+"""What a credential is to those who use one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """A resolved credential. Its text never shows what is in it."""
+
+    name: str
+    type: str
+    data: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Credential(name={self.name!r}, type={self.type!r}, data=***)"
+
+    __str__ = __repr__
+
+
+class CredentialError(RuntimeError):
+    """A credential cannot be had. The message names its alias, never what is in it."""
+
+    def __init__(self, alias: str, reason: str) -> None:
+        self.alias = alias
+        super().__init__(f"credential {alias!r} {reason}")

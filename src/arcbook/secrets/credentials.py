@@ -1,0 +1,100 @@
+"""Credentials by alias: sealed in the store, opened where a tool needs them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from arcbook.clock import Clock
+from arcbook.secrets.api import Credential, CredentialError
+from arcbook.secrets.envelope import KeyProvider, SealError, seal, unseal
+from arcbook.store.api import CredentialRow
+from arcbook.store.api import Credentials as CredentialStore
+
+TYPES: Final = frozenset(
+    [
+        "api_key",
+        "aws",
+        "basic",
+        "bearer",
+        "bearer_token",
+        "gcs",
+        "gcs_hmac",
+        "google_service_account",
+        "http",
+        "kafka",
+        "nats",
+        "oauth2",
+        "oauth2_client_credentials",
+        "postgres",
+        "pubsub",
+        "s3",
+        "secret",
+        "service_account",
+        "snowflake",
+    ]
+)
+"""Types of credentials that tools understand."""
+
+
+class CredentialBook:
+    """The credentials of one store."""
+
+    def __init__(self, store: CredentialStore, keys: KeyProvider, clock: Clock) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+
+    async def add(  # the fields of a credential
+        self,
+        name: str,
+        kind: str,
+        data: dict[str, Any],
+        *,
+        description: str = "",
+        tags: list[str] | None = None,
+    ) -> CredentialRow:
+        """Seal and store a credential, in place of one of the same name.
+
+        Raises:
+            ValueError: the type is not known.
+            SealError: there is no key to seal it with.
+        """
+        if kind not in TYPES:
+            raise ValueError(f"credential type {kind!r} is not known: {', '.join(sorted(TYPES))}")
+        now = self._clock.now_us()
+        row = CredentialRow(
+            name=name,
+            type=kind,
+            sealed=seal(name, data, self._keys),
+            description=description,
+            tags=tags or [],
+            created_at=now,
+            updated_at=now,
+        )
+        await self._store.put_credential(row)
+        return row
+
+    async def rows(self) -> list[CredentialRow]:
+        """Return all credentials, sealed."""
+        return await self._store.credentials()
+
+    async def remove(self, name: str) -> bool:
+        """Delete a credential; return whether there was one."""
+        return await self._store.delete_credential(name)
+
+    async def credential(self, alias: str, execution_id: int) -> Credential:  # noqa: ARG002
+        """Return a credential, opened.
+
+        Raises:
+            CredentialError: there is none, or it cannot be opened.
+        """
+        row = await self._store.credential(alias)
+        if row is None:
+            raise CredentialError(
+                alias, f"is not known: add it with 'arcbook credential add {alias}'"
+            )
+        try:
+            data = unseal(alias, row.sealed, self._keys)
+        except SealError as error:
+            raise CredentialError(alias, f"cannot be opened: {error}") from None
+        return Credential(name=alias, type=row.type, data=data)

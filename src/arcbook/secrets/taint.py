@@ -1,0 +1,168 @@
+"""Keeping secrets out of what is written, without changing what steps hand on.
+
+Where data leaves a worker, each secret that was in use there is replaced by a *mark*
+that names it; where data comes back into a worker, marks become the secrets again. So
+events, logs and terminals show marks, and the next step gets what the last one yielded.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+from urllib.parse import quote, quote_plus
+
+SECRET_CHARACTERS_MIN: Final = 6
+"""Length from which a value is taken for a secret that can be recognised."""
+
+SECRET_FIELDS: Final = frozenset(
+    [
+        "access_key_id",
+        "api_key",
+        "apikey",
+        "bearer",
+        "client_secret",
+        "key",
+        "nats_password",
+        "nats_token",
+        "passphrase",
+        "password",
+        "private_key",
+        "private_key_passphrase",
+        "refresh_token",
+        "secret",
+        "secret_access_key",
+        "secret_key",
+        "service_account",
+        "session_token",
+        "sf_password",
+        "sf_private_key",
+        "sf_private_key_passphrase",
+        "db_password",
+        "token",
+        "value",
+    ]
+)
+"""Fields of credentials that hold secrets."""
+
+MARK: Final = re.compile(r"⟦secret:([^:⟧]+):([a-z0-9]+)⟧")
+
+
+def secret_fields(name: str, data: dict[str, Any]) -> dict[str, str]:
+    """Return the secrets of a credential by ``name.field``."""
+    found: dict[str, str] = {}
+    for field, value in data.items():
+        if field.lower() in SECRET_FIELDS and isinstance(value, str):
+            found[f"{name}.{field}"] = value
+        elif isinstance(value, dict):
+            found |= secret_fields(f"{name}.{field}", value)
+    return found
+
+
+class Secrets:
+    """The secrets that are in use, with every form in which they may appear."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, str] = {}
+        self._forms: dict[str, str] = {}
+        self._pattern: re.Pattern[str] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._forms)
+
+    def add(self, secrets: dict[str, str]) -> None:
+        """Recognise further secrets, by name."""
+        fresh = {k: v for k, v in secrets.items() if self._values.get(k) != v}
+        if not fresh:
+            return
+        for name, value in fresh.items():
+            if len(value) < SECRET_CHARACTERS_MIN:
+                continue
+            self._values[name] = value
+            for form, text in forms(value):
+                self._forms.setdefault(text, f"⟦secret:{name}:{form}⟧")
+        longest_first = sorted(self._forms, key=len, reverse=True)
+        if longest_first:
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def hide(self, value: Any) -> Any:
+        """Return a value in which secrets are marks; the same one if it holds none."""
+        if self._pattern is None:
+            return value
+        return _mapped(value, self._hide_text)
+
+    def reveal(self, value: Any) -> Any:
+        """Return a value in which the marks of known secrets are the secrets."""
+        return _mapped(value, self._reveal_text)
+
+    def _hide_text(self, text: str) -> str:
+        assert self._pattern is not None
+        return self._pattern.sub(lambda m: self._forms[m[0]], text)
+
+    def _reveal_text(self, text: str) -> str:
+        if "⟦secret:" not in text:
+            return text
+        return MARK.sub(self._reveal_mark, text)
+
+    def _reveal_mark(self, mark: re.Match[str]) -> str:
+        value = self._values.get(mark[1])
+        if value is None:
+            return mark[0]
+        return dict(forms(value)).get(mark[2], mark[0])
+
+
+def marked(text: str) -> set[str]:
+    """Return the names of the secrets whose marks stand in a text."""
+    return {mark[1] for mark in MARK.finditer(text)}
+
+
+def shown(value: Any) -> Any:
+    """Return a value for a person to see: marks are ``***``."""
+    return _mapped(value, lambda text: MARK.sub("***", text) if "⟦" in text else text)
+
+
+def forms(secret: str) -> Iterable[tuple[str, str]]:
+    """Yield each form in which a secret may appear, with the form's name."""
+    seen: set[str] = set()
+    data = secret.encode()
+    candidates: list[tuple[str, str]] = [
+        ("raw", secret),
+        ("json", json.dumps(secret)[1:-1]),
+        ("jsonu", json.dumps(secret, ensure_ascii=False)[1:-1]),
+        ("url", quote(secret, safe="")),
+        ("urlplus", quote_plus(secret)),
+        ("urlpath", quote(secret)),
+        ("hex", data.hex()),
+        ("b64", base64.b64encode(data).decode()),
+        ("b64url", base64.urlsafe_b64encode(data).decode()),
+    ]
+    candidates += [(f"b64in{shift}", _base64_core(data, shift)) for shift in range(3)]
+    for name, text in candidates:
+        if len(text) >= SECRET_CHARACTERS_MIN and text not in seen:
+            seen.add(text)
+            yield name, text
+
+
+def _base64_core(data: bytes, shift: int) -> str:
+    """Return the part of Base64 that is the same whatever stands before and after."""
+    encoded = base64.b64encode(b"\0" * shift + data + b"\0" * 3).decode()
+    first = -(-shift * 8 // 6)
+    last = (shift + len(data)) * 8 // 6
+    return encoded[first:last]
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a value whose texts are changed; parts without a change are shared."""
+    if isinstance(value, str):
+        changed = change(value)
+        return value if changed == value else changed
+    if isinstance(value, dict):
+        made = {_mapped(k, change): _mapped(v, change) for k, v in value.items()}
+        same = all(a is b for a, b in zip(made.values(), value.values(), strict=False))
+        return value if same and made.keys() == value.keys() else made
+    if isinstance(value, list):
+        listed = [_mapped(v, change) for v in value]
+        return value if all(a is b for a, b in zip(listed, value, strict=True)) else listed
+    return value

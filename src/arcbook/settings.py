@@ -1,0 +1,104 @@
+"""Settings: the only place that reads the environment.
+
+One frozen value for a process, made by the application that starts it and handed down.
+Every setting has a default, a unit and a sentence; the reference page is made from them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+
+PREFIX: Final = "ARCBOOK_"
+
+
+class Doc(msgspec.Struct, frozen=True):
+    """What a setting is for."""
+
+    text: str
+
+
+def _default_home() -> Path:
+    base = os.environ.get("XDG_DATA_HOME")
+    return Path(base) / "arcbook" if base else Path.home() / ".local" / "share" / "arcbook"
+
+
+class SettingsError(ValueError):
+    """A variable of the environment holds something that its setting cannot be."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a process."""
+
+    home: Annotated[Path, Doc("Folder that holds the embedded store, results and keys.")]
+    encryption_key: Annotated[
+        str, Doc("Key of the credential store: 32 bytes in Base64; else a file in the home.")
+    ] = ""
+    template_env: Annotated[
+        tuple[str, ...],
+        Doc("Names of environment variables that templates may read as `env.NAME`."),
+    ] = ()
+    concurrency: Annotated[int, Doc("Commands that one process performs at once.")] = 128
+    python_memory_bytes: Annotated[
+        int, Doc("Memory that one call of the python tool may use, in bytes.")
+    ] = 4 * 1024**3
+    debug: Annotated[bool, Doc("Whether faults of Arcbook itself show their traceback.")] = False
+
+    def template_names(self) -> dict[str, str]:
+        """Return the environment that templates may read."""
+        return {name: os.environ[name] for name in self.template_env if name in os.environ}
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """Return the settings of this process.
+
+    Args:
+        environment: the environment to read; that of the process by default.
+        given: settings that the command line gives; ``None`` means not given.
+
+    Raises:
+        SettingsError: a variable cannot be what its setting is.
+    """
+    source = os.environ if environment is None else environment
+    hints = get_type_hints(Settings, include_extras=True)
+    values: dict[str, Any] = {}
+    for name, hint in hints.items():
+        text = source.get(PREFIX + name.upper())
+        if given.get(name) is not None:
+            values[name] = given[name]
+        elif text is not None:
+            values[name] = _convert(name, text, hint)
+    values.setdefault("home", _default_home())
+    values["home"] = Path(values["home"]).expanduser()
+    return Settings(**values)
+
+
+def _convert(name: str, text: str, hint: Any) -> Any:
+    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if get_origin(kind) is tuple:
+        return tuple(part for part in text.replace(",", " ").split() if part)
+    if kind is bool:
+        return text.strip().lower() in {"1", "true", "yes", "on"}
+    try:
+        return kind(text)
+    except ValueError:
+        raise SettingsError(
+            f"{PREFIX}{name.upper()} must be {kind.__name__}, not {text!r}"
+        ) from None
+
+
+def reference() -> list[tuple[str, str, str]]:
+    """Return each setting's variable, default and sentence, for the docs."""
+    rows: list[tuple[str, str, str]] = []
+    hints = get_type_hints(Settings, include_extras=True)
+    for field in msgspec.structs.fields(Settings):
+        doc = next(d for d in get_args(hints[field.name])[1:] if isinstance(d, Doc))
+        default = "" if field.default is msgspec.NODEFAULT else str(field.default)
+        if field.name == "home":
+            default = "~/.local/share/arcbook"
+        rows.append((PREFIX + field.name.upper(), default, doc.text))
+    return rows

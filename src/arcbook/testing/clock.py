@@ -1,0 +1,79 @@
+"""Time that a test owns: a clock, and an event loop that jumps over waits."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+START_US: Final = 1_800_000_000_000_000
+"""The moment at which fake time begins."""
+
+
+class FakeClock:
+    """A clock that stands still until it is told to move."""
+
+    def __init__(self, start_us: int = START_US) -> None:
+        self.at_us = start_us
+
+    def now_us(self) -> int:
+        return self.at_us
+
+    def monotonic_us(self) -> int:
+        return self.at_us
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self.at_us += round(seconds * 1_000_000)
+
+
+class DeadlockError(RuntimeError):
+    """Everything waits, and nothing is scheduled that could end the waiting."""
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time jumps to the next timer instead of waiting for it."""
+
+    def __init__(self) -> None:
+        super().__init__(_Selector())
+        self.passed = 0.0
+        selector: Any = self._selector  # type: ignore[attr-defined]  # set by the base class
+        selector.loop = self
+
+    def time(self) -> float:
+        return self.passed
+
+
+class _Selector(selectors.SelectSelector):
+    loop: VirtualLoop
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            raise DeadlockError("every task waits, and no timer is set")
+        self.loop.passed += timeout
+        return ready
+
+
+class LoopClock:
+    """The clock of a :class:`VirtualLoop`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, start_us: int = START_US) -> None:
+        self._loop = loop
+        self._start_us = start_us
+
+    def now_us(self) -> int:
+        return self._start_us + round(self._loop.time() * 1_000_000)
+
+    monotonic_us = now_us
+
+
+def run_virtually(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in virtual time."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(work)

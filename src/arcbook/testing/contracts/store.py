@@ -1,0 +1,274 @@
+"""What every store promises.
+
+A subclass has a fixture ``opened``: a function that opens the same data once more, as
+another process would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from arcbook.store.api import (
+    CatalogEntry,
+    Change,
+    CredentialRow,
+    EventRow,
+    ExecutionFilter,
+    ExecutionRow,
+    FencedError,
+    ResultRow,
+    Store,
+    StoreError,
+    all_events,
+)
+
+Opened = Callable[[], Awaitable[Store]]
+
+
+def event(seq: int, kind: str = "step.enter", step: str = "s", body: bytes = b"{}") -> EventRow:
+    """Return an event as it is stored."""
+    return EventRow(seq, 1_000 + seq, kind, step, body)
+
+
+def row(execution_id: int, **facts: Any) -> ExecutionRow:
+    """Return an execution at a glance."""
+    return ExecutionRow(
+        **{"execution_id": execution_id, "path": "a/b", "status": "RUNNING", **facts}
+    )
+
+
+def change(execution_id: int, after: int, events: Sequence[EventRow], **facts: Any) -> Change:
+    """Return a change of one execution."""
+    made = {"row": row(execution_id, seq=after + len(events)), **facts}
+    return Change(execution_id=execution_id, after_seq=after, events=list(events), **made)
+
+
+def entry(catalog_id: int, path: str = "a/b", content: str = "x", **facts: Any) -> CatalogEntry:
+    """Return a document of the catalog."""
+    made = {"version": 0, "kind": "playbook", "sha256": content, **facts}
+    return CatalogEntry(catalog_id=catalog_id, path=path, content=content, **made)
+
+
+class StoreContract:
+    """The suite."""
+
+    @pytest.fixture
+    async def store(self, opened: Opened) -> Store:
+        """Return the store, opened once."""
+        return await opened()
+
+    # -- events -----------------------------------------------------------------------
+
+    async def test_what_is_committed_is_read_back_in_order(self, store: Store) -> None:
+        first = [event(1, "playbook.started", ""), event(2, body=b'{"x": "\\u0000 \xc3\xa9"}')]
+        await store.commit([change(1, 0, first)])
+        await store.commit([change(1, 2, [event(3)])])
+
+        stored = await store.load(1)
+        assert stored is not None
+        assert stored.events == [*first, event(3)]
+        assert stored.snapshot is None
+        assert stored.row.seq == 3
+
+    async def test_another_process_reads_what_was_committed(
+        self, store: Store, opened: Opened
+    ) -> None:
+        await store.commit([change(1, 0, [event(1)])])
+
+        stored = await (await opened()).load(1)
+        assert stored is not None
+        assert stored.events == [event(1)]
+
+    async def test_there_is_nothing_to_load_of_an_unknown_execution(self, store: Store) -> None:
+        assert await store.load(99) is None
+        assert await store.execution(99) is None
+        assert await store.events(99) == []
+
+    async def test_a_second_writer_is_fenced_and_writes_nothing(
+        self, store: Store, opened: Opened
+    ) -> None:
+        other = await opened()
+        await store.commit([change(1, 0, [event(1)]), change(2, 0, [event(1)])])
+        await other.commit([change(1, 1, [event(2, step="theirs")])])
+
+        with pytest.raises(FencedError) as raised:
+            await store.commit([change(1, 1, [event(2, step="ours")]), change(2, 1, [event(2)])])
+
+        assert raised.value.execution_ids == (1,)
+        assert [e.step for e in await store.events(1)] == ["s", "theirs"]
+        assert len(await store.events(2)) == 1
+
+    async def test_an_execution_ends_at_most_once(self, store: Store) -> None:
+        await store.commit([change(1, 0, [event(1), event(2, "playbook.completed", "")])])
+
+        with pytest.raises((FencedError, StoreError)):
+            await store.commit([change(1, 2, [event(3, "playbook.failed", "")])])
+        assert len(await store.events(1)) == 2
+
+    async def test_a_commit_of_many_executions_is_one(self, store: Store) -> None:
+        changes = [change(i, 0, [event(1)]) for i in range(1, 301)]
+        await store.commit(changes)
+
+        assert await store.unfinished() == list(range(1, 301))
+
+    async def test_a_snapshot_stands_for_the_events_before_it(self, store: Store) -> None:
+        await store.commit([change(1, 0, [event(1), event(2)], snapshot=b"two")])
+        await store.commit([change(1, 2, [event(3)])])
+
+        stored = await store.load(1)
+        assert stored is not None
+        assert stored.snapshot == b"two"
+        assert stored.events == [event(3)]
+        assert len(await store.events(1)) == 3
+
+    async def test_a_later_snapshot_takes_the_place_of_an_earlier_one(self, store: Store) -> None:
+        await store.commit([change(1, 0, [event(1)], snapshot=b"one")])
+        await store.commit([change(1, 1, [event(2)], snapshot=b"two")])
+
+        stored = await store.load(1)
+        assert stored is not None
+        assert (stored.snapshot, stored.events) == (b"two", [])
+
+    async def test_events_come_in_pages(self, store: Store) -> None:
+        await store.commit([change(1, 0, [event(i) for i in range(1, 26)])])
+
+        page = await store.events(1, after=10, limit=5)
+        assert [e.seq for e in page] == [11, 12, 13, 14, 15]
+        assert [e.seq async for e in all_events(store, 1)] == list(range(1, 26))
+
+    async def test_events_can_be_chosen_by_type_and_step(self, store: Store) -> None:
+        kinds = [("step.enter", "a"), ("step.exit", "a"), ("step.enter", "b"), ("step.exit", "b")]
+        events = [event(i, kind, step) for i, (kind, step) in enumerate(kinds, 1)]
+        await store.commit([change(1, 0, events)])
+
+        assert [e.seq for e in await store.events(1, types=["step.exit"])] == [2, 4]
+        assert [e.seq for e in await store.events(1, step="b")] == [3, 4]
+        assert [e.seq for e in await store.events(1, types=["step.exit"], step="b")] == [4]
+
+    # -- executions -------------------------------------------------------------------
+
+    async def test_a_change_without_a_row_leaves_the_row(self, store: Store) -> None:
+        await store.commit([change(1, 0, [event(1)])])
+        await store.commit([change(1, 1, [event(2)], row=None)])
+
+        found = await store.execution(1)
+        assert found is not None
+        assert found.seq == 1
+
+    async def test_executions_are_listed_newest_first_and_by_page(self, store: Store) -> None:
+        for i in range(1, 8):
+            status = "COMPLETED" if i % 2 else "RUNNING"
+            facts = row(i, path=f"p/{i % 3}", status=status, ended_at=i % 2)
+            await store.commit([change(i, 0, [event(1)], row=facts)])
+
+        async def listed(**wanted: Any) -> list[int]:
+            rows = await store.executions(ExecutionFilter(**wanted))
+            return [r.execution_id for r in rows]
+
+        assert await listed() == [7, 6, 5, 4, 3, 2, 1]
+        assert await listed(limit=2) == [7, 6]
+        assert await listed(limit=2, before=6) == [5, 4]
+        assert await listed(status="RUNNING") == [6, 4, 2]
+        assert await listed(path="P/1") == [7, 4, 1]
+        assert await store.unfinished() == [2, 4, 6]
+
+    async def test_children_are_found_by_their_parent(self, store: Store) -> None:
+        await store.commit([change(1, 0, [event(1)])])
+        for i in (2, 3):
+            child = row(i, parent_execution_id=1)
+            await store.commit([change(i, 0, [event(1)], row=child)])
+
+        rows = await store.executions(ExecutionFilter(parent_execution_id=1))
+        assert [r.execution_id for r in rows] == [3, 2]
+
+    async def test_a_deleted_execution_leaves_nothing(self, store: Store) -> None:
+        kept = [ResultRow("noetl://execution/1/result/s/1", "s", 5, "", "disk")]
+        made = change(1, 0, [event(1)], snapshot=b"x", results=kept, timers={"t": 5})
+        await store.commit([made, change(2, 0, [event(1)])])
+        await store.post(1, b"late")
+
+        await store.delete_execution(1)
+
+        assert await store.load(1) is None
+        assert await store.events(1) == []
+        assert await store.results(1) == []
+        assert await store.take([1]) == []
+        assert await store.load(2) is not None
+
+    async def test_values_kept_by_reference_are_listed(self, store: Store) -> None:
+        kept = [
+            ResultRow(f"noetl://execution/1/result/s/{i}", "s", 5, "digest", "disk") for i in (1, 2)
+        ]
+        await store.commit([change(1, 0, [event(1)], results=kept[:1])])
+        await store.commit([change(1, 1, [event(2)], results=kept)])
+
+        assert sorted(await store.results(1)) == kept
+
+    # -- inbox ------------------------------------------------------------------------
+
+    async def test_inputs_wait_for_their_owner_until_they_are_dropped(
+        self, store: Store, opened: Opened
+    ) -> None:
+        other = await opened()
+        await other.post(1, b"first")
+        await other.post(2, b"not ours")
+        await other.post(1, b"second")
+
+        waiting = await store.take([1])
+        assert [(i, bytes(body)) for _, i, body in waiting] == [(1, b"first"), (1, b"second")]
+        await store.drop([waiting[0][0]])
+        assert [bytes(body) for _, _, body in await store.take([1])] == [b"second"]
+        assert [bytes(body) for _, _, body in await store.take([2])] == [b"not ours"]
+
+    # -- catalog ----------------------------------------------------------------------
+
+    async def test_a_document_registered_again_is_a_new_version_if_it_changed(
+        self, store: Store
+    ) -> None:
+        first = await store.register(entry(10, content="one"))
+        same = await store.register(entry(11, content="one"))
+        second = await store.register(entry(12, content="two"))
+
+        assert (first.version, same.catalog_id, second.version) == (1, 10, 2)
+        assert await store.entry("a/b") == second
+        assert await store.entry("a/b", version=1) == first
+        assert await store.entry("", catalog_id=12) == second
+        assert await store.entry("other") is None
+        assert await store.entry("a/b", version=3) is None
+
+    async def test_the_catalog_lists_the_latest_of_each_document(self, store: Store) -> None:
+        await store.register(entry(1, "b", "one"))
+        await store.register(entry(2, "a", "one"))
+        await store.register(entry(3, "b", "two"))
+        await store.register(entry(4, "c", "one", kind="subscription"))
+
+        assert [(e.path, e.version) for e in await store.entries()] == [
+            ("a", 1),
+            ("b", 2),
+            ("c", 1),
+        ]
+        assert [e.path for e in await store.entries("subscription")] == ["c"]
+
+    async def test_the_same_text_in_another_folder_is_another_version(self, store: Store) -> None:
+        await store.register(entry(1, folder="/x"))
+        moved = await store.register(entry(2, folder="/y"))
+
+        assert (moved.version, moved.folder) == (2, "/y")
+
+    # -- credentials ------------------------------------------------------------------
+
+    async def test_credentials_are_put_replaced_listed_and_deleted(self, store: Store) -> None:
+        one = CredentialRow(name="b", type="bearer", sealed=b"\x00one", tags=["x"])
+        two = CredentialRow(name="b", type="basic", sealed=b"two", description="new")
+        other = CredentialRow(name="a", type="bearer", sealed=b"other")
+        for made in (one, other, two):
+            await store.put_credential(made)
+
+        assert await store.credential("b") == two
+        assert [c.name for c in await store.credentials()] == ["a", "b"]
+        assert await store.delete_credential("b")
+        assert not await store.delete_credential("b")
+        assert await store.credential("b") is None

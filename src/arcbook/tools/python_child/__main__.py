@@ -1,0 +1,59 @@
+"""Being a zygote: ``python_child <control fd> <memory bytes> [module ...]``."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import socket
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+#: Modules that every process has at hand. Few, because a fork copies what they take.
+BASE_MODULES: Final = [
+    "base64",
+    "collections",
+    "datetime",
+    "functools",
+    "hashlib",
+    "io",
+    "itertools",
+    "json",
+    "math",
+    "os",
+    "random",
+    "re",
+    "string",
+    "sys",
+    "time",
+]
+
+
+def _own_module() -> Any:
+    """Import the zygote's module, wherever Arcbook is; code gets no path to it."""
+    sys.path.insert(0, str(Path(__file__).parents[3]))
+    from arcbook.tools.python_child import zygote  # only now is its folder known
+
+    del sys.path[0]
+    return zygote
+
+
+def main() -> None:
+    """Be a zygote."""
+    zygote = _own_module()
+    control = socket.socket(fileno=int(sys.argv[1]))
+    for name in sys.argv[3:]:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    for name in BASE_MODULES:
+        importlib.import_module(name)
+    memory_bytes = int(sys.argv[2])
+    sys.argv = ["<playbook>"]
+    gc.collect()
+    gc.freeze()
+    zygote.Zygote(control, memory_bytes).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""A child: serves calls until one may have left something behind."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import socket
+import sys
+import traceback
+from typing import Any
+
+from arcbook.tools.python_child.prepare import FILENAME, RENAMED, Prepared
+from arcbook.tools.python_child.running import run
+from arcbook.tools.python_child.wire import answer, receive
+
+
+def serve(sock: socket.socket, output_fd: int) -> None:
+    """Serve calls in a child, until one may have left something behind."""
+    os.dup2(output_fd, 1)
+    os.dup2(output_fd, 2)
+    known: dict[str, Prepared] = {}
+    while (request := receive(sock)) is not None:
+        os.lseek(output_fd, 0, os.SEEK_SET)
+        reply = _serve(request, known, output_fd)
+        pure = reply.pop("pure", False)
+        reply["printed"] = os.lseek(output_fd, 0, os.SEEK_CUR)
+        reply["again"] = pure and reply["ok"]
+        answer(sock, reply)
+        if not reply["again"]:
+            return
+
+
+def _serve(request: dict[str, Any], known: dict[str, Prepared], output_fd: int) -> dict[str, Any]:
+    digest = request["digest"]
+    prepared, wire = known.get(digest), None
+    if prepared is None:
+        try:
+            prepared, wire = _prepare(request)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return _syntax_failure(error)
+        known[digest] = prepared
+    linecache.cache[FILENAME] = (0, None, request.get("lines") or [], FILENAME)
+    fresh = not prepared.pure or bool(request.get("env") or request.get("cwd"))
+    if fresh:
+        _settle_in(request)
+    reply = run(request, prepared, output_fd)
+    reply["pure"] = not fresh
+    if wire is not None:
+        reply["prepared"] = wire
+    return reply
+
+
+def _prepare(request: dict[str, Any]) -> tuple[Prepared, dict[str, Any] | None]:
+    """Return the code ready to run, and what the parent should remember of it."""
+    held = request.get("prepared")
+    if held:
+        return Prepared.from_wire(held), None
+    prepared = Prepared.from_source(request["source"], _modules(request.get("libs")))
+    return prepared, prepared.wire()
+
+
+def _modules(libs: Any) -> list[str]:
+    """Return the modules that a task lists, by the names under which code gets them."""
+    if isinstance(libs, list):
+        return [str(name) for name in libs]
+    if not isinstance(libs, dict):
+        return []
+    modules = [str((t.get("from") if isinstance(t, dict) else t) or a) for a, t in libs.items()]
+    if any(alias != module for alias, module in zip(libs, modules, strict=True)):
+        modules.append(RENAMED)
+    return modules
+
+
+def _settle_in(request: dict[str, Any]) -> None:
+    """Give a child that serves one call its own environment, folder and limits."""
+    if request.get("env"):
+        os.environ.update({str(k): str(v) for k, v in request["env"].items()})
+    if request.get("cwd"):
+        os.chdir(request["cwd"])
+        sys.path.insert(0, request["cwd"])
+
+
+def _syntax_failure(error: Exception) -> dict[str, Any]:
+    line = getattr(error, "lineno", None)
+    place = f" (line {line} of the code)" if line else ""
+    message = getattr(error, "msg", None) or str(error) or type(error).__name__
+    text = "".join(traceback.format_exception_only(type(error), error))
+    return {
+        "ok": False,
+        "exception": type(error).__name__,
+        "bases": [c.__name__ for c in type(error).__mro__],
+        "message": f"{message}{place}",
+        "traceback": text.strip(),
+    }

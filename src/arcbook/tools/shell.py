@@ -1,0 +1,348 @@
+"""``shell``: runs shell commands, each in a process group of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from arcbook.outcome import ErrorKind, Outcome, failed, ok
+from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.environment import environment
+from arcbook.tools.texts import text_of
+
+TIMEOUT_SECONDS: Final = 3600.0
+"""How long a call may take where the task says nothing."""
+
+OUTPUT_BYTES_MAX: Final = 1024 * 1024
+"""What is kept of stdout, and of stderr; the rest is read and dropped."""
+
+LAST_BYTES_MAX: Final = 4096
+"""What is looked through for the last line, wherever the output was cut."""
+
+GRACE_SECONDS: Final = 1.0
+"""Time that a command has to end by itself when it is told to."""
+
+LINGER_SECONDS: Final = 0.5
+"""Time that output may go on after its command ended."""
+
+PROCESSES_MAX: Final = 64
+"""Commands at once; further calls wait."""
+
+MESSAGE_CHARS_MAX: Final = 500
+"""What of the last line of stderr an error message shows."""
+
+
+class ShellParams(Params, frozen=True, kw_only=True):
+    """Parameters of ``shell``."""
+
+    command: Annotated[
+        str | list[Any] | None,
+        Meta(description="Command or script. Of a list each runs in turn, until one fails."),
+    ] = None
+    cmds: Annotated[str | list[Any] | None, Meta(description="The same as command.")] = None
+    shell: Annotated[str | None, Meta(description="Shell that runs it: sh, bash, ...")] = "sh"
+    cwd: Annotated[str | None, Meta(description="Folder to run in.")] = None
+    env: Annotated[dict[str, Any] | None, Meta(description="Environment variables.")] = None
+
+
+KIND = declare(
+    "shell",
+    ShellParams,
+    "Runs shell commands; its result is what they print, and how they end.",
+    aliases={"cmds": ["cmd"]},
+    any_of=[("command", "cmds")],
+)
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and with what commands run."""
+
+    shell: str
+    cwd: str | None
+    env: dict[str, str]
+
+
+class ShellError(RuntimeError):
+    """Commands cannot be run; the message says why."""
+
+    def __init__(
+        self, message: str, kind: ErrorKind = ErrorKind.CONFIG, *, retryable: bool = False
+    ) -> None:
+        self.kind = kind
+        self.retryable = retryable
+        super().__init__(message)
+
+
+class Shell:
+    """Runs commands."""
+
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(PROCESSES_MAX)
+
+    async def run(self, call: ToolCall, context: ToolContext) -> Outcome:  # noqa: ARG002
+        params = parse(ShellParams, call)
+        if isinstance(params, Outcome):
+            return params
+        seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
+        commands: list[Command] = []
+        try:
+            scripts = _scripts(params)
+            place = _place(params)
+            async with self._slots, asyncio.timeout(seconds):
+                await _run_all(scripts, place, commands)
+        except ShellError as error:
+            return failed(
+                error.kind,
+                str(error),
+                code=error.kind.name,
+                retryable=error.retryable,
+                data=_data(commands) if commands else None,
+            )
+        except TimeoutError:
+            message = f"the command did not end within {seconds:g} seconds"
+            data = _data(commands) if commands else None
+            return failed(
+                ErrorKind.TIMEOUT, message, code="SHELL_TIMEOUT", retryable=True, data=data
+            )
+        return _outcome(commands, len(scripts))
+
+    async def close(self) -> None:
+        return None
+
+
+# -- what to run ----------------------------------------------------------------------
+
+
+def _scripts(params: ShellParams) -> list[str]:
+    given = params.command if params.cmds is None else params.cmds
+    scripts = [text_of(one) or "" for one in (given if isinstance(given, list) else [given])]
+    if not scripts or not all(script.strip() for script in scripts):
+        raise ShellError("'command' is empty")
+    return scripts
+
+
+def _place(params: ShellParams) -> Place:
+    env = environment(params.env)
+    name = params.shell or "sh"
+    shell = shutil.which(name, path=env.get("PATH"))
+    if shell is None:
+        raise ShellError(f"there is no shell {name!r}")
+    if params.cwd and not Path(params.cwd).is_dir():
+        raise ShellError(f"there is no folder {params.cwd!r} to run in")
+    return Place(shell=shell, cwd=params.cwd or None, env=env)
+
+
+# -- running --------------------------------------------------------------------------
+
+
+class Stream:
+    """What a command prints: the beginning, as far as there is room, and the end."""
+
+    __slots__ = ("kept", "last", "room", "truncated")
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.kept = bytearray()
+        self.last = b""
+        self.truncated = False
+
+    def add(self, data: bytes) -> None:
+        """Take what came."""
+        room = self.room - len(self.kept)
+        self.kept += data[:room]
+        self.truncated = self.truncated or len(data) > room
+        self.last = (self.last + data)[-LAST_BYTES_MAX:]
+
+    def text(self) -> str:
+        """Return what was kept, with a mark for bytes that are no text."""
+        return self.kept.decode("utf-8", "replace")
+
+    def last_line(self) -> str:
+        """Return the last line that is not blank."""
+        lines = self.last.decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+class Command(asyncio.SubprocessProtocol):
+    """One command: what it printed, and how it ended.
+
+    The loop's ``Process.wait`` waits for pipes as well, which a process in the background
+    may hold open for ever; a protocol is told of each by itself.
+    """
+
+    def __init__(self, room: tuple[int, int]) -> None:
+        self.stdout = Stream(room[0])
+        self.stderr = Stream(room[1])
+        self.exited = asyncio.Event()
+        self.silent = asyncio.Event()
+        self.exit_code: int | None = None
+        self.killed = False
+        self._pipes = 2
+        self._began = time.perf_counter()
+        self.duration_ms = 0.0
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        (self.stdout if fd == 1 else self.stderr).add(data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002
+        self._pipes -= 1
+        if self._pipes == 0:
+            self.silent.set()
+
+    def process_exited(self) -> None:
+        self.duration_ms = round((time.perf_counter() - self._began) * 1000, 3)
+        self.exited.set()
+
+
+async def _run_all(scripts: list[str], place: Place, commands: list[Command]) -> None:
+    """Run scripts one after the other until one fails; ``commands`` takes note of each."""
+    for script in scripts:
+        command = Command(_room(commands))
+        commands.append(command)
+        await _run(script, place, command)
+        if command.exit_code != 0:
+            return
+
+
+def _room(commands: list[Command]) -> tuple[int, int]:
+    used = [sum(len(s.kept) for s in streams) for streams in (
+        [c.stdout for c in commands], [c.stderr for c in commands]
+    )]  # fmt: skip
+    return OUTPUT_BYTES_MAX - used[0], OUTPUT_BYTES_MAX - used[1]
+
+
+async def _run(script: str, place: Place, command: Command) -> None:
+    """Run one script to its end; nothing that it started in its group outlives this."""
+    starting = asyncio.ensure_future(_start(script, place, command))
+    try:
+        transport = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(ShellError):
+            await _end(await starting, command)
+        raise
+    try:
+        await command.exited.wait()
+        await _within(LINGER_SECONDS, command.silent)
+    finally:
+        await _end(transport, command)
+    code = transport.get_returncode()
+    assert code is not None
+    # As shells have it: 128 and the number of the signal.
+    command.exit_code = code if code >= 0 else 128 - code
+    command.killed = code < 0
+
+
+async def _start(script: str, place: Place, command: Command) -> asyncio.SubprocessTransport:
+    loop = asyncio.get_running_loop()
+    try:
+        transport, _ = await loop.subprocess_exec(
+            lambda: command,
+            place.shell,
+            "-c",
+            script,
+            stdin=asyncio.subprocess.DEVNULL,
+            cwd=place.cwd,
+            env=place.env,
+            start_new_session=True,
+        )
+    except ValueError as error:
+        raise ShellError(f"the command cannot be run: {error}") from None
+    except OSError as error:
+        raise _not_started(error) from None
+    return transport
+
+
+def _not_started(error: OSError) -> ShellError:
+    message = f"the command cannot be run: {error.strerror or error}"
+    if error.errno == errno.E2BIG:
+        return ShellError(f"{message}: give large data in a file", ErrorKind.LIMIT)
+    if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+        return ShellError(message, ErrorKind.PROCESS, retryable=True)
+    return ShellError(message)
+
+
+async def _end(transport: asyncio.SubprocessTransport, command: Command) -> None:
+    """End a command with all of its group, and reap it."""
+    group = transport.get_pid()
+    try:
+        if not command.exited.is_set():
+            _signal(group, signal.SIGTERM)
+            await _within(GRACE_SECONDS, command.exited)
+    finally:
+        _signal(group, signal.SIGKILL)
+        try:
+            await command.exited.wait()
+            await _within(LINGER_SECONDS, command.silent)
+        finally:
+            transport.close()
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+# -- what came of it ------------------------------------------------------------------
+
+
+def _outcome(commands: list[Command], count: int) -> Outcome:
+    data = _data(commands)
+    meta = {"truncated": True} if data["truncated"] else {}
+    last = commands[-1]
+    if last.exit_code == 0:
+        return ok(data, meta=meta)
+    which = "the command" if count == 1 else f"command {len(commands)} of {count}"
+    how = "was killed, which is" if last.killed else "ended with"
+    message = f"{which} {how} exit code {last.exit_code}"
+    line = last.stderr.last_line()[:MESSAGE_CHARS_MAX]
+    outcome = failed(
+        ErrorKind.PROCESS,
+        f"{message}: {line}" if line else message,
+        code=f"EXIT_{last.exit_code}",
+        data=data,
+    )
+    return msgspec.structs.replace(outcome, meta=meta)
+
+
+def _data(commands: list[Command]) -> dict[str, Any]:
+    """Return the result: all output together and, of several commands, that of each."""
+    each = [_shown(command) for command in commands]
+    data: dict[str, Any] = {
+        "exit_code": each[-1]["exit_code"],
+        "returncode": each[-1]["exit_code"],
+        "stdout": "".join(one["stdout"] for one in each),
+        "stderr": "".join(one["stderr"] for one in each),
+        "truncated": any(c.stdout.truncated or c.stderr.truncated for c in commands),
+        "duration_ms": round(sum(c.duration_ms for c in commands), 3),
+    }
+    return {**data, "commands": each} if len(each) > 1 else data
+
+
+def _shown(command: Command) -> dict[str, Any]:
+    """Return the result of one command; not its text, into which secrets may be rendered."""
+    return {
+        "exit_code": command.exit_code,
+        "returncode": command.exit_code,
+        "stdout": command.stdout.text(),
+        "stderr": command.stderr.text(),
+        "duration_ms": command.duration_ms,
+    }
+
+
+TOOL = Shell

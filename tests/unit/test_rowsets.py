@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcbook.tools.rowsets import Command, RowLimits, result, unique
+from arcbook.tools.sql.rowsets import Command, RowLimits, result, unique
 
 
 @pytest.mark.parametrize(

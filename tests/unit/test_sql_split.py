@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcbook.tools.sql import BadNameError, head, name_parts, pieces, quoted, split, words
+from arcbook.tools.sql.text import BadNameError, head, name_parts, pieces, quoted, split, words
 
 ROUTINE = (
     "create or replace function f() returns int begin atomic "

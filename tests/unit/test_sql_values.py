@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcbook.tools.sql_values import decimal, integer, iso_interval, iso_timestamp
+from arcbook.tools.sql.values import decimal, integer, iso_interval, iso_timestamp
 
 
 @pytest.mark.parametrize(

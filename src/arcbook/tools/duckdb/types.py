@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from arcbook.tools import sql_values as values
-from arcbook.tools.sql import quoted
+from arcbook.tools.sql import values
+from arcbook.tools.sql.text import quoted
 
 Reader = Callable[[Any], Any]
 

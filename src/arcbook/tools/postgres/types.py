@@ -18,7 +18,7 @@ from psycopg.adapt import Loader, Transformer
 from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
-from arcbook.tools import sql_values as values
+from arcbook.tools.sql import values
 
 _UNUSUAL_NUMBER: Final = re.compile(rb"\d{19}|\d[eE]\+?\d{3}")
 _PLAIN: Final = (str, int, float, bool, type(None))

@@ -9,7 +9,7 @@ import msgspec
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.tools.api import ToolCall, ToolContext
 from arcbook.tools.scripts import load_script
-from arcbook.tools.sql import split
+from arcbook.tools.sql.text import split
 
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -16,7 +16,7 @@ from psycopg.generators import fetch
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from arcbook.tools.rowsets import Command, RowLimits, unique
+from arcbook.tools.sql.rowsets import Command, RowLimits, unique
 
 CHUNK_ROWS: Final = 100
 """Rows that are held at once on their way from the server."""

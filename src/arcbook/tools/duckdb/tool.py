@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.tools import rowsets
+from arcbook.tools.sql import rowsets
 from arcbook.tools.api import MissingExtraError, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.scripts import ScriptError
-from arcbook.tools.sql_query import QUERY_NAMES, Query, no_statement, statements
+from arcbook.tools.sql.query import QUERY_NAMES, Query, no_statement, statements
 
 if TYPE_CHECKING:
-    from arcbook.tools.duckdb_attach import Attachment
-    from arcbook.tools.duckdb_files import Databases
-    from arcbook.tools.duckdb_run import Run
+    from arcbook.tools.duckdb.attach import Attachment
+    from arcbook.tools.duckdb.files import Databases
+    from arcbook.tools.duckdb.run import Run
 
 TIMEOUT_SECONDS: Final = 3600.0
 """How long a call may take where the task says nothing."""
@@ -81,9 +81,9 @@ class Duckdb:
         if not texts:
             return no_statement()
         require_driver()
-        from arcbook.tools.duckdb_attach import AttachError, attachments  # needs the extra
-        from arcbook.tools.duckdb_files import Databases
-        from arcbook.tools.duckdb_run import Run
+        from arcbook.tools.duckdb.attach import AttachError, attachments  # needs the extra
+        from arcbook.tools.duckdb.files import Databases
+        from arcbook.tools.duckdb.run import Run
 
         try:
             attached = await attachments(call.auth, context)
@@ -113,9 +113,9 @@ async def _run(  # noqa: PLR0913  # what a run is made of
     """Run a call's statements; whatever the database does is an outcome."""
     import duckdb  # needs the extra
 
-    from arcbook.tools import duckdb_errors as errors
-    from arcbook.tools.duckdb_attach import AttachError, attach, detach
-    from arcbook.tools.duckdb_run import OpenTransactionError, ParamsError
+    from arcbook.tools.duckdb import errors
+    from arcbook.tools.duckdb.attach import AttachError, attach, detach
+    from arcbook.tools.duckdb.run import OpenTransactionError, ParamsError
 
     seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
     opened = False

@@ -16,8 +16,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.sql import Composed
 
-from arcbook.tools import postgres_types
-from arcbook.tools.postgres_cursor import StatementCursor
+from arcbook.tools.postgres import types as postgres_types
+from arcbook.tools.postgres.cursor import StatementCursor
 
 SIZE_MAX: Final = 8
 """Connections of a pool where the task says nothing."""

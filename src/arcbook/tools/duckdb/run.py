@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import duckdb
 
-from arcbook.tools import duckdb_types as types
-from arcbook.tools.duckdb_files import Work
-from arcbook.tools.rowsets import Command, RowLimits, unique
-from arcbook.tools.sql import Mode, mode, place, words
+from arcbook.tools.duckdb import types
+from arcbook.tools.duckdb.files import Work
+from arcbook.tools.sql.rowsets import Command, RowLimits, unique
+from arcbook.tools.sql.text import Mode, mode, place, words
 
 BATCH_ROWS: Final = 1000
 """Rows that are taken from a result at once."""

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import duckdb
 
-from arcbook.tools import duckdb_errors as errors
+from arcbook.tools.duckdb import errors
 
 THREADS_MAX: Final = 8
 """Calls that work at the same time."""

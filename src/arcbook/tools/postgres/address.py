@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from arcbook.tools.api import Credential
-from arcbook.tools.postgres_pool import CONNECT_SECONDS
+from arcbook.tools.postgres.pool import CONNECT_SECONDS
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "host": ("host", "db_host", "pg_host", "hostname"),

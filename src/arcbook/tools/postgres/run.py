@@ -11,11 +11,11 @@ import msgspec
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
-from arcbook.tools import postgres_types
-from arcbook.tools.postgres_cursor import NumberedCursor, StatementCursor, run
-from arcbook.tools.postgres_pool import Session
-from arcbook.tools.rowsets import Command, RowLimits
-from arcbook.tools.sql import Mode, mode, place
+from arcbook.tools.postgres import types as postgres_types
+from arcbook.tools.postgres.cursor import NumberedCursor, StatementCursor, run
+from arcbook.tools.postgres.pool import Session
+from arcbook.tools.sql.rowsets import Command, RowLimits
+from arcbook.tools.sql.text import Mode, mode, place
 
 APPLICATION_CHARS_MAX: Final = 63
 """Length of ``application_name``; PostgreSQL cuts the rest."""

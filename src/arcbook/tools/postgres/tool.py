@@ -9,14 +9,14 @@ import msgspec
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.tools import rowsets
+from arcbook.tools.sql import rowsets
 from arcbook.tools.api import MissingExtraError, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.scripts import ScriptError
-from arcbook.tools.sql_query import QUERY_NAMES, Query, convert, no_statement, statements
+from arcbook.tools.sql.query import QUERY_NAMES, Query, convert, no_statement, statements
 
 if TYPE_CHECKING:
-    from arcbook.tools.postgres_pool import Pool
-    from arcbook.tools.postgres_run import Run
+    from arcbook.tools.postgres.pool import Pool
+    from arcbook.tools.postgres.run import Run
 
 TIMEOUT_SECONDS: Final = 3600.0
 """How long a call may take where the task says nothing."""
@@ -96,7 +96,7 @@ class Pools:
 
     def pool(self, key: str, conninfo: str, params: PoolParams) -> Pool:
         """Return the pool for an address; tasks that ask for other sizes get their own."""
-        from arcbook.tools.postgres_pool import Pool  # needs the extra
+        from arcbook.tools.postgres.pool import Pool  # needs the extra
 
         identity = (key, params.name, params.max_size, params.max_waiting)
         found = self._pools.get(identity)
@@ -133,8 +133,8 @@ class Postgres:
         if not texts:
             return no_statement()
         require_driver()
-        from arcbook.tools.postgres_address import AddressError, address  # needs the extra
-        from arcbook.tools.postgres_run import ParamsError, Run, script  # needs the extra
+        from arcbook.tools.postgres.address import AddressError, address  # needs the extra
+        from arcbook.tools.postgres.run import ParamsError, Run, script  # needs the extra
 
         try:
             where = address(msgspec.structs.asdict(params), call.auth)
@@ -153,9 +153,9 @@ async def _run(run: Run, pool: Pool, call: ToolCall, schema: str, wait_seconds: 
     """Run a call's statements; whatever the database does is an outcome."""
     import psycopg  # needs the extra
 
-    from arcbook.tools import postgres_errors as errors
-    from arcbook.tools.postgres_pool import ConnectError, PoolBusyError
-    from arcbook.tools.postgres_run import OpenTransactionError, application_name, opening
+    from arcbook.tools.postgres import errors
+    from arcbook.tools.postgres.pool import ConnectError, PoolBusyError
+    from arcbook.tools.postgres.run import OpenTransactionError, application_name, opening
 
     seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
     name = application_name(call.execution_id, call.step)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from msgspec import Meta
 
@@ -15,7 +16,6 @@ from arcbook.tools.scripts import ScriptError
 from arcbook.tools.sql.query import QUERY_NAMES, Query, no_statement, statements
 
 if TYPE_CHECKING:
-    from arcbook.tools.duckdb.attach import Attachment
     from arcbook.tools.duckdb.files import Databases
     from arcbook.tools.duckdb.run import Run
 
@@ -74,6 +74,8 @@ class Duckdb:
         params = parse(DuckdbParams, call)
         if isinstance(params, Outcome):
             return params
+        if call.auth is not None:
+            return _config("takes no credentials; 'transfer' moves rows between databases")
         try:
             texts = await statements(params.query, context)
         except ScriptError as error:
@@ -81,20 +83,15 @@ class Duckdb:
         if not texts:
             return no_statement()
         require_driver()
-        from arcbook.tools.duckdb.attach import AttachError, attachments  # needs the extra
-        from arcbook.tools.duckdb.files import Databases
-        from arcbook.tools.duckdb.run import Run
+        from arcbook.tools.duckdb.files import Databases  # needs the extra
+        from arcbook.tools.duckdb.run import Run  # needs the extra
 
-        try:
-            attached = await attachments(call.auth, context)
-        except AttachError as error:
-            return failed(ErrorKind.CONFIG, f"tool kind 'duckdb': {error}", code="CONFIG")
         self._databases = self._databases or Databases()
         limits = rowsets.RowLimits(params.max_rows)
-        autocommit = params.autocommit or bool(attached)
-        run = Run(texts, params.params, limits, autocommit=autocommit)
-        path, keep = database_path(params.database, context.workspace)
-        return await _run(run, self._databases, path, keep, attached, call)
+        run = Run(texts, params.params, limits, autocommit=params.autocommit)
+        place = place_of(params.database, context.workspace)
+        seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
+        return await _run(run, self._databases, place, seconds)
 
     async def close(self) -> None:
         databases, self._databases = self._databases, None
@@ -102,54 +99,52 @@ class Duckdb:
             await databases.close()
 
 
-async def _run(  # noqa: PLR0913  # what a run is made of
-    run: Run,
-    databases: Databases,
-    path: str,
-    keep: bool,  # noqa: FBT001
-    attached: list[Attachment],
-    call: ToolCall,
-) -> Outcome:
+async def _run(run: Run, databases: Databases, place: Place, seconds: float) -> Outcome:
     """Run a call's statements; whatever the database does is an outcome."""
     import duckdb  # needs the extra
 
     from arcbook.tools.duckdb import errors
-    from arcbook.tools.duckdb.attach import AttachError, attach, detach
     from arcbook.tools.duckdb.run import OpenTransactionError, ParamsError
 
-    seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
-    opened = False
+    where = f"opening {place.path}"
     try:
-        async with asyncio.timeout(seconds), databases.work(path, keep=keep) as work:
-            opened = True
-            try:
-                await work.do(attach, work, attached)
-                await work.do(run.on, work)
-            finally:
-                await databases.finish(detach, work, attached)
+        async with (
+            asyncio.timeout(seconds),
+            databases.work(place.path, keep=place.is_kept) as work,
+        ):
+            where = ""
+            await work.do(run.on, work)
     except duckdb.Error as error:
-        where = run.where if opened else f"opening {path}"
-        return errors.failure(error, where, run.details)
+        return errors.failure(error, where or run.where, run.details)
     except (ParamsError, OpenTransactionError) as error:
-        return failed(ErrorKind.CONFIG, f"tool kind 'duckdb': {error}", code="CONFIG")
-    except AttachError as error:
-        return failed(ErrorKind.CONFIG, str(error), code="DUCKDB_ATTACH")
+        return _config(str(error))
     except OSError as error:
-        return failed(ErrorKind.STORAGE_ACCESS, f"opening {path}: {error}", code="DUCKDB_IO")
-    except TimeoutError:
-        return errors.timed_out(seconds, run.where)
+        # Nothing but opening the file raises one; a timeout is one as well.
+        if isinstance(error, TimeoutError):
+            return errors.timed_out(seconds, where or run.where)
+        return failed(ErrorKind.STORAGE_ACCESS, f"{error} ({where})", code="DUCKDB_IO")
     return ok(rowsets.result(run.commands), meta=rowsets.meta(run.commands, run.limits))
 
 
-def database_path(database: str | None, workspace: str) -> tuple[str, bool]:
-    """Return the file that a task means, and whether it stays open for the next step."""
+def _config(message: str) -> Outcome:
+    return failed(ErrorKind.CONFIG, f"tool kind 'duckdb': {message}", code="CONFIG")
+
+
+class Place(NamedTuple):
+    """Where a database is."""
+
+    path: str
+    #: Whether it stays open for the next step.
+    is_kept: bool
+
+
+def place_of(database: str | None, workspace: str) -> Place:
+    """Return which database a task means: a file, or the one that its execution shares."""
     if database == MEMORY or (not database and not workspace):
-        return MEMORY, False
+        return Place(MEMORY, is_kept=False)
     if not database:
-        return str(Path(workspace) / SHARED_FILE), True
-    if "://" in database or database.startswith("md:"):
-        return database, False
-    return str(Path(workspace) / database), False
+        return Place(str(Path(workspace) / SHARED_FILE), is_kept=True)
+    return Place(str(Path(workspace) / database), is_kept=False)
 
 
 def require_driver() -> None:
@@ -158,10 +153,8 @@ def require_driver() -> None:
     Raises:
         MissingExtraError: the driver is not installed.
     """
-    try:
-        import duckdb  # noqa: F401  # whether it is there
-    except ImportError:
-        raise MissingExtraError("duckdb", "duckdb") from None
+    if find_spec("duckdb") is None:
+        raise MissingExtraError("duckdb", "duckdb")
 
 
 TOOL = Duckdb

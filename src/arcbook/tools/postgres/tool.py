@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -188,10 +189,8 @@ def require_driver() -> None:
     Raises:
         MissingExtraError: the driver is not installed.
     """
-    try:
-        import psycopg  # noqa: F401  # whether it is there
-    except ImportError:
-        raise MissingExtraError("postgres", "postgres") from None
+    if find_spec("psycopg") is None:
+        raise MissingExtraError("postgres", "postgres")
 
 
 TOOL = Postgres

@@ -15,7 +15,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 Query = str | list[str] | dict[str, Any] | None
 
-QUERY_NAMES: Final = ("command", "commands", "sql", "script")
+QUERY_NAMES: Final = ("command", "commands", "sql", "script", "queries", "cmd", "cmds")
 """Other names of ``query``."""
 
 

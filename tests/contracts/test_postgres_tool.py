@@ -9,9 +9,9 @@ import pytest
 
 from arcbook.outcome import ErrorKind
 from arcbook.testing.tools import FakeContext, call_tool
-from arcbook.tools.postgres import pool as postgres_pool
 from arcbook.tools.api import Credential
 from arcbook.tools.postgres import Postgres
+from arcbook.tools.postgres import pool as postgres_pool
 
 pytestmark = pytest.mark.services
 

@@ -40,7 +40,9 @@ class Run:
         self.statements = statements
         self.params = params
         self.limits = limits
-        self.mode = mode(statements, lambda h: h[:1] != [] and h[0] in _ALONE, autocommit=autocommit)
+        self.mode = mode(
+            statements, lambda h: h[:1] != [] and h[0] in _ALONE, autocommit=autocommit
+        )
         self.commands: list[Command] = []
         self._ended = False
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.tools.sql import rowsets
 from arcbook.tools.api import MissingExtraError, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.scripts import ScriptError
+from arcbook.tools.sql import rowsets
 from arcbook.tools.sql.query import QUERY_NAMES, Query, no_statement, statements
 
 if TYPE_CHECKING:

@@ -93,9 +93,7 @@ def _map_reader(kind: Any) -> Reader:
                 for k, item in zip(v["key"], v["value"], strict=True)
             ]
         )
-    return lambda v: (
-        None if v is None else {str(read_key(k)): read(item) for k, item in v.items()}
-    )
+    return lambda v: None if v is None else {str(read_key(k)): read(item) for k, item in v.items()}
 
 
 def _json(value: Any) -> Any:

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.tools.sql import rowsets
 from arcbook.tools.api import MissingExtraError, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.scripts import ScriptError
+from arcbook.tools.sql import rowsets
 from arcbook.tools.sql.query import QUERY_NAMES, Query, convert, no_statement, statements
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ TIMEOUT_SECONDS: Final = 3600.0
 
 POOLS_MAX: Final = 64
 """Pools above which those that hold no connection are forgotten."""
+
 
 class PoolParams(msgspec.Struct, frozen=True, kw_only=True):
     """How a task shares connections."""

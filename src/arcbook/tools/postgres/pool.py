@@ -128,17 +128,15 @@ class Pool:
         """Return a session that answers: those that went stale are dropped on the way."""
         while self._idle:
             session = self._idle.pop()
-            try:
-                await session.connection.execute(opening)
-            except psycopg.OperationalError:
-                if not session.connection.closed:
-                    _close(session)
-                    raise
-            except BaseException:
-                _close(session)
-                raise
-            else:
-                return session
+            with _closing(session) as unless_kept:
+                try:
+                    await session.connection.execute(opening)
+                except psycopg.OperationalError:
+                    if not session.connection.closed:
+                        raise
+                else:
+                    unless_kept.pop_all()
+                    return session
         return await self._connected(opening)
 
     async def _connected(self, opening: Composed) -> Session:
@@ -152,29 +150,26 @@ class Pool:
         except psycopg.Error as error:
             raise ConnectError(error) from None
         session = Session(connection)
-        try:
+        with _closing(session) as unless_kept:
             postgres_types.register(connection)
             await connection.execute(opening)
-        except BaseException:
-            _close(session)
-            raise
+            unless_kept.pop_all()
         return session
 
     async def _take_back(self, session: Session) -> None:
         connection = session.connection
         if connection.closed:
             return
-        try:
+        with _closing(session) as unless_kept, contextlib.suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(CLEAN_SECONDS):
                 if connection.info.transaction_status != TransactionStatus.IDLE:
                     await connection.rollback()
                 await connection.execute("DISCARD ALL")
-        except (psycopg.Error, TimeoutError):
-            _close(session)
-            return
-        except BaseException:
-            _close(session)
-            raise
+            unless_kept.pop_all()
+            self._lay_down(session)
+
+    def _lay_down(self, session: Session) -> None:
+        """Keep a clean session for the next call."""
         loop = asyncio.get_running_loop()
         session.idle_since = loop.time()
         self._idle.append(session)
@@ -201,6 +196,13 @@ class Pool:
             self._pruning = None
         while self._idle:
             _close(self._idle.pop())
+
+
+def _closing(session: Session) -> contextlib.ExitStack:
+    """Close a connection at the end of a block, unless the block takes it out."""
+    stack = contextlib.ExitStack()
+    stack.callback(_close, session)
+    return stack
 
 
 def _close(session: Session) -> None:

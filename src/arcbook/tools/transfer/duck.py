@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -215,7 +215,8 @@ def _insert(work: Work, plan: Plan) -> int:
     """Take the rows of a file in one transaction; called in a thread."""
     connection = work.connection
     connection.begin()
-    try:
+    with ExitStack() as unless_done:
+        unless_done.callback(connection.rollback)
         if plan.columns[0].is_new:
             connection.execute(_creation(plan))
         if plan.mode == "replace":
@@ -225,10 +226,8 @@ def _insert(work: Work, plan: Plan) -> int:
             conflict = _conflict(connection, plan) if plan.mode == "upsert" else ""
             found = connection.execute(_insertion(plan) + conflict).fetchone()
             count = int(found[0]) if found else 0
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
+        unless_done.pop_all()
+    connection.commit()
     return count
 
 

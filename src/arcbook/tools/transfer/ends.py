@@ -148,14 +148,14 @@ def table_parts(name: str) -> tuple[str, ...]:
         raise fault(str(error)) from None
 
 
-def one_query(params: SourceParams, quoted_table: str | None) -> str:
+def one_query(params: SourceParams, whole: str | None) -> str:
     """Return the one query that a source reads: its own, or that of a whole table.
 
     Raises:
         EndError: there is none, or there are several.
     """
-    if params.query is None and quoted_table is not None:
-        return f"SELECT * FROM {quoted_table}"
+    if params.query is None and whole is not None:
+        return whole
     statements = split(params.query or "")
     if len(statements) != 1:
         raise fault(f"'source.query' must be one query, not {len(statements)}")

@@ -181,7 +181,7 @@ class PgSource:
             ) as session:
                 is_whole = params.table and params.query is None
                 table = await _table(session.connection, params.table) if is_whole else None
-                query = one_query(params, table.shown if table else None)
+                query = one_query(params, f"TABLE {table.shown}" if table else None)
                 text = _filled(session.connection, query, params.params)
                 cursor = session.connection.cursor()
                 await cursor.execute(b"SELECT * FROM (\n" + text + b"\n) AS q LIMIT 0")
@@ -247,15 +247,19 @@ class PgTarget:
         missing = [key for key in keys if key not in choice.columns]
         if missing or not keys:
             raise fault(f"'upsert' needs the columns of its key: {', '.join(missing) or 'key'}")
-        names = {"table": Identifier(*table.name), "stage": Identifier("arcbook_stage")}
-        names["columns"] = _names(choice.columns)
+        stage = Identifier("arcbook_stage")
+        names = {
+            "table": Identifier(*table.name),
+            "stage": stage,
+            "columns": _names(choice.columns),
+        }
         await _execute(
             connection,
             "CREATE TEMPORARY TABLE {stage} ON COMMIT DROP AS "
             "SELECT {columns} FROM {table} WITH NO DATA",
             **names,
         )
-        count = await _copy(connection, names["stage"], table, choice, rows)
+        count = await _copy(connection, stage, table, choice, rows)
         rest = [name for name in choice.columns if name not in keys]
         action = SQL("UPDATE SET ") + _assignments(rest) if rest else SQL("NOTHING")
         await _execute(

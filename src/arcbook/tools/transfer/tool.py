@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
@@ -121,8 +122,9 @@ class Transfer:
             from arcbook.tools.transfer.web import WebSource, request  # needs the client
 
             wanted = work.params.target.get("mapping") or {}
-            source = WebSource(self._http, request(work.call, fields, auth), work.context)
-            return source.reading(params, [str(name) for name in wanted.values()])
+            sent = request(work.call, fields, auth)
+            send = partial(self._http.run, sent, work.context)
+            return WebSource(send, params, [str(name) for name in wanted.values()])
         if kind == "postgres":
             place = self._postgres(fields, auth, work.call)
             from arcbook.tools.transfer.pg import PgSource  # needs the extra

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from arcbook.outcome import ErrorKind
-from arcbook.tools.api import Deferred, ToolCall, ToolContext
-from arcbook.tools.http import Http, HttpParams
+from arcbook.outcome import ErrorKind, Outcome
+from arcbook.tools.api import ToolCall
+from arcbook.tools.http import HttpParams
 from arcbook.tools.transfer.ends import BATCH_ROWS, Batch, EndError, Rows, SourceParams, fault
 
 _OTHER_NAMES: Final = {"endpoint": "url", "payload": "json", "verify": "verify_ssl"}
@@ -19,41 +19,36 @@ _OTHER_NAMES: Final = {"endpoint": "url", "payload": "json", "verify": "verify_s
 class WebRows:
     """Mappings that came all at once."""
 
-    def __init__(self, records: list[dict[str, Any]], batch_rows: int = BATCH_ROWS) -> None:
+    def __init__(self, records: list[dict[str, Any]], names: list[str]) -> None:
         self._records = records
-        self._batch_rows = batch_rows
-        self.columns = list(dict.fromkeys(str(name) for record in records for name in record))
+        found = dict.fromkeys(str(name) for record in records for name in record)
+        self.columns = list(found) or names
         self.kinds = [_kind([record.get(name) for record in records]) for name in self.columns]
 
     async def batches(self) -> AsyncIterator[Batch]:
-        for start in range(0, len(self._records), self._batch_rows):
-            part = self._records[start : start + self._batch_rows]
+        for start in range(0, len(self._records), BATCH_ROWS):
+            part = self._records[start : start + BATCH_ROWS]
             yield [[record.get(name) for name in self.columns] for record in part]
 
 
 class WebSource:
     """One request, and the rows in its answer."""
 
-    def __init__(self, http: Http, call: ToolCall, context: ToolContext) -> None:
-        self._http = http
-        self._call = call
-        self._context = context
-        self._path = ""
-        self._names: list[str] = []
-
-    def reading(self, params: SourceParams, names: list[str]) -> WebSource:
-        """Say where in the answer the rows are, and which fields are wanted in any case."""
+    def __init__(
+        self, send: Callable[[], Awaitable[Outcome]], params: SourceParams, names: list[str]
+    ) -> None:
+        self._send = send
         self._path = params.data_path or ""
+        #: Fields that are wanted, be there rows or not.
         self._names = names
-        return self
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Rows]:
-        outcome = await self._http.run(self._call, self._context)
-        if isinstance(outcome, Deferred) or not outcome.is_ok:
+        outcome = await self._send()
+        if not outcome.is_ok:
             raise EndError(outcome)
         records = records_of(outcome.data["data"], self._path)
-        yield WebRows(_reached(records, self._names))
+        yield WebRows(_reached(records, self._names), self._names)
 
 
 def request(call: ToolCall, fields: dict[str, Any], auth: Any) -> ToolCall:

@@ -1,7 +1,8 @@
 """DuckDB's types as JSON, without loss.
 
 Its Python client reads some types wrongly or not at all: an interval loses its months, a
-nanosecond is cut, a time with zone needs another package, infinity becomes a year. Those are asked for as text.
+nanosecond is cut, a time with zone needs another package, infinity becomes a
+year. Those are asked for as text.
 """
 
 from __future__ import annotations
@@ -20,8 +21,17 @@ from arcbook.tools.sql.text import quoted
 Reader = Callable[[Any], Any]
 
 _AS_TEXT: Final = frozenset(
-    ["DATE", "INTERVAL", "TIME WITH TIME ZONE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"]
-    + ["TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP_S", "TIME_NS"]
+    {
+        "DATE",
+        "INTERVAL",
+        "TIMESTAMP",
+        "TIMESTAMP WITH TIME ZONE",
+        "TIMESTAMP_MS",
+        "TIMESTAMP_NS",
+        "TIMESTAMP_S",
+        "TIME WITH TIME ZONE",
+        "TIME_NS",
+    }
 )
 _MAY_NEED_TEXT: Final = re.compile(r"DATE|INTERVAL|TIME ZONE|TIMESTAMP|TIME_NS")
 _NESTED: Final = frozenset({"list", "array", "struct", "map"})

@@ -108,7 +108,7 @@ def _start(turn: Turn, given: Start) -> bool:
     return starting.start(turn, given)
 
 
-def _settle_only(turn: Turn, given: Settle) -> bool:  # noqa: ARG001  # one signature
+def _settle_only(turn: Turn, given: Settle) -> bool:
     return turn.state.seq > 0 and not turn.state.status.is_terminal
 
 

@@ -97,7 +97,10 @@ class LocalRuntime:
         """Drive; if the store fails, everyone who waits is told why."""
         try:
             await self.drive.run()
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self.drive.refuse(error)
             for waiters in self._waiters.values():
                 for waiter in waiters:
                     if not waiter.done():
@@ -167,7 +170,7 @@ class LocalRuntime:
         """Cancel an execution; return whether it was running."""
         return await self.drive.ask(execution_id, Cancel(reason=reason))
 
-    def _watch(self, execution_id: int, events: Any, state: State) -> None:  # noqa: ARG002
+    def _watch(self, execution_id: int, events: Any, state: State) -> None:
         if state.status.is_terminal:
             for waiter in self._waiters.pop(execution_id, []):
                 if not waiter.done():

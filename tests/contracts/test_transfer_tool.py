@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from aiohttp import web
 
@@ -319,6 +321,16 @@ async def test_several_statements_are_no_source(move):
     assert moved.error.kind is ErrorKind.CONFIG
 
 
+async def test_many_transfers_within_one_database_do_not_wait_for_each_other(move, pg):
+    await pg("CREATE TABLE t (a int)")
+    source = postgres(query="SELECT a FROM generate_series(1, 100) AS a, pg_sleep(0.2) AS s")
+    target = postgres(table="t", mapping={"a": "a"})
+
+    moved = await asyncio.gather(*(move(source, target, timeout_seconds=30) for _ in range(24)))
+
+    assert sum(data_of(m)["rows_transferred"] for m in moved) == 2400
+
+
 # -- credentials ------------------------------------------------------------------------
 
 
@@ -405,6 +417,23 @@ async def test_a_table_of_duckdb_is_made_if_it_is_not_there(move, duck):
         "yes": True,
         "day": "2024-02-29",
     }
+
+
+async def test_types_of_duckdb_s_own_are_filled(move, duck):
+    await duck(
+        "CREATE TYPE mood AS ENUM ('ok', 'bad'); CREATE TABLE t (m mood, d DECIMAL(10, 2)[], "
+        "s STRUCT(a INT, b VARCHAR), k MAP(VARCHAR, INT), r VARCHAR[])"
+    )
+    query = (
+        "SELECT 'ok' AS m, ARRAY[1.25, NULL] AS d, '{\"a\": 1, \"b\": null}'::json AS s, "
+        "'{\"x\": 2}'::jsonb AS k, ARRAY['\\xdead'::bytea] AS r"
+    )
+
+    data_of(await move(postgres(query=query), {"type": "duckdb", "table": "t"}))
+
+    assert await duck("FROM t") == [
+        {"m": "ok", "d": [1.25, None], "s": {"a": 1, "b": None}, "k": {"x": 2}, "r": ["3q0="]}
+    ]
 
 
 async def test_null_and_text_that_looks_like_it_stay_apart(move, pg, duck):

@@ -34,7 +34,7 @@ from arcbook.tools.transfer.forms import Form, csv_row, nested_text, spooled_tex
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Size of one row on its way into DuckDB."""
 
-_NESTED_MARKS: Final = ("[", "(", "JSON")
+_NESTED: Final = ("JSON", "MAP(", "STRUCT(", "UNION(")
 
 _KEY: Final = """
 SELECT constraint_column_names FROM duckdb_constraints()
@@ -139,8 +139,7 @@ class Column(NamedTuple):
 
     @property
     def _is_nested(self) -> bool:
-        decimal = self.kind.startswith("DECIMAL") and not self.kind.endswith("]")
-        return not decimal and any(mark in self.kind for mark in _NESTED_MARKS)
+        return self.kind.endswith("]") or self.kind.startswith(_NESTED)
 
     @property
     def reading(self) -> str:

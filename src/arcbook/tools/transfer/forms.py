@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -75,7 +76,12 @@ def _element(value: Any, inner: Form) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, default=_json_scalar, ensure_ascii=False, separators=(",", ":"))
+
+
+def _json_scalar(value: Any) -> str:
+    """Return what JSON has no word for: bytes are Base64 there, as in results."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _is_json(text: str) -> bool:

@@ -160,7 +160,9 @@ def _duckdb_type(connection: Any, column: Any) -> str:
     if info.name == "numeric" and column.precision and column.precision <= 38:
         return f"DECIMAL({column.precision},{max(column.scale or 0, 0)})"
     kind = _DUCKDB_TYPES.get(info.name, "VARCHAR")
-    return f"{kind}[]" if info.array_oid == column.type_code else kind
+    if info.array_oid != column.type_code:
+        return kind
+    return "VARCHAR[]" if kind == "BLOB" else f"{kind}[]"
 
 
 class PgSource:

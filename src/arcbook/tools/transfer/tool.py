@@ -126,7 +126,7 @@ class Transfer:
             send = partial(self._http.run, sent, work.context)
             return WebSource(send, params, [str(name) for name in wanted.values()])
         if kind == "postgres":
-            place = self._postgres(fields, auth, work.call)
+            place = self._postgres("source", auth, work)
             from arcbook.tools.transfer.pg import PgSource  # needs the extra
 
             return PgSource(place, params, work.params.chunk_size)
@@ -141,7 +141,7 @@ class Transfer:
         params = _fields(TargetParams, fields, "target")
         auth = await work.auth("target")
         if kind == "postgres":
-            place = self._postgres(fields, auth, work.call)
+            place = self._postgres("target", auth, work)
             from arcbook.tools.transfer.pg import PgTarget  # needs the extra
 
             return PgTarget(place, params)
@@ -153,18 +153,20 @@ class Transfer:
             return DuckTarget(duck, params)
         raise fault(f"'target.type' must be postgres or duckdb, not {kind}")
 
-    def _postgres(self, fields: dict[str, Any], auth: Any, call: ToolCall) -> Link:
+    def _postgres(self, side: str, auth: Any, work: _Call) -> Link:
         require_postgres()
         from arcbook.tools.postgres.address import AddressError, address  # needs the extra
         from arcbook.tools.transfer.pg import link  # needs the extra
 
         try:
-            where = address(fields, auth)
+            where = address(getattr(work.params, side), auth)
         except AddressError as error:
             raise fault(str(error)) from None
-        seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
-        pool = self._pools.pool(where.key, where.conninfo, PoolParams())
-        return link(pool, call, where.schema, seconds)
+        limit = work.call.timeout_seconds
+        seconds = TIMEOUT_SECONDS if limit is None else limit
+        # Each side has its own connections: sources that hold all would wait for targets forever.
+        pool = self._pools.pool(where.key, where.conninfo, PoolParams(name=side))
+        return link(pool, work.call, where.schema, seconds)
 
     def _duckdb(self, fields: Mapping[str, Any], work: _Call) -> Place:
         require_duckdb()
@@ -197,10 +199,10 @@ class _Call(msgspec.Struct, frozen=True):
         fields = getattr(self.params, side)
         auth = fields.get("auth") or fields.get("credential")
         common = self.call.auth
-        if auth is None and isinstance(common, dict):
-            auth = common.get(side, common if not {"source", "target"} & set(common) else None)
+        if auth is None and isinstance(common, dict) and {"source", "target"} & set(common):
+            auth = common.get(side)
         elif auth is None and kind_of(fields, side) == "postgres":
-            return common
+            auth = common
         return await _resolved(auth, self.context)
 
 

@@ -12,7 +12,6 @@ from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import (
-    Credential,
     CredentialError,
     Params,
     ToolCall,
@@ -20,6 +19,7 @@ from arcbook.tools.api import (
     declare,
     parse,
 )
+from arcbook.tools.credentials import resolved
 from arcbook.tools.duckdb.tool import place_of
 from arcbook.tools.duckdb.tool import require_driver as require_duckdb
 from arcbook.tools.http import Http
@@ -127,7 +127,7 @@ class Transfer:
             return WebSource(send, params, [str(name) for name in wanted.values()])
         if kind == "postgres":
             place = self._postgres("source", auth, work)
-            from arcbook.tools.transfer.pg import PgSource  # needs the extra
+            from arcbook.tools.transfer.pg_source import PgSource  # needs the extra
 
             return PgSource(place, params, work.params.chunk_size)
         _without_auth(auth, "source")
@@ -142,7 +142,7 @@ class Transfer:
         auth = await work.auth("target")
         if kind == "postgres":
             place = self._postgres("target", auth, work)
-            from arcbook.tools.transfer.pg import PgTarget  # needs the extra
+            from arcbook.tools.transfer.pg_target import PgTarget  # needs the extra
 
             return PgTarget(place, params)
         if kind == "duckdb":
@@ -203,17 +203,7 @@ class _Call(msgspec.Struct, frozen=True):
             auth = common.get(side)
         elif auth is None and kind_of(fields, side) == "postgres":
             auth = common
-        return await _resolved(auth, self.context)
-
-
-async def _resolved(auth: Any, context: ToolContext) -> Any:
-    """Return the credential that an alias names; inline fields as they are."""
-    if isinstance(auth, dict) and isinstance(auth.get("credential"), str):
-        stored = await context.credential(auth["credential"])
-        own = {name: value for name, value in auth.items() if name not in ("credential", "type")}
-        kind = str(auth.get("type") or stored.type)
-        return Credential(name=stored.name, type=kind, data={**stored.data, **own})
-    return await context.credential(auth) if isinstance(auth, str) and auth else auth
+        return await resolved(auth, self.context)
 
 
 def _without_auth(auth: Any, side: str) -> None:

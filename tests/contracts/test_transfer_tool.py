@@ -481,3 +481,41 @@ async def test_ends_that_make_no_sense_are_a_clear_failure(move, source, target,
 
     assert moved.error.kind is ErrorKind.CONFIG
     assert words in moved.error.message
+
+
+async def test_a_slow_query_of_duckdb_is_interrupted(move, pg, duck):
+    await pg("CREATE TABLE t (a numeric)")
+    slow = "SELECT sum(a.i * b.i) AS a FROM range(10000000) AS a(i), range(10000000) AS b(i)"
+
+    moved = await move({"type": "duckdb", "query": slow}, postgres(table="t"), timeout_seconds=0.3)
+
+    assert (moved.error.kind, moved.error.retryable) == (ErrorKind.DB_TIMEOUT, True)
+    assert await pg("SELECT * FROM t") == []
+    assert await duck("SELECT 1 AS a") == [{"a": 1}]
+
+
+async def test_a_cancelled_transfer_leaves_duckdb_as_it_was(move, duck):
+    await duck("CREATE TABLE t (a INT); INSERT INTO t VALUES (7)")
+    slow = "SELECT a FROM generate_series(1, 100) AS a WHERE pg_sleep(0.1) IS NOT NULL"
+    target = {"type": "duckdb", "table": "t"}
+    call = asyncio.create_task(move(postgres(query=slow), target, mode="replace"))
+    await asyncio.sleep(0.4)
+    call.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    assert await duck("FROM t") == [{"a": 7}]
+
+
+async def test_source_and_target_may_be_one_file(move, duck):
+    await duck("CREATE TABLE a AS SELECT i FROM range(5000) AS t(i)")
+    source = {"type": "duckdb", "query": "SELECT i * 2 AS i FROM a"}
+    target = {"type": "duckdb", "table": "b"}
+
+    moves = [move(source, target, timeout_seconds=20) for _ in range(3)]
+    data_of(await moves[0])
+    for moved in await asyncio.gather(*moves[1:]):
+        data_of(moved)
+
+    assert await duck("SELECT count(*) AS n, sum(i) AS s FROM b") == [{"n": 15000, "s": 74985000}]

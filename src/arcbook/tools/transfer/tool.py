@@ -82,7 +82,7 @@ class Transfer:
     def __init__(self) -> None:
         self._http = Http()
         self._pools = Pools()
-        self._databases: Databases | None = None
+        self._databases: dict[str, Databases] = {}
 
     async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
         params = parse(TransferParams, call)
@@ -131,7 +131,7 @@ class Transfer:
 
             return PgSource(place, params, work.params.chunk_size)
         _without_auth(auth, "source")
-        duck = self._duckdb(fields, work)
+        duck = self._duckdb("source", work)
         from arcbook.tools.transfer.duck import DuckSource  # needs the extra
 
         return DuckSource(duck, params)
@@ -147,7 +147,7 @@ class Transfer:
             return PgTarget(place, params)
         if kind == "duckdb":
             _without_auth(auth, "target")
-            duck = self._duckdb(fields, work)
+            duck = self._duckdb("target", work)
             from arcbook.tools.transfer.duck import DuckTarget  # needs the extra
 
             return DuckTarget(duck, params)
@@ -168,23 +168,26 @@ class Transfer:
         pool = self._pools.pool(where.key, where.conninfo, PoolParams(name=side))
         return link(pool, work.call, where.schema, seconds)
 
-    def _duckdb(self, fields: Mapping[str, Any], work: _Call) -> Place:
+    def _duckdb(self, side: str, work: _Call) -> Place:
         require_duckdb()
         from arcbook.tools.duckdb.files import Databases  # needs the extra
         from arcbook.tools.transfer.duck import Place  # needs the extra
 
-        self._databases = self._databases or Databases()
+        # Each side takes turns by itself: source and target may be one file.
+        if side not in self._databases:
+            self._databases[side] = Databases()
+        fields = getattr(work.params, side)
         names = ("database", "db_path", "path", "connection")
         written = next((str(fields[name]) for name in names if fields.get(name)), None)
         place = place_of(written, work.context.workspace)
-        return Place(self._databases, place.path, place.is_kept)
+        return Place(self._databases[side], place.path, place.is_kept)
 
     async def close(self) -> None:
-        databases, self._databases = self._databases, None
+        databases, self._databases = self._databases, {}
         self._pools.close()
         await self._http.close()
-        if databases is not None:
-            await databases.close()
+        for each in databases.values():
+            await each.close()
 
 
 class _Call(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ from arcbook.runtime.slots import rebuild
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import KeyProvider, LocalKey
 from arcbook.settings import Settings
-from arcbook.store.api import CatalogEntry, Store, all_events
+from arcbook.store.api import CatalogEntry, ExecutionRow, Store, all_events
 from arcbook.store.sqlite import SqliteStore
 from arcbook.tools.python import Python
 from arcbook.tools.python_start import Spawned
@@ -251,6 +251,19 @@ class Embedded:
             self._unlock(execution_id)
 
     # -- reading ----------------------------------------------------------------------
+
+    async def known(self, execution_id: int) -> ExecutionRow:
+        """Return what the store says of an execution.
+
+        Raises:
+            ExecutionMissingError: there is none.
+        """
+        row = await self.store.execution(execution_id)
+        if row is None:
+            raise ExecutionMissingError(
+                f"there is no execution {execution_id}: see 'arcbook executions list'"
+            )
+        return row
 
     async def events(self, execution_id: int) -> AsyncIterator[Recorded]:
         """Yield an execution's events in order."""

@@ -36,7 +36,7 @@ def finish(state: State, data: Any, *, as_json: bool, quiet: bool) -> None:
 
 
 def cause_of(error: ErrorInfo) -> str:
-    """Return an error for a person: sentence, place, and the end of a traceback."""
+    """Return an error for a person: sentence, place and kind."""
     lines = [click.style(f"Error: {shown(error.message)}", fg="red")]
     if error.where:
         lines.append(f"  at {error.where}")

@@ -167,7 +167,7 @@ class LocalRuntime:
         """Cancel an execution; return whether it was running."""
         return await self.drive.ask(execution_id, Cancel(reason=reason))
 
-    def _watch(self, execution_id: int, events: Any, state: State) -> None:  # noqa: ARG002
+    def _watch(self, execution_id: int, _events: Any, state: State) -> None:
         if state.status.is_terminal:
             for waiter in self._waiters.pop(execution_id, []):
                 if not waiter.done():

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from arcbook.cli.context import execution_id, with_embedded
-from arcbook.cli.errors import UserError
 from arcbook.cli.finish import cause_of
 from arcbook.cli.progress import line_of
 from arcbook.cli.text import coloured, duration, moment, short, table
@@ -32,7 +31,11 @@ Examples:
   arcbook executions list --limit 20 --before 383401759197892608
 """,
 )
-@click.option("--status", default="", help="running, completed, failed or cancelled.")
+@click.option(
+    "--status",
+    type=click.Choice(["running", "completed", "failed", "cancelled"], case_sensitive=False),
+    help="How they stand.",
+)
 @click.option("--path", default="", help="Part of the playbook's path.")
 @click.option("--parent", default="0", metavar="ID", help="Children of an execution.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, PAGE_MAX))
@@ -41,7 +44,7 @@ Examples:
 @click.pass_context
 def list_(  # noqa: PLR0913  # the options of the verb
     context: click.Context,
-    status: str,
+    status: str | None,
     path: str,
     parent: str,
     limit: int,
@@ -51,7 +54,7 @@ def list_(  # noqa: PLR0913  # the options of the verb
 ) -> None:
     """List executions."""
     wanted = ExecutionFilter(
-        status=status.upper(),
+        status=(status or "").upper(),
         path=path,
         parent_execution_id=execution_id(parent),
         before=execution_id(before),
@@ -103,9 +106,7 @@ def show(context: click.Context, execution: str) -> None:
     identity = execution_id(execution)
 
     async def work(embedded: Embedded) -> tuple[ExecutionRow, Progress, Any]:
-        row = await embedded.store.execution(identity)
-        if row is None:
-            raise UserError(f"there is no execution {identity}: see 'arcbook executions list'")
+        row = await embedded.known(identity)
         progress = Progress()
         async for recorded in embedded.events(identity):
             progress.add([recorded])

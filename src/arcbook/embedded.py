@@ -43,6 +43,9 @@ from arcbook.tools.python_start import Spawned
 from arcbook.tools.registry import Registry
 
 STORE_FILE: Final = "arcbook.db"
+ERRORS_TOLD_MAX: Final = 10
+"""Errors of a document that an exception's message tells."""
+
 SIBLINGS_MAX: Final = 500
 """Documents that are looked at below a playbook's folder for the playbooks it calls."""
 
@@ -62,7 +65,10 @@ class InvalidPlaybookError(ValueError):
     def __init__(self, name: str, loaded: Loaded) -> None:
         self.name = name
         self.loaded = loaded
-        super().__init__(f"{name} has {len(loaded.errors)} error(s)")
+        found = [f"{name}:{e.line}:{e.column}: {e.message}" for e in loaded.errors]
+        more = len(found) - ERRORS_TOLD_MAX
+        told = found[:ERRORS_TOLD_MAX] + ([f"and {more} more"] if more > 0 else [])
+        super().__init__("\n".join(told))
 
 
 class Embedded:

@@ -12,9 +12,11 @@ from acceptance.terminal import Terminal
 
 
 @pytest.fixture
-def arcbook(tmp_path: Path) -> Terminal:
+def arcbook(tmp_path: Path) -> Iterator[Terminal]:
     """The command line in a fresh folder, on a fresh home."""
-    return Terminal(tmp_path)
+    terminal = Terminal(tmp_path)
+    yield terminal
+    terminal.close()
 
 
 @pytest.fixture

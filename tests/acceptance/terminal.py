@@ -56,6 +56,7 @@ class Terminal:
     def __init__(self, folder: Path, home: Path | None = None, *, forks: bool = False) -> None:
         self.folder = folder
         self._forks = forks
+        self._started: list[subprocess.Popen[str]] = []
         self.home = home or folder / "home"
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("ARCBOOK_")},
@@ -111,7 +112,7 @@ class Terminal:
 
     def start(self, *arguments: object, **more: Any) -> subprocess.Popen[str]:
         """Start a command."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(*arguments),
             **{
                 "cwd": self.folder,
@@ -123,6 +124,15 @@ class Terminal:
                 **more,
             },
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what is still going on."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
     def command(self, *arguments: object) -> list[str]:
         return [ARCBOOK, "--home", str(self.home), *map(str, arguments)]

@@ -24,8 +24,8 @@ from arcbook.runtime.plans import Planned
     help="""Run a playbook to its end, durably.
 
 What happens is written to the home folder before the next step starts. If the process
-dies, 'arcbook resume' goes on where it was. Ctrl-C cancels; a second one leaves the
-execution as it is, to be resumed.
+dies, 'arcbook resume' goes on where it was. Ctrl-C cancels; a second one does not wait
+until everything has stopped, and 'arcbook resume' finishes the cancellation.
 
 \b
 Examples:
@@ -70,7 +70,10 @@ def run(  # noqa: PLR0913  # the options of the verb
         embedded.use_python(spawned)
     view = _view(playbook, silent=as_json or quiet, watch=watch)
     job = _Job(embedded, playbook, content, view)
-    state, data = asyncio.run(job.run(given, target, resume=resume))
+    try:
+        state, data = asyncio.run(job.run(given, target, resume=resume))
+    except asyncio.CancelledError:
+        raise click.Abort from None
     finish(state, data, as_json=as_json, quiet=quiet)
     return outcome_code(state)
 
@@ -141,11 +144,15 @@ class _Job:
 
     def _catch_interrupts(self) -> None:
         loop = asyncio.get_running_loop()
+        job = asyncio.current_task()
         pending: set[asyncio.Task[Any]] = set()
+        assert job is not None
 
         def interrupted() -> None:
-            loop.remove_signal_handler(signal.SIGINT)
-            click.echo("\ncancelling; press Ctrl-C again to leave it to be resumed", err=True)
+            if pending:
+                job.cancel()
+                return
+            click.echo("\ncancelling; press Ctrl-C again not to wait for it", err=True)
             pending.add(loop.create_task(self._cancel()))
 
         loop.add_signal_handler(signal.SIGINT, interrupted)

@@ -92,7 +92,8 @@ class Service:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-                request = Request(self.path, dict(self.headers), body)
+                headers = {k: v.encode("latin-1").decode() for k, v in self.headers.items()}
+                request = Request(self.path, headers, body)
                 status = service.take(request)
                 answer: dict[str, Any] = {"path": request.path, "headers": request.headers}
                 with contextlib.suppress(ValueError):

@@ -147,8 +147,8 @@ class Terminal:
 
 
 def _checked(ran: Ran) -> Ran:
-    assert "Traceback" not in ran.all, ran.all
-    assert "fault of Arcbook" not in ran.all, ran.all
+    assert "Traceback" not in ran.err, ran.err
+    assert "fault of Arcbook" not in ran.err, ran.err
 
     return ran
 

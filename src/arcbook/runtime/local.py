@@ -146,6 +146,7 @@ class LocalRuntime:
             execution_id: the execution.
             quiet: do not perform its commands; it is to be cancelled.
         """
+        self.performer.may_meet_marks = True
         slot = await self.drive.adopt(execution_id)
         ended = self.ended(execution_id)
         state = slot.state

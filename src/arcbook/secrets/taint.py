@@ -12,40 +12,125 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 SECRET_CHARACTERS_MIN: Final = 6
 """Length from which a value is taken for a secret that can be recognised."""
 
-SECRET_FIELDS: Final = frozenset(
+PUBLIC_FIELDS: Final = frozenset(
     [
-        "access_key_id",
-        "api_key",
-        "apikey",
-        "bearer",
-        "client_secret",
-        "key",
-        "nats_password",
-        "nats_token",
-        "passphrase",
-        "password",
-        "private_key",
-        "private_key_passphrase",
-        "refresh_token",
-        "secret",
-        "secret_access_key",
-        "secret_key",
-        "service_account",
-        "session_token",
-        "sf_password",
-        "sf_private_key",
-        "sf_private_key_passphrase",
-        "db_password",
-        "token",
-        "value",
+        "access_token_url",
+        "account",
+        "account_name",
+        "api_version",
+        "application",
+        "auth_type",
+        "auth_url",
+        "authenticator",
+        "authorization_url",
+        "aws_region",
+        "base_url",
+        "bootstrap_servers",
+        "bucket",
+        "catalog",
+        "client_email",
+        "client_id",
+        "client_name",
+        "cluster",
+        "content_type",
+        "database",
+        "database_name",
+        "db",
+        "db_host",
+        "db_name",
+        "db_port",
+        "db_user",
+        "dbname",
+        "description",
+        "dialect",
+        "domain",
+        "driver",
+        "encoding",
+        "endpoint",
+        "engine",
+        "format",
+        "grant_type",
+        "header",
+        "header_name",
+        "host",
+        "hostname",
+        "id",
+        "in",
+        "instance",
+        "issuer",
+        "kind",
+        "location",
+        "mechanism",
+        "method",
+        "mode",
+        "name",
+        "namespace",
+        "nats_url",
+        "nats_user",
+        "network",
+        "organization",
+        "param",
+        "path",
+        "pool",
+        "port",
+        "project",
+        "project_id",
+        "protocol",
+        "provider",
+        "realm",
+        "region",
+        "role",
+        "schema",
+        "scheme",
+        "scope",
+        "scopes",
+        "security_protocol",
+        "server",
+        "servers",
+        "service",
+        "sf_account",
+        "sf_database",
+        "sf_role",
+        "sf_schema",
+        "sf_user",
+        "sf_warehouse",
+        "source",
+        "ssl",
+        "sslmode",
+        "stage",
+        "stream",
+        "subject",
+        "tenant",
+        "tenant_id",
+        "timeout",
+        "timezone",
+        "tls",
+        "token_endpoint",
+        "token_type",
+        "token_uri",
+        "token_url",
+        "type",
+        "uri",
+        "url",
+        "user",
+        "user_name",
+        "username",
+        "vault_url",
+        "version",
+        "warehouse",
+        "workspace",
+        "zone",
     ]
 )
-"""Fields of credentials that hold secrets."""
+"""Fields of credentials that are no secrets; all others are taken for one."""
+
+USERINFO: Final = re.compile(r"://[^/?#\s:@]*:([^/?#\s]+)@")
+"""The password in an address."""
 
 MARK: Final = re.compile(r"⟦secret:([^:⟧]+):([a-z0-9]+)⟧")
 
@@ -54,10 +139,25 @@ def secret_fields(name: str, data: dict[str, Any]) -> dict[str, str]:
     """Return the secrets of a credential by ``name.field``."""
     found: dict[str, str] = {}
     for field, value in data.items():
-        if field.lower() in SECRET_FIELDS and isinstance(value, str):
-            found[f"{name}.{field}"] = value
-        elif isinstance(value, dict):
-            found |= secret_fields(f"{name}.{field}", value)
+        found |= _secrets_in(f"{name}.{field}", value, is_public=field.lower() in PUBLIC_FIELDS)
+    return found
+
+
+def _secrets_in(name: str, value: Any, *, is_public: bool) -> dict[str, str]:
+    if isinstance(value, dict):
+        return secret_fields(name, value)
+    if isinstance(value, list):
+        parts = (
+            _secrets_in(f"{name}.{i}", one, is_public=is_public) for i, one in enumerate(value)
+        )
+        return {key: text for part in parts for key, text in part.items()}
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return {}
+    text = str(value)
+    found = {} if is_public else {name: text}
+    for i, password in enumerate(USERINFO.findall(text)):
+        found[f"{name}.password{i or ''}"] = password
+        found[f"{name}.plain{i or ''}"] = unquote(password)
     return found
 
 
@@ -135,6 +235,7 @@ def forms(secret: str) -> Iterable[tuple[str, str]]:
         ("urlplus", quote_plus(secret)),
         ("urlpath", quote(secret)),
         ("hex", data.hex()),
+        ("latin", data.decode("latin-1")),
         ("b64", base64.b64encode(data).decode()),
         ("b64url", base64.urlsafe_b64encode(data).decode()),
     ]

@@ -12,6 +12,7 @@ from arcbook.cli.progress import line_of
 from arcbook.cli.text import coloured, duration, moment, short, table
 from arcbook.embedded import Embedded
 from arcbook.executions import Progress
+from arcbook.secrets.taint import shown
 from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
 
 
@@ -79,7 +80,7 @@ def list_(  # noqa: PLR0913  # the options of the verb
 
 def _cells(row: ExecutionRow) -> tuple[str, ...]:
     took = duration(row.ended_at - row.started_at) if row.ended_at else ""
-    note = row.error or (f"at {row.current}" if row.current else "")
+    note = str(shown(row.error)) or (f"at {row.current}" if row.current else "")
     identity = str(row.execution_id)
     return (identity, row.status, moment(row.started_at), took, row.path, note[:80])
 

@@ -87,7 +87,7 @@ class _Watch:
     def begin(self, execution_id: int) -> None:
         self.execution_id = execution_id
 
-    def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:  # noqa: ARG002
+    def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
         if execution_id == self.execution_id:
             self.events += events
             self.progress.add(events)

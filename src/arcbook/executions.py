@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import msgspec
 
@@ -67,72 +67,95 @@ class Progress:
     def add(self, events: Iterable[Recorded]) -> None:
         """Take further events."""
         for _, at, event in events:
-            handler = getattr(self, "_" + type(event).__name__, None)
+            handler = _HANDLERS.get(type(event))
             if handler is not None:
-                handler(at, event)
+                handler(self, at, event)
 
-    def _step(self, name: str) -> StepView:
+    def step(self, name: str) -> StepView:
+        """Return a step, noting it where it is new."""
         if name not in self.steps:
             self.steps[name] = StepView(name=name)
         return self.steps[name]
 
-    def _PlaybookStarted(self, at: int, event: PlaybookStarted) -> None:  # noqa: N802  # by event
-        self.path = event.path
-        self.started_at = at
-        self.warnings += event.warnings
 
-    def _StepEnter(self, at: int, event: StepEnter) -> None:  # noqa: N802
-        step = self._step(event.step)
-        step.status, step.visits = "running", event.visit
-        step.entered_at, step.ended_at = at, 0
-        step.total = event.loop.total if event.loop else -1
-        step.done = step.failed = 0
-        step.error, step.waits_for = None, ""
-        step.warnings = list(event.warnings)
+def _playbook_started(progress: Progress, at: int, event: PlaybookStarted) -> None:
+    progress.path = event.path
+    progress.started_at = at
+    progress.warnings += event.warnings
 
-    def _StepExit(self, at: int, event: StepExit) -> None:  # noqa: N802
-        step = self._step(event.step)
-        step.ended_at = at
-        step.retries = event.retries
-        step.error = event.error or (event.result.error if event.result else None)
-        step.printed = event.printed
-        step.warnings += event.warnings
-        step.result = event.loop if event.loop is not None else event.result
-        step.waits_for = ""
-        step.status = "done"
-        if event.status == ERROR:
-            step.status = "recovered" if event.recovered else "failed"
-        if event.loop is not None:
-            step.total, step.done = event.loop.total, event.loop.success + event.loop.failed
-            step.failed = event.loop.failed
 
-    def _StepSkipped(self, at: int, event: StepSkipped) -> None:  # noqa: N802
-        step = self._step(event.step)
-        step.status = "skipped"
-        step.entered_at = step.ended_at = at
+def _step_enter(progress: Progress, at: int, event: StepEnter) -> None:
+    step = progress.step(event.step)
+    step.status, step.visits = "running", event.visit
+    step.entered_at, step.ended_at = at, 0
+    step.total = event.loop.total if event.loop else -1
+    step.done = step.failed = 0
+    step.error, step.waits_for = None, ""
+    step.warnings = list(event.warnings)
 
-    def _CommandIssued(self, at: int, event: CommandIssued) -> None:  # noqa: ARG002, N802
-        self._step(event.step).waits_for = ""
 
-    def _CommandCompleted(self, at: int, event: CommandCompleted) -> None:  # noqa: ARG002, N802
-        step = self._step(event.step)
-        step.done += event.count
-        step.failed += len(event.failed)
+def _step_exit(progress: Progress, at: int, event: StepExit) -> None:
+    step = progress.step(event.step)
+    step.ended_at = at
+    step.retries = event.retries
+    step.error = event.error or (event.result.error if event.result else None)
+    step.printed = event.printed
+    step.warnings += event.warnings
+    step.result = event.loop if event.loop is not None else event.result
+    step.waits_for = ""
+    step.status = "done"
+    if event.status == ERROR:
+        step.status = "recovered" if event.recovered else "failed"
+    if event.loop is not None:
+        step.total, step.done = event.loop.total, event.loop.success + event.loop.failed
+        step.failed = event.loop.failed
 
-    def _CommandSuspended(self, at: int, event: CommandSuspended) -> None:  # noqa: ARG002, N802
-        wait = event.wait
-        self._step(event.step).waits_for = {
-            "timer": "the next try",
-            "child": f"playbook {wait.path} ({wait.child_id})",
-        }.get(wait.kind, wait.kind)
 
-    def _PlaybookCompleted(self, at: int, event: PlaybookCompleted) -> None:  # noqa: ARG002, N802
-        self.ended_at = at
+def _step_skipped(progress: Progress, at: int, event: StepSkipped) -> None:
+    step = progress.step(event.step)
+    step.status = "skipped"
+    step.entered_at = step.ended_at = at
 
-    def _PlaybookFailed(self, at: int, event: PlaybookFailed) -> None:  # noqa: N802
-        self.ended_at = at
-        self.error = event.error
-        self.failed_steps = event.failed_steps
+
+def _command_issued(progress: Progress, at: int, event: CommandIssued) -> None:
+    progress.step(event.step).waits_for = ""
+
+
+def _command_completed(progress: Progress, at: int, event: CommandCompleted) -> None:
+    step = progress.step(event.step)
+    step.done += event.count
+    step.failed += len(event.failed)
+
+
+def _command_suspended(progress: Progress, at: int, event: CommandSuspended) -> None:
+    wait = event.wait
+    progress.step(event.step).waits_for = {
+        "timer": "the next try",
+        "child": f"playbook {wait.path} ({wait.child_id})",
+    }.get(wait.kind, wait.kind)
+
+
+def _playbook_completed(progress: Progress, at: int, event: PlaybookCompleted) -> None:
+    progress.ended_at = at
+
+
+def _playbook_failed(progress: Progress, at: int, event: PlaybookFailed) -> None:
+    progress.ended_at = at
+    progress.error = event.error
+    progress.failed_steps = event.failed_steps
+
+
+_HANDLERS: Final[dict[type, Callable[..., None]]] = {
+    PlaybookStarted: _playbook_started,
+    StepEnter: _step_enter,
+    StepExit: _step_exit,
+    StepSkipped: _step_skipped,
+    CommandIssued: _command_issued,
+    CommandCompleted: _command_completed,
+    CommandSuspended: _command_suspended,
+    PlaybookCompleted: _playbook_completed,
+    PlaybookFailed: _playbook_failed,
+}
 
 
 class Execution(msgspec.Struct, kw_only=True):

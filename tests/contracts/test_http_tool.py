@@ -107,7 +107,7 @@ async def speaking(answer: bytes, *, closes: bool = True) -> AsyncIterator[str]:
 def answering(status: int = 200, body: bytes = b"", **headers: str) -> Handler:
     """Return a handler that always answers the same."""
 
-    async def answer(request: web.Request) -> web.Response:  # noqa: ARG001  # the contract
+    async def answer(request: web.Request) -> web.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return web.Response(status=status, body=body, headers=named)
 
@@ -838,7 +838,7 @@ async def test_a_connection_that_is_refused_is_a_connection_error(http):
 
 
 async def test_a_host_that_is_not_known_is_a_connection_error(http, monkeypatch):
-    def nowhere(*given: object, **facts: object) -> None:  # noqa: ARG001  # the signature
+    def nowhere(*given: object, **facts: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", nowhere)

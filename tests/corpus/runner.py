@@ -56,7 +56,7 @@ class Credentials:
         self._settings = settings
         self.facts: dict[str, Any] = {}
 
-    async def credential(self, alias: str, execution_id: int) -> Credential:  # noqa: ARG002
+    async def credential(self, alias: str, execution_id: int) -> Credential:
         """Return a credential by its alias."""
         found = self._settings.credential(alias, self.facts)
         if found is None:

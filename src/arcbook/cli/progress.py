@@ -52,7 +52,7 @@ class Silent:
     def __exit__(self, *exc: object) -> None:
         return None
 
-    def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:  # noqa: ARG002
+    def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
         return None
 
 

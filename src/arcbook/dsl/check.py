@@ -32,6 +32,7 @@ GIVEN: Final = RESERVED | frozenset(
         "server_url",
         "version",
         "_attempt",
+        "_idempotency_key",
         "_index",
         "_prev",
         "_task",

@@ -108,7 +108,7 @@ def _start(turn: Turn, given: Start) -> bool:
     return starting.start(turn, given)
 
 
-def _settle_only(turn: Turn, given: Settle) -> bool:  # noqa: ARG001  # one signature
+def _settle_only(turn: Turn, given: Settle) -> bool:
     return turn.state.seq > 0 and not turn.state.status.is_terminal
 
 
@@ -124,7 +124,7 @@ def _current(turn: Turn, command_id: str, generation: int) -> tuple[Run, Command
 
 def _report(turn: Turn, given: Report) -> bool:
     found = _current(turn, given.command_id, given.generation)
-    if found is None:
+    if found is None or given.attempt != found[1].lost + 1:
         return False
     run, command = found
     if turn.state.is_cancelling:

@@ -93,7 +93,7 @@ def _started(state: State, at: int, event: PlaybookStarted) -> None:
         state.waiting[event.entry] = [Token("")]
 
 
-def _token_placed(state: State, at: int, event: TokenPlaced) -> None:  # noqa: ARG001
+def _token_placed(state: State, at: int, event: TokenPlaced) -> None:
     state.waiting.setdefault(event.step, []).append(Token(event.came_from))
     state.final_ran = True
 
@@ -121,7 +121,7 @@ def _entered(state: State, at: int, event: StepEnter) -> None:
     state.runs[run_key(step, visit)] = run
 
 
-def _exited(state: State, at: int, event: StepExit) -> None:  # noqa: ARG001  # one signature
+def _exited(state: State, at: int, event: StepExit) -> None:
     step = event.step
     state.runs.pop(run_key(step, event.visit), None)
     result = event.loop if event.loop is not None else event.result
@@ -137,7 +137,7 @@ def _exited(state: State, at: int, event: StepExit) -> None:  # noqa: ARG001  # 
         state.last_leaf = step
 
 
-def _skipped(state: State, at: int, event: StepSkipped) -> None:  # noqa: ARG001
+def _skipped(state: State, at: int, event: StepSkipped) -> None:
     if event.reason == "unreachable":
         state.skipped.append(event.step)
         return
@@ -155,12 +155,12 @@ def _send(state: State, step: str, took: list[Took]) -> None:
             state.waiting.setdefault(arc.to, []).append(Token(step, arc.locals))
 
 
-def _join_closed(state: State, at: int, event: JoinClosed) -> None:  # noqa: ARG001
+def _join_closed(state: State, at: int, event: JoinClosed) -> None:
     if event.step in state.absorbing:
         state.absorbing.remove(event.step)
 
 
-def _issued(state: State, at: int, event: CommandIssued) -> None:  # noqa: ARG001
+def _issued(state: State, at: int, event: CommandIssued) -> None:
     run = state.runs.get(run_key(event.step, event.visit))
     if run is None or run.loop is None:
         return
@@ -196,7 +196,7 @@ def _take_returned(loop: LoopRun, first: int, count: int) -> None:
     loop.returned = kept
 
 
-def _command_completed(state: State, at: int, event: CommandCompleted) -> None:  # noqa: ARG001
+def _command_completed(state: State, at: int, event: CommandCompleted) -> None:
     run = state.runs.get(run_key(event.step, event.visit))
     if run is None or run.loop is None:
         return
@@ -235,7 +235,7 @@ def _keep(loop: LoopRun, event: CommandCompleted) -> None:
         loop.kept[event.first + offset] = result
 
 
-def _suspended(state: State, at: int, event: CommandSuspended) -> None:  # noqa: ARG001
+def _suspended(state: State, at: int, event: CommandSuspended) -> None:
     run = state.runs.get(run_key(event.step, event.visit))
     command = run.commands.get(event.command_id) if run else None
     if command is None or run is None:
@@ -257,13 +257,13 @@ def _split_suspended(loop: LoopRun, command: Command, index: int) -> None:
     command.first, command.count = index, 1
 
 
-def _checkpointed(state: State, at: int, event: CommandCheckpointed) -> None:  # noqa: ARG001
+def _checkpointed(state: State, at: int, event: CommandCheckpointed) -> None:
     command = state.command(event.command_id)
     if command is not None:
         command.saved = event.state
 
 
-def _resumed(state: State, at: int, event: CommandResumed) -> None:  # noqa: ARG001
+def _resumed(state: State, at: int, event: CommandResumed) -> None:
     command = state.command(event.command_id)
     if command is None:
         return
@@ -273,20 +273,20 @@ def _resumed(state: State, at: int, event: CommandResumed) -> None:  # noqa: ARG
     command.generation += 1
 
 
-def _lost(state: State, at: int, event: CommandLost) -> None:  # noqa: ARG001
+def _lost(state: State, at: int, event: CommandLost) -> None:
     command = state.command(event.command_id)
     if command is not None:
         command.lost += 1
 
 
-def _command_cancelled(state: State, at: int, event: CommandCancelled) -> None:  # noqa: ARG001
+def _command_cancelled(state: State, at: int, event: CommandCancelled) -> None:
     run = state.runs.get(run_key(event.step, event.visit))
     command = run.commands.pop(event.command_id, None) if run is not None else None
     if command is not None and not event.confirmed:
         state.unconfirmed.append(event.command_id)
 
 
-def _cancel_requested(state: State, at: int, event: CancelRequested) -> None:  # noqa: ARG001
+def _cancel_requested(state: State, at: int, event: CancelRequested) -> None:
     state.cancel_reason = event.reason
     state.waiting.clear()
 

@@ -252,21 +252,22 @@ class Pipeline:
         return outcome
 
     def _prepare(self, task: PlanTask) -> Call:
-        scope, given = self.scope, self._task_input
+        scope, given, saved = self.scope, self._task_input, self.saved
+        key = f"{self.key}:{task.label}:{saved.passes[task.label]}"
+        scope.top["_idempotency_key"] = key
         given.clear()
         given.update(task.input.render(scope))
         config = task.config.render(scope)
         auth = None if task.auth is None else _auth(task.auth, scope, task.where)
         timeout = None if task.timeout is None else number(task.timeout, scope, None)
         self._note_missing(task.where)
-        saved = self.saved
         return Call(
             task=task,
             config=config,
             input={**self._step_input, **given},
             auth=auth,
             timeout_seconds=timeout,
-            idempotency_key=f"{self.key}:{task.label}:{saved.passes[task.label]}",
+            idempotency_key=key,
             attempt=saved.tries,
             scope=scope,
         )

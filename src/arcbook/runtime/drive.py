@@ -503,6 +503,11 @@ class Drive:
                     upcoming = due_at
         self._arm(upcoming)
 
+    def refuse(self, error: BaseException) -> None:
+        """Refuse the inputs that are waiting: the loop has ended."""
+        while self._queue:
+            _refuse(self._queue.popleft(), error)
+
     def close(self) -> None:
         """Stop the timers."""
         if self._timer is not None:

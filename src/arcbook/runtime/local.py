@@ -97,7 +97,10 @@ class LocalRuntime:
         """Drive; if the store fails, everyone who waits is told why."""
         try:
             await self.drive.run()
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self.drive.refuse(error)
             for waiters in self._waiters.values():
                 for waiter in waiters:
                     if not waiter.done():

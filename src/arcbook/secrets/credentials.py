@@ -82,7 +82,7 @@ class CredentialBook:
         """Delete a credential; return whether there was one."""
         return await self._store.delete_credential(name)
 
-    async def credential(self, alias: str, execution_id: int) -> Credential:  # noqa: ARG002
+    async def credential(self, alias: str, execution_id: int) -> Credential:
         """Return a credential, opened.
 
         Raises:

@@ -7,7 +7,7 @@ loads again. Everything a commit holds becomes durable together, or not at all.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, Final, NamedTuple, Protocol, Self
 
 import msgspec
@@ -63,8 +63,47 @@ class ResultRow(NamedTuple):
     store: str
 
 
+class CommandRow(NamedTuple):
+    """A command that is out: pending until a worker claims it, gone once it is done."""
+
+    command_id: str
+    execution_id: int
+    step: str
+    pool: str
+    #: Grows with each delivery after a wait; a claim or report of an older one is stale.
+    generation: int
+    #: Grows with each delivery that was lost.
+    attempt: int
+    #: Microseconds since the epoch.
+    issued_at: int
+    #: Who claimed it; an empty text while it is pending.
+    worker: str = ""
+
+
+class Claim(NamedTuple):
+    """A pending command becomes a worker's. It is fenced by what the claimer believes."""
+
+    command_id: str
+    generation: int
+    attempt: int
+    worker: str
+
+
+class Tick(NamedTuple):
+    """A schedule's tick, which starts the execution of the change. It is fenced by ``due_at``."""
+
+    name: str
+    #: The time that the schedule waited for, and the next; microseconds since the epoch.
+    due_at: int
+    next_at: int
+
+
 class Change(msgspec.Struct, kw_only=True):
-    """What one commit writes for one execution."""
+    """What one commit writes for one execution: events, and what is projected from them.
+
+    It is fenced by the number of the last event, by the state of each command that it
+    claims, and by the schedule whose tick it is.
+    """
 
     execution_id: int
     #: Number of the last event before this change; what the writer believes.
@@ -79,6 +118,14 @@ class Change(msgspec.Struct, kw_only=True):
     results: list[ResultRow] = []
     #: All timers of the execution, if they changed: id and microseconds since the epoch.
     timers: dict[str, int] | None = None
+    #: Commands that are out no more, by id. They go first ...
+    done: list[str] = []
+    #: ... then those that are given out, in place of a row of the same id; one with a worker
+    #: is handed to it in the same commit ...
+    issued: list[CommandRow] = []
+    #: ... and then those that workers claim.
+    claims: list[Claim] = []
+    tick: Tick | None = None
 
 
 class Stored(NamedTuple):
@@ -90,7 +137,9 @@ class Stored(NamedTuple):
 
 
 class FencedError(RuntimeError):
-    """Another writer appended to an execution; this one must load it again.
+    """Another writer was there first: an event, a claim or a tick is already taken.
+
+    This one must load the executions again.
 
     Attributes:
         execution_ids: the executions concerned. Nothing of the commit was written.
@@ -175,14 +224,152 @@ class EventLog(Protocol):
     async def executions(self, wanted: ExecutionFilter) -> list[ExecutionRow]:
         """Return executions, newest first."""
 
-    async def unfinished(self) -> list[int]:
-        """Return the executions that have not ended, oldest first."""
+    async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
+        """Return the executions that have not ended, of some shards or all, oldest first."""
 
     async def results(self, execution_id: int) -> list[ResultRow]:
         """Return the values of an execution that are kept by reference."""
 
     async def delete_execution(self, execution_id: int) -> None:
         """Forget an execution that has ended."""
+
+
+class Commands(Protocol):
+    """Commands that are out, as commits wrote them."""
+
+    async def commands(
+        self, shards: Collection[int] | None = None, *, after: str = "", limit: int = PAGE_MAX
+    ) -> list[CommandRow]:
+        """Return commands that are out, by id, from the one after ``after``."""
+
+    async def backlog(self) -> dict[str, tuple[int, int]]:
+        """Return, for each pool with commands that are out, how many are pending and claimed."""
+
+
+class ServerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A control-plane server, as the others see it."""
+
+    server_id: str
+    #: Its number in the ids that it makes; no two live servers share one.
+    machine: int
+    version: str = ""
+    #: Where its API answers.
+    url: str = ""
+    #: Microseconds since the epoch, by the store's clock.
+    started_at: int = 0
+    expires_at: int = 0
+
+
+class Standing(NamedTuple):
+    """What a server owns, after a heartbeat."""
+
+    shards: frozenset[int]
+    #: Of them, those beyond its share: to be released once their inputs are committed.
+    excess: frozenset[int]
+    #: Servers that are alive, itself included.
+    servers: int
+
+
+class LostServerError(RuntimeError):
+    """The store does not know the server: its heartbeats stopped for too long."""
+
+
+class Servers(Protocol):
+    """Which server owns which shard, by leases that end by the store's own clock."""
+
+    async def join(self, row: ServerRow, seconds: float) -> ServerRow:
+        """Enter a server, with a machine number that no live server has.
+
+        Args:
+            row: the server; its machine number is ignored.
+            seconds: how long its lease lasts without a heartbeat.
+        """
+
+    async def beat(self, server_id: str, seconds: float) -> Standing:
+        """Extend a server's lease, and take shards that nobody alive owns, up to its share.
+
+        Raises:
+            LostServerError: it must join again.
+        """
+
+    async def release(self, server_id: str, shards: Collection[int]) -> None:
+        """Give shards up, for others to take."""
+
+    async def leave(self, server_id: str) -> None:
+        """Remove a server, and give up its shards."""
+
+    async def servers(self) -> list[ServerRow]:
+        """Return the servers that are alive, by id."""
+
+
+class WorkerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A worker, as it registered."""
+
+    worker_id: str
+    pools: list[str]
+    capacity: int
+    kinds: list[str] = []
+    version: str = ""
+    host: str = ""
+    pid: int = 0
+    #: ``ready`` or ``draining``.
+    status: str = "ready"
+    #: Commands that it holds.
+    held: int = 0
+    #: Microseconds since the epoch, by the store's clock.
+    started_at: int = 0
+    seen_at: int = 0
+
+
+class Workers(Protocol):
+    """The runtime registry."""
+
+    async def put_worker(self, row: WorkerRow) -> None:
+        """Enter a worker, or note that it is still there."""
+
+    async def workers(self, seen_within: float) -> list[WorkerRow]:
+        """Return the workers seen within so many seconds, by id."""
+
+    async def delete_worker(self, worker_id: str) -> None:
+        """Remove a worker."""
+
+
+class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a playbook is to be started, again and again."""
+
+    name: str
+    path: str
+    version: int | None = None
+    payload: dict[str, Any] = {}
+    pool: str | None = None
+    #: Five fields of cron; or else ``every_seconds``.
+    cron: str = ""
+    timezone: str = "UTC"
+    every_seconds: float = 0.0
+    #: Ticks missed while nobody was there: ``latest`` (one for all), ``all`` or ``skip``.
+    catch_up: str = "latest"
+    paused: bool = False
+    #: Microseconds since the epoch. It ticks when ``next_at`` has come; 0 means never.
+    next_at: int = 0
+    last_at: int = 0
+    last_execution_id: int = 0
+    created_at: int = 0
+
+
+class Schedules(Protocol):
+    """Schedules by name."""
+
+    async def put_schedule(self, row: ScheduleRow) -> None:
+        """Store a schedule, in place of one of the same name."""
+
+    async def schedules(self) -> list[ScheduleRow]:
+        """Return all schedules, by name."""
+
+    async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
+        """Return those not paused that are due by a time, the longest due first."""
+
+    async def delete_schedule(self, name: str) -> bool:
+        """Delete a schedule; return whether there was one."""
 
 
 class Inbox(Protocol):
@@ -230,7 +417,7 @@ class Credentials(Protocol):
 
 
 class Store(EventLog, Inbox, Catalog, Credentials, Protocol):
-    """All of it, and its lifetime."""
+    """What one process needs, and its lifetime."""
 
     async def __aenter__(self) -> Self:
         """Open it.
@@ -241,6 +428,10 @@ class Store(EventLog, Inbox, Catalog, Credentials, Protocol):
 
     async def __aexit__(self, *exc: object) -> None:
         """Close it."""
+
+
+class ClusterStore(Store, Commands, Servers, Workers, Schedules, Protocol):
+    """What servers need."""
 
 
 async def all_events(log: EventLog, execution_id: int, **wanted: Any) -> AsyncIterator[EventRow]:

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Self
 
 import msgspec
 
+from arcbook.clock import Clock, SystemClock
 from arcbook.events.types import TERMINAL
+from arcbook.ids import MACHINE_MAX
+from arcbook.shards import SHARDS, shard_of
 from arcbook.store.api import (
     PAGE_MAX,
     CatalogEntry,
     Change,
+    Claim,
+    CommandRow,
     CredentialRow,
     EventRow,
     ExecutionFilter,
     ExecutionRow,
     FencedError,
+    LostServerError,
     ResultRow,
+    ScheduleRow,
+    ServerRow,
+    Standing,
     Stored,
     StoreError,
+    WorkerRow,
 )
 
 
 class MemoryStore:
     """A store that ends with its process, or is handed on to simulate one that does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.rows: dict[int, ExecutionRow] = {}
         self.log: dict[int, list[EventRow]] = {}
         self.snapshots: dict[int, tuple[int, bytes]] = {}
@@ -35,6 +45,12 @@ class MemoryStore:
         self.inbox: dict[int, tuple[int, bytes]] = {}
         self.catalog: list[CatalogEntry] = []
         self.sealed: dict[str, CredentialRow] = {}
+        self.out: dict[str, CommandRow] = {}
+        self.ticking: dict[str, ScheduleRow] = {}
+        self._workers: dict[str, WorkerRow] = {}
+        self._servers: dict[str, ServerRow] = {}
+        self._owners: dict[int, str] = {}
+        self._clock = clock or SystemClock()
         self._posted = 0
 
     async def __aenter__(self) -> Self:
@@ -53,7 +69,19 @@ class MemoryStore:
             self._write(change)
 
     def _is_fenced(self, change: Change) -> bool:
-        return change.after_seq != len(self.log.get(change.execution_id, ()))
+        if change.events and change.after_seq != len(self.log.get(change.execution_id, ())):
+            return True
+        if any(not self._is_pending(claim) for claim in change.claims):
+            return True
+        if change.tick is None:
+            return False
+        schedule = self.ticking.get(change.tick.name)
+        return schedule is None or schedule.next_at != change.tick.due_at
+
+    def _is_pending(self, claim: Claim) -> bool:
+        row = self.out.get(claim.command_id)
+        wanted = (claim.generation, claim.attempt, "")
+        return row is not None and (row.generation, row.attempt, row.worker) == wanted
 
     def _write(self, change: Change) -> None:
         log = self.log.setdefault(change.execution_id, [])
@@ -72,6 +100,22 @@ class MemoryStore:
             self.timers[change.execution_id] = dict(change.timers)
         kept = self.kept.setdefault(change.execution_id, {})
         kept.update({result.ref: result for result in change.results})
+        self._write_commands(change)
+        if change.tick is not None:
+            self.ticking[change.tick.name] = msgspec.structs.replace(
+                self.ticking[change.tick.name],
+                next_at=change.tick.next_at,
+                last_at=change.tick.due_at,
+                last_execution_id=change.execution_id,
+            )
+
+    def _write_commands(self, change: Change) -> None:
+        for command_id in change.done:
+            self.out.pop(command_id, None)
+        for row in change.issued:
+            self.out[row.command_id] = row
+        for claim in change.claims:
+            self.out[claim.command_id] = self.out[claim.command_id]._replace(worker=claim.worker)
 
     async def load(self, execution_id: int) -> Stored | None:
         row = self.rows.get(execution_id)
@@ -110,8 +154,12 @@ class MemoryStore:
         ]
         return found[: min(wanted.limit, PAGE_MAX)]
 
-    async def unfinished(self) -> list[int]:
-        return sorted(i for i, row in self.rows.items() if not row.ended_at)
+    async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
+        return sorted(
+            i
+            for i, row in self.rows.items()
+            if not row.ended_at and (shards is None or shard_of(i) in shards)
+        )
 
     async def results(self, execution_id: int) -> list[ResultRow]:
         return list(self.kept.get(execution_id, {}).values())
@@ -119,6 +167,7 @@ class MemoryStore:
     async def delete_execution(self, execution_id: int) -> None:
         for table in (self.rows, self.log, self.snapshots, self.kept, self.timers):
             table.pop(execution_id, None)
+        self.out = {k: row for k, row in self.out.items() if row.execution_id != execution_id}
         await self.drop([n for n, (i, _) in self.inbox.items() if i == execution_id])
 
     # -- inbox ------------------------------------------------------------------------
@@ -171,3 +220,101 @@ class MemoryStore:
 
     async def delete_credential(self, name: str) -> bool:
         return self.sealed.pop(name, None) is not None
+
+    # -- commands ---------------------------------------------------------------------
+
+    async def commands(
+        self, shards: Collection[int] | None = None, *, after: str = "", limit: int = PAGE_MAX
+    ) -> list[CommandRow]:
+        found = [
+            self.out[command_id]
+            for command_id in sorted(self.out)
+            if command_id > after
+            and (shards is None or shard_of(self.out[command_id].execution_id) in shards)
+        ]
+        return found[: min(limit, PAGE_MAX)]
+
+    async def backlog(self) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for row in self.out.values():
+            pending, claimed = found.get(row.pool, (0, 0))
+            found[row.pool] = (pending, claimed + 1) if row.worker else (pending + 1, claimed)
+        return found
+
+    # -- servers ----------------------------------------------------------------------
+
+    async def join(self, row: ServerRow, seconds: float) -> ServerRow:
+        taken = {server.machine for server in self._alive()}
+        now = self._clock.now_us()
+        joined = msgspec.structs.replace(
+            row,
+            machine=next(n for n in range(MACHINE_MAX + 1) if n not in taken),
+            started_at=now,
+            expires_at=now + int(seconds * 1_000_000),
+        )
+        self._servers[row.server_id] = joined
+        return joined
+
+    async def beat(self, server_id: str, seconds: float) -> Standing:
+        alive = {server.server_id for server in self._alive()}
+        if server_id not in alive:
+            self._servers.pop(server_id, None)
+            raise LostServerError(f"server {server_id} is not known any more")
+        expires_at = self._clock.now_us() + int(seconds * 1_000_000)
+        known = self._servers[server_id]
+        self._servers[server_id] = msgspec.structs.replace(known, expires_at=expires_at)
+        share = -(-SHARDS // len(alive))
+        mine = [n for n, owner in sorted(self._owners.items()) if owner == server_id]
+        free = [n for n in range(SHARDS) if self._owners.get(n) not in alive]
+        for shard in free[: max(0, share - len(mine))]:
+            self._owners[shard] = server_id
+            mine.append(shard)
+        return Standing(frozenset(mine), frozenset(mine[share:]), len(alive))
+
+    async def release(self, server_id: str, shards: Collection[int]) -> None:
+        for shard in shards:
+            if self._owners.get(shard) == server_id:
+                del self._owners[shard]
+
+    async def leave(self, server_id: str) -> None:
+        self._servers.pop(server_id, None)
+        await self.release(server_id, range(SHARDS))
+
+    async def servers(self) -> list[ServerRow]:
+        return sorted(self._alive(), key=lambda server: server.server_id)
+
+    def _alive(self) -> list[ServerRow]:
+        now = self._clock.now_us()
+        return [server for server in self._servers.values() if server.expires_at > now]
+
+    # -- workers ----------------------------------------------------------------------
+
+    async def put_worker(self, row: WorkerRow) -> None:
+        now = self._clock.now_us()
+        known = self._workers.get(row.worker_id)
+        started_at = known.started_at if known else now
+        self._workers[row.worker_id] = msgspec.structs.replace(
+            row, started_at=started_at, seen_at=now
+        )
+
+    async def workers(self, seen_within: float) -> list[WorkerRow]:
+        since = self._clock.now_us() - int(seen_within * 1_000_000)
+        return [row for _, row in sorted(self._workers.items()) if row.seen_at >= since]
+
+    async def delete_worker(self, worker_id: str) -> None:
+        self._workers.pop(worker_id, None)
+
+    # -- schedules --------------------------------------------------------------------
+
+    async def put_schedule(self, row: ScheduleRow) -> None:
+        self.ticking[row.name] = row
+
+    async def schedules(self) -> list[ScheduleRow]:
+        return [self.ticking[name] for name in sorted(self.ticking)]
+
+    async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
+        due = [row for row in self.ticking.values() if not row.paused and 0 < row.next_at <= at]
+        return sorted(due, key=lambda row: (row.next_at, row.name))[:limit]
+
+    async def delete_schedule(self, name: str) -> bool:
+        return self.ticking.pop(name, None) is not None

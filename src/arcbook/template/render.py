@@ -57,7 +57,7 @@ class Literal(Template):
     def __init__(self, value: Any) -> None:
         self.value = value
 
-    def evaluate(self, scope: Scope) -> Any:  # noqa: ARG002  # one signature for all
+    def evaluate(self, scope: Scope) -> Any:
         return self.value
 
     render = evaluate

@@ -40,7 +40,7 @@ class ScriptedTool:
         self._handler = handler
         self.calls: list[ToolCall] = []
 
-    def run(self, call: ToolCall, context: ToolContext) -> Any:  # noqa: ARG002  # the contract
+    def run(self, call: ToolCall, context: ToolContext) -> Any:
         self.calls.append(call)
         answer = self._handler(call)
         return self._later(answer) if inspect.isawaitable(answer) else _outcome(answer)
@@ -62,7 +62,7 @@ class FakeCredentials:
     def __init__(self, known: dict[str, Credential] | None = None) -> None:
         self.known = known or {}
 
-    async def credential(self, alias: str, execution_id: int) -> Credential:  # noqa: ARG002
+    async def credential(self, alias: str, execution_id: int) -> Credential:
         try:
             return self.known[alias]
         except KeyError:
@@ -102,7 +102,7 @@ class Bench:
         self.events: dict[int, list[Recorded]] = {}
         self.runtime.drive.listeners.append(self._listen)
 
-    def _listen(self, execution_id: int, events: list[Recorded], state: State) -> None:  # noqa: ARG002
+    def _listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
         self.events.setdefault(execution_id, []).extend(events)
 
     def _frames(self, execution_id: int, step: str, visit: str) -> AsyncIterator[Any]:

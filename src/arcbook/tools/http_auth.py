@@ -94,7 +94,7 @@ def _api_key(credential: Credential) -> Grant:
     return Grant(headers={str(data.get("header") or data.get("header_name") or "X-API-Key"): key})
 
 
-def _nothing(credential: Credential) -> Grant:  # noqa: ARG001  # one of several
+def _nothing(credential: Credential) -> Grant:
     return Grant()
 
 

@@ -132,7 +132,7 @@ class Nats:
     def __init__(self) -> None:
         self._pool = NatsPool()
 
-    async def run(self, call: ToolCall, context: ToolContext) -> Outcome:  # noqa: ARG002  # the contract
+    async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
         require_library()
         params = parse(NatsParams, call)
         if isinstance(params, Outcome):
@@ -275,7 +275,7 @@ def _seconds(ttl: float | str | None) -> float | None:
 # -- key-value ------------------------------------------------------------------------
 
 
-async def _kv_get(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:  # noqa: ARG001  # one shape for all
+async def _kv_get(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:
     from nats.js.errors import NotFoundError
 
     where = {"bucket": params.bucket, "key": params.key}
@@ -288,7 +288,7 @@ async def _kv_get(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]
     return {**where, **value, "revision": entry.revision}
 
 
-async def _kv_put(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:  # noqa: ARG001
+async def _kv_put(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:
     from nats.js.errors import NotFoundError
 
     value = encode_value(params.value, params.encoding)
@@ -305,7 +305,7 @@ async def _kv_put(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]
     }
 
 
-async def _kv_remove(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:  # noqa: ARG001
+async def _kv_remove(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:
     """Delete a key, or purge it with its history."""
     from nats.js.errors import NotFoundError
 
@@ -320,7 +320,7 @@ async def _kv_remove(js: Any, params: NatsParams, call: ToolCall) -> dict[str, A
     return {**where, "deleted": True}
 
 
-async def _kv_keys(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:  # noqa: ARG001
+async def _kv_keys(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:
     from nats.js.errors import NoKeysError, NotFoundError
 
     try:
@@ -394,7 +394,7 @@ async def _object_delete(js: Any, params: NatsParams, call: ToolCall) -> dict[st
     return {**where, "deleted": True}
 
 
-async def _object_list(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:  # noqa: ARG001
+async def _object_list(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:
     from nats.js.errors import NotFoundError
 
     try:
@@ -464,7 +464,7 @@ async def _js_publish(js: Any, params: NatsParams, call: ToolCall) -> dict[str, 
     }
 
 
-async def _js_consume(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:  # noqa: ARG001
+async def _js_consume(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:
     batch = max(1, min(params.batch, BATCH_MAX))
     wait = max(1, min(params.timeout_ms, WAIT_MS_MAX)) / 1000
     subject = params.subject or ""
@@ -510,7 +510,7 @@ def _message(
     return {"subject": subject, **content, "headers": dict(headers or {})}
 
 
-async def _js_get_msg(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:  # noqa: ARG001
+async def _js_get_msg(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:
     from nats.js.errors import NotFoundError
 
     seq = params.seq
@@ -532,7 +532,7 @@ async def _js_get_msg(js: Any, params: NatsParams, call: ToolCall) -> dict[str, 
     }
 
 
-async def _js_stream_info(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:  # noqa: ARG001
+async def _js_stream_info(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:
     info = await js.stream_info(params.stream)
     state = info.state
     return {

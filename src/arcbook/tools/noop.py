@@ -23,7 +23,7 @@ KIND = declare("noop", NoopParams, "Does nothing, and yields what it is given.")
 class Noop:
     """Yields what it is given."""
 
-    def run(self, call: ToolCall, context: ToolContext) -> Outcome:  # noqa: ARG002  # the contract
+    def run(self, call: ToolCall, context: ToolContext) -> Outcome:
         config = call.config
         if config.get("result") is not None:
             return ok(config["result"])

@@ -49,7 +49,7 @@ KIND = declare(
 class Playbook:
     """Asks the engine for a child execution."""
 
-    def run(self, call: ToolCall, context: ToolContext) -> Outcome | Deferred:  # noqa: ARG002
+    def run(self, call: ToolCall, context: ToolContext) -> Outcome | Deferred:
         params = parse(PlaybookParams, call)
         if isinstance(params, Outcome):
             return params

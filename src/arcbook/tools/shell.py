@@ -89,7 +89,7 @@ class Shell:
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(PROCESSES_MAX)
 
-    async def run(self, call: ToolCall, context: ToolContext) -> Outcome:  # noqa: ARG002
+    async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
         params = parse(ShellParams, call)
         if isinstance(params, Outcome):
             return params
@@ -194,7 +194,7 @@ class Command(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         (self.stdout if fd == 1 else self.stderr).add(data)
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         self._pipes -= 1
         if self._pipes == 0:
             self.silent.set()

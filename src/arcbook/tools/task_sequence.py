@@ -28,7 +28,7 @@ KIND = declare("task_sequence", TaskSequenceParams, "Runs tasks in turn.")
 class TaskSequence:
     """Stands for the kind where the language could not put its tasks in its place."""
 
-    def run(self, call: ToolCall, context: ToolContext) -> Outcome:  # noqa: ARG002  # the contract
+    def run(self, call: ToolCall, context: ToolContext) -> Outcome:
         message = "'task_sequence' must be the only tool of its step"
         return failed(ErrorKind.CONFIG, message, code="CONFIG")
 

@@ -7,7 +7,7 @@ handing it to another thread. The connection belongs to the event loop that open
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from arcbook.events.types import TERMINAL
+from arcbook.shards import shard_of
 from arcbook.store.api import (
     PAGE_MAX,
     CatalogEntry,
@@ -200,8 +201,9 @@ class SqliteStore:
         )
         return [_ROW_DECODER.decode(body) for (body,) in rows]
 
-    async def unfinished(self) -> list[int]:
-        return [identity for (identity,) in self._all("get_unfinished")]
+    async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
+        found = (identity for (identity,) in self._all("get_unfinished"))
+        return [i for i in found if shards is None or shard_of(i) in shards]
 
     async def results(self, execution_id: int) -> list[ResultRow]:
         return [ResultRow(*row) for row in self._all("get_results", execution_id)]

@@ -1,0 +1,1 @@
+"""The bus: there is work, and requests between workers and owners."""

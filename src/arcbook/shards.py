@@ -1,0 +1,23 @@
+"""Shards: how executions are spread over servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import xxhash
+
+SHARDS: Final = 64
+"""Number of shards. It is part of what is stored, and never changes for a database."""
+
+
+def shard_of(execution_id: int) -> int:
+    """Return the shard of an execution: XxHash64 of its id as 8 bytes, little-endian."""
+    return xxhash.xxh64_intdigest(execution_id.to_bytes(8, "little")) % SHARDS
+
+
+def id_within(ids: Callable[[], int], shards: frozenset[int]) -> int:
+    """Return a new id whose execution lies in one of some shards."""
+    while shard_of(identity := ids()) not in shards:
+        pass
+    return identity

@@ -1,0 +1,46 @@
+"""Documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from arcbook.dsl.load import load_playbook
+from arcbook.settings import reference
+from arcbook.tools.registry import MODULES, Registry
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+def _playbooks(page: Path) -> list[str]:
+    blocks = re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    return [block for block in blocks if "kind: Playbook" in block]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_playbooks_on_a_page_are_free_of_errors_and_warnings(page):
+    for text in _playbooks(page):
+        loaded = load_playbook(text, Registry())
+        assert not loaded.diagnostics, [d.message for d in loaded.diagnostics]
+
+
+@pytest.mark.parametrize("kind", [*sorted(MODULES), "workbook"])
+def test_every_kind_of_tool_has_a_page_with_an_example(kind):
+    page = (ROOT / "docs" / "tools" / f"{kind}.md").read_text("utf-8")
+    assert re.search(rf"```yaml\n[^`]*kind: {kind}\b", page)
+
+
+def test_the_page_on_operation_lists_every_setting():
+    page = (ROOT / "docs" / "operate.md").read_text("utf-8")
+    rows = [f"| `{name}` | {f'`{d}`' if d else ''} | {text} |" for name, d, text in reference()]
+    shown = page.split("<!-- settings -->")[1].split("<!-- /settings -->")[0].strip()
+    assert shown.splitlines()[2:] == rows

@@ -100,7 +100,7 @@ workflow:
     tool:
       kind: shell
       env: {WORD: "{{ code.plain }}"}
-      command: 'echo "$WORD"; echo "bad $WORD" >&2; exit 3'
+      command: 'echo "$WORD"; printf "bad %0485d $WORD" 0 >&2; exit 3'
 """
 
 CHILD = """
@@ -169,6 +169,7 @@ SECRETS = (CANARY, PASSWORD, ACCESS, str(NUMBER))
 
 
 def assert_clean(text: str, where: object) -> None:
+    assert CANARY[:8] not in text, where
     for secret in SECRETS:
         for form in forms(secret):
             at = text.find(form)
@@ -187,7 +188,7 @@ def test_the_other_side_is_shown_the_secrets(used: Used) -> None:
 
 
 def test_steps_hand_on_what_they_got_unchanged(used: Used) -> None:
-    code, out = used.proof["code"], used.proof["out"]
+    code, out = used.proof["code"], used.proof["out"]["results"]
 
     assert code["plain"] == CANARY
     assert code["length"] == len(CANARY)

@@ -132,7 +132,10 @@ PUBLIC_FIELDS: Final = frozenset(
 USERINFO: Final = re.compile(r"://[^/?#\s:@]*:([^/?#\s]+)@")
 """The password in an address."""
 
-MARK: Final = re.compile(r"⟦secret:([^:⟧]+):([a-z0-9]+)⟧")
+CUT_CHARACTERS_MIN: Final = 200
+"""Length from which a text may be one that was cut, in the middle of a secret."""
+
+MARK: Final = re.compile(r"⟦secret:([^:⟧]+):(?:(head|tail)([0-9]+))?([a-z][a-z0-9]*)⟧")
 
 
 def secret_fields(name: str, data: dict[str, Any]) -> dict[str, str]:
@@ -168,6 +171,10 @@ class Secrets:
         self._values: dict[str, str] = {}
         self._forms: dict[str, str] = {}
         self._pattern: re.Pattern[str] | None = None
+        #: Forms by their first and by their last characters.
+        self._by_head: dict[str, list[str]] = {}
+        self._by_tail: dict[str, list[str]] = {}
+        self._longest = 0
 
     def __bool__(self) -> bool:
         return bool(self._forms)
@@ -184,8 +191,14 @@ class Secrets:
             for form, text in forms(value):
                 self._forms.setdefault(text, f"⟦secret:{name}:{form}⟧")
         longest_first = sorted(self._forms, key=len, reverse=True)
-        if longest_first:
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        if not longest_first:
+            return
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        self._longest = len(longest_first[0])
+        self._by_head, self._by_tail = {}, {}
+        for form in longest_first:
+            self._by_head.setdefault(form[:SECRET_CHARACTERS_MIN], []).append(form)
+            self._by_tail.setdefault(form[-SECRET_CHARACTERS_MIN:], []).append(form)
 
     def hide(self, value: Any) -> Any:
         """Return a value in which secrets are marks; the same one if it holds none."""
@@ -199,7 +212,32 @@ class Secrets:
 
     def _hide_text(self, text: str) -> str:
         assert self._pattern is not None
-        return self._pattern.sub(lambda m: self._forms[m[0]], text)
+        text = self._pattern.sub(lambda m: self._forms[m[0]], text)
+        return self._hide_cut(text) if len(text) >= CUT_CHARACTERS_MIN else text
+
+    def _hide_cut(self, text: str) -> str:
+        """Hide what is left of a secret at the end or the beginning of a text that was cut."""
+        size = SECRET_CHARACTERS_MIN
+        for at in range(max(0, len(text) - self._longest), len(text) - size + 1):
+            part = text[at:]
+            for form in self._by_head.get(part[:size], ()):
+                if form.startswith(part):
+                    return self._hide_cut_head(text[:at] + self._cut_mark(form, "head", len(part)))
+        return self._hide_cut_head(text)
+
+    def _hide_cut_head(self, text: str) -> str:
+        size = SECRET_CHARACTERS_MIN
+        for length in range(min(self._longest, len(text)), size - 1, -1):
+            part = text[:length]
+            for form in self._by_tail.get(part[-size:], ()):
+                if form.endswith(part):
+                    return self._cut_mark(form, "tail", length) + text[length:]
+        return text
+
+    def _cut_mark(self, form: str, side: str, length: int) -> str:
+        """Return the mark of a part of a form."""
+        name, _, kind = self._forms[form][len("⟦secret:") : -1].rpartition(":")
+        return f"⟦secret:{name}:{side}{length}{kind}⟧"
 
     def _reveal_text(self, text: str) -> str:
         if "⟦secret:" not in text:
@@ -210,7 +248,13 @@ class Secrets:
         value = self._values.get(mark[1])
         if value is None:
             return mark[0]
-        return dict(forms(value)).get(mark[2], mark[0])
+        text = dict(forms(value)).get(mark[4])
+        if text is None:
+            return mark[0]
+        if mark[2]:
+            length = int(mark[3])
+            return text[:length] if mark[2] == "head" else text[-length:]
+        return text
 
 
 def marked(text: str) -> set[str]:

@@ -28,7 +28,7 @@ workflow:
     tool: {kind: http, method: POST, url: "{{ workload.url }}/login", auth: canary, body: {hello: 1}}
     next: {arcs: [{step: cloud}]}
   - step: cloud
-    tool: {kind: http, method: POST, url: "{{ workload.url }}/cloud", auth: cloud}
+    tool: {kind: http, method: POST, url: "{{ workload.url }}/cloud", auth: "team:cloud.prod"}
     next: {arcs: [{step: basic}]}
   - step: basic
     tool: {kind: http, method: POST, url: "{{ workload.url }}/basic", auth: person}
@@ -118,7 +118,7 @@ workflow:
 
 CREDENTIALS = {
     "canary": ("bearer", {"token": CANARY}),
-    "cloud": ("bearer", {"access_token": ACCESS}),
+    "team:cloud.prod": ("bearer", {"access_token": ACCESS}),
     "person": ("basic", {"username": "someone", "password": PASSWORD}),
     "number": ("api_key", {"key": NUMBER, "in": "query", "param": "code"}),
 }
@@ -135,9 +135,9 @@ class Used:
         arcbook.write("uses.yaml", USES)
         arcbook.write("child.yaml", CHILD)
         for name, (kind, data) in CREDENTIALS.items():
-            arcbook.write(f"{name}.json", json.dumps(data))
-            self.call("credential", "add", name, "--type", kind, "--file", f"{name}.json")
-            (arcbook.folder / f"{name}.json").unlink()
+            file = arcbook.write("fields.json", json.dumps(data))
+            self.call("credential", "add", name, "--type", kind, "--file", file)
+            (arcbook.folder / file).unlink()
         given = ("--set", f"url={service.url}", "--set", f"log={self.log}")
         self.run = self.call("run", "uses.yaml", *given)
         self.proof = json.loads(self.log.read_text())
@@ -248,3 +248,45 @@ def test_an_unknown_alias_fails_the_step_and_says_how_to_add_it(used: Used, tmp_
     assert ran.code == 1
     assert "credential 'canary' is not known" in ran.err
     assert "arcbook credential add canary" in ran.err
+
+
+def test_secrets_come_back_after_a_crash_and_are_hidden_again(
+    arcbook: Terminal, service: Service
+) -> None:
+    arcbook.write("later.yaml", LATER)
+    arcbook("credential", "add", "a.b:c", "--type", "bearer", "--set", f"token={ACCESS}")
+    service.held.add("/hold")
+    process = arcbook.start("run", "later.yaml", "--set", f"url={service.url}")
+    service.wait_for("/hold")
+    process.kill()
+    process.wait()
+    service.release("/hold")
+    resumed = arcbook("resume")
+
+    assert resumed.code == 0
+    assert service.requests[-1].path == "/last"
+    assert json.loads(service.requests[-1].body) == {"seen": f"Bearer {ACCESS}"}
+    assert_clean(resumed.all, "what was printed")
+    for path in files_below(arcbook.home):
+        assert_clean(path.read_bytes().decode("latin-1"), path)
+
+
+LATER = """
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: later}
+workload: {url: ""}
+workflow:
+  - step: start
+    tool: {kind: http, method: POST, url: "{{ workload.url }}/login", auth: "a.b:c"}
+    next: {arcs: [{step: hold}]}
+  - step: hold
+    tool: {kind: http, method: POST, url: "{{ workload.url }}/hold"}
+    next: {arcs: [{step: last}]}
+  - step: last
+    tool:
+      kind: http
+      method: POST
+      url: "{{ workload.url }}/last"
+      body: {seen: "{{ start.data.headers.Authorization }}"}
+"""

@@ -203,7 +203,7 @@ class Performance:
         names = marked(text)
         if not names:
             return
-        for alias in {name.partition(".")[0] for name in names}:
+        for alias in sorted({alias for name in names for alias in _aliases(name)}):
             try:
                 yield self._open(alias)
             except CredentialError:
@@ -226,3 +226,9 @@ class Performance:
         plain = msgspec.to_builtins(value)
         hidden = secrets.hide(plain)
         return value if hidden is plain else msgspec.convert(hidden, type(value))
+
+
+def _aliases(name: str) -> list[str]:
+    """Return the aliases that a secret's name may begin with: both may have dots."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]

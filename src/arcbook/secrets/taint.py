@@ -189,7 +189,7 @@ class Secrets:
                 continue
             self._values[name] = value
             for form, text in forms(value):
-                self._forms.setdefault(text, f"⟦secret:{name}:{form}⟧")
+                self._forms.setdefault(text, f"⟦secret:{_quoted(name)}:{form}⟧")
         longest_first = sorted(self._forms, key=len, reverse=True)
         if not longest_first:
             return
@@ -245,7 +245,7 @@ class Secrets:
         return MARK.sub(self._reveal_mark, text)
 
     def _reveal_mark(self, mark: re.Match[str]) -> str:
-        value = self._values.get(mark[1])
+        value = self._values.get(unquote(mark[1]))
         if value is None:
             return mark[0]
         text = dict(forms(value)).get(mark[4])
@@ -259,7 +259,12 @@ class Secrets:
 
 def marked(text: str) -> set[str]:
     """Return the names of the secrets whose marks stand in a text."""
-    return {mark[1] for mark in MARK.finditer(text)}
+    return {unquote(mark[1]) for mark in MARK.finditer(text)}
+
+
+def _quoted(name: str) -> str:
+    """Return a secret's name as it can stand in a mark, and in JSON."""
+    return quote(name, safe="-._~/@ ")
 
 
 def shown(value: Any) -> Any:

@@ -314,6 +314,23 @@ workflow:
 """
 
 
+def test_ctrl_c_while_resuming_leaves_the_execution_to_be_resumed_again(shop: Shop) -> None:
+    shop.killed_at("/announce")
+    shop.service.held.add("/announce")
+    resuming = shop.arcbook.start("resume")
+    shop.service.wait_for("/announce", times=2)
+    resuming.send_signal(signal.SIGINT)
+    _, err = resuming.communicate(timeout=20)
+    left = shop.arcbook.executions()[0]["status"]
+    shop.service.release("/announce")
+
+    assert resuming.returncode == 130
+    assert "Traceback" not in err
+    assert left == "RUNNING"
+    assert shop.arcbook("resume").code == 0
+    assert shop.lines()["start"] == 1
+
+
 def test_another_process_may_cancel_an_execution(shop: Shop) -> None:
     shop.service.held.add("/announce")
     process = shop.start()

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from acceptance.service import Service
-from acceptance.terminal import Ran, Terminal, files_below
+from acceptance.terminal import Ran, Screen, Terminal, files_below
 
 CANARY = 'c4n/ry "sings"+at=dawn&é%'
 PASSWORD = "p4ss:w0rd/of@the?d4tabase"
@@ -238,6 +238,18 @@ def test_the_home_holds_no_secret_but_sealed(used: Used) -> None:
 
 def test_the_key_is_readable_by_its_owner_only(used: Used) -> None:
     assert (used.arcbook.home / "key").stat().st_mode & 0o077 == 0
+
+
+def test_a_secret_that_is_typed_is_not_echoed(arcbook: Terminal) -> None:
+    screen = Screen(arcbook, "credential", "add", "typed", "--type", "bearer", "--set", "token=-")
+    screen.wait_for("token:")
+    screen.press(ACCESS.encode() + b"\n")
+    code = screen.end()
+
+    assert code == 0
+    assert "credential 'typed' (bearer) is stored: token" in screen.text
+    assert ACCESS not in screen.text
+    assert "typed" in arcbook("credential", "list").out
 
 
 def test_an_unknown_alias_fails_the_step_and_says_how_to_add_it(used: Used, tmp_path: Path) -> None:

@@ -68,7 +68,10 @@ def call_tool(  # noqa: PLR0913  # what a call depends on
         return answer
     took_ms = (services.clock.monotonic_us() - began) / 1000
     meta = {**answer.meta, "duration_ms": round(took_ms, 3)}
-    return msgspec.structs.replace(answer, meta=meta)
+    cause = answer.error
+    if cause is not None and not cause.where:
+        cause = msgspec.structs.replace(cause, where=task.where)
+    return msgspec.structs.replace(answer, meta=meta, error=cause)
 
 
 def _run(tool: Tool, call: ToolCall, context: CallContext, fetch: Fetch) -> Steps:

@@ -149,6 +149,7 @@ class LocalRuntime:
             execution_id: the execution.
             quiet: do not perform its commands; it is to be cancelled.
         """
+        self.performer.may_meet_marks = True
         slot = await self.drive.adopt(execution_id)
         ended = self.ended(execution_id)
         state = slot.state
@@ -170,7 +171,7 @@ class LocalRuntime:
         """Cancel an execution; return whether it was running."""
         return await self.drive.ask(execution_id, Cancel(reason=reason))
 
-    def _watch(self, execution_id: int, events: Any, state: State) -> None:
+    def _watch(self, execution_id: int, _events: Any, state: State) -> None:
         if state.status.is_terminal:
             for waiter in self._waiters.pop(execution_id, []):
                 if not waiter.done():

@@ -49,13 +49,16 @@ from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept, ResultMissingError
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, rebuild, row_of
+from arcbook.runtime.timers import Timers
 from arcbook.store.api import (
     ROW_AGE_US_MAX,
     Change,
+    Claim,
     EventRow,
     FencedError,
     ResultRow,
     Store,
+    Tick,
 )
 from arcbook.template.errors import TemplateError
 
@@ -68,6 +71,9 @@ LOADED_VALUES_MAX: Final = 32
 SLOTS_MAX: Final = 5000
 """Executions held in memory; idle ones beyond that are loaded again when needed."""
 
+EVICTIONS_MAX: Final = 64
+"""Executions that one commit looks at for some to forget."""
+
 
 class ExecutionMissingError(LookupError):
     """There is no such execution."""
@@ -77,40 +83,35 @@ class LostOwnershipError(RuntimeError):
     """Another process drives the execution now."""
 
 
-class Outlet(Protocol):
-    """Where commands go once they are stored."""
+class Offer:
+    """Room that a worker has, offered with its report: what follows may go to it at once."""
 
-    def issue(self, slot: Slot, command_ids: list[str]) -> None:
-        """Give commands to workers."""
+    __slots__ = ("pools", "room", "taken", "worker")
 
-    def stop(self, slot: Slot, command_ids: list[str]) -> None:
-        """Have the tools of commands stopped; each is answered by an input ``Stopped``."""
-
-
-Listener = Callable[[int, list[Recorded], State], None]
-
-
-class _Item:
-    __slots__ = ("accepted", "execution_id", "future", "given", "planned")
-
-    def __init__(
-        self,
-        execution_id: int,
-        given: AnyInput,
-        future: asyncio.Future[bool] | None,
-        planned: Planned | None = None,
-    ) -> None:
-        self.execution_id = execution_id
-        self.given = given
-        self.future = future
-        self.planned = planned
-        self.accepted = False
+    def __init__(self, worker: str, pools: frozenset[str], room: int) -> None:
+        self.worker = worker
+        self.pools = pools
+        self.room = room
+        #: Commands that were handed over: execution and command.
+        self.taken: list[tuple[int, str]] = []
 
 
-class _Pending:
+class Pending:
     """What one commit has to write and to tell for one execution."""
 
-    __slots__ = ("after_seq", "commands", "events", "kept", "slot", "stop", "timers_changed")
+    __slots__ = (
+        "after_seq",
+        "change",
+        "claims",
+        "commands",
+        "events",
+        "handed",
+        "kept",
+        "slot",
+        "stop",
+        "tick",
+        "timers_changed",
+    )
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
@@ -120,6 +121,60 @@ class _Pending:
         self.stop: list[str] = []
         self.kept: list[ResultRef] = []
         self.timers_changed = False
+        #: Commands that workers claim, by id.
+        self.claims: dict[str, Claim] = {}
+        #: Commands that go to the worker whose report led to them, by id.
+        self.handed: dict[str, str] = {}
+        self.tick: Tick | None = None
+        self.change: Change | None = None
+
+
+class Outlet(Protocol):
+    """Where commands go once they are stored, and what is stored of them."""
+
+    def issue(self, slot: Slot, command_ids: list[str]) -> None:
+        """Give commands to workers."""
+
+    def stop(self, slot: Slot, command_ids: list[str]) -> None:
+        """Have the tools of commands stopped; each is answered by an input ``Stopped``."""
+
+    def needs(self, slot: Slot) -> bool:
+        """Return whether an execution must stay in memory."""
+
+    def claim(self, entry: Pending, claim: Claim) -> bool:
+        """Return whether a worker may have a command; if so it is noted in ``entry``."""
+
+    def hand_over(self, entry: Pending, command_ids: list[str], offer: Offer) -> None:
+        """Note in ``entry`` which commands go to the worker that offers room."""
+
+    def project(self, entry: Pending, change: Change) -> None:
+        """Add to a change what becomes of commands."""
+
+    def committed(self, entry: Pending) -> None:
+        """Take note that ``entry.change`` is stored."""
+
+
+Listener = Callable[[int, list[Recorded], State], None]
+
+
+class _Item:
+    __slots__ = ("accepted", "execution_id", "future", "given", "offer", "planned", "tick")
+
+    def __init__(
+        self,
+        execution_id: int,
+        given: AnyInput | Claim,
+        future: asyncio.Future[bool] | None = None,
+        planned: Planned | None = None,
+        offer: Offer | None = None,
+    ) -> None:
+        self.execution_id = execution_id
+        self.given = given
+        self.future = future
+        self.planned = planned
+        self.offer = offer
+        self.tick: Tick | None = None
+        self.accepted = False
 
 
 class Drive:
@@ -147,31 +202,38 @@ class Drive:
         self.slots: OrderedDict[int, Slot] = OrderedDict()
         self._queue: deque[_Item] = deque()
         self._wake = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = 0
+        self._timers = Timers(clock, self._fire)
         self._last_at = 0
 
     # -- inputs -----------------------------------------------------------------------
 
     def submit(self, execution_id: int, given: AnyInput) -> None:
         """Take an input; it is decided and committed soon."""
-        self._queue.append(_Item(execution_id, given, None))
+        self._queue.append(_Item(execution_id, given))
         self._wake.set()
 
-    def ask(self, execution_id: int, given: AnyInput) -> asyncio.Future[bool]:
-        """Take an input; the future says after the commit whether it was accepted."""
+    def ask(
+        self, execution_id: int, given: AnyInput | Claim, offer: Offer | None = None
+    ) -> asyncio.Future[bool]:
+        """Take an input, or a claim; the future says after the commit if it was accepted."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Item(execution_id, given, future))
+        self._queue.append(_Item(execution_id, given, future, offer=offer))
         self._wake.set()
         return future
 
     def begin(
-        self, planned: Planned, start: Start, execution_id: int | None = None
+        self,
+        planned: Planned,
+        start: Start,
+        execution_id: int | None = None,
+        tick: Tick | None = None,
     ) -> tuple[int, asyncio.Future[bool]]:
         """Start an execution; the future is done when the start is durable."""
         execution_id = self.ids() if execution_id is None else execution_id
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Item(execution_id, start, future, planned))
+        item = _Item(execution_id, start, future, planned)
+        item.tick = tick
+        self._queue.append(item)
         self._wake.set()
         return execution_id, future
 
@@ -189,7 +251,7 @@ class Drive:
     async def turn(self) -> None:
         """Decide and commit one batch of what is waiting."""
         batch: list[_Item] = []
-        pending: dict[int, _Pending] = {}
+        pending: dict[int, Pending] = {}
         queue = self._queue
         while queue and len(batch) < BATCH_MAX:
             item = queue.popleft()
@@ -202,12 +264,16 @@ class Drive:
         if batch:
             await self._commit(batch, pending)
 
-    async def _take(self, item: _Item, pending: dict[int, _Pending]) -> bool:
+    async def _take(self, item: _Item, pending: dict[int, Pending]) -> bool:
         slot = await self._slot(item)
         entry = pending.get(item.execution_id)
         if entry is None:
-            entry = pending[item.execution_id] = _Pending(slot)
-        return await self._decide(slot, entry, item.given, pending)
+            entry = pending[item.execution_id] = Pending(slot)
+        if isinstance(item.given, Claim):
+            return self.outlet.claim(entry, item.given)
+        if item.tick is not None:
+            entry.tick = item.tick
+        return await self._decide(entry, item, item.given, pending)
 
     async def _slot(self, item: _Item) -> Slot:
         slot = self.slots.get(item.execution_id)
@@ -235,9 +301,10 @@ class Drive:
         return Slot(state, planned)
 
     async def _decide(
-        self, slot: Slot, entry: _Pending, given: AnyInput, pending: dict[int, _Pending]
+        self, entry: Pending, item: _Item, given: AnyInput, pending: dict[int, Pending]
     ) -> bool:
         """Decide one input, fetching what its templates need."""
+        slot = entry.slot
         accepted = None
         while True:
             try:
@@ -247,7 +314,7 @@ class Drive:
                 return False
             if accepted is None and not decision.again:
                 accepted = decision.accepted
-            await self._gather(slot, entry, given, decision, pending)
+            await self._gather(entry, item, decision, pending)
             if not decision.needs:
                 return bool(accepted)
             await self._fetch(slot, decision.needs)
@@ -266,7 +333,7 @@ class Drive:
             limits=self.limits,
         )
 
-    async def _fault(self, slot: Slot, entry: _Pending, error: Exception) -> None:
+    async def _fault(self, slot: Slot, entry: Pending, error: Exception) -> None:
         """Fail an execution whose decision raised; its state is built again first."""
         frame = traceback.extract_tb(error.__traceback__)[-1]
         message = (
@@ -293,16 +360,14 @@ class Drive:
                 slot.loaded.popitem(last=False)
 
     async def _gather(
-        self,
-        slot: Slot,
-        entry: _Pending,
-        given: AnyInput,
-        decision: Decision,
-        pending: dict[int, _Pending],
+        self, entry: Pending, item: _Item, decision: Decision, pending: dict[int, Pending]
     ) -> None:
         """Add what a decision yielded to what the commit will write and tell."""
+        slot, given = entry.slot, item.given
         entry.events += decision.events
         entry.commands += decision.commands
+        if item.offer is not None and decision.commands:
+            self.outlet.hand_over(entry, decision.commands, item.offer)
         entry.stop += decision.stop
         for ref, items in decision.keep:
             await self.kept.keep_items(ref, items)
@@ -312,15 +377,17 @@ class Drive:
         if slot.timed or any(_may_set_timer(r.event) for r in decision.events):
             entry.timers_changed = True
         for child in decision.children:
-            await self._start_child(child, pending)
+            await self._start_child(child, pending, item.offer)
         for child_id in decision.cancel_children:
-            self._queue.append(_Item(child_id, Cancel(reason="the parent was stopped"), None))
+            self._queue.append(_Item(child_id, Cancel(reason="the parent was stopped")))
         if decision.events and slot.state.status.is_terminal and slot.state.parent is not None:
-            await self._tell_parent(slot, slot.state.parent, pending)
+            await self._tell_parent(slot, slot.state.parent, pending, item.offer)
 
     # -- children ---------------------------------------------------------------------
 
-    async def _start_child(self, child: StartChild, pending: dict[int, _Pending]) -> None:
+    async def _start_child(
+        self, child: StartChild, pending: dict[int, Pending], offer: Offer | None
+    ) -> None:
         """Start a child in the same commit as its parent's wait."""
         try:
             planned = await self.plans.find(child.path, child.version, child.catalog_id)
@@ -333,7 +400,7 @@ class Drive:
                 error=info,
                 path=child.path,
             )
-            await self._take(_Item(child.parent.execution_id, ended, None), pending)
+            await self._take(_Item(child.parent.execution_id, ended), pending)
             return
         start = Start(
             path=planned.entry.path,
@@ -343,9 +410,12 @@ class Drive:
             parent=child.parent,
             pool=child.pool,
         )
-        await self._take(_Item(child.execution_id, start, None, planned), pending)
+        item = _Item(child.execution_id, start, planned=planned, offer=offer)
+        await self._take(item, pending)
 
-    async def _tell_parent(self, slot: Slot, parent: Parent, pending: dict[int, _Pending]) -> None:
+    async def _tell_parent(
+        self, slot: Slot, parent: Parent, pending: dict[int, Pending], offer: Offer | None
+    ) -> None:
         """Hand a child's end to the command that waits for it, in the same commit."""
         if not parent.command_id:
             return
@@ -363,7 +433,7 @@ class Drive:
         except TemplateError as gone:
             info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
             ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
-        await self._take(_Item(parent.execution_id, ended, None), pending)
+        await self._take(_Item(parent.execution_id, ended, offer=offer), pending)
 
     async def _child_result(self, slot: Slot, return_step: str) -> Any:
         """Return the result that a parent wants of a child.
@@ -386,8 +456,8 @@ class Drive:
 
     # -- commit -----------------------------------------------------------------------
 
-    async def _commit(self, batch: list[_Item], pending: dict[int, _Pending]) -> None:
-        changed = {i: entry for i, entry in pending.items() if entry.events}
+    async def _commit(self, batch: list[_Item], pending: dict[int, Pending]) -> None:
+        changed = {i: entry for i, entry in pending.items() if entry.events or entry.claims}
         lost: set[int] = set()
         try:
             while changed:
@@ -407,39 +477,35 @@ class Drive:
             raise
         self._tell(batch, changed, lost)
 
-    def _change(self, entry: _Pending) -> Change:
+    def _change(self, entry: Pending) -> Change:
+        """Return what is to be written; made anew if the commit is tried again."""
         slot = entry.slot
         state = slot.state
-        identity = state.execution_id
-        at = entry.events[-1].at
-        row = None
-        if at - slot.row_at > ROW_AGE_US_MAX or state.status.is_terminal:
-            row = row_of(state, at)
-            slot.row_at = at
-        snapshot = None
-        if is_time_to_save(slot):
-            snapshot = encode_state(state)
-        timers = None
-        if entry.timers_changed:
-            timers = state.timers()
-            if timers == slot.timers:
-                timers = None
-        return Change(
-            execution_id=identity,
+        entry.change = change = Change(
+            execution_id=state.execution_id,
             after_seq=entry.after_seq,
             events=[
                 EventRow(seq, at, event.type, getattr(event, "step", ""), encode(event))
                 for seq, at, event in entry.events
             ],
-            row=row,
-            snapshot=snapshot,
             results=[
                 ResultRow(r.ref, _step_of(r.ref), r.bytes, r.sha256, r.store) for r in entry.kept
             ],
-            timers=timers,
+            tick=entry.tick,
         )
+        if entry.events:
+            at = entry.events[-1].at
+            if at - slot.row_at > ROW_AGE_US_MAX or state.status.is_terminal:
+                change.row = row_of(state, at)
+            if is_time_to_save(slot):
+                change.snapshot = encode_state(state)
+            if entry.timers_changed:
+                timers = state.timers()
+                change.timers = None if timers == slot.timers else timers
+        self.outlet.project(entry, change)
+        return change
 
-    def _tell(self, batch: list[_Item], changed: dict[int, _Pending], lost: set[int]) -> None:
+    def _tell(self, batch: list[_Item], changed: dict[int, Pending], lost: set[int]) -> None:
         """Answer, give out commands and set timers: all of it is stored now."""
         for execution_id, entry in changed.items():
             self._tell_of(execution_id, entry)
@@ -451,15 +517,20 @@ class Drive:
                 item.future.set_result(item.accepted)
         self._evict()
 
-    def _tell_of(self, execution_id: int, entry: _Pending) -> None:
-        slot = entry.slot
+    def _tell_of(self, execution_id: int, entry: Pending) -> None:
+        slot, change = entry.slot, entry.change
         state = slot.state
-        if is_time_to_save(slot):
+        assert change is not None
+        if change.row is not None:
+            slot.row_at = change.row.updated_at
+        if change.snapshot is not None:
             slot.snapshot_seq = state.seq
-        if entry.timers_changed:
-            slot.timers = state.timers()
+        if change.timers is not None:
+            known, slot.timers = slot.timers, change.timers
             slot.timed = bool(slot.timers)
-            self._arm(min(slot.timers.values(), default=0))
+            new = {k: due for k, due in slot.timers.items() if known.get(k) != due}
+            self._timers.add(execution_id, new)
+        self.outlet.committed(entry)
         for listener in self.listeners:
             listener(execution_id, entry.events, state)
         if entry.stop:
@@ -472,36 +543,15 @@ class Drive:
 
     def _evict(self) -> None:
         """Forget idle executions beyond the limit; the store has them."""
-        if len(self.slots) <= SLOTS_MAX:
-            return
-        for execution_id in list(self.slots)[: len(self.slots) - SLOTS_MAX]:
-            slot = self.slots[execution_id]
-            if not slot.timers:
-                del self.slots[execution_id]
+        for _ in range(min(len(self.slots) - SLOTS_MAX, EVICTIONS_MAX)):
+            execution_id, slot = self.slots.popitem(last=False)
+            if self.outlet.needs(slot):
+                self.slots[execution_id] = slot
 
     # -- timers -----------------------------------------------------------------------
 
-    def _arm(self, due_at: int) -> None:
-        if not due_at or (self._timer is not None and self._timer_due <= due_at):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_due = due_at
-        delay = max(0, due_at - self.clock.now_us()) / 1_000_000
-        self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
-
-    def _fire(self) -> None:
-        """Submit the timers that are due, and set the next one."""
-        self._timer = None
-        now = self.clock.now_us()
-        upcoming = 0
-        for execution_id, slot in self.slots.items():
-            for timer_id, due_at in slot.timers.items():
-                if due_at <= now:
-                    self.submit(execution_id, TimerFired(timer_id=timer_id))
-                elif not upcoming or due_at < upcoming:
-                    upcoming = due_at
-        self._arm(upcoming)
+    def _fire(self, execution_id: int, timer_id: str) -> None:
+        self.submit(execution_id, TimerFired(timer_id=timer_id))
 
     def refuse(self, error: BaseException) -> None:
         """Refuse the inputs that are waiting: the loop has ended."""
@@ -510,15 +560,13 @@ class Drive:
 
     def close(self) -> None:
         """Stop the timers."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timers.close()
 
     async def adopt(self, execution_id: int) -> Slot:
         """Take over an execution from the store, its timers included."""
         slot = await self.load(execution_id)
         self.slots[execution_id] = slot
-        self._arm(min(slot.timers.values(), default=0))
+        self._timers.add(execution_id, slot.timers)
         return slot
 
 

@@ -28,14 +28,14 @@ from arcbook.engine.state import Command, CommandStatus, State
 from arcbook.ids import IdGenerator
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept
-from arcbook.runtime.drive import Drive
+from arcbook.runtime.drive import Drive, Offer, Pending
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.performance import AbandonedError
 from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.services import Steps
 from arcbook.runtime.slots import Slot
 from arcbook.runtime.work import work_of
-from arcbook.store.api import Store
+from arcbook.store.api import Change, Claim, Store
 
 CONCURRENCY: Final = 128
 """Commands performed at once."""
@@ -149,6 +149,7 @@ class LocalRuntime:
             execution_id: the execution.
             quiet: do not perform its commands; it is to be cancelled.
         """
+        self.performer.may_meet_marks = True
         slot = await self.drive.adopt(execution_id)
         ended = self.ended(execution_id)
         state = slot.state
@@ -170,7 +171,7 @@ class LocalRuntime:
         """Cancel an execution; return whether it was running."""
         return await self.drive.ask(execution_id, Cancel(reason=reason))
 
-    def _watch(self, execution_id: int, events: Any, state: State) -> None:
+    def _watch(self, execution_id: int, _events: Any, state: State) -> None:
         if state.status.is_terminal:
             for waiter in self._waiters.pop(execution_id, []):
                 if not waiter.done():
@@ -182,6 +183,24 @@ class LocalRuntime:
         """Perform commands, as many at once as there is room for."""
         self._ready.extend((slot, command_id) for command_id in command_ids)
         self._perform_ready()
+
+    def needs(self, slot: Slot) -> bool:
+        """Return whether commands of an execution wait here to be performed."""
+        runs = slot.state.runs.values()
+        return any(c.status is CommandStatus.ISSUED for r in runs for c in r.commands.values())
+
+    def claim(self, entry: Pending, claim: Claim) -> bool:
+        """Refuse: there is no worker but this process."""
+        return False
+
+    def hand_over(self, entry: Pending, command_ids: list[str], offer: Offer) -> None:
+        """Do nothing: nobody offers room."""
+
+    def project(self, entry: Pending, change: Change) -> None:
+        """Write nothing of commands: they are in the events."""
+
+    def committed(self, entry: Pending) -> None:
+        """Need not know."""
 
     def _perform_ready(self) -> None:
         while self._ready and len(self._tasks) < self._concurrency:

@@ -48,6 +48,8 @@ class Services:
         self.workspace = workspace
         self.env = env or {}
         self.secrets = Secrets()
+        #: An execution goes on that may have used secrets before this process did.
+        self.may_meet_marks = False
 
 
 async def drive(steps: Steps) -> Any:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from arcbook.bus.api import BusError
 from arcbook.bus.memory import Exchange, MemoryBus
+from arcbook.bus.nats import NatsBus
 from arcbook.testing.contracts.bus import ACK_SECONDS, BusContract, bodies, messages
+
+BASES = count(1)
 
 
 class TestMemoryBus(BusContract):
@@ -39,3 +44,24 @@ class TestMemoryBus(BusContract):
         await bus.publish(messages(1))
 
         assert bodies(await bus.pull(["shared"], 10, 0.1)) == ["0"]
+
+
+class TestNatsBus(BusContract):
+    @pytest.fixture
+    def server(self, nats_server):
+        return nats_server
+
+    @pytest.fixture
+    async def opened(self, server):
+        buses = []
+        base = f"t{next(BASES)}"
+
+        async def again(**options):
+            options = {"base": base, "ack_seconds": ACK_SECONDS, **options}
+            bus = await NatsBus(server.url, **options).__aenter__()
+            buses.append(bus)
+            return bus
+
+        yield again
+        for bus in buses:
+            await bus.__aexit__()

@@ -25,6 +25,9 @@ RETRY_SECONDS: Final = 1
 PING_SECONDS: Final = 5
 """Time between two looks whether the server is still there; it is lost after three."""
 
+SETTLE_SECONDS: Final = 5.0
+"""Time for the server to take note of a subscription."""
+
 REFUSED: Final = ("authorization", "authentication", "certificate", "credentials", "tls")
 """Words of a failure that trying again does not mend."""
 
@@ -199,8 +202,29 @@ class Link:
         with self.translated():
             await subscribed.make(self.client)
             self._subscribed.append(subscribed)
-            await self._client.flush(5)
+            await self._settle()
         return subscribed
+
+    async def _settle(self) -> None:
+        """Return when the server has what was sent until now.
+
+        The client's own `flush` is no help: its ping overtakes what is still to be sent.
+        """
+        back: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def heard(_: Msg) -> None:
+            if not back.done():
+                back.set_result(None)
+
+        inbox = self.client.new_inbox()
+        probe = await self.client.subscribe(inbox, cb=heard, max_msgs=1)
+        try:
+            await self.client.publish(inbox)
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await back
+        finally:
+            with contextlib.suppress(nats.errors.Error):
+                await probe.unsubscribe()
 
     def forget(self, subscribed: Subscribed) -> None:
         """Do not make a subscription again."""
@@ -212,6 +236,6 @@ class Link:
         """Say what the client says in the words of the port."""
         try:
             yield
-        except (nats.errors.Error, OSError) as error:
+        except (nats.errors.Error, OSError, TimeoutError) as error:
             said = str(error) or type(error).__name__
             raise BusError(f"NATS at {shown(self._urls)}: {said}") from error

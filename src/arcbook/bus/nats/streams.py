@@ -195,8 +195,9 @@ def _widening(found: StreamConfig, wanted: StreamConfig) -> dict[str, Any]:
         changes["subjects"] = _without_covered([*subjects, *missing])
     if 0 < (found.max_msg_size or -1) < (wanted.max_msg_size or 0):
         changes["max_msg_size"] = wanted.max_msg_size
-    if (found.duplicate_window or 0) < (wanted.duplicate_window or 0):
-        changes["duplicate_window"] = wanted.duplicate_window
+    window = min(wanted.duplicate_window or 0, found.max_age or DUPLICATE_SECONDS)
+    if (found.duplicate_window or 0) < window:  # it cannot be longer than messages are kept
+        changes["duplicate_window"] = window
     return changes
 
 

@@ -1,0 +1,64 @@
+"""What all connections to a bus share: requests handled as tasks, and names of subjects."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final
+
+HANDLERS_MAX: Final = 1024
+"""Requests of one subject that are handled at once; further ones wait for their turn."""
+
+_log = logging.getLogger("arcbook.bus")
+
+
+class Handling:
+    """The requests of one subject that are being handled, each by a task of its own."""
+
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(HANDLERS_MAX)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Handle a request beside the others."""
+        task = asyncio.get_running_loop().create_task(self._run(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with self._turns:
+                await work
+        finally:
+            work.close()  # silences the warning if its turn never came
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("a request of %s could not be handled", self._subject, exc_info=error)
+
+    async def finish(self, seconds: float | None = None) -> None:
+        """Wait for what is being handled; stop what takes longer than told."""
+        tasks = self._tasks - {asyncio.current_task()}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Tell whether a subject is among those that are listened to."""
+    if pattern.endswith(".*"):
+        return subject.startswith(pattern[:-1])
+    return subject == pattern
+
+
+def said_by_listener(subject: str, error: Exception) -> None:
+    """Note that a listener failed; the notices after this one still reach it."""
+    _log.error("a notice of %s could not be handled", subject, exc_info=error)

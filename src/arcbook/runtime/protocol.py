@@ -182,21 +182,17 @@ class BlobPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     missing: bool = False
 
 
-class FramesRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="frames"):
-    """What the frames of a loop left, page by page."""
+class LoopRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="loop"):
+    """The data of a loop's iterations."""
 
-    execution_id: int
-    step: str
-    visit: int
-    #: Frames to leave out: the pages before.
-    skip: int = 0
+    ref: str
 
 
-class FramesAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Frames as the loop's reader yields them."""
+class LoopAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """They, by index; or why they are gone."""
 
-    frames: list[tuple[int, list[Any], Any]] = []
-    more: bool = False
+    values: list[Any] = []
+    missing: str = ""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -211,7 +207,7 @@ class StopNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 AnyRequest = (
     ClaimRequest | ReportRequest | BeatRequest | GiveBackRequest | RegisterRequest
-    | PlaybookRequest | CredentialRequest | BlobPut | BlobGet | FramesRequest
+    | PlaybookRequest | CredentialRequest | BlobPut | BlobGet | LoopRequest
 )  # fmt: skip
 
 REQUESTS: Final[msgspec.json.Decoder[AnyRequest]] = msgspec.json.Decoder(AnyRequest)

@@ -51,7 +51,7 @@ LOST_MAX: Final = 10
 """Deliveries of one command that may be lost before it fails."""
 
 
-def decide(  # noqa: PLR0913  # what a decision depends on, and nothing else
+def decide(  # what a decision depends on, and nothing else
     state: State,
     plan: Plan,
     given: AnyInput,

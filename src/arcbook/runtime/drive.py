@@ -122,7 +122,7 @@ class _Item:
 class Drive:
     """Drives executions."""
 
-    def __init__(  # noqa: PLR0913  # the services of an owner
+    def __init__(  # the services of an owner
         self,
         store: Store,
         plans: Plans,

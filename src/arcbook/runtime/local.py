@@ -48,7 +48,7 @@ _INPUT_DECODER: Final[msgspec.json.Decoder[AnyInput]] = msgspec.json.Decoder(Any
 class LocalRuntime:
     """Runs executions in this process."""
 
-    def __init__(  # noqa: PLR0913  # the services of a runtime
+    def __init__(  # the services of a runtime
         self,
         store: Store,
         plans: Plans,

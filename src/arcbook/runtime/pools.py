@@ -23,7 +23,7 @@ class PoolRules(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     #: Pools by kind of tool.
-    kinds: dict[str, str] = {"agent": "python"}
+    kinds: dict[str, str] = msgspec.field(default_factory=lambda: {"agent": "python"})
     #: Without routing everything goes to ``shared``.
     routing: bool = True
 

@@ -168,6 +168,12 @@ class BlobPut(Request, frozen=True, kw_only=True, omit_defaults=True, tag="blob_
     parts: int = 1
 
 
+class BlobKept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to :class:`BlobPut`: the server to which the other parts go."""
+
+    server: str
+
+
 class BlobGet(Request, frozen=True, kw_only=True, omit_defaults=True, tag="blob_get"):
     """A part of what is kept."""
 

@@ -29,6 +29,7 @@ from arcbook.runtime.protocol import (
     Beaten,
     BeatRequest,
     BlobGet,
+    BlobKept,
     BlobPart,
     BlobPut,
     Claimed,
@@ -64,12 +65,18 @@ FORWARD_SECONDS: Final = 5.0
 UPLOADS_MAX: Final = 64
 """Blobs that arrive in parts at the same time."""
 
+DOWNLOADS_MAX: Final = 4
+"""Blobs that leave in parts at the same time, and are kept in memory for it."""
+
 _REFUSALS: Final = (
     LostOwnershipError,
     PlaybookInvalidError,
     PlaybookMissingError,
     StoreError,
 )
+
+GivenReport = tuple[int, Report | Checkpointed | Stopped]
+"""An execution, and what a worker reports of one of its commands."""
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +94,7 @@ class Realm(Protocol):
 class Requests:
     """Answers the requests of workers, and of servers that hand some on."""
 
-    def __init__(  # noqa: PLR0913  # what a server answers from
+    def __init__(  # what a server answers from
         self,
         drive: Drive,
         owner: Owner,
@@ -97,6 +104,7 @@ class Requests:
         kept: Kept,
         blobs: Blobs,
         credentials: CredentialPort,
+        server_id: str,
     ) -> None:
         self._drive = drive
         self._owner = owner
@@ -106,7 +114,9 @@ class Requests:
         self._kept = kept
         self._blobs = blobs
         self._credentials = credentials
+        self._server_id = server_id
         self._uploads: dict[str, dict[int, bytes]] = {}
+        self._downloads: dict[str, bytes] = {}
         self._handlers: dict[type, Callable[[Any, bytes], Awaitable[Any]]] = {
             BeatRequest: self._beat,
             BlobGet: self._blob_get,
@@ -178,9 +188,8 @@ class Requests:
 
     async def _report(self, request: ReportRequest, _: bytes) -> Any:
         offer = Offer(request.worker, frozenset(request.pools), request.room)
-        Reports = Sequence[tuple[int, Report | Checkpointed | Stopped]]  # noqa: N806  # a type
 
-        async def here(reports: Reports) -> list[bool | None]:
+        async def here(reports: Sequence[GivenReport]) -> list[bool | None]:
             asked = [self._drive.ask(i, given, offer) for i, given in reports]
             return [await self._reported(one) for one in asked]
 
@@ -312,10 +321,11 @@ class Requests:
         except (ResultMissingError, InvalidRefError) as error:
             return LoopAnswer(missing=str(error))
 
-    async def _blob_put(self, request: BlobPut, data: bytes) -> Done:
+    async def _blob_put(self, request: BlobPut, data: bytes) -> BlobKept:
+        kept = BlobKept(server=self._server_id)
         if request.parts == 1:
             await self._blobs.put(request.key, data)
-            return Done()
+            return kept
         parts = self._uploads.setdefault(request.key, {})
         parts[request.part] = data
         if len(parts) == request.parts:
@@ -323,14 +333,20 @@ class Requests:
             await self._blobs.put(request.key, b"".join(parts[n] for n in sorted(parts)))
         elif len(self._uploads) > UPLOADS_MAX:
             self._uploads.pop(next(iter(self._uploads)))
-        return Done()
+        return kept
 
     async def _blob_get(self, request: BlobGet, _: bytes) -> bytes:
-        try:
-            blob = await self._blobs.get(request.key)
-        except BlobMissingError:
-            return pack(BlobPart(missing=True))
+        blob = self._downloads.pop(request.key, None)
+        if blob is None:
+            try:
+                blob = await self._blobs.get(request.key)
+            except BlobMissingError:
+                return pack(BlobPart(missing=True))
         parts = max(1, -(-len(blob) // CHUNK_BYTES))
+        if request.part + 1 < parts:
+            self._downloads[request.key] = blob
+            while len(self._downloads) > DOWNLOADS_MAX:
+                self._downloads.pop(next(iter(self._downloads)))
         start = request.part * CHUNK_BYTES
         return pack(BlobPart(parts=parts), blob[start : start + CHUNK_BYTES])
 

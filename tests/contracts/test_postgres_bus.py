@@ -42,7 +42,9 @@ async def test_connections_that_are_killed_come_back(open_bus, query):
         await asyncio.to_thread(kill_all, query)
 
         await bus.publish(messages(1))
-        assert bodies(await waiting) == ["0"]
+        found = await waiting
+        assert bodies(found) == ["0"]
+        await bus.acknowledge(found)
         await asyncio.sleep(1)
         assert await bus.request("claims", b"x", 5) == b"x"
         await bus.tell("cancel.1", b"now")

@@ -88,6 +88,13 @@ class Database:
             BusError: the server cannot be reached or refuses us.
         """
         try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        try:
             async with asyncio.timeout(START_SECONDS * 2):
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
@@ -106,7 +113,6 @@ class Database:
         except ValueError:
             raise BusError("the DSN of PostgreSQL is not valid") from None
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            await self.stop()
             said = str(error) or "no answer in time"
             raise BusError(f"the bus cannot be opened on PostgreSQL: {said}") from error
 
@@ -183,23 +189,25 @@ class Database:
             timeout=START_SECONDS,
             server_settings={"application_name": "arcbook bus", "tcp_keepalives_idle": "10"},
         )
+        self._hearing = connection
         for channel in self._channels:
             await connection.add_listener(channel, self._notified)
-        self._hearing = connection
         connection.add_termination_listener(self._was_cut)
 
     def _notified(self, _connection: Any, _pid: int, channel: str, payload: str) -> None:
         self._told(channel, payload)
 
     def _was_cut(self, _connection: Any) -> None:
-        if not self._leaving:
+        busy = self._coming_back is not None and not self._coming_back.done()
+        if not self._leaving and not busy:
             _log.warning("the connection to PostgreSQL was cut")
             self._coming_back = asyncio.get_running_loop().create_task(self._come_back())
 
     async def _come_back(self) -> None:
         while True:
             try:
-                await self._hear()
+                if self._hearing.is_closed():
+                    await self._hear()
                 await self._on_back()
             except (asyncpg.PostgresError, *CUT, TimeoutError, BusError):
                 await asyncio.sleep(RETRY_SECONDS)

@@ -26,6 +26,7 @@ from arcbook.bus.api import (
 )
 from arcbook.bus.handling import Handling, check_size, covers, hand_over
 from arcbook.bus.postgres.database import Database
+from arcbook.bus.postgres.outbox import Outbox
 
 PAYLOAD_MAX: Final = 1024**2
 """Bytes of one message; the same as a NATS server allows if nobody told it otherwise."""
@@ -67,6 +68,7 @@ class PostgresBus:
         self._ack_seconds = ack_seconds
         self._name = secrets.token_hex(8)
         self.database = Database(dsn, self._told, [POOLS, f"{POOLS}_{self._name}"], self._is_back)
+        self._outbox = Outbox(self.database, self._name)
         self._news: dict[str, int] = {}
         self._waiting: set[asyncio.Future[None]] = set()
         self._served: dict[str, deque[_Served]] = {}
@@ -183,9 +185,7 @@ class PostgresBus:
 
     async def _ask(self, subject: str, number: int, body: bytes) -> None:
         _ = self.database.backend  # raises if the answer could not be heard
-        ((is_served,),) = await self.database.run(
-            "select arcbook_bus.ask($1, $2, $3, $4)", subject, self._name, number, body
-        )
+        is_served = await self._outbox.send("ask", "", subject, number, body)
         if not is_served:
             raise NobodyError(f"nobody serves {subject}")
 
@@ -198,9 +198,7 @@ class PostgresBus:
     async def answer(self, asker: str, number: int, body: bytes) -> None:
         """Send an answer to who asked."""
         check_size(len(body), self.payload_max)
-        await self.database.run(
-            "select arcbook_bus.send($1, 'answer', '-', '-', $2, $3)", asker, number, body
-        )
+        await self._outbox.send("answer", asker, "-", number, body)
 
     async def leave(self, served: _Served) -> None:
         """Serve a subject no more."""

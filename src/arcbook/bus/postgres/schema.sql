@@ -119,13 +119,16 @@ begin
   end loop;
 end $$;
 
-create function arcbook_bus.next_due(pools text[]) returns float8 language sql as $$
-  select extract(epoch from min(due) - clock_timestamp())::float8 from unnest(pools) p (pool),
-    lateral (
-      select m.visible_at as due from arcbook_bus.message m
-      where m.pool = p.pool order by m.visible_at limit 1
-    ) soonest
-$$;
+create function arcbook_bus.next_due(pools text[]) returns float8 language plpgsql as $$
+begin
+  return (
+    select extract(epoch from min(due) - clock_timestamp())::float8 from unnest(pools) p (pool),
+      lateral (
+        select m.visible_at as due from arcbook_bus.message m
+        where m.pool = p.pool order by m.visible_at limit 1
+      ) soonest
+  );
+end $$;
 
 create function arcbook_bus.waiting(pools text[])
 returns table (pool text, count bigint) language sql as $$
@@ -135,9 +138,10 @@ returns table (pool text, count bigint) language sql as $$
   ) from unnest(pools) p (pool)
 $$;
 
-create function arcbook_bus.acknowledge(ids bigint[]) returns void language sql as $$
-  delete from arcbook_bus.message where id = any (ids)
-$$;
+create function arcbook_bus.acknowledge(ids bigint[]) returns void language plpgsql as $$
+begin
+  delete from arcbook_bus.message where id = any (ids);
+end $$;
 
 create function arcbook_bus.put_off(ids bigint[], seconds float8, wake boolean)
 returns void language plpgsql as $$
@@ -174,14 +178,19 @@ begin
   perform pg_notify('arcbook_bus_' || receiver, head || ' @ ' || letter_id);
 end $$;
 
-create function arcbook_bus.open_letter(letter_id bigint) returns bytea language sql as $$
-  delete from arcbook_bus.letter where id = letter_id returning body
-$$;
+create function arcbook_bus.open_letter(letter_id bigint) returns bytea language plpgsql as $$
+declare
+  found_body bytea;
+begin
+  delete from arcbook_bus.letter where id = letter_id returning body into found_body;
+  return found_body;
+end $$;
 
 create function arcbook_bus.lives(pid integer, started timestamptz)
-returns boolean language sql stable as $$
-  select exists (select from pg_stat_get_activity(pid) a where a.backend_start = started)
-$$;
+returns boolean language plpgsql as $$
+begin
+  return exists (select from pg_stat_get_activity(pid) a where a.backend_start = started);
+end $$;
 
 create function arcbook_bus.register(connection_name text, new_kind text, new_subject text, backend integer)
 returns void language plpgsql as $$
@@ -200,19 +209,28 @@ returns void language sql as $$
   where connection = connection_name and kind = old_kind and subject = old_subject
 $$;
 
-create function arcbook_bus.ask(asked text, sender text, number bigint, body bytea)
-returns boolean language plpgsql as $$
+-- Send many things at once. A question goes to one of those who serve its subject; the
+-- answer tells of each thing whether there was anybody to send it to.
+create function arcbook_bus.send_many(
+  kinds text[], receivers text[], subjects text[], sender text, numbers bigint[], bodies bytea[]
+) returns boolean[] language plpgsql as $$
 declare
   receiver text;
+  reached boolean[] := '{}';
 begin
-  select r.connection into receiver from arcbook_bus.registered r
-  where r.kind = 'serve' and r.subject = asked and arcbook_bus.lives(r.pid, r.started)
-  order by random() limit 1;
-  if receiver is null then
-    return false;
-  end if;
-  perform arcbook_bus.send(receiver, 'ask', asked, sender, number, body);
-  return true;
+  for i in 1 .. cardinality(kinds) loop
+    receiver := receivers[i];
+    if kinds[i] = 'ask' then
+      select r.connection into receiver from arcbook_bus.registered r
+      where r.kind = 'serve' and r.subject = subjects[i] and arcbook_bus.lives(r.pid, r.started)
+      order by random() limit 1;
+    end if;
+    reached := reached || (receiver is not null);
+    if receiver is not null then
+      perform arcbook_bus.send(receiver, kinds[i], subjects[i], sender, numbers[i], bodies[i]);
+    end if;
+  end loop;
+  return reached;
 end $$;
 
 create function arcbook_bus.tell(told text, body bytea) returns void language plpgsql as $$

@@ -17,12 +17,12 @@ from arcbook.bus.api import (
     Listener,
     Message,
 )
-from arcbook.bus.handling import Handling, said_by_listener
+from arcbook.bus.handling import Handling, check_size, hand_over
 from arcbook.bus.nats.access import NatsAccess
 from arcbook.bus.nats.link import START_SECONDS, Link, Subscribed
 from arcbook.bus.nats.publish import TRIES, Outgoing, Publisher, StreamGoneError
 from arcbook.bus.nats.pull import NatsDelivery, Puller
-from arcbook.bus.nats.replies import Replies, check_size
+from arcbook.bus.nats.replies import Replies
 from arcbook.bus.nats.streams import Streams
 
 HEADER_ROOM: Final = 1024
@@ -178,10 +178,7 @@ class NatsBus:
 
     async def listen(self, subject: str, listener: Listener) -> Subscribed:
         async def heard(msg: Msg) -> None:
-            try:
-                listener(msg.data)
-            except Exception as error:  # noqa: BLE001 - it must hear the next notice
-                said_by_listener(subject, error)
+            hand_over(subject, listener, msg.data)
 
         below = f"{subject[:-1]}>" if subject.endswith(".*") else subject
         return await self._link.subscribe(f"{self._base}.notice.{below}", heard)

@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["services_fixtures"]
+
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:

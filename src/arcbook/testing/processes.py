@@ -1,0 +1,149 @@
+"""Server processes of tests: their logs, their folders, their end."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import threading
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+READY_SECONDS: Final = 60.0
+"""How long a server may take until it is ready."""
+
+STOP_SECONDS: Final = 20.0
+"""How long a server may take to stop before it is killed."""
+
+LINES_KEPT: Final = 200
+"""Lines of a server's log that a failure shows."""
+
+
+class ServiceMissingError(RuntimeError):
+    """The server's program is not installed."""
+
+
+class ServiceFailedError(RuntimeError):
+    """The server did not start; the message has the end of its log."""
+
+
+class Process:
+    """A server's process, whose log says when it is ready."""
+
+    def __init__(self, command: list[str], ready: str, **options: Any) -> None:
+        self._ready = re.compile(ready)
+        self._told = threading.Event()
+        self._is_ready = False
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            **options,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
+    def find(self, pattern: str) -> str:
+        """Return the first group of a pattern's first match in the log."""
+        for line in list(self._lines):
+            found = re.search(pattern, line)
+            if found is not None:
+                return found[1]
+        raise ServiceFailedError(f"the log has no {pattern!r}:\n" + self.log)
+
+    @property
+    def log(self) -> str:
+        """The end of the log."""
+        return "".join(self._lines)
+
+    def wait_ready(self) -> None:
+        """Wait until the log says that the server is ready.
+
+        Raises:
+            ServiceFailedError: it ended first, or took too long.
+        """
+        if self._told.wait(READY_SECONDS) and self._is_ready:
+            return
+        self.stop()
+        raise ServiceFailedError("the server did not start:\n" + self.log)
+
+    def stop(self, stop_signal: int | None = None) -> None:
+        """Stop the process and wait for its end; stopping twice is well."""
+        if self._process.poll() is None:
+            if stop_signal is None:
+                self._process.terminate()
+            else:
+                self._process.send_signal(stop_signal)
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line)
+            if not self._is_ready and self._ready.search(line):
+                self._is_ready = True
+                self._told.set()
+        self._told.set()
+
+
+class Server:
+    """A server in a private folder: started on entry, stopped and removed on exit."""
+
+    _process: Process | None = None
+
+    def __init__(self) -> None:
+        self.folder = Path()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Id of the server's process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """The end of the server's log."""
+        return self._process.log if self._process is not None else ""
+
+    def start(self) -> None:
+        """Make the folder and start the server."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Stop the server and remove its folder; stopping twice is well."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+        if self.folder != Path():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = Path()

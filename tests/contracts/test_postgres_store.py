@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from arcbook.store.postgres import PostgresStore, upgrade
@@ -11,10 +13,10 @@ pytestmark = pytest.mark.services
 
 
 @pytest.fixture(scope="session")
-async def _ready(postgres_server):
+def _ready(postgres_server):
     """A database with our tables, to be emptied rather than made again."""
     dsn = postgres_server.create_database("store")
-    await upgrade(dsn)
+    asyncio.run(upgrade(dsn))
     return dsn
 
 

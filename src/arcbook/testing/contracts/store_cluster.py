@@ -310,5 +310,3 @@ class _Schedules:
 
 class ClusterStoreContract(StoreContract, _Fencing, _Commands, _Servers, _Workers, _Schedules):
     """The whole suite. A subclass has a fixture ``opened``, as for one process."""
-
-Opened = Callable[[], Any]

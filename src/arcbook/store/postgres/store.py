@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Final, Self
 
 from arcbook.shards import SHARDS
@@ -33,16 +34,18 @@ class PostgresStore(PostgresEvents, PostgresDocuments, PostgresCluster):
 
     async def __aenter__(self) -> Self:
         self._pool = await self._address.pool(self._pool_size)
-        try:
-            async with self.connection() as connection:
-                refuse_unfit(await state_of(connection))
-            shards = await self._value("count_shards")
-            if shards != SHARDS:
-                raise StoreError(f"the database was made for {shards} shards, not {SHARDS}")
-        except BaseException:
-            await self.__aexit__()
-            raise
+        async with AsyncExitStack() as undo:
+            undo.push_async_exit(self.__aexit__)
+            await self._refuse_unfit()
+            undo.pop_all()
         return self
+
+    async def _refuse_unfit(self) -> None:
+        async with self.connection() as connection:
+            refuse_unfit(await state_of(connection))
+        shards = await self._value("count_shards")
+        if shards != SHARDS:
+            raise StoreError(f"the database was made for {shards} shards, not {SHARDS}")
 
     async def __aexit__(self, *exc: object) -> None:
         pool, self._pool = self._pool, None

@@ -28,23 +28,28 @@ LEASE: Final = 60.0
 SHORT: Final = 0.05
 """A lease that ends while a test waits, in seconds."""
 
+
 class _Reads(Protocol):
     """Type of the fixture that opens the store again."""
 
     async def __call__(self) -> ClusterStore: ...
+
 
 def command(command_id: str, execution_id: int, **facts: Any) -> CommandRow:
     """Return a command that is out."""
     made = {"step": "s", "pool": "main", "generation": 0, "attempt": 0, "issued_at": 7, **facts}
     return CommandRow(command_id, execution_id, **made)
 
+
 def server(server_id: str) -> ServerRow:
     """Return a server that wants to join."""
     return ServerRow(server_id=server_id, machine=-1, version="1", url=f"http://{server_id}")
 
+
 def schedule(name: str, **facts: Any) -> ScheduleRow:
     """Return a schedule."""
     return ScheduleRow(**{"name": name, "path": "a/b", "cron": "* * * * *", **facts})
+
 
 class _Fencing:
     """Who may write: the second writer of anything learns that it is the second."""
@@ -99,6 +104,7 @@ class _Fencing:
         won = await asyncio.gather(*map(write, stores, orders))
         assert sum(won) == 1
         assert [len(await store.events(i)) for i in range(1, 9)] == [2] * 8
+
 
 class _Commands:
     """Commands that are out."""
@@ -173,6 +179,7 @@ class _Commands:
 
         assert [c.command_id for c in await store.commands()] == ["c2"]
 
+
 class _Servers:
     """Servers and the shards they own."""
 
@@ -240,6 +247,7 @@ class _Servers:
         with pytest.raises(LostServerError):
             await store.beat("nobody", LEASE)
 
+
 class _Workers:
     """The registry of workers."""
 
@@ -260,6 +268,7 @@ class _Workers:
         await store.delete_worker("b")
         await store.delete_worker("nobody")
         assert [w.worker_id for w in await store.workers(LEASE)] == ["a"]
+
 
 class _Schedules:
     """Schedules and their ticks."""
@@ -307,6 +316,7 @@ class _Schedules:
 
         assert await store.execution(1) == ended
         assert await store.unfinished({shard_of(1)}) == []
+
 
 class ClusterStoreContract(StoreContract, _Fencing, _Commands, _Servers, _Workers, _Schedules):
     """The whole suite. A subclass has a fixture ``opened``, as for one process."""

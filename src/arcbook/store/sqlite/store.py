@@ -60,6 +60,9 @@ class SqliteStore(SqliteCluster):
             try:
                 db.executemany(sql["insert_event"], events)
             except sqlite3.IntegrityError:
+                # Without the events that this one has just written.
+                db.execute("rollback")
+                db.execute("begin immediate")
                 fenced = self._fenced(db, changes)
                 if fenced:
                     raise FencedError(fenced) from None

@@ -89,6 +89,16 @@ class _Fencing:
         assert raised.value.execution_ids == (6, 4, 3, 1)
         assert len(await store.events(5)) == 1
 
+    async def test_who_comes_before_a_fenced_one_is_not_named(self, store: ClusterStore) -> None:
+        await store.commit([change(i, 0, [event(1)]) for i in (1, 2)])
+
+        with pytest.raises(FencedError) as raised:
+            await store.commit(
+                [change(i, after, [event(after + 1)]) for i, after in ((1, 1), (2, 0))]
+            )
+        assert raised.value.execution_ids == (2,)
+        assert len(await store.events(1)) == 1
+
     async def test_of_writers_at_once_one_wins(self, store: ClusterStore, opened: _Reads) -> None:
         stores = [store, await opened(), await opened()]
         await store.commit([change(i, 0, [event(1)]) for i in range(1, 9)])

@@ -99,8 +99,7 @@ begin
       p_row_execution, p_row_shard, p_row_path, p_row_status, p_row_seq, p_row_parent,
       p_row_ended, p_row_body)
     on conflict (execution_id) do update set
-      path = excluded.path, status = excluded.status, seq = excluded.seq,
-      parent_execution_id = excluded.parent_execution_id, ended_at = excluded.ended_at,
+      status = excluded.status, seq = excluded.seq, ended_at = excluded.ended_at,
       body = excluded.body;
   end if;
 

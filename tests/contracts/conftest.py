@@ -9,7 +9,7 @@ import pytest
 from arcbook.store.postgres import PostgresStore, upgrade
 
 TABLES = (
-    "event, execution, snapshot, timer, result, command, inbox, catalog, credential, server, "
+    "event, head, execution, snapshot, timer, result, command, inbox, catalog, credential, server, "
     "worker, schedule, blob"
 )
 

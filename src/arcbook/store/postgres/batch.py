@@ -26,12 +26,14 @@ def arguments(changes: Sequence[Change]) -> list[Any]:
     ordered = sorted(changes, key=_identity) if len(changes) > 1 else changes
     claims = [(c.execution_id, *claim) for c in ordered if c.claims for claim in c.claims]
     ticks = [(c.execution_id, *c.tick) for c in ordered if c.tick is not None]
+    *fences, last = _columns(_heads(ordered), 3)
     *claimed, workers = _columns(claims, 5)
     *ticked, upcoming = _columns(ticks, 4)
     return [
-        *_columns([(c.execution_id, _checked(c)) for c in ordered if c.events], 2),
+        *fences,
         *claimed,
         *ticked,
+        last,
         workers,
         upcoming,
         *_columns(_events(ordered), 7),
@@ -48,12 +50,16 @@ def _identity(change: Change) -> int:
     return change.execution_id
 
 
-def _checked(change: Change) -> int:
-    """Return the number before the first event; the others must follow it."""
-    after, events = change.after_seq, change.events
-    if events[0].seq != after + 1 or events[-1].seq != after + len(events):
-        raise StoreError(f"execution {change.execution_id}: event numbers have a gap")
-    return after
+def _heads(changes: Sequence[Change]) -> list[Any]:
+    """Return numbers of the last events, before and after; those between must follow."""
+    found = []
+    for change in changes:
+        if events := change.events:
+            after, last = change.after_seq, events[-1].seq
+            if events[0].seq != after + 1 or last != after + len(events):
+                raise StoreError(f"execution {change.execution_id}: event numbers have a gap")
+            found.append((change.execution_id, after, last))
+    return found
 
 
 def _columns(rows: list[Any], width: int) -> Sequence[Any]:

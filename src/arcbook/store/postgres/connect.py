@@ -25,8 +25,10 @@ LOCK_SECONDS: Final = 15.0
 
 PLANNER: Final = {
     "jit": "off",
-    # Plans are kept as long as a connection lives, and some are made while a table is still
-    # small. They must be right for the table that it becomes: look rows up, one by one.
+    # Planning takes longer than what is planned: once for each connection is enough. Some
+    # plans are made while a table is still small, and must be right for what it becomes:
+    # look rows up, one by one.
+    "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
@@ -25,7 +24,10 @@ from arcbook.store.postgres.batch import FENCES, arguments
 from arcbook.store.postgres.statements import Statements
 
 COMMIT_ATTEMPTS: Final = 3
-"""Tries of a commit that PostgreSQL rolled back because it stood in another one's way."""
+"""Tries of a commit that was rolled back because another one stood in its way."""
+
+FENCED: Final = "AB001"
+"""Code of the error that a fenced commit raises."""
 
 UNFINISHED_PAGE: Final = 50_000
 """Unfinished executions that one statement returns."""
@@ -38,26 +40,31 @@ class PostgresEvents(Statements):
     """The event log and the inbox."""
 
     async def commit(self, changes: Sequence[Change]) -> None:
-        fenced = await self._commit(arguments(changes))
-        if fenced:
-            raise FencedError([c.execution_id for c in changes if c.execution_id in fenced])
-
-    async def _commit(self, given: list[Any]) -> Collection[int]:
-        """Commit, and return the executions that are fenced."""
+        given = arguments(changes)
         async with self.connection() as connection:
-            try:
-                return await self._call(connection, given) or ()
-            except asyncpg.UniqueViolationError as error:
-                fenced = await connection.fetchval(self._sql["fenced"], *given[:FENCES])
+            for _ in range(COMMIT_ATTEMPTS):
+                fenced = await self._commit(connection, given)
+                if fenced is None:
+                    return
                 if fenced:
-                    return set(fenced)
-                raise StoreError(f"an execution would end twice: {error.detail}") from error
+                    raise FencedError([c.execution_id for c in changes if c.execution_id in fenced])
+        raise StoreError("commits are in each other's way for too long")
 
-    async def _call(self, connection: Any, given: list[Any]) -> Any:
-        for _ in range(COMMIT_ATTEMPTS - 1):
-            with suppress(asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                return await connection.fetchval(self._sql["commit"], *given)
-        return await connection.fetchval(self._sql["commit"], *given)
+    async def _commit(self, connection: Any, given: list[Any]) -> Collection[int] | None:
+        """Commit; return the executions that are fenced, or none if it may be tried again."""
+        try:
+            await connection.fetchval(self._sql["commit"], *given)
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            return ()
+        except asyncpg.UniqueViolationError as error:
+            if "event_end" in str(error) or "execution_id_idx" in str(error):
+                raise StoreError(f"an execution would end twice: {error.detail}") from error
+            raise
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != FENCED:
+                raise
+            return set(await connection.fetchval(self._sql["fenced"], *given[:FENCES]) or ())
+        return None
 
     async def load(self, execution_id: int) -> Stored | None:
         found = await self._one("get_stored", execution_id)

@@ -22,6 +22,13 @@ create unique index event_end on event (execution_id) where ends;
 -- Takes what no month was made for. It should stay empty.
 create table event_other partition of event default;
 
+-- The number of the last event of each execution: whoever moves it on owns the next numbers.
+-- It is narrow, in pages with room, because every commit writes it.
+create table head (
+  execution_id bigint  primary key,
+  seq          integer not null
+) with (fillfactor = 50);
+
 -- For people: events with a time and a document instead of numbers and bytes.
 create view event_readable as
 select execution_id, seq, to_timestamp(at / 1e6) as at, type, step,

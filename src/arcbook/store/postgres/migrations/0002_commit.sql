@@ -1,8 +1,7 @@
 -- The commit: everything that a batch of executions writes, in one call and one transaction.
 -- Lists that are empty come as null, and cost a comparison.
 
--- The executions of a commit that another writer was quicker with. Only asked once a commit
--- has failed, so it may look at more than the commit itself does.
+-- The executions of a commit that another writer was quicker with: asked when it has failed.
 create function fenced(
   p_execution bigint[], p_after integer[],
   p_claim_execution bigint[], p_claim_command text[], p_claim_generation integer[],
@@ -11,7 +10,7 @@ create function fenced(
 ) returns bigint[] language sql stable as $$
   select array_agg(distinct id) from (
     select f.id from unnest(p_execution, p_after) as f (id, seq)
-    where f.seq <> coalesce((select max(e.seq) from event e where e.execution_id = f.id), 0)
+    where f.seq <> coalesce((select h.seq from head h where h.execution_id = f.id), 0)
     union all
     select k.id
     from unnest(p_claim_execution, p_claim_command, p_claim_generation, p_claim_attempt)
@@ -25,15 +24,13 @@ create function fenced(
   ) as concerned
 $$;
 
--- Returns the executions concerned if the commit is fenced, and then writes nothing. An event
--- that is already there raises the violation of the primary key instead.
+-- Raises AB001 if the commit is fenced; then nothing of it is written.
 create function commit(
   p_execution bigint[], p_after integer[],
   p_claim_execution bigint[], p_claim_command text[], p_claim_generation integer[],
   p_claim_attempt integer[],
   p_tick_execution bigint[], p_tick_name text[], p_tick_due bigint[],
-  p_claim_worker text[],
-  p_tick_next bigint[],
+  p_last integer[], p_claim_worker text[], p_tick_next bigint[],
   p_event_execution bigint[], p_event_seq integer[], p_event_at bigint[], p_event_type text[],
   p_event_step text[], p_event_ends boolean[], p_event_body bytea[],
   p_row_execution bigint[], p_row_shard smallint[], p_row_path text[], p_row_status text[],
@@ -47,42 +44,54 @@ create function commit(
   p_issued_command text[], p_issued_execution bigint[], p_issued_shard smallint[],
   p_issued_step text[], p_issued_pool text[], p_issued_generation integer[],
   p_issued_attempt integer[], p_issued_at bigint[], p_issued_worker text[]
-) returns bigint[] language plpgsql as $$
+) returns void language plpgsql as $$
 declare
-  is_fenced boolean := false;
+  moved integer := 0;
+  others integer := 0;
 begin
-  -- The last event that each writer knows must be there; that the next one is not, the
-  -- primary key sees to. A scalar subquery is always one look at the index for each.
-  if p_execution is not null then
-    is_fenced := exists (
-      select from unnest(p_execution, p_after) as f (id, seq)
-      where f.seq > 0 and (
-        select e.seq from event e where e.execution_id = f.id and e.seq = f.seq) is null);
+  -- Each writer moves the heads on from where it believes they are. Rows are locked in one
+  -- order, so that two servers cannot wait for each other.
+  if 0 = any (p_after) then
+    insert into head (execution_id, seq)
+    select f.id, f.last from unnest(p_execution, p_after, p_last) as f (id, seq, last)
+    where f.seq = 0
+    on conflict do nothing;
+    get diagnostics moved = row_count;
+  end if;
+  if 0 < any (p_after) then
+    update head h set seq = f.last
+    from unnest(p_execution, p_after, p_last) as f (id, seq, last)
+    where h.execution_id = f.id and h.seq = f.seq and f.seq > 0;
+    get diagnostics others = row_count;
+  end if;
+  if moved + others <> coalesce(cardinality(p_execution), 0) then
+    raise exception 'the commit is fenced' using errcode = 'AB001';
   end if;
 
-  -- Rows are locked in one order, so that two servers cannot wait for each other.
   if p_claim_command is not null then
     perform from command c where c.command_id = any (p_claim_command)
       order by c.command_id for update;
-    is_fenced := is_fenced or exists (
-      select from unnest(p_claim_command, p_claim_generation, p_claim_attempt)
-        as k (command_id, generation, attempt)
-      where (
-        select c.command_id from command c where c.command_id = k.command_id
-          and (c.generation, c.attempt, c.worker) = (k.generation, k.attempt, '')) is null);
+    update command c set worker = k.worker
+    from unnest(p_claim_command, p_claim_generation, p_claim_attempt, p_claim_worker)
+      as k (command_id, generation, attempt, worker)
+    where c.command_id = k.command_id
+      and (c.generation, c.attempt, c.worker) = (k.generation, k.attempt, '');
+    get diagnostics moved = row_count;
+    if moved <> cardinality(p_claim_command) then
+      raise exception 'a claim is fenced' using errcode = 'AB001';
+    end if;
   end if;
   if p_tick_name is not null then
     perform from schedule s where s.name = any (p_tick_name) order by s.name for update;
-    is_fenced := is_fenced or exists (
-      select from unnest(p_tick_name, p_tick_due) as t (name, due_at)
-      where (
-        select s.name from schedule s where s.name = t.name and s.next_at = t.due_at) is null);
-  end if;
-
-  if is_fenced then
-    return fenced(
-      p_execution, p_after, p_claim_execution, p_claim_command, p_claim_generation,
-      p_claim_attempt, p_tick_execution, p_tick_name, p_tick_due);
+    update schedule s set
+      next_at = t.next_at, last_at = t.due_at, last_execution_id = t.id
+    from unnest(p_tick_execution, p_tick_name, p_tick_due, p_tick_next)
+      as t (id, name, due_at, next_at)
+    where s.name = t.name and s.next_at = t.due_at;
+    get diagnostics moved = row_count;
+    if moved <> cardinality(p_tick_name) then
+      raise exception 'a tick is fenced' using errcode = 'AB001';
+    end if;
   end if;
 
   if p_event_execution is not null then
@@ -139,19 +148,6 @@ begin
       pool = excluded.pool, generation = excluded.generation, attempt = excluded.attempt,
       issued_at = excluded.issued_at, worker = excluded.worker;
   end if;
-  if p_claim_command is not null then
-    update command c set worker = k.worker
-    from unnest(p_claim_command, p_claim_worker) as k (command_id, worker)
-    where c.command_id = k.command_id;
-  end if;
-  if p_tick_name is not null then
-    update schedule s set
-      next_at = t.next_at, last_at = t.due_at, last_execution_id = t.id
-    from unnest(p_tick_execution, p_tick_name, p_tick_due, p_tick_next)
-      as t (id, name, due_at, next_at)
-    where s.name = t.name;
-  end if;
-  return null;
 end
 $$;
 
@@ -161,6 +157,7 @@ returns void language plpgsql as $$
 begin
   delete from command where shard = p_shard and execution_id = p_execution;
   delete from event where execution_id = p_execution;
+  delete from head where execution_id = p_execution;
   delete from execution where execution_id = p_execution;
   delete from snapshot where execution_id = p_execution;
   delete from timer where execution_id = p_execution;

@@ -40,6 +40,7 @@ create function forget_between(p_from bigint, p_to bigint) returns bigint langua
 declare
   forgotten bigint;
 begin
+  delete from head where execution_id >= p_from and execution_id < p_to;
   delete from snapshot where execution_id >= p_from and execution_id < p_to;
   delete from timer where execution_id >= p_from and execution_id < p_to;
   delete from result where execution_id >= p_from and execution_id < p_to;

@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     python_memory_bytes: Annotated[
         int, Doc("Memory that one call of the python tool may use, in bytes.")
     ] = 4 * 1024**3
+    dsn: Annotated[
+        str, Doc("PostgreSQL of the cluster: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
+    ] = ""
     debug: Annotated[bool, Doc("Whether faults of Arcbook itself show their traceback.")] = False
 
     def template_names(self) -> dict[str, str]:

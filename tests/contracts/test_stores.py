@@ -13,7 +13,8 @@ from arcbook.store.memory import MemoryStore
 from arcbook.store.sqlite import SqliteStore
 from arcbook.testing.contracts.blobs import BlobsContract
 from arcbook.testing.contracts.store import change, event
-from arcbook.testing.contracts.store_cluster import ClusterStoreContract, command
+from arcbook.testing.contracts.store_cluster import ClusterStoreContract
+from arcbook.testing.contracts.store_commands import command
 
 
 class TestMemoryStore(ClusterStoreContract):

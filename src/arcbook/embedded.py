@@ -36,13 +36,16 @@ from arcbook.runtime.slots import rebuild
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import KeyProvider, LocalKey
 from arcbook.settings import Settings
-from arcbook.store.api import CatalogEntry, Store, all_events
+from arcbook.store.api import CatalogEntry, ExecutionRow, Store, all_events
 from arcbook.store.sqlite import SqliteStore
 from arcbook.tools.python import Python
 from arcbook.tools.python_start import Spawned
 from arcbook.tools.registry import Registry
 
 STORE_FILE: Final = "arcbook.db"
+ERRORS_TOLD_MAX: Final = 10
+"""Errors of a document that an exception's message tells."""
+
 SIBLINGS_MAX: Final = 500
 """Documents that are looked at below a playbook's folder for the playbooks it calls."""
 
@@ -62,7 +65,10 @@ class InvalidPlaybookError(ValueError):
     def __init__(self, name: str, loaded: Loaded) -> None:
         self.name = name
         self.loaded = loaded
-        super().__init__(f"{name} has {len(loaded.errors)} error(s)")
+        found = [f"{name}:{e.line}:{e.column}: {e.message}" for e in loaded.errors]
+        more = len(found) - ERRORS_TOLD_MAX
+        told = found[:ERRORS_TOLD_MAX] + ([f"and {more} more"] if more > 0 else [])
+        super().__init__("\n".join(told))
 
 
 class Embedded:
@@ -251,6 +257,19 @@ class Embedded:
             self._unlock(execution_id)
 
     # -- reading ----------------------------------------------------------------------
+
+    async def known(self, execution_id: int) -> ExecutionRow:
+        """Return what the store says of an execution.
+
+        Raises:
+            ExecutionMissingError: there is none.
+        """
+        row = await self.store.execution(execution_id)
+        if row is None:
+            raise ExecutionMissingError(
+                f"there is no execution {execution_id}: see 'arcbook executions list'"
+            )
+        return row
 
     async def events(self, execution_id: int) -> AsyncIterator[Recorded]:
         """Yield an execution's events in order."""

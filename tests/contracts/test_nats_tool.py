@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arcbook.outcome import ErrorKind
+from arcbook.testing.services import NatsServer, free_port
 from arcbook.testing.tools import call_tool
 from arcbook.tools.api import Credential
 from arcbook.tools.nats import KIND, Nats, decode_key, encode_key
-from corpus._services import NatsServer, free_port
 
 pytestmark = pytest.mark.services
 

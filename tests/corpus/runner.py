@@ -25,9 +25,9 @@ import msgspec
 
 from arcbook.dsl.diagnostics import Diagnostic, Severity
 from arcbook.dsl.load import Loaded, load_playbook
+from arcbook.testing.services import NatsServer, PostgresServer
 from arcbook.tools.api import Credential, CredentialError
 from corpus import outcomes
-from corpus._services import NatsServer, PostgresServer
 from corpus.composition import Local, compose
 from corpus.documents import EXPECTATIONS, Document, load_corpus
 from corpus.order import groups
@@ -118,7 +118,9 @@ class Corpus:
         pace = Pace() if self.options.real_time else self.settings.pace
         self._stand_in = self._stack.enter_context(StandInProcess(pace)).url
         if "postgres" in needed:
-            self._postgres = self._stack.enter_context(PostgresServer())
+            self._postgres = self._stack.enter_context(
+                PostgresServer(settings={"max_connections": "200"})
+            )
         if "nats" in needed:
             nats = self._stack.enter_context(NatsServer(user=NATS_USER, password=NATS_PASSWORD))
             self._facts |= {

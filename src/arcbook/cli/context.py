@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
@@ -14,6 +14,9 @@ from arcbook.embedded import Embedded
 from arcbook.settings import Settings, load_settings
 
 T = TypeVar("T")
+
+ID_MAX: Final = 2**63 - 1
+"""The largest id that a store can hold."""
 
 
 def settings_of(context: click.Context) -> Settings:
@@ -54,24 +57,45 @@ def execution_id(text: str) -> int:
     Raises:
         UserError: it is not a number.
     """
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()) or int(text) > ID_MAX:
         raise UserError(f"{text!r} is not an execution's id: see 'arcbook executions list'")
     return int(text)
 
 
-def parse_payload(payload: str | None, assignments: tuple[str, ...]) -> dict[str, Any]:
-    """Return the workload that the command line gives.
+class Given(NamedTuple):
+    """The workload values that the command line gives."""
+
+    payload: dict[str, Any]
+    #: Single values, each with the keys that lead to it.
+    assigned: list[tuple[list[str], Any]]
+
+    def over(self, defaults: dict[str, Any]) -> dict[str, Any]:
+        """Return the payload with the single values put in.
+
+        One that lies deeper keeps what lies beside it, in the payload or else in the
+        playbook's own workload.
+        """
+        values = dict(self.payload)
+        for path, value in self.assigned:
+            if len(path) > 1 and isinstance(defaults.get(path[0]), dict):
+                values.setdefault(path[0], defaults[path[0]])
+            _put(values, path, value)
+        return values
+
+
+def parse_given(payload: str | None, assignments: tuple[str, ...]) -> Given:
+    """Return the workload values that the command line gives.
 
     Raises:
-        UserError: it is not JSON, or an assignment has no name.
+        UserError: the payload is no JSON object, or an assignment has no name.
     """
-    values = _payload(payload) if payload else {}
+    assigned: list[tuple[list[str], Any]] = []
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        if not equals or not name:
+        if not equals or not all(name.split(".")):
             raise UserError(f"--set takes name=value, not {assignment!r}")
-        _put(values, name.split("."), _value(text))
-    return values
+        assigned.append((name.split("."), _value(text)))
+    return Given(_payload(payload) if payload else {}, assigned)
 
 
 def _payload(text: str) -> dict[str, Any]:

@@ -47,11 +47,11 @@ def guarded(call: Callable[[], Any]) -> int:
 
 
 def _explained(error: Exception) -> int:
-    from arcbook.cli.known import KNOWN, describe_fault  # only when something went wrong
+    from arcbook.cli.known import KNOWN, describe, describe_fault  # only when something went wrong
 
     for kind, code in KNOWN.items():
         if isinstance(error, kind):
-            click.echo(f"Error: {error}", err=True)
+            click.echo(describe(error), err=True)
             return int(code)
     click.echo(describe_fault(error), err=True)
     return int(Exit.FAILED)

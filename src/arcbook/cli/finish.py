@@ -36,7 +36,7 @@ def finish(state: State, data: Any, *, as_json: bool, quiet: bool) -> None:
 
 
 def cause_of(error: ErrorInfo) -> str:
-    """Return an error for a person: sentence, place, and the end of a traceback."""
+    """Return an error for a person: sentence, place and kind."""
     lines = [click.style(f"Error: {shown(error.message)}", fg="red")]
     if error.where:
         lines.append(f"  at {error.where}")
@@ -47,8 +47,6 @@ def cause_of(error: ErrorInfo) -> str:
 
 
 def _json(state: State, data: Any) -> str:
-    import orjson  # only for this output
-
     error: dict[str, str | None] | None = None
     if state.error is not None:
         error = {"kind": str(state.error.kind), "message": state.error.message}
@@ -62,4 +60,4 @@ def _json(state: State, data: Any) -> str:
         "failed_steps": list(dict.fromkeys(f.step for f in state.failures if not f.recovered)),
         "duration_ms": round((state.ended_at - state.started_at) / 1000, 3),
     }
-    return orjson.dumps(shown(outcome), option=orjson.OPT_INDENT_2).decode()
+    return value(outcome)

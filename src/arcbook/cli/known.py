@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from arcbook.cli.errors import Exit
+from arcbook.cli.reports import as_text
 from arcbook.embedded import InvalidPlaybookError, OwnedElsewhereError
 from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import InvalidRefError
@@ -32,6 +33,13 @@ KNOWN: Final[dict[type[Exception], Exit]] = {
     StoreError: Exit.FAILED,
     OSError: Exit.FAILED,
 }
+
+
+def describe(error: Exception) -> str:
+    """Return what a user reads of an error that is not a fault of ours."""
+    if isinstance(error, InvalidPlaybookError):
+        return as_text([(error.name, error.loaded)]).rstrip()
+    return f"Error: {error}"
 
 
 def describe_fault(error: Exception) -> str:

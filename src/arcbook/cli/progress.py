@@ -11,11 +11,15 @@ from arcbook.cli.text import duration
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
 from arcbook.executions import Progress, StepView
+from arcbook.outcome import ErrorInfo
 from arcbook.secrets.taint import shown
 
 REFRESH_PER_SECOND: Final = 12
 PRINTED_LINES_MAX: Final = 6
 """Lines of a step's output that are shown."""
+
+FRAME_LINES_MAX: Final = 4
+"""Lines of the failed code that are shown."""
 
 MARKS: Final = {
     "done": ("✓", "green"),
@@ -78,9 +82,17 @@ def line_of(step: StepView) -> str:
     if step.error is not None:
         cause = str(shown(step.error.message)).strip().splitlines() or [""]
         text += "".join("\n      " + click.style(line, fg=colour) for line in cause[:4])
+        text += "".join(f"\n      {line}" for line in frames(step.error))
     for line in printed_lines(step):
         text += "\n      " + click.style(f"│ {line}", dim=True)
     return text
+
+
+def frames(error: ErrorInfo) -> list[str]:
+    """Return the innermost lines of code that an error came through."""
+    lines = str(shown(error.traceback or "")).splitlines()
+    code = [line for line in lines if line.startswith("  ") and line.strip(" ^~")]
+    return code[-FRAME_LINES_MAX:]
 
 
 def facts(step: StepView) -> list[str]:

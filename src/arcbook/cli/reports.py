@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any, Final
+from urllib.parse import quote
 
 import click
 import orjson
@@ -23,6 +24,8 @@ def as_text(checked: Checked) -> str:
     parts: list[str] = []
     for name, loaded in checked:
         parts += [_text(name, d, loaded.lines) for d in loaded.diagnostics]
+        if loaded.left_out:
+            parts.append(f"{name}: {loaded.left_out:,} more are not shown")
     errors = sum(len(loaded.errors) for _, loaded in checked)
     warnings = sum(len(loaded.diagnostics) for _, loaded in checked) - errors
     summary = f"{_count(len(checked), 'document')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}"
@@ -74,10 +77,15 @@ def as_github(checked: Checked) -> str:
     for name, loaded in checked:
         for d in loaded.diagnostics:
             message = f"{d.message}. {d.hint}" if d.hint else d.message
-            text = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            place = f"file={name},line={d.line},col={d.column},title={d.code}"
+            text = _escaped(message)
+            file = _escaped(name).replace(":", "%3A").replace(",", "%2C")
+            place = f"file={file},line={d.line},col={d.column},title={d.code}"
             lines.append(f"::{d.severity} {place}::{text}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def as_sarif(checked: Checked) -> str:
@@ -89,13 +97,13 @@ def as_sarif(checked: Checked) -> str:
         "rules": [{"id": code, "shortDescription": {"text": CODES[code]}} for code in used],
     }
     results = [_sarif(name, d) for name, loaded in checked for d in loaded.diagnostics]
-    run = {"tool": {"driver": driver}, "results": results}
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return _dump({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _sarif(name: str, diagnostic: Diagnostic) -> dict[str, Any]:
     region = {"startLine": diagnostic.line, "startColumn": diagnostic.column}
-    place = {"artifactLocation": {"uri": name}, "region": region}
+    place = {"artifactLocation": {"uri": quote(name)}, "region": region}
     text = f"{diagnostic.message}. {diagnostic.hint}" if diagnostic.hint else diagnostic.message
     return {
         "ruleId": diagnostic.code,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,9 +22,9 @@ STATUS_COLOURS: Final = {
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in columns, cut to the width of the terminal."""
+    """Return rows in columns; on a terminal, cut to its width."""
     widths = [max(len(str(row[i])) for row in (headers, *rows)) for i in range(len(headers))]
-    room = shutil.get_terminal_size((120, 24)).columns
+    room = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else None
     lines = [_line(headers, widths)] + [_line(row, widths) for row in rows]
     return "\n".join(line[:room].rstrip() for line in lines)
 

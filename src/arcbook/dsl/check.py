@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.graph import Graph, bits, build, components
 from arcbook.dsl.kinds import Kinds
-from arcbook.dsl.model import Do, Lifetime, Loop, Playbook, Router, RouterMode, Step
+from arcbook.dsl.model import Do, Loop, Playbook, Router, RouterMode, Step
+from arcbook.dsl.names import RESERVED, check_spelling, written_names
 from arcbook.dsl.source import Position
-from arcbook.template.names import Names, roots
 from arcbook.template.render import compile_value
-
-#: Names that mean something of their own in templates.
-RESERVED: Final = frozenset(
-    ["ctx", "workload", "iter", "step", "steps", "output", "event", "error", "loop", "keychain", "execution_id", "job", "env", "payload"]
-)  # fmt: skip
-
-#: Names that are there in every template, besides a playbook's own.
-GIVEN: Final = RESERVED | frozenset(
-    [
-        "args",
-        "catalog_id",
-        "input",
-        "loop_index",
-        "now",
-        "path",
-        "result",
-        "results",
-        "server_url",
-        "version",
-        "_attempt",
-        "_idempotency_key",
-        "_index",
-        "_prev",
-        "_task",
-        "_total",
-        "__frame_max_rows",
-        "command_id",
-        "context",
-    ]
-)
 
 PREVIOUS: Final = frozenset({"previous", "prev", "_previous", "@previous"})
 
@@ -82,31 +51,33 @@ class _Checker:
         for step in self.playbook.steps:
             if step.name in seen:
                 line = seen[step.name].line
-                self._error(
-                    "ARC201", f"step {step.name!r} is already defined on line {line}", step.position
-                )
+                message = f"step {step.name!r} is already defined on line {line}"
+                self._error("ARC201", message, step.position, "rename one of them", step.name)
             seen.setdefault(step.name, step.position)
-        count = Counter(e.name for e in self.playbook.keychain)
+        seen = {}
         for entry in self.playbook.keychain:
-            if count[entry.name] > 1:
-                self._error("ARC202", f"keychain name {entry.name!r} is used twice", entry.position)
+            if entry.name in seen:
+                line = seen[entry.name].line
+                message = f"keychain name {entry.name!r} is already defined on line {line}"
+                self._error("ARC202", message, entry.position, "rename one of them")
+            seen.setdefault(entry.name, entry.position)
 
     def _targets(self) -> None:
         for step in self.playbook.steps:
             for arc in step.router.arcs:
                 if arc.to not in self.index and arc.to != "?":
                     message = f"step {step.name!r} routes to {arc.to!r}, which is no step"
-                    hint = did_you_mean(arc.to, self.index) or "define the step, or remove the arc"
+                    near = "" if self.report.is_full else did_you_mean(arc.to, self.index)
+                    hint = near or "define the step, or remove the arc"
                     self._error("ARC203", message, arc.position, hint, step.name)
 
     def _entry(self) -> None:
         book = self.playbook
         for name, key in ((book.entry, "entry_step"), (book.final, "final_step")):
             if name is not None and name not in self.index:
-                hint = did_you_mean(name, self.index)
-                self._error(
-                    "ARC204", f"executor.spec.{key} {name!r} is no step", book.position, hint
-                )
+                hint = did_you_mean(name, self.index) or "name one of the playbook's steps"
+                place = book.places.get(key, book.position)
+                self._error("ARC204", f"executor.spec.{key} {name!r} is no step", place, hint)
         if book.no_next_is_error:
             for step in book.steps:
                 if not step.router.arcs and step.name not in ("end", book.final):
@@ -120,7 +91,7 @@ class _Checker:
         for task in step.tasks:
             if task.label in labels:
                 message = f"task label {task.label!r} is already used in step {step.name!r}"
-                self._error("ARC206", message, task.position, "", step.name)
+                self._error("ARC206", message, task.position, "rename one of them", step.name)
             labels.setdefault(task.label, task.position)
         for at, task in enumerate(step.tasks):
             for rule in task.rules:
@@ -129,7 +100,7 @@ class _Checker:
                 if rule.to in PREVIOUS:
                     if at == 0:
                         message = "the first task has no previous one to jump to"
-                        self._error("ARC207", message, rule.position, "", step.name)
+                        self._error("ARC207", message, rule.position, "name a task", step.name)
                     continue
                 message = f"jump target {rule.to!r} is no task of step {step.name!r}"
                 hint = did_you_mean(rule.to, labels) or f"its tasks are {', '.join(labels)}"
@@ -142,7 +113,8 @@ class _Checker:
             for rule in task.rules:
                 if not open_:
                     message = "this rule is never reached: an earlier one always applies"
-                    self._warning("ARC208", message, rule.position, "", step.name)
+                    hint = "move it before that one, or remove it"
+                    self._warning("ARC208", message, rule.position, hint, step.name)
                 open_ = open_ and rule.when is not True
 
     def _loop(self, step: Step, loop: Loop) -> None:
@@ -151,10 +123,14 @@ class _Checker:
             self._warning("ARC303", message, loop.position, "choose another name", step.name)
         if loop.cursor and self.kinds.kind(loop.cursor.kind) is None:
             message = f"there is no tool kind {loop.cursor.kind!r} to claim rows"
-            self._error("ARC401", message, loop.cursor.position, "", step.name)
+            names = self.kinds.names()
+            hint = did_you_mean(loop.cursor.kind, names) or f"there are {', '.join(sorted(names))}"
+            self._error("ARC401", message, loop.cursor.position, hint, step.name)
         if isinstance(loop.items, str) and compile_value(loop.items).is_literal:
             message = f"'in' is the text {loop.items!r}, not a template"
-            hint = f'write "{{{{ {loop.items} }}}}"' if loop.items.isidentifier() else ""
+            hint = 'write "{{ name_of_a_list }}"'
+            if loop.items.isidentifier():
+                hint = f'write "{{{{ {loop.items} }}}}"'
             self._warning("ARC209", message, loop.position, hint, step.name)
 
     # -- the graph --------------------------------------------------------------------
@@ -206,7 +182,7 @@ class _Checker:
     def _collisions(self) -> None:
         book = self.playbook
         steps = {s.name: s.position for s in book.steps}
-        written = self._written()
+        written = written_names(book)
         for name, place in steps.items():
             if name in RESERVED:
                 message = f"step name {name!r} hides a name of the language"
@@ -218,36 +194,7 @@ class _Checker:
             if name in steps:
                 message = f"'set' writes {name!r}, which is also a step; templates see what is set"
                 self._warning("ARC305", message, place, "rename one of them")
-        self._unknown_names(written)
-
-    def _written(self) -> dict[str, Position]:
-        found: dict[str, Position] = {}
-        for step in self.playbook.steps:
-            groups = [step.set, *(a.set for a in step.router.arcs)]
-            for task in step.tasks:
-                groups += [task.set, *(r.set for r in task.rules)]
-            for assignment in (a for group in groups for a in group):
-                if assignment.lifetime is Lifetime.CTX:
-                    found.setdefault(assignment.path[0], assignment.position)
-        return found
-
-    def _unknown_names(self, written: dict[str, Position]) -> None:
-        """Warn of names that are nearly, but not quite, a name that exists."""
-        book = self.playbook
-        everywhere = GIVEN | set(self.index) | set(book.workload) | set(book.data) | set(written)
-        for step in book.steps:
-            local = set(step.input)
-            if step.loop:
-                local |= {step.loop.iterator}
-            for task in step.tasks:
-                local |= set(task.input) | {task.label}
-                for group in (task.set, *(r.set for r in task.rules)):
-                    local |= {a.path[0] for a in group}
-            for name in roots(_names_of(step)) - everywhere - local:
-                near = did_you_mean(name, everywhere | local)
-                if near and len(name) > 3:
-                    message = f"nothing is called {name!r} unless a request brings it"
-                    self._warning("ARC306", message, step.position, near, step.name)
+        check_spelling(book, self.report, self.kinds, written)
 
     def _error(
         self, code: str, message: str, place: Position, hint: str = "", step: str = ""
@@ -262,16 +209,3 @@ class _Checker:
 
 def _always_fires(router: Router) -> bool:
     return any(arc.when is None or arc.when is True for arc in router.arcs)
-
-
-def _names_of(step: Step) -> Names:
-    """Return what the step's guards and inputs read; broken templates read nothing."""
-    found: Names = frozenset()
-    values = [step.input, *(a.when for a in step.router.arcs), *(a.value for a in step.set)]
-    values += [task.input for task in step.tasks]
-    for value in values:
-        try:
-            found |= compile_value(value).names
-        except ValueError:
-            continue
-    return found

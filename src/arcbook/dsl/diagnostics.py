@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import enum
+import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -12,7 +14,7 @@ import msgspec
 from arcbook.dsl.source import Position
 
 DIAGNOSTICS_MAX: Final = 500
-"""Diagnostics reported for one document."""
+"""Errors, and warnings, reported for one document."""
 
 EXCERPT_COLUMNS_MAX: Final = 160
 """Length of the line shown with a diagnostic."""
@@ -50,57 +52,75 @@ class Report:
     """Collects the diagnostics of one document, in one pass over all of it."""
 
     def __init__(self) -> None:
-        self.found: list[Diagnostic] = []
+        self._errors: list[Diagnostic] = []
+        self._warnings: list[Diagnostic] = []
+        #: Diagnostics that were over the limit.
+        self.left_out = 0
 
     def error(
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""
     ) -> None:
         """Note something that refuses the document."""
-        self._add(Severity.ERROR, code, message, position, hint, step)
+        made = _at(position, code=code, message=message, hint=hint, step=step)
+        self._add(self._errors, made)
 
     def warning(
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""
     ) -> None:
         """Note something that is probably not meant."""
-        self._add(Severity.WARNING, code, message, position, hint, step)
+        made = _at(position, code=code, message=message, hint=hint, step=step)
+        self._add(self._warnings, msgspec.structs.replace(made, severity=Severity.WARNING))
 
-    def _add(  # noqa: PLR0913  # the fields of a diagnostic
-        self,
-        severity: Severity,
-        code: str,
-        message: str,
-        position: Position,
-        hint: str,
-        step: str,
-    ) -> None:
-        if len(self.found) < DIAGNOSTICS_MAX:
-            self.found.append(
-                Diagnostic(
-                    code=code,
-                    severity=severity,
-                    message=message,
-                    line=position.line,
-                    column=position.column,
-                    hint=hint,
-                    step=step,
-                )
-            )
+    def _add(self, found: list[Diagnostic], diagnostic: Diagnostic) -> None:
+        if len(found) < DIAGNOSTICS_MAX:
+            found.append(diagnostic)
+        else:
+            self.left_out += 1
 
     @property
     def has_errors(self) -> bool:
         """Whether any diagnostic refuses the document."""
-        return any(d.severity is Severity.ERROR for d in self.found)
+        return bool(self._errors)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further errors are only counted, so that no suggestion is needed."""
+        return len(self._errors) >= DIAGNOSTICS_MAX
 
     def sorted(self) -> tuple[Diagnostic, ...]:
         """Return the diagnostics by place, each once."""
-        unique = {(d.line, d.column, d.code, d.message): d for d in self.found}
-        return tuple(d for _, d in sorted(unique.items()))
+        unique: dict[tuple[int, int, str, str], Diagnostic] = {}
+        for d in (*self._errors, *self._warnings):
+            unique.setdefault((d.line, d.column, d.code, d.message), d)
+        return tuple(unique[key] for key in sorted(unique))
+
+
+def _at(position: Position, **fields: str) -> Diagnostic:
+    return Diagnostic(severity=Severity.ERROR, line=position.line, column=position.column, **fields)
+
+
+NAMES_COMPARED_MAX: Final = 100
+"""Names among which a suggestion is looked for; those that begin alike come first."""
+
+
+@lru_cache(1024)
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return near[0] if near else ""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'x'?`` for the known word nearest to ``word``, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else ""
+    near = nearest(word, known)
+    return f"did you mean {near!r}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word nearest to ``word``, or an empty text."""
+    longest = max(2, len(word) // 2)
+    alike = [k for k in known if abs(len(k) - len(word)) <= longest and k != word]
+    alike.sort(key=lambda k: (k[:1] != word[:1], k))
+    return _nearest(word, tuple(alike[:NAMES_COMPARED_MAX]))
 
 
 def excerpt(lines: Sequence[str], diagnostic: Diagnostic) -> str:
@@ -110,9 +130,19 @@ def excerpt(lines: Sequence[str], diagnostic: Diagnostic) -> str:
     line = lines[diagnostic.line - 1].expandtabs(1)
     start = max(0, diagnostic.column - EXCERPT_COLUMNS_MAX // 2)
     shown = line[start : start + EXCERPT_COLUMNS_MAX]
+    before = line[start : max(diagnostic.column - 1, start)]
     gutter = f"{diagnostic.line:>5} | "
-    caret = " " * (len(gutter) + max(0, diagnostic.column - 1 - start)) + "^"
+    caret = " " * (len(gutter) + sum(map(_columns, before))) + "^"
     return f"{gutter}{shown}\n{caret}"
+
+
+def _columns(character: str) -> int:
+    """Return how many columns of a terminal a character takes."""
+    if character.isascii():
+        return 1
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def text(name: str, diagnostic: Diagnostic, lines: Sequence[str]) -> str:

@@ -175,8 +175,16 @@ def _blockers(successors: Sequence[int], loops: Sequence[LoopArcs]) -> list[int]
     for i in range(size):
         for j in bits(successors[i]):
             predecessors[j] |= 1 << i
+    ancestors = closure(predecessors)
+    looping = 0
+    for loop in loops:
+        looping |= loop.members
     found: list[int] = []
     for step in range(size):
+        if not looping >> step & 1:
+            # No way that leads to it comes from it, so all of them count.
+            found.append(ancestors[step])
+            continue
         closing: dict[int, int] = {}
         for loop in loops:
             if loop.members >> step & 1:

@@ -7,14 +7,15 @@ from typing import Final
 import msgspec
 
 from arcbook.dsl.check import check
+from arcbook.dsl.composer import compose
 from arcbook.dsl.diagnostics import Diagnostic, Report, Severity
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Playbook
 from arcbook.dsl.parse.document import parse_playbook
 from arcbook.dsl.parse.reader import Reader
-from arcbook.dsl.source import MapNode, Node, SourceError, load, read_source
+from arcbook.dsl.source import MapNode, Node, SourceError, lines_of, read_source, readable
 from arcbook.dsl.subscription import check_subscription
-from arcbook.dsl.upgrade import Upgrade
+from arcbook.dsl.upgrade.playbook import upgrade
 
 OPAQUE_KINDS: Final = frozenset({"Credential", "Mcp", "Memory"})
 """Kinds of documents that the catalog keeps as they are."""
@@ -26,6 +27,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     #: The playbook; ``None`` where errors leave none, and for other kinds of documents.
     playbook: Playbook | None
     diagnostics: tuple[Diagnostic, ...]
+    #: Diagnostics beyond as many as are reported for one document.
+    left_out: int = 0
     #: Lines of the text, for excerpts.
     lines: tuple[str, ...] = ()
     #: What the document says it is: ``Playbook``, ``Subscription``, ...
@@ -57,15 +60,19 @@ def load_playbook(content: str | bytes, kinds: Kinds) -> Loaded:
 
 def _load(content: str | bytes, kinds: Kinds, *, playbook_only: bool) -> Loaded:
     report = Report()
-    text = ""
+    text = readable(content)
     try:
         text = read_source(content)
-        root = load(text)
+        root, faults = compose(text)
     except SourceError as error:
-        report.error(error.code, error.reason, error.position)
+        report.error(error.code, error.reason, error.position, error.hint)
         return _loaded(report, text)
+    for fault in faults:
+        report.error(fault.code, fault.reason, fault.position, fault.hint)
     if not isinstance(root, MapNode):
-        report.error("ARC100", f"a playbook is a mapping, not {root.kind}", root.position)
+        message = f"a playbook is a mapping, not {root.kind}"
+        hint = "begin with 'apiVersion: noetl.io/v2' and 'kind: Playbook'"
+        report.error("ARC100", message, root.position, hint)
         return _loaded(report, text)
     kind, path = _text(root.get("kind")), _path(root)
     if not playbook_only and kind == "Subscription":
@@ -73,7 +80,7 @@ def _load(content: str | bytes, kinds: Kinds, *, playbook_only: bool) -> Loaded:
         return _loaded(report, text, kind=kind, path=path)
     if not playbook_only and kind in OPAQUE_KINDS:
         return _loaded(report, text, kind=kind, path=path)
-    playbook = parse_playbook(Reader(report, kinds), Upgrade(report, kinds).playbook(root))
+    playbook = parse_playbook(Reader(report, kinds, lines_of(text)), upgrade(root, report, kinds))
     if playbook is not None:
         check(playbook, report, kinds)
     return _loaded(report, text, playbook, kind=kind, path=path)
@@ -85,7 +92,8 @@ def _loaded(
     return Loaded(
         playbook=None if report.has_errors else playbook,
         diagnostics=report.sorted(),
-        lines=tuple(text.splitlines()),
+        left_out=report.left_out,
+        lines=lines_of(text),
         kind=kind,
         path=path,
     )

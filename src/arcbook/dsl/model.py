@@ -268,6 +268,8 @@ class Playbook(_Part, frozen=True, kw_only=True):
     output: Any = None
     #: Seconds for the whole execution; a number or a template.
     timeout: Any = None
+    #: Place of each key of ``executor.spec``.
+    places: dict[str, Position] = {}
 
     def step(self, name: str) -> Step:
         """Return a step by name.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from arcbook.dsl.grammar import OPEN_TABLES, TABLES
 from arcbook.dsl.kinds import Kind, Kinds, Param
+from arcbook.dsl.upgrade.spellings import OLDER, SHORTER
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -21,12 +23,17 @@ _REQUIRED: Final = {
 }
 
 
-def json_schema(kinds: Kinds) -> dict[str, Any]:
-    """Return the schema of a playbook with the given tool kinds."""
+def json_schema(kinds: Kinds, others: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the schema of a playbook with the given tool kinds.
+
+    Args:
+        kinds: the tool kinds, with their parameters.
+        others: names of further kinds that documents may use, with any parameters.
+    """
     tables = {name: _table(name) for name in TABLES}
     found = [kind for name in kinds.names() if (kind := kinds.kind(name)) is not None]
     tables["task"]["allOf"] = [_kind_rule(kind) for kind in found]
-    names = sorted({kind.name for kind in found} | {n for kind in found for n in kind.names})
+    names = sorted({n for kind in found for n in (kind.name, *kind.names)} | set(others))
     tables["task"]["properties"]["kind"] = {
         "description": "The tool.",
         "enum": [*names, "workbook"],
@@ -44,13 +51,25 @@ def json_schema(kinds: Kinds) -> dict[str, Any]:
 def _table(name: str) -> dict[str, Any]:
     schema: dict[str, Any] = {
         "type": "object",
-        "properties": {key: _linked(value) for key, value in TABLES[name].items()},
+        "properties": {
+            **{key: _property(name, key) for key in TABLES[name]},
+            **OLDER.get(name, {}),
+        },
     }
     if name in _REQUIRED:
         schema["required"] = _REQUIRED[name]
     if name not in OPEN_TABLES:
         schema["additionalProperties"] = False
     return schema
+
+
+def _property(table: str, key: str) -> Any:
+    normal = _linked(TABLES[table][key])
+    shorter = SHORTER.get((table, key))
+    if shorter is None:
+        return normal
+    description = normal.pop("description")
+    return {"description": description, "anyOf": [normal, *shorter]}
 
 
 def _linked(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from arcbook.dsl.diagnostics import Report, did_you_mean
+from arcbook.dsl.parse.reader import shown
 from arcbook.dsl.source import ListNode, MapNode, Node
 
 SOURCES: Final = ("kafka", "nats", "pubsub", "webhook")
@@ -37,10 +38,10 @@ class _Checker:
     def run(self, root: MapNode) -> None:
         metadata = root.get("metadata")
         if not isinstance(metadata, MapNode) or not (metadata.get("path") or metadata.get("name")):
-            self._error("ARC104", "metadata needs a 'name' or a 'path'", root)
+            self._error("ARC104", "metadata needs a 'name' or a 'path'", root, "write 'name'")
         spec = root.get("spec")
         if not isinstance(spec, MapNode):
-            self._error("ARC110", "a subscription needs 'spec'", root)
+            self._error("ARC110", "a subscription needs 'spec'", root, "write 'spec'")
             return
         self._one_of(spec, "source", SOURCES, "ARC601", required=True)
         mode = self._one_of(spec, "mode", MODES, "ARC601", required=True)
@@ -58,35 +59,60 @@ class _Checker:
         playbook = dispatch.get("playbook") if isinstance(dispatch, MapNode) else None
         if playbook is None or not isinstance(playbook.value, str) or not playbook.value.strip():
             place = dispatch or spec
-            self._error("ARC602", "'dispatch.playbook' must name the playbook to start", place)
+            self._error(
+                "ARC602",
+                "'dispatch.playbook' must name the playbook to start",
+                place,
+                "write its path",
+            )
         if not isinstance(dispatch, MapNode):
             return
         batch = dispatch.get("batch_dispatch")
         if batch is not None and not isinstance(batch.value, bool):
-            self._error("ARC103", "'batch_dispatch' must be true or false", batch)
+            self._error(
+                "ARC103", "'batch_dispatch' must be true or false", batch, "write 'true' or 'false'"
+            )
         most = dispatch.get("batch_max")
         if most is not None and not (_is_number(most) and 1 <= most.value <= BATCH_MAX):
-            self._error("ARC605", f"'batch_max' must be 1 to {BATCH_MAX}", most)
+            self._error(
+                "ARC605",
+                f"'batch_max' must be 1 to {BATCH_MAX}",
+                most,
+                f"write at most {BATCH_MAX}",
+            )
 
     def _ingress(self, spec: MapNode) -> None:
         ingress = spec.get("ingress")
         if not isinstance(ingress, MapNode):
-            self._error("ARC603", "a pushed subscription needs 'ingress'", spec)
+            self._error("ARC603", "a pushed subscription needs 'ingress'", spec, "write 'ingress'")
             return
         path = ingress.get("gateway_path")
         if path is None or not str(path.value).startswith("/"):
-            self._error("ARC603", "'ingress.gateway_path' must begin with '/'", path or ingress)
+            self._error(
+                "ARC603",
+                "'ingress.gateway_path' must begin with '/'",
+                path or ingress,
+                "write '/name'",
+            )
         verify = ingress.get("verify")
         kind = verify.get("type") if isinstance(verify, MapNode) else None
-        if not isinstance(verify, MapNode) or kind is None or kind.value not in VERIFY_TYPES:
+        if not isinstance(verify, MapNode) or kind is None or str(kind.value) not in VERIFY_TYPES:
             names = ", ".join(VERIFY_TYPES)
             self._error(
-                "ARC603", f"'ingress.verify.type' must be one of {names}", verify or ingress
+                "ARC603",
+                f"'ingress.verify.type' must be one of {names}",
+                verify or ingress,
+                f"write one of {names}",
             )
             return
-        for key in VERIFY_TYPES[kind.value]:
+        for key in VERIFY_TYPES[str(kind.value)]:
             if verify.get(key) is None:
-                self._error("ARC603", f"verification by {kind.value} needs {key!r}", verify)
+                self._error(
+                    "ARC603",
+                    f"verification by {kind.value} needs {key!r}",
+                    verify,
+                    f"write {key!r}",
+                )
 
     def _numbers(self, spec: MapNode) -> None:
         for group, keys in (
@@ -97,7 +123,12 @@ class _Checker:
             for key in keys if isinstance(node, MapNode) else ():
                 value = node.get(key) if isinstance(node, MapNode) else None
                 if value is not None and not (_is_number(value) and value.value > 0):
-                    self._error("ARC605", f"'{group}.{key}' must be a positive number", value)
+                    self._error(
+                        "ARC605",
+                        f"'{group}.{key}' must be a positive number",
+                        value,
+                        "write a number above 0",
+                    )
 
     def _directives(self, spec: MapNode) -> None:
         headers = spec.get("headers")
@@ -105,7 +136,9 @@ class _Checker:
         for directive in directives.value if isinstance(directives, ListNode) else ():
             for key in ("header", "controls"):
                 if not isinstance(directive, MapNode) or directive.get(key) is None:
-                    self._error("ARC606", f"a header directive needs {key!r}", directive)
+                    self._error(
+                        "ARC606", f"a header directive needs {key!r}", directive, f"write {key!r}"
+                    )
 
     def _spool(self, spec: MapNode) -> None:
         spool = spec.get("spool")
@@ -117,12 +150,19 @@ class _Checker:
         backend = self._one_of(spool, "backend", tuple(SPOOL_BACKENDS), "ARC604") or "nats_object"
         wanted = SPOOL_BACKENDS.get(backend)
         if wanted and spool.get(wanted) is None:
-            self._error("ARC604", f"a spool on {backend} needs {wanted!r}", spool)
+            self._error(
+                "ARC604", f"a spool on {backend} needs {wanted!r}", spool, f"write {wanted!r}"
+            )
         ordering = self._one_of(spool, "ordering", ORDERINGS, "ARC604")
         drain = spool.get("drain")
         recovery = drain.get("on_recovery") if isinstance(drain, MapNode) else None
         if ordering == "global" and recovery is not None and recovery.value == "interleave":
-            self._error("ARC604", "global ordering and interleaving exclude each other", recovery)
+            self._error(
+                "ARC604",
+                "global ordering and interleaving exclude each other",
+                recovery,
+                "choose one",
+            )
 
     def _one_of(
         self,
@@ -136,18 +176,20 @@ class _Checker:
         found = node.get(key)
         if found is None:
             if required:
-                self._error(code, f"{key!r} is required: one of {', '.join(choices)}", node)
+                names = ", ".join(choices)
+                message = f"{key!r} is required: one of {names}"
+                self._error(code, message, node, f"write one of {names}")
             return None
         if found.value in choices:
             return str(found.value)
-        hint = did_you_mean(str(found.value), choices)
         names = ", ".join(choices)
-        message = f"{key!r} must be one of {names}, not {found.value!r}"
+        hint = did_you_mean(str(found.value), choices) or f"write one of {names}"
+        message = f"{key!r} must be one of {names}, not {shown(found)}"
         self.report.error(code, message, found.position, hint)
         return None
 
-    def _error(self, code: str, message: str, node: Node) -> None:
-        self.report.error(code, message, node.position)
+    def _error(self, code: str, message: str, node: Node, hint: str) -> None:
+        self.report.error(code, message, node.position, hint)
 
 
 def _is_number(node: Node) -> bool:

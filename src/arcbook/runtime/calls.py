@@ -19,6 +19,7 @@ from arcbook.runtime.work import Work
 from arcbook.secrets.taint import secret_fields
 from arcbook.template.errors import TemplateError
 from arcbook.tools.api import Credential, CredentialError, Deferred, Tool, ToolCall
+from arcbook.tools.credentials import resolved
 from arcbook.tools.registry import UnknownKindError
 
 TIMEOUT_GRACE_SECONDS: Final = 3.0
@@ -28,7 +29,7 @@ Fetch = Callable[[ResultRef], Steps]
 """Fetches the value of a reference."""
 
 
-def call_tool(  # noqa: PLR0913  # what a call depends on
+def call_tool(  # what a call depends on
     services: Services, work: Work, request: Call, folder: str, loaded: Loaded, fetch: Fetch
 ) -> Steps:
     """Call a tool; whatever it does becomes an outcome."""
@@ -67,7 +68,10 @@ def call_tool(  # noqa: PLR0913  # what a call depends on
         return answer
     took_ms = (services.clock.monotonic_us() - began) / 1000
     meta = {**answer.meta, "duration_ms": round(took_ms, 3)}
-    return msgspec.structs.replace(answer, meta=meta)
+    cause = answer.error
+    if cause is not None and not cause.where:
+        cause = msgspec.structs.replace(cause, where=task.where)
+    return msgspec.structs.replace(answer, meta=meta, error=cause)
 
 
 def _run(tool: Tool, call: ToolCall, context: CallContext, fetch: Fetch) -> Steps:
@@ -124,17 +128,10 @@ class CallContext:
 
 async def _with_credential(call: ToolCall, context: CallContext) -> ToolCall:
     """Return a call whose ``auth`` is the credential that it names."""
-    auth = call.auth
-    if isinstance(auth, str) and auth:
-        credential = await context.credential(auth)
-        return msgspec.structs.replace(call, auth=credential, alias=auth)
-    if isinstance(auth, dict) and isinstance(auth.get("credential"), str):
-        credential = await context.credential(auth["credential"])
-        merged = {**credential.data, **{k: v for k, v in auth.items() if k != "credential"}}
-        kind = str(auth.get("type") or credential.type)
-        made = Credential(name=credential.name, type=kind, data=merged)
-        return msgspec.structs.replace(call, auth=made, alias=credential.name)
-    return call
+    found = await resolved(call.auth, context)
+    if found is call.auth:
+        return call
+    return msgspec.structs.replace(call, auth=found, alias=found.name)
 
 
 async def _limited(answer: Awaitable[Any], call: ToolCall) -> Any:

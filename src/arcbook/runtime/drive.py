@@ -12,7 +12,7 @@ import asyncio
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -44,18 +44,21 @@ from arcbook.events.types import (
     ResultRef,
     StepEnter,
 )
-from arcbook.ids import IdGenerator
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept, ResultMissingError
+from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, rebuild, row_of
+from arcbook.runtime.timers import Timers
 from arcbook.store.api import (
     ROW_AGE_US_MAX,
     Change,
+    Claim,
     EventRow,
     FencedError,
     ResultRow,
     Store,
+    Tick,
 )
 from arcbook.template.errors import TemplateError
 
@@ -68,6 +71,12 @@ LOADED_VALUES_MAX: Final = 32
 SLOTS_MAX: Final = 5000
 """Executions held in memory; idle ones beyond that are loaded again when needed."""
 
+TRIES_MAX: Final = 5
+"""Tries of an input whose commit another writer's was ahead of."""
+
+EVICTIONS_MAX: Final = 64
+"""Executions that one commit looks at for some to forget."""
+
 
 class ExecutionMissingError(LookupError):
     """There is no such execution."""
@@ -77,64 +86,53 @@ class LostOwnershipError(RuntimeError):
     """Another process drives the execution now."""
 
 
-class Outlet(Protocol):
-    """Where commands go once they are stored."""
-
-    def issue(self, slot: Slot, command_ids: list[str]) -> None:
-        """Give commands to workers."""
-
-    def stop(self, slot: Slot, command_ids: list[str]) -> None:
-        """Have the tools of commands stopped; each is answered by an input ``Stopped``."""
-
-
 Listener = Callable[[int, list[Recorded], State], None]
 
 
 class _Item:
-    __slots__ = ("accepted", "execution_id", "future", "given", "planned")
+    __slots__ = (
+        "accepted",
+        "execution_id",
+        "future",
+        "given",
+        "offer",
+        "planned",
+        "tick",
+        "tries",
+    )
 
     def __init__(
         self,
         execution_id: int,
-        given: AnyInput,
-        future: asyncio.Future[bool] | None,
+        given: AnyInput | Claim,
+        future: asyncio.Future[bool] | None = None,
         planned: Planned | None = None,
+        offer: Offer | None = None,
     ) -> None:
         self.execution_id = execution_id
         self.given = given
         self.future = future
         self.planned = planned
+        self.offer = offer
+        self.tick: Tick | None = None
         self.accepted = False
-
-
-class _Pending:
-    """What one commit has to write and to tell for one execution."""
-
-    __slots__ = ("after_seq", "commands", "events", "kept", "slot", "stop", "timers_changed")
-
-    def __init__(self, slot: Slot) -> None:
-        self.slot = slot
-        self.after_seq = slot.state.seq
-        self.events: list[Recorded] = []
-        self.commands: list[str] = []
-        self.stop: list[str] = []
-        self.kept: list[ResultRef] = []
-        self.timers_changed = False
+        self.tries = 0
 
 
 class Drive:
     """Drives executions."""
 
-    def __init__(  # noqa: PLR0913  # the services of an owner
+    def __init__(  # the services of an owner
         self,
         store: Store,
         plans: Plans,
         kept: Kept,
         clock: Clock,
-        ids: IdGenerator,
+        ids: Callable[[], int],
         outlet: Outlet,
         *,
         limits: LoopLimits = LIMITS,
+        realm: Realm | None = None,
     ) -> None:
         self.store = store
         self.plans = plans
@@ -143,35 +141,43 @@ class Drive:
         self.ids = ids
         self.outlet = outlet
         self.limits = limits
+        self.realm = realm or Everything(ids)
         self.listeners: list[Listener] = []
         self.slots: OrderedDict[int, Slot] = OrderedDict()
         self._queue: deque[_Item] = deque()
         self._wake = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = 0
+        self._timers = Timers(clock, self._fire)
         self._last_at = 0
 
     # -- inputs -----------------------------------------------------------------------
 
     def submit(self, execution_id: int, given: AnyInput) -> None:
         """Take an input; it is decided and committed soon."""
-        self._queue.append(_Item(execution_id, given, None))
+        self._queue.append(_Item(execution_id, given))
         self._wake.set()
 
-    def ask(self, execution_id: int, given: AnyInput) -> asyncio.Future[bool]:
-        """Take an input; the future says after the commit whether it was accepted."""
+    def ask(
+        self, execution_id: int, given: AnyInput | Claim, offer: Offer | None = None
+    ) -> asyncio.Future[bool]:
+        """Take an input, or a claim; the future says after the commit if it was accepted."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Item(execution_id, given, future))
+        self._queue.append(_Item(execution_id, given, future, offer=offer))
         self._wake.set()
         return future
 
     def begin(
-        self, planned: Planned, start: Start, execution_id: int | None = None
+        self,
+        planned: Planned,
+        start: Start,
+        execution_id: int | None = None,
+        tick: Tick | None = None,
     ) -> tuple[int, asyncio.Future[bool]]:
         """Start an execution; the future is done when the start is durable."""
         execution_id = self.ids() if execution_id is None else execution_id
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Item(execution_id, start, future, planned))
+        item = _Item(execution_id, start, future, planned)
+        item.tick = tick
+        self._queue.append(item)
         self._wake.set()
         return execution_id, future
 
@@ -189,25 +195,31 @@ class Drive:
     async def turn(self) -> None:
         """Decide and commit one batch of what is waiting."""
         batch: list[_Item] = []
-        pending: dict[int, _Pending] = {}
+        pending: dict[int, Pending] = {}
         queue = self._queue
         while queue and len(batch) < BATCH_MAX:
             item = queue.popleft()
             try:
                 item.accepted = await self._take(item, pending)
-            except (ExecutionMissingError, PlaybookMissingError, PlaybookInvalidError) as error:
+            except _REFUSALS as error:
                 _refuse(item, error)
                 continue
             batch.append(item)
-        if batch:
+        if pending:
             await self._commit(batch, pending)
 
-    async def _take(self, item: _Item, pending: dict[int, _Pending]) -> bool:
+    async def _take(self, item: _Item, pending: dict[int, Pending]) -> bool:
+        if not self.realm.owns(item.execution_id):
+            raise LostOwnershipError(f"another server owns execution {item.execution_id}")
         slot = await self._slot(item)
         entry = pending.get(item.execution_id)
         if entry is None:
-            entry = pending[item.execution_id] = _Pending(slot)
-        return await self._decide(slot, entry, item.given, pending)
+            entry = pending[item.execution_id] = Pending(slot)
+        if isinstance(item.given, Claim):
+            return self.outlet.claim(entry, item.given)
+        if item.tick is not None:
+            entry.tick = item.tick
+        return await self._decide(entry, item, item.given, pending)
 
     async def _slot(self, item: _Item) -> Slot:
         slot = self.slots.get(item.execution_id)
@@ -218,6 +230,7 @@ class Drive:
             slot = Slot(State(execution_id=item.execution_id), item.planned)
         else:
             slot = await self.load(item.execution_id)
+            self._timers.add(item.execution_id, slot.timers)
         self.slots[item.execution_id] = slot
         return slot
 
@@ -235,9 +248,10 @@ class Drive:
         return Slot(state, planned)
 
     async def _decide(
-        self, slot: Slot, entry: _Pending, given: AnyInput, pending: dict[int, _Pending]
+        self, entry: Pending, item: _Item, given: AnyInput, pending: dict[int, Pending]
     ) -> bool:
         """Decide one input, fetching what its templates need."""
+        slot = entry.slot
         accepted = None
         while True:
             try:
@@ -247,7 +261,7 @@ class Drive:
                 return False
             if accepted is None and not decision.again:
                 accepted = decision.accepted
-            await self._gather(slot, entry, given, decision, pending)
+            await self._gather(entry, item, decision, pending)
             if not decision.needs:
                 return bool(accepted)
             await self._fetch(slot, decision.needs)
@@ -261,12 +275,12 @@ class Drive:
             slot.plan,
             given,
             at=at,
-            new_id=self.ids,
+            new_id=self.realm.child_ids(slot.state.execution_id),
             loaded=slot.loaded,
             limits=self.limits,
         )
 
-    async def _fault(self, slot: Slot, entry: _Pending, error: Exception) -> None:
+    async def _fault(self, slot: Slot, entry: Pending, error: Exception) -> None:
         """Fail an execution whose decision raised; its state is built again first."""
         frame = traceback.extract_tb(error.__traceback__)[-1]
         message = (
@@ -293,16 +307,14 @@ class Drive:
                 slot.loaded.popitem(last=False)
 
     async def _gather(
-        self,
-        slot: Slot,
-        entry: _Pending,
-        given: AnyInput,
-        decision: Decision,
-        pending: dict[int, _Pending],
+        self, entry: Pending, item: _Item, decision: Decision, pending: dict[int, Pending]
     ) -> None:
         """Add what a decision yielded to what the commit will write and tell."""
+        slot, given = entry.slot, item.given
         entry.events += decision.events
         entry.commands += decision.commands
+        if item.offer is not None and decision.commands:
+            self.outlet.hand_over(entry, decision.commands, item.offer)
         entry.stop += decision.stop
         for ref, items in decision.keep:
             await self.kept.keep_items(ref, items)
@@ -312,15 +324,17 @@ class Drive:
         if slot.timed or any(_may_set_timer(r.event) for r in decision.events):
             entry.timers_changed = True
         for child in decision.children:
-            await self._start_child(child, pending)
+            await self._start_child(child, pending, item.offer)
         for child_id in decision.cancel_children:
-            self._queue.append(_Item(child_id, Cancel(reason="the parent was stopped"), None))
+            self._queue.append(_Item(child_id, Cancel(reason="the parent was stopped")))
         if decision.events and slot.state.status.is_terminal and slot.state.parent is not None:
-            await self._tell_parent(slot, slot.state.parent, pending)
+            await self._tell_parent(slot, slot.state.parent, pending, item.offer)
 
     # -- children ---------------------------------------------------------------------
 
-    async def _start_child(self, child: StartChild, pending: dict[int, _Pending]) -> None:
+    async def _start_child(
+        self, child: StartChild, pending: dict[int, Pending], offer: Offer | None
+    ) -> None:
         """Start a child in the same commit as its parent's wait."""
         try:
             planned = await self.plans.find(child.path, child.version, child.catalog_id)
@@ -333,7 +347,7 @@ class Drive:
                 error=info,
                 path=child.path,
             )
-            await self._take(_Item(child.parent.execution_id, ended, None), pending)
+            await self._take(_Item(child.parent.execution_id, ended), pending)
             return
         start = Start(
             path=planned.entry.path,
@@ -343,9 +357,13 @@ class Drive:
             parent=child.parent,
             pool=child.pool,
         )
-        await self._take(_Item(child.execution_id, start, None, planned), pending)
+        item = _Item(child.execution_id, start, planned=planned, offer=offer)
+        await self._take(item, pending)
+        _link(pending, child.execution_id, child.parent.execution_id)
 
-    async def _tell_parent(self, slot: Slot, parent: Parent, pending: dict[int, _Pending]) -> None:
+    async def _tell_parent(
+        self, slot: Slot, parent: Parent, pending: dict[int, Pending], offer: Offer | None
+    ) -> None:
         """Hand a child's end to the command that waits for it, in the same commit."""
         if not parent.command_id:
             return
@@ -363,7 +381,8 @@ class Drive:
         except TemplateError as gone:
             info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
             ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
-        await self._take(_Item(parent.execution_id, ended, None), pending)
+        await self._take(_Item(parent.execution_id, ended, offer=offer), pending)
+        _link(pending, state.execution_id, parent.execution_id)
 
     async def _child_result(self, slot: Slot, return_step: str) -> Any:
         """Return the result that a parent wants of a child.
@@ -386,8 +405,8 @@ class Drive:
 
     # -- commit -----------------------------------------------------------------------
 
-    async def _commit(self, batch: list[_Item], pending: dict[int, _Pending]) -> None:
-        changed = {i: entry for i, entry in pending.items() if entry.events}
+    async def _commit(self, batch: list[_Item], pending: dict[int, Pending]) -> None:
+        changed = {i: entry for i, entry in pending.items() if entry.events or entry.claims}
         lost: set[int] = set()
         try:
             while changed:
@@ -395,9 +414,9 @@ class Drive:
                     await self.store.commit([self._change(entry) for entry in changed.values()])
                     break
                 except FencedError as error:
-                    for execution_id in error.execution_ids:
+                    for execution_id in _together(changed, error.execution_ids):
                         lost.add(execution_id)
-                        changed.pop(execution_id)
+                        del changed[execution_id]
                         self.slots.pop(execution_id, None)
         except BaseException as error:
             for execution_id in changed:
@@ -407,101 +426,98 @@ class Drive:
             raise
         self._tell(batch, changed, lost)
 
-    def _change(self, entry: _Pending) -> Change:
+    def _change(self, entry: Pending) -> Change:
+        """Return what is to be written; made anew if the commit is tried again."""
         slot = entry.slot
         state = slot.state
-        identity = state.execution_id
-        at = entry.events[-1].at
-        row = None
-        if at - slot.row_at > ROW_AGE_US_MAX or state.status.is_terminal:
-            row = row_of(state, at)
-            slot.row_at = at
-        snapshot = None
-        if is_time_to_save(slot):
-            snapshot = encode_state(state)
-        timers = None
-        if entry.timers_changed:
-            timers = state.timers()
-            if timers == slot.timers:
-                timers = None
-        return Change(
-            execution_id=identity,
+        entry.change = change = Change(
+            execution_id=state.execution_id,
             after_seq=entry.after_seq,
             events=[
                 EventRow(seq, at, event.type, getattr(event, "step", ""), encode(event))
                 for seq, at, event in entry.events
             ],
-            row=row,
-            snapshot=snapshot,
             results=[
                 ResultRow(r.ref, _step_of(r.ref), r.bytes, r.sha256, r.store) for r in entry.kept
             ],
-            timers=timers,
+            tick=entry.tick,
         )
+        if entry.events:
+            at = entry.events[-1].at
+            if at - slot.row_at > ROW_AGE_US_MAX or state.status.is_terminal:
+                change.row = row_of(state, at)
+            if is_time_to_save(slot):
+                change.snapshot = encode_state(state)
+            if entry.timers_changed:
+                timers = state.timers()
+                change.timers = None if timers == slot.timers else timers
+        self.outlet.project(entry, change)
+        return change
 
-    def _tell(self, batch: list[_Item], changed: dict[int, _Pending], lost: set[int]) -> None:
+    def _tell(self, batch: list[_Item], changed: dict[int, Pending], lost: set[int]) -> None:
         """Answer, give out commands and set timers: all of it is stored now."""
         for execution_id, entry in changed.items():
             self._tell_of(execution_id, entry)
         for item in batch:
             if item.execution_id in lost:
-                reason = f"another process drives execution {item.execution_id}"
-                _refuse(item, LostOwnershipError(reason))
+                self._again(item)
             elif item.future is not None and not item.future.done():
                 item.future.set_result(item.accepted)
         self._evict()
 
-    def _tell_of(self, execution_id: int, entry: _Pending) -> None:
-        slot = entry.slot
+    def _tell_of(self, execution_id: int, entry: Pending) -> None:
+        slot, change = entry.slot, entry.change
         state = slot.state
-        if is_time_to_save(slot):
+        assert change is not None
+        if change.row is not None:
+            slot.row_at = change.row.updated_at
+        if change.snapshot is not None:
             slot.snapshot_seq = state.seq
-        if entry.timers_changed:
-            slot.timers = state.timers()
+        if change.timers is not None:
+            known, slot.timers = slot.timers, change.timers
             slot.timed = bool(slot.timers)
-            self._arm(min(slot.timers.values(), default=0))
-        for listener in self.listeners:
-            listener(execution_id, entry.events, state)
+            new = {k: due for k, due in slot.timers.items() if known.get(k) != due}
+            self._timers.add(execution_id, new)
         if entry.stop:
             self.outlet.stop(slot, entry.stop)
+        self.outlet.committed(entry)
+        for listener in self.listeners:
+            listener(execution_id, entry.events, state)
         live = [command for command in entry.commands if state.command(command) is not None]
         if live:
             self.outlet.issue(slot, live)
         if state.status.is_terminal:
             self.slots.pop(execution_id, None)
 
+    def _again(self, item: _Item) -> None:
+        """Take an input once more, on what is stored, after somebody else was first.
+
+        Whoever waits for an answer is refused and asks again, perhaps somebody else.
+        """
+        if item.future is not None:
+            reason = f"another process drives execution {item.execution_id}"
+            _refuse(item, LostOwnershipError(reason))
+        elif item.tries < TRIES_MAX:
+            item.tries += 1
+            self._queue.append(item)
+            self._wake.set()
+
+    def forget(self, owned: Callable[[int], bool]) -> None:
+        """Forget the executions that are not owned any more."""
+        for execution_id in [i for i in self.slots if not owned(i)]:
+            del self.slots[execution_id]
+
     def _evict(self) -> None:
         """Forget idle executions beyond the limit; the store has them."""
-        if len(self.slots) <= SLOTS_MAX:
-            return
-        for execution_id in list(self.slots)[: len(self.slots) - SLOTS_MAX]:
-            slot = self.slots[execution_id]
-            if not slot.timers:
-                del self.slots[execution_id]
+        for _ in range(min(len(self.slots) - SLOTS_MAX, EVICTIONS_MAX)):
+            execution_id, slot = self.slots.popitem(last=False)
+            if self.outlet.needs(slot):
+                self.slots[execution_id] = slot
 
     # -- timers -----------------------------------------------------------------------
 
-    def _arm(self, due_at: int) -> None:
-        if not due_at or (self._timer is not None and self._timer_due <= due_at):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_due = due_at
-        delay = max(0, due_at - self.clock.now_us()) / 1_000_000
-        self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
-
-    def _fire(self) -> None:
-        """Submit the timers that are due, and set the next one."""
-        self._timer = None
-        now = self.clock.now_us()
-        upcoming = 0
-        for execution_id, slot in self.slots.items():
-            for timer_id, due_at in slot.timers.items():
-                if due_at <= now:
-                    self.submit(execution_id, TimerFired(timer_id=timer_id))
-                elif not upcoming or due_at < upcoming:
-                    upcoming = due_at
-        self._arm(upcoming)
+    def _fire(self, execution_id: int, timer_id: str) -> None:
+        self.submit(execution_id, TimerFired(timer_id=timer_id))
 
     def refuse(self, error: BaseException) -> None:
         """Refuse the inputs that are waiting: the loop has ended."""
@@ -510,16 +526,39 @@ class Drive:
 
     def close(self) -> None:
         """Stop the timers."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timers.close()
 
     async def adopt(self, execution_id: int) -> Slot:
         """Take over an execution from the store, its timers included."""
         slot = await self.load(execution_id)
         self.slots[execution_id] = slot
-        self._arm(min(slot.timers.values(), default=0))
+        self._timers.add(execution_id, slot.timers)
         return slot
+
+
+def _link(pending: dict[int, Pending], one: int, other: int) -> None:
+    pending[one].linked.add(other)
+    pending[other].linked.add(one)
+
+
+def _together(changed: dict[int, Pending], execution_ids: Iterable[int]) -> set[int]:
+    """Return executions, and all that one input changed together with them."""
+    found: set[int] = set()
+    left = list(execution_ids)
+    while left:
+        execution_id = left.pop()
+        if execution_id in changed and execution_id not in found:
+            found.add(execution_id)
+            left += changed[execution_id].linked
+    return found
+
+
+_REFUSALS: Final = (
+    ExecutionMissingError,
+    LostOwnershipError,
+    PlaybookInvalidError,
+    PlaybookMissingError,
+)
 
 
 def _refuse(item: _Item, error: BaseException) -> None:

@@ -47,7 +47,7 @@ class Performer(Services):
             AbandonedError: the command is no longer this worker's.
         """
         performance = Performance(self, work, plan, folder, checkpoint)
-        if plan.uses_secrets:
+        if plan.uses_secrets or self.secrets or self.may_meet_marks:
             yield from performance.reveal_context()
         if work.loop is None:
             return (yield from performance.whole())

@@ -73,7 +73,7 @@ class Performance:
         """Call a tool; whatever it does becomes an outcome."""
         return call_tool(self.services, self.work, request, self.folder, self.loaded, self.fetch)
 
-    def report(self, **facts: Any) -> Report:
+    def report(self, *, fatal: ErrorInfo | None = None, **facts: Any) -> Report:
         work, clock = self.work, self.services.clock
         return Report(
             command_id=work.command_id,
@@ -83,12 +83,13 @@ class Performance:
             started_at=self.began_at,
             worker=self.services.worker,
             attempt=work.attempt,
+            fatal=self.hidden(fatal),
             **facts,
         )
 
     # -- pipelines --------------------------------------------------------------------
 
-    def pipeline(  # noqa: C901  # one branch for each kind of request
+    def pipeline(  # one branch for each kind of request
         self, context: Context, iteration: dict[str, Any] | None, saved: Any, index: int
     ) -> Steps:
         """Run a pipeline to its end, or to where it waits."""
@@ -126,8 +127,7 @@ class Performance:
                 request = running.send(answer)
         except StopIteration as stop:
             done: IterationResult = stop.value
-        if self.plan.uses_secrets:
-            done = self.hidden(done)
+        done = self.hidden(done)
         if not self.services.kept.oversize(done.result, self.step.outputs):
             return done
         return (yield from self._shrunk(done, index))
@@ -193,7 +193,7 @@ class Performance:
 
     def fetch(self, ref: ResultRef) -> Steps:
         value = yield self.services.kept.load(ref)
-        return self.services.secrets.reveal(value) if self.plan.uses_secrets else value
+        return self.services.secrets.reveal(value) if self.services.secrets else value
 
     # -- secrets ----------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class Performance:
         names = marked(text)
         if not names:
             return
-        for alias in {name.partition(".")[0] for name in names}:
+        for alias in sorted({alias for name in names for alias in _aliases(name)}):
             try:
                 yield self._open(alias)
             except CredentialError:
@@ -221,8 +221,14 @@ class Performance:
     def hidden(self, value: Any) -> Any:
         """Return what may leave the worker: marks in the place of secrets."""
         secrets = self.services.secrets
-        if not secrets or not self.plan.uses_secrets:
+        if not secrets:
             return value
         plain = msgspec.to_builtins(value)
         hidden = secrets.hide(plain)
         return value if hidden is plain else msgspec.convert(hidden, type(value))
+
+
+def _aliases(name: str) -> list[str]:
+    """Return the aliases that a secret's name may begin with: both may have dots."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]

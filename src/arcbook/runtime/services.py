@@ -29,7 +29,7 @@ class CredentialPort(Protocol):
 class Services:
     """The services of a worker."""
 
-    def __init__(  # noqa: PLR0913  # the services of a worker
+    def __init__(  # the services of a worker
         self,
         tools: Registry,
         kept: Kept,
@@ -48,6 +48,8 @@ class Services:
         self.workspace = workspace
         self.env = env or {}
         self.secrets = Secrets()
+        #: An execution goes on that may have used secrets before this process did.
+        self.may_meet_marks = False
 
 
 async def drive(steps: Steps) -> Any:

@@ -12,52 +12,155 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 SECRET_CHARACTERS_MIN: Final = 6
 """Length from which a value is taken for a secret that can be recognised."""
 
-SECRET_FIELDS: Final = frozenset(
+PUBLIC_FIELDS: Final = frozenset(
     [
-        "access_key_id",
-        "api_key",
-        "apikey",
-        "bearer",
-        "client_secret",
-        "key",
-        "nats_password",
-        "nats_token",
-        "passphrase",
-        "password",
-        "private_key",
-        "private_key_passphrase",
-        "refresh_token",
-        "secret",
-        "secret_access_key",
-        "secret_key",
-        "service_account",
-        "session_token",
-        "sf_password",
-        "sf_private_key",
-        "sf_private_key_passphrase",
-        "db_password",
-        "token",
-        "value",
+        "access_token_url",
+        "account",
+        "account_name",
+        "api_version",
+        "application",
+        "auth_type",
+        "auth_url",
+        "authenticator",
+        "authorization_url",
+        "aws_region",
+        "base_url",
+        "bootstrap_servers",
+        "bucket",
+        "catalog",
+        "client_email",
+        "client_id",
+        "client_name",
+        "cluster",
+        "content_type",
+        "database",
+        "database_name",
+        "db",
+        "db_host",
+        "db_name",
+        "db_port",
+        "db_user",
+        "dbname",
+        "description",
+        "dialect",
+        "domain",
+        "driver",
+        "encoding",
+        "endpoint",
+        "engine",
+        "format",
+        "grant_type",
+        "header",
+        "header_name",
+        "host",
+        "hostname",
+        "id",
+        "in",
+        "instance",
+        "issuer",
+        "kind",
+        "location",
+        "mechanism",
+        "method",
+        "mode",
+        "name",
+        "namespace",
+        "nats_url",
+        "nats_user",
+        "network",
+        "organization",
+        "param",
+        "path",
+        "pool",
+        "port",
+        "project",
+        "project_id",
+        "protocol",
+        "provider",
+        "realm",
+        "region",
+        "role",
+        "schema",
+        "scheme",
+        "scope",
+        "scopes",
+        "security_protocol",
+        "server",
+        "servers",
+        "service",
+        "sf_account",
+        "sf_database",
+        "sf_role",
+        "sf_schema",
+        "sf_user",
+        "sf_warehouse",
+        "source",
+        "ssl",
+        "sslmode",
+        "stage",
+        "stream",
+        "subject",
+        "tenant",
+        "tenant_id",
+        "timeout",
+        "timezone",
+        "tls",
+        "token_endpoint",
+        "token_type",
+        "token_uri",
+        "token_url",
+        "type",
+        "uri",
+        "url",
+        "user",
+        "user_name",
+        "username",
+        "vault_url",
+        "version",
+        "warehouse",
+        "workspace",
+        "zone",
     ]
 )
-"""Fields of credentials that hold secrets."""
+"""Fields of credentials that are no secrets; all others are taken for one."""
 
-MARK: Final = re.compile(r"⟦secret:([^:⟧]+):([a-z0-9]+)⟧")
+USERINFO: Final = re.compile(r"://[^/?#\s:@]*:([^/?#\s]+)@")
+"""The password in an address."""
+
+CUT_CHARACTERS_MIN: Final = 200
+"""Length from which a text may be one that was cut, in the middle of a secret."""
+
+MARK: Final = re.compile(r"⟦secret:([^:⟧]+):(?:(head|tail)([0-9]+))?([a-z][a-z0-9]*)⟧")
 
 
 def secret_fields(name: str, data: dict[str, Any]) -> dict[str, str]:
     """Return the secrets of a credential by ``name.field``."""
     found: dict[str, str] = {}
     for field, value in data.items():
-        if field.lower() in SECRET_FIELDS and isinstance(value, str):
-            found[f"{name}.{field}"] = value
-        elif isinstance(value, dict):
-            found |= secret_fields(f"{name}.{field}", value)
+        found |= _secrets_in(f"{name}.{field}", value, is_public=field.lower() in PUBLIC_FIELDS)
+    return found
+
+
+def _secrets_in(name: str, value: Any, *, is_public: bool) -> dict[str, str]:
+    if isinstance(value, dict):
+        return secret_fields(name, value)
+    if isinstance(value, list):
+        parts = (
+            _secrets_in(f"{name}.{i}", one, is_public=is_public) for i, one in enumerate(value)
+        )
+        return {key: text for part in parts for key, text in part.items()}
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return {}
+    text = str(value)
+    found = {} if is_public else {name: text}
+    for i, password in enumerate(USERINFO.findall(text)):
+        found[f"{name}.password{i or ''}"] = password
+        found[f"{name}.plain{i or ''}"] = unquote(password)
     return found
 
 
@@ -68,6 +171,10 @@ class Secrets:
         self._values: dict[str, str] = {}
         self._forms: dict[str, str] = {}
         self._pattern: re.Pattern[str] | None = None
+        #: Forms by their first and by their last characters.
+        self._by_head: dict[str, list[str]] = {}
+        self._by_tail: dict[str, list[str]] = {}
+        self._longest = 0
 
     def __bool__(self) -> bool:
         return bool(self._forms)
@@ -82,10 +189,16 @@ class Secrets:
                 continue
             self._values[name] = value
             for form, text in forms(value):
-                self._forms.setdefault(text, f"⟦secret:{name}:{form}⟧")
+                self._forms.setdefault(text, f"⟦secret:{_quoted(name)}:{form}⟧")
         longest_first = sorted(self._forms, key=len, reverse=True)
-        if longest_first:
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        if not longest_first:
+            return
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        self._longest = len(longest_first[0])
+        self._by_head, self._by_tail = {}, {}
+        for form in longest_first:
+            self._by_head.setdefault(form[:SECRET_CHARACTERS_MIN], []).append(form)
+            self._by_tail.setdefault(form[-SECRET_CHARACTERS_MIN:], []).append(form)
 
     def hide(self, value: Any) -> Any:
         """Return a value in which secrets are marks; the same one if it holds none."""
@@ -99,7 +212,32 @@ class Secrets:
 
     def _hide_text(self, text: str) -> str:
         assert self._pattern is not None
-        return self._pattern.sub(lambda m: self._forms[m[0]], text)
+        text = self._pattern.sub(lambda m: self._forms[m[0]], text)
+        return self._hide_cut(text) if len(text) >= CUT_CHARACTERS_MIN else text
+
+    def _hide_cut(self, text: str) -> str:
+        """Hide what is left of a secret at the end or the beginning of a text that was cut."""
+        size = SECRET_CHARACTERS_MIN
+        for at in range(max(0, len(text) - self._longest), len(text) - size + 1):
+            part = text[at:]
+            for form in self._by_head.get(part[:size], ()):
+                if form.startswith(part):
+                    return self._hide_cut_head(text[:at] + self._cut_mark(form, "head", len(part)))
+        return self._hide_cut_head(text)
+
+    def _hide_cut_head(self, text: str) -> str:
+        size = SECRET_CHARACTERS_MIN
+        for length in range(min(self._longest, len(text)), size - 1, -1):
+            part = text[:length]
+            for form in self._by_tail.get(part[-size:], ()):
+                if form.endswith(part):
+                    return self._cut_mark(form, "tail", length) + text[length:]
+        return text
+
+    def _cut_mark(self, form: str, side: str, length: int) -> str:
+        """Return the mark of a part of a form."""
+        name, _, kind = self._forms[form][len("⟦secret:") : -1].rpartition(":")
+        return f"⟦secret:{name}:{side}{length}{kind}⟧"
 
     def _reveal_text(self, text: str) -> str:
         if "⟦secret:" not in text:
@@ -107,15 +245,26 @@ class Secrets:
         return MARK.sub(self._reveal_mark, text)
 
     def _reveal_mark(self, mark: re.Match[str]) -> str:
-        value = self._values.get(mark[1])
+        value = self._values.get(unquote(mark[1]))
         if value is None:
             return mark[0]
-        return dict(forms(value)).get(mark[2], mark[0])
+        text = dict(forms(value)).get(mark[4])
+        if text is None:
+            return mark[0]
+        if mark[2]:
+            length = int(mark[3])
+            return text[:length] if mark[2] == "head" else text[-length:]
+        return text
 
 
 def marked(text: str) -> set[str]:
     """Return the names of the secrets whose marks stand in a text."""
-    return {mark[1] for mark in MARK.finditer(text)}
+    return {unquote(mark[1]) for mark in MARK.finditer(text)}
+
+
+def _quoted(name: str) -> str:
+    """Return a secret's name as it can stand in a mark, and in JSON."""
+    return quote(name, safe="-._~/@ ")
 
 
 def shown(value: Any) -> Any:
@@ -135,6 +284,7 @@ def forms(secret: str) -> Iterable[tuple[str, str]]:
         ("urlplus", quote_plus(secret)),
         ("urlpath", quote(secret)),
         ("hex", data.hex()),
+        ("latin", data.decode("latin-1")),
         ("b64", base64.b64encode(data).decode()),
         ("b64url", base64.urlsafe_b64encode(data).decode()),
     ]

@@ -29,6 +29,20 @@ class TemplateError(ValueError):
         return f"{self.reason}{place}{shown}"
 
 
+class UnknownWordError(TemplateError):
+    """A template uses a filter or test that does not exist.
+
+    Attributes:
+        word: its name.
+        known: the names of those that exist.
+    """
+
+    def __init__(self, what: str, word: str, known: tuple[str, ...], template: str) -> None:
+        self.word = word
+        self.known = known
+        super().__init__(f"there is no {what} {word!r}", template)
+
+
 def shorten(text: str, limit: int) -> str:
     """Return ``text`` on one line, cut to ``limit`` characters."""
     line = " ".join(text.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, Undefined, nodes
@@ -14,11 +15,15 @@ from jinja2.parser import Parser
 from arcbook.template.access import MISSING
 from arcbook.template.environment import ScopeContext, environment, joined
 from arcbook.template.errors import TemplateError
+from arcbook.template.inspection import inspect
+from arcbook.template.names import Names
+from arcbook.template.quick import quick_names
 from arcbook.template.scope import Scope
 
 Program = Callable[[Scope], Any]
 
 _RESULT = "result_"
+_UNREADABLE = (RecursionError, MemoryError, SyntaxError, ValueError)
 _FAULTS = (
     JinjaError,
     ArithmeticError,
@@ -30,22 +35,43 @@ _FAULTS = (
 )
 
 
+def expression_names(code: str, source: str) -> Names | None:
+    """Return the names that an expression reads, or ``None`` if ``code`` is not one expression.
+
+    Raises:
+        TemplateError: it cannot be compiled.
+    """
+    quick = quick_names(code)
+    if quick is not None:
+        return quick
+    tree = _expression(code, source)
+    return None if tree is None else inspect(tree, source, partial(expression, code, source))
+
+
+def text_names(source: str) -> Names:
+    """Return the names that a text with templates reads.
+
+    Raises:
+        TemplateError: it cannot be compiled.
+    """
+    return inspect(_text(source), source, partial(text, source))
+
+
 def expression(code: str, source: str) -> Program | None:
     """Compile ``code`` to a function from a scope to its native value.
 
     Returns ``None`` if it is not one expression: ``a }} and {{ b``, or an error that
     :func:`text` reports with its place.
     """
+    parsed = _expression(code, source)
+    if parsed is None:
+        return None
+    body: list[nodes.Node] = [nodes.Assign(nodes.Name(_RESULT, "store"), parsed, lineno=1)]
     try:
-        parser = Parser(environment, code, state="variable")
-        parsed = parser.parse_expression()
-        if not parser.stream.eos:
-            return None
-        body: list[nodes.Node] = [nodes.Assign(nodes.Name(_RESULT, "store"), parsed, lineno=1)]
         root = _load(nodes.Template(body, lineno=1))
     except TemplateSyntaxError:
         return None
-    except (RecursionError, MemoryError) as error:
+    except _UNREADABLE as error:
         raise _syntax(error, source) from None
 
     def run(scope: Scope) -> Any:
@@ -61,11 +87,24 @@ def expression(code: str, source: str) -> Program | None:
     return run
 
 
+def _expression(code: str, source: str) -> nodes.Expr | None:
+    try:
+        parser = Parser(environment, code, state="variable")
+        parsed = parser.parse_expression()
+        is_whole = parser.stream.eos
+    except TemplateSyntaxError:
+        return None
+    except _UNREADABLE as error:
+        raise _syntax(error, source) from None
+    return parsed if is_whole else None
+
+
 def text(source: str) -> Program:
     """Compile ``source`` to a function from a scope to text."""
+    tree = _text(source)
     try:
-        root = _load(environment.parse_source(source))
-    except (TemplateSyntaxError, RecursionError, MemoryError) as error:
+        root = _load(tree)
+    except (TemplateSyntaxError, *_UNREADABLE) as error:
         raise _syntax(error, source) from None
 
     def run(scope: Scope) -> str:
@@ -75,6 +114,13 @@ def text(source: str) -> Program:
             raise _fault(error, source) from None
 
     return run
+
+
+def _text(source: str) -> nodes.Template:
+    try:
+        return environment.parse_source(source)
+    except (TemplateSyntaxError, *_UNREADABLE) as error:
+        raise _syntax(error, source) from None
 
 
 def _load(tree: nodes.Template) -> Callable[[ScopeContext], Any]:
@@ -89,6 +135,8 @@ def _load(tree: nodes.Template) -> Callable[[ScopeContext], Any]:
 def _syntax(error: BaseException, source: str) -> TemplateError:
     if isinstance(error, TemplateSyntaxError):
         return TemplateError(f"template syntax: {error.message}", source, error.lineno or 1)
+    if isinstance(error, ValueError):
+        return TemplateError("template syntax: a number has too many digits", source)
     return TemplateError("template syntax: the expression nests too deep", source)
 
 

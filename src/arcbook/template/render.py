@@ -16,7 +16,7 @@ from typing import Any, Final
 from arcbook.template import limits
 from arcbook.template.access import MISSING, View
 from arcbook.template.errors import TemplateError
-from arcbook.template.names import NO_NAMES, Names, merge, names_of_path, names_of_source
+from arcbook.template.names import NO_NAMES, Names, merge, names_of_path
 from arcbook.template.paths import Part, follow, parse_path
 from arcbook.template.scope import Scope
 from arcbook.template.text import to_text, to_value
@@ -94,22 +94,30 @@ class Path(Template):
 class Expression(Template):
     """One ``{{ expression }}`` beyond a path; it keeps its native type."""
 
-    __slots__ = ("_program", "names", "source")
+    __slots__ = ("_code", "_program", "_written", "names", "source")
 
-    def __init__(self, source: str, names: Names, program: Any) -> None:
+    def __init__(self, source: str, names: Names, code: str, written: str) -> None:
         self.source = source
         self.names = names
-        self._program = program
+        self._code = code
+        self._written = written
+        self._program: Any = None
 
     def evaluate(self, scope: Scope) -> Any:
-        return self._program(scope)
+        return (self._program or self._compile())(scope)
 
     def render(self, scope: Scope) -> Any:
-        found = self._program(scope)
+        found = (self._program or self._compile())(scope)
         if found is MISSING:
             scope.note_missing(self.source)
             return None
         return to_value(found)
+
+    def _compile(self) -> Any:
+        from arcbook.template import jinja  # Jinja2 loads only for playbooks that need it
+
+        self._program = jinja.expression(self._code, self._written)
+        return self._program
 
 
 class Text(Template):
@@ -117,15 +125,21 @@ class Text(Template):
 
     __slots__ = ("_program", "names", "source")
 
-    def __init__(self, source: str, names: Names, program: Any) -> None:
+    def __init__(self, source: str, names: Names) -> None:
         self.source = source
         self.names = names
-        self._program = program
+        self._program: Any = None
 
     def evaluate(self, scope: Scope) -> Any:
-        return self._program(scope)
+        return (self._program or self._compile())(scope)
 
     render = evaluate
+
+    def _compile(self) -> Any:
+        from arcbook.template import jinja  # Jinja2 loads only for playbooks that need it
+
+        self._program = jinja.text(self.source)
+        return self._program
 
 
 class PathText(Template):
@@ -281,14 +295,13 @@ def _expression(expression: str, source: str) -> Template | None:
 
     if not expression.strip():
         raise TemplateError("the template is empty: write a name between {{ and }}", source)
-    program = jinja.expression(expression, source)
-    if program is None:
+    names = jinja.expression_names(expression, source)
+    if names is None:
         return None
-    return Expression(" ".join(expression.split()), names_of_source(source), program)
+    return Expression(" ".join(expression.split()), names, expression, source)
 
 
 def _text(source: str) -> Template:
     from arcbook.template import jinja  # Jinja2 loads only for playbooks that need it
 
-    program = jinja.text(source)
-    return Text(source, names_of_source(source), program)
+    return Text(source, jinja.text_names(source))

@@ -140,7 +140,7 @@ def _plain_headers(headers: CIMultiDictProxy[str]) -> dict[str, str]:
         # Bytes that are no UTF-8 arrive as surrogates, which are not JSON.
         values = ", ".join(headers.getall(name))
         clean = values.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        found[name.lower()] = found[name] = clean
+        found[name.lower()] = found[str(name)] = clean
     return found
 
 

@@ -7,6 +7,7 @@ import hashlib
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -78,10 +79,8 @@ def require_library() -> None:
     Raises:
         MissingExtraError: it is not installed.
     """
-    try:
-        import nats.js  # noqa: F401  # only whether it is there
-    except ImportError:
-        raise MissingExtraError("nats", "nats") from None
+    if find_spec("nats") is None:
+        raise MissingExtraError("nats", "nats")
 
 
 class _Connection:

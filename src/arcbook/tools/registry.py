@@ -68,14 +68,20 @@ class Registry:
         self._searched = False
 
     def kind(self, name: str) -> Kind | None:
-        """Return what the language knows of a kind."""
-        module = self._module(name)
+        """Return what the language knows of a kind.
+
+        A kind whose module lacks something that it imports is as good as absent: documents
+        that use it can be checked all the same.
+        """
+        absent = Kind(name=name, open=True, takes_auth=True, is_absent=True)
+        try:
+            module = self._module(name)
+        except ImportError:
+            return absent
         if module is not None:
             kind: Kind = module.KIND
             return kind
-        return (
-            Kind(name=name, open=True, takes_auth=True, is_absent=True) if name in ABSENT else None
-        )
+        return absent if name in ABSENT else None
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all kinds."""

@@ -13,7 +13,6 @@ from arcbook.cli.finish import finish, outcome_code
 from arcbook.cli.progress import Lines, Live, View
 from arcbook.embedded import Embedded, OwnedElsewhereError
 from arcbook.engine.state import State
-from arcbook.runtime.drive import ExecutionMissingError
 
 
 @click.command(
@@ -64,8 +63,8 @@ def resume(context: click.Context, execution: str | None) -> int:
     async def work() -> list[State]:
         async with embedded:
             identities = [execution_id(execution)] if execution else await _resumable(embedded)
-            if execution and await embedded.store.execution(identities[0]) is None:
-                raise ExecutionMissingError(f"there is no execution {execution}")
+            if execution:
+                await embedded.known(identities[0])
             with view:
                 ended: list[State] = []
                 for identity in identities:
@@ -119,6 +118,7 @@ def retry_from(context: click.Context, execution: str, step: str, *, latest: boo
 
     async def work() -> tuple[State, object]:
         async with embedded:
+            await embedded.known(identity)
             before = await embedded.state_before(identity, step)
             if before is None:
                 raise UserError(f"execution {identity} never entered step {step!r}")

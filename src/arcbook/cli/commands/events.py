@@ -9,7 +9,6 @@ import click
 import orjson
 
 from arcbook.cli.context import execution_id, with_embedded
-from arcbook.cli.errors import UserError
 from arcbook.cli.text import moment
 from arcbook.embedded import Embedded
 from arcbook.secrets.taint import shown
@@ -46,9 +45,7 @@ def events(
     async def work(embedded: Embedded) -> None:
         last = after
         while True:
-            row = await embedded.store.execution(identity)
-            if row is None:
-                raise UserError(f"there is no execution {identity}: see 'arcbook executions list'")
+            row = await embedded.known(identity)
             while page := await embedded.store.events(identity, after=last):
                 for event in page:
                     click.echo(_json(event) if as_json else _line(event))

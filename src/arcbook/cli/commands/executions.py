@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from arcbook.cli.context import execution_id, with_embedded
-from arcbook.cli.errors import UserError
 from arcbook.cli.finish import cause_of
 from arcbook.cli.progress import line_of
 from arcbook.cli.text import coloured, duration, moment, short, table
 from arcbook.embedded import Embedded
 from arcbook.executions import Progress
+from arcbook.secrets.taint import shown
 from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
 
 
@@ -32,16 +32,20 @@ Examples:
   arcbook executions list --limit 20 --before 383401759197892608
 """,
 )
-@click.option("--status", default="", help="running, completed, failed or cancelled.")
+@click.option(
+    "--status",
+    type=click.Choice(["running", "completed", "failed", "cancelled"], case_sensitive=False),
+    help="How they stand.",
+)
 @click.option("--path", default="", help="Part of the playbook's path.")
 @click.option("--parent", default="0", metavar="ID", help="Children of an execution.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, PAGE_MAX))
 @click.option("--before", default="0", metavar="ID", help="The last id of the page before.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def list_(  # noqa: PLR0913  # the options of the verb
+def list_(  # the options of the verb
     context: click.Context,
-    status: str,
+    status: str | None,
     path: str,
     parent: str,
     limit: int,
@@ -51,7 +55,7 @@ def list_(  # noqa: PLR0913  # the options of the verb
 ) -> None:
     """List executions."""
     wanted = ExecutionFilter(
-        status=status.upper(),
+        status=(status or "").upper(),
         path=path,
         parent_execution_id=execution_id(parent),
         before=execution_id(before),
@@ -76,7 +80,7 @@ def list_(  # noqa: PLR0913  # the options of the verb
 
 def _cells(row: ExecutionRow) -> tuple[str, ...]:
     took = duration(row.ended_at - row.started_at) if row.ended_at else ""
-    note = row.error or (f"at {row.current}" if row.current else "")
+    note = str(shown(row.error)) or (f"at {row.current}" if row.current else "")
     identity = str(row.execution_id)
     return (identity, row.status, moment(row.started_at), took, row.path, note[:80])
 
@@ -103,9 +107,7 @@ def show(context: click.Context, execution: str) -> None:
     identity = execution_id(execution)
 
     async def work(embedded: Embedded) -> tuple[ExecutionRow, Progress, Any]:
-        row = await embedded.store.execution(identity)
-        if row is None:
-            raise UserError(f"there is no execution {identity}: see 'arcbook executions list'")
+        row = await embedded.known(identity)
         progress = Progress()
         async for recorded in embedded.events(identity):
             progress.add([recorded])

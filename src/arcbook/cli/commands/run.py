@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from arcbook.cli import early
-from arcbook.cli.context import parse_payload, read_document, settings_of
+from arcbook.cli.context import Given, parse_given, read_document, settings_of
 from arcbook.cli.errors import UserError
 from arcbook.cli.finish import finish, outcome_code
 from arcbook.cli.progress import Lines, Live, Silent, View
@@ -24,8 +24,8 @@ from arcbook.runtime.plans import Planned
     help="""Run a playbook to its end, durably.
 
 What happens is written to the home folder before the next step starts. If the process
-dies, 'arcbook resume' goes on where it was. Ctrl-C cancels; a second one leaves the
-execution as it is, to be resumed.
+dies, 'arcbook resume' goes on where it was. Ctrl-C cancels; a second one does not wait
+until everything has stopped, and 'arcbook resume' finishes the cancellation.
 
 \b
 Examples:
@@ -49,7 +49,7 @@ Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @click.option("--watch/--no-watch", default=None, help="A live view; on a terminal by default.")
 @click.pass_context
-def run(  # noqa: PLR0913  # the options of the verb
+def run(  # the options of the verb
     context: click.Context,
     playbook: str,
     assignments: tuple[str, ...],
@@ -63,14 +63,17 @@ def run(  # noqa: PLR0913  # the options of the verb
 ) -> int:
     """Run a playbook."""
     embedded = Embedded(settings_of(context))
-    values = parse_payload(payload, assignments)
+    given = parse_given(payload, assignments)
     content = read_document(playbook) if _is_file(playbook) else None
     spawned = early.take()
     if spawned is not None:
         embedded.use_python(spawned)
     view = _view(playbook, silent=as_json or quiet, watch=watch)
     job = _Job(embedded, playbook, content, view)
-    state, data = asyncio.run(job.run(values, target, resume=resume))
+    try:
+        state, data = asyncio.run(job.run(given, target, resume=resume))
+    except asyncio.CancelledError:
+        raise click.Abort from None
     finish(state, data, as_json=as_json, quiet=quiet)
     return outcome_code(state)
 
@@ -97,9 +100,7 @@ class _Job:
         self.view = view
         self.execution_id = 0
 
-    async def run(
-        self, values: dict[str, Any], target: str | None, *, resume: bool
-    ) -> tuple[State, Any]:
+    async def run(self, given: Given, target: str | None, *, resume: bool) -> tuple[State, Any]:
         async with self.embedded as embedded:
             planned = await self._planned()
             if target is not None and target not in planned.plan.by_name:
@@ -113,7 +114,7 @@ class _Job:
                 else:
                     state = await embedded.run(
                         planned,
-                        values,
+                        given.over(planned.plan.playbook.workload),
                         started=self._started,
                         listener=self.view.listen,
                         entry=target,
@@ -143,11 +144,15 @@ class _Job:
 
     def _catch_interrupts(self) -> None:
         loop = asyncio.get_running_loop()
+        job = asyncio.current_task()
         pending: set[asyncio.Task[Any]] = set()
+        assert job is not None
 
         def interrupted() -> None:
-            loop.remove_signal_handler(signal.SIGINT)
-            click.echo("\ncancelling; press Ctrl-C again to leave it to be resumed", err=True)
+            if pending:
+                job.cancel()
+                return
+            click.echo("\ncancelling; press Ctrl-C again not to wait for it", err=True)
             pending.add(loop.create_task(self._cancel()))
 
         loop.add_signal_handler(signal.SIGINT, interrupted)

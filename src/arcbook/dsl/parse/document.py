@@ -18,15 +18,23 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
     name = read.text(metadata, "name") if metadata else None
     path = read.text(metadata, "path") if metadata else None
     if metadata is not None and not (name or path):
-        read.error("ARC104", "metadata needs a 'name' or a 'path'", metadata.position)
+        read.error(
+            "ARC104", "metadata needs a 'name' or a 'path'", metadata.position, "write 'name'"
+        )
+    workbook = root.get("workbook")
+    if isinstance(workbook, ListNode):
+        for shared in read.maps(workbook, "a workbook entry"):
+            read.known_keys(shared, "workbook")
     steps = parse_steps(read, root)
     executor = _executor(read, root)
     known = {s.name for s in steps}
     entry = executor.get("entry_step") or ("start" if "start" in known else None)
     labels = metadata.get("labels") if metadata else None
+    keychain = _keychain(read, root)
+    output = read.templated(root.get("output"))
+    _workload_templates(read, root.get("workload"))
     if not steps:
         return None
-    _workload_templates(read, root.get("workload"))
     return Playbook(
         position=root.position,
         name=name or path or "playbook",
@@ -36,26 +44,32 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
         labels=labels.plain() if isinstance(labels, MapNode) else {},
         workload=read.plain_map(root, "workload"),
         data=_root_data(root),
-        keychain=_keychain(read, root),
+        keychain=keychain,
         steps=steps,
         entry=entry or steps[0].name,
         final=executor.get("final_step"),
         no_next_is_error=bool(executor.get("no_next_is_error")),
-        output=read.templated(root.get("output")),
+        output=output,
         timeout=executor.get("timeout"),
+        places=executor.get("places", {}),
     )
 
 
 def _header(read: Reader, root: MapNode) -> None:
     version = root.get("apiVersion")
     if version is None:
-        read.error("ARC101", "the document needs 'apiVersion: noetl.io/v2'", root.position)
+        read.error(
+            "ARC101",
+            "the document has no 'apiVersion'",
+            root.position,
+            "write 'apiVersion: noetl.io/v2'",
+        )
     elif version.value not in grammar.API_VERSIONS:
         message = f"apiVersion {version.value!r} is not known"
         read.error("ARC101", message, version.position, "write 'noetl.io/v2'")
     kind = root.get("kind")
     if kind is None:
-        read.error("ARC102", "the document needs 'kind: Playbook'", root.position)
+        read.error("ARC102", "the document has no 'kind'", root.position, "write 'kind: Playbook'")
     elif kind.value not in ("Playbook", "Agent"):
         message = f"kind {kind.value!r} is not a playbook"
         read.error("ARC102", message, kind.position, "write 'Playbook'")
@@ -78,6 +92,7 @@ def _executor(read: Reader, root: MapNode) -> dict[str, Any]:
         "final_step": read.text(spec, "final_step"),
         "no_next_is_error": read.flag(spec, "no_next_is_error"),
         "timeout": read.number(spec, "timeout"),
+        "places": {key: child.position for key, child in spec.items()},
     }
     return found
 
@@ -87,7 +102,12 @@ def _keychain(read: Reader, root: MapNode) -> tuple[KeychainEntry, ...]:
     if node is None or node.value is None:
         return ()
     if not isinstance(node, ListNode):
-        read.error("ARC103", f"'keychain' must be a list, not {node.kind}", node.position)
+        read.error(
+            "ARC103",
+            f"'keychain' must be a list, not {node.kind}",
+            node.position,
+            "write '- name: ...'",
+        )
         return ()
     entries: list[KeychainEntry] = []
     for child in node.value:
@@ -96,6 +116,7 @@ def _keychain(read: Reader, root: MapNode) -> tuple[KeychainEntry, ...]:
                 "ARC103",
                 f"a keychain entry must be a mapping, not {child.kind}",
                 child.position,
+                "write 'name' and 'kind'",
             )
             continue
         name = read.text(child, "name", required=True)
@@ -113,7 +134,12 @@ def _workload_templates(read: Reader, node: Node | None) -> None:
     if node is None or node.value is None:
         return
     if not isinstance(node, MapNode):
-        read.error("ARC103", f"'workload' must be a mapping, not {node.kind}", node.position)
+        read.error(
+            "ARC103",
+            f"'workload' must be a mapping, not {node.kind}",
+            node.position,
+            "write 'name: value'",
+        )
         return
     read.templated(node)
 

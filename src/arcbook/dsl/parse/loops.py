@@ -19,7 +19,8 @@ def parse_loop(read: Reader, step: MapNode) -> Loop | None:
     iterator = read.text(node, "iterator") or ""
     if not iterator.isidentifier():
         place = node.key_position("iterator")
-        read.error("ARC140", "a loop needs 'iterator': the name of one item", place)
+        message = "a loop needs 'iterator': the name of one item"
+        read.error("ARC140", message, place, "write 'iterator: item'")
         iterator = "item"
     cursor = _cursor(read, node)
     default = LoopMode.CURSOR if cursor else LoopMode.SEQUENTIAL
@@ -43,12 +44,16 @@ def _loop_source(
 ) -> None:
     if mode is LoopMode.CURSOR:
         if cursor is None or not cursor.claim:
-            read.error("ARC141", "a cursor loop needs 'cursor' with a 'claim'", node.position)
+            hint = "write 'cursor: {kind: postgres, claim: <statement>}'"
+            read.error(
+                "ARC141", "a cursor loop needs a 'cursor' with a 'claim'", node.position, hint
+            )
     elif items is None or items.value in (None, ""):
         hint = "write 'in: \"{{ name_of_a_list }}\"'"
         read.error("ARC142", f"a {mode} loop needs 'in': the items", node.position, hint)
     if items is not None and cursor is not None:
-        read.error("ARC143", "a loop has either 'in' or 'cursor', not both", node.position)
+        message = "a loop has either 'in' or 'cursor', not both"
+        read.error("ARC143", message, node.position, "remove one of them")
 
 
 def _cursor(read: Reader, loop: MapNode) -> Cursor | None:
@@ -75,7 +80,9 @@ def _frame(read: Reader, spec: MapNode | None) -> Frame:
     process = read.text(node, "process") or "row"
     if process not in ("row", "frame"):
         place = node.key_position("process")
-        read.error("ARC144", f"'process' must be row or frame, not {process!r}", place)
+        read.error(
+            "ARC144", f"'process' must be row or frame, not {process!r}", place, "write 'row'"
+        )
     return Frame(
         position=node.position,
         rows_max=read.number(node, "max_rows", least=1) or 1,

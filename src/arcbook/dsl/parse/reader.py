@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.source import ListNode, MapNode, Node, Position
 from arcbook.template.code import compile_code
-from arcbook.template.errors import TemplateError
+from arcbook.template.errors import TemplateError, UnknownWordError, shorten
 from arcbook.template.render import compile_condition, compile_value, is_template
 
 E = TypeVar("E", bound=StrEnum)
 
 
+SHOWN_MAX: Final = 60
+"""Characters of a value in a message."""
+
+_GUARD_HINT: Final = "write \"{{ name == 'value' }}\""
+
+
 class Reader:
     """Reads values for the parsers of all parts of a document."""
 
-    def __init__(self, report: Report, kinds: Kinds) -> None:
+    def __init__(self, report: Report, kinds: Kinds, lines: Sequence[str] = ()) -> None:
         self.report = report
         self.kinds = kinds
+        #: Lines of the document, to find places inside of long texts.
+        self.lines = lines
         #: The step that is being read, for the diagnostics.
         self.step_name = ""
 
@@ -53,16 +63,15 @@ class Reader:
         if isinstance(node.value, (bool, int)):
             return
         if not isinstance(node.value, str):
-            self.error(
-                "ARC302", f"a guard must be text or a boolean, not {node.kind}", node.position
-            )
+            message = f"a guard must be text or a boolean, not {node.kind}"
+            self.error("ARC302", message, node.position, _GUARD_HINT)
             return
         text = node.value
         if not text.strip() or (
             "{" in text and "{{" not in text and "{%" not in text and ":" not in text
         ):
-            hint = "write \"{{ name == 'value' }}\""
-            self.error("ARC302", f"the guard {text!r} is not an expression", node.position, hint)
+            message = f"the guard {text!r} is not an expression"
+            self.error("ARC302", message, node.position, _GUARD_HINT)
             return
         try:
             compile_condition(text)
@@ -70,26 +79,44 @@ class Reader:
             self._template_error(node, error)
 
     def _template_error(self, node: Node, error: TemplateError) -> None:
-        line = node.position.line + max(error.line - 1, 0)
-        column = node.position.column if error.line <= 1 else 1
-        self.error("ARC301", f"{error.reason}: {error.template}", Position(line, column))
+        hint = "check brackets, quotes and the ends '}}' and '%}'"
+        if isinstance(error, UnknownWordError):
+            hint = did_you_mean(error.word, error.known) or "see the list of filters and tests"
+        elif "empty" in error.reason:
+            hint = 'write "{{ name }}"'
+        place = self._inside(node.position, error.line)
+        self.error("ARC301", f"{error.reason}: {error.template}", place, hint)
+
+    def _inside(self, start: Position, line: int) -> Position:
+        """Return the place of a line of a text that begins at ``start``."""
+        written = self.lines[start.line - 1 : start.line] or ("",)
+        inside = start.line + line
+        # Only text after '|' has the lines that the document has.
+        if written[0][start.column - 1 : start.column] != "|" or inside > len(self.lines):
+            return start
+        shown = self.lines[inside - 1]
+        return Position(inside, len(shown) - len(shown.lstrip()) + 1 if shown.strip() else 1)
 
     def map(self, node: MapNode | None, key: str, *, required: bool = False) -> MapNode | None:
         found = node.get(key) if node is not None else None
         if found is None or found.value is None:
             if required and node is not None:
-                self.error("ARC110", f"{key!r} is required", node.position)
+                self.error("ARC110", f"{key!r} is required", node.position, f"write {key!r}")
             return None
         if not isinstance(found, MapNode):
-            self.error("ARC103", f"{key!r} must be a mapping, not {found.kind}", found.position)
+            message = f"{key!r} must be a mapping, not {found.kind}"
+            self.error("ARC103", message, found.position, "write 'key: value' below it")
             return None
         return found
 
-    def is_map(self, node: Node, what: str) -> bool:
-        if isinstance(node, MapNode):
-            return True
-        self.error("ARC103", f"{what} must be a mapping, not {node.kind}", node.position)
-        return False
+    def maps(self, node: ListNode, what: str) -> Iterator[MapNode]:
+        """Yield the mappings of a list; nothing else may stand in it."""
+        for child in node.value:
+            if isinstance(child, MapNode):
+                yield child
+            else:
+                message = f"{what} must be a mapping, not {child.kind}"
+                self.error("ARC103", message, child.position, "write 'key: value'")
 
     def plain_map(self, node: MapNode, key: str) -> dict[str, Any]:
         found = node.get(key)
@@ -107,20 +134,22 @@ class Reader:
         found = node.get(key) if node is not None else None
         if found is None or found.value is None:
             if required and node is not None:
-                self.error("ARC110", f"{key!r} is required", node.position)
+                self.error("ARC110", f"{key!r} is required", node.position, f"write {key!r}")
             return None
         if isinstance(found.value, str):
             return found.value
         if isinstance(found.value, (int, float)) and not isinstance(found.value, bool):
             return str(found.value)
-        self.error("ARC103", f"{key!r} must be text, not {found.kind}", found.position)
+        message = f"{key!r} must be text, not {found.kind}"
+        self.error("ARC103", message, found.position, "write a text, in quotes if need be")
         return None
 
     def flag(self, node: MapNode, key: str) -> bool | None:
         value = self.scalar(node, key)
         if value is None or isinstance(value, bool):
             return value
-        self.error("ARC103", f"{key!r} must be true or false", node.value[key].position)
+        place = node.value[key].position
+        self.error("ARC103", f"{key!r} must be true or false", place, "write 'true' or 'false'")
         return None
 
     def number(self, node: MapNode | None, key: str, *, least: float | None = None) -> Any:
@@ -133,11 +162,11 @@ class Reader:
             return self.templated(found)
         number = as_number(value)
         if number is None:
-            self.error("ARC103", f"{key!r} must be a number, not {value!r}", found.position)
+            message = f"{key!r} must be a number, not {shown(found)}"
+            self.error("ARC103", message, found.position, "write a number, or a template")
         elif least is not None and number < least:
-            self.error(
-                "ARC111", f"{key!r} must be at least {least:g}, not {value!r}", found.position
-            )
+            message = f"{key!r} must be at least {least:g}, not {value!r}"
+            self.error("ARC111", message, found.position, f"write {least:g} or more")
         return number
 
     def choice(self, node: MapNode | None, key: str, choices: type[E], default: E) -> E:
@@ -149,8 +178,8 @@ class Reader:
             if choice.value == text:
                 return choice
         names = [c.value for c in choices]
-        hint = did_you_mean(text, names)
-        message = f"{key!r} must be one of {', '.join(names)}, not {found.value!r}"
+        hint = did_you_mean(text, names) or f"write one of {', '.join(names)}"
+        message = f"{key!r} must be one of {', '.join(names)}, not {shown(found)}"
         self.error("ARC112", message, found.position, hint)
         return default
 
@@ -170,7 +199,15 @@ class Reader:
 
     def unknown_key(self, key: str, node: MapNode, known: grammar.Keys) -> None:
         message = f"key {key!r} is not known here; it is ignored"
-        self.warning("ARC113", message, node.key_position(key), did_you_mean(key, known))
+        hint = did_you_mean(key, known) or "remove it"
+        self.warning("ARC113", message, node.key_position(key), hint)
+
+
+def shown(node: Node) -> str:
+    """Return a value as a message shows it."""
+    if isinstance(node, (MapNode, ListNode)):
+        return node.kind
+    return shorten(repr(node.value), SHOWN_MAX)
 
 
 def as_number(value: Any) -> int | float | None:
@@ -181,6 +218,7 @@ def as_number(value: Any) -> int | float | None:
         return value
     try:
         text = str(value).strip()
-        return int(text) if text.lstrip("+-").isdigit() else float(text)
+        number = int(text) if text.lstrip("+-").isdecimal() else float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None

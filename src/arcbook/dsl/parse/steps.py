@@ -8,7 +8,7 @@ import msgspec
 
 from arcbook.dsl.model import AdmitRule, Arc, Lifetime, NoMatch, Router, RouterMode, Step
 from arcbook.dsl.parse.loops import parse_loop
-from arcbook.dsl.parse.reader import Reader
+from arcbook.dsl.parse.reader import Reader, shown
 from arcbook.dsl.parse.tasks import parse_output, parse_tasks
 from arcbook.dsl.parse.values import parse_assignments, parse_inputs
 from arcbook.dsl.source import ListNode, MapNode, Node
@@ -19,21 +19,27 @@ def parse_steps(read: Reader, root: MapNode) -> tuple[Step, ...]:
     node = root.get("workflow")
     if node is None or not isinstance(node, ListNode) or not node.value:
         place = root.key_position("workflow")
-        read.error("ARC105", "'workflow' must be a list with at least one step", place)
+        hint = "write 'workflow:' and below it '- step: start'"
+        read.error("ARC105", "'workflow' must be a list with at least one step", place, hint)
         return ()
     steps: list[Step] = []
     for child in node.value:
         if isinstance(child, MapNode):
             steps.append(_step(read, child))
         else:
-            read.error("ARC103", f"a step must be a mapping, not {child.kind}", child.position)
+            read.error(
+                "ARC103",
+                f"a step must be a mapping, not {child.kind}",
+                child.position,
+                "write 'step: <name>'",
+            )
     return tuple(steps)
 
 
 def _step(read: Reader, node: MapNode) -> Step:
     name = read.text(node, "step", required=True) or "?"
     read.step_name = name
-    read.known_keys(node, "step", also=frozenset({"pipeline"}))
+    read.known_keys(node, "step")
     spec = read.map(node, "spec")
     if spec is not None:
         read.known_keys(spec, "step_spec")
@@ -42,7 +48,7 @@ def _step(read: Reader, node: MapNode) -> Step:
         name=name,
         description=str(read.scalar(node, "desc") or ""),
         tasks=parse_tasks(read, node, name),
-        is_pipeline=node.get("pipeline") is not None,
+        is_pipeline=isinstance(node.get("tool"), ListNode),
         input=parse_inputs(read, node),
         loop=parse_loop(read, node),
         when=_step_guard(read, node),
@@ -93,7 +99,8 @@ def _admit_rule(read: Reader, node: MapNode) -> AdmitRule:
             body = other.get("then") or other
     allow = body.get("allow") if isinstance(body, MapNode) else None
     if allow is None or not isinstance(allow.value, bool):
-        read.error("ARC130", "an admission rule needs 'then: {allow: true|false}'", node.position)
+        message = "an admission rule does not say whether it allows"
+        read.error("ARC130", message, node.position, "write 'then: {allow: true}', or false")
     allowed = bool(allow.value) if allow is not None else True
     return AdmitRule(position=node.position, when=when, allow=allowed)
 
@@ -106,7 +113,8 @@ def _join(read: Reader, spec: MapNode | None) -> int:
         return 1
     if isinstance(node.value, int) and not isinstance(node.value, bool) and node.value >= 1:
         return node.value
-    read.error("ARC131", f"'join' must be all, any or a number, not {node.value!r}", node.position)
+    message = f"'join' must be all, any or a number, not {shown(node)}"
+    read.error("ARC131", message, node.position, "write 'all', 'any', or how many arrivals")
     return 0
 
 
@@ -121,9 +129,10 @@ def _router(read: Reader, step: MapNode) -> Router:
     arcs = node.get("arcs")
     found: list[Arc] = []
     if not isinstance(arcs, ListNode):
-        read.error("ARC109", "'next' needs 'arcs': a list", node.position)
+        hint = "write 'arcs:' and below it '- step: <name>'"
+        read.error("ARC109", "'next' needs 'arcs': a list", node.position, hint)
     else:
-        found = [_arc(read, a) for a in arcs.value if read.is_map(a, "an arc")]  # type: ignore[arg-type]
+        found = [_arc(read, a) for a in read.maps(arcs, "an arc")]
     return Router(
         position=node.position,
         mode=read.choice(spec, "mode", RouterMode, RouterMode.EXCLUSIVE),

@@ -8,7 +8,7 @@ from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.kinds import Kind, Treatment
 from arcbook.dsl.model import Backoff, Do, Lifetime, OutputSpec, Redelivery, Rule, Task
-from arcbook.dsl.parse.reader import Reader, as_number
+from arcbook.dsl.parse.reader import Reader, as_number, shown
 from arcbook.dsl.parse.values import parse_assignments, parse_inputs
 from arcbook.dsl.source import ListNode, MapNode, Node, Position
 from arcbook.template.render import is_template
@@ -26,18 +26,26 @@ def parse_tasks(read: Reader, step: MapNode, name: str) -> tuple[Task, ...]:
             hint = "the step's own keys belong below 'tool'"
         read.error("ARC106", f"step {name!r} has no tool: 'tool' is required", step.position, hint)
         return (nothing,)
-    if not isinstance(node, ListNode):
-        read.error("ARC103", f"'tool' must be a mapping or a list, not {node.kind}", node.position)
+    if not isinstance(node, (MapNode, ListNode)):
+        message = f"'tool' must be a mapping or a list, not {node.kind}"
+        read.error("ARC103", message, node.position, "write 'tool: {kind: <kind>}'")
         return (nothing,)
     if not node.value:
-        read.error("ARC107", "a pipeline needs at least one task", node.position)
+        read.error(
+            "ARC107", "a pipeline needs at least one task", node.position, "write '- kind: <kind>'"
+        )
         return (nothing,)
     tasks: list[Task] = []
-    for child in node.value:
+    for child in node.value if isinstance(node, ListNode) else [node]:
         if isinstance(child, MapNode):
             tasks.append(_task(read, child))
         else:
-            read.error("ARC103", f"a task must be a mapping, not {child.kind}", child.position)
+            read.error(
+                "ARC103",
+                f"a task must be a mapping, not {child.kind}",
+                child.position,
+                "write 'kind'",
+            )
     return tuple(tasks) or (nothing,)
 
 
@@ -45,16 +53,18 @@ def _task(read: Reader, node: MapNode) -> Task:
     label = str(read.scalar(node, "name") or "task")
     kind_name = read.text(node, "kind")
     if kind_name is None:
-        read.error("ARC108", f"task {label!r} needs a 'kind': which tool it is", node.position)
+        hint = f"write 'kind', one of {', '.join(sorted(read.kinds.names()))}"
+        read.error("ARC108", f"task {label!r} has no 'kind': which tool it is", node.position, hint)
         kind_name = "noop"
     kind = read.kinds.kind(kind_name)
     if kind is None:
-        hint = did_you_mean(kind_name, read.kinds.names())
+        names = read.kinds.names()
+        hint = did_you_mean(kind_name, names) or f"there are {', '.join(sorted(names))}"
         place = node.value["kind"].position
         read.error("ARC401", f"there is no tool kind {kind_name!r}", place, hint)
     if kind is not None and kind.is_absent:
         message = f"tool kind {kind_name!r} has no tool in this installation: a task of it fails"
-        read.warning("ARC406", message, node.value["kind"].position)
+        read.warning("ARC406", message, node.value["kind"].position, "register a tool of this kind")
     config, places = _config(read, node, kind)
     return Task(
         position=node.position,
@@ -100,20 +110,21 @@ def _config(
 def _unknown_param(read: Reader, key: str, node: MapNode, kind: Kind) -> None:
     known = [p.name for p in kind.params] + list(_COMMON)
     message = f"tool kind {kind.name!r} has no parameter {key!r}; it is ignored"
-    read.warning("ARC403", message, node.key_position(key), did_you_mean(key, known))
+    read.warning("ARC403", message, node.key_position(key), did_you_mean(key, known) or "remove it")
 
 
 def _required(read: Reader, node: MapNode, kind: Kind, config: dict[str, Any]) -> None:
     for param in kind.params:
         if param.required and config.get(param.name) is None:
             message = f"tool kind {kind.name!r} requires {param.name!r}"
-            read.error("ARC402", message, node.position)
+            hint = f"write {param.name!r}: {param.description}" if param.description else ""
+            read.error("ARC402", message, node.position, hint or f"write {param.name!r}")
     for group in kind.any_of:
         if not any(config.get(name) is not None for name in group):
             names = " or ".join(repr(name) for name in group)
             what = "no SQL command provided: " if "command" in group and "query" in group else ""
             message = f"{what}tool kind {kind.name!r} requires {names}"
-            read.error("ARC402", message, node.position)
+            read.error("ARC402", message, node.position, f"write {names}")
 
 
 def _param_type(read: Reader, schema: dict[str, Any], node: Node, key: str) -> None:
@@ -123,16 +134,14 @@ def _param_type(read: Reader, schema: dict[str, Any], node: Node, key: str) -> N
     types = {wanted} if isinstance(wanted, str) else set(wanted)
     if types and not (_json_types(node) & types):
         what = " or ".join(sorted(types))
-        read.error("ARC404", f"{key!r} must be {what}, not {node.kind}", node.position)
+        hint = f"write a value of type {what}, or a template that yields one"
+        read.error("ARC404", f"{key!r} must be {what}, not {node.kind}", node.position, hint)
     choices = schema.get("enum")
     if choices and node.value not in choices and str(node.value).upper() not in choices:
-        hint = did_you_mean(str(node.value), [str(c) for c in choices])
-        read.error(
-            "ARC405",
-            f"{key!r} must be one of {choices}, not {node.value!r}",
-            node.position,
-            hint,
-        )
+        names = [str(c) for c in choices]
+        hint = did_you_mean(str(node.value), names) or f"write one of {', '.join(names)}"
+        message = f"{key!r} must be one of {', '.join(names)}, not {shown(node)}"
+        read.error("ARC405", message, node.position, hint)
 
 
 def parse_output(read: Reader, node: MapNode) -> OutputSpec | None:
@@ -164,9 +173,10 @@ def _rules(read: Reader, task: MapNode) -> tuple[Rule, ...]:
     read.known_keys(policy, "policy", also=frozenset({"admit"}))
     rules = policy.get("rules")
     if not isinstance(rules, ListNode):
-        read.error("ARC150", "'policy' needs 'rules': a list", policy.position)
+        hint = "write 'rules:' and below it '- when: ...' with 'then'"
+        read.error("ARC150", "'policy' needs 'rules': a list", policy.position, hint)
         return ()
-    return tuple(_rule(read, r) for r in rules.value if read.is_map(r, "a rule"))  # type: ignore[arg-type]
+    return tuple(_rule(read, r) for r in read.maps(rules, "a rule"))
 
 
 def _rule(read: Reader, node: MapNode) -> Rule:
@@ -179,12 +189,14 @@ def _rule(read: Reader, node: MapNode) -> Rule:
     then = node.get("then")
     if not isinstance(then, MapNode):
         if then is not None or guard is not None:
-            read.error("ARC151", "a rule needs 'then': what to do", node.position)
+            hint = "write 'then: {do: continue}', or retry, jump, break, fail"
+            read.error("ARC151", "a rule needs 'then': what to do", node.position, hint)
         then = MapNode({}, node.position, {})
     read.known_keys(then, "then")
     do = read.choice(then, "do", Do, Do.CONTINUE) if then.value else None
     if do is Do.JUMP and read.text(then, "to") is None:
-        read.error("ARC152", "'do: jump' needs 'to': the label of a task", then.position)
+        message = "'do: jump' needs 'to': the label of a task"
+        read.error("ARC152", message, then.position, "write 'to: <label>'")
     return Rule(
         position=node.position,
         when=when,

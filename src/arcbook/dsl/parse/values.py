@@ -16,7 +16,12 @@ def parse_assignments(read: Reader, node: Node | None, bare: Lifetime) -> tuple[
     if node is None or node.value is None:
         return ()
     if not isinstance(node, MapNode):
-        read.error("ARC103", f"'set' must be a mapping, not {node.kind}", node.position)
+        read.error(
+            "ARC103",
+            f"'set' must be a mapping, not {node.kind}",
+            node.position,
+            "write 'ctx.name: value'",
+        )
         return ()
     found: list[Assignment] = []
     for key, value in node.items():
@@ -25,7 +30,8 @@ def parse_assignments(read: Reader, node: Node | None, bare: Lifetime) -> tuple[
         lifetime = _LIFETIMES.get(head) if rest else None
         path = tuple((rest if lifetime else key).split("."))
         if not all(path):
-            read.error("ARC160", f"'set' key {key!r} has an empty part", node.key_position(key))
+            place, hint = node.key_position(key), "write a name between the dots"
+            read.error("ARC160", f"'set' key {key!r} has an empty part", place, hint)
             continue
         place = node.key_position(key)
         found.append(
@@ -40,7 +46,12 @@ def parse_inputs(read: Reader, node: MapNode) -> dict[str, Any]:
     if found is None or found.value is None:
         return {}
     if not isinstance(found, MapNode):
-        read.error("ARC103", f"'input' must be a mapping, not {found.kind}", found.position)
+        read.error(
+            "ARC103",
+            f"'input' must be a mapping, not {found.kind}",
+            found.position,
+            "write 'name: value'",
+        )
         return {}
     read.templated(found)
     return found.plain()

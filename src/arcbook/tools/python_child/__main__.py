@@ -52,7 +52,10 @@ def main() -> None:
     sys.argv = ["<playbook>"]
     gc.collect()
     gc.freeze()
-    zygote.Zygote(control, memory_bytes).run()
+    try:
+        zygote.Zygote(control, memory_bytes).run()
+    except OSError as error:
+        sys.exit(f"no more Python code can be started: {error}")
 
 
 if __name__ == "__main__":

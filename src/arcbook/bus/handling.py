@@ -1,0 +1,79 @@
+"""What all connections to a bus share: handling what comes, and checking what goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from arcbook.bus.api import BusError, Listener
+
+HANDLERS_MAX: Final = 1024
+"""Requests of one subject that are handled at once; further ones wait for their turn."""
+
+_log = logging.getLogger("arcbook.bus")
+
+
+class Handling:
+    """The requests of one subject that are being handled, each by a task of its own."""
+
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(HANDLERS_MAX)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Handle a request beside the others."""
+        task = asyncio.get_running_loop().create_task(self._run(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with self._turns:
+                await work
+        finally:
+            work.close()  # silences the warning if its turn never came
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("a request of %s could not be handled", self._subject, exc_info=error)
+
+    async def finish(self, seconds: float | None = None) -> None:
+        """Wait for what is being handled; stop what takes longer than told."""
+        tasks = self._tasks - {asyncio.current_task()}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Tell whether a subject is among those that are listened to."""
+    if pattern.endswith(".*"):
+        return subject.startswith(pattern[:-1])
+    return subject == pattern
+
+
+def hand_over(subject: str, listener: Listener, body: bytes) -> None:
+    """Tell a listener; should it fail, it still hears the notices after this one."""
+    try:
+        listener(body)
+    except Exception:  # noqa: BLE001 - whatever it is, it must hear the next notice
+        _log.exception("a notice of %s could not be handled", subject)
+
+
+def check_size(size: int, most: int) -> None:
+    """Refuse what the server would close the connection for.
+
+    Raises:
+        BusError: it is too big.
+    """
+    if size > most:
+        raise BusError(f"{size} bytes are more than the bus takes ({most})")

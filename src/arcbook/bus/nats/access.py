@@ -1,0 +1,92 @@
+"""How to reach a NATS server: where it is, who we are, and whom we trust."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from arcbook.bus.api import BusError
+
+
+class NatsAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """Credentials and trust. Which of them a server wants is its operator's choice."""
+
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    #: File of credentials: a JWT and its seed.
+    creds: str = ""
+    #: Seed of an NKEY.
+    nkey_seed: str = ""
+    #: File of certificates to trust instead of the system's.
+    tls_ca: str = ""
+    #: Certificate and key of ours, if the server wants to see them.
+    tls_cert: str = ""
+    tls_key: str = ""
+
+    def __repr__(self) -> str:
+        """Return what is set, without its value."""
+        names = [name for name in self.__struct_fields__ if getattr(self, name)]
+        return f"NatsAccess({', '.join(names)})"
+
+    def options(self, urls: list[str]) -> dict[str, Any]:
+        """Return the options of the client's connection.
+
+        Raises:
+            BusError: a file cannot be read.
+        """
+        named = {
+            "user": self.user,
+            "password": self.password,
+            "token": self.token,
+            "user_credentials": self.creds,
+            "nkeys_seed_str": self.nkey_seed,
+        }
+        options: dict[str, Any] = {name: value for name, value in named.items() if value}
+        if self.wants_tls(urls):
+            options["tls"] = self._trust()
+        return options
+
+    def wants_tls(self, urls: list[str]) -> bool:
+        """Tell whether a connection without TLS is out of the question."""
+        return bool(self.tls_ca or self.tls_cert) or any(url.startswith("tls:") for url in urls)
+
+    def _trust(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.tls_ca or None)
+            if self.tls_cert:
+                context.load_cert_chain(self.tls_cert, self.tls_key or None)
+        except OSError as error:
+            raise BusError(f"the certificates for NATS cannot be read: {error}") from None
+        return context
+
+
+def servers(url: str) -> list[str]:
+    """Return the addresses of a list with commas between.
+
+    Raises:
+        BusError: one is no address. The message does not show it, as it may hold a password.
+    """
+    found: list[str] = []
+    for part in url.split(","):
+        text = part.strip()
+        text = text if "://" in text else f"nats://{text}"
+        try:
+            split = urlsplit(text)
+            known = split.scheme in {"nats", "tls", "ws", "wss"} and split.hostname
+            _ = split.port
+        except ValueError:
+            known = None
+        if not known:
+            raise BusError("the URL of NATS must look like nats://host:4222")
+        found.append(text)
+    return found
+
+
+def shown(urls: list[str]) -> str:
+    """Return addresses as they may be printed: without user and password."""
+    split = [urlsplit(url) for url in urls]
+    return ",".join(f"{part.scheme}://{part.hostname}:{part.port or 4222}" for part in split)

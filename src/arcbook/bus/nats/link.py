@@ -1,0 +1,241 @@
+"""A connection to NATS that comes back whatever happens, with its subscriptions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from arcbook.bus.api import BusError
+from arcbook.bus.nats.access import NatsAccess, servers, shown
+
+START_SECONDS: Final = 5.0
+"""Time to reach the server at the start; later there is no limit."""
+
+RETRY_SECONDS: Final = 1
+"""Pause between two attempts to reach a server."""
+
+PING_SECONDS: Final = 5
+"""Time between two looks whether the server is still there; it is lost after three."""
+
+SETTLE_SECONDS: Final = 5.0
+"""Time for the server to take note of a subscription."""
+
+REFUSED: Final = ("authorization", "authentication", "certificate", "credentials", "tls")
+"""Words of a failure that trying again does not mend."""
+
+_log = logging.getLogger("arcbook.bus")
+
+Heard = Callable[[Msg], Awaitable[None]]
+
+
+class Subscribed:
+    """A subscription that is made anew with each new client."""
+
+    def __init__(self, link: Link, subject: str, queue: str, heard: Heard) -> None:
+        self._link = link
+        self._subject = subject
+        self._queue = queue
+        self._heard = heard
+        self._made: Subscription | None = None
+
+    async def make(self, client: Client) -> None:
+        """Subscribe by a client."""
+        self._made = await client.subscribe(self._subject, queue=self._queue, cb=self._heard)
+
+    async def stop(self) -> None:
+        """Hear no more; what has arrived is still handed over."""
+        self._link.forget(self)
+        if self._made is not None:
+            made: Any = self._made
+            with contextlib.suppress(nats.errors.Error):
+                await made.drain()
+
+
+class Link:
+    """The connection.
+
+    Args:
+        url: addresses, with commas between.
+        access: credentials and trust.
+        start_seconds: time to reach the server at the start.
+    """
+
+    def __init__(self, url: str, access: NatsAccess, start_seconds: float = START_SECONDS) -> None:
+        self._urls = servers(url)
+        self._access = access
+        self._start_seconds = start_seconds
+        self._client = Client()
+        self._subscribed: list[Subscribed] = []
+        self._last_error: Exception | None = None
+        self._refused: asyncio.Future[None] | None = None
+        self._leaving = False
+        self._coming_back: asyncio.Task[None] | None = None
+        #: Called when the connection was cut, and when it is back.
+        self.on_cut: list[Callable[[], None]] = []
+        self.on_back: list[Callable[[], None]] = []
+
+    @property
+    def client(self) -> Client:
+        """The client of the present connection.
+
+        Raises:
+            BusError: there is none.
+        """
+        if not self._client.is_connected:
+            raise BusError(f"NATS at {shown(self._urls)} cannot be reached{self._why()}")
+        return self._client
+
+    @property
+    def payload_max(self) -> int:
+        """Bytes that the server takes at once."""
+        return int(self._client.max_payload)
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BusError: the server was not reached in time, or refused us.
+        """
+        self._refused = asyncio.get_running_loop().create_future()
+        connecting = asyncio.create_task(self._connect())
+        waiting = {connecting, self._refused}
+        try:
+            await asyncio.wait(
+                waiting, timeout=self._start_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            with self.translated():
+                if connecting.done():
+                    connecting.result()
+                _ = self.client
+        except BaseException:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+            await self.stop()
+            raise
+        finally:
+            self._refused = None
+
+    async def _connect(self) -> None:
+        client = Client()
+        self._client = client
+        await client.connect(
+            self._urls,
+            error_cb=self._failed,
+            disconnected_cb=self._was_cut,
+            reconnected_cb=self._is_back,
+            closed_cb=self._was_closed,
+            name="arcbook",
+            connect_timeout=max(1, round(self._start_seconds)),
+            reconnect_time_wait=RETRY_SECONDS,
+            max_reconnect_attempts=-1,
+            ping_interval=PING_SECONDS,
+            **self._access.options(self._urls),
+        )
+        # The client speaks in clear to a server that offers no TLS, whatever its options say.
+        info: dict[str, Any] = getattr(client, "_server_info", {})
+        if self._access.wants_tls(self._urls) and not info.get("tls_required"):
+            await client.close()
+            raise BusError(f"NATS at {shown(self._urls)} offers no TLS, and TLS is asked for")
+        for subscribed in self._subscribed:
+            await subscribed.make(client)
+
+    def _why(self) -> str:
+        return f": {self._last_error}" if self._last_error is not None else ""
+
+    async def _failed(self, error: Exception) -> None:
+        self._last_error = error
+        refused = any(word in f"{type(error).__name__} {error}".lower() for word in REFUSED)
+        if refused and self._refused is not None and not self._refused.done():
+            self._refused.set_result(None)
+        _log.debug("NATS: %s", error)
+
+    async def _was_cut(self) -> None:
+        if not self._leaving:
+            _log.warning("the connection to NATS was cut")
+        for call in self.on_cut:
+            call()
+
+    async def _is_back(self) -> None:
+        _log.warning("the connection to NATS is back")
+        for call in self.on_back:
+            call()
+
+    async def _was_closed(self) -> None:
+        """Begin anew: the client gives up when the server closes with an error."""
+        busy = self._coming_back is not None and not self._coming_back.done()
+        if not self._leaving and self._refused is None and not busy:
+            self._coming_back = asyncio.create_task(self._come_back())
+
+    async def _come_back(self) -> None:
+        while True:
+            try:
+                await self._connect()
+            except (BusError, nats.errors.Error, OSError) as error:
+                self._last_error = error
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                await self._is_back()
+                return
+
+    async def stop(self) -> None:
+        """Send what is waiting to be sent, and disconnect."""
+        self._leaving = True
+        if self._coming_back is not None:
+            self._coming_back.cancel()
+        with contextlib.suppress(nats.errors.Error, OSError):
+            if self._client.is_connected:
+                await self._client.flush(2)
+        with contextlib.suppress(nats.errors.Error, OSError, AssertionError):
+            await self._client.close()
+
+    async def subscribe(self, subject: str, heard: Heard, queue: str = "") -> Subscribed:
+        """Hear a subject from now on, over all connections to come."""
+        subscribed = Subscribed(self, subject, queue, heard)
+        with self.translated():
+            await subscribed.make(self.client)
+            self._subscribed.append(subscribed)
+            await self._settle()
+        return subscribed
+
+    async def _settle(self) -> None:
+        """Return when the server has what was sent until now.
+
+        The client's own `flush` is no help: its ping overtakes what is still to be sent.
+        """
+        back: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def heard(_: Msg) -> None:
+            if not back.done():
+                back.set_result(None)
+
+        inbox = self.client.new_inbox()
+        probe = await self.client.subscribe(inbox, cb=heard, max_msgs=1)
+        try:
+            await self.client.publish(inbox)
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await back
+        finally:
+            with contextlib.suppress(nats.errors.Error):
+                await probe.unsubscribe()
+
+    def forget(self, subscribed: Subscribed) -> None:
+        """Do not make a subscription again."""
+        if subscribed in self._subscribed:
+            self._subscribed.remove(subscribed)
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """Say what the client says in the words of the port."""
+        try:
+            yield
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            said = str(error) or type(error).__name__
+            raise BusError(f"NATS at {shown(self._urls)}: {said}") from error

@@ -1,0 +1,86 @@
+"""What the YAML parser stumbles over, in the words of someone who wrote a playbook."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import yaml
+from yaml.reader import ReaderError
+
+from arcbook.dsl.source import START, Position, SourceError, lines_of, place_of
+
+_UNQUOTED: Final = re.compile(r"(?:^|[:\-,\[]\s+)(\{\{.*?\}\})")
+
+_REASONS: Final = {
+    "could not find expected ':'": "a key needs a ':' after it",
+    "did not find expected '-' indicator": "the entries of this list do not line up",
+    "did not find expected key": "the keys of this mapping do not line up",
+    "expected <block end>, but found": "the keys of this mapping do not line up",
+    "mapping values are not allowed": "there is a ':' where a value stands already",
+    "sequence entries are not allowed": "a list cannot begin here",
+}
+"""The parser's words, or their beginning, and ours."""
+
+_HINTS: Final = {
+    "a ':' after": "write 'key: value', or quote the text",
+    "a ':' where": "quote a text that has ': ' in it, or check the indentation of this line",
+    "a list cannot": "begin it on a line of its own",
+    "did not find expected ','": "close the bracket before this line, or write a ',' between values",
+    "do not line up": "indent entries of one level by the same number of spaces",
+}
+
+
+_CHECK: Final = "check the indentation, quotes and brackets around this place"
+
+
+def explain(error: yaml.YAMLError, text: str) -> SourceError:
+    """Return a parser's complaint with its place and what to do."""
+    if isinstance(error, ReaderError):
+        return _unreadable(error, text)
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    position = Position(mark.line + 1, mark.column + 1) if mark else START
+    problem = getattr(error, "problem", None) or str(error)
+    context = getattr(error, "context", None)
+    opened = getattr(error, "context_mark", None)
+    if opened is not None and "end of stream" in problem:
+        where = Position(opened.line + 1, opened.column + 1)
+        reason = "invalid YAML: what is opened here is not closed"
+        return SourceError("ARC003", reason, where, "close the quote or bracket")
+    reason = _reason(problem)
+    hint = _hint(reason, position, text)
+    if reason is problem and context:
+        reason = f"{problem} ({context})"
+    return SourceError("ARC003", f"invalid YAML: {reason}", position, hint)
+
+
+def _reason(problem: str) -> str:
+    for words, ours in _REASONS.items():
+        if words in problem:
+            return ours
+    return problem
+
+
+def _hint(reason: str, position: Position, text: str) -> str:
+    lines = lines_of(text)
+    line = lines[position.line - 1] if position.line <= len(lines) else ""
+    template = _UNQUOTED.search(line)
+    if template and template.start(1) < position.column:
+        return f'quote templates: "{template[1]}"'
+    character = line[position.column - 1 : position.column]
+    if character == "\t" or "tab character" in reason:
+        return "indent with spaces: YAML takes no tabs there"
+    if "cannot start any token" in reason:
+        return f"quote the text: {character!r} cannot begin a value"
+    return next((hint for words, hint in _HINTS.items() if words in reason), _CHECK)
+
+
+def _unreadable(error: Any, text: str) -> SourceError:
+    """Return a complaint about a character that YAML does not allow."""
+    number = error.character if isinstance(error.character, int) else ord(error.character)
+    found = text.find(chr(number))
+    position = place_of(text, max(found, 0))
+    reason = f"invalid YAML: the character U+{number:04X} is not allowed"
+    return SourceError(
+        "ARC003", reason, position, f'write it in double quotes, as "\\x{number:02x}"'
+    )

@@ -1,0 +1,117 @@
+"""The names that templates of a playbook may read, and those that are misspelt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from arcbook.dsl.diagnostics import Report, did_you_mean
+from arcbook.dsl.kinds import Kinds, Treatment
+from arcbook.dsl.model import Lifetime, Playbook, Step
+from arcbook.dsl.source import Position
+from arcbook.template.names import roots
+from arcbook.template.render import compile_value
+
+#: Names that mean something of their own in templates.
+RESERVED: Final = frozenset(
+    ["ctx", "workload", "iter", "step", "steps", "output", "event", "error", "loop", "keychain", "execution_id", "job", "env", "payload"]
+)  # fmt: skip
+
+#: Names that are there in every template, besides a playbook's own.
+GIVEN: Final = RESERVED | frozenset(
+    [
+        "args",
+        "catalog_id",
+        "input",
+        "loop_index",
+        "now",
+        "path",
+        "result",
+        "results",
+        "server_url",
+        "version",
+        "_attempt",
+        "_idempotency_key",
+        "_index",
+        "_prev",
+        "_task",
+        "_total",
+        "__frame_max_rows",
+        "command_id",
+        "cycler",
+        "dict",
+        "joiner",
+        "namespace",
+        "range",
+        "utcnow",
+        "context",
+    ]
+)
+
+
+def written_names(playbook: Playbook) -> dict[str, Position]:
+    """Return the variables that a playbook's steps write, each with the first place."""
+    found: dict[str, Position] = {}
+    for step in playbook.steps:
+        groups = [step.set, *(a.set for a in step.router.arcs)]
+        for task in step.tasks:
+            groups += [task.set, *(r.set for r in task.rules)]
+        for assignment in (a for group in groups for a in group):
+            if assignment.lifetime is Lifetime.CTX:
+                found.setdefault(assignment.path[0], assignment.position)
+    return found
+
+
+def check_spelling(
+    playbook: Playbook, report: Report, kinds: Kinds, written: dict[str, Position]
+) -> None:
+    """Warn of names that are nearly, but not quite, a name that exists."""
+    steps = {step.name for step in playbook.steps}
+    everywhere = GIVEN | steps | set(playbook.workload) | set(playbook.data) | set(written)
+    for step in playbook.steps:
+        local, noted = _local_names(step), set[str]()
+        for place, value in _readings(step, kinds):
+            for name in sorted(_roots_of(value) - everywhere - local - noted):
+                near = did_you_mean(name, everywhere | local) if len(name) > 3 else ""
+                if near:
+                    noted.add(name)
+                    message = f"nothing is called {name!r} unless a request brings it"
+                    report.warning("ARC306", message, place, near, step.name)
+
+
+def _local_names(step: Step) -> set[str]:
+    """Return the names that only one step has."""
+    local = set(step.input)
+    if step.loop:
+        local |= {step.loop.iterator}
+    for task in step.tasks:
+        local |= set(task.input) | {task.label}
+        for group in (task.set, *(r.set for r in task.rules)):
+            local |= {a.path[0] for a in group}
+    return local
+
+
+def _readings(step: Step, kinds: Kinds) -> Iterator[tuple[Position, Any]]:
+    """Yield what of a step holds templates, with its place."""
+    yield step.position, [step.when, step.input]
+    for task in step.tasks:
+        yield task.position, task.input
+        kind = kinds.kind(task.kind)
+        for key, value in task.config.items():
+            param = kind.param(key) if kind else None
+            if param is None or param.treatment is Treatment.RENDER:
+                yield task.places.get(key, task.position), value
+        for rule in task.rules:
+            yield rule.position, rule.when
+    for assignment in (*step.set, *(a for arc in step.router.arcs for a in arc.set)):
+        yield assignment.position, assignment.value
+    for arc in step.router.arcs:
+        yield arc.position, arc.when
+
+
+def _roots_of(value: Any) -> frozenset[str]:
+    """Return the names that a value reads; broken templates read nothing."""
+    try:
+        return roots(compile_value(value).names)
+    except ValueError:
+        return frozenset()

@@ -1,0 +1,142 @@
+"""What follows a task: rules, and the short form `retry`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arcbook.dsl.diagnostics import did_you_mean
+from arcbook.dsl.source import ListNode, MapNode, Mark, Node
+from arcbook.dsl.upgrade.context import Context
+from arcbook.template.render import is_template
+
+_FAILED: Final = "{{ output.status == 'error' }}"
+_RETRY_NAMES: Final = {
+    "attempts": "attempts", "max_attempts": "attempts", "max_retries": "attempts",
+    "backoff": "backoff", "backoff_seconds": "delay", "delay": "delay",
+    "initial_delay": "delay", "max_delay": "max_delay",
+}  # fmt: skip
+_RETRY_GUARDS: Final = frozenset({"retry_on", "retry_on_status"})
+_RETRY_REST: Final = frozenset({"backoff_multiplier", "jitter"})
+
+
+def upgrade_policy(context: Context, task: MapNode) -> MapNode:
+    """Return a task all of whose rules stand below ``spec.policy.rules``."""
+    spec = task.get("spec")
+    policy = spec.get("policy") if isinstance(spec, MapNode) else None
+    rules = policy.get("rules") if isinstance(policy, MapNode) else None
+    made: list[Node] = []
+    if isinstance(policy, ListNode):
+        rules = policy
+    if isinstance(rules, ListNode):
+        made = [_rule(context, r) if isinstance(r, MapNode) else r for r in rules.value]
+    retry = task.get("retry")
+    if retry is not None:
+        made += _retry(context, retry)
+        task = task.without("retry")
+    if not made:
+        return task
+    place = rules.mark if rules is not None else made[0].mark
+    base = policy if isinstance(policy, MapNode) else MapNode({}, place, {})
+    upgraded = base.having("rules", ListNode(made, place))
+    held = spec if isinstance(spec, MapNode) else MapNode({}, place, {})
+    return task.having("spec", held.having("policy", upgraded))
+
+
+def _rule(context: Context, rule: MapNode) -> MapNode:
+    if rule.get("expr") is not None:
+        context.old("a rule's 'expr' is now 'when'", rule.key_position("expr"), "write 'when'")
+        rule = rule.renamed("expr", "when")
+    if "else" in rule.value:
+        other = rule.value["else"]
+        then = rule.get("then")
+        if isinstance(other, MapNode):
+            then = other.get("then") or (other if other.value else then)
+        place = rule.key_position("else")
+        rule = MapNode({}, rule.mark, rule.key_marks)
+        return rule.having("then", _then(context, then) if then else MapNode({}, place, {}))
+    then = rule.get("then")
+    if then is None and rule.get("do") is not None:
+        kept = {k: v for k, v in rule.items() if k != "when"}
+        then = MapNode(kept, rule.mark, rule.key_marks)
+        rule = rule.without(*kept)
+    return rule if then is None else rule.having("then", _then(context, then))
+
+
+def _then(context: Context, then: Node) -> Node:
+    if isinstance(then.value, str):
+        return MapNode({"do": then}, then.mark, {})
+    if not isinstance(then, MapNode):
+        return then
+    writes = then.get("set")
+    for old, lifetime in (("set_ctx", "ctx"), ("set_iter", "iter"), ("set_vars", "ctx")):
+        node = then.get(old)
+        if isinstance(node, MapNode):
+            context.old(
+                f"'{old}' is now 'set'", then.key_position(old), f"write '{lifetime}.' keys"
+            )
+            base = writes if isinstance(writes, MapNode) else MapNode({}, node.mark, {})
+            for key, value in node.items():
+                base = base.having(f"{lifetime}.{key}", value)
+            writes = base
+            then = then.without(old)
+    return then if writes is None else then.having("set", writes)
+
+
+def _retry(context: Context, retry: Node) -> list[Node]:
+    """Return the rules that a ``retry`` block stands for."""
+    place, value = retry.mark, retry.value
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [_retry_rule(_FAILED, {}, place)]
+    if isinstance(value, int) or (isinstance(value, str) and is_template(value)):
+        return [_retry_rule(_FAILED, {"attempts": retry}, place)]
+    if isinstance(retry, ListNode):
+        return [_rule(context, _retry_entry(r)) for r in retry.value if isinstance(r, MapNode)]
+    if not isinstance(retry, MapNode):
+        message = f"'retry' must be a number, a boolean or a mapping, not {retry.kind}"
+        context.report.error("ARC103", message, retry.position, "write 'retry: {attempts: 3}'")
+        return []
+    known = {*_RETRY_NAMES, *_RETRY_GUARDS, *_RETRY_REST}
+    for key in retry.value:
+        if key not in known:
+            message = f"key {key!r} is not known in 'retry'; it is ignored"
+            hint = did_you_mean(key, known) or "remove it"
+            context.report.warning("ARC113", message, retry.key_position(key), hint)
+    then = {_RETRY_NAMES[k]: v for k, v in retry.items() if k in _RETRY_NAMES}
+    multiplier = retry.get("backoff_multiplier")
+    if multiplier is not None and multiplier.value not in (1, 1.0) and "backoff" not in then:
+        then["backoff"] = Node("exponential", multiplier.mark)
+    if isinstance(then.get("backoff"), Node) and isinstance(then["backoff"].value, (int, float)):
+        then["delay"] = then.pop("backoff")
+    return [_retry_rule(_retry_guard(retry), then, place)]
+
+
+def _retry_entry(entry: MapNode) -> MapNode:
+    then = entry.get("then")
+    if not isinstance(then, MapNode):
+        return entry
+    then = then.renamed("max_attempts", "attempts")
+    then = then.renamed("initial_delay", "delay")
+    then = then.without("jitter", "backoff_multiplier", "next_call", "collect")
+    if then.get("do") is None:
+        then = then.having("do", Node("retry", then.mark))
+    return entry.having("then", then)
+
+
+def _retry_guard(retry: MapNode) -> str:
+    statuses = retry.get("retry_on_status")
+    if isinstance(statuses, ListNode):
+        return f"{{{{ output.status == 'error' and output.http.status in {statuses.plain()} }}}}"
+    kinds = retry.get("retry_on")
+    if isinstance(kinds, ListNode) and kinds.value:
+        return (
+            "{{ output.status == 'error' and (output.error.kind in "
+            f"{[str(k) for k in kinds.plain()]} or output.error.http_status in {kinds.plain()}) }}}}"
+        )
+    return _FAILED
+
+
+def _retry_rule(when: str, then: dict[str, Node], place: Mark) -> MapNode:
+    directive = MapNode({"do": Node("retry", place), **then}, place, {})
+    return MapNode({"when": Node(when, place), "then": directive}, place, {})

@@ -1,0 +1,48 @@
+"""Older keys by the table of the grammar they belong to, for the JSON Schema.
+
+An editor shows them as deprecated, and accepts the documents that still have them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+
+def _instead(successor: str, **schema: Any) -> dict[str, Any]:
+    return {"description": f"Write {successor}.", "deprecated": True, **schema}
+
+
+OLDER: Final[dict[str, dict[str, dict[str, Any]]]] = {
+    "arc": {"args": _instead("`set`", type="object"), "cond": _instead("`when`")},
+    "loop": {
+        key: _instead(f"`spec.{key}`") for key in ("mode", "max_in_flight", "on_error", "frame")
+    },
+    "output": {"output_select": _instead("`select`")},
+    "rule": {
+        "expr": _instead("`when`"),
+        **{
+            key: _instead(f"`then.{key}`")
+            for key in ("do", "attempts", "backoff", "delay", "max_delay", "to", "set")
+        },
+    },
+    "step": {"args": _instead("`input`", type="object"), "description": _instead("`desc`")},
+    "step_spec": {"next_mode": _instead("`next.spec.mode`", type="string")},
+    "then": {
+        "set_ctx": _instead("`set` with keys that begin with `ctx.`", type="object"),
+        "set_iter": _instead("`set` with keys that begin with `iter.`", type="object"),
+        "set_vars": _instead("`set` with keys that begin with `ctx.`", type="object"),
+    },
+}
+"""Keys that the upgrade rewrites."""
+
+SHORTER: Final[dict[tuple[str, str], tuple[dict[str, Any], ...]]] = {
+    ("step", "next"): (
+        {"type": ["string", "array", "null"]},
+        {"type": "object", "required": ["step"]},
+    ),
+    ("rule", "then"): ({"type": "string"},),
+    ("task_spec", "policy"): ({"type": "array"},),
+    ("output", "select"): ({"type": "object"},),
+    ("task", "retry"): ({"type": ["array", "string", "null"]},),
+}
+"""Shapes of a key's value that the upgrade understands besides the normal one."""

@@ -1,0 +1,160 @@
+"""``duckdb``: runs SQL in an analytical database inside the worker."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+
+from msgspec import Meta
+
+from arcbook.outcome import ErrorKind, Outcome, failed, ok
+from arcbook.tools.api import MissingExtraError, Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.scripts import ScriptError
+from arcbook.tools.sql import rowsets
+from arcbook.tools.sql.query import QUERY_NAMES, Query, no_statement, statements
+
+if TYPE_CHECKING:
+    from arcbook.tools.duckdb.files import Databases
+    from arcbook.tools.duckdb.run import Run
+
+TIMEOUT_SECONDS: Final = 3600.0
+"""How long a call may take where the task says nothing."""
+
+SHARED_FILE: Final = "duckdb.duckdb"
+"""Name of the database that steps of an execution share."""
+
+MEMORY: Final = ":memory:"
+
+
+class DuckdbParams(Params, frozen=True, kw_only=True):
+    """Parameters of ``duckdb``."""
+
+    query: Annotated[
+        Query, Meta(description="The SQL: one statement or several, or a list of such.")
+    ] = None
+    params: Annotated[
+        list[Any] | dict[str, Any] | None,
+        Meta(description="Values for `?` or `$1` (a list), or for `$name` (a mapping)."),
+    ] = None
+    database: Annotated[
+        str | None,
+        Meta(
+            description="File of the database, or `:memory:` for one of the call's own. "
+            "Without it, all steps of an execution share one."
+        ),
+    ] = None
+    autocommit: Annotated[
+        bool, Meta(description="Commit each statement by itself, not all together.")
+    ] = False
+    max_rows: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Rows to keep of a statement; up to 100,000."),
+    ] = None
+
+
+KIND = declare(
+    "duckdb",
+    DuckdbParams,
+    "Runs SQL in an analytical database inside the worker.",
+    aliases={"query": QUERY_NAMES, "database": ["db_path", "db", "path"]},
+    any_of=[("query", "command")],
+    takes_auth=True,
+)
+
+
+class Duckdb:
+    """Runs SQL in files that calls share, one after the other."""
+
+    def __init__(self) -> None:
+        self._databases: Databases | None = None
+
+    async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
+        params = parse(DuckdbParams, call)
+        if isinstance(params, Outcome):
+            return params
+        if call.auth is not None:
+            return _config("takes no credentials; 'transfer' moves rows between databases")
+        try:
+            texts = await statements(params.query, context)
+        except ScriptError as error:
+            return failed(error.kind, str(error), code="SCRIPT", retryable=error.retryable)
+        if not texts:
+            return no_statement()
+        require_driver()
+        from arcbook.tools.duckdb.files import Databases  # needs the extra
+        from arcbook.tools.duckdb.run import Run  # needs the extra
+
+        self._databases = self._databases or Databases()
+        limits = rowsets.RowLimits(params.max_rows)
+        run = Run(texts, params.params, limits, autocommit=params.autocommit)
+        place = place_of(params.database, context.workspace)
+        seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
+        return await _run(run, self._databases, place, seconds)
+
+    async def close(self) -> None:
+        databases, self._databases = self._databases, None
+        if databases is not None:
+            await databases.close()
+
+
+async def _run(run: Run, databases: Databases, place: Place, seconds: float) -> Outcome:
+    """Run a call's statements; whatever the database does is an outcome."""
+    import duckdb  # needs the extra
+
+    from arcbook.tools.duckdb import errors
+    from arcbook.tools.duckdb.run import OpenTransactionError, ParamsError
+
+    where = f"opening {place.path}"
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            databases.work(place.path, keep=place.is_kept) as work,
+        ):
+            where = ""
+            await work.do(run.on, work)
+    except duckdb.Error as error:
+        return errors.failure(error, where or run.where, run.details)
+    except (ParamsError, OpenTransactionError) as error:
+        return _config(str(error))
+    except OSError as error:
+        # Nothing but opening the file raises one; a timeout is one as well.
+        if isinstance(error, TimeoutError):
+            return errors.timed_out(seconds, where or run.where)
+        return failed(ErrorKind.STORAGE_ACCESS, f"{error} ({where})", code="DUCKDB_IO")
+    return ok(rowsets.result(run.commands), meta=rowsets.meta(run.commands, run.limits))
+
+
+def _config(message: str) -> Outcome:
+    return failed(ErrorKind.CONFIG, f"tool kind 'duckdb': {message}", code="CONFIG")
+
+
+class Place(NamedTuple):
+    """Where a database is."""
+
+    path: str
+    #: Whether it stays open for the next step.
+    is_kept: bool
+
+
+def place_of(database: str | None, workspace: str) -> Place:
+    """Return which database a task means: a file, or the one that its execution shares."""
+    if database == MEMORY or (not database and not workspace):
+        return Place(MEMORY, is_kept=False)
+    if not database:
+        return Place(str(Path(workspace) / SHARED_FILE), is_kept=True)
+    return Place(str(Path(workspace) / database), is_kept=False)
+
+
+def require_driver() -> None:
+    """Say which extra is missing, before anything else needs it.
+
+    Raises:
+        MissingExtraError: the driver is not installed.
+    """
+    if find_spec("duckdb") is None:
+        raise MissingExtraError("duckdb", "duckdb")
+
+
+TOOL = Duckdb

@@ -1,0 +1,197 @@
+"""``postgres``: runs SQL on a PostgreSQL database."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from arcbook.outcome import ErrorKind, Outcome, failed, ok
+from arcbook.tools.api import MissingExtraError, Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.scripts import ScriptError
+from arcbook.tools.sql import rowsets
+from arcbook.tools.sql.query import QUERY_NAMES, Query, convert, no_statement, statements
+
+if TYPE_CHECKING:
+    from arcbook.tools.postgres.pool import Pool
+    from arcbook.tools.postgres.run import Run
+
+TIMEOUT_SECONDS: Final = 3600.0
+"""How long a call may take where the task says nothing."""
+
+POOLS_MAX: Final = 64
+"""Pools above which those that hold no connection are forgotten."""
+
+
+class PoolParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task shares connections."""
+
+    #: Tasks that name the same pool share it.
+    name: str = ""
+    #: Connections at once.
+    max_size: Annotated[int, Meta(ge=1, le=100)] = 8
+    #: Seconds to wait for a free connection.
+    timeout: float = 30.0
+    #: Calls that may wait; more than that fail at once.
+    max_waiting: int | None = None
+
+
+class PostgresParams(Params, frozen=True, kw_only=True):
+    """Parameters of ``postgres``."""
+
+    query: Annotated[
+        Query, Meta(description="The SQL: one statement or several, or a list of such.")
+    ] = None
+    params: Annotated[
+        list[Any] | dict[str, Any] | None,
+        Meta(description="Values for `%s` or `$1` (a list), or for `%(name)s` (a mapping)."),
+    ] = None
+    dsn: Annotated[str | None, Meta(description="Connection string or URL.")] = None
+    host: Annotated[str | None, Meta(description="Host, where no credential says it.")] = None
+    port: Annotated[int | None, Meta(description="Port; 5432.")] = None
+    user: Annotated[str | None, Meta(description="User.")] = None
+    password: Annotated[str | None, Meta(description="Password; better in a credential.")] = None
+    database: Annotated[str | None, Meta(description="Database.")] = None
+    sslmode: Annotated[str | None, Meta(description="TLS mode, as libpq has it.")] = None
+    schema: Annotated[
+        str | None, Meta(description="Schemas that unqualified names mean, by commas.")
+    ] = None
+    autocommit: Annotated[
+        bool, Meta(description="Commit each statement by itself, not all together.")
+    ] = False
+    max_rows: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Rows to keep of a statement; up to 100,000."),
+    ] = None
+    pool: Annotated[
+        dict[str, Any] | None,
+        Meta(description="How to share connections: name, max_size, timeout, max_waiting."),
+    ] = None
+
+
+KIND = declare(
+    "postgres",
+    PostgresParams,
+    "Runs SQL on a PostgreSQL database.",
+    aliases={
+        "query": QUERY_NAMES,
+        "dsn": ["connection_string", "connection"],
+        "host": ["db_host"],
+        "port": ["db_port"],
+        "user": ["db_user", "username"],
+        "password": ["db_password"],
+        "database": ["dbname", "db_name"],
+    },
+    any_of=[("query", "command")],
+    takes_auth=True,
+)
+
+
+class Pools:
+    """Pools of connections, by address and user."""
+
+    def __init__(self) -> None:
+        self._pools: dict[tuple[str, str, int, int | None], Pool] = {}
+
+    def pool(self, key: str, conninfo: str, params: PoolParams) -> Pool:
+        """Return the pool for an address; tasks that ask for other sizes get their own."""
+        from arcbook.tools.postgres.pool import Pool  # needs the extra
+
+        identity = (key, params.name, params.max_size, params.max_waiting)
+        found = self._pools.get(identity)
+        if found is None:
+            if len(self._pools) >= POOLS_MAX:
+                self._pools = {k: p for k, p in self._pools.items() if not p.is_empty}
+            found = Pool(conninfo, size=params.max_size, waiting_max=params.max_waiting)
+            self._pools[identity] = found
+        return found
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        for pool in self._pools.values():
+            pool.close()
+
+
+class Postgres:
+    """Runs SQL over pooled connections."""
+
+    def __init__(self) -> None:
+        self._pools = Pools()
+
+    async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
+        params = parse(PostgresParams, call)
+        if isinstance(params, Outcome):
+            return params
+        pooling = convert(PoolParams, params.pool or {}, call, "pool")
+        if isinstance(pooling, Outcome):
+            return pooling
+        try:
+            texts = await statements(params.query, context)
+        except ScriptError as error:
+            return failed(error.kind, str(error), code="SCRIPT", retryable=error.retryable)
+        if not texts:
+            return no_statement()
+        require_driver()
+        from arcbook.tools.postgres.address import AddressError, address  # needs the extra
+        from arcbook.tools.postgres.run import ParamsError, Run, script  # needs the extra
+
+        try:
+            where = address(msgspec.structs.asdict(params), call.auth)
+            work = script(texts, params.params, autocommit=params.autocommit)
+        except (AddressError, ParamsError) as error:
+            return failed(ErrorKind.CONFIG, f"tool kind 'postgres': {error}", code="CONFIG")
+        pool = self._pools.pool(where.key, where.conninfo, pooling)
+        run = Run(work, rowsets.RowLimits(params.max_rows))
+        return await _run(run, pool, call, where.schema, pooling.timeout)
+
+    async def close(self) -> None:
+        self._pools.close()
+
+
+async def _run(run: Run, pool: Pool, call: ToolCall, schema: str, wait_seconds: float) -> Outcome:
+    """Run a call's statements; whatever the database does is an outcome."""
+    import psycopg  # needs the extra
+
+    from arcbook.tools.postgres import errors
+    from arcbook.tools.postgres.pool import ConnectError, PoolBusyError
+    from arcbook.tools.postgres.run import OpenTransactionError, application_name, opening
+
+    seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
+    name = application_name(call.execution_id, call.step)
+    settings = opening(run.script.mode, name, schema, seconds)
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            pool.session(settings, wait_seconds=wait_seconds) as session,
+        ):
+            await run.on(session)
+    except ConnectError as error:
+        return errors.connect_failure(error.cause)
+    except psycopg.Error as error:
+        return errors.statement_failure(error, run.where, run.details)
+    except TimeoutError:
+        return errors.timed_out(seconds, run.where)
+    except PoolBusyError as error:
+        return failed(ErrorKind.DB_CONNECTION, str(error), code="PG_POOL_BUSY", retryable=True)
+    except OpenTransactionError as error:
+        return failed(ErrorKind.CONFIG, str(error), code="CONFIG")
+    except UnicodeDecodeError as error:
+        message = f"the database holds text that is not UTF-8: {error} ({run.where})"
+        return failed(ErrorKind.TRANSFORM, message, code="PG_ENCODING")
+    return ok(rowsets.result(run.commands), meta=rowsets.meta(run.commands, run.limits))
+
+
+def require_driver() -> None:
+    """Say which extra is missing, before anything else needs it.
+
+    Raises:
+        MissingExtraError: the driver is not installed.
+    """
+    if find_spec("psycopg") is None:
+        raise MissingExtraError("postgres", "postgres")
+
+
+TOOL = Postgres

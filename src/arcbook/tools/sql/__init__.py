@@ -1,0 +1,1 @@
+"""What the SQL tools share: reading SQL text, values as JSON, and results."""

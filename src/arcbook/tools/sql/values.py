@@ -1,0 +1,98 @@
+"""Values of SQL as JSON, without loss.
+
+A number is a number where JSON can hold it exactly, and text where it cannot; times are
+ISO 8601 text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import Final
+
+INT_MIN: Final = -(2**63)
+"""Least integer that every reader of our JSON takes."""
+
+INT_MAX: Final = 2**64 - 1
+"""Greatest integer that every reader of our JSON takes."""
+
+_TIME_ZONE: Final = re.compile(r"([+-]\d\d)(:\d\d(?::\d\d)?)?$")
+_TIMESTAMP: Final = re.compile(r"\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?([+-][\d:]+)?$")
+_INTERVAL: Final = re.compile(
+    r"(?:([+-]?\d+) years? ?)?(?:([+-]?\d+) mon(?:th)?s? ?)?(?:([+-]?\d+) days? ?)?"
+    r"(?:([+-])?(\d+):(\d\d):(\d\d(?:\.\d+)?))?$"
+)
+
+
+# -- numbers ----------------------------------------------------------------------------
+
+
+def integer(value: int) -> int | str:
+    """Return an integer, as text where JSON readers would not take it."""
+    return value if INT_MIN <= value <= INT_MAX else str(value)
+
+
+def real(value: float) -> float | str:
+    """Return a float, as text where JSON has no number for it."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def decimal(value: Decimal) -> float | str:
+    """Return a decimal: an integer, a float that is the same number, or else its text."""
+    if not value.is_finite():
+        return "NaN" if value.is_nan() else "Infinity" if value > 0 else "-Infinity"
+    if value == value.to_integral_value() and INT_MIN <= value <= INT_MAX:
+        return int(value)
+    near = float(value)
+    if math.isfinite(near) and Decimal(repr(near)) == value and not near.is_integer():
+        return near
+    return str(value)
+
+
+def json_integer(text: str) -> int | str:
+    """Return an integer of a JSON text."""
+    return integer(int(text)) if len(text) < 100 else text
+
+
+def json_real(text: str) -> float | str:
+    """Return a number with a fraction or an exponent of a JSON text."""
+    value = float(text)
+    return value if math.isfinite(value) else text
+
+
+# -- times ------------------------------------------------------------------------------
+
+
+def iso_timestamp(text: str) -> str:
+    """Return a timestamp as ISO 8601; ``infinity`` and years before our era as they are."""
+    if not _TIMESTAMP.match(text):
+        return text
+    return iso_zone(text.replace(" ", "T", 1))
+
+
+def iso_zone(text: str) -> str:
+    """Return a time whose zone says its minutes too: ``+02`` as ``+02:00``."""
+    zone = _TIME_ZONE.search(text)
+    return text if zone is None or zone[2] else f"{text}:00"
+
+
+def iso_interval(text: str) -> str:
+    """Return ``1 year 2 mons 3 days 04:05:06`` as ``P1Y2M3DT4H5M6S``; other text as it is."""
+    found = _INTERVAL.match(text)
+    if found is None or not text:
+        return text
+    years, months, days, sign, *clock = found.groups()
+    dates = [(years, "Y"), (months, "M"), (days, "D")]
+    day_part = "".join(f"{int(n)}{unit}" for n, unit in dates if n and int(n))
+    minus = "-" if sign == "-" else ""
+    shown = [part.lstrip("0") or "0" for part in clock if part is not None]
+    shown = ["0" + part if part.startswith(".") else part for part in shown]
+    clock_part = "".join(
+        f"{minus}{n}{unit}" for n, unit in zip(shown, "HMS", strict=False) if float(n)
+    )
+    if not day_part and not clock_part:
+        return "PT0S"
+    return f"P{day_part}" + (f"T{clock_part}" if clock_part else "")

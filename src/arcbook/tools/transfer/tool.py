@@ -1,0 +1,256 @@
+"""``transfer``: moves rows from a service or a database to a table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from arcbook.outcome import ErrorKind, Outcome, failed, ok
+from arcbook.tools.api import (
+    CredentialError,
+    Params,
+    ToolCall,
+    ToolContext,
+    declare,
+    parse,
+)
+from arcbook.tools.credentials import resolved
+from arcbook.tools.duckdb.tool import place_of
+from arcbook.tools.duckdb.tool import require_driver as require_duckdb
+from arcbook.tools.http import Http
+from arcbook.tools.postgres.tool import PoolParams, Pools
+from arcbook.tools.postgres.tool import require_driver as require_postgres
+from arcbook.tools.transfer.ends import (
+    BATCH_ROWS,
+    EndError,
+    Source,
+    SourceParams,
+    Target,
+    TargetParams,
+    Written,
+    fault,
+)
+
+if TYPE_CHECKING:
+    from arcbook.tools.duckdb.files import Databases
+    from arcbook.tools.transfer.duck import Place
+    from arcbook.tools.transfer.pg import Link
+
+TIMEOUT_SECONDS: Final = 3600.0
+"""How long a call may take where the task says nothing."""
+
+_KINDS: Final = {"pg": "postgres", "postgresql": "postgres"}
+
+
+class TransferParams(Params, frozen=True, kw_only=True):
+    """Parameters of ``transfer``."""
+
+    source: Annotated[
+        dict[str, Any],
+        Meta(description="Where rows come from: type http, postgres or duckdb, and its fields."),
+    ]
+    target: Annotated[
+        dict[str, Any],
+        Meta(description="Where they go: type postgres or duckdb, table, mapping, key."),
+    ]
+    mode: Annotated[
+        Literal["append", "replace", "upsert"] | None,
+        Meta(description="Whether rows are added, take the place of all, or of those alike."),
+    ] = None
+    chunk_size: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)], Meta(description="Rows under way at once.")
+    ] = BATCH_ROWS
+
+
+KIND = declare(
+    "transfer",
+    TransferParams,
+    "Moves rows from a service or a database to a table, all or none.",
+    aliases={"chunk_size": ["batch_size"]},
+    takes_auth=True,
+)
+
+
+class Transfer:
+    """Moves rows without keeping them: they go from one end to the other in batches."""
+
+    def __init__(self) -> None:
+        self._http = Http()
+        self._pools = Pools()
+        self._databases: dict[str, Databases] = {}
+
+    async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
+        params = parse(TransferParams, call)
+        if isinstance(params, Outcome):
+            return params
+        seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._moved(params, call, context)
+        except EndError as error:
+            return error.outcome
+        except CredentialError as error:
+            return failed(ErrorKind.AUTH, str(error), code="CREDENTIAL")
+        except TimeoutError:
+            message = (
+                f"the transfer did not end within {seconds:g} seconds; the target is as it was"
+            )
+            return failed(ErrorKind.DB_TIMEOUT, message, code="TIMEOUT", retryable=True)
+
+    async def _moved(self, params: TransferParams, call: ToolCall, context: ToolContext) -> Outcome:
+        kinds = (kind_of(params.source, "source"), kind_of(params.target, "target"))
+        work = _Call(call, context, params)
+        source = await self._source(kinds[0], work)
+        target = await self._target(kinds[1], work)
+        mode = params.mode or params.target.get("mode") or "append"
+        if mode not in ("append", "replace", "upsert"):
+            raise fault(f"'target.mode' must be append, replace or upsert, not {mode!r}")
+        async with source.open() as rows:
+            written = await target.write(rows, mode)
+        return _result(written, kinds, mode, params.chunk_size)
+
+    async def _source(self, kind: str, work: _Call) -> Source:
+        fields = work.params.source
+        params = _fields(SourceParams, fields, "source")
+        auth = await work.auth("source")
+        if kind == "http":
+            from arcbook.tools.transfer.web import WebSource, request  # needs the client
+
+            wanted = work.params.target.get("mapping") or {}
+            sent = request(work.call, fields, auth)
+            send = partial(self._http.run, sent, work.context)
+            return WebSource(send, params, [str(name) for name in wanted.values()])
+        if kind == "postgres":
+            place = self._postgres("source", auth, work)
+            from arcbook.tools.transfer.pg_source import PgSource  # needs the extra
+
+            return PgSource(place, params, work.params.chunk_size)
+        _without_auth(auth, "source")
+        duck = self._duckdb("source", work)
+        from arcbook.tools.transfer.duck import DuckSource  # needs the extra
+
+        return DuckSource(duck, params)
+
+    async def _target(self, kind: str, work: _Call) -> Target:
+        fields = work.params.target
+        params = _fields(TargetParams, fields, "target")
+        auth = await work.auth("target")
+        if kind == "postgres":
+            place = self._postgres("target", auth, work)
+            from arcbook.tools.transfer.pg_target import PgTarget  # needs the extra
+
+            return PgTarget(place, params)
+        if kind == "duckdb":
+            _without_auth(auth, "target")
+            duck = self._duckdb("target", work)
+            from arcbook.tools.transfer.duck import DuckTarget  # needs the extra
+
+            return DuckTarget(duck, params)
+        raise fault(f"'target.type' must be postgres or duckdb, not {kind}")
+
+    def _postgres(self, side: str, auth: Any, work: _Call) -> Link:
+        require_postgres()
+        from arcbook.tools.postgres.address import AddressError, address  # needs the extra
+        from arcbook.tools.transfer.pg import link  # needs the extra
+
+        try:
+            where = address(getattr(work.params, side), auth)
+        except AddressError as error:
+            raise fault(str(error)) from None
+        limit = work.call.timeout_seconds
+        seconds = TIMEOUT_SECONDS if limit is None else limit
+        # Each side has its own connections: sources that hold all would wait for targets forever.
+        pool = self._pools.pool(where.key, where.conninfo, PoolParams(name=side))
+        return link(pool, work.call, where.schema, seconds)
+
+    def _duckdb(self, side: str, work: _Call) -> Place:
+        require_duckdb()
+        from arcbook.tools.duckdb.files import Databases  # needs the extra
+        from arcbook.tools.transfer.duck import Place  # needs the extra
+
+        # Each side takes turns by itself: source and target may be one file.
+        if side not in self._databases:
+            self._databases[side] = Databases()
+        fields = getattr(work.params, side)
+        names = ("database", "db_path", "path", "connection")
+        written = next((str(fields[name]) for name in names if fields.get(name)), None)
+        place = place_of(written, work.context.workspace)
+        return Place(self._databases[side], place.path, place.is_kept)
+
+    async def close(self) -> None:
+        databases, self._databases = self._databases, {}
+        self._pools.close()
+        await self._http.close()
+        for each in databases.values():
+            await each.close()
+
+
+class _Call(msgspec.Struct, frozen=True):
+    """One call, and who performs it."""
+
+    call: ToolCall
+    context: ToolContext
+    params: TransferParams
+
+    async def auth(self, side: str) -> Any:
+        """Return what an end authenticates with: its own, or else what the task says."""
+        fields = getattr(self.params, side)
+        auth = fields.get("auth") or fields.get("credential")
+        common = self.call.auth
+        if auth is None and isinstance(common, dict) and {"source", "target"} & set(common):
+            auth = common.get(side)
+        elif auth is None and kind_of(fields, side) == "postgres":
+            auth = common
+        return await resolved(auth, self.context)
+
+
+def _without_auth(auth: Any, side: str) -> None:
+    if auth is not None:
+        raise fault(f"'{side}' is a duckdb, which takes no credentials")
+
+
+def kind_of(fields: Mapping[str, Any], side: str) -> str:
+    """Return the kind of an end.
+
+    Raises:
+        EndError: there is no such kind.
+    """
+    written = str(fields.get("type") or fields.get("tool") or fields.get("kind") or "")
+    kind = _KINDS.get(written.lower(), written.lower())
+    if kind not in ("http", "postgres", "duckdb"):
+        raise fault(f"'{side}.type' must be http, postgres or duckdb, not {written!r}")
+    return kind
+
+
+def _fields(model: Any, fields: dict[str, Any], side: str) -> Any:
+    named = fields if side == "target" else {"query": fields.get("command"), **fields}
+    known = {name: named[name] for name in model.__struct_fields__ if name in named}
+    try:
+        return msgspec.convert(known, model, strict=False)
+    except msgspec.ValidationError as error:
+        raise fault(f"{side}: {error}") from None
+
+
+def _result(written: Written, kinds: tuple[str, str], mode: str, chunk_size: int) -> Outcome:
+    return ok(
+        {
+            "status": "success",
+            "direction": "_to_".join(kinds),
+            "source_type": kinds[0],
+            "target_type": kinds[1],
+            "mode": mode,
+            "rows_transferred": written.rows,
+            "chunks_processed": -(-written.rows // chunk_size),
+            "target_table": written.table,
+            "columns": written.columns,
+        },
+        meta={"rows": written.rows},
+    )
+
+
+TOOL = Transfer

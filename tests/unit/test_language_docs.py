@@ -1,0 +1,40 @@
+"""The description of the language: complete, and its examples are right."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from arcbook.dsl import grammar
+from arcbook.dsl.load import load_playbook
+from arcbook.outcome import ErrorKind
+from arcbook.template.filters import FILTERS
+from unit.kinds import every_kind
+
+TEXT = (Path(__file__).parents[2] / "docs/language.md").read_text("utf-8")
+EXAMPLES: list[str] = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+NAMES = [re.search(r"name: ([\w-]+)", example)[1] for example in EXAMPLES]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=NAMES)
+def test_an_example_is_a_playbook_without_any_finding(example: str):
+    loaded = load_playbook(example, every_kind())
+
+    assert loaded.diagnostics == ()
+    assert loaded.playbook is not None
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 8
+
+
+@pytest.mark.parametrize("table", [t for t in grammar.TABLES if t != "policy"])
+def test_every_key_is_described_as_the_grammar_has_it(table: str):
+    for key, value in grammar.TABLES[table].items():
+        assert f"| `{key}` | {value['description']} |" in TEXT
+
+
+def test_every_filter_and_kind_of_error_is_named():
+    assert [name for name in [*FILTERS, *ErrorKind] if f"`{name}`" not in TEXT] == []

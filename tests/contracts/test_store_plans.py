@@ -13,7 +13,7 @@ from arcbook.store.api import Change, Claim, ResultRow, Tick
 from arcbook.store.postgres.batch import FENCES, arguments
 from arcbook.store.sql import load_queries
 from arcbook.testing.contracts.store import change, event
-from arcbook.testing.contracts.store_cluster import command
+from arcbook.testing.contracts.store_commands import command
 
 pytestmark = pytest.mark.services
 

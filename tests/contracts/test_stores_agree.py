@@ -20,7 +20,8 @@ from arcbook.store.api import (
 from arcbook.store.memory import MemoryStore
 from arcbook.store.sqlite import SqliteStore
 from arcbook.testing.contracts.store import event, row
-from arcbook.testing.contracts.store_cluster import LEASE, command, schedule, server
+from arcbook.testing.contracts.store_cluster import LEASE, server
+from arcbook.testing.contracts.store_commands import command, schedule
 
 pytestmark = pytest.mark.services
 

@@ -107,27 +107,26 @@ class Address:
         try:
             yield
         except asyncpg.PostgresError as error:
-            raise self._error(_advice(error)) from error
+            raise self._error(_advice(error), error) from error
         except asyncpg.exceptions.ClientConfigurationError:
             raise self._error("the DSN is refused") from None  # its own words may quote it
         except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            what = (
-                "a value is refused" if isinstance(error, ValueError) else "the connection failed"
-            )
-            raise self._error(f"{what} ({error})") from error
+            is_value = isinstance(error, ValueError)
+            advice = "a value is refused" if is_value else "the connection failed"
+            raise self._error(advice, error) from error
         except TimeoutError as error:
             raise self._error("it does not answer in time") from error
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise self._error(f"it cannot be reached: is it running? ({reason})") from error
+            raise self._error("it cannot be reached: is it running?", error) from error
         except ValueError:
             raise self._error("the DSN is refused") from None
 
-    def _error(self, reason: str) -> StoreError:
-        text = f"{self._name}: {reason}"
+    def _error(self, advice: str, reason: object = "") -> StoreError:
+        """Return an error of ours; only the words of others could hold the password."""
+        said = getattr(reason, "strerror", None) or str(reason)
         for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return StoreError(text)
+            said = said.replace(secret, "***")
+        return StoreError(f"{self._name}: {advice}" + (f" ({said})" if said else ""))
 
 
 def _advice(error: Any) -> str:
@@ -146,5 +145,5 @@ def _advice(error: Any) -> str:
     }
     for kind, advice in known.items():
         if isinstance(error, kind):
-            return f"{advice} ({error})"
-    return str(error)
+            return advice
+    return "it refuses"

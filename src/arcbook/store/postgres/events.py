@@ -57,9 +57,9 @@ class PostgresEvents(Statements):
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             return ()
         except asyncpg.UniqueViolationError as error:
-            if "event_end" in str(error) or "execution_id_idx" in str(error):
-                raise StoreError(f"an execution would end twice: {error.detail}") from error
-            raise
+            if error.constraint_name.endswith("_pkey"):
+                raise
+            raise StoreError(f"an execution would end twice: {error.detail}") from error
         except asyncpg.PostgresError as error:
             if error.sqlstate != FENCED:
                 raise

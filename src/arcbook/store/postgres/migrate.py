@@ -11,6 +11,9 @@ from arcbook.store.postgres.connect import SCHEMA, Address
 MONTHS_AHEAD: Final = 3
 """Months beyond the present one for which tables of events are made."""
 
+SERVER_VERSION_MIN: Final = 15
+"""The oldest PostgreSQL that we are tested with."""
+
 _LOCK: Final = 4702111234474983744
 """Number of the advisory lock that an upgrade holds."""
 
@@ -80,7 +83,14 @@ async def check(dsn: str) -> SchemaState:
 
 
 async def state_of(connection: Any) -> SchemaState:
-    """Return the versions, by a connection that is open."""
+    """Return the versions, by a connection that is open.
+
+    Raises:
+        StoreError: PostgreSQL itself is too old.
+    """
+    server = connection.get_server_version()
+    if server.major < SERVER_VERSION_MIN:
+        raise StoreError(f"PostgreSQL {server.major} is too old: {SERVER_VERSION_MIN} is needed")
     needed = migrations()[-1][0]
     if await connection.fetchval("select to_regclass($1)", f"{SCHEMA}.schema_version") is None:
         return SchemaState(0, needed)

@@ -42,11 +42,12 @@ where execution_id < $1 and ($3 = '' or position(lower($3) in lower(path)) > 0)
 order by execution_id desc limit $2
 
 -- get_executions_of_status --
--- Executions of one status, newest first, from the one before an id.
+-- Executions of one status, newest first, from the one before an id. As a range, because for
+-- an equal status the planner may read all of them by id until it has found enough.
 select body from execution
-where execution_id < $1 and ($3 = '' or position(lower($3) in lower(path)) > 0)
-  and status = $4
-order by execution_id desc limit $2
+where (status, execution_id) < ($4, $1) and status >= $4
+  and ($3 = '' or position(lower($3) in lower(path)) > 0)
+order by status desc, execution_id desc limit $2
 
 -- get_executions_of_parent --
 -- Executions that one execution started, newest first, from the one before an id.

@@ -93,7 +93,7 @@ class Gate:
 
 def with_gate(gate):
     registry = Registry()
-    registry.add("gate", gate, registry.kind("noop"))
+    registry.add("gate", gate)
     return registry
 
 
@@ -111,7 +111,7 @@ def gate():
 async def gated(cluster, gate):
     """Start a playbook whose first step waits at the gate."""
     server = cluster.servers[0].server
-    server.registry.add("gate", gate, server.registry.kind("noop"))
+    server.registry.add("gate", gate)
     execution_id = await cluster.start(GATED)
     async with asyncio.timeout(10):
         await gate.came.wait()
@@ -154,7 +154,7 @@ async def test_what_a_dead_server_owned_goes_on_elsewhere(cluster, gate):
     await cluster.worker(registry=with_gate(gate))
     execution_id = await gated(cluster, gate)
     second = await cluster.server()
-    second.server.registry.add("gate", gate, second.server.registry.kind("noop"))
+    second.server.registry.add("gate", gate)
     await first.kill()
     gate.open.set()
     state = await cluster.ended(execution_id)
@@ -168,7 +168,7 @@ async def test_a_server_that_stops_in_order_hands_over_at_once(cluster, gate):
     await cluster.worker(registry=with_gate(gate))
     execution_id = await gated(cluster, gate)
     second = await cluster.server()
-    second.server.registry.add("gate", gate, second.server.registry.kind("noop"))
+    second.server.registry.add("gate", gate)
     await first.stop()
     gate.open.set()
     state = await cluster.ended(execution_id)

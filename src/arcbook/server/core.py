@@ -214,7 +214,7 @@ class Server:
             payload=payload,
             **facts,
         )
-        execution_id = self.ownership.new_id()
+        execution_id = await self.ownership.new_id()
         _, stored = self.drive.begin(planned, start, execution_id, tick)
         await stored
         return execution_id

@@ -101,6 +101,7 @@ class Cluster:
         self.credentials = credentials or NoCredentials()
         self.lease_seconds = lease_seconds
         self.rules = rules
+        self._moved = asyncio.Event()
         self.servers: list[RunningServer] = []
         self.workers: list[RunningWorker] = []
 
@@ -126,6 +127,7 @@ class Cluster:
             rules=self.rules,
             lease_seconds=self.lease_seconds,
         )
+        server.on_events(lambda *_: self._moved.set())
         running = RunningServer(await server.__aenter__(), bus)
         self.servers.append(running)
         return running
@@ -185,7 +187,8 @@ class Cluster:
         """Wait for an execution to end; return its final state."""
         async with asyncio.timeout(seconds):
             while not (row := await self.store.execution(execution_id)) or not row.ended_at:
-                await asyncio.sleep(0.01)
+                self._moved.clear()
+                await self._moved.wait()
         return await self.state(execution_id)
 
     async def run(self, text: str, payload: dict[str, Any] | None = None) -> State:

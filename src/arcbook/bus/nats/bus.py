@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final, Self, cast
 
@@ -65,16 +66,15 @@ class NatsBus:
         self._served: list[_Served] = []
 
     async def __aenter__(self) -> Self:
-        await self._link.start()
-        try:
+        async with contextlib.AsyncExitStack() as started:
+            await self._link.start()
+            started.push_async_callback(self._link.stop)
             self.payload_max = self._link.payload_max - HEADER_ROOM
             await self._streams.check()
             await self._streams.ensure()
             await self._replies.start()
             await self._puller.start()
-        except BaseException:
-            await self._link.stop()
-            raise
+            started.pop_all()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -178,7 +178,7 @@ class NatsBus:
 
     async def listen(self, subject: str, listener: Listener) -> Subscribed:
         async def heard(msg: Msg) -> None:
-            hand_over(subject, listener, msg.data)
+            hand_over(listener, msg.data)
 
         below = f"{subject[:-1]}>" if subject.endswith(".*") else subject
         return await self._link.subscribe(f"{self._base}.notice.{below}", heard)

@@ -105,23 +105,21 @@ class Link:
             BusError: the server was not reached in time, or refused us.
         """
         self._refused = asyncio.get_running_loop().create_future()
-        connecting = asyncio.create_task(self._connect())
-        waiting = {connecting, self._refused}
-        try:
+        async with contextlib.AsyncExitStack() as started:
+            started.push_async_callback(self.stop)
+            connecting = asyncio.create_task(self._connect())
+            started.push_async_callback(_give_up, connecting)
             await asyncio.wait(
-                waiting, timeout=self._start_seconds, return_when=asyncio.FIRST_COMPLETED
+                {connecting, self._refused},
+                timeout=self._start_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
             )
             with self.translated():
                 if connecting.done():
                     connecting.result()
                 _ = self.client
-        except BaseException:
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
-            await self.stop()
-            raise
-        finally:
-            self._refused = None
+            started.pop_all()
+        self._refused = None
 
     async def _connect(self) -> None:
         client = Client()
@@ -239,3 +237,8 @@ class Link:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             said = str(error) or type(error).__name__
             raise BusError(f"NATS at {shown(self._urls)}: {said}") from error
+
+
+async def _give_up(connecting: asyncio.Task[None]) -> None:
+    connecting.cancel()
+    await asyncio.gather(connecting, return_exceptions=True)

@@ -158,6 +158,17 @@ async def test_who_starts_second_changes_nothing(nats_server, base):
         assert [call for call in calls if base.upper() in call] == []
 
 
+async def test_many_may_start_at_once(nats_server, base):
+    buses = [opened(nats_server, base) for _ in range(10)]
+    await asyncio.gather(*(bus.__aenter__() for bus in buses))
+    await asyncio.gather(*(bus.pull(["shared"], 1, 0) for bus in buses))
+    await buses[0].publish(messages(1))
+
+    assert bodies(await pulled(buses[1], 1)) == ["0"]
+    for bus in buses:
+        await bus.__aexit__()
+
+
 async def test_a_narrow_stream_is_widened_once(nats_server, base):
     name = f"{base.upper()}_COMMANDS"
     narrow = StreamConfig(

@@ -21,7 +21,7 @@ from arcbook.bus.api import (
 from arcbook.bus.handling import Handling, check_size, hand_over
 from arcbook.bus.nats.access import NatsAccess
 from arcbook.bus.nats.link import START_SECONDS, Link, Subscribed
-from arcbook.bus.nats.publish import TRIES, Outgoing, Publisher, StreamGoneError
+from arcbook.bus.nats.publish import TRIES, Outgoing, Publisher, StreamBrokenError, StreamGoneError
 from arcbook.bus.nats.pull import NatsDelivery, Puller
 from arcbook.bus.nats.replies import Replies
 from arcbook.bus.nats.streams import Streams
@@ -79,12 +79,9 @@ class NatsBus:
 
     async def __aexit__(self, *exc: object) -> None:
         await asyncio.gather(*(served.leave(LEAVE_SECONDS) for served in self._served))
-        held = self._puller.held()
         try:
-            if held:
-                await self.give_back(held)
-        except BusError:
-            pass  # they come again when their time is over
+            with contextlib.suppress(BusError):  # else they come again when their time is over
+                await self.give_back(await self._puller.stop())
         finally:
             await self._link.stop()
 
@@ -104,6 +101,10 @@ class NatsBus:
                 if not tries_left:
                     raise
                 await self._streams.ensure()
+            except StreamBrokenError:
+                if not tries_left:
+                    raise
+                await self._streams.remake()
             else:
                 return
 

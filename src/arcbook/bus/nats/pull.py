@@ -19,7 +19,7 @@ import orjson
 from nats.aio.msg import Msg
 
 from arcbook.bus.api import DELIVERIES_MAX, PULL_MAX, BusError
-from arcbook.bus.nats.link import Link
+from arcbook.bus.nats.link import Link, Subscribed
 from arcbook.bus.nats.streams import Streams
 
 OPEN_SECONDS: Final = 10.0
@@ -104,6 +104,7 @@ class Puller:
         self._waiting: set[asyncio.Future[None]] = set()
         self._numbers = count(1)
         self._prefix = ""
+        self._hearing: Subscribed | None = None
         self._burying: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -111,14 +112,13 @@ class Puller:
         self._prefix = f"{self._link.client.new_inbox()}."
         self._link.on_cut.append(self._cut)
         self._link.on_back.append(self._wake)
-        await self._link.subscribe(f"{self._prefix}*", self._heard)
+        self._hearing = await self._link.subscribe(f"{self._prefix}*", self._heard)
 
-    def held(self) -> list[NatsDelivery]:
-        """Take what arrived and was not pulled."""
-        found = [delivery for pool in self._pools.values() for delivery in pool.arrived]
-        for pool in self._pools.values():
-            pool.arrived.clear()
-        return found
+    async def stop(self) -> list[NatsDelivery]:
+        """Hear no more; return what arrived and was not pulled."""
+        if self._hearing is not None:
+            await self._hearing.stop()
+        return [delivery for pool in self._pools.values() for delivery in pool.arrived]
 
     async def pull(self, names: Sequence[str], limit: int, seconds: float) -> list[NatsDelivery]:
         """Return messages; wait for the first one, but no longer than told.

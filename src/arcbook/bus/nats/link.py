@@ -53,7 +53,7 @@ class Subscribed:
     async def stop(self) -> None:
         """Hear no more; what has arrived is still handed over."""
         self._link.forget(self)
-        if self._made is not None:
+        if self._made is not None and self._link.is_connected:
             made: Any = self._made
             with contextlib.suppress(nats.errors.Error):
                 await made.drain()
@@ -92,6 +92,11 @@ class Link:
         if not self._client.is_connected:
             raise BusError(f"NATS at {shown(self._urls)} cannot be reached{self._why()}")
         return self._client
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection now."""
+        return bool(self._client.is_connected)
 
     @property
     def payload_max(self) -> int:
@@ -149,6 +154,8 @@ class Link:
         return f": {self._last_error}" if self._last_error is not None else ""
 
     async def _failed(self, error: Exception) -> None:
+        if self._refused is not None and self._refused.done():
+            return  # what follows a refusal says less than it did
         self._last_error = error
         refused = any(word in f"{type(error).__name__} {error}".lower() for word in REFUSED)
         if refused and self._refused is not None and not self._refused.done():

@@ -72,6 +72,10 @@ class _Pool:
         self.is_made = False
         self.is_empty = False
 
+    def may_be_asked(self, *, is_now: bool) -> bool:
+        """Tell whether there is something to ask; what is there now is asked only once."""
+        return not self.asked and not (is_now and self.is_empty)
+
     def forget_request(self) -> None:
         """Take the request for answered."""
         self.asked = 0
@@ -141,7 +145,9 @@ class Puller:
                 return found
             for pool in pools:
                 await self._ask(pool, limit, left if seconds > 0 else 0.0, now())
-            await self._wait(pools, until + (0 if seconds > 0 else NOW_SECONDS), now())
+            await self._wait(
+                pools, until if seconds > 0 else until + NOW_SECONDS, is_now=seconds <= 0
+            )
 
     def _take(self, pools: Sequence[_Pool], limit: int, now: float) -> list[NatsDelivery]:
         found: list[NatsDelivery] = []
@@ -202,12 +208,13 @@ class Puller:
                 reply=f"{self._prefix}{number}",
             )
 
-    async def _wait(self, pools: Sequence[_Pool], until: float, now: float) -> None:
+    async def _wait(self, pools: Sequence[_Pool], until: float, *, is_now: bool) -> None:
         """Wait until something happened, or it is time to look again."""
-        if any(pool.arrived or not pool.asked for pool in pools):
+        if any(pool.arrived or pool.may_be_asked(is_now=is_now) for pool in pools):
             return
         looks = [pool.looked_at for pool in pools if pool.looked_at]
-        seconds = min([until, *looks, *(pool.until for pool in pools)]) - now
+        seconds = min([until, *looks, *(pool.until for pool in pools)])
+        seconds -= asyncio.get_running_loop().time()
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
         try:

@@ -12,10 +12,11 @@ from arcbook.store.api import StoreError
 from arcbook.store.memory import MemoryStore
 from arcbook.store.sqlite import SqliteStore
 from arcbook.testing.contracts.blobs import BlobsContract
-from arcbook.testing.contracts.store import StoreContract, change, event
+from arcbook.testing.contracts.store import change, event
+from arcbook.testing.contracts.store_cluster import ClusterStoreContract
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(ClusterStoreContract):
     @pytest.fixture
     def opened(self):
         store = MemoryStore()
@@ -26,7 +27,7 @@ class TestMemoryStore(StoreContract):
         return again
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(ClusterStoreContract):
     @pytest.fixture
     async def opened(self, tmp_path):
         stores = []

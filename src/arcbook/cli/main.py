@@ -24,6 +24,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "retry-from": ("control", "Run an execution again from a step."),
     "catalog": ("catalog", "Register and list playbooks."),
     "credential": ("credential", "Add, list and remove credentials."),
+    "worker": ("worker", "Perform commands of a cluster."),
+    "db": ("db", "Make, upgrade and check the database of a cluster."),
     "schema": ("schema", "Print the JSON Schema of playbooks, for editors."),
     "completion": ("completion", "Print a script for shell completion."),
     "version": ("version", "Print the version."),

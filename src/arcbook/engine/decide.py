@@ -51,7 +51,7 @@ LOST_MAX: Final = 10
 """Deliveries of one command that may be lost before it fails."""
 
 
-def decide(  # noqa: PLR0913  # what a decision depends on, and nothing else
+def decide(  # what a decision depends on, and nothing else
     state: State,
     plan: Plan,
     given: AnyInput,
@@ -109,13 +109,18 @@ def _start(turn: Turn, given: Start) -> bool:
 
 
 def _settle_only(turn: Turn, given: Settle) -> bool:
-    return turn.state.seq > 0 and not turn.state.status.is_terminal
+    state = turn.state
+    if state.is_cancelling:
+        _stop_all(turn)
+    return state.seq > 0 and not state.status.is_terminal
 
 
-def _current(turn: Turn, command_id: str, generation: int) -> tuple[Run, Command] | None:
+def _current(turn: Turn, given: Report | Checkpointed | Lost) -> tuple[Run, Command] | None:
     """Return a command that is out with a worker, unless what came is stale."""
-    command = turn.state.command(command_id)
-    if command is None or command.generation != generation:
+    command = turn.state.command(given.command_id)
+    if command is None:
+        return None
+    if (command.generation, command.lost + 1) != (given.generation, given.attempt):
         return None
     if command.status is not CommandStatus.ISSUED:
         return None
@@ -123,8 +128,8 @@ def _current(turn: Turn, command_id: str, generation: int) -> tuple[Run, Command
 
 
 def _report(turn: Turn, given: Report) -> bool:
-    found = _current(turn, given.command_id, given.generation)
-    if found is None or given.attempt != found[1].lost + 1:
+    found = _current(turn, given)
+    if found is None:
         return False
     run, command = found
     if turn.state.is_cancelling:
@@ -200,7 +205,7 @@ def _resume(turn: Turn, command: Command, outcome: Outcome | None) -> None:
 
 
 def _checkpointed(turn: Turn, given: Checkpointed) -> bool:
-    found = _current(turn, given.command_id, given.generation)
+    found = _current(turn, given)
     if found is None or turn.state.is_cancelling:
         return False
     run, command = found
@@ -217,7 +222,7 @@ def _checkpointed(turn: Turn, given: Checkpointed) -> bool:
 
 
 def _lost(turn: Turn, given: Lost) -> bool:
-    found = _current(turn, given.command_id, given.generation)
+    found = _current(turn, given)
     if found is None:
         return False
     run, command = found
@@ -314,13 +319,18 @@ def _cancel(turn: Turn, given: Cancel) -> bool:
     if state.status.is_terminal or state.is_cancelling or state.seq == 0:
         return False
     turn.emit(CancelRequested(reason=given.reason))
-    for run in list(state.runs.values()):
+    _stop_all(turn)
+    return True
+
+
+def _stop_all(turn: Turn) -> None:
+    """Have everything that goes on stopped; asking again does no harm."""
+    for run in list(turn.state.runs.values()):
         for command in list(run.commands.values()):
             if command.status is CommandStatus.ISSUED:
                 turn.decision.stop.append(command.command_id)
             elif command.wait is not None and command.wait.kind == "child":
                 turn.decision.cancel_children.append(command.wait.child_id)
-    return True
 
 
 def _abort(turn: Turn, given: Abort) -> bool:

@@ -87,7 +87,7 @@ def _give_out(turn: Turn, step: PlanStep) -> None:
     turn.decision.commands.append(command_id(turn.state.execution_id, step.name, visit))
 
 
-def _enter(  # noqa: PLR0913  # the fields of the event
+def _enter(  # the fields of the event
     turn: Turn,
     step: PlanStep,
     came_from: list[str],

@@ -83,6 +83,7 @@ class Checkpointed(Input, frozen=True, kw_only=True, omit_defaults=True, tag="ch
 
     command_id: str
     generation: int = 0
+    attempt: int = 1
     state: Any = None
     index: int = -1
 

@@ -130,7 +130,7 @@ class _Leaving:
         self.took: list[Took] = []
 
 
-def _route(  # noqa: PLR0913  # everything that guards and ``set`` see
+def _route(  # everything that guards and ``set`` see
     turn: Turn,
     run: Run,
     step: PlanStep,
@@ -153,7 +153,7 @@ def _route(  # noqa: PLR0913  # everything that guards and ``set`` see
     left.warnings += warnings_of(scope, step)
 
 
-def _leaving_scope(  # noqa: PLR0913  # everything that guards and ``set`` see
+def _leaving_scope(  # everything that guards and ``set`` see
     turn: Turn,
     run: Run,
     step: PlanStep,

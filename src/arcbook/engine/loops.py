@@ -189,7 +189,7 @@ def _next_span(loop: LoopRun) -> tuple[int, int] | None:
     return (loop.next, min(left, size)) if left > 0 else None
 
 
-def _issue(  # noqa: PLR0913  # the fields of the event
+def _issue(  # the fields of the event
     turn: Turn, run: Run, loop: LoopRun, first: int, count: int, state: Any = None
 ) -> None:
     frame = f"f{loop.frames}" if count else f"c{loop.frames}"

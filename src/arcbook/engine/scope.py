@@ -43,7 +43,7 @@ class ExecutionScope(Scope):
 
     __slots__ = ("base", "context", "data", "env", "layers", "loaded", "now", "top")
 
-    def __init__(  # noqa: PLR0913  # everything that a name can come from
+    def __init__(  # everything that a name can come from
         self,
         context: Context,
         *,

@@ -35,7 +35,7 @@ class Turn:
 
     __slots__ = ("_context", "at", "decision", "limits", "loaded", "new_id", "plan", "state")
 
-    def __init__(  # noqa: PLR0913  # what a decision depends on
+    def __init__(  # what a decision depends on
         self,
         state: State,
         plan: Plan,

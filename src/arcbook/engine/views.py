@@ -348,7 +348,7 @@ class OutputView(View):
 
     __slots__ = ("body_key", "data", "error", "helpers", "meta", "ref", "status")
 
-    def __init__(  # noqa: PLR0913  # the fields of the envelope
+    def __init__(  # the fields of the envelope
         self,
         status: str,
         data: Any,

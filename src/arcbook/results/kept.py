@@ -61,7 +61,7 @@ class Kept:
 
     # -- writing ----------------------------------------------------------------------
 
-    async def keep(  # noqa: PLR0913  # what names and describes a value
+    async def keep(  # what names and describes a value
         self, execution_id: int, step: str, name: str, data: bytes, value: Any, spec: OutputSpec
     ) -> ResultRef:
         """Put a value away and return its reference."""

@@ -29,7 +29,7 @@ Fetch = Callable[[ResultRef], Steps]
 """Fetches the value of a reference."""
 
 
-def call_tool(  # noqa: PLR0913  # what a call depends on
+def call_tool(  # what a call depends on
     services: Services, work: Work, request: Call, folder: str, loaded: Loaded, fetch: Fetch
 ) -> Steps:
     """Call a tool; whatever it does becomes an outcome."""

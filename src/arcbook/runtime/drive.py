@@ -12,7 +12,7 @@ import asyncio
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -44,9 +44,9 @@ from arcbook.events.types import (
     ResultRef,
     StepEnter,
 )
-from arcbook.ids import IdGenerator
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept, ResultMissingError
+from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, rebuild, row_of
 from arcbook.runtime.timers import Timers
@@ -71,6 +71,9 @@ LOADED_VALUES_MAX: Final = 32
 SLOTS_MAX: Final = 5000
 """Executions held in memory; idle ones beyond that are loaded again when needed."""
 
+TRIES_MAX: Final = 5
+"""Tries of an input whose commit another writer's was ahead of."""
+
 EVICTIONS_MAX: Final = 64
 """Executions that one commit looks at for some to forget."""
 
@@ -83,82 +86,20 @@ class LostOwnershipError(RuntimeError):
     """Another process drives the execution now."""
 
 
-class Offer:
-    """Room that a worker has, offered with its report: what follows may go to it at once."""
-
-    __slots__ = ("pools", "room", "taken", "worker")
-
-    def __init__(self, worker: str, pools: frozenset[str], room: int) -> None:
-        self.worker = worker
-        self.pools = pools
-        self.room = room
-        #: Commands that were handed over: execution and command.
-        self.taken: list[tuple[int, str]] = []
-
-
-class Pending:
-    """What one commit has to write and to tell for one execution."""
-
-    __slots__ = (
-        "after_seq",
-        "change",
-        "claims",
-        "commands",
-        "events",
-        "handed",
-        "kept",
-        "slot",
-        "stop",
-        "tick",
-        "timers_changed",
-    )
-
-    def __init__(self, slot: Slot) -> None:
-        self.slot = slot
-        self.after_seq = slot.state.seq
-        self.events: list[Recorded] = []
-        self.commands: list[str] = []
-        self.stop: list[str] = []
-        self.kept: list[ResultRef] = []
-        self.timers_changed = False
-        #: Commands that workers claim, by id.
-        self.claims: dict[str, Claim] = {}
-        #: Commands that go to the worker whose report led to them, by id.
-        self.handed: dict[str, str] = {}
-        self.tick: Tick | None = None
-        self.change: Change | None = None
-
-
-class Outlet(Protocol):
-    """Where commands go once they are stored, and what is stored of them."""
-
-    def issue(self, slot: Slot, command_ids: list[str]) -> None:
-        """Give commands to workers."""
-
-    def stop(self, slot: Slot, command_ids: list[str]) -> None:
-        """Have the tools of commands stopped; each is answered by an input ``Stopped``."""
-
-    def needs(self, slot: Slot) -> bool:
-        """Return whether an execution must stay in memory."""
-
-    def claim(self, entry: Pending, claim: Claim) -> bool:
-        """Return whether a worker may have a command; if so it is noted in ``entry``."""
-
-    def hand_over(self, entry: Pending, command_ids: list[str], offer: Offer) -> None:
-        """Note in ``entry`` which commands go to the worker that offers room."""
-
-    def project(self, entry: Pending, change: Change) -> None:
-        """Add to a change what becomes of commands."""
-
-    def committed(self, entry: Pending) -> None:
-        """Take note that ``entry.change`` is stored."""
-
-
 Listener = Callable[[int, list[Recorded], State], None]
 
 
 class _Item:
-    __slots__ = ("accepted", "execution_id", "future", "given", "offer", "planned", "tick")
+    __slots__ = (
+        "accepted",
+        "execution_id",
+        "future",
+        "given",
+        "offer",
+        "planned",
+        "tick",
+        "tries",
+    )
 
     def __init__(
         self,
@@ -175,21 +116,23 @@ class _Item:
         self.offer = offer
         self.tick: Tick | None = None
         self.accepted = False
+        self.tries = 0
 
 
 class Drive:
     """Drives executions."""
 
-    def __init__(  # noqa: PLR0913  # the services of an owner
+    def __init__(  # the services of an owner
         self,
         store: Store,
         plans: Plans,
         kept: Kept,
         clock: Clock,
-        ids: IdGenerator,
+        ids: Callable[[], int],
         outlet: Outlet,
         *,
         limits: LoopLimits = LIMITS,
+        realm: Realm | None = None,
     ) -> None:
         self.store = store
         self.plans = plans
@@ -198,6 +141,7 @@ class Drive:
         self.ids = ids
         self.outlet = outlet
         self.limits = limits
+        self.realm = realm or Everything(ids)
         self.listeners: list[Listener] = []
         self.slots: OrderedDict[int, Slot] = OrderedDict()
         self._queue: deque[_Item] = deque()
@@ -257,14 +201,16 @@ class Drive:
             item = queue.popleft()
             try:
                 item.accepted = await self._take(item, pending)
-            except (ExecutionMissingError, PlaybookMissingError, PlaybookInvalidError) as error:
+            except _REFUSALS as error:
                 _refuse(item, error)
                 continue
             batch.append(item)
-        if batch:
+        if pending:
             await self._commit(batch, pending)
 
     async def _take(self, item: _Item, pending: dict[int, Pending]) -> bool:
+        if not self.realm.owns(item.execution_id):
+            raise LostOwnershipError(f"another server owns execution {item.execution_id}")
         slot = await self._slot(item)
         entry = pending.get(item.execution_id)
         if entry is None:
@@ -284,6 +230,7 @@ class Drive:
             slot = Slot(State(execution_id=item.execution_id), item.planned)
         else:
             slot = await self.load(item.execution_id)
+            self._timers.add(item.execution_id, slot.timers)
         self.slots[item.execution_id] = slot
         return slot
 
@@ -328,7 +275,7 @@ class Drive:
             slot.plan,
             given,
             at=at,
-            new_id=self.ids,
+            new_id=self.realm.child_ids(slot.state.execution_id),
             loaded=slot.loaded,
             limits=self.limits,
         )
@@ -412,6 +359,7 @@ class Drive:
         )
         item = _Item(child.execution_id, start, planned=planned, offer=offer)
         await self._take(item, pending)
+        _link(pending, child.execution_id, child.parent.execution_id)
 
     async def _tell_parent(
         self, slot: Slot, parent: Parent, pending: dict[int, Pending], offer: Offer | None
@@ -434,6 +382,7 @@ class Drive:
             info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
             ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
         await self._take(_Item(parent.execution_id, ended, offer=offer), pending)
+        _link(pending, state.execution_id, parent.execution_id)
 
     async def _child_result(self, slot: Slot, return_step: str) -> Any:
         """Return the result that a parent wants of a child.
@@ -465,9 +414,9 @@ class Drive:
                     await self.store.commit([self._change(entry) for entry in changed.values()])
                     break
                 except FencedError as error:
-                    for execution_id in error.execution_ids:
+                    for execution_id in _together(changed, error.execution_ids):
                         lost.add(execution_id)
-                        changed.pop(execution_id)
+                        del changed[execution_id]
                         self.slots.pop(execution_id, None)
         except BaseException as error:
             for execution_id in changed:
@@ -511,8 +460,7 @@ class Drive:
             self._tell_of(execution_id, entry)
         for item in batch:
             if item.execution_id in lost:
-                reason = f"another process drives execution {item.execution_id}"
-                _refuse(item, LostOwnershipError(reason))
+                self._again(item)
             elif item.future is not None and not item.future.done():
                 item.future.set_result(item.accepted)
         self._evict()
@@ -530,16 +478,34 @@ class Drive:
             slot.timed = bool(slot.timers)
             new = {k: due for k, due in slot.timers.items() if known.get(k) != due}
             self._timers.add(execution_id, new)
+        if entry.stop:
+            self.outlet.stop(slot, entry.stop)
         self.outlet.committed(entry)
         for listener in self.listeners:
             listener(execution_id, entry.events, state)
-        if entry.stop:
-            self.outlet.stop(slot, entry.stop)
         live = [command for command in entry.commands if state.command(command) is not None]
         if live:
             self.outlet.issue(slot, live)
         if state.status.is_terminal:
             self.slots.pop(execution_id, None)
+
+    def _again(self, item: _Item) -> None:
+        """Take an input once more, on what is stored, after somebody else was first.
+
+        Whoever waits for an answer is refused and asks again, perhaps somebody else.
+        """
+        if item.future is not None:
+            reason = f"another process drives execution {item.execution_id}"
+            _refuse(item, LostOwnershipError(reason))
+        elif item.tries < TRIES_MAX:
+            item.tries += 1
+            self._queue.append(item)
+            self._wake.set()
+
+    def forget(self, owned: Callable[[int], bool]) -> None:
+        """Forget the executions that are not owned any more."""
+        for execution_id in [i for i in self.slots if not owned(i)]:
+            del self.slots[execution_id]
 
     def _evict(self) -> None:
         """Forget idle executions beyond the limit; the store has them."""
@@ -568,6 +534,31 @@ class Drive:
         self.slots[execution_id] = slot
         self._timers.add(execution_id, slot.timers)
         return slot
+
+
+def _link(pending: dict[int, Pending], one: int, other: int) -> None:
+    pending[one].linked.add(other)
+    pending[other].linked.add(one)
+
+
+def _together(changed: dict[int, Pending], execution_ids: Iterable[int]) -> set[int]:
+    """Return executions, and all that one input changed together with them."""
+    found: set[int] = set()
+    left = list(execution_ids)
+    while left:
+        execution_id = left.pop()
+        if execution_id in changed and execution_id not in found:
+            found.add(execution_id)
+            left += changed[execution_id].linked
+    return found
+
+
+_REFUSALS: Final = (
+    ExecutionMissingError,
+    LostOwnershipError,
+    PlaybookInvalidError,
+    PlaybookMissingError,
+)
 
 
 def _refuse(item: _Item, error: BaseException) -> None:

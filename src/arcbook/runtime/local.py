@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from functools import partial
 from typing import Any, Final, Self
 
 import msgspec
@@ -19,18 +19,17 @@ from arcbook.engine.inputs import (
     Cancel,
     Checkpointed,
     Lost,
-    Report,
     Settle,
     Start,
     Stopped,
 )
 from arcbook.engine.state import Command, CommandStatus, State
 from arcbook.ids import IdGenerator
-from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept
-from arcbook.runtime.drive import Drive, Offer, Pending
+from arcbook.runtime.crew import STOP_GRACE_SECONDS, Crew, Job
+from arcbook.runtime.drive import Drive
 from arcbook.runtime.execute import Performer
-from arcbook.runtime.performance import AbandonedError
+from arcbook.runtime.outlet import Offer, Pending
 from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.services import Steps
 from arcbook.runtime.slots import Slot
@@ -43,16 +42,13 @@ CONCURRENCY: Final = 128
 INBOX_SECONDS: Final = 0.25
 """Time between two looks for inputs that other processes left."""
 
-STOP_GRACE_SECONDS: Final = 10.0
-"""Time that a tool has to stop after a cancellation."""
-
 _INPUT_DECODER: Final[msgspec.json.Decoder[AnyInput]] = msgspec.json.Decoder(AnyInput)
 
 
 class LocalRuntime:
     """Runs executions in this process."""
 
-    def __init__(  # noqa: PLR0913  # the services of a runtime
+    def __init__(  # the services of a runtime
         self,
         store: Store,
         plans: Plans,
@@ -70,10 +66,7 @@ class LocalRuntime:
         self.clock = clock
         self.drive = Drive(store, plans, kept, clock, ids, self)
         self.drive.listeners.append(self._watch)
-        self._concurrency = concurrency
-        self._ready: deque[tuple[Slot, str]] = deque()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._stopping: set[str] = set()
+        self._crew = Crew(concurrency, self._done)
         self._waiters: dict[int, list[asyncio.Future[State]]] = {}
         self._loops: list[asyncio.Task[None]] = []
 
@@ -87,9 +80,10 @@ class LocalRuntime:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for task in (*self._loops, *self._tasks.values()):
+        for task in self._loops:
             task.cancel()
-        await asyncio.gather(*self._loops, *self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._crew.close()
         self.drive.close()
         await self.performer.tools.close()
 
@@ -181,8 +175,13 @@ class LocalRuntime:
 
     def issue(self, slot: Slot, command_ids: list[str]) -> None:
         """Perform commands, as many at once as there is room for."""
-        self._ready.extend((slot, command_id) for command_id in command_ids)
-        self._perform_ready()
+        execution_id = slot.state.execution_id
+        for command_id in command_ids:
+            command = slot.state.command(command_id)
+            if command is not None:
+                begin = partial(self._open, execution_id, command_id)
+                generation, attempt = command.generation, command.lost + 1
+                self._crew.begin(Job(execution_id, command_id, generation, attempt, begin))
 
     def needs(self, slot: Slot) -> bool:
         """Return whether commands of an execution wait here to be performed."""
@@ -202,84 +201,41 @@ class LocalRuntime:
     def committed(self, entry: Pending) -> None:
         """Need not know."""
 
-    def _perform_ready(self) -> None:
-        while self._ready and len(self._tasks) < self._concurrency:
-            slot, command_id = self._ready.popleft()
-            self._perform(slot, command_id)
-
-    def _perform(self, slot: Slot, command_id: str) -> None:
-        """Perform a command; at once, if its tools answer at once."""
-        state = slot.state
-        command = state.command(command_id)
-        if command is None or command.status is not CommandStatus.ISSUED:
-            return
-        work = work_of(state, slot.plan, command)
-        execution_id, generation = state.execution_id, command.generation
+    def _open(self, execution_id: int, command_id: str) -> Steps | None:
+        """Begin to perform a command, if it is still there to be performed."""
+        slot = self.drive.slots.get(execution_id)
+        command = slot.state.command(command_id) if slot is not None else None
+        if slot is None or command is None or command.status is not CommandStatus.ISSUED:
+            return None
+        generation, attempt = command.generation, command.lost + 1
 
         async def checkpoint(saved: Any) -> bool:
-            given = Checkpointed(command_id=command_id, generation=generation, state=saved)
+            given = Checkpointed(
+                command_id=command_id, generation=generation, attempt=attempt, state=saved
+            )
             return await self.drive.ask(execution_id, given)
 
+        work = work_of(slot.state, slot.plan, command)
         folder = slot.planned.entry.folder
-        steps = self.performer.perform(work, slot.plan, folder=folder, checkpoint=checkpoint)
-        try:
-            awaited = next(steps)
-        except StopIteration as stop:
-            self.drive.submit(execution_id, stop.value)
-            return
-        except Exception as error:  # noqa: BLE001  # the boundary to a command's work
-            self.drive.submit(execution_id, _fault(command_id, generation, error))
-            return
-        task = asyncio.create_task(
-            self._continue(execution_id, command_id, generation, steps, awaited), name=command_id
-        )
-        self._tasks[command_id] = task
+        return self.performer.perform(work, slot.plan, folder=folder, checkpoint=checkpoint)
 
-    async def _continue(
-        self, execution_id: int, command_id: str, generation: int, steps: Steps, awaited: Any
-    ) -> None:
-        """Go on with a command whose tools take time."""
-        given: AnyInput | None = None
-        try:
-            while True:
-                try:
-                    answer = await awaited
-                except BaseException as error:  # noqa: BLE001  # handed on to whoever asked
-                    awaited = steps.throw(error)
-                else:
-                    awaited = steps.send(answer)
-        except StopIteration as stop:
-            given = stop.value
-        except AbandonedError:
-            pass
-        except asyncio.CancelledError:
-            if command_id not in self._stopping:
-                raise
-            given = Stopped(command_id=command_id)
-        except Exception as error:  # noqa: BLE001  # the boundary to a command's work
-            given = _fault(command_id, generation, error)
-        finally:
-            self._tasks.pop(command_id, None)
-            self._stopping.discard(command_id)
+    def _done(self, job: Job, given: AnyInput | None) -> None:
         if given is not None:
-            self.drive.submit(execution_id, given)
-        self._perform_ready()
+            self.drive.submit(job.execution_id, given)
 
     def stop(self, slot: Slot, command_ids: list[str]) -> None:
-        """Stop the tools of commands."""
+        """Stop the tools of commands; what is not being performed is stopped already."""
+        execution_id = slot.state.execution_id
         for command_id in command_ids:
-            task = self._tasks.get(command_id)
-            if task is None:
-                self.drive.submit(slot.state.execution_id, Stopped(command_id=command_id))
-                continue
-            self._stopping.add(command_id)
-            task.cancel()
-            asyncio.get_running_loop().call_later(
-                STOP_GRACE_SECONDS, self._give_up, slot.state.execution_id, command_id, task
-            )
+            if self._crew.stop(command_id):
+                asyncio.get_running_loop().call_later(
+                    STOP_GRACE_SECONDS, self._give_up, execution_id, command_id
+                )
+            else:
+                self.drive.submit(execution_id, Stopped(command_id=command_id))
 
-    def _give_up(self, execution_id: int, command_id: str, task: asyncio.Task[None]) -> None:
-        if not task.done():
+    def _give_up(self, execution_id: int, command_id: str) -> None:
+        if self._crew.is_performing(command_id):
             self.drive.submit(execution_id, Stopped(command_id=command_id, confirmed=False))
 
     # -- inbox ------------------------------------------------------------------------
@@ -305,9 +261,3 @@ def _lost(command: Command) -> Lost:
         attempt=command.lost + 1,
         reason="the process that performed it ended",
     )
-
-
-def _fault(command_id: str, generation: int, error: Exception) -> Report:
-    message = f"performing failed: {type(error).__name__}: {error}; this is a fault of Arcbook"
-    info = ErrorInfo(kind=ErrorKind.UNKNOWN, message=message, code="PERFORMER_FAULT")
-    return Report(command_id=command_id, generation=generation, fatal=info)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from arcbook.clock import Clock
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.load import Loaded, load_playbook
 from arcbook.engine.plan import Plan
-from arcbook.ids import IdGenerator
 from arcbook.store.api import Catalog, CatalogEntry
 
 PLANS_MAX: Final = 500
@@ -49,7 +49,9 @@ class Planned:
 class Plans:
     """Finds playbooks in the catalog and makes plans of them."""
 
-    def __init__(self, catalog: Catalog, kinds: Kinds, ids: IdGenerator, clock: Clock) -> None:
+    def __init__(
+        self, catalog: Catalog, kinds: Kinds, ids: Callable[[], int], clock: Clock
+    ) -> None:
         self._catalog = catalog
         self._kinds = kinds
         self._ids = ids

@@ -29,7 +29,7 @@ class CredentialPort(Protocol):
 class Services:
     """The services of a worker."""
 
-    def __init__(  # noqa: PLR0913  # the services of a worker
+    def __init__(  # the services of a worker
         self,
         tools: Registry,
         kept: Kept,

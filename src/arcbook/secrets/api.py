@@ -25,4 +25,5 @@ class CredentialError(RuntimeError):
 
     def __init__(self, alias: str, reason: str) -> None:
         self.alias = alias
+        self.reason = reason
         super().__init__(f"credential {alias!r} {reason}")

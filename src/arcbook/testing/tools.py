@@ -47,7 +47,7 @@ class FakeContext:
             raise CredentialError(alias, "is not known") from None
 
 
-async def call_tool(  # noqa: PLR0913  # the parts of a call that tests choose
+async def call_tool(  # the parts of a call that tests choose
     tool: Tool,
     kind: str,
     config: dict[str, Any],

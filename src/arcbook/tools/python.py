@@ -135,7 +135,7 @@ class Python:
         self._pool.close()
 
 
-def _request(  # noqa: PLR0913  # what a request is made of
+def _request(  # what a request is made of
     call: ToolCall,
     params: PythonParams,
     context: ToolContext,

@@ -43,7 +43,7 @@ Examples:
 @click.option("--file", "file", metavar="FILE", help="A JSON file with the fields.")
 @click.option("--description", default="", help="What it is for.")
 @click.pass_context
-def add(  # noqa: PLR0913  # the options of the verb
+def add(  # the options of the verb
     context: click.Context,
     name: str,
     kind: str | None,

@@ -43,7 +43,7 @@ Examples:
 @click.option("--before", default="0", metavar="ID", help="The last id of the page before.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
-def list_(  # noqa: PLR0913  # the options of the verb
+def list_(  # the options of the verb
     context: click.Context,
     status: str | None,
     path: str,

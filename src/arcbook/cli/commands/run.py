@@ -49,7 +49,7 @@ Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @click.option("--watch/--no-watch", default=None, help="A live view; on a terminal by default.")
 @click.pass_context
-def run(  # noqa: PLR0913  # the options of the verb
+def run(  # the options of the verb
     context: click.Context,
     playbook: str,
     assignments: tuple[str, ...],

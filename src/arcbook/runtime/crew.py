@@ -1,0 +1,153 @@
+"""Commands being performed in this process, as many at once as there is room for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from arcbook.engine.inputs import AnyInput, Report, Stopped
+from arcbook.outcome import ErrorInfo, ErrorKind
+from arcbook.runtime.performance import AbandonedError
+from arcbook.runtime.services import Steps
+
+STOP_GRACE_SECONDS: Final = 10.0
+"""Time that a tool has to stop after a cancellation."""
+
+
+class Job(NamedTuple):
+    """A command to be performed."""
+
+    execution_id: int
+    command_id: str
+    generation: int
+    attempt: int
+    #: Begins to perform it; nothing, if there is no need any more.
+    open: Callable[[], Steps | None]
+
+
+class Crew:
+    """Performs commands.
+
+    Args:
+        concurrency: commands performed at once; the others wait.
+        done: told how each ended: its input for the owner, or nothing, if it is not ours
+            any more.
+    """
+
+    def __init__(self, concurrency: int, done: Callable[[Job, AnyInput | None], None]) -> None:
+        self.concurrency = concurrency
+        self._done = done
+        self._ready: deque[Job] = deque()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping: set[str] = set()
+        self._abandoned: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks) + len(self._ready)
+
+    async def close(self) -> None:
+        """Stop everything at once, and tell nobody."""
+        self._ready.clear()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def begin(self, job: Job) -> None:
+        """Perform a command as soon as there is room."""
+        self._ready.append(job)
+        self._begin_ready()
+
+    def _begin_ready(self) -> None:
+        while self._ready and len(self._tasks) < self.concurrency:
+            self._begin(self._ready.popleft())
+
+    def _begin(self, job: Job) -> None:
+        """Perform a command; at once, if its tools answer at once."""
+        steps = job.open()
+        if steps is None:
+            return
+        try:
+            awaited = next(steps)
+        except StopIteration as stop:
+            self._done(job, stop.value)
+            return
+        except Exception as error:  # noqa: BLE001  # the boundary to a command's work
+            self._done(job, _fault(job, error))
+            return
+        self._tasks[job.command_id] = asyncio.create_task(
+            self._continue(job, steps, awaited), name=job.command_id
+        )
+
+    async def _continue(self, job: Job, steps: Steps, awaited: Any) -> None:
+        """Go on with a command whose tools take time."""
+        given: AnyInput | None = None
+        try:
+            while True:
+                try:
+                    answer = await awaited
+                except BaseException as error:  # noqa: BLE001  # handed on to whoever asked
+                    awaited = steps.throw(error)
+                else:
+                    awaited = steps.send(answer)
+        except StopIteration as stop:
+            given = stop.value
+        except AbandonedError:
+            pass
+        except asyncio.CancelledError:
+            if job.command_id not in self._stopping:
+                raise
+            if job.command_id not in self._abandoned:
+                given = Stopped(command_id=job.command_id)
+        except Exception as error:  # noqa: BLE001  # the boundary to a command's work
+            given = _fault(job, error)
+        finally:
+            self._tasks.pop(job.command_id, None)
+            self._stopping.discard(job.command_id)
+            self._abandoned.discard(job.command_id)
+        self._done(job, given)
+        self._begin_ready()
+
+    def stop(self, command_id: str) -> bool:
+        """Stop a command; return whether it is being performed.
+
+        Its end is told when its tool has stopped, or as not confirmed after the grace.
+        """
+        task = self._tasks.get(command_id)
+        if task is None:
+            return False
+        self._stopping.add(command_id)
+        task.cancel()
+        return True
+
+    def is_performing(self, command_id: str) -> bool:
+        """Return whether a command is being performed."""
+        return command_id in self._tasks
+
+    def abandon(self, command_id: str) -> None:
+        """Stop a command that is not ours any more; its end is no input."""
+        self._abandoned.add(command_id)
+        if not self.stop(command_id):
+            self._abandoned.discard(command_id)
+
+    def withdraw(self) -> list[Job]:
+        """Return the commands that have not begun, and forget them."""
+        waiting = list(self._ready)
+        self._ready.clear()
+        return waiting
+
+
+def _fault(job: Job, error: Exception) -> Report:
+    message = (
+        f"performing the command failed: {type(error).__name__}: {error}; "
+        "this is a fault of Arcbook"
+    )
+    info = ErrorInfo(kind=ErrorKind.UNKNOWN, message=message, code="WORKER_FAULT")
+    return Report(
+        command_id=job.command_id,
+        generation=job.generation,
+        attempt=job.attempt,
+        fatal=info,
+    )

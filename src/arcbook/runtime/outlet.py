@@ -1,0 +1,107 @@
+"""What the drive loop is told of its surroundings: what it owns, and where commands go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from arcbook.events.types import Recorded, ResultRef
+from arcbook.runtime.slots import Slot
+from arcbook.store.api import Change, Claim, Tick
+
+
+class Realm(Protocol):
+    """What of all executions a drive loop owns."""
+
+    def owns(self, execution_id: int) -> bool:
+        """Return whether it owns an execution."""
+
+    def child_ids(self, execution_id: int) -> Callable[[], int]:
+        """Return what makes ids for an execution's children, which have the same owner."""
+
+
+class Everything:
+    """All executions, for a process that is alone."""
+
+    def __init__(self, ids: Callable[[], int]) -> None:
+        self._ids = ids
+
+    def owns(self, execution_id: int) -> bool:
+        return True
+
+    def child_ids(self, execution_id: int) -> Callable[[], int]:
+        return self._ids
+
+
+class Offer:
+    """Room that a worker has, offered with its report: what follows may go to it at once."""
+
+    __slots__ = ("pools", "room", "taken", "worker")
+
+    def __init__(self, worker: str, pools: frozenset[str], room: int) -> None:
+        self.worker = worker
+        self.pools = pools
+        self.room = room
+        #: Commands that were handed over: execution and command.
+        self.taken: list[tuple[int, str]] = []
+
+
+class Pending:
+    """What one commit has to write and to tell for one execution."""
+
+    __slots__ = (
+        "after_seq",
+        "change",
+        "claims",
+        "commands",
+        "events",
+        "handed",
+        "kept",
+        "linked",
+        "slot",
+        "stop",
+        "tick",
+        "timers_changed",
+    )
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self.after_seq = slot.state.seq
+        self.events: list[Recorded] = []
+        self.commands: list[str] = []
+        self.stop: list[str] = []
+        self.kept: list[ResultRef] = []
+        self.timers_changed = False
+        #: Commands that workers claim, by id.
+        self.claims: dict[str, Claim] = {}
+        #: Commands that go to the worker whose report led to them, by id.
+        self.handed: dict[str, str] = {}
+        self.tick: Tick | None = None
+        #: Executions that one input changed together with this one: all are stored, or none.
+        self.linked: set[int] = set()
+        self.change: Change | None = None
+
+
+class Outlet(Protocol):
+    """Where commands go once they are stored, and what is stored of them."""
+
+    def issue(self, slot: Slot, command_ids: list[str]) -> None:
+        """Give commands to workers."""
+
+    def stop(self, slot: Slot, command_ids: list[str]) -> None:
+        """Have the tools of commands stopped; each is answered by an input ``Stopped``."""
+
+    def needs(self, slot: Slot) -> bool:
+        """Return whether an execution must stay in memory."""
+
+    def claim(self, entry: Pending, claim: Claim) -> bool:
+        """Return whether a worker may have a command; if so it is noted in ``entry``."""
+
+    def hand_over(self, entry: Pending, command_ids: list[str], offer: Offer) -> None:
+        """Note in ``entry`` which commands go to the worker that offers room."""
+
+    def project(self, entry: Pending, change: Change) -> None:
+        """Add to a change what becomes of commands."""
+
+    def committed(self, entry: Pending) -> None:
+        """Take note that ``entry.change`` is stored."""

@@ -1,0 +1,244 @@
+"""What workers and servers say to each other: requests, answers, notices.
+
+Workers speak to three kinds of subject: the server that owns an execution, by its name;
+the shard of an execution, whoever owns it; and any server. A body is one byte that says
+how to read it, then JSON, followed by a line feed and bytes where bytes go with it. What
+does not fit into one message goes through the blob store, and its key in place of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.engine.inputs import Checkpointed, Report, Stopped
+from arcbook.runtime.work import Work
+from arcbook.store.api import CatalogEntry, WorkerRow
+from arcbook.tools.api import Credential
+
+ANY_SERVER: Final = "server"
+"""Subject that every server serves."""
+
+CHUNK_BYTES: Final = 512 * 1024
+"""Bytes of a blob that go together."""
+
+OVERHEAD_BYTES: Final = 4096
+"""Room that is left in a message for what the bus adds."""
+
+
+def owner_subject(server_id: str) -> str:
+    """Return the subject of a server."""
+    return f"owner.{server_id}"
+
+
+def shard_subject(shard: int) -> str:
+    """Return the subject of whoever owns a shard."""
+    return f"shard.{shard}"
+
+
+def control_subject(worker_id: str) -> str:
+    """Return the subject on which a worker is told to stop commands."""
+    return f"control.{worker_id}"
+
+
+class CommandNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The message of a command that is out: where to claim it, and as what."""
+
+    execution_id: int
+    command_id: str
+    generation: int = 0
+    attempt: int = 1
+    #: The server that owned the execution when this was written.
+    server: str = ""
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """A command that a worker holds."""
+
+    execution_id: int
+    command_id: str
+    generation: int
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ask"):
+    """Something that a worker, or another server, asks for."""
+
+
+class ClaimRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="claim"):
+    """Commands that a worker wants to perform."""
+
+    worker: str
+    commands: list[CommandNotice]
+    #: Whether another server hands this on; then it is not handed on again.
+    forwarded: bool = False
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer for one command.
+
+    ``claimed``: it is the worker's. ``already_claimed``: another one has it. ``failed``:
+    it is not out any more. ``retry_later``: nobody here can say.
+    """
+
+    outcome: str
+    work: Work | None = None
+
+
+class ReportRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="report"):
+    """What became of commands; answered once it is stored."""
+
+    worker: str
+    reports: list[tuple[int, Report | Checkpointed | Stopped]]
+    #: Room for further commands of these pools, which may come with the answer.
+    pools: list[str] = []
+    room: int = 0
+    forwarded: bool = False
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to reports, in their order."""
+
+    #: Whether each was accepted: a stale one is not; nothing means: ask again.
+    accepted: list[bool | None]
+    #: Commands that are the worker's from now on.
+    works: list[Work] = []
+
+
+class BeatRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="beat"):
+    """A worker is there and performs these commands."""
+
+    worker: str
+    held: list[Held]
+    forwarded: bool = False
+
+
+class Beaten(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Commands among them that are not the worker's any more."""
+
+    gone: list[str] = []
+
+
+class GiveBackRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="give_back"):
+    """Commands that a worker will not perform."""
+
+    worker: str
+    held: list[Held]
+    forwarded: bool = False
+
+
+class RegisterRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="register"):
+    """A worker enters the registry, or is still there."""
+
+    row: WorkerRow
+    leaving: bool = False
+
+
+class PlaybookRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="playbook"):
+    """A version of a document."""
+
+    catalog_id: int
+
+
+class PlaybookAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """It, unless there is none."""
+
+    entry: CatalogEntry | None = None
+
+
+class CredentialRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="credential"):
+    """A credential, opened."""
+
+    alias: str
+    execution_id: int
+
+
+class CredentialAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """It, or why it cannot be had."""
+
+    credential: Credential | None = None
+    error: str = ""
+
+
+class BlobPut(Request, frozen=True, kw_only=True, omit_defaults=True, tag="blob_put"):
+    """Bytes to be kept: a part, written as it is or put together with the others."""
+
+    key: str
+    part: int = 0
+    parts: int = 1
+
+
+class BlobKept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to :class:`BlobPut`: the server to which the other parts go."""
+
+    server: str
+
+
+class BlobGet(Request, frozen=True, kw_only=True, omit_defaults=True, tag="blob_get"):
+    """A part of what is kept."""
+
+    key: str
+    part: int = 0
+
+
+class BlobPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to :class:`BlobGet`; the bytes follow."""
+
+    parts: int = 0
+    missing: bool = False
+
+
+class LoopRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="loop"):
+    """The data of a loop's iterations."""
+
+    ref: str
+
+
+class LoopAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """They, by index; or why they are gone."""
+
+    values: list[Any] = []
+    missing: str = ""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """There is nothing else to say."""
+
+
+class StopNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Commands whose tools a worker is to stop."""
+
+    commands: list[str]
+
+
+AnyRequest = (
+    ClaimRequest | ReportRequest | BeatRequest | GiveBackRequest | RegisterRequest
+    | PlaybookRequest | CredentialRequest | BlobPut | BlobGet | LoopRequest
+)  # fmt: skip
+
+REQUESTS: Final[msgspec.json.Decoder[AnyRequest]] = msgspec.json.Decoder(AnyRequest)
+"""Decodes requests."""
+
+ENCODER: Final = msgspec.json.Encoder()
+
+
+PLAIN: Final = b"="
+"""First byte of a body that is what it is ..."""
+
+ELSEWHERE: Final = b"@"
+"""... of one that is kept as a blob, whose key follows ..."""
+
+FAULT: Final = b"!"
+"""... and of an answer that says why there is none."""
+
+
+def pack(value: Any, data: bytes = b"") -> bytes:
+    """Return a value as the body of a message, with bytes that go with it."""
+    head = PLAIN + ENCODER.encode(value)
+    return head + b"\n" + data if data else head
+
+
+def unpack(body: bytes) -> tuple[bytes, bytes]:
+    """Return the JSON of a plain body, and the bytes that go with it."""
+    head, _, data = body.partition(b"\n")
+    return head[1:], data

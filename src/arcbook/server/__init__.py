@@ -1,0 +1,1 @@
+"""The control-plane server: owns executions, answers workers and clients."""

@@ -1,0 +1,234 @@
+"""A control-plane server put together: what it owns, drives, answers, and does by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Final, Self
+
+from arcbook.blobs.api import Blobs
+from arcbook.bus.api import Bus, Subscription
+from arcbook.clock import Clock
+from arcbook.engine.inputs import Cancel, Settle, Start
+from arcbook.engine.state import State
+from arcbook.events.types import Recorded
+from arcbook.results.frames import loop_frames
+from arcbook.results.kept import Kept
+from arcbook.runtime.drive import Drive
+from arcbook.runtime.owner import LEASE_SECONDS, Owner
+from arcbook.runtime.plans import Planned, Plans
+from arcbook.runtime.pools import PoolRules
+from arcbook.runtime.protocol import ANY_SERVER, owner_subject, shard_subject
+from arcbook.runtime.services import CredentialPort
+from arcbook.server.ownership import Ownership
+from arcbook.server.relay import BusRelay
+from arcbook.server.requests import Requests
+from arcbook.store.api import ClusterStore, ServerRow, StoreError, Tick
+from arcbook.tools.registry import Registry
+
+TICK_SECONDS: Final = 0.5
+"""Time between two looks at leases and at what nobody claimed."""
+
+SCAN_BATCH: Final = 50
+"""Executions that are taken over at once."""
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """One server of a control plane.
+
+    Args:
+        store: the store, opened.
+        bus: the bus, connected.
+        blobs: where values by reference are.
+        registry: the kinds of tools; none of them runs here.
+        credentials: opens credentials for workers.
+        clock: the time.
+        rules: how pools are chosen.
+        lease_seconds: how long a worker may be silent.
+        server_id: its name; a new one by default.
+    """
+
+    def __init__(  # noqa: PLR0913  # what a server consists of
+        self,
+        store: ClusterStore,
+        bus: Bus,
+        blobs: Blobs,
+        registry: Registry,
+        credentials: CredentialPort,
+        clock: Clock,
+        *,
+        rules: PoolRules | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        server_id: str = "",
+        url: str = "",
+        version: str = "",
+    ) -> None:
+        self.server_id = server_id or f"server-{uuid.uuid4().hex[:12]}"
+        self.store = store
+        self.bus = bus
+        self.clock = clock
+        self.registry = registry
+        row = ServerRow(server_id=self.server_id, machine=0, version=version, url=url)
+        self.ownership = Ownership(store, row, clock)
+        self.kept = Kept(blobs, loop_reader=self._frames)
+        self.plans = Plans(store, registry, self._new_id, clock)
+        self.relay = BusRelay(bus, self.server_id)
+        self.owner = Owner(rules or PoolRules(), clock, self.relay, lease_seconds=lease_seconds)
+        self.drive = Drive(
+            store,
+            self.plans,
+            self.kept,
+            clock,
+            self._new_id,
+            self.owner,
+            realm=self.ownership,
+        )
+        self.owner.submit = self.drive.submit
+        self.requests = Requests(
+            self.drive,
+            self.owner,
+            self.ownership,
+            store,
+            bus,
+            self.kept,
+            blobs,
+            credentials,
+            self.server_id,
+        )
+        self._served: dict[int, Subscription] = {}
+        self._always: list[Subscription] = []
+        self._loops: list[asyncio.Task[None]] = []
+        self._scans: set[asyncio.Task[None]] = set()
+
+    def _new_id(self) -> int:
+        return self.ownership.ids()
+
+    def _frames(self, execution_id: int, step: str, visit: str) -> AsyncIterator[Any]:
+        return loop_frames(self.store, execution_id, step, int(visit))
+
+    # -- lifetime ---------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        answer = self.requests.answer
+        self._always = [
+            await self.bus.serve(ANY_SERVER, answer),
+            await self.bus.serve(owner_subject(self.server_id), answer),
+        ]
+        self.ownership.on_change(self._gained, self._lost)
+        self._spawn("drive", self.drive.run())
+        self._spawn("relay", self.relay.run())
+        await self.ownership.join()
+        self._spawn("ownership", self.ownership.run())
+        self._spawn("ticks", self._tick())
+        return self
+
+    def _spawn(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(loop, name=name)
+        task.add_done_callback(_report_end)
+        self._loops.append(task)
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Hand the shards over, and stop."""
+        with contextlib.suppress(StoreError):
+            await self.ownership.leave()
+        for subscription in self._always:
+            await subscription.stop()
+        for task in (*self._loops, *self._scans):
+            task.cancel()
+        await asyncio.gather(*self._loops, *self._scans, return_exceptions=True)
+        self.drive.close()
+
+    # -- shards -----------------------------------------------------------------------
+
+    async def _gained(self, shards: frozenset[int]) -> None:
+        """Learn what is out in shards, serve them, and wake up what goes on in them."""
+        after = ""
+        while page := await self.store.commands(shards, after=after):
+            for row in page:
+                self.owner.add(row)
+            after = page[-1].command_id
+        for shard in shards:
+            subject = shard_subject(shard)
+            self._served[shard] = await self.bus.serve(subject, self.requests.answer)
+        task = asyncio.create_task(self._take_over(shards), name="scan")
+        self._scans.add(task)
+        task.add_done_callback(self._scans.discard)
+
+    async def _take_over(self, shards: frozenset[int]) -> None:
+        """Go on with every execution of some shards that has not ended."""
+        waiting = await self.store.unfinished(shards)
+        if waiting:
+            log.info("server %s takes over %d executions", self.server_id, len(waiting))
+        for at in range(0, len(waiting), SCAN_BATCH):
+            settled = [
+                self.drive.ask(execution_id, Settle())
+                for execution_id in waiting[at : at + SCAN_BATCH]
+            ]
+            await asyncio.gather(*settled, return_exceptions=True)
+        again = [out for outs in self.owner.pending.values() for out in outs.values()]
+        self.owner.publish([out for out in again if not out.publishes])
+
+    async def _lost(self, shards: frozenset[int]) -> None:
+        for shard in shards:
+            served = self._served.pop(shard, None)
+            if served is not None:
+                await served.stop()
+        self.drive.forget(self.ownership.owns)
+        self.owner.drop(shards)
+
+    # -- by the clock -----------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.owner.expire()
+            self.relay.tell_again(self.owner)
+
+    # -- executions -------------------------------------------------------------------
+
+    async def start(
+        self,
+        planned: Planned,
+        payload: dict[str, Any],
+        *,
+        tick: Tick | None = None,
+        **facts: Any,
+    ) -> int:
+        """Start an execution here; return its id once the start is durable.
+
+        Raises:
+            LostServerError: this server owns nothing at present.
+            LostOwnershipError: the shard went to another server meanwhile.
+        """
+        start = Start(
+            path=planned.entry.path,
+            version=planned.entry.version,
+            catalog_id=planned.entry.catalog_id,
+            payload=payload,
+            **facts,
+        )
+        execution_id = self.ownership.new_id()
+        _, stored = self.drive.begin(planned, start, execution_id, tick)
+        await stored
+        return execution_id
+
+    async def cancel(self, execution_id: int, reason: str) -> bool:
+        """Cancel an execution that this server owns; return whether it was running."""
+        return await self.drive.ask(execution_id, Cancel(reason=reason))
+
+    def on_events(self, listener: Any) -> None:
+        """Have a function told of the events of each commit."""
+        self.drive.listeners.append(listener)
+
+
+Told = tuple[int, list[Recorded], State]
+
+
+def _report_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("the loop %r ended", task.get_name(), exc_info=task.exception())

@@ -1,0 +1,121 @@
+"""Which shards this server owns: a lease in the store, kept alive by heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import Final
+
+from arcbook.clock import Clock
+from arcbook.ids import IdGenerator
+from arcbook.shards import id_within, shard_of
+from arcbook.store.api import LostServerError, ServerRow, Servers, StoreError
+
+LEASE_SECONDS: Final = 3.0
+"""How long a server owns its shards without a heartbeat."""
+
+BEAT_SECONDS: Final = 0.75
+"""Time between two heartbeats."""
+
+SAFETY_SECONDS: Final = 0.5
+"""Time before its lease ends at which a server stops acting as owner."""
+
+log = logging.getLogger(__name__)
+
+Changed = Callable[[frozenset[int]], Awaitable[None]]
+
+
+class Ownership:
+    """The shards of one server; what the drive loop asks whether it may write."""
+
+    def __init__(self, servers: Servers, row: ServerRow, clock: Clock) -> None:
+        self._servers = servers
+        self._row = row
+        self._clock = clock
+        self._until = 0
+        self.shards: frozenset[int] = frozenset()
+        self.ids = IdGenerator(clock, row.machine)
+        self._gained: Changed = _nothing
+        self._lost: Changed = _nothing
+
+    @property
+    def server_id(self) -> str:
+        """The server's name."""
+        return self._row.server_id
+
+    def on_change(self, gained: Changed, lost: Changed) -> None:
+        """Set what is done with shards that come and go."""
+        self._gained, self._lost = gained, lost
+
+    # -- what is ours -----------------------------------------------------------------
+
+    def owns(self, execution_id: int) -> bool:
+        """Return whether this server owns an execution, as far as it can know."""
+        return shard_of(execution_id) in self.shards and self._clock.monotonic_us() < self._until
+
+    def new_id(self) -> int:
+        """Return an id for an execution that this server will own.
+
+        Raises:
+            LostServerError: it owns nothing at present.
+        """
+        if not self.shards:
+            raise LostServerError(f"server {self.server_id} owns no shard at present")
+        return id_within(self.ids, self.shards)
+
+    def child_ids(self, execution_id: int) -> Callable[[], int]:
+        """Return what makes ids in an execution's own shard."""
+        return partial(id_within, self.ids, frozenset({shard_of(execution_id)}))
+
+    # -- the lease --------------------------------------------------------------------
+
+    async def join(self) -> None:
+        """Enter the servers, and take what is free."""
+        self._row = await self._servers.join(self._row, LEASE_SECONDS)
+        self.ids = IdGenerator(self._clock, self._row.machine)
+        await self.beat()
+
+    async def beat(self) -> None:
+        """Extend the lease, take free shards, give up those beyond our share."""
+        began = self._clock.monotonic_us()
+        standing = await self._servers.beat(self.server_id, LEASE_SECONDS)
+        self._until = began + int((LEASE_SECONDS - SAFETY_SECONDS) * 1_000_000)
+        gained = standing.shards - self.shards
+        kept = standing.shards - standing.excess
+        await self._let_go((self.shards - standing.shards) | standing.excess)
+        if standing.excess:
+            await self._servers.release(self.server_id, standing.excess)
+        gained &= kept
+        if gained:
+            await self._gained(gained)
+            self.shards |= gained
+
+    async def _let_go(self, shards: Collection[int]) -> None:
+        going = self.shards & frozenset(shards)
+        if going:
+            self.shards -= going
+            await self._lost(going)
+
+    async def run(self) -> None:
+        """Keep the lease alive until cancelled."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await self.beat()
+            except LostServerError:
+                log.warning("server %s lost its lease; it joins again", self.server_id)
+                await self._let_go(self.shards)
+                await self.join()
+            except StoreError as error:
+                log.warning("a heartbeat failed: %s", error)
+
+    async def leave(self) -> None:
+        """Hand everything over."""
+        await self._let_go(self.shards)
+        await self._servers.leave(self.server_id)
+
+
+async def _nothing(_: frozenset[int]) -> None:
+    return None

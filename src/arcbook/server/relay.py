@@ -1,0 +1,101 @@
+"""Telling workers: what is to be done, and what is to be stopped.
+
+The store is the outbox. What was told and is not claimed after a while is told again, so a
+bus that forgets, or was away, costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any, Final
+
+from arcbook.bus.api import Bus, BusError, Message
+from arcbook.runtime.owner import Owner
+from arcbook.runtime.protocol import (
+    ENCODER,
+    CommandNotice,
+    StopNotice,
+    control_subject,
+)
+from arcbook.store.api import CommandRow
+
+AGAIN_US: Final = 5_000_000
+"""Time after which a command that nobody claimed is told again, for the first time."""
+
+BATCH_MAX: Final = 1000
+"""Messages of one publication."""
+
+log = logging.getLogger(__name__)
+
+
+class BusRelay:
+    """Publishes what the owner gives out, in batches, behind its back."""
+
+    def __init__(self, bus: Bus, server_id: str) -> None:
+        self._bus = bus
+        self._server_id = server_id
+        self._rows: list[CommandRow] = []
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._round = 0
+        #: Whether the last publication failed: then all of it is told again soon.
+        self.is_down = False
+
+    def publish(self, rows: Iterable[CommandRow]) -> None:
+        """Tell pools that there are commands."""
+        self._rows += rows
+        self._wake.set()
+
+    def stop(self, worker: str, command_ids: list[str]) -> None:
+        """Tell a worker to stop the tools of some commands."""
+        body = ENCODER.encode(StopNotice(commands=command_ids))
+        self._soon(self._bus.tell(control_subject(worker), body))
+
+    def _soon(self, telling: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._told(telling))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _told(self, telling: Coroutine[Any, Any, None]) -> None:
+        try:
+            await telling
+        except BusError as error:
+            log.warning("a worker could not be told to stop: %s", error)
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._rows:
+                rows, self._rows = self._rows[:BATCH_MAX], self._rows[BATCH_MAX:]
+                await self._publish(rows)
+
+    async def _publish(self, rows: list[CommandRow]) -> None:
+        self._round += 1
+        try:
+            await self._bus.publish([self._message(row) for row in rows])
+        except BusError as error:
+            if not self.is_down:
+                log.warning("the bus is away, commands wait in the store: %s", error)
+            self.is_down = True
+        else:
+            self.is_down = False
+
+    def _message(self, row: CommandRow) -> Message:
+        notice = CommandNotice(
+            execution_id=row.execution_id,
+            command_id=row.command_id,
+            generation=row.generation,
+            attempt=row.attempt,
+            server=self._server_id,
+        )
+        # Told again means that the first was lost: its id must not make this a duplicate.
+        message_id = f"{row.command_id}:{row.generation}:{row.attempt}:{self._round}"
+        return Message(row.pool, row.execution_id, message_id, ENCODER.encode(notice))
+
+    def tell_again(self, owner: Owner) -> None:
+        """Tell again of what nobody claimed; of everything, if the bus was away."""
+        owner.publish(owner.unclaimed(0 if self.is_down else AGAIN_US))

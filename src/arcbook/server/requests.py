@@ -1,0 +1,362 @@
+"""Answering workers: claims, reports, heartbeats, and what they need to work."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+
+from arcbook.blobs.api import BlobMissingError, Blobs
+from arcbook.bus.api import Bus, BusError
+from arcbook.engine.inputs import Checkpointed, Report, Stopped
+from arcbook.engine.state import CommandStatus
+from arcbook.results.kept import Kept, ResultMissingError
+from arcbook.results.refs import InvalidRefError
+from arcbook.runtime.drive import Drive, ExecutionMissingError, LostOwnershipError
+from arcbook.runtime.outlet import Offer
+from arcbook.runtime.owner import Owner
+from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.runtime.protocol import (
+    CHUNK_BYTES,
+    ELSEWHERE,
+    FAULT,
+    OVERHEAD_BYTES,
+    PLAIN,
+    REQUESTS,
+    Beaten,
+    BeatRequest,
+    BlobGet,
+    BlobKept,
+    BlobPart,
+    BlobPut,
+    Claimed,
+    ClaimRequest,
+    CommandNotice,
+    CredentialAnswer,
+    CredentialRequest,
+    Done,
+    GiveBackRequest,
+    Held,
+    LoopAnswer,
+    LoopRequest,
+    PlaybookAnswer,
+    PlaybookRequest,
+    RegisterRequest,
+    Reported,
+    ReportRequest,
+    Request,
+    pack,
+    shard_subject,
+    unpack,
+)
+from arcbook.runtime.services import CredentialPort
+from arcbook.runtime.work import Work, work_of
+from arcbook.secrets.api import CredentialError
+from arcbook.shards import shard_of
+from arcbook.store.api import Claim as ClaimRow
+from arcbook.store.api import ClusterStore, StoreError
+
+FORWARD_SECONDS: Final = 5.0
+"""Time that another server has to answer what is handed on to it."""
+
+UPLOADS_MAX: Final = 64
+"""Blobs that arrive in parts at the same time."""
+
+DOWNLOADS_MAX: Final = 4
+"""Blobs that leave in parts at the same time, and are kept in memory for it."""
+
+_REFUSALS: Final = (
+    LostOwnershipError,
+    PlaybookInvalidError,
+    PlaybookMissingError,
+    StoreError,
+)
+
+GivenReport = tuple[int, Report | Checkpointed | Stopped]
+"""An execution, and what a worker reports of one of its commands."""
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Realm(Protocol):
+    """What this server owns."""
+
+    def owns(self, execution_id: int) -> bool:
+        """Return whether this server owns an execution."""
+
+
+class Requests:
+    """Answers the requests of workers, and of servers that hand some on."""
+
+    def __init__(  # what a server answers from
+        self,
+        drive: Drive,
+        owner: Owner,
+        realm: Realm,
+        store: ClusterStore,
+        bus: Bus,
+        kept: Kept,
+        blobs: Blobs,
+        credentials: CredentialPort,
+        server_id: str,
+    ) -> None:
+        self._drive = drive
+        self._owner = owner
+        self._realm = realm
+        self._store = store
+        self._bus = bus
+        self._kept = kept
+        self._blobs = blobs
+        self._credentials = credentials
+        self._server_id = server_id
+        self._uploads: dict[str, dict[int, bytes]] = {}
+        self._downloads: dict[str, bytes] = {}
+        self._handlers: dict[type, Callable[[Any, bytes], Awaitable[Any]]] = {
+            BeatRequest: self._beat,
+            BlobGet: self._blob_get,
+            BlobPut: self._blob_put,
+            ClaimRequest: self._claim,
+            CredentialRequest: self._credential,
+            GiveBackRequest: self._give_back,
+            LoopRequest: self._loop,
+            PlaybookRequest: self._playbook,
+            RegisterRequest: self._register,
+            ReportRequest: self._report,
+        }
+
+    async def answer(self, body: bytes) -> bytes:
+        """Answer one request."""
+        try:
+            if body[:1] == ELSEWHERE:
+                body = await self._blobs.get(body[1:].decode())
+            head, data = unpack(body)
+            request = REQUESTS.decode(head)
+            answer = await self._handlers[type(request)](request, data)
+        except (msgspec.DecodeError, BlobMissingError) as error:
+            return FAULT + f"the request cannot be read: {error}".encode()
+        except (StoreError, BusError) as error:
+            return FAULT + str(error).encode()
+        packed = answer if isinstance(answer, bytes) else pack(answer)
+        if len(packed) <= self._bus.payload_max - OVERHEAD_BYTES:
+            return packed
+        key = f"wire/{self._drive.ids()}"
+        await self._blobs.put(key, packed)
+        return ELSEWHERE + key.encode()
+
+    # -- executions -------------------------------------------------------------------
+
+    async def _claim(self, request: ClaimRequest, _: bytes) -> Any:
+        async def here(wanted: Sequence[CommandNotice]) -> list[Claimed]:
+            asked = [
+                self._drive.ask(
+                    c.execution_id,
+                    ClaimRow(c.command_id, c.generation, c.attempt, request.worker),
+                )
+                for c in wanted
+            ]
+            return [await self._claimed(c, a) for c, a in zip(wanted, asked, strict=True)]
+
+        return await self._each(request, "commands", here, list[Claimed], _LATER)
+
+    async def _claimed(self, wanted: CommandNotice, asked: Awaitable[bool]) -> Claimed:
+        try:
+            if await asked:
+                work = self._work(wanted.execution_id, wanted.command_id)
+                return Claimed(outcome="claimed", work=work) if work else _FAILED
+        except ExecutionMissingError:
+            return _FAILED
+        except _REFUSALS:
+            return _LATER
+        out = self._owner.out.get(wanted.execution_id, {}).get(wanted.command_id)
+        if out is not None and out.row.worker:
+            return Claimed(outcome="already_claimed")
+        return _FAILED
+
+    def _work(self, execution_id: int, command_id: str) -> Work | None:
+        """Return a command as its worker needs it, unless it is over already."""
+        slot = self._drive.slots.get(execution_id)
+        command = slot.state.command(command_id) if slot is not None else None
+        if slot is None or command is None or command.status is not CommandStatus.ISSUED:
+            return None
+        return work_of(slot.state, slot.plan, command)
+
+    async def _report(self, request: ReportRequest, _: bytes) -> Any:
+        offer = Offer(request.worker, frozenset(request.pools), request.room)
+
+        async def here(reports: Sequence[GivenReport]) -> list[bool | None]:
+            asked = [self._drive.ask(i, given, offer) for i, given in reports]
+            return [await self._reported(one) for one in asked]
+
+        parts = [(i, r) for i, r in request.reports]
+        mine = [n for n, (i, _) in enumerate(parts) if self._realm.owns(i)]
+        accepted: list[bool | None] = [None] * len(parts)
+        for n, found in zip(mine, await here([parts[n] for n in mine]), strict=True):
+            accepted[n] = found
+        works = [w for e, c in offer.taken if (w := self._work(e, c)) is not None]
+        if not request.forwarded:
+            others = [n for n in range(len(parts)) if n not in set(mine)]
+            works += await self._forward_reports(request, others, accepted)
+        return Reported(accepted=accepted, works=works)
+
+    async def _reported(self, asked: Awaitable[bool]) -> bool | None:
+        try:
+            return await asked
+        except ExecutionMissingError:
+            return False
+        except _REFUSALS:
+            return None
+
+    async def _forward_reports(
+        self, request: ReportRequest, others: list[int], accepted: list[bool | None]
+    ) -> list[Work]:
+        """Hand reports to the servers that own their executions."""
+        works: list[Work] = []
+        for shard, numbers in _by_shard(others, lambda n: request.reports[n][0]).items():
+            part = msgspec.structs.replace(
+                request, reports=[request.reports[n] for n in numbers], forwarded=True, room=0
+            )
+            answer = await self._hand_on(shard, part, Reported)
+            if answer is not None:
+                works += answer.works
+                for n, found in zip(numbers, answer.accepted, strict=True):
+                    accepted[n] = found
+        return works
+
+    async def _beat(self, request: BeatRequest, _: bytes) -> Beaten:
+        gone: list[str] = []
+        others: list[Held] = []
+        for held in request.held:
+            if not self._realm.owns(held.execution_id):
+                others.append(held)
+            elif not self._owner.extend(
+                held.execution_id, held.command_id, held.generation, request.worker
+            ):
+                gone.append(held.command_id)
+        if not request.forwarded:
+            for shard, part in _by_shard(others, lambda h: h.execution_id).items():
+                handed = BeatRequest(worker=request.worker, held=part, forwarded=True)
+                answer = await self._hand_on(shard, handed, Beaten)
+                gone += answer.gone if answer is not None else []
+        return Beaten(gone=gone)
+
+    async def _give_back(self, request: GiveBackRequest, _: bytes) -> Done:
+        others: list[Held] = []
+        for held in request.held:
+            if self._realm.owns(held.execution_id):
+                self._owner.give_back(held.execution_id, held.command_id, request.worker)
+            else:
+                others.append(held)
+        if not request.forwarded:
+            for shard, part in _by_shard(others, lambda h: h.execution_id).items():
+                handed = GiveBackRequest(worker=request.worker, held=part, forwarded=True)
+                await self._hand_on(shard, handed, Done)
+        return Done()
+
+    # -- handing on -------------------------------------------------------------------
+
+    async def _each(
+        self,
+        request: Any,
+        field: str,
+        here: Callable[[Sequence[Any]], Awaitable[list[Answer]]],
+        kind: type[list[Answer]],
+        unknown: Answer,
+    ) -> list[Answer]:
+        """Answer for what is ours, and have the owners answer for the rest."""
+        items = getattr(request, field)
+        mine = [n for n, item in enumerate(items) if self._realm.owns(item.execution_id)]
+        answers: list[Answer] = [unknown] * len(items)
+        for n, found in zip(mine, await here([items[n] for n in mine]), strict=True):
+            answers[n] = found
+        others = [n for n in range(len(items)) if n not in set(mine)]
+        if request.forwarded:
+            return answers
+        for shard, numbers in _by_shard(others, lambda n: items[n].execution_id).items():
+            changes = {field: [items[n] for n in numbers], "forwarded": True}
+            part = msgspec.structs.replace(request, **changes)
+            found_there = await self._hand_on(shard, part, kind)
+            for n, found in zip(numbers, found_there or [], strict=False):
+                answers[n] = found
+        return answers
+
+    async def _hand_on(self, shard: int, request: Request, kind: type[Answer]) -> Answer | None:
+        """Ask the owner of a shard; nothing, if it does not answer now."""
+        try:
+            body = await self._bus.request(shard_subject(shard), pack(request), FORWARD_SECONDS)
+            if body[:1] == ELSEWHERE:
+                body = await self._blobs.get(body[1:].decode())
+        except (BusError, BlobMissingError) as error:
+            log.info("shard %d does not answer: %s", shard, error)
+            return None
+        return msgspec.json.decode(unpack(body)[0], type=kind) if body[:1] == PLAIN else None
+
+    # -- what workers need ------------------------------------------------------------
+
+    async def _register(self, request: RegisterRequest, _: bytes) -> Done:
+        if request.leaving:
+            await self._store.delete_worker(request.row.worker_id)
+        else:
+            await self._store.put_worker(request.row)
+        return Done()
+
+    async def _playbook(self, request: PlaybookRequest, _: bytes) -> PlaybookAnswer:
+        return PlaybookAnswer(entry=await self._store.entry("", catalog_id=request.catalog_id))
+
+    async def _credential(self, request: CredentialRequest, _: bytes) -> CredentialAnswer:
+        try:
+            found = await self._credentials.credential(request.alias, request.execution_id)
+        except CredentialError as error:
+            return CredentialAnswer(error=error.reason)
+        return CredentialAnswer(credential=found)
+
+    async def _loop(self, request: LoopRequest, _: bytes) -> LoopAnswer:
+        try:
+            return LoopAnswer(values=await self._kept.load_ref(request.ref))
+        except (ResultMissingError, InvalidRefError) as error:
+            return LoopAnswer(missing=str(error))
+
+    async def _blob_put(self, request: BlobPut, data: bytes) -> BlobKept:
+        kept = BlobKept(server=self._server_id)
+        if request.parts == 1:
+            await self._blobs.put(request.key, data)
+            return kept
+        parts = self._uploads.setdefault(request.key, {})
+        parts[request.part] = data
+        if len(parts) == request.parts:
+            del self._uploads[request.key]
+            await self._blobs.put(request.key, b"".join(parts[n] for n in sorted(parts)))
+        elif len(self._uploads) > UPLOADS_MAX:
+            self._uploads.pop(next(iter(self._uploads)))
+        return kept
+
+    async def _blob_get(self, request: BlobGet, _: bytes) -> bytes:
+        blob = self._downloads.pop(request.key, None)
+        if blob is None:
+            try:
+                blob = await self._blobs.get(request.key)
+            except BlobMissingError:
+                return pack(BlobPart(missing=True))
+        parts = max(1, -(-len(blob) // CHUNK_BYTES))
+        if request.part + 1 < parts:
+            self._downloads[request.key] = blob
+            while len(self._downloads) > DOWNLOADS_MAX:
+                self._downloads.pop(next(iter(self._downloads)))
+        start = request.part * CHUNK_BYTES
+        return pack(BlobPart(parts=parts), blob[start : start + CHUNK_BYTES])
+
+
+_FAILED: Final = Claimed(outcome="failed")
+_LATER: Final = Claimed(outcome="retry_later")
+
+
+def _by_shard(items: Sequence[Item], execution_of: Callable[[Item], int]) -> dict[int, list[Item]]:
+    found: dict[int, list[Item]] = defaultdict(list)
+    for item in items:
+        found[shard_of(execution_of(item))].append(item)
+    return found

@@ -1,0 +1,1 @@
+"""The worker: pulls commands of its pools, performs them, reports."""

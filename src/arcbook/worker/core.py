@@ -1,0 +1,375 @@
+"""A worker put together: what it pulls, holds, performs and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final, Self
+
+import msgspec
+
+from arcbook.bus.api import Bus, BusError, Delivery, Subscription
+from arcbook.clock import Clock
+from arcbook.dsl.load import load_playbook
+from arcbook.engine.inputs import AnyInput, Checkpointed
+from arcbook.engine.plan import Plan
+from arcbook.runtime.crew import Crew, Job
+from arcbook.runtime.execute import Performer
+from arcbook.runtime.plans import Planned
+from arcbook.runtime.protocol import (
+    Beaten,
+    BeatRequest,
+    Claimed,
+    ClaimRequest,
+    CommandNotice,
+    Done,
+    GiveBackRequest,
+    Held,
+    RegisterRequest,
+    StopNotice,
+    control_subject,
+)
+from arcbook.runtime.services import Steps
+from arcbook.runtime.work import Work
+from arcbook.store.api import CatalogEntry, WorkerRow
+from arcbook.tools.registry import Registry
+from arcbook.worker.control import Control, ControlError
+from arcbook.worker.reporting import Reporting
+
+PULL_SECONDS: Final = 20.0
+"""How long one pull waits for the first message."""
+
+BEAT_SECONDS: Final = 4.0
+"""Time between two heartbeats."""
+
+RETRY_LATER_SECONDS: Final = 0.5
+"""Time after which a message comes again whose command nobody could give out."""
+
+AWAY_SECONDS: Final = 0.5
+"""Pause while the bus is away."""
+
+PLANS_MAX: Final = 200
+"""Playbooks kept ready."""
+
+_NOTICES: Final = msgspec.json.Decoder(CommandNotice)
+_STOPS: Final = msgspec.json.Decoder(StopNotice)
+
+log = logging.getLogger(__name__)
+
+
+class Holding:
+    """A command that this worker holds."""
+
+    __slots__ = ("delivery", "server", "work")
+
+    def __init__(self, work: Work, server: str, delivery: Delivery | None) -> None:
+        self.work = work
+        #: The server that owned it last, as far as we know.
+        self.server = server
+        #: The message it came by; nothing if it came with an answer.
+        self.delivery = delivery
+
+
+class Worker:
+    """Performs commands of some pools.
+
+    Args:
+        bus: the bus, connected.
+        control: the way to the control plane.
+        performer: performs commands.
+        registry: its tools.
+        clock: the time.
+        pools: pools it pulls from.
+        concurrency: commands performed at once.
+        worker_id: its name; a new one by default.
+    """
+
+    def __init__(  # noqa: PLR0913  # what a worker consists of
+        self,
+        bus: Bus,
+        control: Control,
+        performer: Performer,
+        registry: Registry,
+        clock: Clock,
+        *,
+        pools: Sequence[str],
+        concurrency: int,
+        worker_id: str = "",
+        version: str = "",
+        beat_seconds: float = BEAT_SECONDS,
+    ) -> None:
+        self.worker_id = worker_id or f"worker-{uuid.uuid4().hex[:12]}"
+        self.pools = list(pools)
+        self._bus = bus
+        self._control = control
+        self._performer = performer
+        self._registry = registry
+        self._clock = clock
+        self._version = version
+        self._beat_seconds = beat_seconds
+        self.crew = Crew(concurrency, self._done)
+        self.held: dict[str, Holding] = {}
+        self._reporting = Reporting(self, control, bus)
+        self._plans: dict[int, asyncio.Future[Planned | None]] = {}
+        self._room = asyncio.Event()
+        self._draining = False
+        self._listening: Subscription | None = None
+        self._loops: list[asyncio.Task[None]] = []
+        self._idle = asyncio.Event()
+
+    # -- lifetime ---------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._listening = await self._bus.listen(control_subject(self.worker_id), self._told)
+        for loop in (self._pull(), self._beat(), self._reporting.run()):
+            self._loops.append(asyncio.create_task(loop))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for task in self._loops:
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.crew.close()
+        if self._listening is not None:
+            await self._listening.stop()
+        await self._performer.tools.close()
+
+    async def drain(self, seconds: float) -> None:
+        """Pull no more, finish what goes on within a time, and hand the rest back."""
+        self._draining = True
+        self._loops[0].cancel()
+        unbegun = self.crew.withdraw()
+        await self._give_back([job.command_id for job in unbegun])
+        try:
+            async with asyncio.timeout(seconds):
+                while self.held:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            log.warning("%d commands did not end in time; they are handed back", len(self.held))
+            for command_id in list(self.held):
+                self.crew.abandon(command_id)
+            await self._give_back(list(self.held))
+        await self._register(leaving=True)
+
+    async def _give_back(self, command_ids: list[str]) -> None:
+        for command_id in command_ids:
+            holding = self.held.pop(command_id, None)
+            if holding is None:
+                continue
+            held = [_held(holding.work)]
+            request = GiveBackRequest(worker=self.worker_id, held=held)
+            try:
+                execution_id = holding.work.context.execution_id
+                await self._control.owner(execution_id, holding.server, request, Done)
+                if holding.delivery is not None:
+                    await self._bus.acknowledge([holding.delivery])
+            except (BusError, ControlError) as error:
+                log.warning("command %s could not be handed back: %s", command_id, error)
+
+    # -- pulling ----------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How many further commands this worker could perform at once."""
+        return 0 if self._draining else max(0, self.crew.concurrency - len(self.held))
+
+    async def _pull(self) -> None:
+        while True:
+            if not self.room:
+                self._room.clear()
+                await self._room.wait()
+                continue
+            try:
+                deliveries = await self._bus.pull(self.pools, self.room, PULL_SECONDS)
+                if deliveries:
+                    await self._claim(deliveries)
+            except BusError as error:
+                log.info("the bus is away: %s", error)
+                await asyncio.sleep(AWAY_SECONDS)
+
+    async def _claim(self, deliveries: list[Delivery]) -> None:
+        by_server: dict[str, list[tuple[CommandNotice, Delivery]]] = {}
+        for delivery in deliveries:
+            try:
+                notice = _NOTICES.decode(delivery.body)
+            except msgspec.DecodeError as error:
+                log.warning("a message cannot be read and is dropped: %s", error)
+                await self._bus.acknowledge([delivery])
+                continue
+            by_server.setdefault(notice.server, []).append((notice, delivery))
+        for server, wanted in by_server.items():
+            await self._claim_of(server, wanted)
+
+    async def _claim_of(self, server: str, wanted: list[tuple[CommandNotice, Delivery]]) -> None:
+        request = ClaimRequest(worker=self.worker_id, commands=[notice for notice, _ in wanted])
+        execution_id = wanted[0][0].execution_id
+        try:
+            answers = await self._control.owner(execution_id, server, request, list[Claimed])
+        except (BusError, ControlError) as error:
+            log.info("claims are not answered: %s", error)
+            answers = [Claimed(outcome="retry_later")] * len(wanted)
+        over: list[Delivery] = []
+        later: list[Delivery] = []
+        for answer, (notice, delivery) in zip(answers, wanted, strict=True):
+            if answer.outcome == "claimed" and answer.work is not None:
+                self.begin(answer.work, notice.server, delivery)
+            elif answer.outcome == "retry_later":
+                later.append(delivery)
+            else:
+                over.append(delivery)
+        if over:
+            await self._bus.acknowledge(over)
+        if later:
+            await self._bus.give_back(later, RETRY_LATER_SECONDS)
+
+    # -- performing -------------------------------------------------------------------
+
+    def begin(self, work: Work, server: str, delivery: Delivery | None = None) -> None:
+        """Perform a command that is ours."""
+        self.held[work.command_id] = Holding(work, server, delivery)
+        self._idle.clear()
+        planned = self._ready(work.context.catalog_id)
+        if planned is None:
+            task = asyncio.create_task(self._begin_later(work))
+            self._loops.append(task)
+            task.add_done_callback(self._loops.remove)
+        else:
+            self._begin(work, planned)
+
+    def _ready(self, catalog_id: int) -> Planned | None:
+        found = self._plans.get(catalog_id)
+        return found.result() if found is not None and found.done() else None
+
+    async def _begin_later(self, work: Work) -> None:
+        """Fetch the playbook first, once for all that wait for it."""
+        catalog_id = work.context.catalog_id
+        if catalog_id not in self._plans:
+            self._plans[catalog_id] = asyncio.ensure_future(self._fetch(catalog_id))
+        try:
+            planned = await asyncio.shield(self._plans[catalog_id])
+        except ControlError as error:
+            self._plans.pop(catalog_id, None)
+            log.warning("playbook %d cannot be fetched: %s", catalog_id, error)
+            await self._give_back([work.command_id])
+            return
+        while len(self._plans) > PLANS_MAX:
+            self._plans.pop(next(iter(self._plans)))
+        if planned is None:
+            await self._give_back([work.command_id])
+        else:
+            self._begin(work, planned)
+
+    async def _fetch(self, catalog_id: int) -> Planned | None:
+        entry = await self._control.playbook(catalog_id)
+        return self._planned(entry) if entry is not None else None
+
+    def _planned(self, entry: CatalogEntry) -> Planned | None:
+        loaded = load_playbook(entry.content, self._registry)
+        if loaded.playbook is None:
+            return None
+        return Planned(entry, Plan(loaded.playbook, self._registry))
+
+    def _begin(self, work: Work, planned: Planned) -> None:
+        if work.command_id not in self.held:
+            return
+        execution_id = work.context.execution_id
+        begin = partial(self._open, work, planned)
+        self.crew.begin(Job(execution_id, work.command_id, work.generation, work.attempt, begin))
+
+    def _open(self, work: Work, planned: Planned) -> Steps | None:
+        if work.command_id not in self.held:
+            return None
+
+        async def checkpoint(saved: Any) -> bool:
+            given = Checkpointed(
+                command_id=work.command_id,
+                generation=work.generation,
+                attempt=work.attempt,
+                state=saved,
+            )
+            return await self._reporting.ask(work.context.execution_id, given)
+
+        return self._performer.perform(
+            work, planned.plan, folder=planned.entry.folder, checkpoint=checkpoint
+        )
+
+    def _done(self, job: Job, given: AnyInput | None) -> None:
+        if given is None:
+            self.release(job.command_id)
+        else:
+            self._reporting.report(job.execution_id, given)
+
+    def release(self, command_id: str) -> Holding | None:
+        """Hold a command no more."""
+        holding = self.held.pop(command_id, None)
+        if self.room:
+            self._room.set()
+        if not self.held:
+            self._idle.set()
+        return holding
+
+    # -- being told -------------------------------------------------------------------
+
+    def _told(self, body: bytes) -> None:
+        try:
+            notice = _STOPS.decode(body)
+        except msgspec.DecodeError:
+            return
+        for command_id in notice.commands:
+            if not self.crew.stop(command_id):
+                self.release(command_id)
+
+    # -- heartbeats -------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        while True:
+            await self._register()
+            await self._extend()
+            await asyncio.sleep(self._beat_seconds)
+
+    async def _register(self, *, leaving: bool = False) -> None:
+        row = WorkerRow(
+            worker_id=self.worker_id,
+            pools=self.pools,
+            capacity=self.crew.concurrency,
+            kinds=list(self._registry.names()),
+            version=self._version,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            status="draining" if self._draining else "ready",
+            held=len(self.held),
+        )
+        try:
+            await self._control.once("server", RegisterRequest(row=row, leaving=leaving), Done)
+        except (BusError, ControlError) as error:
+            log.info("the registry does not answer: %s", error)
+
+    async def _extend(self) -> None:
+        """Extend the leases of what we hold; stop what is not ours any more."""
+        by_server: dict[str, list[Holding]] = {}
+        for holding in self.held.values():
+            by_server.setdefault(holding.server, []).append(holding)
+        deliveries = [h.delivery for h in self.held.values() if h.delivery is not None]
+        try:
+            if deliveries:
+                await self._bus.extend(deliveries)
+            for server, holdings in by_server.items():
+                held = [_held(holding.work) for holding in holdings]
+                request = BeatRequest(worker=self.worker_id, held=held)
+                execution_id = holdings[0].work.context.execution_id
+                answer = await self._control.owner(execution_id, server, request, Beaten)
+                for command_id in answer.gone:
+                    self.crew.abandon(command_id)
+                    self.release(command_id)
+        except (BusError, ControlError) as error:
+            log.info("heartbeats are not answered: %s", error)
+
+
+def _held(work: Work) -> Held:
+    return Held(work.context.execution_id, work.command_id, work.generation)

@@ -264,6 +264,21 @@ async def test_refused_credentials_are_said_at_once(base):
             await bus.publish(messages(1))
 
 
+async def test_malformed_credentials_are_said_at_once(nats_server, base, tmp_path):
+    (tmp_path / "creds").write_text("nonsense")
+    for access in (
+        NatsAccess(nkey_seed="SUs3cret"),
+        NatsAccess(creds=str(tmp_path / "creds")),
+        NatsAccess(creds=str(tmp_path / "none")),
+        NatsAccess(tls_ca=str(tmp_path / "none")),
+    ):
+        started = time.monotonic()
+        with pytest.raises(BusError) as raised:
+            await NatsBus(nats_server.url, base, access).__aenter__()
+        assert time.monotonic() - started < 2
+        assert "s3cret" not in str(raised.value)
+
+
 async def test_a_server_without_jetstream_is_refused(base):
     port = free_port()
     process = Process(["/usr/sbin/nats-server", "-a", "127.0.0.1", "-p", str(port)], "is ready")

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import nats.errors
+import nkeys
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -241,6 +242,8 @@ class Link:
         """Say what the client says in the words of the port."""
         try:
             yield
+        except (nkeys.NkeysError, ValueError):
+            raise BusError("the credentials for NATS are malformed") from None
         except (nats.errors.Error, OSError, TimeoutError) as error:
             said = str(error) or type(error).__name__
             raise BusError(f"NATS at {shown(self._urls)}: {said}") from error

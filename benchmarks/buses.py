@@ -104,6 +104,7 @@ async def bare(url: str) -> None:
         await msg.respond(msg.data)
 
     await there.subscribe("bare.echo", cb=echo)
+    await asyncio.sleep(0.1)  # the client's flush overtakes its subscriptions
     body = bytes(200)
     print(f"{name}: request {await timed(lambda: here.request('bare.echo', body, 5))}")
     start = time.perf_counter()

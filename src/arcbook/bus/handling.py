@@ -61,12 +61,9 @@ def covers(pattern: str, subject: str) -> bool:
     return subject == pattern
 
 
-def hand_over(subject: str, listener: Listener, body: bytes) -> None:
-    """Tell a listener; should it fail, it still hears the notices after this one."""
-    try:
-        listener(body)
-    except Exception:  # noqa: BLE001 - whatever it is, it must hear the next notice
-        _log.exception("a notice of %s could not be handled", subject)
+def hand_over(listener: Listener, body: bytes) -> None:
+    """Tell a listener, in its turn; the loop notes what it raises, and the others go on."""
+    asyncio.get_running_loop().call_soon(listener, body)
 
 
 def check_size(size: int, most: int) -> None:

@@ -290,7 +290,7 @@ class MemoryBus:
         self._check(body)
         for listening in self.exchange.listeners:
             if covers(listening.pattern, subject):
-                asyncio.get_running_loop().call_soon(listening.hear, body)
+                hand_over(listening.listener, body)
 
     async def listen(self, subject: str, listener: Listener) -> _Listening:
         self._check()
@@ -335,11 +335,7 @@ class _Listening:
         self.pattern = pattern
         self._listeners = exchange.listeners
         self._listeners.append(self)
-        self._listener = listener
-
-    def hear(self, body: bytes) -> None:
-        """Hand a notice to the listener."""
-        hand_over(self.pattern, self._listener, body)
+        self.listener = listener
 
     async def stop(self) -> None:
         await self.leave(None)

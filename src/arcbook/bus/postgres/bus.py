@@ -285,7 +285,7 @@ class PostgresBus:
         else:
             for listening in list(self._listening):
                 if covers(listening.pattern, subject):
-                    listening.hear(body)
+                    hand_over(listening.listener, body)
 
     def _serve(self, subject: str, asker: str, number: int, body: bytes) -> None:
         servers = self._served.get(subject)
@@ -325,11 +325,7 @@ class _Listening:
     def __init__(self, bus: PostgresBus, pattern: str, listener: Listener) -> None:
         self.pattern = pattern
         self._bus = bus
-        self._listener = listener
-
-    def hear(self, body: bytes) -> None:
-        """Hand a notice to the listener."""
-        hand_over(self.pattern, self._listener, body)
+        self.listener = listener
 
     async def stop(self) -> None:
         await self._bus.forget(self)

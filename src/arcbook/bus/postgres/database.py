@@ -95,11 +95,10 @@ class Database:
         Raises:
             BusError: the server cannot be reached or refuses us.
         """
-        try:
+        async with contextlib.AsyncExitStack() as started:
+            started.push_async_callback(self.stop)
             await self._start()
-        except BaseException:
-            await self.stop()
-            raise
+            started.pop_all()
 
     async def _start(self) -> None:
         try:

@@ -25,6 +25,9 @@ from arcbook.runtime.pools import PoolRules
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import KeyProvider, LocalKey
 from arcbook.server.core import Server
+from arcbook.server.http.app import create_app
+from arcbook.server.http.serving import listening, served
+from arcbook.server.http.settings import HttpSettings
 from arcbook.settings import Settings, SettingsError
 from arcbook.store.api import ClusterStore
 from arcbook.store.postgres import PostgresStore
@@ -127,6 +130,27 @@ async def control_plane(settings: Settings, *, url: str = "") -> AsyncIterator[C
         )
         await stack.enter_async_context(server)
         yield ControlPlane(server, store, credentials)
+
+
+@asynccontextmanager
+async def served_control_plane(settings: Settings) -> AsyncIterator[tuple[ControlPlane, str]]:
+    """Yield a running server and the address at which its API answers.
+
+    Raises:
+        ListenError: it cannot listen there.
+        UnsafeBindingError: anybody could reach it.
+        SettingsError: something it needs is not named.
+        StoreError: the database cannot be used.
+        BusError: the bus cannot be used.
+    """
+    http = HttpSettings()
+    with listening(settings.host, settings.port, http) as on:
+        host, port = on.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        async with control_plane(settings, url=url) as plane:
+            app = create_app(plane.server, plane.credentials, http)
+            async with served(app, on):
+                yield plane, url
 
 
 @asynccontextmanager

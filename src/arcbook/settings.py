@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     nats_tls_cert: Annotated[str, Doc("File of our certificate, if NATS wants one.")] = ""
     nats_tls_key: Annotated[str, Doc("File of our certificate's key.")] = ""
+    host: Annotated[str, Doc("Address on which a server listens.")] = "127.0.0.1"
+    port: Annotated[int, Doc("Port on which a server listens; 0 takes a free one.")] = 8082
     pools: Annotated[
         tuple[str, ...], Doc("Pools from which a worker pulls, with commas between several.")
     ] = ("shared",)

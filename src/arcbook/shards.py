@@ -11,9 +11,9 @@ SHARDS: Final = 64
 """Number of shards. It is part of what is stored, and never changes for a database."""
 
 
-def shard_of(execution_id: int) -> int:
+def shard_of(execution_id: int, shards: int = SHARDS) -> int:
     """Return the shard of an execution: XxHash64 of its id as 8 bytes, little-endian."""
-    return xxhash.xxh64_intdigest(execution_id.to_bytes(8, "little")) % SHARDS
+    return xxhash.xxh64_intdigest(execution_id.to_bytes(8, "little")) % shards
 
 
 def id_within(ids: Callable[[], int], shards: frozenset[int]) -> int:

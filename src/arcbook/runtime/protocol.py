@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from arcbook.engine.inputs import Checkpointed, Report, Stopped
+from arcbook.engine.inputs import Abort, CalledBack, Cancel, Checkpointed, Report, Stopped
 from arcbook.runtime.work import Work
 from arcbook.store.api import CatalogEntry, WorkerRow
 from arcbook.tools.api import Credential
@@ -127,6 +127,23 @@ class GiveBackRequest(Request, frozen=True, kw_only=True, omit_defaults=True, ta
     forwarded: bool = False
 
 
+class InputRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="input"):
+    """Something from outside that happens to an execution; answered once it is stored."""
+
+    execution_id: int
+    given: Cancel | Abort | CalledBack
+    forwarded: bool = False
+
+
+class InputTaken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to :class:`InputRequest`."""
+
+    #: Whether it changed anything; nothing means that nobody here can say: ask again.
+    accepted: bool | None = None
+    #: There is no such execution.
+    missing: bool = False
+
+
 class RegisterRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="register"):
     """A worker enters the registry, or is still there."""
 
@@ -213,7 +230,7 @@ class StopNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 AnyRequest = (
     ClaimRequest | ReportRequest | BeatRequest | GiveBackRequest | RegisterRequest
-    | PlaybookRequest | CredentialRequest | BlobPut | BlobGet | LoopRequest
+    | PlaybookRequest | CredentialRequest | BlobPut | BlobGet | LoopRequest | InputRequest
 )  # fmt: skip
 
 REQUESTS: Final[msgspec.json.Decoder[AnyRequest]] = msgspec.json.Decoder(AnyRequest)

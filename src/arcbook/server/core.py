@@ -12,16 +12,16 @@ from typing import Any, Final, Self
 from arcbook.blobs.api import Blobs
 from arcbook.bus.api import Bus, Subscription
 from arcbook.clock import Clock
-from arcbook.engine.inputs import Cancel, Settle, Start
+from arcbook.engine.inputs import Abort, CalledBack, Cancel, Settle, Start
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
 from arcbook.results.frames import loop_frames
 from arcbook.results.kept import Kept
-from arcbook.runtime.drive import Drive
+from arcbook.runtime.drive import Drive, ExecutionMissingError
 from arcbook.runtime.owner import LEASE_SECONDS, Owner
 from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.pools import PoolRules
-from arcbook.runtime.protocol import ANY_SERVER, owner_subject, shard_subject
+from arcbook.runtime.protocol import ANY_SERVER, InputRequest, owner_subject, shard_subject
 from arcbook.runtime.services import CredentialPort
 from arcbook.server.ownership import Ownership
 from arcbook.server.relay import BusRelay
@@ -36,7 +36,17 @@ TICK_SECONDS: Final = 0.5
 SCAN_BATCH: Final = 50
 """Executions that are taken over at once."""
 
+OWNER_TRIES: Final = 12
+"""Times that the owner of an execution is looked for; it may be changing ..."""
+
+OWNER_PAUSE_SECONDS: Final = 0.25
+"""... and the time between two of them."""
+
 log = logging.getLogger(__name__)
+
+
+class OwnerAwayError(RuntimeError):
+    """The server that owns an execution does not answer at present."""
 
 
 class Server:
@@ -219,9 +229,31 @@ class Server:
         await stored
         return execution_id
 
+    async def give(self, execution_id: int, given: Cancel | Abort | CalledBack) -> bool:
+        """Hand an input to whoever owns an execution; return whether it changed anything.
+
+        Raises:
+            ExecutionMissingError: there is no such execution.
+            OwnerAwayError: its owner does not answer.
+        """
+        request = InputRequest(execution_id=execution_id, given=given)
+        for _ in range(OWNER_TRIES):
+            taken = await self.requests.give(request)
+            if taken.missing:
+                raise ExecutionMissingError(f"there is no execution {execution_id}")
+            if taken.accepted is not None:
+                return taken.accepted
+            await asyncio.sleep(OWNER_PAUSE_SECONDS)
+        raise OwnerAwayError(f"the owner of execution {execution_id} does not answer; try again")
+
     async def cancel(self, execution_id: int, reason: str) -> bool:
-        """Cancel an execution that this server owns; return whether it was running."""
-        return await self.drive.ask(execution_id, Cancel(reason=reason))
+        """Cancel an execution, wherever it is; return whether it was running.
+
+        Raises:
+            ExecutionMissingError: there is no such execution.
+            OwnerAwayError: its owner does not answer.
+        """
+        return await self.give(execution_id, Cancel(reason=reason))
 
     def on_events(self, listener: Any) -> None:
         """Have a function told of the events of each commit."""

@@ -40,6 +40,8 @@ from arcbook.runtime.protocol import (
     Done,
     GiveBackRequest,
     Held,
+    InputRequest,
+    InputTaken,
     LoopAnswer,
     LoopRequest,
     PlaybookAnswer,
@@ -124,6 +126,7 @@ class Requests:
             ClaimRequest: self._claim,
             CredentialRequest: self._credential,
             GiveBackRequest: self._give_back,
+            InputRequest: self.give,
             LoopRequest: self._loop,
             PlaybookRequest: self._playbook,
             RegisterRequest: self._register,
@@ -257,6 +260,22 @@ class Requests:
                 handed = GiveBackRequest(worker=request.worker, held=part, forwarded=True)
                 await self._hand_on(shard, handed, Done)
         return Done()
+
+    async def give(self, request: InputRequest, _: bytes = b"") -> InputTaken:
+        """Have an input taken by the owner of its execution, wherever that is."""
+        if self._realm.owns(request.execution_id):
+            try:
+                accepted = await self._drive.ask(request.execution_id, request.given)
+            except ExecutionMissingError:
+                return InputTaken(missing=True)
+            except _REFUSALS:
+                return InputTaken()
+            return InputTaken(accepted=accepted)
+        if request.forwarded:
+            return InputTaken()
+        handed = msgspec.structs.replace(request, forwarded=True)
+        answer = await self._hand_on(shard_of(request.execution_id), handed, InputTaken)
+        return answer or InputTaken()
 
     # -- handing on -------------------------------------------------------------------
 

@@ -49,7 +49,10 @@ def worker(  # the options of the verb
     settings = settings_of(
         context, pools=given, concurrency=concurrency, nats_url=nats_url, dsn=dsn
     )
-    asyncio.run(_run(settings, name))
+    import uvloop  # of the cluster alone
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, name))
 
 
 async def _run(settings: Settings, name: str) -> None:

@@ -1,0 +1,101 @@
+"""The application: the route table behind access control, with its errors and its numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Mounted
+
+from arcbook.secrets.credentials import CredentialBook
+from arcbook.server.core import Server
+from arcbook.server.http.access import AccessMiddleware
+from arcbook.server.http.context import Context
+from arcbook.server.http.errors import on_fault, on_http_error
+from arcbook.server.http.openapi import document
+from arcbook.server.http.route import Route, endpoint
+from arcbook.server.http.settings import HttpSettings
+from arcbook.server.http.table import ROUTES
+
+DOCUMENT_PATH: Final = "/api/openapi.json"
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(
+    server: Server, credentials: CredentialBook, settings: HttpSettings | None = None
+) -> Starlette:
+    """Return the API of a server.
+
+    Args:
+        server: the server, whose lifetime is its owner's affair.
+        credentials: the credentials that the API keeps.
+        settings: limits, tokens, origins.
+    """
+    settings = settings or HttpSettings()
+    context = Context(server, credentials, settings)
+    routes = [r for r in ROUTES if settings.metrics or r.path != "/metrics"]
+    described = msgspec.json.encode(document(routes))
+
+    async def openapi(_: Request) -> Response:
+        return Response(described, media_type="application/json")
+
+    mounted = [Mounted(DOCUMENT_PATH, openapi, methods=["GET"])]
+    mounted += [
+        Mounted(route.path, _measured(route, context), methods=[route.method], name=route.name)
+        for route in sorted(routes, key=_fixed_first)
+    ]
+    middleware = [Middleware(AccessMiddleware, access=context.access)]
+    if settings.origins:
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["X-Next-Before", "Link"],
+        )
+        middleware.insert(0, cors)
+    app = Starlette(
+        routes=mounted,
+        middleware=middleware,
+        exception_handlers={HTTPException: on_http_error, Exception: on_fault},
+    )
+    app.state.context = context
+    return app
+
+
+def _fixed_first(route: Route) -> tuple[bool, int]:
+    """Sort paths so that one with fewer parameters is tried first, and a rest of path last."""
+    return ":path}" in route.path, route.path.count("{")
+
+
+def _measured(route: Route, context: Context) -> Endpoint:
+    """Return a route's endpoint with its numbers counted."""
+    inner = endpoint(route, context)
+    metrics = context.metrics
+    seconds = metrics.request_seconds.labels(route.template, route.method)
+    by_status = {
+        route.status: metrics.requests.labels(route.template, route.method, str(route.status))
+    }
+
+    async def called(request: Request) -> Response:
+        began = time.perf_counter()
+        response = await inner(request)
+        seconds.observe(time.perf_counter() - began)
+        counter = by_status.get(response.status_code)
+        if counter is None:
+            status = str(response.status_code)
+            counter = metrics.requests.labels(route.template, route.method, status)
+            by_status[response.status_code] = counter
+        counter.inc()
+        return response
+
+    return called

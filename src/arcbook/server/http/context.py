@@ -1,0 +1,32 @@
+"""What the handlers work with."""
+
+from __future__ import annotations
+
+from arcbook.secrets.credentials import CredentialBook
+from arcbook.server.core import Server
+from arcbook.server.http.access import Access
+from arcbook.server.http.dedup import Dedup
+from arcbook.server.http.feed import Feed
+from arcbook.server.http.metrics import Metrics
+from arcbook.server.http.reading import Reading
+from arcbook.server.http.settings import HttpSettings
+
+
+class Context:
+    """The parts that one server's API shares between its requests."""
+
+    def __init__(self, server: Server, credentials: CredentialBook, settings: HttpSettings) -> None:
+        self.server = server
+        self.store = server.store
+        self.credentials = credentials
+        self.settings = settings
+        self.access = Access(settings)
+        self.reading = Reading(server)
+        self.feed = Feed(server, settings.streams_max)
+        self.dedup = Dedup(server.clock, settings.dedup_seconds)
+        self.metrics = Metrics(server)
+        self.began_us = server.clock.monotonic_us()
+
+    def uptime_seconds(self) -> float:
+        """Return how long the API has been there."""
+        return (self.server.clock.monotonic_us() - self.began_us) / 1_000_000

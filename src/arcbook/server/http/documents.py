@@ -1,0 +1,34 @@
+"""Reading documents of the catalog: what they say, and what a form for them needs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from arcbook.dsl.composer import compose
+from arcbook.dsl.source import MapNode, SourceError, read_source
+
+
+def text_of(content: str) -> str:
+    """Return a document that came as it is, or as Base64."""
+    packed = "".join(content.split())
+    try:
+        return base64.b64decode(packed, validate=True).decode() if packed else content
+    except (binascii.Error, ValueError):
+        return content
+
+
+def root_of(content: str) -> MapNode | None:
+    """Return the mapping that a document is, if it can be read."""
+    try:
+        root, _ = compose(read_source(content))
+    except SourceError:
+        return None
+    return root if isinstance(root, MapNode) else None
+
+
+def part_of(root: MapNode | None, key: str) -> Any:
+    """Return one of a document's top-level values as plain data."""
+    node = root.get(key) if root is not None else None
+    return node.plain() if node is not None else None

@@ -1,0 +1,122 @@
+"""Errors of the API: one shape for all of them, and never a traceback."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from arcbook.bus.api import BusError
+from arcbook.results.kept import ResultMissingError
+from arcbook.results.refs import InvalidRefError
+from arcbook.runtime.drive import ExecutionMissingError, LostOwnershipError
+from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.secrets.envelope import SealError
+from arcbook.secrets.taint import shown
+from arcbook.server.core import OwnerAwayError
+from arcbook.server.http.wire.common import ErrorBody
+from arcbook.server.http.wire.problems import diagnostics_of
+from arcbook.store.api import LostServerError, StoreError
+
+RETRY_AFTER_SECONDS: Final = 1
+"""When to try again what fails for reasons that pass."""
+
+log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """A request cannot be answered as asked.
+
+    Attributes:
+        status: the status code.
+        message: one sentence for the caller.
+        code: a word for programs.
+        facts: further fields of the body.
+    """
+
+    def __init__(self, status: int, message: str, code: str = "", **facts: Any) -> None:
+        self.status = status
+        self.message = message
+        self.code = code or _CODES.get(status, "error")
+        self.facts = facts
+        super().__init__(message)
+
+
+_CODES: Final = {
+    400: "bad_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid",
+    429: "too_many_requests",
+    500: "internal",
+    503: "unavailable",
+}
+
+
+def not_found(what: str) -> ApiError:
+    """Return the error for something that is not there."""
+    return ApiError(404, f"there is no {what}")
+
+
+def invalid(message: str, **facts: Any) -> ApiError:
+    """Return the error for a request that is understood and cannot be."""
+    return ApiError(422, message, **facts)
+
+
+def refusal_of(error: Exception) -> ApiError | None:
+    """Return what an error of the parts below means to a caller, if it means anything."""
+    if isinstance(error, PlaybookInvalidError):
+        found = diagnostics_of(error.loaded.diagnostics)
+        return invalid(str(error), code="invalid_playbook", diagnostics=found)
+    if isinstance(error, (ExecutionMissingError, PlaybookMissingError, ResultMissingError)):
+        return ApiError(404, str(error))
+    if isinstance(error, InvalidRefError):
+        return ApiError(400, str(error))
+    if isinstance(error, SealError):
+        return ApiError(503, f"the wallet has no usable key: {error}", "no_key")
+    if isinstance(error, (LostServerError, LostOwnershipError, OwnerAwayError)):
+        return ApiError(503, f"{error}", "owner_changing")
+    if isinstance(error, (StoreError, BusError)):
+        log.warning("the store or the bus failed: %s", error)
+        return ApiError(503, "the store or the bus cannot be reached; try again", "unavailable")
+    return None
+
+
+def error_response(error: ApiError) -> Response:
+    """Return an error as the reference has it, with what we know beyond that."""
+    body = ErrorBody(
+        error=str(shown(error.message)),
+        status=error.status,
+        code=error.code,
+        detail=str(shown(error.message)),
+    )
+    plain = msgspec.to_builtins(body) | error.facts
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if error.status in (429, 503) else {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    content = msgspec.json.encode(plain)
+    return Response(content, error.status, headers, media_type="application/json")
+
+
+async def on_http_error(_: Request, error: Exception) -> Response:
+    """Answer what the router refuses: no such route, no such method."""
+    assert isinstance(error, HTTPException)
+    response = error_response(ApiError(error.status_code, error.detail))
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+async def on_fault(_: Request, error: Exception) -> Response:
+    """Answer a fault of our own: the log has the traceback, the caller has not."""
+    log.error("a request failed", exc_info=error)
+    return error_response(ApiError(500, "this is a fault of the server; its log says more"))

@@ -1,0 +1,97 @@
+"""The metrics of a server, all declared here, all there from the start."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from arcbook.engine.state import State, Status
+from arcbook.events.types import TERMINAL, AnyEvent, Recorded
+from arcbook.server.core import Server
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Buckets of durations."""
+
+WORKER_SEEN_SECONDS: Final = 60.0
+"""Time after which a worker that is not heard of does not count."""
+
+_ENDED: Final = {f"playbook.{status.lower()}": status for status in Status if status.is_terminal}
+
+
+def _event_types() -> list[str]:
+    return sorted(str(kind.__struct_config__.tag) for kind in AnyEvent.__args__)
+
+
+class Metrics:
+    """Counts what this server commits and answers, and looks up what is out."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.registry = CollectorRegistry()
+        self.events = Counter(
+            "arcbook_events", "Events committed by this server.", ["type"], registry=self.registry
+        )
+        self.started = Counter(
+            "arcbook_executions_started", "Executions started here.", registry=self.registry
+        )
+        self.ended = Counter(
+            "arcbook_executions_ended", "Executions ended.", ["status"], registry=self.registry
+        )
+        self.requests = Counter(
+            "arcbook_http_requests",
+            "Requests answered.",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "arcbook_http_request_seconds",
+            "Time to the first byte of an answer.",
+            ["route", "method"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.commands = Gauge(
+            "arcbook_commands", "Commands that are out.", ["pool", "state"], registry=self.registry
+        )
+        self.workers = Gauge("arcbook_workers", "Workers that are there.", registry=self.registry)
+        self.shards = Gauge("arcbook_shards_owned", "Shards owned here.", registry=self.registry)
+        self.held = Gauge(
+            "arcbook_executions_held", "Executions held in memory.", registry=self.registry
+        )
+        self._declare()
+        server.on_events(self._told)
+
+    def _declare(self) -> None:
+        """Make every series whose labels are known, so that absence means absence."""
+        for name in _event_types():
+            self.events.labels(name)
+        for status in _ENDED.values():
+            self.ended.labels(str(status))
+        for state in ("pending", "claimed"):
+            self.commands.labels("shared", state)
+
+    def _told(self, _: int, events: list[Recorded], __: State) -> None:
+        for recorded in events:
+            name = recorded.event.type
+            self.events.labels(name).inc()
+            if name == "playbook.started":
+                self.started.inc()
+            elif name in TERMINAL:
+                self.ended.labels(str(_ENDED[name])).inc()
+
+    async def text(self) -> bytes:
+        """Return everything as Prometheus reads it."""
+        store = self._server.store
+        self.commands.clear()
+        self._declare()
+        for pool, (pending, claimed) in (await store.backlog()).items():
+            self.commands.labels(pool, "pending").set(pending)
+            self.commands.labels(pool, "claimed").set(claimed)
+        self.workers.set(len(await store.workers(WORKER_SEEN_SECONDS)))
+        self.shards.set(len(self._server.ownership.shards))
+        self.held.set(len(self._server.drive.slots))
+        return generate_latest(self.registry)

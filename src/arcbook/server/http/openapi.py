@@ -1,0 +1,142 @@
+"""The OpenAPI document, made from the route table and the structs of the wire."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.server.http.route import Route
+from arcbook.server.http.wire.common import ErrorBody
+from arcbook.server.http.wire.problems import InvalidDocument
+
+_REF: Final = "#/components/schemas/{name}"
+
+REFUSALS: Final = {
+    400: "The request cannot be read.",
+    401: "No valid token.",
+    403: "The caller may not do this.",
+    404: "It is not there.",
+    409: "It cannot be done as things stand.",
+    413: "The body is longer than allowed.",
+    422: "The request is understood and cannot be.",
+    429: "Too many at once.",
+    503: "The store, the bus or the owner of the execution does not answer; try again.",
+}
+
+ALWAYS: Final = (401, 403, 503)
+"""Refusals that every route has."""
+
+_PATH_PARAMETERS: Final = {
+    "execution_id": "The execution's id.",
+    "path": "A path of the catalog.",
+    "name": "A name.",
+}
+
+
+def document(routes: Sequence[Route]) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of a route table."""
+    kinds = _kinds(routes)
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    by_kind = {_key(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route, by_kind)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Arcbook",
+            "version": metadata.version("arcbook"),
+            "description": "The control plane of Arcbook, a durable runtime for NoETL playbooks.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}, {}],
+    }
+
+
+def _kinds(routes: Sequence[Route]) -> list[Any]:
+    found: dict[str, Any] = {_key(kind): kind for kind in (ErrorBody, InvalidDocument)}
+    for route in routes:
+        for kind in (route.body, route.answer):
+            if kind is not None:
+                found.setdefault(_key(kind), kind)
+    return list(found.values())
+
+
+def _key(kind: Any) -> str:
+    return repr(kind)
+
+
+def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "operationId": f"{route.tag}_{route.name}",
+        "tags": [route.tag],
+        "summary": route.summary,
+        "description": f"{route.description}\n\nScope: `{route.scope}`.".strip(),
+        "parameters": _parameters(route),
+        "responses": _responses(route, schemas),
+    }
+    if route.body is not None:
+        content = {"application/json": _content(schemas[_key(route.body)], route.body_example)}
+        for media_type in route.raw_types:
+            content[media_type] = {"schema": {"type": "string"}}
+        told["requestBody"] = {"required": not route.body_optional, "content": content}
+    if route.scope == "open":
+        told["security"] = [{}]
+    return told
+
+
+def _content(schema: Any, example: Any) -> dict[str, Any]:
+    return {"schema": schema, "example": example}
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": _PATH_PARAMETERS.get(name, name),
+            "schema": {"type": "string"},
+        }
+        for name in re.findall(r"{(\w+)}", route.template)
+    ]
+    if route.query is not None:
+        (_,), components = msgspec.json.schema_components([route.query], ref_template=_REF)
+        fields = components[route.query.__name__]
+        required = fields.get("required", [])
+        for name, schema in fields["properties"].items():
+            parameter = {"name": name, "in": "query", "required": name in required}
+            if "description" in schema:
+                parameter["description"] = schema.pop("description")
+            found.append(parameter | {"schema": schema})
+    for name, description in route.headers.items():
+        header = {"name": name, "in": "header", "required": False, "description": description}
+        found.append(header | {"schema": {"type": "string"}})
+    return found
+
+
+def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        str(route.status): {
+            "description": route.summary,
+            "content": {
+                route.media_type: _content(schemas[_key(route.answer)], route.answer_example)
+            },
+        }
+    }
+    for status in sorted({*route.refusals, *ALWAYS}):
+        kind = InvalidDocument if status == 422 else ErrorBody
+        example = {"error": REFUSALS[status], "status": status, "code": "", "detail": ""}
+        found[str(status)] = {
+            "description": REFUSALS[status],
+            "content": {"application/json": _content(schemas[_key(kind)], example)},
+        }
+    return found

@@ -1,0 +1,205 @@
+"""The route table: what a route is, and how a request becomes a call of its handler."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from arcbook.server.http.access import Caller
+from arcbook.server.http.context import Context
+from arcbook.server.http.errors import ApiError, error_response, refusal_of
+from arcbook.server.http.wire.common import identity
+
+ENCODER: Final = msgspec.json.Encoder()
+
+Struct = TypeVar("Struct")
+
+
+class Call:
+    """One request on its way through a handler."""
+
+    __slots__ = ("body", "context", "query", "request")
+
+    def __init__(self, request: Request, context: Context, body: Any, query: Any) -> None:
+        self.request = request
+        self.context = context
+        #: The decoded body, of the type that the route says.
+        self.body = body
+        #: The decoded query, of the type that the route says.
+        self.query = query
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls."""
+        return self.request.scope["arcbook.caller"]  # type: ignore[no-any-return]
+
+    def param(self, name: str) -> str:
+        """Return a part of the path."""
+        return str(self.request.path_params[name])
+
+    def id(self, name: str = "execution_id") -> int:
+        """Return an identity in the path.
+
+        Raises:
+            ApiError: it is none.
+        """
+        return an_id(self.param(name), name)
+
+    def header(self, name: str) -> str:
+        """Return a header, or an empty text."""
+        return self.request.headers.get(name, "")
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A route, with all that its documentation needs."""
+
+    method: str
+    path: str
+    handler: Handler
+    tag: str
+    summary: str
+    description: str = ""
+    #: What the answer is made of.
+    answer: Any = None
+    answer_example: Any = None
+    status: int = 200
+    media_type: str = "application/json"
+    body: Any = None
+    body_example: Any = None
+    #: Whether a request may come without a body; it means the defaults.
+    body_optional: bool = False
+    query: type | None = None
+    #: What a caller must be allowed to: ``open``, ``viewer``, ``operator``, ``editor``, ``admin``.
+    scope: str = "viewer"
+    #: Status codes of refusals beyond those that every route has.
+    refusals: tuple[int, ...] = ()
+    #: The setting that limits the body.
+    limit: str = "body_bytes_max"
+    #: Bodies of these media types reach the handler as text.
+    raw_types: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The handler's name, which names the operation."""
+        return self.handler.__name__.strip("_")
+
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI writes it, without converters."""
+        return self.path.replace(":path}", "}")
+
+
+def endpoint(route: Route, context: Context) -> Callable[[Request], Awaitable[Response]]:
+    """Return what the router calls for a route."""
+    limit = getattr(context.settings, route.limit)
+    decoder = msgspec.json.Decoder(route.body) if route.body is not None else None
+
+    async def called(request: Request) -> Response:
+        try:
+            context.access.require(request.scope["arcbook.caller"], route.scope)
+            query = _query(request, route.query) if route.query is not None else None
+            body = await _body(request, route, decoder, limit)
+            found = await route.handler(Call(request, context, body, query))
+        except ApiError as error:
+            return error_response(error)
+        except Exception as error:
+            refusal = refusal_of(error)
+            if refusal is None:
+                raise
+            return error_response(refusal)
+        if isinstance(found, Response):
+            return found
+        return Response(ENCODER.encode(found), route.status, media_type=route.media_type)
+
+    return called
+
+
+def _query(request: Request, wanted: type[Struct]) -> Struct:
+    given = {k: v for k, v in request.query_params.items() if v != ""}
+    try:
+        return msgspec.convert(given, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise ApiError(422, f"the query cannot be read: {_plainly(error)}") from None
+
+
+async def _body(
+    request: Request, route: Route, decoder: msgspec.json.Decoder[Any] | None, limit: int
+) -> Any:
+    if decoder is None:
+        return None
+    data = await read(request, limit)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in route.raw_types:
+        return data
+    if not data.strip() and route.body_optional:
+        data = b"{}"
+    return decoded(data, decoder)
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        ApiError: it is longer than allowed.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and len(length) < 19 and int(length) > limit:
+        raise _too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, f"the body is longer than {limit:,} bytes", limit_bytes=limit)
+
+
+def decoded(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Return what a JSON body holds.
+
+    Raises:
+        ApiError: 400 where it is no JSON, 422 where it is not what the route takes.
+    """
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise ApiError(422, f"the body is not what this route takes: {_plainly(error)}") from None
+    except msgspec.DecodeError as error:
+        raise ApiError(400, f"the body is not JSON: {error}") from None
+    except UnicodeDecodeError:
+        raise ApiError(400, "the body is not JSON: it is not UTF-8") from None
+    except RecursionError:
+        raise ApiError(400, "the body is nested too deeply") from None
+
+
+def _plainly(error: msgspec.ValidationError) -> str:
+    return str(error).replace("`$.", "`").replace(" - at `$`", "")
+
+
+def an_id(value: Any, name: str) -> int:
+    """Return the identity that a value is.
+
+    Raises:
+        ApiError: it is none.
+    """
+    found = identity(value)
+    if found is None:
+        raise ApiError(
+            400, f"{name} is a positive number of at most 63 bits, not {str(value)[:40]!r}"
+        )
+    return found

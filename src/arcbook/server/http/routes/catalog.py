@@ -1,0 +1,273 @@
+"""The catalog: documents by path and version."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from arcbook.dsl.diagnostics import Severity
+from arcbook.dsl.load import Loaded, load_document
+from arcbook.secrets.taint import shown
+from arcbook.server.http.documents import part_of, root_of, text_of
+from arcbook.server.http.errors import ApiError, invalid, not_found
+from arcbook.server.http.route import Call, Route
+from arcbook.server.http.ui_schema import ui_fields
+from arcbook.server.http.wire.catalog import (
+    Entries,
+    Entry,
+    ListRequest,
+    Registered,
+    RegisterRequest,
+    ResourceRequest,
+    UiSchema,
+    VersionQuery,
+)
+from arcbook.server.http.wire.common import identity, moment
+from arcbook.server.http.wire.problems import Problem, diagnostics_of
+from arcbook.store.api import CatalogEntry
+
+YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+
+THREAD_BYTES: Final = 16 * 1024
+"""Size from which a document is checked beside the event loop."""
+
+UI_TAIL: Final = "/ui_schema"
+
+
+async def register(call: Call) -> Registered:
+    """Check a document, and store it as the next version of its path."""
+    content = await _content(call)
+    kinds = call.context.server.registry
+    if len(content) > THREAD_BYTES:
+        loaded = await asyncio.to_thread(load_document, content, kinds)
+    else:
+        loaded = load_document(content, kinds)
+    _check(loaded)
+    entry = await call.context.server.plans.register(content, loaded)
+    warnings = [Problem(**d) for d in diagnostics_of(loaded.diagnostics)]  # type: ignore[arg-type]
+    return Registered(
+        status="success",
+        message=f"Resource '{entry.path}' version '{entry.version}' registered.",
+        path=entry.path,
+        version=entry.version,
+        catalog_id=str(entry.catalog_id),
+        kind=entry.kind,
+        warnings=warnings,
+    )
+
+
+async def _content(call: Call) -> str:
+    if isinstance(call.body, RegisterRequest):
+        return text_of(call.body.content)
+    try:
+        return str(call.body.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise invalid("the document is not UTF-8") from None
+
+
+def _check(loaded: Loaded) -> None:
+    """Refuse a document that has errors, or no place in the catalog.
+
+    Raises:
+        ApiError: with everything there is to say about it.
+    """
+    if any(d.severity is Severity.ERROR for d in loaded.diagnostics):
+        first = loaded.errors[0]
+        more = len(loaded.errors) + loaded.left_out - 1
+        told = f"line {first.line}, column {first.column}: {first.message}"
+        raise invalid(
+            f"the document has errors: {told}" + (f"; and {more} more" if more else ""),
+            code="invalid_document",
+            diagnostics=shown(diagnostics_of(loaded.diagnostics)),
+            left_out=loaded.left_out,
+        )
+    if not loaded.path:
+        raise invalid("the document has no metadata.path", code="invalid_document", diagnostics=[])
+
+
+async def list_entries(call: Call) -> Entries:
+    """List the latest version of each document."""
+    kind = (call.body.resource_type or "").lower()
+    rows = await call.context.store.entries(kind)
+    return Entries(entries=[_entry(row) for row in rows])
+
+
+async def resource(call: Call) -> Entry:
+    """Return one version of a document."""
+    wanted: ResourceRequest = call.body
+    return _entry(await find(call, wanted.path, wanted.version, wanted.catalog_id))
+
+
+async def find(call: Call, path: str | None, version: Any, catalog_id: Any) -> CatalogEntry:
+    """Return a version of a document, as a request names it.
+
+    Raises:
+        ApiError: it is named badly, or not there.
+    """
+    store = call.context.store
+    if catalog_id is not None:
+        number = identity(catalog_id)
+        if number is None:
+            raise invalid(f"catalog_id is a number, not {str(catalog_id)[:40]!r}")
+        found = await store.entry("", catalog_id=number)
+    elif path:
+        found = await store.entry(path.strip("/"), a_version(version))
+    else:
+        raise invalid("say which document: path, or catalog_id")
+    if found is None:
+        raise ApiError(404, "Catalog entry not found")
+    return found
+
+
+def a_version(version: Any) -> int | None:
+    """Return the version that a request means; nothing for the latest.
+
+    Raises:
+        ApiError: it is neither a number nor ``latest``.
+    """
+    if version is None or version in ("", "latest"):
+        return None
+    number = identity(version)
+    if number is None:
+        raise invalid(f"version is a number or 'latest', not {str(version)[:40]!r}")
+    return number
+
+
+async def ui_schema(call: Call) -> UiSchema:
+    """Return a form for starting a playbook."""
+    tail = "/" + call.param("path")
+    if not tail.endswith(UI_TAIL):
+        raise not_found(f"route /api/catalog{tail[:200]}")
+    path = tail.removesuffix(UI_TAIL).strip("/")
+    if not path:
+        raise invalid("say which document: /api/catalog/<path>/ui_schema")
+    row = await find(call, path, call.query.version, None)
+    meta = part_of(root_of(row.content), "metadata")
+    meta = meta if isinstance(meta, dict) else {}
+    description = meta.get("description")
+    return UiSchema(
+        path=row.path,
+        version=row.version,
+        kind=row.kind,
+        title=str(meta.get("title") or meta.get("name") or row.path),
+        description_markdown=str(description) if description is not None else None,
+        exposed_in_ui=meta.get("exposed_in_ui", True) is not False,
+        fields=ui_fields(row.content),
+        generated_at=moment(call.context.server.clock.now_us()),
+    )
+
+
+def _entry(row: CatalogEntry) -> Entry:
+    root = root_of(row.content)
+    return Entry(
+        catalog_id=str(row.catalog_id),
+        path=row.path,
+        kind=row.kind,
+        version=row.version,
+        content=row.content,
+        layout=part_of(root, "workflow"),
+        payload=part_of(root, "workload"),
+        meta=part_of(root, "metadata"),
+        created_at=moment(row.created_at),
+    )
+
+
+DOCUMENT: Final = """apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: hello, path: examples/hello}
+workflow:
+  - step: start
+    tool: {kind: noop}
+"""
+
+ENTRY: Final = {
+    "catalog_id": "383401759197892608",
+    "path": "examples/hello",
+    "kind": "playbook",
+    "version": 1,
+    "content": DOCUMENT,
+    "layout": [{"step": "start", "tool": {"kind": "noop"}}],
+    "payload": None,
+    "meta": {"name": "hello", "path": "examples/hello"},
+    "created_at": "2026-01-05T10:00:00Z",
+}
+
+ROUTES: Final = [
+    Route(
+        method="POST",
+        path="/api/catalog/register",
+        handler=register,
+        tag="catalog",
+        summary="Register a document",
+        description=(
+            "Checks the whole document. One with errors is refused with every diagnostic. "
+            "The same content again makes no new version. The body is JSON with the content "
+            "plain or as Base64, or the YAML itself."
+        ),
+        body=RegisterRequest,
+        body_example={"content": DOCUMENT, "resource_type": "Playbook"},
+        raw_types=YAML_TYPES,
+        answer=Registered,
+        answer_example={
+            "status": "success",
+            "message": "Resource 'examples/hello' version '1' registered.",
+            "path": "examples/hello",
+            "version": 1,
+            "catalog_id": "383401759197892608",
+            "kind": "playbook",
+            "warnings": [],
+        },
+        scope="editor",
+        refusals=(400, 413, 422),
+    ),
+    Route(
+        method="POST",
+        path="/api/catalog/list",
+        handler=list_entries,
+        tag="catalog",
+        summary="List documents",
+        description="The latest version of each, by path.",
+        body=ListRequest,
+        body_example={"resource_type": "Playbook"},
+        body_optional=True,
+        answer=Entries,
+        answer_example={"entries": [ENTRY]},
+        refusals=(400, 413, 422),
+    ),
+    Route(
+        method="POST",
+        path="/api/catalog/resource",
+        handler=resource,
+        tag="catalog",
+        summary="Get a version of a document",
+        body=ResourceRequest,
+        body_example={"path": "examples/hello", "version": "latest"},
+        answer=Entry,
+        answer_example=ENTRY,
+        refusals=(400, 404, 413, 422),
+    ),
+    Route(
+        method="GET",
+        path="/api/catalog/{path:path}",
+        handler=ui_schema,
+        tag="catalog",
+        summary="A form for starting a playbook",
+        description=(
+            "The path is the document's, followed by `/ui_schema`. Fields are guessed from the "
+            "workload; comments such as `# ui:secret` or `# ui:enum=[a, b]` say more."
+        ),
+        query=VersionQuery,
+        answer=UiSchema,
+        answer_example={
+            "path": "examples/hello",
+            "version": 1,
+            "kind": "playbook",
+            "title": "hello",
+            "description_markdown": None,
+            "exposed_in_ui": True,
+            "fields": [],
+            "generated_at": "2026-01-05T10:00:00Z",
+        },
+        refusals=(404, 422),
+    ),
+]

@@ -1,0 +1,171 @@
+"""Starting executions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from arcbook.events.types import Parent
+from arcbook.runtime.plans import Planned
+from arcbook.server.http.errors import ApiError, invalid, refusal_of
+from arcbook.server.http.route import Call, Route, an_id
+from arcbook.server.http.routes.catalog import a_version
+from arcbook.server.http.wire.common import identity
+from arcbook.server.http.wire.execute import (
+    BatchItem,
+    BatchRequest,
+    BatchStarted,
+    DedupKey,
+    ExecuteRequest,
+    Started,
+)
+
+KEY_CHARACTERS_MAX: Final = 512
+
+TRACE_LABEL: Final = "trace"
+
+
+async def execute(call: Call) -> Started:
+    """Start an execution; the answer comes when the start is durable."""
+    wanted: ExecuteRequest = call.body
+    key = call.header("idempotency-key") or call.header("x-idempotency-key")
+    return await _start(call, wanted, key)
+
+
+async def _start(call: Call, wanted: ExecuteRequest, header_key: str = "") -> Started:
+    planned = await _planned(call, wanted)
+    dedup = _dedup(wanted, header_key)
+    if dedup is None:
+        return Started(execution_id=str(await _begin(call, planned, wanted)))
+
+    async def begin() -> int:
+        return await _begin(call, planned, wanted)
+
+    scoped = f"{planned.entry.path}\n{dedup.key}"
+    found, was_there = await call.context.dedup.once(scoped, dedup.window_secs, begin)
+    if was_there:
+        return Started(execution_id=str(found), status="duplicate", commands_generated=0)
+    return Started(execution_id=str(found))
+
+
+def _dedup(wanted: ExecuteRequest, header_key: str) -> DedupKey | None:
+    if wanted.dedup is not None:
+        return wanted.dedup
+    key = wanted.idempotency_key or header_key
+    if len(key) > KEY_CHARACTERS_MAX:
+        raise invalid(f"an idempotency key has at most {KEY_CHARACTERS_MAX} characters")
+    return DedupKey(key=key) if key else None
+
+
+async def _planned(call: Call, wanted: ExecuteRequest) -> Planned:
+    plans = call.context.server.plans
+    if wanted.catalog_id is not None:
+        number = identity(wanted.catalog_id)
+        if number is None:
+            raise invalid(f"catalog_id is a number, not {str(wanted.catalog_id)[:40]!r}")
+        return await plans.find(catalog_id=number)
+    if not wanted.path:
+        raise invalid("say which playbook: path, or catalog_id")
+    return await plans.find(wanted.path.strip("/"), a_version(wanted.version))
+
+
+async def _begin(call: Call, planned: Planned, wanted: ExecuteRequest) -> int:
+    parent = None
+    if wanted.parent_execution_id is not None:
+        parent = Parent(execution_id=an_id(wanted.parent_execution_id, "parent_execution_id"))
+    labels = {} if wanted.trace is None else {TRACE_LABEL: str(wanted.trace)}
+    return await call.context.server.start(
+        planned, wanted.values(), parent=parent, pool=wanted.execution_pool, labels=labels
+    )
+
+
+async def execute_batch(call: Call) -> BatchStarted:
+    """Start many executions together."""
+    wanted: BatchRequest = call.body
+    items = await asyncio.gather(*(_item(call, n, w) for n, w in enumerate(wanted.executions)))
+    counts = [item.status for item in items]
+    return BatchStarted(
+        count=len(items),
+        started=counts.count("started"),
+        duplicates=counts.count("duplicate"),
+        failed=counts.count("error"),
+        results=items,
+    )
+
+
+async def _item(call: Call, index: int, wanted: ExecuteRequest) -> BatchItem:
+    try:
+        started = await _start(call, wanted)
+    except ApiError as error:
+        return BatchItem(index=index, status="error", error=error.message)
+    except Exception as error:
+        refusal = refusal_of(error)
+        if refusal is None:
+            raise
+        return BatchItem(index=index, status="error", error=refusal.message)
+    return BatchItem(
+        index=index,
+        status=started.status,
+        execution_id=started.execution_id,
+        commands_generated=started.commands_generated,
+    )
+
+
+REQUEST: Final[dict[str, Any]] = {"path": "examples/hello", "workload": {"name": "world"}}
+STARTED: Final[dict[str, Any]] = {
+    "execution_id": "383401759197892608",
+    "status": "started",
+    "commands_generated": 1,
+}
+
+ROUTES: Final = [
+    Route(
+        method="POST",
+        path="/api/execute",
+        handler=execute,
+        tag="execute",
+        summary="Start an execution",
+        description=(
+            "Answers when the start is durable. `payload`, `workload` and `context` name the "
+            "same values, which are laid over the playbook's workload. With an idempotency key "
+            "(`Idempotency-Key`, `idempotency_key` or `dedup`) a repeated request that reaches "
+            "this server within the window gets the execution of the first."
+        ),
+        body=ExecuteRequest,
+        body_example=REQUEST,
+        answer=Started,
+        answer_example=STARTED,
+        scope="operator",
+        refusals=(400, 404, 413, 422),
+        headers={"Idempotency-Key": "The same for every try of one request."},
+    ),
+    Route(
+        method="POST",
+        path="/api/execute/batch",
+        handler=execute_batch,
+        tag="execute",
+        summary="Start up to 1,000 executions together",
+        description="One bad request does not stop the others.",
+        body=BatchRequest,
+        body_example={"executions": [REQUEST, {"path": "examples/missing"}]},
+        answer=BatchStarted,
+        answer_example={
+            "count": 2,
+            "started": 1,
+            "duplicates": 0,
+            "failed": 1,
+            "results": [
+                {"index": 0, "error": None, **STARTED},
+                {
+                    "index": 1,
+                    "status": "error",
+                    "execution_id": None,
+                    "commands_generated": 0,
+                    "error": "there is no playbook 'examples/missing' in the catalog",
+                },
+            ],
+        },
+        scope="operator",
+        refusals=(400, 413, 422),
+    ),
+]

@@ -1,0 +1,166 @@
+"""Whether the server can work, and its own numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import metadata
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from arcbook.server.http.errors import ApiError
+from arcbook.server.http.metrics import CONTENT_TYPE
+from arcbook.server.http.route import ENCODER, Call, Route, an_id
+from arcbook.server.http.wire.common import moment
+from arcbook.server.http.wire.system import Alive, Health, ServerView, ShardInfo, ShardQuery
+from arcbook.shards import SHARDS, shard_of
+from arcbook.store.api import StoreError
+
+STORE_SECONDS: Final = 2.0
+"""Time that the store has to answer when the health is asked for."""
+
+SHARD_COUNT_MAX: Final = 1024
+
+VERSION: Final = metadata.version("arcbook")
+
+
+async def alive(_: Call) -> Any:
+    """Answer that the process is there."""
+    return Alive()
+
+
+async def health(call: Call) -> Response:
+    """Look whether the store answers."""
+    server = call.context.server
+    is_connected = True
+    try:
+        async with asyncio.timeout(STORE_SECONDS):
+            await server.store.servers()
+    except (StoreError, TimeoutError):
+        is_connected = False
+    found = Health(
+        status="ok" if is_connected else "unhealthy",
+        database="connected" if is_connected else "disconnected",
+        nats="disconnected" if server.relay.is_down else "connected",
+        uptime_seconds=round(call.context.uptime_seconds(), 3),
+        version=VERSION,
+        server_id=server.server_id,
+    )
+    status = 200 if is_connected else 503
+    return Response(ENCODER.encode(found), status, media_type="application/json")
+
+
+async def metrics(call: Call) -> Response:
+    """Tell the metrics."""
+    return Response(await call.context.metrics.text(), media_type=CONTENT_TYPE)
+
+
+async def shard_info(call: Call) -> ShardInfo:
+    """Tell the shard of an execution."""
+    count = call.query.shard_count
+    if not 1 <= count <= SHARD_COUNT_MAX:
+        raise ApiError(400, f"shard_count is 1 to {SHARD_COUNT_MAX}, not {count}")
+    execution_id = an_id(call.query.execution_id, "execution_id")
+    return ShardInfo(
+        execution_id=str(execution_id),
+        shard_count=count,
+        shard_index=shard_of(execution_id, count),
+        source="arcbook",
+        hash_function="XxHash64",
+        seed=0,
+        server_config={
+            "shard_count": SHARDS,
+            "shards_owned": len(call.context.server.ownership.shards),
+        },
+    )
+
+
+async def servers(call: Call) -> list[ServerView]:
+    """List the servers that are alive."""
+    return [
+        ServerView(
+            server_id=row.server_id,
+            url=row.url,
+            version=row.version,
+            started_at=moment(row.started_at),
+        )
+        for row in await call.context.store.servers()
+    ]
+
+
+ROUTES: Final = [
+    Route(
+        method="GET",
+        path="/health",
+        handler=alive,
+        tag="system",
+        summary="Whether the process answers",
+        answer=Alive,
+        answer_example={"status": "ok"},
+        scope="open",
+    ),
+    Route(
+        method="GET",
+        path="/api/health",
+        handler=health,
+        tag="system",
+        summary="Whether the server can work",
+        description="503 while the store does not answer.",
+        answer=Health,
+        answer_example={
+            "status": "ok",
+            "database": "connected",
+            "nats": "connected",
+            "uptime_seconds": 12.5,
+            "version": "0.1.0",
+            "server_id": "server-1",
+        },
+        scope="open",
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        handler=metrics,
+        tag="system",
+        summary="Metrics for Prometheus",
+        description="Every series with known labels is there from the start, at 0.",
+        answer=str,
+        answer_example="arcbook_workers 2.0\n",
+        media_type="text/plain",
+    ),
+    Route(
+        method="GET",
+        path="/api/runtime/shard-info",
+        handler=shard_info,
+        tag="system",
+        summary="The shard of an execution",
+        query=ShardQuery,
+        answer=ShardInfo,
+        answer_example={
+            "execution_id": "383401759197892608",
+            "shard_count": 64,
+            "shard_index": 7,
+            "source": "arcbook",
+            "hash_function": "XxHash64",
+            "seed": 0,
+            "server_config": {"shard_count": 64, "shards_owned": 64},
+        },
+        refusals=(400,),
+    ),
+    Route(
+        method="GET",
+        path="/api/runtime/servers",
+        handler=servers,
+        tag="system",
+        summary="The servers of the control plane",
+        answer=list[ServerView],
+        answer_example=[
+            {
+                "server_id": "server-1",
+                "url": "http://10.0.0.5:8082",
+                "version": "0.1.0",
+                "started_at": "2026-01-05T10:00:00Z",
+            }
+        ],
+    ),
+]

@@ -1,0 +1,109 @@
+"""Executions and events as the API shows them, secrets taken out."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.engine.state import State
+from arcbook.secrets.taint import shown
+from arcbook.server.http.wire.common import human, moment, seconds_between, told
+from arcbook.server.http.wire.executions import EventView, Progress, StatusView, Summary
+from arcbook.store.api import EventRow, ExecutionRow
+
+_STATUS: Final = {
+    "playbook.started": "STARTED",
+    "playbook.completed": "COMPLETED",
+    "playbook.failed": "FAILED",
+    "playbook.cancelled": "CANCELLED",
+    "step.enter": "RUNNING",
+    "step.skipped": "SKIPPED",
+    "command.issued": "RUNNING",
+    "command.completed": "COMPLETED",
+    "command.suspended": "WAITING",
+    "command.lost": "FAILED",
+    "command.cancelled": "CANCELLED",
+}
+
+
+def summary(row: ExecutionRow) -> Summary:
+    """Return an execution at a glance."""
+    return Summary(**summary_fields(row))
+
+
+def summary_fields(row: ExecutionRow) -> dict[str, Any]:
+    """Return the fields of an execution at a glance."""
+    started, ended = moment(row.started_at), moment(row.ended_at)
+    seconds = seconds_between(row.started_at, row.ended_at)
+    return {
+        "execution_id": str(row.execution_id),
+        "catalog_id": told(row.catalog_id),
+        "path": row.path,
+        "version": row.version,
+        "status": row.status,
+        "started_at": started,
+        "completed_at": ended,
+        "start_time": started,
+        "end_time": ended,
+        "duration_seconds": seconds,
+        "duration_human": human(seconds),
+        "progress": 100 if row.ended_at else 0,
+        "event_count": row.seq,
+        "current_step": row.current or None,
+        "parent_execution_id": told(row.parent_execution_id),
+        "error": str(shown(row.error)) if row.error else None,
+        "labels": row.labels,
+    }
+
+
+def event(execution_id: int, row: EventRow) -> EventView:
+    """Return an event as it goes out."""
+    body = shown(msgspec.json.decode(row.body))
+    status = _STATUS.get(row.type, "")
+    if row.type == "step.exit":
+        status = "FAILED" if body.get("status") == "error" else "COMPLETED"
+    return EventView(
+        event_id=str(row.seq),
+        seq=row.seq,
+        execution_id=str(execution_id),
+        event_type=row.type,
+        name=row.type,
+        node_name=row.step,
+        status=status,
+        created_at=moment(row.at),
+        result=body.get("result", body.get("loop")),
+        error=body.get("error"),
+        data=body,
+    )
+
+
+def status(state: State) -> StatusView:
+    """Return how an execution stands."""
+    failed = list(dict.fromkeys(f.step for f in state.failures if not f.recovered))
+    running = list(dict.fromkeys(run.step for run in state.runs.values()))
+    open_or_bad = {*failed, *running}
+    done = [step for step in state.visits if step not in open_or_bad]
+    seconds = seconds_between(state.started_at, state.ended_at)
+    return StatusView(
+        execution_id=str(state.execution_id),
+        status=str(state.status),
+        current_step=running[0] if running else None,
+        progress=Progress(
+            total=len(state.visits),
+            completed=len(done),
+            running=len(running),
+            failed_steps=len(failed),
+        ),
+        completed_steps=done,
+        failed=state.status.name == "FAILED",
+        completed=state.status.is_terminal,
+        completion_inferred=False,
+        is_cancelled=state.cancel_reason is not None or state.status.name == "CANCELLED",
+        variables=shown(state.ctx),
+        error=str(shown(state.error.message)) if state.error else None,
+        start_time=moment(state.started_at),
+        end_time=moment(state.ended_at),
+        duration_seconds=seconds,
+        duration_human=human(seconds),
+    )

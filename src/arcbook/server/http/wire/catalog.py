@@ -1,0 +1,102 @@
+"""Documents of the catalog on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from arcbook.server.http.wire.common import Id
+from arcbook.server.http.wire.problems import Problem
+
+
+class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A document to be registered."""
+
+    content: Annotated[str, Meta(description="The document as YAML, plain or as Base64.")]
+    resource_type: str = "Playbook"
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that a registration made, or found to be there already."""
+
+    status: str
+    message: str
+    path: str
+    version: int
+    catalog_id: str
+    kind: str
+    #: What is probably not meant.
+    warnings: list[Problem] = []
+
+
+class ListRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which documents a list holds."""
+
+    resource_type: str | None = None
+    include_archived: bool = False
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a document."""
+
+    catalog_id: str
+    path: str
+    kind: str
+    version: int
+    content: str
+    #: ``workflow``, as written.
+    layout: Any = None
+    #: ``workload``, as written.
+    payload: Any = None
+    #: ``metadata``, as written.
+    meta: Any = None
+    created_at: str | None = None
+
+
+class Entries(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest version of each document."""
+
+    entries: list[Entry]
+
+
+class ResourceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which version of a document is meant: one by its id, or one of a path."""
+
+    catalog_id: Id | None = None
+    path: str | None = None
+    version: Annotated[Id | None, Meta(description="A number, or 'latest'.")] = None
+
+
+class VersionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which version of a path is meant."""
+
+    version: str = "latest"
+
+
+class UiField(msgspec.Struct, frozen=True, kw_only=True):
+    """A value of the workload, as a form shows it."""
+
+    name: str
+    #: ``string``, ``integer``, ``number``, ``boolean``, ``object``, ``array``, ``null``, ``enum``.
+    kind: str
+    default: Any = None
+    description: str | None = None
+    secret: bool = False
+    credential_glob: str | None = None
+    options: list[Any] | None = None
+    children: list[UiField] | None = None
+
+
+class UiSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """A form for starting a playbook, guessed from its workload and the comments there."""
+
+    path: str
+    version: int
+    kind: str
+    title: str
+    description_markdown: str | None = None
+    exposed_in_ui: bool = True
+    fields: list[UiField] = []
+    generated_at: str | None = None

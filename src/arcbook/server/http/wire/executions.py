@@ -1,0 +1,258 @@
+"""Executions and their events on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from arcbook.server.http.wire.execute import Values
+
+
+class ExecutionsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which executions a list holds, newest first."""
+
+    status: Annotated[str, Meta(description="RUNNING, COMPLETED, FAILED or CANCELLED.")] = ""
+    path: Annotated[str, Meta(description="Part of the playbook's path.")] = ""
+    catalog_id: Annotated[str, Meta(description="The version of the playbook.")] = ""
+    parent_execution_id: Annotated[str, Meta(description="Children of an execution.")] = ""
+    before: Annotated[str, Meta(description="The last id of the page before.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+    offset: Annotated[int, Meta(ge=0, le=5000, description="Prefer before.")] = 0
+    page: Annotated[int, Meta(ge=1, le=5000)] | None = None
+    page_size: Annotated[int, Meta(ge=1, le=200)] | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution at a glance."""
+
+    execution_id: str
+    catalog_id: str | None
+    path: str
+    version: int
+    status: str
+    started_at: str | None
+    completed_at: str | None
+    start_time: str | None
+    end_time: str | None
+    duration_seconds: float | None
+    duration_human: str | None
+    #: Percent; of a running execution only that it is not done.
+    progress: int
+    event_count: int
+    current_step: str | None
+    parent_execution_id: str | None
+    error: str | None
+    labels: dict[str, str] = {}
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """An event, in the older server's fields and whole."""
+
+    event_id: str
+    seq: int
+    execution_id: str
+    event_type: str
+    name: str
+    node_name: str
+    status: str
+    created_at: str | None
+    result: Any = None
+    error: Any = None
+    #: The event itself.
+    data: Any = None
+
+
+class Detail(Summary, frozen=True, kw_only=True):
+    """An execution with its input, its result and its newest events."""
+
+    workload: Values
+    result: Any = None
+    #: Where the result is, if it is too large to stand here.
+    result_ref: str | None = None
+    events: list[EventView]
+
+
+class DetailQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of an execution is told."""
+
+    events: Annotated[int, Meta(ge=0, le=2000, description="The newest events.")] = 500
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an execution is, in steps that were entered."""
+
+    total: int
+    completed: int
+    running: int
+    failed_steps: int
+
+
+class StatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """How an execution stands, in the fields of both older servers."""
+
+    execution_id: str
+    status: str
+    current_step: str | None
+    progress: Progress
+    completed_steps: list[str]
+    failed: bool
+    completed: bool
+    completion_inferred: bool
+    is_cancelled: bool
+    variables: Values
+    error: str | None
+    start_time: str | None
+    end_time: str | None
+    duration_seconds: float | None
+    duration_human: str | None
+
+
+class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are wanted."""
+
+    after: Annotated[int, Meta(ge=0, description="The last number of the page before.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 200
+    event_type: str = ""
+    step: str = ""
+    stream: Annotated[bool, Meta(description="As server-sent events, until the end.")] = False
+
+
+class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of events, in order."""
+
+    execution_id: str
+    events: list[EventView]
+    #: What to ask for the next page with; nothing if this was the last for now.
+    next_after: int | None
+    status: str
+
+
+class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an execution is to be stopped, and whether what it started is, too."""
+
+    reason: str = "cancelled through the API"
+    cascade: Annotated[
+        bool, Meta(description="Also those that it started and does not wait for.")
+    ] = True
+
+
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cancellation did."""
+
+    execution_id: str
+    #: ``cancelled`` or ``already_completed``.
+    status: str
+    cancelled_executions: list[str]
+    message: str
+
+
+class CancellationCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether an execution is to be stopped."""
+
+    execution_id: str
+    is_cancelled: bool
+    status: str
+
+
+class FinalizeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """How an execution that cannot end by itself is to end."""
+
+    status: str = "FAILED"
+    error: str | None = None
+    reason: str | None = None
+
+
+class Finalized(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of it."""
+
+    execution_id: str
+    #: ``finalized`` or ``already_completed``.
+    status: str
+    message: str
+
+
+class RerunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution to be started once more, with values laid over the old ones."""
+
+    workload: Values | None = None
+    payload: Values | None = None
+    resource_kind: str | None = None
+    latest: bool = False
+
+
+class RetryRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The step from which an execution is to run again."""
+
+    step: str
+    latest: Annotated[bool, Meta(description="With the playbook's latest version.")] = False
+
+
+class Retried(msgspec.Struct, frozen=True, kw_only=True):
+    """The new execution."""
+
+    execution_id: str
+    status: str
+    retry_of: str
+    step: str | None = None
+    commands_generated: int = 1
+
+
+class CleanupRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Executions that run for too long are to be cancelled."""
+
+    older_than_minutes: Annotated[float, Meta(ge=0)] = 5
+    dry_run: bool = False
+
+
+class CleanedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Those that were, or would be."""
+
+    cancelled_count: int
+    execution_ids: list[str]
+    message: str
+
+
+class StepReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step did."""
+
+    step: str
+    status: str
+    visits: int
+    retries: int
+    duration_seconds: float | None
+    error: str | None
+    warnings: list[str]
+
+
+class Analysis(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an execution's time went, and what went wrong."""
+
+    execution_id: str
+    path: str
+    status: str
+    duration_seconds: float | None
+    event_count: int
+    #: Whether only the first events were looked at.
+    is_partial: bool
+    steps: list[StepReport]
+    slowest: list[str]
+    failed: list[str]
+    error: str | None
+    warnings: list[str]
+
+
+class ResultView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an execution, or a step of it, yielded."""
+
+    execution_id: str
+    status: str
+    step: str | None
+    result: Any
+
+
+class ResultQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose result is wanted."""
+
+    step: str = ""

@@ -1,0 +1,69 @@
+"""The system's own state on the wire."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the server can work."""
+
+    status: str
+    database: str
+    nats: str
+    uptime_seconds: float
+    version: str
+    server_id: str
+
+
+class Alive(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is, counted."""
+
+    total: int
+    successful: int
+    failed: int
+    cancelled: int
+    running_executions: int
+    total_playbooks: int
+    total_workers: int
+
+
+class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers of the dashboard."""
+
+    status: str
+    stats: Stats
+
+
+class ShardInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an execution belongs."""
+
+    execution_id: str
+    shard_count: int
+    shard_index: int
+    source: str
+    hash_function: str
+    seed: int
+    server_config: dict[str, int]
+
+
+class ShardQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose shard is asked for."""
+
+    execution_id: str
+    shard_count: int = 64
+
+
+class ServerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A server of the control plane."""
+
+    server_id: str
+    url: str
+    version: str
+    started_at: str | None

@@ -1,0 +1,138 @@
+"""A cluster in this process, and its API on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import uvicorn
+
+from arcbook.blobs.memory import MemoryBlobs
+from arcbook.bus.memory import Exchange, MemoryBus
+from arcbook.clock import SystemClock
+from arcbook.results.kept import Kept
+from arcbook.runtime.execute import Performer
+from arcbook.secrets.credentials import CredentialBook
+from arcbook.secrets.envelope import LocalKey
+from arcbook.server.core import Server
+from arcbook.server.http.app import create_app
+from arcbook.server.http.settings import HttpSettings
+from arcbook.store.memory import MemoryStore
+from arcbook.tools.registry import Registry
+from arcbook.worker.control import Control, RemoteBlobs
+from arcbook.worker.core import Worker
+
+Answer = tuple[int, Any, dict[str, str]]
+
+
+class Api:
+    """One server's API, and a session to speak to it."""
+
+    def __init__(self, server: Server, url: str, session: aiohttp.ClientSession) -> None:
+        self.server = server
+        self.url = url
+        self.session = session
+
+    async def call(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+        """Send a request; return status, body and headers."""
+        if isinstance(body, (bytes, str)):
+            more["data"] = body
+        elif body is not None:
+            more["json"] = body
+        async with self.session.request(method, self.url + path, **more) as response:
+            data: Any = await response.read()
+            if response.content_type == "application/json":
+                data = await response.json()
+            return response.status, data, dict(response.headers)
+
+    async def get(self, path: str, **more: Any) -> Any:
+        """Return the body of an answer that must be 200."""
+        status, data, _ = await self.call("GET", path, **more)
+        assert status == 200, (status, data)
+        return data
+
+    async def post(self, path: str, body: Any = None, **more: Any) -> Any:
+        """Return the body of an answer that must be 200."""
+        status, data, _ = await self.call("POST", path, body, **more)
+        assert status == 200, (status, data)
+        return data
+
+    async def register(self, content: str) -> Any:
+        """Register a document."""
+        return await self.post("/api/catalog/register", {"content": content})
+
+    async def run(self, path: str, **values: Any) -> str:
+        """Start a playbook and return its execution."""
+        started = await self.post("/api/execute", {"path": path, "workload": values})
+        return str(started["execution_id"])
+
+    async def ended(self, execution_id: str, seconds: float = 20.0) -> Any:
+        """Wait for an execution's end and return its status."""
+        async with asyncio.timeout(seconds):
+            while True:
+                found = await self.get(f"/api/executions/{execution_id}/status")
+                if found["completed"]:
+                    return found
+                await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    server: Server, credentials: CredentialBook, settings: HttpSettings | None = None
+) -> AsyncIterator[Api]:
+    """Yield the API of a server, on a free port of loopback."""
+    app = create_app(server, credentials, settings)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none")
+        running = uvicorn.Server(config)
+        task = asyncio.create_task(running.serve(sockets=[listening]))
+        async with asyncio.timeout(10), aiohttp.ClientSession() as probe:
+            url = f"http://127.0.0.1:{port}"
+            while not running.started:
+                await asyncio.sleep(0.01)
+            assert probe is not None
+        try:
+            async with aiohttp.ClientSession() as session:
+                yield Api(server, url, session)
+        finally:
+            running.should_exit = True
+            running.force_exit = True
+            await task
+
+
+@contextlib.asynccontextmanager
+async def cluster(
+    folder: Any, *, servers: int = 1, settings: HttpSettings | None = None
+) -> AsyncIterator[list[Api]]:
+    """Yield the APIs of some servers on one store, with a worker beside them."""
+    clock, store, blobs = SystemClock(), MemoryStore(), MemoryBlobs()
+    exchange = Exchange()
+    credentials = CredentialBook(store, LocalKey(bytes(range(32)), "the test"), clock)
+    async with contextlib.AsyncExitStack() as stack:
+        found = []
+        for number in range(servers):
+            bus = await stack.enter_async_context(MemoryBus(exchange))
+            server = Server(
+                store, bus, blobs, Registry(), credentials, clock, server_id=f"server-{number}"
+            )
+            await stack.enter_async_context(server)
+            found.append(await stack.enter_async_context(serving(server, credentials, settings)))
+        bus = await stack.enter_async_context(MemoryBus(exchange))
+        control, registry = Control(bus), Registry()
+        performer = Performer(
+            registry,
+            Kept(RemoteBlobs(control), loop_reader=control.frames),
+            control,
+            clock,
+            worker="w1",
+            workspace=lambda _: str(folder),
+        )
+        worker = Worker(bus, control, performer, registry, clock, pools=["shared"], concurrency=64)
+        await stack.enter_async_context(worker)
+        yield found

@@ -92,11 +92,10 @@ async def serving(
         config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none")
         running = uvicorn.Server(config)
         task = asyncio.create_task(running.serve(sockets=[listening]))
-        async with asyncio.timeout(10), aiohttp.ClientSession() as probe:
-            url = f"http://127.0.0.1:{port}"
-            while not running.started:
+        url = f"http://127.0.0.1:{port}"
+        async with asyncio.timeout(10):
+            while not running.started:  # noqa: ASYNC110  # uvicorn has no event for it
                 await asyncio.sleep(0.01)
-            assert probe is not None
         try:
             async with aiohttp.ClientSession() as session:
                 yield Api(server, url, session)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 
 import pytest
+
 from api_cluster import Api, cluster
 
 HELLO = """\

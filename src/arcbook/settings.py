@@ -46,6 +46,42 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     python_memory_bytes: Annotated[
         int, Doc("Memory that one call of the python tool may use, in bytes.")
     ] = 4 * 1024**3
+    dsn: Annotated[
+        str, Doc("PostgreSQL of the cluster: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
+    ] = ""
+    nats_url: Annotated[
+        str,
+        Doc("Address of NATS, `nats://host:4222` or `tls://host:4222`; commas between several."),
+    ] = ""
+    nats_base: Annotated[str, Doc("First part of all subjects, streams and consumers.")] = "noetl"
+    nats_user: Annotated[str, Doc("User of NATS.")] = ""
+    nats_password: Annotated[str, Doc("Password of the user of NATS.")] = ""
+    nats_token: Annotated[str, Doc("Token that NATS wants instead of a user.")] = ""
+    nats_creds: Annotated[str, Doc("File of NATS credentials: a JWT and its seed.")] = ""
+    nats_nkey_seed: Annotated[str, Doc("Seed of an NKEY that NATS knows.")] = ""
+    nats_tls_ca: Annotated[
+        str, Doc("File of certificates that NATS may show; those of the system by default.")
+    ] = ""
+    nats_tls_cert: Annotated[str, Doc("File of our certificate, if NATS wants one.")] = ""
+    nats_tls_key: Annotated[str, Doc("File of our certificate's key.")] = ""
+    host: Annotated[str, Doc("Address on which a server listens.")] = "127.0.0.1"
+    port: Annotated[int, Doc("Port on which a server listens; 0 takes a free one.")] = 8082
+    pools: Annotated[
+        tuple[str, ...], Doc("Pools from which a worker pulls, with commas between several.")
+    ] = ("shared",)
+    pool_of_kinds: Annotated[
+        tuple[str, ...],
+        Doc("Pools of kinds of tools, as `KIND=POOL`, with commas between several."),
+    ] = ("agent=python",)
+    routing: Annotated[
+        bool, Doc("Whether pools are chosen at all; without, everything goes to `shared`.")
+    ] = True
+    lease_seconds: Annotated[
+        float, Doc("How long a worker may be silent before its commands go to another one.")
+    ] = 15.0
+    drain_seconds: Annotated[
+        float, Doc("Time that a worker has to finish its commands when it is told to stop.")
+    ] = 30.0
     debug: Annotated[bool, Doc("Whether faults of Arcbook itself show their traceback.")] = False
 
     def template_names(self) -> dict[str, str]:

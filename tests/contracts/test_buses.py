@@ -9,6 +9,7 @@ import pytest
 from arcbook.bus.api import BusError
 from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.bus.nats import NatsBus
+from arcbook.bus.postgres import PostgresBus
 from arcbook.testing.contracts.bus import ACK_SECONDS, BusContract, bodies, messages
 
 BASES = count(1)
@@ -59,6 +60,22 @@ class TestNatsBus(BusContract):
         async def again(**options):
             options = {"base": base, "ack_seconds": ACK_SECONDS, **options}
             bus = await NatsBus(server.url, **options).__aenter__()
+            buses.append(bus)
+            return bus
+
+        yield again
+        for bus in buses:
+            await bus.__aexit__()
+
+
+class TestPostgresBus(BusContract):
+    @pytest.fixture
+    async def opened(self, postgres_server, database):
+        buses = []
+
+        async def again():
+            dsn = postgres_server.dsn(database)
+            bus = await PostgresBus(dsn, ack_seconds=ACK_SECONDS).__aenter__()
             buses.append(bus)
             return bus
 

@@ -158,6 +158,17 @@ async def test_who_starts_second_changes_nothing(nats_server, base):
         assert [call for call in calls if base.upper() in call] == []
 
 
+async def test_many_may_start_at_once(nats_server, base):
+    buses = [opened(nats_server, base) for _ in range(10)]
+    await asyncio.gather(*(bus.__aenter__() for bus in buses))
+    await asyncio.gather(*(bus.pull(["shared"], 1, 0) for bus in buses))
+    await buses[0].publish(messages(1))
+
+    assert bodies(await pulled(buses[1], 1)) == ["0"]
+    for bus in buses:
+        await bus.__aexit__()
+
+
 async def test_a_narrow_stream_is_widened_once(nats_server, base):
     name = f"{base.upper()}_COMMANDS"
     narrow = StreamConfig(
@@ -251,6 +262,21 @@ async def test_refused_credentials_are_said_at_once(base):
         access = NatsAccess(user="me", password="right")
         async with NatsBus(server.url, base, access) as bus:
             await bus.publish(messages(1))
+
+
+async def test_malformed_credentials_are_said_at_once(nats_server, base, tmp_path):
+    (tmp_path / "creds").write_text("nonsense")
+    for access in (
+        NatsAccess(nkey_seed="SUs3cret"),
+        NatsAccess(creds=str(tmp_path / "creds")),
+        NatsAccess(creds=str(tmp_path / "none")),
+        NatsAccess(tls_ca=str(tmp_path / "none")),
+    ):
+        started = time.monotonic()
+        with pytest.raises(BusError) as raised:
+            await NatsBus(nats_server.url, base, access).__aenter__()
+        assert time.monotonic() - started < 2
+        assert "s3cret" not in str(raised.value)
 
 
 async def test_a_server_without_jetstream_is_refused(base):

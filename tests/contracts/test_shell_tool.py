@@ -31,7 +31,7 @@ async def run(tool: Shell, command, *, timeout_seconds: float | None = None, **c
 async def until(condition) -> None:
     """Wait for a condition, but not for ever."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # processes set no event of ours
+        while not condition():  # processes set no event of ours
             await asyncio.sleep(0.005)
 
 

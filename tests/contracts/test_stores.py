@@ -12,10 +12,12 @@ from arcbook.store.api import StoreError
 from arcbook.store.memory import MemoryStore
 from arcbook.store.sqlite import SqliteStore
 from arcbook.testing.contracts.blobs import BlobsContract
-from arcbook.testing.contracts.store import StoreContract, change, event
+from arcbook.testing.contracts.store import change, event
+from arcbook.testing.contracts.store_cluster import ClusterStoreContract
+from arcbook.testing.contracts.store_commands import command
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(ClusterStoreContract):
     @pytest.fixture
     def opened(self):
         store = MemoryStore()
@@ -26,7 +28,7 @@ class TestMemoryStore(StoreContract):
         return again
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(ClusterStoreContract):
     @pytest.fixture
     async def opened(self, tmp_path):
         stores = []
@@ -51,6 +53,19 @@ class TestSqliteStore(StoreContract):
 
         with pytest.raises(sqlite3.IntegrityError):
             store._db.execute("insert into event values (1, 2, 0, 'playbook.failed', '', x'00', 1)")
+
+    async def test_a_store_of_an_older_version_is_upgraded_with_what_it_holds(
+        self, store, opened, tmp_path
+    ):
+        await store.commit([change(1, 0, [event(1)])])
+        for table in ("command", "server", "shard", "worker", "schedule"):
+            store._db.execute(f"drop table {table}")
+        store._db.execute("pragma user_version = 1")
+
+        again = await opened()
+        assert await again.commands() == []
+        await again.commit([change(1, 1, [event(2)], issued=[command("c", 1)])])
+        assert len(await again.events(1)) == 2
 
     async def test_a_store_of_a_newer_version_is_refused_with_advice(self, store, opened):
         store._db.execute("pragma user_version = 999")

@@ -1,4 +1,4 @@
-"""What all connections to a bus share: requests handled as tasks, and names of subjects."""
+"""What all connections to a bus share: handling what comes, and checking what goes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from typing import Any, Final
+
+from arcbook.bus.api import BusError, Listener
 
 HANDLERS_MAX: Final = 1024
 """Requests of one subject that are handled at once; further ones wait for their turn."""
@@ -59,6 +61,16 @@ def covers(pattern: str, subject: str) -> bool:
     return subject == pattern
 
 
-def said_by_listener(subject: str, error: Exception) -> None:
-    """Note that a listener failed; the notices after this one still reach it."""
-    _log.error("a notice of %s could not be handled", subject, exc_info=error)
+def hand_over(listener: Listener, body: bytes) -> None:
+    """Tell a listener, in its turn; the loop notes what it raises, and the others go on."""
+    asyncio.get_running_loop().call_soon(listener, body)
+
+
+def check_size(size: int, most: int) -> None:
+    """Refuse what the server would close the connection for.
+
+    Raises:
+        BusError: it is too big.
+    """
+    if size > most:
+        raise BusError(f"{size} bytes are more than the bus takes ({most})")

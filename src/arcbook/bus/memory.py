@@ -25,7 +25,7 @@ from arcbook.bus.api import (
     NobodyError,
     RequestTimeoutError,
 )
-from arcbook.bus.handling import Handling, covers, said_by_listener
+from arcbook.bus.handling import Handling, check_size, covers, hand_over
 from arcbook.clock import Clock
 
 PAYLOAD_MAX: Final = 1024**2
@@ -206,8 +206,7 @@ class MemoryBus:
         if not self.exchange.reachable:
             raise BusError("the bus cannot be reached")
         for body in bodies:
-            if len(body) > self.payload_max:
-                raise BusError(f"{len(body)} bytes are more than the bus takes")
+            check_size(len(body), self.payload_max)
 
     # -- messages ---------------------------------------------------------------------
 
@@ -291,7 +290,7 @@ class MemoryBus:
         self._check(body)
         for listening in self.exchange.listeners:
             if covers(listening.pattern, subject):
-                asyncio.get_running_loop().call_soon(listening.hear, body)
+                hand_over(listening.listener, body)
 
     async def listen(self, subject: str, listener: Listener) -> _Listening:
         self._check()
@@ -315,8 +314,7 @@ class _Served:
 
     async def _answer(self, body: bytes, answer: asyncio.Future[bytes]) -> None:
         said = await self._handler(body)
-        if len(said) > PAYLOAD_MAX:
-            raise BusError(f"an answer of {len(said)} bytes is more than the bus takes")
+        check_size(len(said), PAYLOAD_MAX)
         if not answer.done():
             answer.set_result(said)
 
@@ -337,14 +335,7 @@ class _Listening:
         self.pattern = pattern
         self._listeners = exchange.listeners
         self._listeners.append(self)
-        self._listener = listener
-
-    def hear(self, body: bytes) -> None:
-        """Hand a notice to the listener."""
-        try:
-            self._listener(body)
-        except Exception as error:  # noqa: BLE001 - a listener's fault must not end the others
-            said_by_listener(self.pattern, error)
+        self.listener = listener
 
     async def stop(self) -> None:
         await self.leave(None)

@@ -19,9 +19,9 @@ ID_MAX: Final = 2**63 - 1
 """The largest id that a store can hold."""
 
 
-def settings_of(context: click.Context) -> Settings:
+def settings_of(context: click.Context, **given: Any) -> Settings:
     """Return the settings, the command line's own before the environment's."""
-    return load_settings(home=(context.obj or {}).get("home"))
+    return load_settings(home=(context.obj or {}).get("home"), **given)
 
 
 def with_embedded(context: click.Context, work: Callable[[Embedded], Awaitable[T]]) -> T:

@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from arcbook.bus.api import BusError
 from arcbook.cli.errors import Exit
 from arcbook.cli.reports import as_text
 from arcbook.embedded import InvalidPlaybookError, OwnedElsewhereError
@@ -20,6 +21,7 @@ from arcbook.settings import PREFIX, SettingsError
 from arcbook.store.api import StoreError
 
 KNOWN: Final[dict[type[Exception], Exit]] = {
+    BusError: Exit.FAILED,
     ExecutionMissingError: Exit.BAD_INPUT,
     InvalidPlaybookError: Exit.BAD_INPUT,
     InvalidRefError: Exit.BAD_INPUT,

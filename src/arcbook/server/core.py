@@ -26,6 +26,7 @@ from arcbook.runtime.services import CredentialPort
 from arcbook.server.ownership import Ownership
 from arcbook.server.relay import BusRelay
 from arcbook.server.requests import Requests
+from arcbook.server.scheduler import Scheduler
 from arcbook.store.api import ClusterStore, ServerRow, StoreError, Tick
 from arcbook.tools.registry import Registry
 
@@ -135,6 +136,7 @@ class Server:
         await self.ownership.join()
         self._spawn("ownership", self.ownership.run())
         self._spawn("ticks", self._tick())
+        self._spawn("scheduler", Scheduler(self).run())
         return self
 
     def _spawn(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
@@ -222,7 +224,7 @@ class Server:
             payload=payload,
             **facts,
         )
-        execution_id = self.ownership.new_id()
+        execution_id = await self.ownership.new_id()
         _, stored = self.drive.begin(planned, start, execution_id, tick)
         await stored
         return execution_id

@@ -22,6 +22,9 @@ BEAT_SECONDS: Final = 0.75
 SAFETY_SECONDS: Final = 0.5
 """Time before its lease ends at which a server stops acting as owner."""
 
+SHARE_SECONDS: Final = 5.0
+"""How long a start waits for its server to own something."""
+
 log = logging.getLogger(__name__)
 
 Changed = Callable[[frozenset[int]], Awaitable[None]]
@@ -37,6 +40,7 @@ class Ownership:
         self._until = 0
         self.shards: frozenset[int] = frozenset()
         self.ids = IdGenerator(clock, row.machine)
+        self._owning = asyncio.Event()
         self._gained: Changed = _nothing
         self._lost: Changed = _nothing
 
@@ -55,14 +59,20 @@ class Ownership:
         """Return whether this server owns an execution, as far as it can know."""
         return shard_of(execution_id) in self.shards and self._clock.monotonic_us() < self._until
 
-    def new_id(self) -> int:
+    async def new_id(self) -> int:
         """Return an id for an execution that this server will own.
+
+        A server that has just come waits for its share.
 
         Raises:
             LostServerError: it owns nothing at present.
         """
         if not self.shards:
-            raise LostServerError(f"server {self.server_id} owns no shard at present")
+            try:
+                async with asyncio.timeout(SHARE_SECONDS):
+                    await self._owning.wait()
+            except TimeoutError:
+                raise LostServerError(f"server {self.server_id} owns no shard") from None
         return id_within(self.ids, self.shards)
 
     def child_ids(self, execution_id: int) -> Callable[[], int]:
@@ -91,11 +101,14 @@ class Ownership:
         if gained:
             await self._gained(gained)
             self.shards |= gained
+            self._owning.set()
 
     async def _let_go(self, shards: Collection[int]) -> None:
         going = self.shards & frozenset(shards)
         if going:
             self.shards -= going
+            if not self.shards:
+                self._owning.clear()
             await self._lost(going)
 
     async def run(self) -> None:

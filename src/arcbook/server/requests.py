@@ -165,7 +165,7 @@ class Requests:
             ]
             return [await self._claimed(c, a) for c, a in zip(wanted, asked, strict=True)]
 
-        return await self._each(request, "commands", here, Claimed, Claimed(outcome="retry_later"))
+        return await self._each(request, "commands", here, list[Claimed], _LATER)
 
     async def _claimed(self, wanted: CommandNotice, asked: Awaitable[bool]) -> Claimed:
         try:
@@ -175,7 +175,7 @@ class Requests:
         except ExecutionMissingError:
             return _FAILED
         except _REFUSALS:
-            return Claimed(outcome="retry_later")
+            return _LATER
         out = self._owner.out.get(wanted.execution_id, {}).get(wanted.command_id)
         if out is not None and out.row.worker:
             return Claimed(outcome="already_claimed")
@@ -284,7 +284,7 @@ class Requests:
         request: Any,
         field: str,
         here: Callable[[Sequence[Any]], Awaitable[list[Answer]]],
-        kind: type[Answer],
+        kind: type[list[Answer]],
         unknown: Answer,
     ) -> list[Answer]:
         """Answer for what is ours, and have the owners answer for the rest."""
@@ -299,7 +299,7 @@ class Requests:
         for shard, numbers in _by_shard(others, lambda n: items[n].execution_id).items():
             changes = {field: [items[n] for n in numbers], "forwarded": True}
             part = msgspec.structs.replace(request, **changes)
-            found_there = await self._hand_on(shard, part, list[kind])  # type: ignore[valid-type]
+            found_there = await self._hand_on(shard, part, kind)
             for n, found in zip(numbers, found_there or [], strict=False):
                 answers[n] = found
         return answers
@@ -371,6 +371,7 @@ class Requests:
 
 
 _FAILED: Final = Claimed(outcome="failed")
+_LATER: Final = Claimed(outcome="retry_later")
 
 
 def _by_shard(items: Sequence[Item], execution_of: Callable[[Item], int]) -> dict[int, list[Item]]:

@@ -31,6 +31,7 @@ from arcbook.store.api import (
     StoreError,
     WorkerRow,
 )
+from arcbook.store.leases import share_of, standing
 
 
 class MemoryStore:
@@ -244,7 +245,7 @@ class MemoryStore:
     # -- servers ----------------------------------------------------------------------
 
     async def join(self, row: ServerRow, seconds: float) -> ServerRow:
-        taken = {server.machine for server in self._alive()}
+        taken = {s.machine for s in self._alive() if s.server_id != row.server_id}
         now = self._clock.now_us()
         joined = msgspec.structs.replace(
             row,
@@ -263,13 +264,13 @@ class MemoryStore:
         expires_at = self._clock.now_us() + int(seconds * 1_000_000)
         known = self._servers[server_id]
         self._servers[server_id] = msgspec.structs.replace(known, expires_at=expires_at)
-        share = -(-SHARDS // len(alive))
+        share = share_of(len(alive))
         mine = [n for n, owner in sorted(self._owners.items()) if owner == server_id]
         free = [n for n in range(SHARDS) if self._owners.get(n) not in alive]
         for shard in free[: max(0, share - len(mine))]:
             self._owners[shard] = server_id
             mine.append(shard)
-        return Standing(frozenset(mine), frozenset(mine[share:]), len(alive))
+        return standing(mine, len(alive))
 
     async def release(self, server_id: str, shards: Collection[int]) -> None:
         for shard in shards:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,6 +39,8 @@ class NatsAccess(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             BusError: a file cannot be read.
         """
+        if self.creds:
+            self._check_creds()
         named = {
             "user": self.user,
             "password": self.password,
@@ -49,6 +52,15 @@ class NatsAccess(msgspec.Struct, frozen=True, kw_only=True):
         if self.wants_tls(urls):
             options["tls"] = self._trust()
         return options
+
+    def _check_creds(self) -> None:
+        """Read the file before the client does, which tries again and again if it cannot."""
+        try:
+            text = Path(self.creds).read_text("utf-8")
+        except (OSError, ValueError):
+            raise BusError(f"the NATS credentials in {self.creds} cannot be read") from None
+        if "BEGIN NATS USER JWT" not in text or "BEGIN USER NKEY SEED" not in text:
+            raise BusError(f"{self.creds} is no file of NATS credentials")
 
     def wants_tls(self, urls: list[str]) -> bool:
         """Tell whether a connection without TLS is out of the question."""

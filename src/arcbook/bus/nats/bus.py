@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final, Self, cast
 
@@ -17,12 +18,12 @@ from arcbook.bus.api import (
     Listener,
     Message,
 )
-from arcbook.bus.handling import Handling, said_by_listener
+from arcbook.bus.handling import Handling, check_size, hand_over
 from arcbook.bus.nats.access import NatsAccess
 from arcbook.bus.nats.link import START_SECONDS, Link, Subscribed
-from arcbook.bus.nats.publish import TRIES, Outgoing, Publisher, StreamGoneError
+from arcbook.bus.nats.publish import TRIES, Outgoing, Publisher, StreamBrokenError, StreamGoneError
 from arcbook.bus.nats.pull import NatsDelivery, Puller
-from arcbook.bus.nats.replies import Replies, check_size
+from arcbook.bus.nats.replies import Replies
 from arcbook.bus.nats.streams import Streams
 
 HEADER_ROOM: Final = 1024
@@ -65,26 +66,22 @@ class NatsBus:
         self._served: list[_Served] = []
 
     async def __aenter__(self) -> Self:
-        await self._link.start()
-        try:
+        async with contextlib.AsyncExitStack() as started:
+            await self._link.start()
+            started.push_async_callback(self._link.stop)
             self.payload_max = self._link.payload_max - HEADER_ROOM
             await self._streams.check()
             await self._streams.ensure()
             await self._replies.start()
             await self._puller.start()
-        except BaseException:
-            await self._link.stop()
-            raise
+            started.pop_all()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await asyncio.gather(*(served.leave(LEAVE_SECONDS) for served in self._served))
-        held = self._puller.held()
         try:
-            if held:
-                await self.give_back(held)
-        except BusError:
-            pass  # they come again when their time is over
+            with contextlib.suppress(BusError):  # else they come again when their time is over
+                await self.give_back(await self._puller.stop())
         finally:
             await self._link.stop()
 
@@ -104,6 +101,10 @@ class NatsBus:
                 if not tries_left:
                     raise
                 await self._streams.ensure()
+            except StreamBrokenError:
+                if not tries_left:
+                    raise
+                await self._streams.remake()
             else:
                 return
 
@@ -178,10 +179,7 @@ class NatsBus:
 
     async def listen(self, subject: str, listener: Listener) -> Subscribed:
         async def heard(msg: Msg) -> None:
-            try:
-                listener(msg.data)
-            except Exception as error:  # noqa: BLE001 - it must hear the next notice
-                said_by_listener(subject, error)
+            hand_over(listener, msg.data)
 
         below = f"{subject[:-1]}>" if subject.endswith(".*") else subject
         return await self._link.subscribe(f"{self._base}.notice.{below}", heard)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import nats.errors
+import nkeys
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -53,7 +54,7 @@ class Subscribed:
     async def stop(self) -> None:
         """Hear no more; what has arrived is still handed over."""
         self._link.forget(self)
-        if self._made is not None:
+        if self._made is not None and self._link.is_connected:
             made: Any = self._made
             with contextlib.suppress(nats.errors.Error):
                 await made.drain()
@@ -94,6 +95,11 @@ class Link:
         return self._client
 
     @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection now."""
+        return bool(self._client.is_connected)
+
+    @property
     def payload_max(self) -> int:
         """Bytes that the server takes at once."""
         return int(self._client.max_payload)
@@ -105,23 +111,21 @@ class Link:
             BusError: the server was not reached in time, or refused us.
         """
         self._refused = asyncio.get_running_loop().create_future()
-        connecting = asyncio.create_task(self._connect())
-        waiting = {connecting, self._refused}
-        try:
+        async with contextlib.AsyncExitStack() as started:
+            started.push_async_callback(self.stop)
+            connecting = asyncio.create_task(self._connect())
+            started.push_async_callback(_give_up, connecting)
             await asyncio.wait(
-                waiting, timeout=self._start_seconds, return_when=asyncio.FIRST_COMPLETED
+                {connecting, self._refused},
+                timeout=self._start_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
             )
             with self.translated():
                 if connecting.done():
                     connecting.result()
                 _ = self.client
-        except BaseException:
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
-            await self.stop()
-            raise
-        finally:
-            self._refused = None
+            started.pop_all()
+        self._refused = None
 
     async def _connect(self) -> None:
         client = Client()
@@ -151,6 +155,8 @@ class Link:
         return f": {self._last_error}" if self._last_error is not None else ""
 
     async def _failed(self, error: Exception) -> None:
+        if self._refused is not None and self._refused.done():
+            return  # what follows a refusal says less than it did
         self._last_error = error
         refused = any(word in f"{type(error).__name__} {error}".lower() for word in REFUSED)
         if refused and self._refused is not None and not self._refused.done():
@@ -236,6 +242,13 @@ class Link:
         """Say what the client says in the words of the port."""
         try:
             yield
+        except (nkeys.NkeysError, ValueError):
+            raise BusError("the credentials for NATS are malformed") from None
         except (nats.errors.Error, OSError, TimeoutError) as error:
             said = str(error) or type(error).__name__
             raise BusError(f"NATS at {shown(self._urls)}: {said}") from error
+
+
+async def _give_up(connecting: asyncio.Task[None]) -> None:
+    connecting.cancel()
+    await asyncio.gather(connecting, return_exceptions=True)

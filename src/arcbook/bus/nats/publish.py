@@ -22,6 +22,9 @@ BATCH_MAX: Final = 1000
 TRIES: Final = 3
 """Attempts to publish when the stream is gone and is made again."""
 
+LOST_FILES: Final = "no such file or directory"
+"""End of what a server says whose stream was made while the files of an old one went."""
+
 
 class Outgoing(NamedTuple):
     """A message as it is sent."""
@@ -33,6 +36,10 @@ class Outgoing(NamedTuple):
 
 class StreamGoneError(BusError):
     """No stream takes a subject."""
+
+
+class StreamBrokenError(BusError):
+    """The stream has lost its files."""
 
 
 class Publisher:
@@ -99,4 +106,6 @@ class _Batch:
         if b'"error"' not in data:
             return
         error = orjson.loads(data).get("error") or {}
-        self.error = BusError(f"NATS refused a message: {error.get('description', 'no reason')}")
+        said = error.get("description", "no reason")
+        kind = StreamBrokenError if said.endswith(LOST_FILES) else BusError
+        self.error = kind(f"NATS refused a message: {said}")

@@ -19,7 +19,7 @@ import orjson
 from nats.aio.msg import Msg
 
 from arcbook.bus.api import DELIVERIES_MAX, PULL_MAX, BusError
-from arcbook.bus.nats.link import Link
+from arcbook.bus.nats.link import Link, Subscribed
 from arcbook.bus.nats.streams import Streams
 
 OPEN_SECONDS: Final = 10.0
@@ -72,6 +72,10 @@ class _Pool:
         self.is_made = False
         self.is_empty = False
 
+    def may_be_asked(self, *, is_now: bool) -> bool:
+        """Tell whether there is something to ask; what is there now is asked only once."""
+        return not self.asked and not (is_now and self.is_empty)
+
     def forget_request(self) -> None:
         """Take the request for answered."""
         self.asked = 0
@@ -104,6 +108,7 @@ class Puller:
         self._waiting: set[asyncio.Future[None]] = set()
         self._numbers = count(1)
         self._prefix = ""
+        self._hearing: Subscribed | None = None
         self._burying: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -111,14 +116,13 @@ class Puller:
         self._prefix = f"{self._link.client.new_inbox()}."
         self._link.on_cut.append(self._cut)
         self._link.on_back.append(self._wake)
-        await self._link.subscribe(f"{self._prefix}*", self._heard)
+        self._hearing = await self._link.subscribe(f"{self._prefix}*", self._heard)
 
-    def held(self) -> list[NatsDelivery]:
-        """Take what arrived and was not pulled."""
-        found = [delivery for pool in self._pools.values() for delivery in pool.arrived]
-        for pool in self._pools.values():
-            pool.arrived.clear()
-        return found
+    async def stop(self) -> list[NatsDelivery]:
+        """Hear no more; return what arrived and was not pulled."""
+        if self._hearing is not None:
+            await self._hearing.stop()
+        return [delivery for pool in self._pools.values() for delivery in pool.arrived]
 
     async def pull(self, names: Sequence[str], limit: int, seconds: float) -> list[NatsDelivery]:
         """Return messages; wait for the first one, but no longer than told.
@@ -141,7 +145,9 @@ class Puller:
                 return found
             for pool in pools:
                 await self._ask(pool, limit, left if seconds > 0 else 0.0, now())
-            await self._wait(pools, until + (0 if seconds > 0 else NOW_SECONDS), now())
+            await self._wait(
+                pools, until if seconds > 0 else until + NOW_SECONDS, is_now=seconds <= 0
+            )
 
     def _take(self, pools: Sequence[_Pool], limit: int, now: float) -> list[NatsDelivery]:
         found: list[NatsDelivery] = []
@@ -202,12 +208,13 @@ class Puller:
                 reply=f"{self._prefix}{number}",
             )
 
-    async def _wait(self, pools: Sequence[_Pool], until: float, now: float) -> None:
+    async def _wait(self, pools: Sequence[_Pool], until: float, *, is_now: bool) -> None:
         """Wait until something happened, or it is time to look again."""
-        if any(pool.arrived or not pool.asked for pool in pools):
+        if any(pool.arrived or pool.may_be_asked(is_now=is_now) for pool in pools):
             return
         looks = [pool.looked_at for pool in pools if pool.looked_at]
-        seconds = min([until, *looks, *(pool.until for pool in pools)]) - now
+        seconds = min([until, *looks, *(pool.until for pool in pools)])
+        seconds -= asyncio.get_running_loop().time()
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
         try:

@@ -9,7 +9,7 @@ from typing import Final
 
 from nats.aio.msg import Msg
 
-from arcbook.bus.api import BusError, NobodyError, RequestTimeoutError
+from arcbook.bus.api import NobodyError, RequestTimeoutError
 from arcbook.bus.nats.link import Link
 
 NOBODY: Final = "503"
@@ -81,13 +81,3 @@ class Replies:
 def is_nobody(msg: Msg) -> bool:
     """Tell whether the server says that nobody heard."""
     return msg.headers is not None and msg.headers.get("Status") == NOBODY
-
-
-def check_size(size: int, most: int) -> None:
-    """Refuse what the server would close the connection for.
-
-    Raises:
-        BusError: it is too big.
-    """
-    if size > most:
-        raise BusError(f"{size} bytes are more than the bus takes ({most})")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from typing import Any, Final, NamedTuple
 
@@ -41,6 +43,13 @@ ACK_PENDING_MAX: Final = 100_000
 PULLS_MAX: Final = 4096
 """Pulls of one pool that may wait at once: more than a pool has workers."""
 
+REMAKE_SECONDS: Final = 0.5
+"""Pause before a stream that was deleted is made again.
+
+The server removes the files of the old one in the background, and takes those of a new one
+of the same name with them if it comes too soon.
+"""
+
 API_SECONDS: Final = 5.0
 """Time for the server to answer what is asked about streams."""
 
@@ -67,6 +76,7 @@ class Streams:
         self._link = link
         self._base = base
         self._ack_seconds = ack_seconds
+        self._were_made = False
         name = re.sub(r"[^A-Za-z0-9_-]", "_", base)
         self._durable = f"{name}_worker_pool"
         self.commands = f"{name.upper()}_COMMANDS"
@@ -139,6 +149,13 @@ class Streams:
                 num_replicas=1,
             )
         )
+        self._were_made = True
+
+    async def remake(self) -> None:
+        """Make the stream of commands anew, as it lost its files."""
+        with self._link.translated(), contextlib.suppress(NotFoundError):
+            await self._manager().delete_stream(self.commands)
+        await self.ensure()
 
     async def _ensure(self, wanted: StreamConfig) -> None:
         manager = self._manager()
@@ -147,11 +164,22 @@ class Streams:
             try:
                 found = (await manager.stream_info(name)).config
             except NotFoundError:
-                await manager.add_stream(wanted)
+                if self._were_made:
+                    await asyncio.sleep(REMAKE_SECONDS)
+                await self._add(manager, wanted)
                 return
             changes = _widening(found, wanted)
             if changes:
                 await manager.update_stream(found.evolve(**changes))
+
+    async def _add(self, manager: JetStreamManager, wanted: StreamConfig) -> None:
+        try:
+            await manager.add_stream(wanted)
+        except BadRequestError as error:
+            try:  # somebody else may be making it at this moment
+                await manager.stream_info(wanted.name or "")
+            except NotFoundError:
+                raise error from None
 
     async def ensure_consumer(self, pool: str) -> Ready:
         """Create a pool's consumer if it is missing; tell whether it was, and what waits."""

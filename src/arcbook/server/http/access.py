@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from arcbook.server.http.errors import ApiError, error_response
 from arcbook.server.http.settings import HttpSettings
+from arcbook.settings import SettingsError
 
 SCOPES: Final = ("open", "viewer", "operator", "editor", "admin")
 """What a caller may: each includes those before it."""
@@ -29,7 +30,7 @@ OPEN_PATHS: Final = frozenset({"/health", "/api/health"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class UnsafeBindingError(RuntimeError):
+class UnsafeBindingError(SettingsError):
     """The API would be reachable from other machines by anybody."""
 
 

@@ -55,7 +55,7 @@ order by seq limit ?
 -- Executions, newest first, from the one before an id.
 select body from execution
 where execution_id < ? and (? = '' or status = ?)
-  and (? = '' or path like '%' || ? || '%') and (? = 0 or parent_execution_id = ?)
+  and (? = '' or instr(lower(path), lower(?)) > 0) and (? = 0 or parent_execution_id = ?)
 order by execution_id desc limit ?
 
 -- get_unfinished --
@@ -122,3 +122,114 @@ select * from credential order by name
 -- delete_credential --
 -- Forget a credential.
 delete from credential where name = ?
+
+-- has_event --
+-- Whether an event is there.
+select 1 from event where execution_id = ? and seq = ?
+
+-- is_pending --
+-- Whether a command waits for a claim as its claimer believes.
+select 1 from command where command_id = ? and generation = ? and attempt = ? and worker = ''
+
+-- is_due --
+-- Whether a schedule still waits for a time.
+select 1 from schedule where name = ? and next_at = ?
+
+-- put_command --
+-- Give a command out, in place of one of the same id.
+insert or replace into command
+  (command_id, execution_id, step, pool, generation, attempt, issued_at, worker)
+values (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- delete_command --
+-- A command is out no more.
+delete from command where command_id = ?
+
+-- claim --
+-- A command becomes a worker's.
+update command set worker = ? where command_id = ?
+
+-- tick --
+-- A schedule has started an execution, and waits for its next time.
+update schedule set next_at = ?, last_at = ?, last_execution_id = ? where name = ?
+
+-- get_commands --
+-- Commands that are out, by id, from the one after an id.
+select * from command where command_id > ? order by command_id limit ?
+
+-- backlog --
+-- Commands of each pool that are pending, and claimed.
+select pool, sum(worker = ''), sum(worker <> '') from command group by pool
+
+-- bury_servers --
+-- Forget the servers whose lease has ended.
+delete from server where expires_at <= ?
+
+-- get_machines --
+-- Numbers that servers have.
+select machine from server
+
+-- put_server --
+-- Enter a server.
+insert into server (server_id, machine, version, url, started_at, expires_at)
+values (?, ?, ?, ?, ?, ?)
+
+-- extend_server --
+-- Extend a server's lease.
+update server set expires_at = ? where server_id = ?
+
+-- count_servers --
+-- How many servers there are.
+select count(*) from server
+
+-- get_owned --
+-- Shards that servers own.
+select shard, server_id from shard where server_id in (select server_id from server)
+
+-- take_shard --
+-- A shard becomes a server's.
+insert or replace into shard (server_id, shard) values (?, ?)
+
+-- release_shard --
+-- A server gives a shard up.
+delete from shard where server_id = ? and shard = ?
+
+-- delete_server --
+-- Remove a server.
+delete from server where server_id = ?
+
+-- get_servers --
+-- The servers that are alive.
+select server_id, machine, version, url, started_at, expires_at from server
+where expires_at > ? order by server_id
+
+-- put_worker --
+-- Enter a worker, or note that it is still there.
+insert into worker (worker_id, started_at, seen_at, body) values (?, ?, ?, ?)
+on conflict (worker_id) do update set seen_at = excluded.seen_at, body = excluded.body
+
+-- get_workers --
+-- The workers seen since a time.
+select started_at, seen_at, body from worker where seen_at >= ? order by worker_id
+
+-- delete_worker --
+-- Remove a worker.
+delete from worker where worker_id = ?
+
+-- put_schedule --
+-- Store a schedule, in place of one of the same name.
+insert or replace into schedule (name, paused, next_at, last_at, last_execution_id, body)
+values (?, ?, ?, ?, ?, ?)
+
+-- get_schedules --
+-- All schedules.
+select body, next_at, last_at, last_execution_id from schedule order by name
+
+-- get_due_schedules --
+-- Schedules that are due, the longest due first.
+select body, next_at, last_at, last_execution_id from schedule
+where paused = 0 and next_at > 0 and next_at <= ? order by next_at, name limit ?
+
+-- delete_schedule --
+-- Delete a schedule.
+delete from schedule where name = ?

@@ -7,10 +7,7 @@ handing it to another thread. The connection belongs to the event loop that open
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from importlib import resources
-from pathlib import Path
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Self
 
 import msgspec
@@ -30,33 +27,16 @@ from arcbook.store.api import (
     Stored,
     StoreError,
 )
-from arcbook.store.sql import load_queries
-
-SCHEMA_VERSION: Final = 1
-BUSY_TIMEOUT_MS: Final = 15_000
-"""How long a commit waits for another process to finish its own."""
-
-CHECKPOINT_PAGES: Final = 4000
-"""Length of the write-ahead log after which it is written back, in pages of 4 KiB."""
+from arcbook.store.sqlite.cluster import SqliteCluster
+from arcbook.store.sqlite.statements import translated
 
 _ID_MAX: Final = 2**63 - 1
 _ROW_ENCODER: Final = msgspec.json.Encoder()
 _ROW_DECODER: Final = msgspec.json.Decoder(ExecutionRow)
 
 
-class SqliteStore:
+class SqliteStore(SqliteCluster):
     """A store in a file that several processes may open."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._sql = load_queries("arcbook.store.sqlite")
-        self._open: sqlite3.Connection | None = None
-
-    @property
-    def _db(self) -> sqlite3.Connection:
-        if self._open is None:
-            raise StoreError("the store is not open")
-        return self._open
 
     async def __aenter__(self) -> Self:
         self.open()
@@ -64,45 +44,6 @@ class SqliteStore:
 
     async def __aexit__(self, *exc: object) -> None:
         self.close()
-
-    def open(self) -> None:
-        """Open the file, and make the tables of a new one.
-
-        Raises:
-            StoreError: the file cannot be used; the message says why.
-        """
-        with _translated(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
-            self._open = db
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = full")
-            db.execute(f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}")
-            self._make_tables(db)
-
-    def _make_tables(self, db: sqlite3.Connection) -> None:
-        (version,) = db.execute("pragma user_version").fetchone()
-        if version == SCHEMA_VERSION:
-            return
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self._path} was written by a newer Arcbook (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}): use that version, or another --home"
-            )
-        schema = resources.files("arcbook.store.sqlite").joinpath("schema.sql").read_text("utf-8")
-        db.execute("begin immediate")
-        (version,) = db.execute("pragma user_version").fetchone()
-        if version == 0:
-            for statement in _statements(schema):
-                db.execute(statement)
-            db.execute(f"pragma user_version = {SCHEMA_VERSION}")
-        db.execute("commit")
-
-    def close(self) -> None:
-        """Close the file; closing twice is well."""
-        if self._open is not None:
-            self._open.close()
-            self._open = None
 
     # -- events -----------------------------------------------------------------------
 
@@ -113,11 +54,16 @@ class SqliteStore:
             for change in changes
             for event in change.events
         ]
-        with _translated(self._path), self._transaction(db):
+        with translated(self._path), self._transaction(db):
+            if not all(self._may_follow(db, change) for change in changes):
+                raise FencedError(self._fenced(db, changes))
             try:
                 db.executemany(sql["insert_event"], events)
             except sqlite3.IntegrityError:
-                fenced = [c.execution_id for c in changes if self._is_fenced(db, c)]
+                # Without the events that this one has just written.
+                db.execute("rollback")
+                db.execute("begin immediate")
+                fenced = self._fenced(db, changes)
                 if fenced:
                     raise FencedError(fenced) from None
                 raise
@@ -127,14 +73,34 @@ class SqliteStore:
             for change in changes:
                 self._put_extras(db, change)
 
+    def _may_follow(self, db: sqlite3.Connection, change: Change) -> bool:
+        """Tell whether what a change builds on is there; the key sees to what must not be.
+
+        Raises:
+            StoreError: numbers of events have a gap.
+        """
+        events, after = change.events, change.after_seq
+        if events:
+            if events[0].seq != after + 1 or events[-1].seq != after + len(events):
+                raise StoreError(f"execution {change.execution_id}: event numbers have a gap")
+            before = (change.execution_id, after)
+            if after and db.execute(self._sql["has_event"], before).fetchone() is None:
+                return False
+        return not (change.claims or change.tick) or self._is_still_so(db, change)
+
+    def _fenced(self, db: sqlite3.Connection, changes: Sequence[Change]) -> list[int]:
+        return [c.execution_id for c in changes if self._is_fenced(db, c)]
+
     def _is_fenced(self, db: sqlite3.Connection, change: Change) -> bool:
         (last,) = db.execute(self._sql["last_seq"], (change.execution_id,)).fetchone()
-        return bool(last != change.after_seq)
+        if change.events and last != change.after_seq:
+            return True
+        return not self._is_still_so(db, change)
 
     def _put_extras(self, db: sqlite3.Connection, change: Change) -> None:
         sql, identity = self._sql, change.execution_id
         if change.snapshot is not None:
-            last = change.events[-1].seq
+            last = change.after_seq + len(change.events)
             db.execute(sql["put_snapshot"], (identity, last, change.snapshot))
         if change.timers is not None:
             db.execute(sql["clear_timers"], (identity,))
@@ -142,17 +108,8 @@ class SqliteStore:
             db.executemany(sql["put_timer"], timers)
         if change.results:
             db.executemany(sql["put_result"], [(identity, *result) for result in change.results])
-
-    @contextmanager
-    def _transaction(self, db: sqlite3.Connection) -> Iterator[None]:
-        db.execute("begin immediate")
-        try:
-            yield
-            db.execute("commit")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("rollback")
-            raise
+        if change.done or change.issued or change.claims or change.tick:
+            self._put_commands(db, change)
 
     async def load(self, execution_id: int) -> Stored | None:
         row = await self.execution(execution_id)
@@ -210,8 +167,8 @@ class SqliteStore:
 
     async def delete_execution(self, execution_id: int) -> None:
         db = self._db
-        with _translated(self._path), self._transaction(db):
-            for table in ("event", "execution", "snapshot", "timer", "result", "inbox"):
+        with translated(self._path), self._transaction(db):
+            for table in ("event", "execution", "snapshot", "timer", "result", "inbox", "command"):
                 db.execute(f"delete from {table} where execution_id = ?", (execution_id,))  # noqa: S608  # our own names
 
     # -- inbox ------------------------------------------------------------------------
@@ -225,14 +182,14 @@ class SqliteStore:
 
     async def drop(self, numbers: Sequence[int]) -> None:
         db = self._db
-        with _translated(self._path), self._transaction(db):
+        with translated(self._path), self._transaction(db):
             db.executemany(self._sql["drop"], [(number,) for number in numbers])
 
     # -- catalog ----------------------------------------------------------------------
 
     async def register(self, entry: CatalogEntry) -> CatalogEntry:
         db = self._db
-        with _translated(self._path), self._transaction(db):
+        with translated(self._path), self._transaction(db):
             latest = await self.entry(entry.path)
             same = latest and (latest.sha256, latest.folder) == (entry.sha256, entry.folder)
             if latest is not None and same:
@@ -285,21 +242,6 @@ class SqliteStore:
     async def delete_credential(self, name: str) -> bool:
         return self._write("delete_credential", name) > 0
 
-    # -- statements -------------------------------------------------------------------
-
-    def _one(self, query: str, *values: Any) -> Any:
-        with _translated(self._path):
-            return self._db.execute(self._sql[query], values).fetchone()
-
-    def _all(self, query: str, *values: Any) -> list[Any]:
-        with _translated(self._path):
-            return self._db.execute(self._sql[query], values).fetchall()
-
-    def _write(self, query: str, *values: Any) -> int:
-        db = self._db
-        with _translated(self._path), self._transaction(db):
-            return db.execute(self._sql[query], values).rowcount
-
 
 def _row_values(row: ExecutionRow) -> tuple[Any, ...]:
     return (
@@ -339,39 +281,3 @@ def _credential(row: Any) -> CredentialRow:
         created_at=created_at,
         updated_at=updated_at,
     )
-
-
-def _statements(script: str) -> Iterator[str]:
-    lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
-    for statement in "\n".join(lines).split(";"):
-        if statement.strip():
-            yield statement
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours, each with what to do."""
-    try:
-        yield
-    except sqlite3.IntegrityError as error:
-        raise StoreError(f"{path}: the store refuses the change: {error}") from error
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"{path}: {_advice(str(error))}") from error
-
-
-def _advice(reason: str) -> str:
-    known = {
-        "readonly": "the store cannot be written: check the permissions, or use another --home",
-        "full": "the disk is full: make room, then 'arcbook resume' goes on",
-        "unable to open": "the store cannot be opened: check the folder, or use another --home",
-        "not a database": "this file is not a store of Arcbook: use another --home",
-        "malformed": "the store is damaged: restore it from a backup, or use another --home",
-        "locked": "another process holds the store for too long: try again",
-        "Permission denied": "permission denied: use another --home",
-        "Read-only": "the folder cannot be written: use another --home",
-        "disk I/O error": "the disk fails or is full: make room, then 'arcbook resume' goes on",
-    }
-    for sign, advice in known.items():
-        if sign.lower() in reason.lower():
-            return f"{advice} ({reason})"
-    return reason

@@ -122,6 +122,14 @@ class _Messages:
         assert 0.25 < time.monotonic() - started < 0.3 + PROMPT_SECONDS
         assert await bus.pull(["shared"], 10, 0) == []
 
+    async def test_a_pull_of_now_asks_every_pool(self, bus: Bus) -> None:
+        await bus.publish(messages(1, "c"))
+
+        assert bodies(await bus.pull(["a", "b", "c", "d"], 10, 0)) == ["0"]
+        started = time.monotonic()
+        assert await bus.pull(["a", "b", "c", "d"], 10, 0) == []
+        assert time.monotonic() - started < PROMPT_SECONDS
+
     async def test_a_waiting_pull_wakes_up_promptly(self, bus: Bus, opened: Opened) -> None:
         other = await opened()
         waiting = asyncio.create_task(other.pull(["python", "shared"], 10, 10))

@@ -1,4 +1,4 @@
--- The embedded store. Version 1 of the schema; `pragma user_version` holds it.
+-- The tables of the embedded store. `pragma user_version` holds the number of the last file.
 
 -- Rows lie in the order of their commits: a commit of a hundred executions then writes
 -- a few pages at the end of the table, where one clustered by its key writes a hundred.

@@ -1,0 +1,90 @@
+"""What one connection sends: while one statement runs, the next one is gathered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, NamedTuple
+
+from arcbook.bus.api import BusError
+from arcbook.bus.postgres.database import Database
+
+BATCH_MAX: Final = 200
+"""Things of one statement."""
+
+BATCH_BYTES: Final = 4 * 1024**2
+"""Bytes at which a statement takes no more things."""
+
+
+class _Sent(NamedTuple):
+    """A question or an answer on its way."""
+
+    kind: str
+    receiver: str
+    subject: str
+    number: int
+    body: bytes
+    reached: asyncio.Future[bool]
+
+
+class Outbox:
+    """Sends questions and answers.
+
+    Args:
+        database: the connections.
+        sender: name of this connection.
+    """
+
+    def __init__(self, database: Database, sender: str) -> None:
+        self._database = database
+        self._sender = sender
+        self._waiting: deque[_Sent] = deque()
+        self._sending: asyncio.Task[None] | None = None
+
+    async def send(self, kind: str, receiver: str, subject: str, number: int, body: bytes) -> bool:
+        """Send something; return whether there was anybody to send it to.
+
+        Raises:
+            BusError: it cannot be sent.
+        """
+        loop = asyncio.get_running_loop()
+        sent = _Sent(kind, receiver, subject, number, body, loop.create_future())
+        self._waiting.append(sent)
+        if self._sending is None or self._sending.done():
+            self._sending = loop.create_task(self._send_all())
+        return await sent.reached
+
+    async def _send_all(self) -> None:
+        while self._waiting:
+            batch = self._batch()
+            try:
+                reached = await self._send(batch)
+            except BusError as error:
+                for sent in batch:
+                    if not sent.reached.done():
+                        sent.reached.set_exception(BusError(str(error)))
+            else:
+                for sent, was_reached in zip(batch, reached, strict=True):
+                    if not sent.reached.done():
+                        sent.reached.set_result(was_reached)
+
+    def _batch(self) -> list[_Sent]:
+        batch: list[_Sent] = []
+        size = 0
+        while self._waiting and len(batch) < BATCH_MAX and size < BATCH_BYTES:
+            batch.append(self._waiting.popleft())
+            size += len(batch[-1].body)
+        return batch
+
+    async def _send(self, batch: list[_Sent]) -> list[bool]:
+        kinds, receivers, subjects, numbers, bodies, _ = zip(*batch, strict=True)
+        ((reached,),) = await self._database.run(
+            "select arcbook_bus.send_many($1, $2, $3, $4, $5, $6)",
+            kinds,
+            receivers,
+            subjects,
+            self._sender,
+            numbers,
+            bodies,
+        )
+        return list(reached)

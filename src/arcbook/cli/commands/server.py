@@ -1,0 +1,59 @@
+"""``arcbook server``."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import click
+
+from arcbook.cli.context import settings_of
+from arcbook.settings import Settings
+
+
+@click.command(
+    help="""Own and drive executions, and answer clients and workers, until told to stop.
+
+Several servers share the work, and take over from each other. The database is made by
+'arcbook db upgrade'. Without NATS, PostgreSQL is the bus as well. SIGTERM or Ctrl-C hands
+everything over to the other servers.
+
+\b
+Examples:
+  arcbook server --dsn postgresql://me:secret@localhost/arcbook --nats nats://localhost:4222
+  ARCBOOK_DSN=postgresql://me:secret@localhost/arcbook arcbook server --port 8090
+"""
+)
+@click.option("--dsn", metavar="DSN", help="PostgreSQL.  [default: ARCBOOK_DSN]")
+@click.option(
+    "--nats", "nats_url", metavar="URL", help="Where NATS is.  [default: ARCBOOK_NATS_URL]"
+)
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on.  [default: 8082]")
+@click.pass_context
+def server(
+    context: click.Context,
+    dsn: str | None,
+    nats_url: str | None,
+    host: str | None,
+    port: int | None,
+) -> None:
+    """Run a server."""
+    settings = settings_of(context, dsn=dsn, nats_url=nats_url, host=host, port=port)
+    import uvloop  # of the cluster alone
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    from arcbook.cluster import served_control_plane  # heavy: store, bus, API
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with served_control_plane(settings) as (plane, url):
+        click.echo(f"server {plane.server.server_id} listens on {url}")
+        await stop.wait()
+        click.echo("handing over")

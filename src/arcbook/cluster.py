@@ -1,0 +1,197 @@
+"""Servers and workers put together from settings: the composition root of the cluster.
+
+It chooses PostgreSQL as the store and for blobs, and NATS as the bus; without NATS,
+PostgreSQL is the bus as well.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from arcbook.blobs.postgres import PostgresBlobs
+from arcbook.bus.api import Bus
+from arcbook.bus.nats import NatsAccess, NatsBus
+from arcbook.bus.postgres import PostgresBus
+from arcbook.clock import SystemClock
+from arcbook.results.kept import Kept
+from arcbook.runtime.execute import Performer
+from arcbook.runtime.pools import PoolRules
+from arcbook.secrets.credentials import CredentialBook
+from arcbook.secrets.envelope import KeyProvider, LocalKey
+from arcbook.server.core import Server
+from arcbook.server.http.app import create_app
+from arcbook.server.http.serving import listening, served
+from arcbook.server.http.settings import HttpSettings
+from arcbook.settings import Settings, SettingsError
+from arcbook.store.api import ClusterStore
+from arcbook.store.postgres import PostgresStore
+from arcbook.tools.registry import Registry
+from arcbook.worker.control import Control, RemoteBlobs
+from arcbook.worker.core import Worker
+
+BEATS_PER_LEASE = 4
+"""Heartbeats of a worker within the time that a lease lasts."""
+
+
+class ControlPlane(NamedTuple):
+    """A server and what its API stands on."""
+
+    server: Server
+    store: ClusterStore
+    credentials: CredentialBook
+
+
+def bus_of(settings: Settings) -> Bus:
+    """Return the bus that the settings name.
+
+    Raises:
+        SettingsError: they name none.
+    """
+    if settings.nats_url:
+        access = NatsAccess(
+            user=settings.nats_user,
+            password=settings.nats_password,
+            token=settings.nats_token,
+            creds=settings.nats_creds,
+            nkey_seed=settings.nats_nkey_seed,
+            tls_ca=settings.nats_tls_ca,
+            tls_cert=settings.nats_tls_cert,
+            tls_key=settings.nats_tls_key,
+        )
+        return NatsBus(settings.nats_url, settings.nats_base, access)
+    if settings.dsn:
+        return PostgresBus(settings.dsn)
+    raise SettingsError("name the bus: ARCBOOK_NATS_URL, or ARCBOOK_DSN for PostgreSQL alone")
+
+
+def rules_of(settings: Settings) -> PoolRules:
+    """Return how pools are chosen.
+
+    Raises:
+        SettingsError: a rule is not ``KIND=POOL``.
+    """
+    kinds: dict[str, str] = {}
+    for rule in settings.pool_of_kinds:
+        kind, separator, pool = rule.partition("=")
+        if not (kind and separator and pool):
+            raise SettingsError(f"ARCBOOK_POOL_OF_KINDS has {rule!r}: write KIND=POOL")
+        kinds[kind] = pool
+    return PoolRules(kinds=kinds, routing=settings.routing)
+
+
+def key_of(settings: Settings) -> KeyProvider:
+    """Return what seals credentials."""
+    if settings.encryption_key:
+        return LocalKey.from_text(settings.encryption_key, "ARCBOOK_ENCRYPTION_KEY")
+    return LocalKey.from_file(settings.home / "key")
+
+
+def release() -> str:
+    """Return the version of this package."""
+    try:
+        return version("arcbook")
+    except PackageNotFoundError:
+        return ""
+
+
+@asynccontextmanager
+async def control_plane(settings: Settings, *, url: str = "") -> AsyncIterator[ControlPlane]:
+    """Yield a running server.
+
+    Raises:
+        SettingsError: something it needs is not named.
+        StoreError: the database cannot be used.
+        BusError: the bus cannot be used.
+    """
+    if not settings.dsn:
+        raise SettingsError("name the database: ARCBOOK_DSN, or --dsn")
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(PostgresStore(settings.dsn))
+        bus = await stack.enter_async_context(bus_of(settings))
+        credentials = CredentialBook(store, key_of(settings), clock)
+        server = Server(
+            store,
+            bus,
+            PostgresBlobs(store.connection),
+            Registry(),
+            credentials,
+            clock,
+            rules=rules_of(settings),
+            lease_seconds=settings.lease_seconds,
+            url=url,
+            version=release(),
+        )
+        await stack.enter_async_context(server)
+        yield ControlPlane(server, store, credentials)
+
+
+@asynccontextmanager
+async def served_control_plane(settings: Settings) -> AsyncIterator[tuple[ControlPlane, str]]:
+    """Yield a running server and the address at which its API answers.
+
+    Raises:
+        ListenError: it cannot listen there.
+        UnsafeBindingError: anybody could reach it.
+        SettingsError: something it needs is not named.
+        StoreError: the database cannot be used.
+        BusError: the bus cannot be used.
+    """
+    http = HttpSettings()
+    with listening(settings.host, settings.port, http) as on:
+        host, port = on.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        async with control_plane(settings, url=url) as plane:
+            app = create_app(plane.server, plane.credentials, http)
+            async with served(app, on):
+                yield plane, url
+
+
+@asynccontextmanager
+async def worker(settings: Settings, *, worker_id: str = "") -> AsyncIterator[Worker]:
+    """Yield a running worker.
+
+    Raises:
+        SettingsError: something it needs is not named.
+        BusError: the bus cannot be used.
+    """
+    clock = SystemClock()
+    name = worker_id or f"{socket.gethostname()}-{os.getpid()}"
+    async with bus_of(settings) as bus:
+        control = Control(bus)
+        registry = Registry()
+        performer = Performer(
+            registry,
+            Kept(RemoteBlobs(control), loop_reader=control.frames),
+            control,
+            clock,
+            worker=name,
+            workspace=lambda execution_id: _workspace(settings.home, execution_id),
+            env=settings.template_names(),
+        )
+        made = Worker(
+            bus,
+            control,
+            performer,
+            registry,
+            clock,
+            pools=settings.pools,
+            concurrency=settings.concurrency,
+            worker_id=name,
+            version=release(),
+            beat_seconds=settings.lease_seconds / BEATS_PER_LEASE,
+        )
+        async with made:
+            yield made
+
+
+def _workspace(home: Path, execution_id: int) -> str:
+    folder = home / "work" / str(execution_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder)

@@ -1,0 +1,74 @@
+"""Starting what schedules ask for: each tick once, whichever server sees it first."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from arcbook.runtime.drive import LostOwnershipError
+from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.schedules import MICROSECONDS, ScheduleError, due
+from arcbook.store.api import LostServerError, ScheduleRow, StoreError, Tick
+
+if TYPE_CHECKING:
+    from arcbook.server.core import Server
+
+LOOK_SECONDS: Final = 0.5
+"""Time between two looks for schedules that are due."""
+
+log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Looks which schedules are due.
+
+    The tick is part of the commit that starts the execution, and fenced by the time that
+    the schedule waited for: of two servers that see it, one starts it.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except StoreError as error:
+                log.warning("schedules cannot be read: %s", error)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Start what is due."""
+        now = self._server.clock.now_us()
+        for row in await self._server.store.due_schedules(now):
+            await self._tick(row, now)
+
+    async def _tick(self, row: ScheduleRow, now: int) -> None:
+        server, next_at = self._server, 0
+        try:
+            due_at, next_at = due(row, now)
+            if not due_at:
+                await self._move_on(row, next_at)
+                return
+            planned = await server.plans.find(row.path, row.version)
+            moment = dt.datetime.fromtimestamp(due_at / MICROSECONDS, dt.UTC)
+            await server.start(
+                planned,
+                row.payload,
+                tick=Tick(row.name, row.next_at, next_at),
+                pool=row.pool,
+                labels={"schedule": row.name, "scheduled_at": moment.isoformat()},
+            )
+        except (LostOwnershipError, LostServerError):
+            return  # another server was first, or will be
+        except (PlaybookMissingError, PlaybookInvalidError, ScheduleError) as error:
+            log.warning("schedule %r cannot start its playbook: %s", row.name, error)
+            await self._move_on(row, next_at)
+
+    async def _move_on(self, row: ScheduleRow, next_at: int) -> None:
+        await self._server.store.put_schedule(msgspec.structs.replace(row, next_at=next_at))

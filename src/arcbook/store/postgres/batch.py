@@ -1,0 +1,129 @@
+"""A commit as the arguments of its one call: an array for each column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.events.types import TERMINAL
+from arcbook.shards import shard_of
+from arcbook.store.api import Change, StoreError
+
+FENCES: Final = 9
+"""The first arguments, which say what the commit is fenced by."""
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def arguments(changes: Sequence[Change]) -> list[Any]:
+    """Return the arguments of the function ``commit``, in its order; empty lists are null.
+
+    Raises:
+        StoreError: numbers of events have a gap.
+    """
+    ordered = sorted(changes, key=_identity) if len(changes) > 1 else changes
+    claims = [(c.execution_id, *claim) for c in ordered if c.claims for claim in c.claims]
+    ticks = [(c.execution_id, *c.tick) for c in ordered if c.tick is not None]
+    *fences, last = _columns(_heads(ordered), 3)
+    *claimed, workers = _columns(claims, 5)
+    *ticked, upcoming = _columns(ticks, 4)
+    return [
+        *fences,
+        *claimed,
+        *ticked,
+        last,
+        workers,
+        upcoming,
+        *_columns(_events(ordered), 7),
+        *_columns(_rows(ordered), 8),
+        *_columns(_snapshots(ordered), 3),
+        *_columns(_results(ordered), 6),
+        *_timers(ordered),
+        [d for c in ordered if c.done for d in c.done] or None,
+        *_columns(_issued(ordered), 9),
+    ]
+
+
+def _identity(change: Change) -> int:
+    return change.execution_id
+
+
+def _heads(changes: Sequence[Change]) -> list[Any]:
+    """Return numbers of the last events, before and after; those between must follow."""
+    found = []
+    for change in changes:
+        if events := change.events:
+            after, last = change.after_seq, events[-1].seq
+            if events[0].seq != after + 1 or last != after + len(events):
+                raise StoreError(f"execution {change.execution_id}: event numbers have a gap")
+            found.append((change.execution_id, after, last))
+    return found
+
+
+def _columns(rows: list[Any], width: int) -> Sequence[Any]:
+    return tuple(zip(*rows, strict=True)) if rows else (None,) * width
+
+
+def _events(changes: Sequence[Change]) -> list[Any]:
+    return [
+        (c.execution_id, seq, at, kind, step, kind in TERMINAL, body)
+        for c in changes
+        for seq, at, kind, step, body in c.events
+    ]
+
+
+def _rows(changes: Sequence[Change]) -> list[Any]:
+    return [
+        (
+            r.execution_id,
+            shard_of(r.execution_id),
+            r.path,
+            r.status,
+            r.seq,
+            r.parent_execution_id,
+            r.ended_at,
+            _ENCODER.encode(r),
+        )
+        for c in changes
+        if (r := c.row) is not None
+    ]
+
+
+def _snapshots(changes: Sequence[Change]) -> list[Any]:
+    return [
+        (c.execution_id, c.after_seq + len(c.events), c.snapshot)
+        for c in changes
+        if c.snapshot is not None
+    ]
+
+
+def _results(changes: Sequence[Change]) -> list[Any]:
+    # One statement cannot write a row twice: the last of each counts.
+    found = {(c.execution_id, r.ref): r for c in changes if c.results for r in c.results}
+    return [(execution_id, *result) for (execution_id, _), result in found.items()]
+
+
+def _timers(changes: Sequence[Change]) -> Sequence[Any]:
+    timed = [c for c in changes if c.timers is not None]
+    timers = [(c.execution_id, *timer) for c in timed for timer in (c.timers or {}).items()]
+    return ([c.execution_id for c in timed] or None, *_columns(timers, 3))
+
+
+def _issued(changes: Sequence[Change]) -> list[Any]:
+    found = {row.command_id: row for c in changes if c.issued for row in c.issued}
+    return [
+        (
+            row.command_id,
+            row.execution_id,
+            shard_of(row.execution_id),
+            row.step,
+            row.pool,
+            row.generation,
+            row.attempt,
+            row.issued_at,
+            row.worker,
+        )
+        for row in found.values()
+    ]

@@ -1,0 +1,116 @@
+"""Commands that are out, servers and their shards, workers, schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.ids import MACHINE_MAX
+from arcbook.store.api import (
+    PAGE_MAX,
+    CommandRow,
+    LostServerError,
+    ScheduleRow,
+    ServerRow,
+    Standing,
+    WorkerRow,
+)
+from arcbook.store.leases import standing
+from arcbook.store.postgres.statements import Statements
+
+_ENCODER: Final = msgspec.json.Encoder()
+_WORKER: Final = msgspec.json.Decoder(WorkerRow)
+_SCHEDULE: Final = msgspec.json.Decoder(ScheduleRow)
+
+
+class PostgresCluster(Statements):
+    """What servers share."""
+
+    async def commands(
+        self, shards: Collection[int] | None = None, *, after: str = "", limit: int = PAGE_MAX
+    ) -> list[CommandRow]:
+        limit = min(limit, PAGE_MAX)
+        if shards is None:
+            rows = await self._all("get_all_commands", after, limit)
+        else:
+            rows = await self._all("get_commands", list(shards), after, limit)
+        return [CommandRow(*row) for row in rows]
+
+    async def backlog(self) -> dict[str, tuple[int, int]]:
+        return {pool: (pending, claimed) for pool, pending, claimed in await self._all("backlog")}
+
+    # -- servers ----------------------------------------------------------------------
+
+    async def join(self, row: ServerRow, seconds: float) -> ServerRow:
+        found = await self._one(
+            "join", row.server_id, row.version, row.url, _microseconds(seconds), MACHINE_MAX
+        )
+        return ServerRow(**found)
+
+    async def beat(self, server_id: str, seconds: float) -> Standing:
+        found = await self._one("beat", server_id, _microseconds(seconds))
+        if found is None:
+            raise LostServerError(f"server {server_id} is not known any more")
+        return standing(found["owned"], found["alive"])
+
+    async def release(self, server_id: str, shards: Collection[int]) -> None:
+        await self._value("release", server_id, list(shards))
+
+    async def leave(self, server_id: str) -> None:
+        await self._value("leave", server_id)
+
+    async def servers(self) -> list[ServerRow]:
+        return [ServerRow(**row) for row in await self._all("get_servers")]
+
+    # -- workers ----------------------------------------------------------------------
+
+    async def put_worker(self, row: WorkerRow) -> None:
+        await self._value("put_worker", row.worker_id, _ENCODER.encode(row))
+
+    async def workers(self, seen_within: float) -> list[WorkerRow]:
+        rows = await self._all("get_workers", _microseconds(seen_within))
+        return [
+            msgspec.structs.replace(_WORKER.decode(body), started_at=started_at, seen_at=seen_at)
+            for started_at, seen_at, body in rows
+        ]
+
+    async def delete_worker(self, worker_id: str) -> None:
+        await self._value("delete_worker", worker_id)
+
+    # -- schedules --------------------------------------------------------------------
+
+    async def put_schedule(self, row: ScheduleRow) -> None:
+        times = (row.next_at, row.last_at, row.last_execution_id)
+        await self._value("put_schedule", row.name, row.paused, *times, _ENCODER.encode(row))
+
+    async def schedules(self) -> list[ScheduleRow]:
+        found: list[ScheduleRow] = []
+        while True:
+            after = found[-1].name if found else ""
+            page = await self._all("get_schedules", after, PAGE_MAX)
+            found += map(_schedule, page)
+            if len(page) < PAGE_MAX:
+                return found
+
+    async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
+        rows = await self._all("get_due_schedules", at, min(limit, PAGE_MAX))
+        return [_schedule(row) for row in rows]
+
+    async def delete_schedule(self, name: str) -> bool:
+        return await self._value("delete_schedule", name) is not None
+
+
+def _microseconds(seconds: float) -> int:
+    return int(seconds * 1_000_000)
+
+
+def _schedule(row: Any) -> ScheduleRow:
+    body, next_at, last_at, last_execution_id = row
+    return msgspec.structs.replace(
+        _SCHEDULE.decode(body),
+        next_at=next_at,
+        last_at=last_at,
+        last_execution_id=last_execution_id,
+    )

@@ -1,0 +1,67 @@
+"""The catalog and the credentials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arcbook.store.api import PAGE_MAX, CatalogEntry, CredentialRow
+from arcbook.store.postgres.statements import Statements
+
+
+class PostgresDocuments(Statements):
+    """Documents by path and version, credentials by name."""
+
+    async def register(self, entry: CatalogEntry) -> CatalogEntry:
+        identity = await self._value(
+            "register",
+            entry.catalog_id,
+            entry.path,
+            entry.kind,
+            entry.sha256,
+            entry.folder,
+            entry.created_at,
+            entry.content,
+        )
+        stored = await self.entry("", catalog_id=identity)
+        assert stored is not None
+        return stored
+
+    async def entry(
+        self, path: str, version: int | None = None, catalog_id: int | None = None
+    ) -> CatalogEntry | None:
+        if catalog_id is not None:
+            row = await self._one("get_entry_by_id", catalog_id)
+        elif version is not None:
+            row = await self._one("get_entry_version", path, version)
+        else:
+            row = await self._one("get_latest_entry", path)
+        return None if row is None else CatalogEntry(**row)
+
+    async def entries(self, kind: str = "") -> list[CatalogEntry]:
+        rows = await self._by_name("get_entries", "path", kind)
+        return [CatalogEntry(**row) for row in rows]
+
+    async def put_credential(self, row: CredentialRow) -> None:
+        facts = (row.description, row.tags, row.created_at, row.updated_at)
+        await self._value("put_credential", row.name, row.type, row.sealed, *facts)
+
+    async def credential(self, name: str) -> CredentialRow | None:
+        row = await self._one("get_credential", name)
+        return None if row is None else CredentialRow(**row)
+
+    async def credentials(self) -> list[CredentialRow]:
+        return [CredentialRow(**row) for row in await self._by_name("get_credentials", "name")]
+
+    async def delete_credential(self, name: str) -> bool:
+        return await self._value("delete_credential", name) is not None
+
+    async def _by_name(self, query: str, key: str, *wanted: Any) -> list[Any]:
+        """Return all rows of a list, page by page."""
+        found: list[Any] = []
+        after = ""
+        while True:
+            page = await self._all(query, *wanted, after, PAGE_MAX)
+            found += page
+            if len(page) < PAGE_MAX:
+                return found
+            after = page[-1][key]

@@ -1,0 +1,134 @@
+"""Executions, their events and their inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from arcbook.shards import SHARDS, shard_of
+from arcbook.store.api import (
+    PAGE_MAX,
+    Change,
+    EventRow,
+    ExecutionFilter,
+    ExecutionRow,
+    FencedError,
+    ResultRow,
+    Stored,
+    StoreError,
+)
+from arcbook.store.postgres.batch import FENCES, arguments
+from arcbook.store.postgres.statements import Statements
+
+COMMIT_ATTEMPTS: Final = 3
+"""Tries of a commit that was rolled back because another one stood in its way."""
+
+FENCED: Final = "AB001"
+"""Code of the error that a fenced commit raises."""
+
+UNFINISHED_PAGE: Final = 50_000
+"""Unfinished executions that one statement returns."""
+
+_ID_MAX: Final = 2**63 - 1
+_DECODER: Final = msgspec.json.Decoder(ExecutionRow)
+
+
+class PostgresEvents(Statements):
+    """The event log and the inbox."""
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        given = arguments(changes)
+        async with self.connection() as connection:
+            for _ in range(COMMIT_ATTEMPTS):
+                fenced = await self._commit(connection, given)
+                if fenced is None:
+                    return
+                if fenced:
+                    raise FencedError([c.execution_id for c in changes if c.execution_id in fenced])
+        raise StoreError("commits are in each other's way for too long")
+
+    async def _commit(self, connection: Any, given: list[Any]) -> Collection[int] | None:
+        """Commit; return the executions that are fenced, or none if it may be tried again."""
+        try:
+            await connection.fetchval(self._sql["commit"], *given)
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            return ()
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name.endswith("_pkey"):
+                raise
+            raise StoreError(f"an execution would end twice: {error.detail}") from error
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != FENCED:
+                raise
+            return set(await connection.fetchval(self._sql["fenced"], *given[:FENCES]) or ())
+        return None
+
+    async def load(self, execution_id: int) -> Stored | None:
+        found = await self._one("get_stored", execution_id)
+        if found is None:
+            return None
+        body, seq, snapshot = found
+        tail = await self._all("get_tail", execution_id, seq or 0)
+        return Stored(_DECODER.decode(body), snapshot, [EventRow(*event) for event in tail])
+
+    async def events(
+        self,
+        execution_id: int,
+        *,
+        after: int = 0,
+        limit: int = PAGE_MAX,
+        types: Sequence[str] = (),
+        step: str = "",
+    ) -> list[EventRow]:
+        where = (execution_id, after, min(limit, PAGE_MAX))
+        if types or step:
+            rows = await self._all("get_chosen_events", *where, step, list(types))
+        else:
+            rows = await self._all("get_events", *where)
+        return [EventRow(*row) for row in rows]
+
+    async def execution(self, execution_id: int) -> ExecutionRow | None:
+        body = await self._value("get_execution", execution_id)
+        return None if body is None else _DECODER.decode(body)
+
+    async def executions(self, wanted: ExecutionFilter) -> list[ExecutionRow]:
+        page = (wanted.before or _ID_MAX, min(wanted.limit, PAGE_MAX), wanted.path)
+        parent = wanted.parent_execution_id
+        if parent:
+            rows = await self._all("get_executions_of_parent", *page, wanted.status, parent)
+        elif wanted.status:
+            rows = await self._all("get_executions_of_status", *page, wanted.status)
+        else:
+            rows = await self._all("get_executions", *page)
+        return [_DECODER.decode(body) for (body,) in rows]
+
+    async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
+        wanted = list(range(SHARDS) if shards is None else shards)
+        found: list[int] = []
+        after = -1
+        while True:
+            page = await self._all("get_unfinished", wanted, after, UNFINISHED_PAGE)
+            found += [execution_id for (execution_id,) in page]
+            if len(page) < UNFINISHED_PAGE:
+                return found
+            after = found[-1]
+
+    async def results(self, execution_id: int) -> list[ResultRow]:
+        return [ResultRow(*row) for row in await self._all("get_results", execution_id)]
+
+    async def delete_execution(self, execution_id: int) -> None:
+        await self._value("delete_execution", execution_id, shard_of(execution_id))
+
+    # -- inbox ------------------------------------------------------------------------
+
+    async def post(self, execution_id: int, body: bytes) -> None:
+        await self._value("post", execution_id, body)
+
+    async def take(self, execution_ids: Sequence[int]) -> list[tuple[int, int, bytes]]:
+        return [(n, i, body) for n, i, body in await self._all("take", list(execution_ids))]
+
+    async def drop(self, numbers: Sequence[int]) -> None:
+        await self._value("drop", list(numbers))

@@ -1,0 +1,72 @@
+"""The store as a whole: its lifetime, and the months of its events."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+from arcbook.shards import SHARDS
+from arcbook.store.api import StoreError
+from arcbook.store.postgres.cluster import PostgresCluster
+from arcbook.store.postgres.documents import PostgresDocuments
+from arcbook.store.postgres.events import PostgresEvents
+from arcbook.store.postgres.migrate import MONTHS_AHEAD, refuse_unfit, state_of
+
+POOL_SIZE: Final = 8
+"""Connections of one process: as many commits and reads may be under way at once."""
+
+CLOSE_SECONDS: Final = 5.0
+"""How long closing waits for statements that are under way."""
+
+
+class PostgresStore(PostgresEvents, PostgresDocuments, PostgresCluster):
+    """A store that several servers share.
+
+    Every commit is one call of a function in the database, made durable there before it
+    returns. When a connection is lost during a commit, nobody knows whether it was made:
+    the writer gets a ``StoreError``, and must load its executions again.
+    """
+
+    def __init__(self, dsn: str, *, pool_size: int = POOL_SIZE) -> None:
+        super().__init__(dsn)
+        self._pool_size = pool_size
+
+    async def __aenter__(self) -> Self:
+        self._pool = await self._address.pool(self._pool_size)
+        async with AsyncExitStack() as undo:
+            undo.push_async_exit(self.__aexit__)
+            await self._refuse_unfit()
+            undo.pop_all()
+        return self
+
+    async def _refuse_unfit(self) -> None:
+        async with self.connection() as connection:
+            refuse_unfit(await state_of(connection))
+        shards = await self._value("count_shards")
+        if shards != SHARDS:
+            raise StoreError(f"the database was made for {shards} shards, not {SHARDS}")
+
+    async def __aexit__(self, *exc: object) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+    async def ensure_partitions(self, now_us: int | None = None) -> int:
+        """Make the tables for events of the coming months; return how many were missing.
+
+        An upgrade makes them for some months. A server calls this from time to time.
+        """
+        return int(await self._value("ensure_partitions", now_us, MONTHS_AHEAD))
+
+    async def retention(self, before_us: int) -> int:
+        """Forget months of executions that ended before a time; return how many executions.
+
+        A month in which an execution has not ended stays whole.
+        """
+        return int(await self._value("retention", before_us))

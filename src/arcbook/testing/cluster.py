@@ -1,0 +1,212 @@
+"""A cluster in one process: servers and workers on a store and a bus in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+from arcbook.blobs.memory import MemoryBlobs
+from arcbook.bus.memory import Exchange, MemoryBus
+from arcbook.clock import SystemClock
+from arcbook.dsl.load import load_playbook
+from arcbook.engine.state import State
+from arcbook.events.codec import decode
+from arcbook.events.types import Recorded
+from arcbook.results.kept import Kept
+from arcbook.runtime.execute import Performer
+from arcbook.runtime.pools import PoolRules
+from arcbook.runtime.services import CredentialPort
+from arcbook.runtime.slots import rebuild
+from arcbook.secrets.api import Credential, CredentialError
+from arcbook.server.core import Server
+from arcbook.shards import shard_of
+from arcbook.store.memory import MemoryStore
+from arcbook.tools.registry import Registry
+from arcbook.worker.control import Control, RemoteBlobs
+from arcbook.worker.core import Worker
+
+ENDS_SECONDS: Final = 20.0
+"""How long a test waits for an execution to end."""
+
+LEASE_SECONDS: Final = 0.6
+"""How long a worker may be silent here."""
+
+
+class NoCredentials:
+    """Knows no credential."""
+
+    async def credential(self, alias: str, execution_id: int) -> Credential:
+        """Refuse."""
+        raise CredentialError(alias, "is not known")
+
+
+class RunningServer:
+    """A server, and the means to end it in any way."""
+
+    def __init__(self, server: Server, bus: MemoryBus) -> None:
+        self.server = server
+        self.bus = bus
+
+    async def stop(self) -> None:
+        """End it in order: it hands its shards over."""
+        await self.server.__aexit__(None, None, None)
+        await self.bus.__aexit__(None, None, None)
+
+    async def kill(self) -> None:
+        """End it as the loss of its machine would."""
+        tasks = [*self.server._loops, *self.server._scans]  # noqa: SLF001  # the means
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.server.drive.close()
+        await self.bus.__aexit__(None, None, None)
+
+
+class RunningWorker:
+    """A worker, and the means to end it in any way."""
+
+    def __init__(self, worker: Worker, bus: MemoryBus) -> None:
+        self.worker = worker
+        self.bus = bus
+
+    async def stop(self, seconds: float = 5.0) -> None:
+        """Drain it, and end it."""
+        await self.worker.drain(seconds)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """End it at once; what it held is lost."""
+        await self.worker.__aexit__(None, None, None)
+        await self.bus.__aexit__(None, None, None)
+
+
+class Cluster:
+    """Servers and workers of a test."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        credentials: CredentialPort | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        rules: PoolRules | None = None,
+    ) -> None:
+        self.clock = SystemClock()
+        self.store = MemoryStore()
+        self.exchange = Exchange()
+        self.blobs = MemoryBlobs()
+        self.folder = folder
+        self.credentials = credentials or NoCredentials()
+        self.lease_seconds = lease_seconds
+        self.rules = rules
+        self._moved = asyncio.Event()
+        self.servers: list[RunningServer] = []
+        self.workers: list[RunningWorker] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for worker in self.workers:
+            await worker.kill()
+        for server in self.servers:
+            await server.kill()
+
+    async def server(self) -> RunningServer:
+        """Start a server."""
+        bus = await MemoryBus(self.exchange).__aenter__()
+        server = Server(
+            self.store,
+            bus,
+            self.blobs,
+            Registry(),
+            self.credentials,
+            self.clock,
+            rules=self.rules,
+            lease_seconds=self.lease_seconds,
+        )
+        server.on_events(lambda *_: self._moved.set())
+        running = RunningServer(await server.__aenter__(), bus)
+        self.servers.append(running)
+        return running
+
+    async def worker(
+        self,
+        pools: Sequence[str] = ("shared",),
+        concurrency: int = 8,
+        registry: Registry | None = None,
+    ) -> RunningWorker:
+        """Start a worker."""
+        bus = await MemoryBus(self.exchange).__aenter__()
+        control = Control(bus)
+        tools = registry or Registry()
+        name = f"worker-{len(self.workers) + 1}"
+        performer = Performer(
+            tools,
+            Kept(RemoteBlobs(control), loop_reader=control.frames),
+            control,
+            self.clock,
+            worker=name,
+            workspace=lambda _: str(self.folder),
+        )
+        worker = Worker(
+            bus,
+            control,
+            performer,
+            tools,
+            self.clock,
+            pools=pools,
+            concurrency=concurrency,
+            worker_id=name,
+            beat_seconds=self.lease_seconds / 4,
+        )
+        running = RunningWorker(await worker.__aenter__(), bus)
+        self.workers.append(running)
+        return running
+
+    # -- executions -------------------------------------------------------------------
+
+    async def start(self, text: str, payload: dict[str, Any] | None = None, at: int = 0) -> int:
+        """Register a playbook, and start it by one of the servers."""
+        server = self.servers[at].server
+        await self.register(text, at)
+        loaded = load_playbook(text, server.registry)
+        planned = await server.plans.find(loaded.path)
+        return await server.start(planned, payload or {})
+
+    async def register(self, text: str, at: int = 0) -> None:
+        """Register a playbook."""
+        server = self.servers[at].server
+        loaded = load_playbook(text, server.registry)
+        assert loaded.playbook is not None, loaded.errors
+        await server.plans.register(text, loaded)
+
+    async def ended(self, execution_id: int, seconds: float = ENDS_SECONDS) -> State:
+        """Wait for an execution to end; return its final state."""
+        async with asyncio.timeout(seconds):
+            while not (row := await self.store.execution(execution_id)) or not row.ended_at:
+                self._moved.clear()
+                await self._moved.wait()
+        return await self.state(execution_id)
+
+    async def run(self, text: str, payload: dict[str, Any] | None = None) -> State:
+        """Run a playbook to its end."""
+        return await self.ended(await self.start(text, payload))
+
+    async def state(self, execution_id: int) -> State:
+        """Return an execution's state as it is stored."""
+        stored = await self.store.load(execution_id)
+        assert stored is not None
+        return rebuild(execution_id, stored)
+
+    def events(self, execution_id: int) -> list[Recorded]:
+        """Return an execution's events."""
+        rows = self.store.log.get(execution_id, [])
+        return [Recorded(row.seq, row.at, decode(row.body)) for row in rows]
+
+    def owner(self, execution_id: int) -> RunningServer:
+        """Return the server that owns an execution."""
+        shard = shard_of(execution_id)
+        return next(s for s in self.servers if shard in s.server.ownership.shards)

@@ -1,0 +1,187 @@
+"""What every store of a cluster promises, beyond what one process needs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import pytest
+
+from arcbook.ids import MACHINE_MAX
+from arcbook.shards import SHARDS, shard_of
+from arcbook.store.api import (
+    ClusterStore,
+    FencedError,
+    LostServerError,
+    ServerRow,
+    Tick,
+    WorkerRow,
+)
+from arcbook.testing.contracts.store import StoreContract, change, event, row
+from arcbook.testing.contracts.store_commands import (
+    CommandsContract,
+    FencingContract,
+    Opens,
+    schedule,
+)
+
+LEASE: Final = 60.0
+SHORT: Final = 0.05
+"""A lease that ends while a test waits, in seconds."""
+
+LONG: Final = 0.5
+"""A while in which a busy machine does what takes milliseconds, in seconds."""
+
+
+def server(server_id: str) -> ServerRow:
+    """Return a server that wants to join."""
+    return ServerRow(server_id=server_id, machine=-1, version="1", url=f"http://{server_id}")
+
+
+class _Servers:
+    """Servers and the shards they own."""
+
+    async def test_servers_get_numbers_of_their_own(self, store: ClusterStore) -> None:
+        first = await store.join(server("a"), LEASE)
+        second = await store.join(server("b"), LEASE)
+        assert (first.machine, second.machine) == (0, 1)
+        assert (first.url, first.version) == ("http://a", "1")
+        assert first.expires_at - first.started_at == int(LEASE * 1_000_000)
+
+        await store.leave("a")
+        third = await store.join(server("c"), LEASE)
+        assert third.machine == 0 <= MACHINE_MAX
+        assert await store.servers() == [second, third]
+
+    async def test_servers_that_join_at_once_share_no_number(
+        self, store: ClusterStore, opened: Opens
+    ) -> None:
+        stores = [store, await opened()]
+        joined = await asyncio.gather(
+            *(stores[i % 2].join(server(f"s{i}"), LEASE) for i in range(10))
+        )
+        assert sorted(s.machine for s in joined) == list(range(10))
+
+    async def test_one_server_owns_all_and_gives_up_what_is_beyond_its_share(
+        self, store: ClusterStore
+    ) -> None:
+        await store.join(server("a"), LEASE)
+        alone = await store.beat("a", LEASE)
+        assert alone == (frozenset(range(SHARDS)), frozenset(), 1)
+
+        await store.join(server("b"), LEASE)
+        assert (await store.beat("b", LEASE)).shards == frozenset()
+        crowded = await store.beat("a", LEASE)
+        assert len(crowded.excess) == SHARDS // 2
+        assert crowded.excess < crowded.shards
+        await store.release("b", crowded.shards)  # what is not its own, it cannot give up
+        await store.release("a", crowded.excess)
+        assert (await store.beat("b", LEASE)).shards == crowded.excess
+        assert (await store.beat("a", LEASE)).shards == crowded.shards - crowded.excess
+
+    async def test_shards_of_the_dead_are_taken(self, store: ClusterStore) -> None:
+        await store.join(server("a"), LEASE)
+        await store.beat("a", SHORT)
+        await store.join(server("b"), LEASE)
+        await asyncio.sleep(SHORT * 1.5)
+
+        taken = await store.beat("b", LEASE)
+        assert (len(taken.shards), taken.servers) == (SHARDS, 1)
+        with pytest.raises(LostServerError):
+            await store.beat("a", LEASE)
+        assert [s.server_id for s in await store.servers()] == ["b"]
+
+    async def test_a_share_is_rounded_up(self, store: ClusterStore) -> None:
+        for name in "abc":
+            await store.join(server(name), LEASE)
+        owned = [(await store.beat(name, LEASE)).shards for name in "abc"]
+        assert [len(shards) for shards in owned] == [22, 22, 20]
+        assert len(frozenset().union(*owned)) == SHARDS
+
+        await store.leave("b")
+        assert [len((await store.beat(name, LEASE)).shards) for name in "ac"] == [32, 32]
+
+    async def test_an_unknown_server_is_told_so(self, store: ClusterStore) -> None:
+        with pytest.raises(LostServerError):
+            await store.beat("nobody", LEASE)
+
+
+class _Workers:
+    """The registry of workers."""
+
+    async def test_workers_are_seen_for_a_while(self, store: ClusterStore) -> None:
+        one = WorkerRow(worker_id="b", pools=["main"], capacity=4, kinds=["http"], pid=7)
+        await store.put_worker(one)
+        await store.put_worker(WorkerRow(worker_id="a", pools=[], capacity=1))
+        await asyncio.sleep(LONG)
+        await store.put_worker(WorkerRow(worker_id="b", pools=["gpu"], capacity=4, held=2))
+
+        everyone = await store.workers(LEASE)
+        assert [w.worker_id for w in everyone] == ["a", "b"]
+        found = everyone[1]
+        assert (found.pools, found.held) == (["gpu"], 2)
+        assert found.seen_at - found.started_at >= int(LONG / 2 * 1_000_000)
+        assert [w.worker_id for w in await store.workers(LONG / 2)] == ["b"]
+
+        await store.delete_worker("b")
+        await store.delete_worker("nobody")
+        assert [w.worker_id for w in await store.workers(LEASE)] == ["a"]
+
+
+class _Schedules:
+    """Schedules and their ticks."""
+
+    async def test_schedules_are_put_replaced_listed_and_deleted(self, store: ClusterStore) -> None:
+        one = schedule("b", payload={"x": [1, "\x00é", None]}, version=3, next_at=9)
+        two = schedule("b", cron="", every_seconds=1.5, paused=True, next_at=4, last_at=2)
+        for made in (one, schedule("a"), two):
+            await store.put_schedule(made)
+
+        assert await store.schedules() == [schedule("a"), two]
+        await store.put_schedule(one)
+        assert await store.schedules() == [schedule("a"), one]
+        assert await store.delete_schedule("b")
+        assert not await store.delete_schedule("b")
+
+    async def test_schedules_are_due_by_their_time(self, store: ClusterStore) -> None:
+        made = [("a", 30), ("b", 10), ("c", 0), ("d", 31), ("e", 10)]
+        for name, next_at in made:
+            await store.put_schedule(schedule(name, next_at=next_at))
+        await store.put_schedule(schedule("paused", next_at=1, paused=True))
+
+        assert [s.name for s in await store.due_schedules(30)] == ["b", "e", "a"]
+        assert [s.name for s in await store.due_schedules(30, limit=1)] == ["b"]
+        assert await store.due_schedules(9) == []
+
+    async def test_a_tick_starts_one_execution(self, store: ClusterStore) -> None:
+        await store.put_schedule(schedule("s", next_at=10))
+        tick = Tick("s", 10, 20)
+        await store.commit([change(5, 0, [event(1)], tick=tick)])
+
+        (found,) = await store.schedules()
+        assert (found.next_at, found.last_at, found.last_execution_id) == (20, 10, 5)
+        with pytest.raises(FencedError) as raised:
+            await store.commit([change(6, 0, [event(1)], tick=tick), change(7, 0, [event(1)])])
+        assert raised.value.execution_ids == (6,)
+        assert await store.execution(7) is None
+        with pytest.raises(FencedError):
+            await store.commit([change(8, 0, [event(1)], tick=Tick("none", 1, 2))])
+
+    async def test_a_row_that_is_newer_stays_with_its_execution(self, store: ClusterStore) -> None:
+        await store.commit([change(1, 0, [event(1)])])
+        ended = row(1, status="COMPLETED", ended_at=9, seq=2)
+        await store.commit([change(1, 1, [event(2, "playbook.completed", "")], row=ended)])
+
+        assert await store.execution(1) == ended
+        assert await store.unfinished({shard_of(1)}) == []
+
+
+class ClusterStoreContract(
+    StoreContract,
+    FencingContract,
+    CommandsContract,
+    _Servers,
+    _Workers,
+    _Schedules,
+):
+    """The whole suite. A subclass has a fixture ``opened``, as for one process."""

@@ -1,0 +1,278 @@
+"""What holds of servers and workers, whoever of them dies."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from arcbook.outcome import ok
+from arcbook.testing.cluster import Cluster
+from arcbook.tools.registry import Registry
+
+HEAD = "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {{name: {0}, path: tests/{0}}}\n"
+
+
+def playbook(name, workflow):
+    return HEAD.format(name) + "workflow:\n" + workflow
+
+
+CHAIN = playbook(
+    "chain",
+    """
+  - step: one
+    tool: {kind: python, code: 'result = {"n": 1}'}
+    next: {arcs: [{step: two}]}
+  - step: two
+    tool: {kind: python, input: {n: "{{ one.n }}"}, code: 'result = {"n": n + 1}'}
+    next: {arcs: [{step: end}]}
+  - step: end
+    tool: {kind: python, input: {n: "{{ two.n }}"}, code: 'result = {"n": n + 1}'}
+""",
+)
+
+GATED = playbook(
+    "gated",
+    """
+  - step: one
+    tool: {kind: gate}
+    next: {arcs: [{step: end}]}
+  - step: end
+    tool: {kind: noop}
+""",
+)
+
+CHILD = playbook("child", '  - step: end\n    tool: {kind: python, code: "result = 7"}\n')
+
+PARENT = playbook(
+    "parent",
+    """
+  - step: start
+    tool: {kind: noop}
+    next: {arcs: [{step: a}, {step: b}, {step: c}], spec: {mode: inclusive}}
+  - step: a
+    tool: {kind: playbook, path: tests/child}
+    next: {arcs: [{step: end}]}
+  - step: b
+    tool: {kind: playbook, path: tests/child}
+    next: {arcs: [{step: end}]}
+  - step: c
+    tool: {kind: playbook, path: tests/child}
+    next: {arcs: [{step: end}]}
+  - step: end
+    tool:
+      kind: python
+      input: {all: ["{{ a.result }}", "{{ b.result }}", "{{ c.result }}"]}
+      code: "result = sum(all)"
+""",
+)
+
+
+class Gate:
+    """A tool that waits until it may go on, and counts who came."""
+
+    def __init__(self):
+        self.entered = 0
+        self.cancelled = 0
+        self.open = asyncio.Event()
+        self.came = asyncio.Event()
+
+    async def run(self, call, context):
+        self.entered += 1
+        self.came.set()
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return ok({"attempt": self.entered})
+
+    async def close(self):
+        return None
+
+
+def with_gate(gate):
+    registry = Registry()
+    registry.add("gate", gate)
+    return registry
+
+
+@pytest.fixture
+async def cluster(tmp_path):
+    async with Cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def gate():
+    return Gate()
+
+
+async def gated(cluster, gate):
+    """Start a playbook whose first step waits at the gate."""
+    server = cluster.servers[0].server
+    server.registry.add("gate", gate)
+    execution_id = await cluster.start(GATED)
+    async with asyncio.timeout(10):
+        await gate.came.wait()
+    return execution_id
+
+
+async def test_a_playbook_runs_through_a_server_and_a_worker(cluster):
+    await cluster.server()
+    await cluster.worker()
+    state = await cluster.run(CHAIN)
+
+    assert (str(state.status), state.result) == ("COMPLETED", {"n": 3})
+    assert cluster.store.out == {}
+
+
+async def test_a_worker_with_one_slot_runs_a_parent_that_awaits_three_children(cluster):
+    await cluster.server()
+    await cluster.worker(concurrency=1)
+    await cluster.register(CHILD)
+    state = await cluster.run(PARENT)
+
+    assert state.result == 21
+
+
+async def test_several_servers_share_the_work_and_each_input_finds_its_owner(cluster):
+    for _ in range(3):
+        await cluster.server()
+    await cluster.worker()
+    started = [await cluster.start(CHAIN, at=n % 3) for n in range(12)]
+    states = await asyncio.gather(*(cluster.ended(i) for i in started))
+    owned = [len(s.server.ownership.shards) for s in cluster.servers]
+
+    assert {state.result["n"] for state in states} == {3}
+    assert sum(owned) == 64
+    assert all(owned)
+
+
+async def test_what_a_dead_server_owned_goes_on_elsewhere(cluster, gate):
+    first = await cluster.server()
+    await cluster.worker(registry=with_gate(gate))
+    execution_id = await gated(cluster, gate)
+    second = await cluster.server()
+    second.server.registry.add("gate", gate)
+    await first.kill()
+    gate.open.set()
+    state = await cluster.ended(execution_id)
+
+    assert str(state.status) == "COMPLETED"
+    assert gate.entered == 1
+
+
+async def test_a_server_that_stops_in_order_hands_over_at_once(cluster, gate):
+    first = await cluster.server()
+    await cluster.worker(registry=with_gate(gate))
+    execution_id = await gated(cluster, gate)
+    second = await cluster.server()
+    second.server.registry.add("gate", gate)
+    await first.stop()
+    gate.open.set()
+    state = await cluster.ended(execution_id)
+
+    assert str(state.status) == "COMPLETED"
+    assert gate.entered == 1
+
+
+async def test_the_command_of_a_dead_worker_goes_to_another_one(cluster, gate):
+    await cluster.server()
+    first = await cluster.worker(registry=with_gate(gate))
+    execution_id = await gated(cluster, gate)
+    await first.kill()
+    gate.open.set()
+    await cluster.worker(registry=with_gate(gate))
+    state = await cluster.ended(execution_id)
+    lost = [r.event for r in cluster.events(execution_id) if r.event.type == "command.lost"]
+
+    assert str(state.status) == "COMPLETED"
+    assert len(lost) == 1
+    assert gate.entered == 2
+
+
+async def test_a_worker_that_drains_hands_back_what_it_cannot_finish(cluster, gate):
+    await cluster.server()
+    first = await cluster.worker(registry=with_gate(gate))
+    execution_id = await gated(cluster, gate)
+    await first.stop(seconds=0.05)
+    gate.open.set()
+    await cluster.worker(registry=with_gate(gate))
+    state = await cluster.ended(execution_id)
+
+    assert str(state.status) == "COMPLETED"
+    assert await cluster.store.workers(60) != []
+    assert "worker-1" not in {row.worker_id for row in await cluster.store.workers(60)}
+
+
+async def test_a_cancellation_reaches_the_tool_and_the_log_shows_the_receipt(cluster, gate):
+    running = await cluster.server()
+    await cluster.worker(registry=with_gate(gate))
+    execution_id = await gated(cluster, gate)
+    assert await running.server.cancel(execution_id, "wrong input")
+    state = await cluster.ended(execution_id)
+    receipts = [
+        r.event for r in cluster.events(execution_id) if r.event.type == "command.cancelled"
+    ]
+
+    assert str(state.status) == "CANCELLED"
+    assert gate.cancelled == 1
+    assert [r.confirmed for r in receipts] == [True]
+
+
+async def test_commands_wait_in_the_store_while_messages_are_lost(cluster):
+    await cluster.server()
+    execution_id = await cluster.start(CHAIN)
+    cluster.exchange.wipe()
+    cluster.servers[0].server.relay.is_down = True
+    await cluster.worker()
+    state = await cluster.ended(execution_id)
+
+    assert state.result == {"n": 3}
+
+
+async def test_a_result_too_large_for_a_message_arrives_whole(cluster):
+    large = playbook(
+        "large",
+        """
+  - step: one
+    tool: {kind: python, code: 'result = {"rows": ["x" * 1000] * 3000}'}
+    next: {arcs: [{step: end}]}
+  - step: end
+    tool:
+      kind: python
+      input: {rows: "{{ one.rows }}"}
+      code: 'result = {"count": len(rows), "size": sum(map(len, rows))}'
+""",
+    )
+    await cluster.server()
+    await cluster.worker()
+    state = await cluster.run(large)
+
+    assert state.result == {"count": 3000, "size": 3_000_000}
+
+
+async def test_pools_are_kept_apart(cluster):
+    pooled = playbook(
+        "pooled",
+        """
+  - step: one
+    spec: {pool: special}
+    tool: {kind: noop}
+    next: {arcs: [{step: end}]}
+  - step: end
+    tool: {kind: noop}
+""",
+    )
+    await cluster.server()
+    shared = await cluster.worker(["shared"])
+    special = await cluster.worker(["special"])
+    state = await cluster.run(pooled)
+    by = {
+        r.event.step: r.event.worker
+        for r in cluster.events(state.execution_id)
+        if r.event.type == "step.exit"
+    }
+
+    assert by == {"one": special.worker.worker_id, "end": shared.worker.worker_id}

@@ -6,20 +6,18 @@ from typing import Any, Final
 
 import msgspec
 
+from arcbook.schedules import ScheduleError, next_after, validated
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.wire.common import moment, told
 from arcbook.server.http.wire.credentials import Deleted
 from arcbook.server.http.wire.schedules import PutSchedule, Schedules, ScheduleView
-from arcbook.server.ticks import CATCH_UPS, ScheduleError, next_tick
 from arcbook.store.api import ScheduleRow
 
 
 async def put(call: Call) -> ScheduleView:
     """Keep a schedule."""
     wanted: PutSchedule = call.body
-    if wanted.catch_up not in CATCH_UPS:
-        raise invalid(f"catch_up is latest, all or skip, not {wanted.catch_up[:40]!r}")
     known = await _find(call)
     now = call.context.server.clock.now_us()
     await call.context.server.plans.find(wanted.path.strip("/"), wanted.version)
@@ -43,7 +41,7 @@ async def put(call: Call) -> ScheduleView:
 
 async def _put(call: Call, row: ScheduleRow, now: int) -> ScheduleView:
     try:
-        row = msgspec.structs.replace(row, next_at=next_tick(row, now))
+        row = msgspec.structs.replace(row, next_at=next_after(validated(row), now))
     except ScheduleError as error:
         raise invalid(str(error)) from None
     await call.context.store.put_schedule(row)

@@ -15,7 +15,9 @@ class PutSchedule(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None = None
     payload: dict[str, Any] = msgspec.field(default_factory=dict)
     pool: str | None = None
-    cron: Annotated[str, Meta(description="Five fields, or six with seconds first.")] = ""
+    cron: Annotated[
+        str, Meta(description="Five fields: minute, hour, day, month, day of week.")
+    ] = ""
     timezone: str = "UTC"
     every_seconds: Annotated[float, Meta(ge=0, le=366 * 86400)] = 0
     catch_up: Annotated[str, Meta(description="latest, all or skip.")] = "latest"

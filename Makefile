@@ -6,7 +6,7 @@ BIN := .venv/bin
 CORPUS ?=
 export PYTHON
 
-.PHONY: help demo test check corpus bench-local environment services clean
+.PHONY: help demo test check corpus corpus-cluster bench-local environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,9 @@ check: environment ## Format, lint, types, import contract, ratchets
 
 corpus: environment services ## Run the corpus; CORPUS=FOLDER runs another one
 	@PYTHONPATH=tests $(BIN)/python -m corpus $(CORPUS)
+
+corpus-cluster: environment services ## Run the corpus on a cluster as well, and compare
+	@PYTHONPATH=tests $(BIN)/python -m corpus.cluster $(CORPUS)
 
 bench-local: environment ## Measure the embedded runtime against floors and a peer
 	@$(BIN)/python -m benchmarks.local

@@ -28,11 +28,12 @@ from arcbook.dsl.load import Loaded, load_playbook
 from arcbook.testing.services import NatsServer, PostgresServer
 from arcbook.tools.api import Credential, CredentialError
 from corpus import outcomes
-from corpus.composition import Local, compose
+from corpus.composition import Here, Host, Place
 from corpus.documents import EXPECTATIONS, Document, load_corpus
 from corpus.order import groups
 from corpus.outcomes import Result
 from corpus.settings import PLATFORM, Settings, facts_of, load_settings
+from corpus.traces import Trace, trace_of
 from standin.answers import FILES
 from standin.server import StandInProcess
 from standin.world import Pace
@@ -49,12 +50,20 @@ NATS_USER: Final = "corpus"
 NATS_PASSWORD: Final = "corpus-password"  # of a server that lives for minutes
 
 
+_WORD: Final = re.compile(r"[A-Za-z_][\w.-]{1,60}")
+
+
 class Credentials:
     """The credentials of the document that runs: they lead to its database."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.facts: dict[str, Any] = {}
+
+    def aliases(self, documents: Iterable[Document]) -> list[str]:
+        """Return every text of some documents that may be an alias."""
+        texts = {word for d in documents for word in _WORD.findall(d.text)}
+        return sorted(t for t in texts if self._settings.credential(t, self.facts))
 
     async def credential(self, alias: str, execution_id: int) -> Credential:
         """Return a credential by its alias."""
@@ -86,7 +95,11 @@ class Corpus:
         options: Options,
         report: Callable[[Result], None],
         settings: Settings | None = None,
+        host: Host | None = None,
     ) -> None:
+        self._host = host or Here()
+        #: What each document's last run left, by its name.
+        self.traces: dict[str, Trace] = {}
         self.options = options
         self.settings = settings or load_settings()
         self.documents = load_corpus(options.folder)
@@ -137,7 +150,7 @@ class Corpus:
             self._report(result)
 
         folder = self._laid_out(home / "corpus")
-        async with compose(home, self._credentials) as local:
+        async with self._host.compose(home, self._credentials) as local:
             for document in (d for d in chosen if d.is_playbook):
                 add(outcomes.linted(document, _load(document.text, local)))
             for result in await self._register(local, folder, chosen):
@@ -160,7 +173,7 @@ class Corpus:
                 shutil.copyfile(FILES / source, path)
         return folder
 
-    async def _register(self, local: Local, folder: Path, chosen: list[Document]) -> list[Result]:
+    async def _register(self, local: Place, folder: Path, chosen: list[Document]) -> list[Result]:
         """Register all documents, for those that are run call others; list what is not run."""
         results: list[Result] = []
         for document in self.documents:
@@ -200,7 +213,7 @@ class Corpus:
         self._credentials.facts = facts
         waiting = deque(members)
         while waiting:
-            async with compose(home, self._credentials) as local:
+            async with self._host.compose(home, self._credentials) as local:
                 is_hung = False
                 while waiting and not is_hung:
                     result = await self._run_one(local, waiting.popleft(), facts)
@@ -210,7 +223,7 @@ class Corpus:
     def _reads_platform(self, document: Document) -> bool:
         return any(t.startswith(PLATFORM) for t in document.expected.needs_existing_tables)
 
-    async def _run_one(self, local: Local, document: Document, facts: dict[str, Any]) -> Result:
+    async def _run_one(self, local: Place, document: Document, facts: dict[str, Any]) -> Result:
         """Run a document, again if the settings allow it and it is not as expected."""
         tries = max([1, *(rule.tries for rule in self.settings.rules(document))])
         result = await self._try(local, document, facts)
@@ -220,7 +233,7 @@ class Corpus:
             result = await self._try(local, document, facts)
         return result
 
-    async def _try(self, local: Local, document: Document, facts: dict[str, Any]) -> Result:
+    async def _try(self, local: Place, document: Document, facts: dict[str, Any]) -> Result:
         loaded = _load(self.settings.rewritten(document.text, self._stand_in), local)
         if loaded.playbook is None:
             return outcomes.refused(document, loaded)
@@ -234,7 +247,7 @@ class Corpus:
         began = time.monotonic()
         try:
             async with asyncio.timeout(limit):
-                state = await local.runtime.run(planned, payload)
+                state = await local.run(planned, payload)
         except TimeoutError:
             return Result(
                 name=document.name,
@@ -246,6 +259,7 @@ class Corpus:
                 is_hung=True,
             )
         seconds = time.monotonic() - began
+        self.traces[document.name] = await trace_of(state, local.log, local.kept)
         wrong: list[str] = []
         if str(state.status) == "COMPLETED":
             checks = self.settings.checks(document, full=options.full)
@@ -259,7 +273,7 @@ class Corpus:
         return max(given, default=SLOW_TIMEOUT_SECONDS if slow else TIMEOUT_SECONDS)
 
 
-def _load(text: str, local: Local) -> Loaded:
+def _load(text: str, local: Place) -> Loaded:
     """Load a document; a kind whose module cannot be imported is an error of it."""
     try:
         return load_playbook(text, local.registry)
@@ -370,8 +384,8 @@ def _well(results: list[Result]) -> int:
     return sum(1 for result in results if result.is_well)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a corpus and return the exit status."""
+def options_of(arguments: list[str] | None) -> Options:
+    """Return what a command line asks for."""
     parser = argparse.ArgumentParser(prog="corpus", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, help=f"folder with {EXPECTATIONS}")
     parser.add_argument("--full", action="store_true", help="documents at their full scale")
@@ -382,13 +396,18 @@ def main(arguments: list[str] | None = None) -> int:
     folder = given.folder or Path(os.environ.get("CORPUS") or DEFAULT_FOLDER)
     if not (folder / EXPECTATIONS).is_file():
         parser.error(f"there is no {EXPECTATIONS} in {folder}")
-    options = Options(
+    return Options(
         folder=folder,
         full=given.full,
         real_time=given.real_time,
         only=given.only,
         home=given.home,
     )
-    table = Table(load_corpus(folder))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a corpus and return the exit status."""
+    options = options_of(arguments)
+    table = Table(load_corpus(options.folder))
     corpus = Corpus(options, table.row)
     return 0 if table.totals(corpus.run()) else 1

@@ -53,6 +53,8 @@ class DocumentRule(msgspec.Struct, frozen=True, kw_only=True):
     full_checks: list[Check] = []
     after: list[str] = []
     ignore: list[str] = []
+    #: Why its results differ from run to run.
+    varies: str = ""
     tries: int = 1
     timeout_seconds: float | None = None
 
@@ -137,6 +139,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if re.search(rule.alias, alias):
                 return rule.type, filled(rule.data, facts)
         return None
+
+    def varies(self, document: Document) -> bool:
+        """Return whether a document's results differ from run to run."""
+        return any(rule.varies for rule in self.rules(document))
 
     def checks(self, document: Document, *, full: bool) -> list[Check]:
         """Return everything that is checked of a document's results."""

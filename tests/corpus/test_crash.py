@@ -14,6 +14,7 @@ from corpus.documents import Document, load_corpus
 from corpus.runner import Credentials, _post
 from corpus.settings import facts_of, load_settings
 from corpus.test_corpus import FOLDER, IS_THERE
+from corpus.traces import leaves
 from standin.answers import FILES
 from standin.server import StandInProcess
 
@@ -21,17 +22,6 @@ PREFIXES_MAX = int(os.environ.get("CRASH_PREFIXES", "40"))
 """Places at which one document is stopped; of more events, these are spread evenly."""
 
 DOCUMENTS_MIN = 30
-
-TIMES = {"date", "elapsed", "duration_ms", "timestamp"}
-"""Names of values that tell when or for how long, and so differ from run to run."""
-
-CHANCY = {
-    # Its probes tell how many of them the server saw in flight at once.
-    "playbooks/pagination/basic/test_pagination_basic.yaml",
-    # It fails by chance, and may use up all of its tries.
-    "playbooks/retry_test/python_retry_exception.yaml",
-}
-"""Documents whose results depend on chance, or on how calls happen to overlap."""
 
 pytestmark = [
     pytest.mark.services,
@@ -50,7 +40,7 @@ def is_eligible(document: Document) -> bool:
         and document.expected.expected_outcome == "COMPLETED"
         and not SETTINGS.obstacle(document)
         and not facts_of(document)
-        and document.name not in CHANCY
+        and not SETTINGS.varies(document)
     )
 
 
@@ -141,7 +131,7 @@ class _Trial:
             execution_id = await world.run(planned, self.payload)
             state = await world.state(execution_id)
             assert str(state.status) == "COMPLETED", state.error
-            runs.append(_leaves(await world.results(execution_id)))
+            runs.append(leaves(await world.results(execution_id)))
             events = world.store.written
         return runs[0], {key for key, value in runs[0].items() if runs[1].get(key) == value}, events
 
@@ -159,7 +149,7 @@ class _Trial:
             else []
         )
         state = await world.state(execution_id)
-        results = _leaves(await world.results(execution_id))
+        results = leaves(await world.results(execution_id))
 
         assert str(state.status) == "COMPLETED", f"stopped after event {stop}: {state.error}"
         assert not again, f"stopped after event {stop}: done again: {again}"
@@ -174,19 +164,3 @@ def _spread(count):
     if count <= PREFIXES_MAX:
         return list(range(1, count))
     return sorted({round(1 + i * (count - 2) / (PREFIXES_MAX - 1)) for i in range(PREFIXES_MAX)})
-
-
-def _leaves(value, path=""):
-    """Return the values in the depth of a value, by their paths."""
-    if isinstance(value, dict):
-        return {
-            k: v
-            for key, inner in value.items()
-            if key.lower() not in TIMES
-            for k, v in _leaves(inner, f"{path}/{key}").items()
-        }
-    if isinstance(value, list):
-        return {
-            k: v for i, inner in enumerate(value) for k, v in _leaves(inner, f"{path}/{i}").items()
-        }
-    return {path: value}

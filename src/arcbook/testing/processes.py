@@ -78,6 +78,16 @@ class Process:
         self.stop()
         raise ServiceFailedError("the server did not start:\n" + self.log)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self.is_alive:
+            self._process.send_signal(number)
+
     def stop(self, stop_signal: int | None = None) -> None:
         """Stop the process and wait for its end; stopping twice is well."""
         if self._process.poll() is None:

@@ -1,0 +1,60 @@
+"""Servers and workers of a test as processes of their own, as an operator starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from arcbook.testing.processes import Process
+
+COMMAND: Final = [sys.executable, "-m", "arcbook"]
+
+
+class ClusterProcesses:
+    """The processes of a cluster; all of them end with it.
+
+    Args:
+        environment: variables that name the database, the bus and the home.
+        folder: where they run.
+    """
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._environment = {**_bare(), **environment}
+        self._folder = folder
+        self.servers: list[Process] = []
+        self.workers: list[Process] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for process in (*self.workers, *self.servers):
+            process.signal(signal.SIGCONT)
+            process.stop(signal.SIGKILL)
+
+    def start_server(self) -> str:
+        """Start a server on a free port; return the address of its API."""
+        process = self._start(["server", "--port", "0"], r"listens on ")
+        self.servers.append(process)
+        return process.find(r"listens on (\S+)")
+
+    def start_worker(self, pools: Sequence[str] = ("shared",), concurrency: int = 32) -> Process:
+        """Start a worker."""
+        arguments = ["worker", "--pool", ",".join(pools), "--concurrency", str(concurrency)]
+        process = self._start(arguments, r"pulls from ")
+        self.workers.append(process)
+        return process
+
+    def _start(self, arguments: list[str], ready: str) -> Process:
+        process = Process([*COMMAND, *arguments], ready, cwd=self._folder, env=self._environment)
+        process.wait_ready()
+        return process
+
+
+def _bare() -> dict[str, str]:
+    """Return the environment without settings of Arcbook."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("ARCBOOK_")}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import uvicorn
 
 from arcbook.blobs.memory import MemoryBlobs
 from arcbook.bus.memory import Exchange, MemoryBus
@@ -20,13 +18,14 @@ from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey
 from arcbook.server.core import Server
 from arcbook.server.http.app import create_app
+from arcbook.server.http.serving import listening, served
 from arcbook.server.http.settings import HttpSettings
 from arcbook.store.memory import MemoryStore
 from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 
-Answer = tuple[int, Any, dict[str, str]]
+Answer = tuple[int, Any, Any]
 
 
 class Api:
@@ -47,7 +46,7 @@ class Api:
             data: Any = await response.read()
             if response.content_type == "application/json":
                 data = await response.json()
-            return response.status, data, dict(response.headers)
+            return response.status, data, response.headers
 
     async def get(self, path: str, **more: Any) -> Any:
         """Return the body of an answer that must be 200."""
@@ -86,24 +85,10 @@ async def serving(
 ) -> AsyncIterator[Api]:
     """Yield the API of a server, on a free port of loopback."""
     app = create_app(server, credentials, settings)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none")
-        running = uvicorn.Server(config)
-        task = asyncio.create_task(running.serve(sockets=[listening]))
-        async with asyncio.timeout(10), aiohttp.ClientSession() as probe:
-            url = f"http://127.0.0.1:{port}"
-            while not running.started:
-                await asyncio.sleep(0.01)
-            assert probe is not None
-        try:
-            async with aiohttp.ClientSession() as session:
-                yield Api(server, url, session)
-        finally:
-            running.should_exit = True
-            running.force_exit = True
-            await task
+    on = listening("127.0.0.1", 0, settings or HttpSettings())
+    url = f"http://127.0.0.1:{on.getsockname()[1]}"
+    async with served(app, on), aiohttp.ClientSession() as session:
+        yield Api(server, url, session)
 
 
 @contextlib.asynccontextmanager

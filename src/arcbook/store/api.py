@@ -224,6 +224,9 @@ class EventLog(Protocol):
     async def executions(self, wanted: ExecutionFilter) -> list[ExecutionRow]:
         """Return executions, newest first."""
 
+    async def counts(self) -> dict[str, int]:
+        """Return how many executions have each status."""
+
     async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
         """Return the executions that have not ended, of some shards or all, oldest first."""
 

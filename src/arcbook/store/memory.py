@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Self
 
@@ -154,6 +155,9 @@ class MemoryStore:
             and (not wanted.before or row.execution_id < wanted.before)
         ]
         return found[: min(wanted.limit, PAGE_MAX)]
+
+    async def counts(self) -> dict[str, int]:
+        return dict(Counter(row.status for row in self.rows.values()))
 
     async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
         return sorted(

@@ -72,23 +72,40 @@ def invalid(message: str, **facts: Any) -> ApiError:
     return ApiError(422, message, **facts)
 
 
-def refusal_of(error: Exception) -> ApiError | None:
-    """Return what an error of the parts below means to a caller, if it means anything."""
+REFUSALS: Final = (
+    BusError,
+    ExecutionMissingError,
+    InvalidRefError,
+    LostOwnershipError,
+    LostServerError,
+    OwnerAwayError,
+    PlaybookInvalidError,
+    PlaybookMissingError,
+    ResultMissingError,
+    SealError,
+    StoreError,
+)
+"""Errors of the parts below that mean something to a caller."""
+
+_MISSING: Final = (ExecutionMissingError, PlaybookMissingError, ResultMissingError)
+_CHANGING: Final = (LostOwnershipError, LostServerError, OwnerAwayError)
+
+
+def refusal_of(error: Exception) -> ApiError:
+    """Return what one of :data:`REFUSALS` means to a caller."""
     if isinstance(error, PlaybookInvalidError):
         found = diagnostics_of(error.loaded.diagnostics)
         return invalid(str(error), code="invalid_playbook", diagnostics=found)
-    if isinstance(error, (ExecutionMissingError, PlaybookMissingError, ResultMissingError)):
+    if isinstance(error, _MISSING):
         return ApiError(404, str(error))
     if isinstance(error, InvalidRefError):
         return ApiError(400, str(error))
     if isinstance(error, SealError):
         return ApiError(503, f"the wallet has no usable key: {error}", "no_key")
-    if isinstance(error, (LostServerError, LostOwnershipError, OwnerAwayError)):
-        return ApiError(503, f"{error}", "owner_changing")
-    if isinstance(error, (StoreError, BusError)):
-        log.warning("the store or the bus failed: %s", error)
-        return ApiError(503, "the store or the bus cannot be reached; try again", "unavailable")
-    return None
+    if isinstance(error, _CHANGING):
+        return ApiError(503, str(error), "owner_changing")
+    log.warning("the store or the bus failed: %s", error)
+    return ApiError(503, "the store or the bus cannot be reached; try again")
 
 
 def error_response(error: ApiError) -> Response:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from arcbook.server.http.access import Caller
 from arcbook.server.http.context import Context
-from arcbook.server.http.errors import ApiError, error_response, refusal_of
+from arcbook.server.http.errors import REFUSALS, ApiError, error_response, refusal_of
 from arcbook.server.http.wire.common import identity
 
 ENCODER: Final = msgspec.json.Encoder()
@@ -36,7 +36,8 @@ class Call:
     @property
     def caller(self) -> Caller:
         """Who calls."""
-        return self.request.scope["arcbook.caller"]  # type: ignore[no-any-return]
+        found: Caller = self.request.scope["arcbook.caller"]
+        return found
 
     def param(self, name: str) -> str:
         """Return a part of the path."""
@@ -112,11 +113,8 @@ def endpoint(route: Route, context: Context) -> Callable[[Request], Awaitable[Re
             found = await route.handler(Call(request, context, body, query))
         except ApiError as error:
             return error_response(error)
-        except Exception as error:
-            refusal = refusal_of(error)
-            if refusal is None:
-                raise
-            return error_response(refusal)
+        except REFUSALS as error:
+            return error_response(refusal_of(error))
         if isinstance(found, Response):
             return found
         return Response(ENCODER.encode(found), route.status, media_type=route.media_type)

@@ -5,9 +5,35 @@ from __future__ import annotations
 from typing import Final
 
 from arcbook.server.http.route import Route
-from arcbook.server.http.routes import catalog, control, events, execute, executions, health
+from arcbook.server.http.routes import (
+    analyze,
+    catalog,
+    control,
+    credentials,
+    dashboard,
+    events,
+    execute,
+    executions,
+    health,
+    results,
+    schedules,
+    workers,
+)
 
-MODULES: Final = (health, catalog, execute, executions, events, control)
+MODULES: Final = (
+    health,
+    catalog,
+    execute,
+    executions,
+    events,
+    control,
+    analyze,
+    results,
+    credentials,
+    schedules,
+    workers,
+    dashboard,
+)
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)
-"""Every route, those with fixed paths before those with parameters in their place."""
+"""Every route; the router tries those with fixed paths first."""

@@ -105,6 +105,9 @@ class PostgresEvents(Statements):
             rows = await self._all("get_executions", *page)
         return [_DECODER.decode(body) for (body,) in rows]
 
+    async def counts(self) -> dict[str, int]:
+        return dict(await self._all("count_executions"))
+
     async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
         wanted = list(range(SHARDS) if shards is None else shards)
         found: list[int] = []

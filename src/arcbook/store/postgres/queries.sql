@@ -138,6 +138,10 @@ where shard = any ($1) and command_id > $2 order by command_id limit $3
 select command_id, execution_id, step, pool, generation, attempt, issued_at, worker from command
 where command_id > $1 order by command_id limit $2
 
+-- count_executions --
+-- Executions of each status.
+select status, count(*) from execution group by status
+
 -- backlog --
 -- Commands of each pool that are pending, and claimed.
 select pool, count(*) filter (where worker = ''), count(*) filter (where worker <> '')

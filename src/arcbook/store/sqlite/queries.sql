@@ -157,6 +157,10 @@ update schedule set next_at = ?, last_at = ?, last_execution_id = ? where name =
 -- Commands that are out, by id, from the one after an id.
 select * from command where command_id > ? order by command_id limit ?
 
+-- count_executions --
+-- Executions of each status.
+select status, count(*) from execution group by status
+
 -- backlog --
 -- Commands of each pool that are pending, and claimed.
 select pool, sum(worker = ''), sum(worker <> '') from command group by pool

@@ -158,6 +158,9 @@ class SqliteStore(SqliteCluster):
         )
         return [_ROW_DECODER.decode(body) for (body,) in rows]
 
+    async def counts(self) -> dict[str, int]:
+        return dict(self._all("count_executions"))
+
     async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
         found = (identity for (identity,) in self._all("get_unfinished"))
         return [i for i in found if shards is None or shard_of(i) in shards]

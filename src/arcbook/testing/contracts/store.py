@@ -174,6 +174,7 @@ class StoreContract:
         assert await listed(status="RUNNING") == [6, 4, 2]
         assert await listed(path="P/1") == [7, 4, 1]
         assert await store.unfinished() == [2, 4, 6]
+        assert await store.counts() == {"COMPLETED": 4, "RUNNING": 3}
 
     async def test_children_are_found_by_their_parent(self, store: Store) -> None:
         await store.commit([change(1, 0, [event(1)])])

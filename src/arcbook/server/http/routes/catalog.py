@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+import msgspec
+
 from arcbook.dsl.diagnostics import Severity
 from arcbook.dsl.load import Loaded, load_document
 from arcbook.secrets.taint import shown
@@ -44,7 +46,7 @@ async def register(call: Call) -> Registered:
         loaded = load_document(content, kinds)
     _check(loaded)
     entry = await call.context.server.plans.register(content, loaded)
-    warnings = [Problem(**d) for d in diagnostics_of(loaded.diagnostics)]  # type: ignore[arg-type]
+    warnings = msgspec.convert(diagnostics_of(loaded.diagnostics), list[Problem])
     return Registered(
         status="success",
         message=f"Resource '{entry.path}' version '{entry.version}' registered.",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from arcbook.events.types import Parent
 from arcbook.runtime.plans import Planned
-from arcbook.server.http.errors import ApiError, invalid, refusal_of
+from arcbook.server.http.errors import REFUSALS, ApiError, invalid, refusal_of
 from arcbook.server.http.route import Call, Route, an_id
 from arcbook.server.http.routes.catalog import a_version
 from arcbook.server.http.wire.common import identity
@@ -98,11 +98,8 @@ async def _item(call: Call, index: int, wanted: ExecuteRequest) -> BatchItem:
         started = await _start(call, wanted)
     except ApiError as error:
         return BatchItem(index=index, status="error", error=error.message)
-    except Exception as error:
-        refusal = refusal_of(error)
-        if refusal is None:
-            raise
-        return BatchItem(index=index, status="error", error=refusal.message)
+    except REFUSALS as error:
+        return BatchItem(index=index, status="error", error=refusal_of(error).message)
     return BatchItem(
         index=index,
         status=started.status,

@@ -124,7 +124,7 @@ class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
 
     execution_id: str
     events: list[EventView]
-    #: What to ask for the next page with; nothing if this was the last at present.
+    #: What to ask for the next page with; nothing after the last one.
     next_after: int | None
     status: str
 

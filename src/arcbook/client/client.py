@@ -1,0 +1,206 @@
+"""The client: one method for each thing to do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from arcbook.client import operations as op
+from arcbook.client.following import follow
+from arcbook.client.link import Link
+from arcbook.server.http.wire.catalog import Entry, ListRequest, Registered, RegisterRequest
+from arcbook.server.http.wire.credentials import CredentialView, PutCredential
+from arcbook.server.http.wire.execute import ExecuteRequest, Started, Values
+from arcbook.server.http.wire.executions import (
+    Analysis,
+    Cancelled,
+    CancelRequest,
+    Detail,
+    EventsPage,
+    EventView,
+    Finalized,
+    FinalizeRequest,
+    RerunRequest,
+    ResultView,
+    Retried,
+    RetryRequest,
+    StatusView,
+    Summary,
+)
+from arcbook.server.http.wire.schedules import PutSchedule, ScheduleView
+from arcbook.server.http.wire.system import Health, ServerView, Stats
+from arcbook.server.http.wire.workers import PoolView, WorkerView
+
+
+class Client(Link):
+    """Speaks to a server; a context manager.
+
+    Every method raises :class:`arcbook.client.ServerAwayError` where nothing answers, and
+    :class:`arcbook.client.RefusedError` where the server refuses.
+    """
+
+    # -- the system -------------------------------------------------------------------
+
+    async def health(self) -> Health:
+        """Return whether the server can work."""
+        return await self.ask(op.HEALTH)
+
+    async def stats(self) -> Stats:
+        """Return what there is, counted."""
+        return (await self.ask(op.STATS)).stats
+
+    async def workers(self) -> list[WorkerView]:
+        """Return the workers that are there."""
+        return await self.ask(op.WORKERS)
+
+    async def pools(self) -> list[PoolView]:
+        """Return what waits for each pool."""
+        return await self.ask(op.POOLS)
+
+    async def servers(self) -> list[ServerView]:
+        """Return the servers of the control plane."""
+        return await self.ask(op.SERVERS)
+
+    # -- the catalog ------------------------------------------------------------------
+
+    async def register(self, content: str, resource_type: str = "Playbook") -> Registered:
+        """Register a document; one with errors is refused with all of them."""
+        return await self.ask(
+            op.REGISTER, RegisterRequest(content=content, resource_type=resource_type)
+        )
+
+    async def catalog(self, resource_type: str | None = None) -> list[Entry]:
+        """Return the latest version of each document."""
+        return (await self.ask(op.CATALOG, ListRequest(resource_type=resource_type))).entries
+
+    async def resource(
+        self, path: str = "", version: int | str | None = None, catalog_id: str | None = None
+    ) -> Entry:
+        """Return a version of a document: the latest, a given one, or one by its id."""
+        wanted = {"path": path or None, "version": version, "catalog_id": catalog_id}
+        return await self.ask(op.RESOURCE, wanted)
+
+    # -- executions -------------------------------------------------------------------
+
+    async def execute(
+        self,
+        path: str = "",
+        workload: Values | None = None,
+        *,
+        version: int | str | None = None,
+        catalog_id: str | None = None,
+        pool: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Started:
+        """Start an execution; this returns once the start is durable."""
+        wanted = ExecuteRequest(
+            path=path or None,
+            catalog_id=catalog_id,
+            version=version,
+            workload=workload,
+            execution_pool=pool,
+            idempotency_key=idempotency_key,
+        )
+        return await self.ask(op.EXECUTE, wanted)
+
+    async def executions(self, **wanted: Any) -> list[Summary]:
+        """Return executions, newest first: ``status``, ``path``, ``before``, ``limit``, ..."""
+        return await self.ask(op.EXECUTIONS, query=wanted)
+
+    async def execution(self, execution_id: str, events: int | None = None) -> Detail:
+        """Return an execution with its newest events."""
+        return await self.ask(op.EXECUTION, query={"events": events}, execution_id=execution_id)
+
+    async def status(self, execution_id: str) -> StatusView:
+        """Return how an execution stands."""
+        return await self.ask(op.STATUS, execution_id=execution_id)
+
+    async def result(self, execution_id: str, step: str = "") -> ResultView:
+        """Return what an execution, or a step of it, yielded."""
+        return await self.ask(op.RESULT, query={"step": step}, execution_id=execution_id)
+
+    async def resolve(self, ref: str) -> Any:
+        """Return the value that a reference leads to."""
+        return await self.ask(op.RESOLVE, query={"ref": ref})
+
+    async def analyze(self, execution_id: str) -> Analysis:
+        """Return where an execution's time went, and what went wrong."""
+        return await self.ask(op.ANALYZE, execution_id=execution_id)
+
+    async def events(
+        self, execution_id: str, *, after: int = 0, limit: int = 200, **wanted: Any
+    ) -> EventsPage:
+        """Return a page of events, in order."""
+        query = {"after": after, "limit": limit, **wanted}
+        return await self.ask(op.EVENTS, query=query, execution_id=execution_id)
+
+    def follow(self, execution_id: str, after: int = 0) -> AsyncIterator[EventView]:
+        """Yield events as they come, until the execution ends, over broken connections."""
+        return follow(self, execution_id, after)
+
+    async def cancel(
+        self, execution_id: str, reason: str = "cancelled by the user", *, cascade: bool = True
+    ) -> Cancelled:
+        """Cancel an execution, and what it started."""
+        wanted = CancelRequest(reason=reason, cascade=cascade)
+        return await self.ask(op.CANCEL, wanted, execution_id=execution_id)
+
+    async def finalize(self, execution_id: str, error: str) -> Finalized:
+        """Fail an execution that cannot end by itself."""
+        return await self.ask(op.FINALIZE, FinalizeRequest(error=error), execution_id=execution_id)
+
+    async def rerun(self, execution_id: str, workload: Values | None = None) -> Retried:
+        """Start an execution once more."""
+        return await self.ask(op.RERUN, RerunRequest(workload=workload), execution_id=execution_id)
+
+    async def retry_from(self, execution_id: str, step: str, *, latest: bool = False) -> Retried:
+        """Run an execution again from a step."""
+        wanted = RetryRequest(step=step, latest=latest)
+        return await self.ask(op.RETRY_FROM, wanted, execution_id=execution_id)
+
+    # -- credentials ------------------------------------------------------------------
+
+    async def credentials(self) -> list[CredentialView]:
+        """Return the credentials, without what is in them."""
+        return (await self.ask(op.CREDENTIALS)).items
+
+    async def credential(self, name: str) -> CredentialView:
+        """Return a credential, without what is in it."""
+        return await self.ask(op.CREDENTIAL, name=name)
+
+    async def put_credential(
+        self, name: str, kind: str, data: Values, description: str = ""
+    ) -> CredentialView:
+        """Keep a credential, in place of one of the same name."""
+        wanted = PutCredential(name=name, type=kind, data=data, description=description)
+        return await self.ask(op.PUT_CREDENTIAL, wanted)
+
+    async def delete_credential(self, name: str) -> None:
+        """Delete a credential."""
+        await self.ask(op.DELETE_CREDENTIAL, name=name)
+
+    # -- schedules --------------------------------------------------------------------
+
+    async def schedules(self) -> list[ScheduleView]:
+        """Return the schedules."""
+        return (await self.ask(op.SCHEDULES)).schedules
+
+    async def schedule(self, name: str) -> ScheduleView:
+        """Return a schedule."""
+        return await self.ask(op.SCHEDULE, name=name)
+
+    async def put_schedule(self, name: str, wanted: PutSchedule) -> ScheduleView:
+        """Keep a schedule, in place of one of the same name."""
+        return await self.ask(op.PUT_SCHEDULE, wanted, name=name)
+
+    async def delete_schedule(self, name: str) -> None:
+        """Delete a schedule."""
+        await self.ask(op.DELETE_SCHEDULE, name=name)
+
+    async def pause_schedule(self, name: str) -> ScheduleView:
+        """Have a schedule not tick."""
+        return await self.ask(op.PAUSE_SCHEDULE, name=name)
+
+    async def resume_schedule(self, name: str) -> ScheduleView:
+        """Have a schedule tick again."""
+        return await self.ask(op.RESUME_SCHEDULE, name=name)

@@ -1,0 +1,46 @@
+"""What can go wrong between a client and a server.
+
+ClientError
+ ├─ ServerAwayError   nothing answers there
+ └─ RefusedError      the server answered that it cannot be
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from arcbook.server.http.wire.problems import Problem
+
+
+class ClientError(Exception):
+    """A request was not answered as asked."""
+
+
+class ServerAwayError(ClientError):
+    """Nothing answers at the server's address, or it broke off."""
+
+
+class RefusedError(ClientError):
+    """The server refused a request.
+
+    Attributes:
+        status: the status code.
+        code: a word for programs.
+        problems: what is wrong with a document, where that is why.
+    """
+
+    def __init__(self, status: int, body: Any) -> None:
+        facts = body if isinstance(body, dict) else {}
+        self.status = status
+        self.code = str(facts.get("code", ""))
+        self.problems = _problems(facts.get("diagnostics"))
+        super().__init__(str(facts.get("error") or f"the server answered {status}"))
+
+
+def _problems(found: Any) -> list[Problem]:
+    try:
+        return msgspec.convert(found or [], list[Problem])
+    except msgspec.ValidationError:
+        return []

@@ -1,0 +1,137 @@
+"""The HTTP under the client: one session, one way to ask, one way to fail."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from arcbook.client.errors import ClientError, RefusedError, ServerAwayError
+from arcbook.client.operations import Operation
+
+REQUEST_SECONDS: Final = 60.0
+"""Time that an answer may take."""
+
+CONNECT_SECONDS: Final = 10.0
+
+ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Size of an answer."""
+
+Answer = TypeVar("Answer")
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Link:
+    """A session with a server.
+
+    Args:
+        url: where its API is: ``http://127.0.0.1:8082``.
+        token: an API token, where the server asks for one.
+    """
+
+    def __init__(self, url: str, token: str = "") -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The session.
+
+        Raises:
+            ClientError: it is not open.
+        """
+        if self._session is None:
+            raise ClientError("the client is not open: use it with 'async with'")
+        return self._session
+
+    def address(self, operation: Operation[Any], **parts: str) -> str:
+        """Return the address of an operation."""
+        quoted = {name: quote(part, safe="") for name, part in parts.items()}
+        return self.url + operation.path.format(**quoted)
+
+    async def ask(
+        self,
+        operation: Operation[Answer],
+        body: Any = None,
+        query: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        **parts: str,
+    ) -> Answer:
+        """Send a request and return what came back.
+
+        Raises:
+            ServerAwayError: nothing answers.
+            RefusedError: the server refused it.
+        """
+        data = None if body is None else _ENCODER.encode(body)
+        given = dict(headers or {})
+        if data is not None:
+            given["Content-Type"] = "application/json"
+        url = self.address(operation, **parts)
+        try:
+            async with (
+                asyncio.timeout(REQUEST_SECONDS),
+                self.session.request(
+                    operation.method, url, data=data, params=_plain(query), headers=given
+                ) as response,
+            ):
+                found = await _read(response)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise away(self.url, error) from None
+        if response.status >= 400:
+            raise RefusedError(response.status, _json(found))
+        try:
+            return msgspec.json.decode(found, type=operation.answer)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ClientError(f"{url} answered something else than expected: {error}") from None
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    found = bytearray()
+    async for chunk in response.content.iter_chunked(1 << 16):
+        found += chunk
+        if len(found) > ANSWER_BYTES_MAX:
+            raise ClientError(f"an answer is longer than {ANSWER_BYTES_MAX:,} bytes")
+    return bytes(found)
+
+
+def away(url: str, error: BaseException) -> ServerAwayError:
+    """Return the error for a server that does not answer."""
+    reason = str(error) or type(error).__name__
+    return ServerAwayError(f"no server answers at {url}: {reason}")
+
+
+def refused(status: int, body: bytes) -> RefusedError:
+    """Return the error for an answer that is a refusal."""
+    return RefusedError(status, _json(body))
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _plain(query: dict[str, Any] | None) -> dict[str, str]:
+    """Return a query as text; what is not given is left out."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in (query or {}).items()
+        if value is not None and value != ""
+    }

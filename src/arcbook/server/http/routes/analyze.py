@@ -1,0 +1,99 @@
+"""Where an execution's time went, and what went wrong."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from arcbook.events.codec import decode
+from arcbook.events.types import Recorded
+from arcbook.executions import Progress, StepView
+from arcbook.secrets.taint import shown
+from arcbook.server.http.route import Call, Route
+from arcbook.server.http.wire.common import seconds_between
+from arcbook.server.http.wire.executions import Analysis, StepReport
+from arcbook.store.api import all_events
+
+EVENTS_MAX: Final = 50_000
+"""Events that an analysis looks at."""
+
+SLOWEST: Final = 5
+"""Steps that are named as the slowest."""
+
+
+async def analyze(call: Call) -> Analysis:
+    """Sum an execution up, step by step."""
+    row = await call.context.reading.row(call.id())
+    progress = Progress()
+    seen = 0
+    async for event in all_events(call.context.store, row.execution_id):
+        if seen == EVENTS_MAX:
+            break
+        seen += 1
+        progress.add([Recorded(event.seq, event.at, decode(event.body))])
+    steps = list(progress.steps.values())
+    slowest = sorted(steps, key=lambda s: -s.duration_us)[:SLOWEST]
+    warnings = [*progress.warnings, *(w for s in steps for w in s.warnings)]
+    return Analysis(
+        execution_id=str(row.execution_id),
+        path=row.path,
+        status=row.status,
+        duration_seconds=seconds_between(row.started_at, row.ended_at),
+        event_count=seen,
+        is_partial=seen == EVENTS_MAX,
+        steps=[_report(step) for step in steps],
+        slowest=[step.name for step in slowest if step.duration_us],
+        failed=[step.name for step in steps if step.status == "failed"],
+        error=str(shown(progress.error.message)) if progress.error else None,
+        warnings=shown(list(dict.fromkeys(warnings))),
+    )
+
+
+def _report(step: StepView) -> StepReport:
+    return StepReport(
+        step=step.name,
+        status=step.status,
+        visits=step.visits,
+        retries=step.retries,
+        duration_seconds=seconds_between(step.entered_at, step.ended_at),
+        error=str(shown(step.error.message)) if step.error else None,
+        warnings=shown(step.warnings),
+    )
+
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "execution_id": "383401759197892608",
+    "path": "examples/hello",
+    "status": "COMPLETED",
+    "duration_seconds": 2.0,
+    "event_count": 4,
+    "is_partial": False,
+    "steps": [
+        {
+            "step": "start",
+            "status": "done",
+            "visits": 1,
+            "retries": 0,
+            "duration_seconds": 1.9,
+            "error": None,
+            "warnings": [],
+        }
+    ],
+    "slowest": ["start"],
+    "failed": [],
+    "error": None,
+    "warnings": [],
+}
+
+ROUTES: Final = [
+    Route(
+        method="GET",
+        path="/api/executions/{execution_id}/analyze",
+        handler=analyze,
+        tag="executions",
+        summary="Where an execution's time went, and what went wrong",
+        description=f"Looks at the first {EVENTS_MAX:,} events.",
+        answer=Analysis,
+        answer_example=EXAMPLE,
+        refusals=(400, 404),
+    ),
+]

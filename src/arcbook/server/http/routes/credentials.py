@@ -1,0 +1,169 @@
+"""Credentials: kept sealed, listed without what is in them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from arcbook.secrets.api import CredentialError
+from arcbook.server.http.errors import ApiError, invalid, not_found
+from arcbook.server.http.route import Call, Route
+from arcbook.server.http.wire.common import moment
+from arcbook.server.http.wire.credentials import (
+    CredentialQuery,
+    Credentials,
+    CredentialsQuery,
+    CredentialView,
+    Deleted,
+    PutCredential,
+)
+from arcbook.store.api import CredentialRow
+
+
+async def put(call: Call) -> CredentialView:
+    """Seal and keep a credential."""
+    wanted: PutCredential = call.body
+    if "/" in wanted.name:
+        raise invalid("the name of a credential has no '/'")
+    if not wanted.data:
+        raise invalid("a credential has fields: data is empty")
+    try:
+        row = await call.context.credentials.add(
+            wanted.name,
+            wanted.type,
+            wanted.data,
+            description=wanted.description or "",
+            tags=wanted.tags,
+        )
+    except ValueError as error:
+        raise invalid(str(error)) from None
+    return _view(row)
+
+
+async def list_credentials(call: Call) -> Credentials:
+    """List credentials."""
+    asked: CredentialsQuery = call.query
+    part = asked.q.lower()
+    rows = [
+        row
+        for row in await call.context.credentials.rows()
+        if asked.type in ("", row.type)
+        and (part in row.name.lower() or part in row.description.lower())
+    ]
+    told = {"type": asked.type or None, "q": asked.q or None}
+    return Credentials(items=[_view(row) for row in rows], filter=told)
+
+
+async def get(call: Call) -> CredentialView:
+    """Return a credential; what is in it only to those who may know."""
+    asked: CredentialQuery = call.query
+    row = await _row(call)
+    if not asked.include_data:
+        return _view(row)
+    if not call.caller.is_known:
+        raise ApiError(403, "what is in a credential is told to callers with a token only")
+    call.context.access.require(call.caller, "admin")
+    try:
+        opened = await call.context.credentials.credential(row.name, 0)
+    except CredentialError as error:
+        raise ApiError(503, str(error), "no_key") from None
+    return _view(row, opened.data)
+
+
+async def delete(call: Call) -> Deleted:
+    """Delete a credential."""
+    row = await _row(call)
+    if not await call.context.credentials.remove(row.name):
+        raise not_found(f"credential {row.name!r}")
+    return Deleted(message=f"credential {row.name!r} is deleted", id=row.name)
+
+
+async def _row(call: Call) -> CredentialRow:
+    name = call.param("name")
+    row = await call.context.store.credential(name)
+    if row is None:
+        raise not_found(f"credential {name[:100]!r}")
+    return row
+
+
+def _view(row: CredentialRow, data: dict[str, Any] | None = None) -> CredentialView:
+    return CredentialView(
+        id=row.name,
+        name=row.name,
+        type=row.type,
+        meta={},
+        tags=row.tags,
+        description=row.description or None,
+        created_at=moment(row.created_at),
+        updated_at=moment(row.updated_at),
+        data=data,
+    )
+
+
+CREDENTIAL: Final[dict[str, Any]] = {
+    "id": "warehouse",
+    "name": "warehouse",
+    "type": "postgres",
+    "meta": {},
+    "tags": ["sales"],
+    "description": "the sales database",
+    "created_at": "2026-01-05T10:00:00Z",
+    "updated_at": "2026-01-05T10:00:00Z",
+    "data": None,
+}
+
+ROUTES: Final = [
+    Route(
+        method="POST",
+        path="/api/credentials",
+        handler=put,
+        tag="credentials",
+        summary="Keep a credential",
+        description="In place of one of the same name. It is sealed before it is stored.",
+        body=PutCredential,
+        body_example={
+            "name": "warehouse",
+            "type": "postgres",
+            "data": {"db_host": "db", "db_user": "me", "db_password": "..."},
+            "description": "the sales database",
+            "tags": ["sales"],
+        },
+        answer=CredentialView,
+        answer_example=CREDENTIAL,
+        scope="editor",
+        refusals=(400, 413, 422),
+    ),
+    Route(
+        method="GET",
+        path="/api/credentials",
+        handler=list_credentials,
+        tag="credentials",
+        summary="List credentials, without what is in them",
+        query=CredentialsQuery,
+        answer=Credentials,
+        answer_example={"items": [CREDENTIAL], "filter": {"type": None, "q": None}},
+        refusals=(422,),
+    ),
+    Route(
+        method="GET",
+        path="/api/credentials/{name}",
+        handler=get,
+        tag="credentials",
+        summary="A credential",
+        description="With `include_data` also what is in it, for a token of the scope `admin`.",
+        query=CredentialQuery,
+        answer=CredentialView,
+        answer_example=CREDENTIAL,
+        refusals=(404, 422),
+    ),
+    Route(
+        method="DELETE",
+        path="/api/credentials/{name}",
+        handler=delete,
+        tag="credentials",
+        summary="Delete a credential",
+        answer=Deleted,
+        answer_example={"message": "credential 'warehouse' is deleted", "id": "warehouse"},
+        scope="editor",
+        refusals=(404,),
+    ),
+]

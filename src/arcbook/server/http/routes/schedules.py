@@ -1,0 +1,202 @@
+"""Schedules: when playbooks are started, again and again."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.schedules import ScheduleError, next_after, validated
+from arcbook.server.http.errors import invalid, not_found
+from arcbook.server.http.route import Call, Route
+from arcbook.server.http.wire.common import moment, told
+from arcbook.server.http.wire.credentials import Deleted
+from arcbook.server.http.wire.schedules import PutSchedule, Schedules, ScheduleView
+from arcbook.store.api import ScheduleRow
+
+
+async def put(call: Call) -> ScheduleView:
+    """Keep a schedule."""
+    wanted: PutSchedule = call.body
+    known = await _find(call)
+    now = call.context.server.clock.now_us()
+    await call.context.server.plans.find(wanted.path.strip("/"), wanted.version)
+    row = ScheduleRow(
+        name=call.param("name"),
+        path=wanted.path.strip("/"),
+        version=wanted.version,
+        payload=wanted.payload,
+        pool=wanted.pool,
+        cron=wanted.cron,
+        timezone=wanted.timezone,
+        every_seconds=wanted.every_seconds,
+        catch_up=wanted.catch_up,
+        paused=wanted.paused,
+        last_at=known.last_at if known else 0,
+        last_execution_id=known.last_execution_id if known else 0,
+        created_at=known.created_at if known else now,
+    )
+    return await _put(call, row, now)
+
+
+async def _put(call: Call, row: ScheduleRow, now: int) -> ScheduleView:
+    try:
+        row = msgspec.structs.replace(row, next_at=next_after(validated(row), now))
+    except ScheduleError as error:
+        raise invalid(str(error)) from None
+    await call.context.store.put_schedule(row)
+    return _view(row)
+
+
+async def list_schedules(call: Call) -> Schedules:
+    """List schedules."""
+    return Schedules(schedules=[_view(row) for row in await call.context.store.schedules()])
+
+
+async def get(call: Call) -> ScheduleView:
+    """Return a schedule."""
+    return _view(await _known(call))
+
+
+async def delete(call: Call) -> Deleted:
+    """Delete a schedule."""
+    name = call.param("name")
+    if not await call.context.store.delete_schedule(name):
+        raise not_found(f"schedule {name[:100]!r}")
+    return Deleted(message=f"schedule {name!r} is deleted", id=name)
+
+
+async def pause(call: Call) -> ScheduleView:
+    """Have a schedule not tick."""
+    row = msgspec.structs.replace(await _known(call), paused=True)
+    await call.context.store.put_schedule(row)
+    return _view(row)
+
+
+async def resume(call: Call) -> ScheduleView:
+    """Have a schedule tick again, from now on."""
+    row = msgspec.structs.replace(await _known(call), paused=False)
+    return await _put(call, row, call.context.server.clock.now_us())
+
+
+async def _find(call: Call) -> ScheduleRow | None:
+    rows = await call.context.store.schedules()
+    return next((row for row in rows if row.name == call.param("name")), None)
+
+
+async def _known(call: Call) -> ScheduleRow:
+    row = await _find(call)
+    if row is None:
+        raise not_found(f"schedule {call.param('name')[:100]!r}")
+    return row
+
+
+def _view(row: ScheduleRow) -> ScheduleView:
+    return ScheduleView(
+        name=row.name,
+        path=row.path,
+        version=row.version,
+        payload=row.payload,
+        pool=row.pool,
+        cron=row.cron,
+        timezone=row.timezone,
+        every_seconds=row.every_seconds,
+        catch_up=row.catch_up,
+        paused=row.paused,
+        next_at=moment(row.next_at),
+        last_at=moment(row.last_at),
+        last_execution_id=told(row.last_execution_id),
+        created_at=moment(row.created_at),
+    )
+
+
+SCHEDULE: Final[dict[str, Any]] = {
+    "name": "nightly",
+    "path": "examples/hello",
+    "version": None,
+    "payload": {"name": "world"},
+    "pool": None,
+    "cron": "0 3 * * *",
+    "timezone": "Europe/Vienna",
+    "every_seconds": 0.0,
+    "catch_up": "latest",
+    "paused": False,
+    "next_at": "2026-01-06T02:00:00Z",
+    "last_at": None,
+    "last_execution_id": None,
+    "created_at": "2026-01-05T10:00:00Z",
+}
+
+ROUTES: Final = [
+    Route(
+        method="GET",
+        path="/api/schedules",
+        handler=list_schedules,
+        tag="schedules",
+        summary="List schedules",
+        answer=Schedules,
+        answer_example={"schedules": [SCHEDULE]},
+    ),
+    Route(
+        method="PUT",
+        path="/api/schedules/{name}",
+        handler=put,
+        tag="schedules",
+        summary="Keep a schedule",
+        description="In place of one of the same name, whose past it keeps.",
+        body=PutSchedule,
+        body_example={
+            "path": "examples/hello",
+            "payload": {"name": "world"},
+            "cron": "0 3 * * *",
+            "timezone": "Europe/Vienna",
+        },
+        answer=ScheduleView,
+        answer_example=SCHEDULE,
+        scope="editor",
+        refusals=(400, 404, 413, 422),
+    ),
+    Route(
+        method="GET",
+        path="/api/schedules/{name}",
+        handler=get,
+        tag="schedules",
+        summary="A schedule",
+        answer=ScheduleView,
+        answer_example=SCHEDULE,
+        refusals=(404,),
+    ),
+    Route(
+        method="DELETE",
+        path="/api/schedules/{name}",
+        handler=delete,
+        tag="schedules",
+        summary="Delete a schedule",
+        answer=Deleted,
+        answer_example={"message": "schedule 'nightly' is deleted", "id": "nightly"},
+        scope="editor",
+        refusals=(404,),
+    ),
+    Route(
+        method="POST",
+        path="/api/schedules/{name}/pause",
+        handler=pause,
+        tag="schedules",
+        summary="Have a schedule not tick",
+        answer=ScheduleView,
+        answer_example=SCHEDULE | {"paused": True},
+        scope="operator",
+        refusals=(404,),
+    ),
+    Route(
+        method="POST",
+        path="/api/schedules/{name}/resume",
+        handler=resume,
+        tag="schedules",
+        summary="Have a schedule tick again",
+        answer=ScheduleView,
+        answer_example=SCHEDULE,
+        scope="operator",
+        refusals=(404,),
+    ),
+]

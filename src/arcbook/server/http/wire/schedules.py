@@ -1,0 +1,49 @@
+"""Schedules on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+
+class PutSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """When a playbook is to be started, again and again: by ``cron`` or ``every_seconds``."""
+
+    path: Annotated[str, Meta(min_length=1)]
+    version: int | None = None
+    payload: dict[str, Any] = msgspec.field(default_factory=dict)
+    pool: str | None = None
+    cron: Annotated[
+        str, Meta(description="Five fields: minute, hour, day, month, day of week.")
+    ] = ""
+    timezone: str = "UTC"
+    every_seconds: Annotated[float, Meta(ge=0, le=366 * 86400)] = 0
+    catch_up: Annotated[str, Meta(description="latest, all or skip.")] = "latest"
+    paused: bool = False
+
+
+class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule."""
+
+    name: str
+    path: str
+    version: int | None
+    payload: dict[str, Any]
+    pool: str | None
+    cron: str
+    timezone: str
+    every_seconds: float
+    catch_up: str
+    paused: bool
+    next_at: str | None
+    last_at: str | None
+    last_execution_id: str | None
+    created_at: str | None
+
+
+class Schedules(msgspec.Struct, frozen=True, kw_only=True):
+    """Schedules by name."""
+
+    schedules: list[ScheduleView]

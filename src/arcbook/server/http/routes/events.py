@@ -133,6 +133,7 @@ ROUTES: Final = [
             "after `Last-Event-ID`."
         ),
         query=EventsQuery,
+        other_types=(STREAM_TYPE,),
         answer=EventsPage,
         answer_example={
             "execution_id": "383401759197892608",

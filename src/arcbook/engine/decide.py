@@ -280,10 +280,8 @@ def _timer(turn: Turn, given: TimerFired) -> bool:
 
 def _child(turn: Turn, given: ChildEnded) -> bool:
     command = turn.state.command(given.command_id)
-    waits = command is not None and command.wait is not None
-    if not waits or command.wait.child_id != given.child_id:  # type: ignore[union-attr]
+    if command is None or command.wait is None or command.wait.child_id != given.child_id:
         return False
-    assert command is not None
     if turn.state.is_cancelling:
         turn.stopped(command.command_id)
     else:

@@ -9,6 +9,7 @@ execution, never the batch.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
@@ -197,16 +198,23 @@ class Drive:
         batch: list[_Item] = []
         pending: dict[int, Pending] = {}
         queue = self._queue
-        while queue and len(batch) < BATCH_MAX:
-            item = queue.popleft()
-            try:
-                item.accepted = await self._take(item, pending)
-            except _REFUSALS as error:
+        try:
+            while queue and len(batch) < BATCH_MAX:
+                item = queue.popleft()
+                batch.append(item)
+                try:
+                    item.accepted = await self._take(item, pending)
+                except _REFUSALS as error:
+                    _refuse(batch.pop(), error)
+            if pending:
+                await self._commit(batch, pending)
+        except BaseException as error:
+            # What was decided is not stored, or nobody knows: it is built again when needed.
+            for execution_id in pending:
+                self.slots.pop(execution_id, None)
+            for item in batch:
                 _refuse(item, error)
-                continue
-            batch.append(item)
-        if pending:
-            await self._commit(batch, pending)
+            raise
 
     async def _take(self, item: _Item, pending: dict[int, Pending]) -> bool:
         if not self.realm.owns(item.execution_id):
@@ -326,7 +334,7 @@ class Drive:
         for child in decision.children:
             await self._start_child(child, pending, item.offer)
         for child_id in decision.cancel_children:
-            self._queue.append(_Item(child_id, Cancel(reason="the parent was stopped")))
+            await self._cancel_child(slot, child_id, pending)
         if decision.events and slot.state.status.is_terminal and slot.state.parent is not None:
             await self._tell_parent(slot, slot.state.parent, pending, item.offer)
 
@@ -360,6 +368,13 @@ class Drive:
         item = _Item(child.execution_id, start, planned=planned, offer=offer)
         await self._take(item, pending)
         _link(pending, child.execution_id, child.parent.execution_id)
+
+    async def _cancel_child(self, slot: Slot, child_id: int, pending: dict[int, Pending]) -> None:
+        """Cancel a child in the same commit as what stops its parent."""
+        cancel = Cancel(reason="the parent was stopped")
+        with contextlib.suppress(ExecutionMissingError):
+            await self._take(_Item(child_id, cancel), pending)
+            _link(pending, child_id, slot.state.execution_id)
 
     async def _tell_parent(
         self, slot: Slot, parent: Parent, pending: dict[int, Pending], offer: Offer | None
@@ -408,22 +423,15 @@ class Drive:
     async def _commit(self, batch: list[_Item], pending: dict[int, Pending]) -> None:
         changed = {i: entry for i, entry in pending.items() if entry.events or entry.claims}
         lost: set[int] = set()
-        try:
-            while changed:
-                try:
-                    await self.store.commit([self._change(entry) for entry in changed.values()])
-                    break
-                except FencedError as error:
-                    for execution_id in _together(changed, error.execution_ids):
-                        lost.add(execution_id)
-                        del changed[execution_id]
-                        self.slots.pop(execution_id, None)
-        except BaseException as error:
-            for execution_id in changed:
-                self.slots.pop(execution_id, None)
-            for item in batch:
-                _refuse(item, error)
-            raise
+        while changed:
+            try:
+                await self.store.commit([self._change(entry) for entry in changed.values()])
+                break
+            except FencedError as error:
+                for execution_id in _together(changed, error.execution_ids):
+                    lost.add(execution_id)
+                    del changed[execution_id]
+                    self.slots.pop(execution_id, None)
         self._tell(batch, changed, lost)
 
     def _change(self, entry: Pending) -> Change:

@@ -131,7 +131,7 @@ class Server:
             await self.bus.serve(owner_subject(self.server_id), answer),
         ]
         self.ownership.on_change(self._gained, self._lost)
-        self._spawn("drive", self.drive.run())
+        self._spawn("drive", self._drive())
         self._spawn("relay", self.relay.run())
         await self.ownership.join()
         self._spawn("ownership", self.ownership.run())
@@ -192,6 +192,16 @@ class Server:
                 await served.stop()
         self.drive.forget(self.ownership.owns)
         self.owner.drop(shards)
+
+    async def _drive(self) -> None:
+        """Drive; when the store fails, begin anew from what is stored once it is back."""
+        while True:
+            try:
+                await self.drive.run()
+            except StoreError as error:
+                log.warning("the store failed, everything is loaded again: %s", error)
+                self.drive.refuse(error)
+                await self.ownership.suspend()
 
     # -- by the clock -----------------------------------------------------------------
 

@@ -124,6 +124,10 @@ class Ownership:
             except StoreError as error:
                 log.warning("a heartbeat failed: %s", error)
 
+    async def suspend(self) -> None:
+        """Let everything go until the next heartbeat: what is in memory cannot be trusted."""
+        await self._let_go(self.shards)
+
     async def leave(self) -> None:
         """Hand everything over."""
         await self._let_go(self.shards)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from arcbook.testing.processes import Process
+from arcbook.testing.services import bare_environment
 
 COMMAND: Final = [sys.executable, "-m", "arcbook"]
 
@@ -23,7 +23,7 @@ class ClusterProcesses:
     """
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
-        self._environment = {**_bare(), **environment}
+        self._environment = {**bare_environment(), **environment}
         self._folder = folder
         self.servers: list[Process] = []
         self.workers: list[Process] = []
@@ -53,8 +53,3 @@ class ClusterProcesses:
         process = Process([*COMMAND, *arguments], ready, cwd=self._folder, env=self._environment)
         process.wait_ready()
         return process
-
-
-def _bare() -> dict[str, str]:
-    """Return the environment without settings of Arcbook."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("ARCBOOK_")}

@@ -16,7 +16,7 @@ from arcbook.dsl.diagnostics import text as diagnostic_text
 from arcbook.dsl.kinds import Kind
 from arcbook.dsl.load import load_playbook
 from arcbook.engine.state import State
-from arcbook.events.types import Recorded
+from arcbook.events.types import Recorded, StepEnter
 from arcbook.ids import IdGenerator
 from arcbook.outcome import ok
 from arcbook.results.frames import loop_frames
@@ -135,7 +135,7 @@ class Ran(msgspec.Struct, kw_only=True):
     @property
     def steps(self) -> list[str]:
         """The steps entered, in order."""
-        return [e.event.step for e in self.events if e.event.type == "step.enter"]  # type: ignore[union-attr]
+        return [e.event.step for e in self.events if isinstance(e.event, StepEnter)]
 
     def types(self, prefix: str = "") -> list[str]:
         """Return the types of the events."""

@@ -70,7 +70,7 @@ class PostgresServer(Server):
         bin_folder = _postgres_folder()
         account = _unprivileged_account()
         self.folder = Path(tempfile.mkdtemp(prefix="arcbook-pg-"))
-        options: dict[str, Any] = {"cwd": self.folder, "env": _bare_environment()}
+        options: dict[str, Any] = {"cwd": self.folder, "env": bare_environment()}
         if account is not None:
             os.chown(self.folder, account.pw_uid, account.pw_gid)
             options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
@@ -185,7 +185,7 @@ class NatsServer(Server):
         command += ["-p", str(self.port or -1)]
         if self.user:
             command += ["--user", self.user, "--pass", self.password]
-        self._process = Process(command, "Server is ready", env=_bare_environment())
+        self._process = Process(command, "Server is ready", env=bare_environment())
         self._process.wait_ready()
         listening = r"Listening for client connections on 127\.0\.0\.1:(\d+)"
         self.port = int(self._process.find(listening))
@@ -239,7 +239,8 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
     raise ServiceMissingError("PostgreSQL refuses root, and there is no other account for it")
 
 
-def _bare_environment() -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
+    """Return an environment without anything of the developer's."""
     return {"PATH": _search_path(), "LC_ALL": "C"}
 
 

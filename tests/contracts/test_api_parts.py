@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -391,3 +392,12 @@ async def test_the_client_says_why_it_was_refused(api: Api):
     async with Client("http://127.0.0.1:1") as client:
         with pytest.raises(ServerAwayError, match=r"127\.0\.0\.1:1"):
             await client.health()
+
+
+def test_the_page_on_the_api_lists_every_route():
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    rows = [f"| {r.method} | `{r.template}` | {r.scope} | {r.summary} |" for r in ROUTES]
+
+    shown = page.split("<!-- routes -->")[1].split("<!-- /routes -->")[0].strip()
+
+    assert shown.splitlines()[2:] == rows

@@ -305,7 +305,9 @@ async def test_events_are_streamed_and_taken_up_again(api: Api):
     numbers = [int(f["id"]) for f in frames if "id" in f]
     assert numbers == list(range(1, len(numbers) + 1))
     assert frames[-1]["event"] == "end"
-    assert json.loads(frames[1]["data"])["event_type"] == "playbook.started"
+    first = json.loads(frames[1]["data"])
+    assert first["event_type"] == "playbook.started"
+    assert isinstance(first["data"]["catalog_id"], str)
     again = await _streamed(api, execution_id, {"Last-Event-ID": "4"})
     assert [int(f["id"]) for f in again if "id" in f] == numbers[4:]
     over = await _streamed(api, execution_id, {"Last-Event-ID": str(numbers[-1])})

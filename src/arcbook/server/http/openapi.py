@@ -134,8 +134,8 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             },
         }
     }
-    for media_type in route.other_types:
-        found[str(route.status)]["content"][media_type] = {"schema": {"type": "string"}}
+    for media_type, schema in route.other_types.items():
+        found[str(route.status)]["content"][media_type] = {"schema": schema}
     of_query = (422,) if route.query is not None else ()
     for status in sorted({*route.refusals, *ALWAYS, *of_query}):
         kind = InvalidDocument if status == 422 else ErrorBody

@@ -74,8 +74,8 @@ class Route:
     answer_example: Any = None
     status: int = 200
     media_type: str = "application/json"
-    #: Media types in which the answer comes for those who ask for them.
-    other_types: tuple[str, ...] = ()
+    #: Media types in which the answer comes for those who ask for them, and their schemas.
+    other_types: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     body_example: Any = None
     #: Whether a request may come without a body; it means the defaults.

@@ -426,3 +426,20 @@ async def test_variables_are_read(api: Api):
     assert (one["var_name"], one["var_value"]) == ("greeting", "hello world")
     assert await api.get(f"/api/vars/{execution_id}/greeting") == one
     assert (await api.call("GET", f"/api/vars/{execution_id}/other"))[0] == 404
+
+
+async def test_versions_are_taken_out_of_use_and_brought_back(api: Api):
+    await api.register(HELLO)
+    await api.register(HELLO.replace("Greets.", "Greets you."))
+
+    gone = await api.post("/api/catalog/delete", {"path": "examples/hello", "version": 2})
+    assert [v["version"] for v in gone["deleted"]] == [2]
+    assert (await api.post("/api/catalog/resource", {"path": "examples/hello"}))["version"] == 1
+    all_gone = await api.post("/api/catalog/delete", {"path": "/examples/hello"})
+    assert (all_gone["count"], all_gone["path"]) == (1, "examples/hello")
+    assert (await api.post("/api/catalog/list"))["entries"] == []
+    assert (await api.call("POST", "/api/execute", {"path": "examples/hello"}))[0] == 404
+    assert (await api.post("/api/catalog/delete", {"path": "examples/hello"}))["count"] == 0
+    back = await api.post("/api/catalog/restore", {"path": "examples/hello"})
+    assert [v["version"] for v in back["restored"]] == [1, 2]
+    await api.ended(await api.run("examples/hello"))

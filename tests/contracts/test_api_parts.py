@@ -401,3 +401,44 @@ def test_the_page_on_the_api_lists_every_route():
     shown = page.split("<!-- routes -->")[1].split("<!-- /routes -->")[0].strip()
 
     assert shown.splitlines()[2:] == rows
+
+
+async def test_no_damaged_document_brings_the_server_down(api: Api):
+    chance = random.Random(11)
+    pieces = [
+        "\t",
+        "- ",
+        ": ",
+        "{",
+        "]",
+        "&a ",
+        "*a",
+        "!!x ",
+        "'",
+        "\x00",
+        "é",
+        "|\n",
+        "{{ ",
+        "<<: ",
+    ]
+
+    def damaged() -> bytes:
+        text = HELLO
+        for _ in range(chance.randint(1, 6)):
+            at = chance.randrange(len(text))
+            text = text[:at] + chance.choice(pieces) + text[at + chance.randint(0, 9) :]
+        data = bytearray(text.encode())
+        if chance.random() < 0.3:
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        return bytes(data)
+
+    async def one(_: int) -> int:
+        headers = {"Content-Type": "application/yaml"}
+        path = "/api/catalog/register"
+        status, body, _ = await api.call("POST", path, damaged(), headers=headers)
+        assert status in (200, 422), body
+        return status
+
+    seen = [s for _ in range(20) for s in await asyncio.gather(*(one(n) for n in range(20)))]
+    assert seen.count(422) > 100
+    assert (await api.post("/api/catalog/list"))["entries"]

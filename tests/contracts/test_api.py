@@ -161,6 +161,7 @@ async def test_executing_what_is_not_there_is_refused(api: Api):
         ({}, 422),
         ({"path": 5}, 422),
         ({"path": "x", "version": "first"}, 422),
+        ({"path": "x", "execution_pool": "a.*"}, 422),
     ]:
         status, answer, _ = await api.call("POST", "/api/execute", body)
         assert (status, answer["status"]) == (expected, expected), body
@@ -443,3 +444,26 @@ async def test_versions_are_taken_out_of_use_and_brought_back(api: Api):
     back = await api.post("/api/catalog/restore", {"path": "examples/hello"})
     assert [v["version"] for v in back["restored"]] == [1, 2]
     await api.ended(await api.run("examples/hello"))
+
+
+async def test_facts_of_a_request_are_kept_with_the_execution(api: Api):
+    await api.register(WAITS)
+    trace = {"trace_id": "t1"}
+    body = {"path": "examples/waits", "execution_pool": "gpu", "trace": trace}
+    parent = await api.post("/api/execute", body)
+    child = {"path": "examples/waits", "parent_execution_id": int(parent["execution_id"])}
+    found = await api.post("/api/execute", child | {"execution_pool": ""})
+
+    detail = await api.get(f"/api/executions/{found['execution_id']}")
+    assert detail["parent_execution_id"] == parent["execution_id"]
+    detail = await api.get(f"/api/executions/{parent['execution_id']}")
+    assert json.loads(detail["labels"]["trace"]) == trace
+    async with asyncio.timeout(5):
+        while len(commands := await api.server.store.commands()) < 2:
+            await asyncio.sleep(0.01)
+    assert {c.pool for c in commands} == {"gpu", "shared"}
+    stopped = await api.post(f"/api/executions/{parent['execution_id']}/cancel")
+    assert set(stopped["cancelled_executions"]) == {
+        parent["execution_id"],
+        found["execution_id"],
+    }

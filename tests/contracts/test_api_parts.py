@@ -14,6 +14,7 @@ from api_cluster import Api, cluster
 from api_playbooks import HELLO, WAITS
 from arcbook.client import Client, RefusedError, ServerAwayError
 from arcbook.client.operations import OPERATIONS
+from arcbook.clock import SystemClock
 from arcbook.server.http.access import (
     SCOPES,
     UnsafeBindingError,
@@ -21,6 +22,8 @@ from arcbook.server.http.access import (
     hash_token,
     is_loopback,
 )
+from arcbook.server.http.dedup import Dedup
+from arcbook.server.http.errors import ApiError
 from arcbook.server.http.openapi import document
 from arcbook.server.http.settings import HttpSettings
 from arcbook.server.http.table import ROUTES
@@ -226,6 +229,31 @@ async def test_a_body_has_a_limit(tmp_path):
         url = f"{api.url}/api/execute"
         async with api.session.post(url, data=parts()) as response:
             assert response.status == 413
+
+
+async def test_a_key_is_forgotten_when_its_start_failed():
+    dedup = Dedup(SystemClock(), 300.0)
+    came, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hangs() -> int:
+        came.set()
+        await go_on.wait()
+        return 1
+
+    async def works() -> int:
+        return 2
+
+    first = asyncio.create_task(dedup.once("k", None, hangs))
+    await came.wait()
+    second = asyncio.create_task(dedup.once("k", None, works))
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(ApiError, match="cut short"):
+        await second
+    assert await dedup.once("k", None, works) == (2, False)
+    assert await dedup.once("k", None, hangs) == (2, True)
+    assert await dedup.once("short", 0.0, works) == (2, False)
+    assert await dedup.once("short", 0.0, works) == (2, False)
 
 
 # -- access --------------------------------------------------------------------------------

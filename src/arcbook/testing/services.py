@@ -92,15 +92,11 @@ class PostgresServer(Server):
             raise ServiceFailedError(f"initdb failed:\n{done.stdout}{done.stderr}")
 
     def _start(self, bin_folder: Path, options: dict[str, Any]) -> None:
-        settings = [f"--{name}={value}" for name, value in self._settings.items()]
+        self._launching = (bin_folder, options)
         for attempt in range(1, START_ATTEMPTS + 1):
             self.port = free_port()
-            place = ["-D", "data", "-p", str(self.port), "-k", str(self.folder)]
-            self._process = Process(
-                [str(bin_folder / "postgres"), *place, *settings],
-                "ready to accept connections",
-                **options,
-            )
+            self._launch()
+            assert self._process is not None
             try:
                 self._process.wait_ready()
             except ServiceFailedError:
@@ -109,6 +105,24 @@ class PostgresServer(Server):
                     raise
             else:
                 return
+
+    def _launch(self) -> None:
+        bin_folder, options = self._launching
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
+        place = ["-D", "data", "-p", str(self.port), "-k", str(self.folder)]
+        command = [str(bin_folder / "postgres"), *place, *settings]
+        self._process = Process(command, "ready to accept connections", **options)
+
+    def crash(self) -> None:
+        """Kill the server with all of its processes, as the loss of its machine would."""
+        assert self._process is not None
+        self._process.kill_tree()
+
+    def start_again(self) -> None:
+        """Start the server on the same port, with what it stored."""
+        self._launch()
+        assert self._process is not None
+        self._process.wait_ready()
 
     def stop(self) -> None:
         if self._process is not None:
@@ -189,6 +203,15 @@ class NatsServer(Server):
         self._process.wait_ready()
         listening = r"Listening for client connections on 127\.0\.0\.1:(\d+)"
         self.port = int(self._process.find(listening))
+
+    def crash(self) -> None:
+        """Kill the server."""
+        assert self._process is not None
+        self._process.kill_tree()
+
+    def start_again(self) -> None:
+        """Start the server on the same port, with what it stored."""
+        self.start()
 
     def restart(self) -> None:
         """Stop the server and start it again on the same port, with what it stored."""

@@ -125,9 +125,8 @@ def endpoint(route: Route, context: Context) -> Callable[[Request], Awaitable[Re
 
 
 def _query(request: Request, wanted: type[Struct]) -> Struct:
-    given = {k: v for k, v in request.query_params.items() if v != ""}
     try:
-        return msgspec.convert(given, wanted, strict=False)
+        return msgspec.convert(dict(request.query_params), wanted, strict=False)
     except msgspec.ValidationError as error:
         raise ApiError(422, f"the query cannot be read: {_plainly(error)}") from None
 

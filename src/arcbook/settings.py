@@ -66,6 +66,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_tls_key: Annotated[str, Doc("File of our certificate's key.")] = ""
     host: Annotated[str, Doc("Address on which a server listens.")] = "127.0.0.1"
     port: Annotated[int, Doc("Port on which a server listens; 0 takes a free one.")] = 8082
+    server_url: Annotated[
+        str,
+        Doc("Where clients and system playbooks reach a server; loopback and its port if empty."),
+    ] = ""
+    server_token: Annotated[str, Doc("API token that clients show to a server.")] = ""
+    internal_token: Annotated[
+        str, Doc("Token of `/api/internal`, which only playbooks `system/*` get.")
+    ] = ""
+    retention_days: Annotated[
+        float,
+        Doc("Days for which executions that ended are kept before a clean-up may purge them."),
+    ] = 30.0
+    adaptive: Annotated[
+        bool,
+        Doc("Whether a worker performs fewer commands at once while it is under pressure."),
+    ] = False
     pools: Annotated[
         tuple[str, ...], Doc("Pools from which a worker pulls, with commas between several.")
     ] = ("shared",)

@@ -82,6 +82,7 @@ class Server:
         self.server_id = server_id or f"server-{uuid.uuid4().hex[:12]}"
         self.store = store
         self.bus = bus
+        self.blobs = blobs
         self.clock = clock
         self.registry = registry
         row = ServerRow(server_id=self.server_id, machine=0, version=version, url=url)

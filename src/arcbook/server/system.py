@@ -27,6 +27,9 @@ ADDRESS: Final = "SERVER_URL"
 
 CLEANUP: Final = "system/scheduled_cleanup"
 
+CLEANUP_SCHEDULE: Final = "scheduled_cleanup"
+"""Name of the schedule that starts it."""
+
 CLEANUP_SECONDS: Final = 3600.0
 """Time between two clean-ups, unless somebody changes the schedule."""
 
@@ -102,9 +105,9 @@ class Housekeeping:
     async def _schedule(self) -> None:
         """Have the clean-up run every hour, unless there is such a schedule already."""
         store, now = self._server.store, self._server.clock.now_us()
-        if any(row.name == CLEANUP for row in await store.schedules()):
+        if any(row.name == CLEANUP_SCHEDULE for row in await store.schedules()):
             return
-        row = ScheduleRow(name=CLEANUP, path=CLEANUP, every_seconds=CLEANUP_SECONDS, created_at=now)
+        row = ScheduleRow(name=CLEANUP_SCHEDULE, path=CLEANUP, every_seconds=CLEANUP_SECONDS, created_at=now)
         await store.put_schedule(msgspec.structs.replace(row, next_at=next_after(row, now)))
 
     async def _run(self) -> None:

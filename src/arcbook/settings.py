@@ -154,3 +154,17 @@ def reference() -> list[tuple[str, str, str]]:
             default = "~/.local/share/arcbook"
         rows.append((PREFIX + field.name.upper(), default, doc.text))
     return rows
+
+
+def environment_for(**given: str) -> dict[str, str]:
+    """Return the environment of a process that is to have some settings.
+
+    It has this process's own, without what names a database, a bus or an address.
+    """
+    own = ("DSN", "NATS", "HOST", "PORT", "POOLS", "HOME", "SERVER")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(tuple(PREFIX + part for part in own))
+    }
+    return {**kept, **{PREFIX + name.upper(): value for name, value in given.items()}}

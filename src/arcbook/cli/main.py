@@ -26,6 +26,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "schedule": ("schedule", "Start playbooks of a server by the clock."),
     "credential": ("credential", "Add, list and remove credentials."),
     "dev": ("dev", "Run a server and a worker in one process, for development."),
+    "up": ("up", "Run a cluster on this machine, each part a process."),
     "server": ("server", "Own and drive the executions of a cluster."),
     "worker": ("worker", "Perform commands of a cluster."),
     "db": ("db", "Make, upgrade and check the database of a cluster."),

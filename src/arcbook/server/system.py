@@ -107,7 +107,9 @@ class Housekeeping:
         store, now = self._server.store, self._server.clock.now_us()
         if any(row.name == CLEANUP_SCHEDULE for row in await store.schedules()):
             return
-        row = ScheduleRow(name=CLEANUP_SCHEDULE, path=CLEANUP, every_seconds=CLEANUP_SECONDS, created_at=now)
+        row = ScheduleRow(
+            name=CLEANUP_SCHEDULE, path=CLEANUP, every_seconds=CLEANUP_SECONDS, created_at=now
+        )
         await store.put_schedule(msgspec.structs.replace(row, next_at=next_after(row, now)))
 
     async def _run(self) -> None:

@@ -27,7 +27,7 @@ Examples:
     "--nats", "nats_url", metavar="URL", help="Where NATS is.  [default: ARCBOOK_NATS_URL]"
 )
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on.  [default: 8082]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 8082]")
 @click.pass_context
 def server(
     context: click.Context,

@@ -37,6 +37,7 @@ from arcbook.runtime.protocol import (
     control_subject,
 )
 from arcbook.runtime.services import Steps
+from arcbook.runtime.tasks import cancelled
 from arcbook.runtime.work import Work
 from arcbook.store.api import CatalogEntry, WorkerRow
 from arcbook.tools.registry import Registry
@@ -136,9 +137,7 @@ class Worker:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for task in self._loops:
-            task.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await cancelled(list(self._loops))
         await self.crew.close()
         if self._listening is not None:
             await self._listening.stop()
@@ -147,7 +146,7 @@ class Worker:
     async def drain(self, seconds: float) -> None:
         """Pull no more, finish what goes on within a time, and hand the rest back."""
         self._draining = True
-        self._loops[0].cancel()
+        await cancelled(self._loops[:1])
         unbegun = self.crew.withdraw()
         await self._give_back([job.command_id for job in unbegun])
         try:

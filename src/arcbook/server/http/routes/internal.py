@@ -37,7 +37,8 @@ def _require_token(call: Call) -> None:
     """
     known = call.context.settings.internal_token
     if not known:
-        raise ApiError(503, "this server has no internal token: set ARCBOOK_INTERNAL_TOKEN")
+        told = "this server has no internal token: set ARCBOOK_INTERNAL_TOKEN"
+        raise ApiError(503, told, "no_internal_token")
     scheme, _, token = call.header("authorization").partition(" ")
     is_right = hmac.compare_digest(token.strip().encode(), known.encode())
     if scheme.lower() != "bearer" or not is_right:

@@ -95,7 +95,9 @@ class Child:
 def note(file: Path, children: Iterable[Child]) -> None:
     """Write down which processes are ours, for a start after we were killed."""
     found = {str(child.pid): _began(child.pid) for child in children if child.pid}
-    file.write_text(json.dumps(found), "ascii")
+    whole = file.with_suffix(".new")
+    whole.write_text(json.dumps(found), "ascii")
+    whole.replace(file)
 
 
 def end_leftovers(file: Path) -> int:

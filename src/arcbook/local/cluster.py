@@ -14,7 +14,7 @@ from typing import Final, Self
 from arcbook.bus.api import BusError
 from arcbook.client import Client, ClientError
 from arcbook.local.children import Child, end_leftovers, note
-from arcbook.local.programs import ServiceFailedError
+from arcbook.local.programs import ServiceFailedError, check_free
 from arcbook.local.services import LocalNats, LocalPostgres
 from arcbook.settings import Settings, environment_for
 from arcbook.store.api import StoreError
@@ -112,6 +112,8 @@ class LocalCluster:
         return self.folder / "processes.json"
 
     async def _start_all(self) -> None:
+        # Else the one who listens there would be taken for ours.
+        check_free(self._settings.port)
         database = LocalPostgres(self.folder / "postgres", self._log("postgres"))
         given = {"dsn": database.dsn, "home": str(self.folder / "home")}
         await self._start(database.child, lambda: _accepts_tables(database.dsn))

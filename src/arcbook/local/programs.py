@@ -46,6 +46,22 @@ def free_port() -> int:
         return port
 
 
+def check_free(port: int) -> None:
+    """Check that a port can be listened on.
+
+    Raises:
+        ServiceFailedError: somebody listens there.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ServiceFailedError(
+                f"cannot listen on 127.0.0.1:{port}: {error.strerror}; name another port"
+            ) from None
+
+
 def nats_program() -> str:
     """Return where nats-server is.
 

@@ -6,7 +6,7 @@ BIN := .venv/bin
 CORPUS ?=
 export PYTHON
 
-.PHONY: help demo test check corpus corpus-cluster bench-local environment services clean
+.PHONY: help demo test check corpus corpus-cluster chaos bench-local bench-cluster environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,12 @@ corpus: environment services ## Run the corpus; CORPUS=FOLDER runs another one
 
 corpus-cluster: environment services ## Run the corpus on a cluster as well, and compare
 	@PYTHONPATH=tests $(BIN)/python -m corpus.cluster $(CORPUS)
+
+chaos: environment services ## Kill everything in turn while executions run, and look
+	@PYTHONPATH=tests $(BIN)/python -m chaos.run
+
+bench-cluster: environment services ## Measure a cluster beside the floors of this machine
+	@$(BIN)/python -m benchmarks.cluster
 
 bench-local: environment ## Measure the embedded runtime against floors and a peer
 	@$(BIN)/python -m benchmarks.local

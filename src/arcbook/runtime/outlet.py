@@ -105,3 +105,16 @@ class Outlet(Protocol):
 
     def committed(self, entry: Pending) -> None:
         """Take note that ``entry.change`` is stored."""
+
+
+class TurnTimes:
+    """Where the time of one turn of the drive loop went, in microseconds."""
+
+    __slots__ = ("decide", "encode", "store", "tell")
+
+    def __init__(self) -> None:
+        #: For each input: loading, deciding and folding.
+        self.decide: list[int] = []
+        self.encode = 0
+        self.store = 0
+        self.tell = 0

@@ -402,6 +402,15 @@ class Catalog(Protocol):
     async def entries(self, kind: str = "") -> list[CatalogEntry]:
         """Return the latest version of each document, by path."""
 
+    async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
+        """Take a version of a document, or all of them, out of use; 0 brings them back.
+
+        What is archived is found by its version or id only.
+
+        Returns:
+            Those that this changed, by version.
+        """
+
 
 class Credentials(Protocol):
     """Sealed credentials by name."""

@@ -188,9 +188,13 @@ class Cluster:
         """Wait for an execution to end; return its final state."""
         async with asyncio.timeout(seconds):
             while not (row := await self.store.execution(execution_id)) or not row.ended_at:
-                self._moved.clear()
-                await self._moved.wait()
+                await self.moved()
         return await self.state(execution_id)
+
+    async def moved(self) -> None:
+        """Wait until some execution has moved."""
+        self._moved.clear()
+        await self._moved.wait()
 
     async def run(self, text: str, payload: dict[str, Any] | None = None) -> State:
         """Run a playbook to its end."""

@@ -87,13 +87,11 @@ class PostgresServer(Server):
         self._start(programs, options)
 
     def _start(self, programs: Path, options: dict[str, Any]) -> None:
+        self._launching = (programs, options)
         for attempt in range(1, START_ATTEMPTS + 1):
             self.port = free_port()
-            self._process = Process(
-                postgres_command(programs, self.port, str(self.folder), self._settings),
-                "ready to accept connections",
-                **options,
-            )
+            self._launch()
+            assert self._process is not None
             try:
                 self._process.wait_ready()
             except ServiceFailedError:
@@ -102,6 +100,22 @@ class PostgresServer(Server):
                     raise
             else:
                 return
+
+    def _launch(self) -> None:
+        programs, options = self._launching
+        command = postgres_command(programs, self.port, str(self.folder), self._settings)
+        self._process = Process(command, "ready to accept connections", **options)
+
+    def crash(self) -> None:
+        """Kill the server with all of its processes, as the loss of its machine would."""
+        assert self._process is not None
+        self._process.kill_tree()
+
+    def start_again(self) -> None:
+        """Start the server on the same port, with what it stored."""
+        self._launch()
+        assert self._process is not None
+        self._process.wait_ready()
 
     def stop(self) -> None:
         if self._process is not None:
@@ -180,6 +194,15 @@ class NatsServer(Server):
         self._process.wait_ready()
         listening = r"Listening for client connections on 127\.0\.0\.1:(\d+)"
         self.port = int(self._process.find(listening))
+
+    def crash(self) -> None:
+        """Kill the server."""
+        assert self._process is not None
+        self._process.kill_tree()
+
+    def start_again(self) -> None:
+        """Start the server on the same port, with what it stored."""
+        self.start()
 
     def restart(self) -> None:
         """Stop the server and start it again on the same port, with what it stored."""

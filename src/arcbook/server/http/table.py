@@ -7,6 +7,7 @@ from typing import Final
 from arcbook.server.http.route import Route
 from arcbook.server.http.routes import (
     analyze,
+    archive,
     catalog,
     control,
     credentials,
@@ -24,6 +25,7 @@ from arcbook.server.http.routes import (
 MODULES: Final = (
     health,
     catalog,
+    archive,
     execute,
     executions,
     events,

@@ -108,6 +108,12 @@ select * from (
 where $1 = '' or kind = $1
 order by path limit $3
 
+-- archive --
+-- Take versions of a document out of use, or bring them back.
+update catalog set archived_at = $3::bigint
+where path = $1 and ($2::integer is null or version = $2) and (archived_at = 0) = ($3 <> 0)
+returning *
+
 -- put_credential --
 -- Store a credential, in place of one of the same name.
 insert into credential (name, type, sealed, description, tags, created_at, updated_at)

@@ -97,6 +97,12 @@ select * from catalog c where archived_at = 0 and (? = '' or kind = ?) and versi
   (select max(version) from catalog where path = c.path and archived_at = 0)
 order by path
 
+-- archive --
+-- Take versions of a document out of use, or bring them back.
+update catalog set archived_at = ?
+where path = ? and (? is null or version = ?) and (archived_at = 0) = (? <> 0)
+returning *
+
 -- put_entry --
 -- Store a version of a document.
 insert into catalog

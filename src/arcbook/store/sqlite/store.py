@@ -228,6 +228,13 @@ class SqliteStore(SqliteCluster):
     async def entries(self, kind: str = "") -> list[CatalogEntry]:
         return [_entry(row) for row in self._all("get_entries", kind, kind)]
 
+    async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
+        db = self._db
+        with translated(self._path), self._transaction(db):
+            values = (at, path, version, version, at)
+            rows = db.execute(self._sql["archive"], values).fetchall()
+        return sorted(map(_entry, rows), key=lambda e: e.version)
+
     # -- credentials ------------------------------------------------------------------
 
     async def put_credential(self, row: CredentialRow) -> None:

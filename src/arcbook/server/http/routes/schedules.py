@@ -29,7 +29,7 @@ async def put(call: Call) -> ScheduleView:
         path=wanted.path.strip("/"),
         version=wanted.version,
         payload=wanted.payload,
-        pool=wanted.pool,
+        pool=wanted.pool or None,
         cron=wanted.cron,
         timezone=wanted.timezone,
         every_seconds=wanted.every_seconds,

@@ -63,6 +63,7 @@ async def development(settings: Settings) -> AsyncIterator[Development]:
         settings,
         home=folder,
         routing=False,  # one worker performs everything
+        server_url="",  # that of another server, if any
         pools=("shared",),
         lease_seconds=min(settings.lease_seconds, LEASE_SECONDS),
     )

@@ -268,3 +268,23 @@ def test_starts_are_taken_while_nats_is_down(arcbook, upgraded, nats, processes)
         out, err = run.communicate(timeout=2 * PATIENCE_SECONDS)
         assert run.returncode == 0, err
         assert json.loads(out) == {"said": "hello world"}
+
+
+def test_a_clean_up_of_a_real_database(arcbook, upgraded, nats, processes):
+    secret = "an-internal-token-0815"
+    aged = {"ARCBOOK_INTERNAL_TOKEN": secret, "ARCBOOK_RETENTION_DAYS": "0.0000001"}
+    url = serve(processes, arcbook, upgraded, nats, **aged)
+    pools = ("--pool", "shared,system")
+    started(processes, arcbook, "pulls from", "worker", "--nats", nats.url, *pools)
+    name = arcbook.write("greet.yaml", GREET)
+    for _ in range(2):
+        assert arcbook("run", name, "--server", url).code == 0
+    ran = arcbook("run", "system/scheduled_cleanup", "--server", url)
+
+    assert ran.code == 0, ran.err
+    assert ran.json["found"]["executions"] == ran.json["purged"]["executions"] == 2
+    (left,) = arcbook("executions", "list", "--server", url, "--json").json
+    assert left["path"] == "system/scheduled_cleanup"
+    events = arcbook("events", left["execution_id"], "--server", url, "--json")
+    assert secret not in events.all
+    assert all(secret not in process.log for process in processes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import aiohttp
@@ -62,8 +63,8 @@ class Stack:
 
 
 @contextlib.asynccontextmanager
-async def stack(folder, **given):
-    exchange, store, blobs = Exchange(), MemoryStore(), MemoryBlobs()
+async def stack(folder, store=None, **given):
+    exchange, store, blobs = Exchange(), store or MemoryStore(), MemoryBlobs()
     settings = load_settings({}, home=folder, port=0, **given)
 
     @contextlib.asynccontextmanager
@@ -187,3 +188,33 @@ async def test_a_schedule_is_made_once(running):
     assert [(r.name, r.path) for r in rows] == [("scheduled_cleanup", "system/scheduled_cleanup")]
     entry = await running.api.post("/api/catalog/resource", {"path": "system/scheduled_cleanup"})
     assert entry["version"] == 1
+
+
+class Monthly(MemoryStore):
+    """A store that keeps months, and counts how often it is asked for them."""
+
+    def __init__(self):
+        super().__init__()
+        self.ensured = 0
+        self.forgotten_before = []
+
+    async def ensure_partitions(self, now_us=None):
+        self.ensured += 1
+        return 1
+
+    async def retention(self, before_us):
+        self.forgotten_before.append(before_us)
+        return 7
+
+
+async def test_months_are_made_at_the_start_and_go_as_a_whole(tmp_path):
+    store = Monthly()
+    given = {"internal_token": TOKEN, "retention_days": 1.0}
+    async with stack(tmp_path, store, **given) as running:
+        async with asyncio.timeout(10):
+            while not store.ensured:
+                await asyncio.sleep(0.005)
+        assert (await purge(running, TOKEN))[1]["executions"] == 0
+        assert store.forgotten_before == []
+        assert (await purge(running, TOKEN, dry_run=False))[1]["executions"] == 7
+        assert len(store.forgotten_before) == 1

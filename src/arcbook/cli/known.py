@@ -11,7 +11,7 @@ from typing import Final
 from arcbook.bus.api import BusError
 from arcbook.cli.errors import Exit
 from arcbook.cli.reports import as_text
-from arcbook.client import ClientError, RefusedError
+from arcbook.client import ClientError, FaultedError, RefusedError
 from arcbook.embedded import InvalidPlaybookError, OwnedElsewhereError
 from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import InvalidRefError
@@ -22,6 +22,7 @@ from arcbook.settings import PREFIX, SettingsError
 from arcbook.store.api import StoreError
 
 KNOWN: Final[dict[type[Exception], Exit]] = {
+    FaultedError: Exit.FAILED,
     RefusedError: Exit.BAD_INPUT,
     ClientError: Exit.FAILED,
     BusError: Exit.FAILED,

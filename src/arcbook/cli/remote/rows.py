@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from arcbook.client import ClientError
-from arcbook.events.codec import UnreadableEventError, decode
-from arcbook.events.types import Recorded
+from arcbook.events.types import AnyEvent, Recorded
 from arcbook.server.http.wire.executions import EventView, Summary
 from arcbook.store.api import EventRow, ExecutionRow
 
@@ -53,11 +52,12 @@ def recorded(found: EventView) -> Recorded:
     Raises:
         ClientError: it is of another version.
     """
-    row = event_row(found)
     try:
-        return Recorded(row.seq, row.at, decode(row.body))
-    except UnreadableEventError as error:
+        # Not strictly: the API tells identities as texts.
+        event = msgspec.convert(found.data, AnyEvent, strict=False)
+    except msgspec.ValidationError as error:
         raise ClientError(f"the server is of another version: {error}") from None
+    return Recorded(found.seq, microseconds(found.created_at), event)
 
 
 async def all_recorded(client: Any, execution_id: str) -> list[Recorded]:

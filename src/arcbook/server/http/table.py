@@ -16,6 +16,7 @@ from arcbook.server.http.routes import (
     execute,
     executions,
     health,
+    internal,
     results,
     schedules,
     workers,
@@ -35,6 +36,7 @@ MODULES: Final = (
     schedules,
     workers,
     dashboard,
+    internal,
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)

@@ -11,7 +11,14 @@ import time
 import pytest
 
 from arcbook.bus.nats import NatsAccess, NatsBus
-from arcbook.runtime.protocol import PROTOCOL, Registered, RegisterRequest
+from arcbook.runtime.protocol import (
+    PROTOCOL,
+    Claimed,
+    ClaimRequest,
+    CommandNotice,
+    Registered,
+    RegisterRequest,
+)
 from arcbook.store.api import WorkerRow
 from arcbook.testing.processes import Process
 from arcbook.testing.services import NatsServer, bare_environment
@@ -225,6 +232,21 @@ def test_a_worker_of_another_version_is_refused(arcbook, upgraded, nats, process
     assert asyncio.run(register(PROTOCOL)).refused == ""
     refused = asyncio.run(register(PROTOCOL + 1)).refused
     assert "use the same version of Arcbook" in refused
+
+
+def test_claims_of_a_worker_of_another_version_go_back(arcbook, upgraded, nats, processes):
+    serve(processes, arcbook, upgraded, nats)
+
+    async def claim(protocol):
+        async with NatsBus(nats.url, "noetl", NatsAccess()) as bus:
+            commands = [CommandNotice(execution_id=1, command_id="none")]
+            request = ClaimRequest(worker="old", commands=commands, protocol=protocol)
+            (answer,) = await Control(bus).once("server", request, list[Claimed])
+            return answer.outcome
+
+    assert asyncio.run(claim(PROTOCOL)) == "failed"
+    assert asyncio.run(claim(PROTOCOL + 1)) == "retry_later"
+    assert asyncio.run(claim(0)) == "retry_later"
 
 
 def test_a_refused_worker_ends_and_says_why(arcbook, nats, processes):

@@ -128,6 +128,16 @@ def test_a_document_with_errors_is_shown(dev, arcbook):
     assert dev("run", "tests/nowhere").code == 2
 
 
+def test_a_result_that_is_kept_elsewhere_comes_whole(dev, arcbook):
+    code = 'result = {"rows": list(range(50000))}'
+    name = arcbook.write("large.yaml", BROKEN.replace("raise ValueError('too bad')", "CODE"))
+    text = (arcbook.folder / name).read_text().replace('"CODE"', f"'{code}'")
+    ran = dev("run", arcbook.write("large.yaml", text))
+
+    assert ran.code == 0, ran.err
+    assert len(ran.json["rows"]) == 50000
+
+
 def test_what_a_playbook_calls_is_registered_with_it(dev, arcbook):
     arcbook.write("below/greet.yaml", GREET)
     ran = dev("run", arcbook.write("calls.yaml", CALLS))

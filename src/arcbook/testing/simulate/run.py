@@ -1,0 +1,115 @@
+"""Running one scenario, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from arcbook.runtime import slots
+from arcbook.testing.simulate.compare import compared
+from arcbook.testing.simulate.scenario import Scenario
+from arcbook.testing.simulate.story import Story
+from arcbook.testing.simulate.world import World
+
+_log = logging.getLogger("arcbook")
+
+
+class Ran(msgspec.Struct, kw_only=True):
+    """A run that is over."""
+
+    scenario: Scenario
+    #: Digest of all event logs.
+    digest: str
+    executions: int
+    #: Simulated seconds.
+    seconds: float
+    #: The rule that was broken first, and how; empty if all held.
+    rule: str = ""
+    message: str = ""
+    #: What went wrong by intent.
+    faults: list[tuple[int, str]] = []
+    trace: list[str] = []
+
+
+def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
+    """Run a scenario."""
+    world = World(scenario, trace=trace)
+    with _saving_each(scenario.snapshot_events), _listening(world):
+        story = Story(world)
+        try:
+            world.loop.run(story.tell())
+        except Exception as error:
+            if world.checks.broken is None:
+                world.checks.fail("raised", f"{type(error).__name__}: {error}")
+            if trace:
+                world.note("world", f"raised {error!r}")
+    if world.checks.broken is None:
+        compared(world, story.started)
+    broken = world.checks.broken
+    return Ran(
+        scenario=scenario,
+        digest=_digest(world),
+        executions=len(world.store.log),
+        seconds=world.loop.time(),
+        rule=broken.rule if broken else "",
+        message=str(broken) if broken else "",
+        faults=world.faults.happened,
+        trace=world.trace or [],
+    )
+
+
+def _digest(world: World) -> str:
+    digest = hashlib.sha256()
+    for execution_id in sorted(world.store.log):
+        for row in world.store.log[execution_id]:
+            digest.update(f"{execution_id} {row.seq} {row.at} {row.type} {row.step}\n".encode())
+            digest.update(row.body)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _saving_each(events: int) -> Iterator[None]:
+    """Have states saved after few events, so that short runs load some."""
+    before = slots.SNAPSHOT_EVENTS
+    setattr(slots, "SNAPSHOT_EVENTS", events)  # noqa: B010  # it is a constant elsewhere
+    try:
+        yield
+    finally:
+        setattr(slots, "SNAPSHOT_EVENTS", before)  # noqa: B010
+
+
+class _Listener(logging.Handler):
+    """Puts what is logged into the trace; an error breaks the run."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.INFO if world.trace is not None else logging.ERROR)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        world = self._world
+        if world.loop.closing:
+            return
+        cause = record.exc_info[1] if record.exc_info else None
+        said = record.getMessage() + (f": {cause!r}" if cause else "")
+        world.note("log", said)
+        if record.levelno >= logging.ERROR:
+            world.checks.fail("error", said)
+
+
+@contextmanager
+def _listening(world: World) -> Iterator[None]:
+    listener = _Listener(world)
+    before, spread = _log.level, _log.propagate
+    _log.addHandler(listener)
+    _log.setLevel(listener.level)
+    _log.propagate = False
+    try:
+        yield
+    finally:
+        _log.removeHandler(listener)
+        _log.setLevel(before)
+        _log.propagate = spread

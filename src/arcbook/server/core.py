@@ -36,6 +36,9 @@ TICK_SECONDS: Final = 0.5
 SCAN_BATCH: Final = 50
 """Executions that are taken over at once."""
 
+SCAN_PAUSE_SECONDS: Final = 0.5
+"""Pause after which the store is asked again for what goes on in shards."""
+
 OWNER_TRIES: Final = 12
 """Times that the owner of an execution is looked for; it may be changing ..."""
 
@@ -164,7 +167,7 @@ class Server:
             for row in page:
                 self.owner.add(row)
             after = page[-1].command_id
-        for shard in shards:
+        for shard in shards - self._served.keys():
             subject = shard_subject(shard)
             self._served[shard] = await self.bus.serve(subject, self.requests.answer)
         task = asyncio.create_task(self._take_over(shards), name="scan")
@@ -173,7 +176,7 @@ class Server:
 
     async def _take_over(self, shards: frozenset[int]) -> None:
         """Go on with every execution of some shards that has not ended."""
-        waiting = await self.store.unfinished(shards)
+        waiting = await self._unfinished(shards)
         if waiting:
             log.info("server %s takes over %d executions", self.server_id, len(waiting))
         for at in range(0, len(waiting), SCAN_BATCH):
@@ -185,13 +188,24 @@ class Server:
         again = [out for outs in self.owner.pending.values() for out in outs.values()]
         self.owner.publish([out for out in again if not out.publishes])
 
+    async def _unfinished(self, shards: frozenset[int]) -> list[int]:
+        """Return what goes on in shards; ask the store until it says, or they are lost."""
+        while owned := shards & self.ownership.shards:
+            try:
+                return await self.store.unfinished(owned)
+            except StoreError as error:
+                log.warning("what goes on in %d shards is not known: %s", len(owned), error)
+                await asyncio.sleep(SCAN_PAUSE_SECONDS)
+        return []
+
     async def _lost(self, shards: frozenset[int]) -> None:
+        """Forget what is in shards, and serve them no more."""
+        self.drive.forget(self.ownership.owns)
+        self.owner.drop(shards)
         for shard in shards:
             served = self._served.pop(shard, None)
             if served is not None:
                 await served.stop()
-        self.drive.forget(self.ownership.owns)
-        self.owner.drop(shards)
 
     async def _drive(self) -> None:
         """Drive; when the store fails, begin anew from what is stored once it is back."""

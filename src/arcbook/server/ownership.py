@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Final
 
+from arcbook.bus.api import BusError
 from arcbook.clock import Clock
 from arcbook.ids import IdGenerator
 from arcbook.shards import id_within, shard_of
@@ -116,13 +117,17 @@ class Ownership:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                await self.beat()
-            except LostServerError:
-                log.warning("server %s lost its lease; it joins again", self.server_id)
-                await self._let_go(self.shards)
-                await self.join()
-            except StoreError as error:
+                await self._beat_or_join()
+            except (StoreError, BusError, LostServerError) as error:
                 log.warning("a heartbeat failed: %s", error)
+
+    async def _beat_or_join(self) -> None:
+        try:
+            await self.beat()
+        except LostServerError:
+            log.warning("server %s lost its lease; it joins again", self.server_id)
+            await self._let_go(self.shards)
+            await self.join()
 
     async def suspend(self) -> None:
         """Let everything go until the next heartbeat: what is in memory cannot be trusted."""

@@ -109,7 +109,7 @@ def _tool(rng: random.Random, child: str) -> Any:
     tasks = []
     for i in range(rng.choice([1, 1, 1, 2, 3])):
         if child and rng.random() < 0.2:
-            tasks.append({"name": f"c{i}", "kind": "playbook", "path": child})
+            tasks.append({"name": f"t{i}", "kind": "playbook", "path": child})
             continue
         task: dict[str, Any] = {"name": f"t{i}", "kind": KIND, "input": {"n": "{{ item }}"}}
         if rng.random() < 0.4:

@@ -12,7 +12,6 @@ from arcbook.bus.api import (
     Handler,
     Listener,
     Message,
-    NobodyError,
     RequestTimeoutError,
     Subscription,
 )
@@ -197,7 +196,7 @@ class SimBus(Port):
         await asyncio.sleep(self._faults.rng.random() * 3)
         try:
             await self._bus.request(subject, body, seconds)
-        except (NobodyError, RequestTimeoutError):
+        except BusError:
             return
 
     async def serve(self, subject: str, handler: Handler) -> Subscription:

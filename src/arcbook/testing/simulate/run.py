@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
+import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import msgspec
 
@@ -15,6 +19,10 @@ from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.story import Story
 from arcbook.testing.simulate.world import World
 
+COLLECT_RUNS: Final = 40
+"""Runs after which garbage is collected: each time takes as long as a run."""
+
+_littered: list[None] = []
 _log = logging.getLogger("arcbook")
 
 
@@ -38,7 +46,7 @@ class Ran(msgspec.Struct, kw_only=True):
 def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
     """Run a scenario."""
     world = World(scenario, trace=trace)
-    with _saving_each(scenario.snapshot_events), _listening(world):
+    with _saving_each(scenario.snapshot_events), _listening(world), _littering():
         story = Story(world)
         try:
             world.loop.run(story.tell())
@@ -46,7 +54,7 @@ def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
             if world.checks.broken is None:
                 world.checks.fail("raised", f"{type(error).__name__}: {error}")
             if trace:
-                world.note("world", f"raised {error!r}")
+                world.note("world", "".join(traceback.format_exception(error)))
     if world.checks.broken is None:
         compared(world, story.started)
     broken = world.checks.broken
@@ -69,6 +77,25 @@ def _digest(world: World) -> str:
             digest.update(f"{execution_id} {row.seq} {row.at} {row.type} {row.step}\n".encode())
             digest.update(row.body)
     return digest.hexdigest()
+
+
+@contextmanager
+def _littering() -> Iterator[None]:
+    """Leave garbage until the end of the run: what died must stay as it was.
+
+    Coroutines of processes that died were never awaited, which nobody needs to hear.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        gc.freeze()
+        gc.disable()
+        try:
+            yield
+        finally:
+            _littered.append(None)
+            if len(_littered) >= COLLECT_RUNS:
+                _littered.clear()
+                gc.collect()
 
 
 @contextmanager

@@ -140,8 +140,9 @@ class World:
     def _worker(self, process: Process, bus: SimBus) -> Worker:
         port = cast("Bus", bus)
         control = Control(port)
+        registry = registry_with(self.effects.call)
         performer = Performer(
-            self.registry,
+            registry,
             Kept(RemoteBlobs(control), loop_reader=control.frames),
             control,
             process,
@@ -152,7 +153,7 @@ class World:
             port,
             control,
             performer,
-            self.registry,
+            registry,
             process,
             pools=("shared",),
             concurrency=CONCURRENCY,

@@ -422,6 +422,7 @@ class Drive:
 
     async def _commit(self, batch: list[_Item], pending: dict[int, Pending]) -> None:
         changed = {i: entry for i, entry in pending.items() if entry.events or entry.claims}
+        unchanged = [entry for i, entry in pending.items() if i not in changed]
         lost: set[int] = set()
         while changed:
             try:
@@ -432,6 +433,9 @@ class Drive:
                     lost.add(execution_id)
                     del changed[execution_id]
                     self.slots.pop(execution_id, None)
+        for entry in unchanged:
+            if entry.stop:
+                self.outlet.stop(entry.slot, entry.stop)
         self._tell(batch, changed, lost)
 
     def _change(self, entry: Pending) -> Change:

@@ -147,6 +147,7 @@ class Drive:
         self.slots: OrderedDict[int, Slot] = OrderedDict()
         self._queue: deque[_Item] = deque()
         self._wake = asyncio.Event()
+        self._turning = asyncio.Lock()
         self._timers = Timers(clock, self._fire)
         self._last_at = 0
 
@@ -190,8 +191,14 @@ class Drive:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
-                await self.turn()
+                async with self._turning:
+                    await self.turn()
                 await asyncio.sleep(0)
+
+    async def quiet(self) -> None:
+        """Wait until what is being decided and committed at this moment is stored and told."""
+        async with self._turning:
+            pass
 
     async def turn(self) -> None:
         """Decide and commit one batch of what is waiting."""
@@ -238,6 +245,7 @@ class Drive:
             slot = Slot(State(execution_id=item.execution_id), item.planned)
         else:
             slot = await self.load(item.execution_id)
+            await self.outlet.loaded(item.execution_id)
             self._timers.add(item.execution_id, slot.timers)
         self.slots[item.execution_id] = slot
         return slot
@@ -432,11 +440,17 @@ class Drive:
                 for execution_id in _together(changed, error.execution_ids):
                     lost.add(execution_id)
                     del changed[execution_id]
-                    self.slots.pop(execution_id, None)
+                    self._begin_anew(execution_id)
         for entry in unchanged:
             if entry.stop:
                 self.outlet.stop(entry.slot, entry.stop)
         self._tell(batch, changed, lost)
+
+    def _begin_anew(self, execution_id: int) -> None:
+        """Load an execution again that another process wrote to, its commands included."""
+        self.slots.pop(execution_id, None)
+        self.outlet.fenced(execution_id)
+        self.submit(execution_id, Settle())
 
     def _change(self, entry: Pending) -> Change:
         """Return what is to be written; made anew if the commit is tried again."""

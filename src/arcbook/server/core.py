@@ -92,7 +92,9 @@ class Server:
         self.kept = Kept(blobs, loop_reader=self._frames)
         self.plans = Plans(store, registry, self._new_id, clock)
         self.relay = BusRelay(bus, self.server_id)
-        self.owner = Owner(rules or PoolRules(), clock, self.relay, lease_seconds=lease_seconds)
+        self.owner = Owner(
+            rules or PoolRules(), clock, self.relay, store, lease_seconds=lease_seconds
+        )
         self.drive = Drive(
             store,
             self.plans,
@@ -199,7 +201,8 @@ class Server:
         return []
 
     async def _lost(self, shards: frozenset[int]) -> None:
-        """Forget what is in shards, and serve them no more."""
+        """Forget what is in shards, once it is not being written any more; serve them no more."""
+        await self.drive.quiet()
         self.drive.forget(self.ownership.owns)
         self.owner.drop(shards)
         for shard in shards:

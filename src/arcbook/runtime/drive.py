@@ -226,6 +226,14 @@ class Drive:
     async def _take(self, item: _Item, pending: dict[int, Pending]) -> bool:
         if not self.realm.owns(item.execution_id):
             raise LostOwnershipError(f"another server owns execution {item.execution_id}")
+        return await self._give(item, pending)
+
+    async def _give(self, item: _Item, pending: dict[int, Pending]) -> bool:
+        """Take an input, or what follows from one for a parent or a child.
+
+        Those have the same owner. It is not asked for again on the way: what one input
+        changes is committed as a whole, and fenced if somebody else was first.
+        """
         slot = await self._slot(item)
         entry = pending.get(item.execution_id)
         if entry is None:
@@ -363,7 +371,7 @@ class Drive:
                 error=info,
                 path=child.path,
             )
-            await self._take(_Item(child.parent.execution_id, ended), pending)
+            await self._give(_Item(child.parent.execution_id, ended), pending)
             return
         start = Start(
             path=planned.entry.path,
@@ -374,14 +382,14 @@ class Drive:
             pool=child.pool,
         )
         item = _Item(child.execution_id, start, planned=planned, offer=offer)
-        await self._take(item, pending)
+        await self._give(item, pending)
         _link(pending, child.execution_id, child.parent.execution_id)
 
     async def _cancel_child(self, slot: Slot, child_id: int, pending: dict[int, Pending]) -> None:
         """Cancel a child in the same commit as what stops its parent."""
         cancel = Cancel(reason="the parent was stopped")
         with contextlib.suppress(ExecutionMissingError):
-            await self._take(_Item(child_id, cancel), pending)
+            await self._give(_Item(child_id, cancel), pending)
             _link(pending, child_id, slot.state.execution_id)
 
     async def _tell_parent(
@@ -404,7 +412,7 @@ class Drive:
         except TemplateError as gone:
             info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
             ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
-        await self._take(_Item(parent.execution_id, ended, offer=offer), pending)
+        await self._give(_Item(parent.execution_id, ended, offer=offer), pending)
         _link(pending, state.execution_id, parent.execution_id)
 
     async def _child_result(self, slot: Slot, return_step: str) -> Any:

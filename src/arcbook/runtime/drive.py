@@ -512,9 +512,9 @@ class Drive:
             slot.timed = bool(slot.timers)
             new = {k: due for k, due in slot.timers.items() if known.get(k) != due}
             self._timers.add(execution_id, new)
+        self.outlet.committed(entry)
         if entry.stop:
             self.outlet.stop(slot, entry.stop)
-        self.outlet.committed(entry)
         for listener in self.listeners:
             listener(execution_id, entry.events, state)
         live = [command for command in entry.commands if state.command(command) is not None]

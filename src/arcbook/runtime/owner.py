@@ -85,6 +85,8 @@ class Owner:
         self.submit: Callable[[int, AnyInput], None] = lambda _, __: None
         #: Pending commands by pool, the oldest first.
         self.pending: dict[str, dict[str, Out]] = {}
+        #: Commands that the last commit put an end to; their workers may have to stop.
+        self._ended_now: dict[str, Out] = {}
         #: Executions that another server wrote to: their rows here may be wrong.
         self._stale: set[int] = set()
 
@@ -190,11 +192,14 @@ class Owner:
         """Take over what a commit wrote of commands."""
         change = entry.change
         assert change is not None
+        self._ended_now = {}
         if not (change.done or change.issued or change.claims):
             return
         execution_id = change.execution_id
         rows = self.out.setdefault(execution_id, {})
         for command_id in change.done:
+            if command_id in rows:
+                self._ended_now[command_id] = rows[command_id]
             self._forget(rows, command_id)
         for row in change.issued:
             self._forget(rows, row.command_id)
@@ -267,7 +272,7 @@ class Owner:
         rows = self.out.get(execution_id, {})
         by_worker: dict[str, list[str]] = {}
         for command_id in command_ids:
-            out = rows.get(command_id)
+            out = rows.get(command_id) or self._ended_now.get(command_id)
             if out is None or not out.row.worker:
                 self.submit(execution_id, Stopped(command_id=command_id))
                 continue

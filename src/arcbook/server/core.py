@@ -120,6 +120,7 @@ class Server:
         self._always: list[Subscription] = []
         self._loops: list[asyncio.Task[None]] = []
         self._scans: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
 
     def _new_id(self) -> int:
         return self.ownership.ids()
@@ -153,6 +154,7 @@ class Server:
         """Hand the shards over, and stop."""
         with contextlib.suppress(StoreError):
             await self.ownership.leave()
+        await asyncio.gather(*self._ending, return_exceptions=True)
         for subscription in self._always:
             await subscription.stop()
         for task in (*self._loops, *self._scans):
@@ -208,7 +210,13 @@ class Server:
         for shard in shards:
             served = self._served.pop(shard, None)
             if served is not None:
-                await served.stop()
+                self._end_soon(served)
+
+    def _end_soon(self, served: Subscription) -> None:
+        """Serve a subject no more; what is being answered may wait for who let it go."""
+        task = asyncio.create_task(served.stop(), name="stop")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _drive(self) -> None:
         """Drive; when the store fails, begin anew from what is stored once it is back."""

@@ -8,16 +8,23 @@ import logging
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any, Final
 
 import msgspec
 
+from arcbook.dsl.load import load_playbook
+from arcbook.engine.plan import Plan
+from arcbook.runtime import plans as runtime_plans
 from arcbook.runtime import slots
+from arcbook.testing import local
+from arcbook.testing.simulate import story
 from arcbook.testing.simulate.compare import compared
 from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.story import Story
 from arcbook.testing.simulate.world import World
+from arcbook.worker import core as worker_core
 
 COLLECT_RUNS: Final = 40
 """Runs after which garbage is collected: each time takes as long as a run."""
@@ -46,17 +53,16 @@ class Ran(msgspec.Struct, kw_only=True):
 def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
     """Run a scenario."""
     world = World(scenario, trace=trace)
-    with _saving_each(scenario.snapshot_events), _listening(world), _littering():
-        story = Story(world)
+    with _shortened(scenario), _listening(world), _littering():
+        told = Story(world)
         try:
-            world.loop.run(story.tell())
+            world.loop.run(told.tell())
         except Exception as error:
             if world.checks.broken is None:
                 world.checks.fail("raised", f"{type(error).__name__}: {error}")
-            if trace:
-                world.note("world", "".join(traceback.format_exception(error)))
-    if world.checks.broken is None:
-        compared(world, story.started)
+            world.note("world", "".join(traceback.format_exception(error)))
+        if world.checks.broken is None:
+            compared(world, told.started)
     broken = world.checks.broken
     return Ran(
         scenario=scenario,
@@ -99,14 +105,42 @@ def _littering() -> Iterator[None]:
 
 
 @contextmanager
-def _saving_each(events: int) -> Iterator[None]:
-    """Have states saved after few events, so that short runs load some."""
-    before = slots.SNAPSHOT_EVENTS
-    setattr(slots, "SNAPSHOT_EVENTS", events)  # noqa: B010  # it is a constant elsewhere
+def _shortened(scenario: Scenario) -> Iterator[None]:
+    """Have states saved after few events, and parse each playbook once for all processes.
+
+    What is parsed and planned is never written to, so sharing it changes nothing but the
+    time that a run takes.
+    """
+    loaded: dict[str, Any] = {}
+    plans: dict[int, Plan] = {}
+
+    def load_once(content: str, kinds: Any) -> Any:
+        if content not in loaded:
+            loaded[content] = load_playbook(content, kinds)
+        return loaded[content]
+
+    def plan_once(playbook: Any, kinds: Any) -> Plan:
+        if id(playbook) not in plans:
+            plans[id(playbook)] = Plan(playbook, kinds)
+        return plans[id(playbook)]
+
+    with ExitStack() as stack:
+        stack.enter_context(_replaced(slots, "SNAPSHOT_EVENTS", scenario.snapshot_events))
+        for module in (runtime_plans, worker_core, local, story):
+            stack.enter_context(_replaced(module, "load_playbook", load_once))
+        for module in (runtime_plans, worker_core):
+            stack.enter_context(_replaced(module, "Plan", plan_once))
+        yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
     try:
         yield
     finally:
-        setattr(slots, "SNAPSHOT_EVENTS", before)  # noqa: B010
+        setattr(module, name, before)
 
 
 class _Listener(logging.Handler):

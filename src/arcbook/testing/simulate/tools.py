@@ -30,9 +30,19 @@ def answer_of(seed: int, call: ToolCall) -> Outcome:
     return ok({"n": drawn // 100 % 6})
 
 
+class SimRegistry(Registry):
+    """A registry that no process closes, and that no other package adds to."""
+
+    async def close(self) -> None:
+        """Do nothing: the tools go on for others."""
+
+    def _search(self) -> None:
+        """Find nothing."""
+
+
 def registry_with(handler: Callable[[ToolCall], Any]) -> Registry:
     """Return the kinds that simulated playbooks use."""
-    registry = Registry({name: MODULES[name] for name in ("noop", "playbook")})
+    registry = SimRegistry({name: MODULES[name] for name in ("noop", "playbook")})
     registry.add(KIND, ScriptedTool(handler), Kind(name=KIND, open=True, takes_auth=True))
     return registry
 

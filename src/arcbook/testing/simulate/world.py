@@ -140,9 +140,8 @@ class World:
     def _worker(self, process: Process, bus: SimBus) -> Worker:
         port = cast("Bus", bus)
         control = Control(port)
-        registry = registry_with(self.effects.call)
         performer = Performer(
-            registry,
+            self.registry,
             Kept(RemoteBlobs(control), loop_reader=control.frames),
             control,
             process,
@@ -153,7 +152,7 @@ class World:
             port,
             control,
             performer,
-            registry,
+            self.registry,
             process,
             pools=("shared",),
             concurrency=CONCURRENCY,

@@ -101,7 +101,7 @@ def _without(value: Any) -> Any:
     """Leave out what names an execution, or a time."""
     if isinstance(value, dict):
         return {k: _without(v) for k, v in sorted(value.items()) if k not in _NAMES}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_without(item) for item in value]
     return value
 

@@ -253,7 +253,7 @@ class Drive:
             slot = Slot(State(execution_id=item.execution_id), item.planned)
         else:
             slot = await self.load(item.execution_id)
-            await self.outlet.loaded(item.execution_id)
+            await self.outlet.loaded(slot)
             self._timers.add(item.execution_id, slot.timers)
         self.slots[item.execution_id] = slot
         return slot

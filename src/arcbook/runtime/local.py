@@ -204,7 +204,7 @@ class LocalRuntime:
     def fenced(self, execution_id: int) -> None:
         """Need not know: nothing is kept beside the events."""
 
-    async def loaded(self, execution_id: int) -> None:
+    async def loaded(self, slot: Slot) -> None:
         """Need not know, either."""
 
     def _open(self, execution_id: int, command_id: str) -> Steps | None:

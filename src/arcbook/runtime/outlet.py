@@ -109,5 +109,5 @@ class Outlet(Protocol):
     def fenced(self, execution_id: int) -> None:
         """Take note that another process wrote: what is known of commands may be wrong."""
 
-    async def loaded(self, execution_id: int) -> None:
+    async def loaded(self, slot: Slot) -> None:
         """Take note that an execution was loaded; learn its commands anew if need be."""

@@ -216,15 +216,27 @@ class Owner:
         """Take note that another server wrote: what is out is not known any more."""
         self._stale.add(execution_id)
 
-    async def loaded(self, execution_id: int) -> None:
+    async def loaded(self, slot: Slot) -> None:
         """Read again what is out of an execution, if another server wrote to it."""
-        if execution_id not in self._stale:
+        execution_id = slot.state.execution_id
+        if execution_id not in self._stale and self._knows(slot):
             return
         rows = await self._rows_of(execution_id)
         self._stale.discard(execution_id)
         self._drop(execution_id)
         for row in rows:
             self.add(row)
+
+    def _knows(self, slot: Slot) -> bool:
+        """Return whether what is out here is what a state says."""
+        out = {
+            (c.command_id, c.generation, c.lost + 1)
+            for run in slot.state.runs.values()
+            for c in run.commands.values()
+            if c.status is CommandStatus.ISSUED
+        }
+        rows = (one.row for one in self.out.get(slot.state.execution_id, {}).values())
+        return out == {(row.command_id, row.generation, row.attempt) for row in rows}
 
     async def _rows_of(self, execution_id: int) -> list[CommandRow]:
         """Return what is out of an execution, from among the rows of its shard."""

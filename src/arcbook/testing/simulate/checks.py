@@ -69,10 +69,16 @@ class BrokenError(Exception):
 
 
 class Checks:
-    """Follows every execution by its events, and compares."""
+    """Follows every execution by its events, and compares.
 
-    def __init__(self, store: MemoryStore) -> None:
+    Args:
+        store: what is stored.
+        mild: no fault happens by which a worker could lose a command.
+    """
+
+    def __init__(self, store: MemoryStore, *, mild: bool = False) -> None:
         self._store = store
+        self._mild = mild
         self.states: dict[int, State] = {}
         self.flows: dict[int, Flow] = {}
         #: Command and generation whose outcome is in the log.
@@ -123,6 +129,8 @@ class Checks:
             self.fail("sequence", f"{state.execution_id}: {event.type} at {seq}")
         if state.status.is_terminal:
             self.fail("terminal", f"{state.execution_id}: {event.type} after its end")
+        if self._mild and event.type == "command.lost":
+            self.fail("lease", f"{state.execution_id}: a command was lost, and every worker lives")
         if state.is_cancelling and event.type not in AFTER_CANCEL:
             self.fail("cancel", f"{state.execution_id}: {event.type} after a cancellation")
 

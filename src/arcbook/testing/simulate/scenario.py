@@ -74,6 +74,8 @@ def scenario_of(seed: int) -> Scenario:
 def _rates(rng: random.Random) -> dict[str, float]:
     """Return rates of some kinds: a run with few kinds goes deeper than one with all."""
     wanted = rng.sample(KINDS, rng.choice([1, 2, 3, 5, len(KINDS)]))
+    if rng.random() < 0.1:
+        wanted = ["tool", "cancel"]
     return {kind: _RATES[kind] * rng.choice([0.3, 1.0, 3.0]) for kind in KINDS if kind in wanted}
 
 

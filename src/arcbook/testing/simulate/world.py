@@ -32,6 +32,9 @@ LEASE_SECONDS: Final = 3.0
 ACK_SECONDS: Final = 6.0
 """Time after which a message that nobody acknowledged comes again."""
 
+MILD: Final = frozenset({"tool", "cancel"})
+"""Kinds of faults by which no worker loses a command."""
+
 CONCURRENCY: Final = 3
 """Commands that a worker performs at once."""
 
@@ -62,7 +65,7 @@ class World:
         self.store = MemoryStore(self.main)
         self.exchange = Exchange(ACK_SECONDS)
         self.blobs = MemoryBlobs()
-        self.checks = Checks(self.store)
+        self.checks = Checks(self.store, mild=MILD.issuperset(scenario.rates))
         self.effects = Effects(self)
         self.registry = registry_with(self.effects.call)
         self.nodes: list[Node] = []
@@ -209,5 +212,12 @@ class World:
             Exception: what it raised.
         """
         task = node.process.run(work)
+        task.add_done_callback(_heard)
         await asyncio.wait({task}, timeout=seconds)
         return task.result() if task.done() and not task.cancelled() else None
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Take what a task raised that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()

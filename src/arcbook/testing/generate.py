@@ -112,6 +112,8 @@ def _tool(rng: random.Random, child: str) -> Any:
             tasks.append({"name": f"t{i}", "kind": "playbook", "path": child})
             continue
         task: dict[str, Any] = {"name": f"t{i}", "kind": KIND, "input": {"n": "{{ item }}"}}
+        if rng.random() < 0.15:
+            task |= {"redelivery": "never", "input": {"n": "{{ item }}", "once": True}}
         if rng.random() < 0.4:
             task["spec"] = {"policy": {"rules": _rules(rng, i)}}
         tasks.append(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -35,7 +36,10 @@ def ended_well(story: Story) -> None:
     if story.schedule is not None:
         _ticked(story)
     for complaint in world.loop.complaints:
-        said = f"{complaint.get('message')}: {complaint.get('exception')!r}"
+        error = complaint.get("exception")
+        said = f"{complaint.get('message')}: {error!r}"
+        if error is not None:
+            world.note("world", "".join(traceback.format_exception(error)))
         world.checks.fail("unhandled", said)
 
 

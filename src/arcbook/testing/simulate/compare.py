@@ -44,10 +44,12 @@ def _is_disturbed(world: World, execution_id: int) -> bool:
             family.add(child)
     if family & world.checks.cancelled:
         return True
+    never = any('"never"' in text for text in world.scenario.playbooks.values())
+    rows = [row for member in family for row in world.store.log[member]]
+    if never and any(row.type == "command.lost" for row in rows):
+        return True  # what must not run again fails instead, and a rule may let that pass
     marks = [mark.encode() for mark in _DISTURBING]
-    return any(
-        mark in row.body for member in family for row in world.store.log[member] for mark in marks
-    )
+    return any(mark in row.body for row in rows for mark in marks)
 
 
 def _compare(world: World, execution_id: int, state: State) -> None:

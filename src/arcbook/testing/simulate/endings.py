@@ -39,6 +39,8 @@ def ended_well(story: Story) -> None:
         error = complaint.get("exception")
         said = f"{complaint.get('message')}: {error!r}"
         if error is not None:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            said += f" in {frame.name}, line {frame.lineno}"
             world.note("world", "".join(traceback.format_exception(error)))
         world.checks.fail("unhandled", said)
 

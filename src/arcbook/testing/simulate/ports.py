@@ -76,6 +76,9 @@ class SimStore(Port):
     async def commit(self, changes: Sequence[Change]) -> None:
         """Commit; the failure may come before it, or after, when nobody knows."""
         await self._before("commit")
+        if self._strikes("zombie", "stands still in the middle of a commit"):
+            self._world.freeze(self._process, 2 + 7 * self._faults.rng.random())
+            await asyncio.sleep(0)
         if self._strikes("store", "the commit fails"):
             raise StoreError("the store cannot write")
         try:

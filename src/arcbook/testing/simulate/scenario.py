@@ -19,6 +19,7 @@ KINDS: Final = (
     "cancel",
     "wipe",
     "restart",
+    "zombie",
 )
 """Kinds of faults."""
 
@@ -89,6 +90,7 @@ _RATES: Final[dict[str, float]] = {
     "cancel": 0.1,
     "wipe": 0.05,
     "restart": 0.05,
+    "zombie": 0.02,
 }
 """How likely each kind is: at a call of a port, of a tool, or in a second."""
 

@@ -159,7 +159,7 @@ class Story:
         if some is None:
             return
         if faults.strikes("pause", f"{some.process.name} pauses"):
-            world.main.run(world.pause(some, rng.choice([0.5, 2.0, 4.0, 8.0])))
+            world.freeze(some.process, rng.choice([0.5, 2.0, 4.0, 8.0]))
         if faults.strikes("jump", f"clock of {some.process.name} jumps"):
             some.process.off_us += int((rng.random() - 0.5) * 40_000_000)
             world.note(some.process.name, f"! its clock is {some.process.off_us / 1e6:+.1f} s off")

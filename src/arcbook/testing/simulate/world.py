@@ -181,14 +181,17 @@ class World:
         await asyncio.sleep(self.faults.rng.random() * 4)
         await self.add(server=server)
 
-    async def pause(self, node: Node, seconds: float) -> None:
-        """Let a process stand still for a time."""
-        node.process.halted = True
-        self.note(node.process.name, f"! stands still for {seconds:.1f} s")
+    def freeze(self, process: Process, seconds: float) -> None:
+        """Let a process stand still for a time, from now on."""
+        process.halted = True
+        self.note(process.name, f"! stands still for {seconds:.1f} s")
+        self.main.run(self._thaw(process, seconds))
+
+    async def _thaw(self, process: Process, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        if node.process.alive:
-            self.note(node.process.name, "goes on")
-            node.process.halted = False
+        if process.alive:
+            self.note(process.name, "goes on")
+            process.halted = False
 
     async def restart(self, node: Node) -> None:
         """End a process in order, and start another one."""

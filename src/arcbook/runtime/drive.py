@@ -47,7 +47,7 @@ from arcbook.events.types import (
 )
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept, ResultMissingError
-from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm
+from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, link, together
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, rebuild, row_of
 from arcbook.runtime.timers import Timers
@@ -383,14 +383,14 @@ class Drive:
         )
         item = _Item(child.execution_id, start, planned=planned, offer=offer)
         await self._give(item, pending)
-        _link(pending, child.execution_id, child.parent.execution_id)
+        link(pending, child.execution_id, child.parent.execution_id)
 
     async def _cancel_child(self, slot: Slot, child_id: int, pending: dict[int, Pending]) -> None:
         """Cancel a child in the same commit as what stops its parent."""
         cancel = Cancel(reason="the parent was stopped")
         with contextlib.suppress(ExecutionMissingError):
             await self._give(_Item(child_id, cancel), pending)
-            _link(pending, child_id, slot.state.execution_id)
+            link(pending, child_id, slot.state.execution_id)
 
     async def _tell_parent(
         self, slot: Slot, parent: Parent, pending: dict[int, Pending], offer: Offer | None
@@ -413,7 +413,7 @@ class Drive:
             info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
             ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
         await self._give(_Item(parent.execution_id, ended, offer=offer), pending)
-        _link(pending, state.execution_id, parent.execution_id)
+        link(pending, state.execution_id, parent.execution_id)
 
     async def _child_result(self, slot: Slot, return_step: str) -> Any:
         """Return the result that a parent wants of a child.
@@ -445,7 +445,7 @@ class Drive:
                 await self.store.commit([self._change(entry) for entry in changed.values()])
                 break
             except FencedError as error:
-                for execution_id in _together(changed, error.execution_ids):
+                for execution_id in together(changed, error.execution_ids):
                     lost.add(execution_id)
                     del changed[execution_id]
                     self._begin_anew(execution_id)
@@ -568,23 +568,6 @@ class Drive:
         self.slots[execution_id] = slot
         self._timers.add(execution_id, slot.timers)
         return slot
-
-
-def _link(pending: dict[int, Pending], one: int, other: int) -> None:
-    pending[one].linked.add(other)
-    pending[other].linked.add(one)
-
-
-def _together(changed: dict[int, Pending], execution_ids: Iterable[int]) -> set[int]:
-    """Return executions, and all that one input changed together with them."""
-    found: set[int] = set()
-    left = list(execution_ids)
-    while left:
-        execution_id = left.pop()
-        if execution_id in changed and execution_id not in found:
-            found.add(execution_id)
-            left += changed[execution_id].linked
-    return found
 
 
 _REFUSALS: Final = (

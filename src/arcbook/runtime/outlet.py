@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from arcbook.events.types import Recorded, ResultRef
@@ -80,6 +80,24 @@ class Pending:
         #: Executions that one input changed together with this one: all are stored, or none.
         self.linked: set[int] = set()
         self.change: Change | None = None
+
+
+def link(pending: dict[int, Pending], one: int, other: int) -> None:
+    """Note that one input changed two executions: both are stored, or none."""
+    pending[one].linked.add(other)
+    pending[other].linked.add(one)
+
+
+def together(changed: dict[int, Pending], execution_ids: Iterable[int]) -> set[int]:
+    """Return executions, and all that one input changed together with them."""
+    found: set[int] = set()
+    left = list(execution_ids)
+    while left:
+        execution_id = left.pop()
+        if execution_id in changed and execution_id not in found:
+            found.add(execution_id)
+            left += changed[execution_id].linked
+    return found
 
 
 class Outlet(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import orjson
@@ -207,7 +207,9 @@ class Checks:
         }
         if out != rows:
             lacking, over = sorted(out - rows), sorted(rows - out)
-            self.fail("rows", f"{state.execution_id}: rows lack {lacking}, and have {over} too many")
+            self.fail(
+                "rows", f"{state.execution_id}: rows lack {lacking}, and have {over} too many"
+            )
 
     def held(self, execution_id: int, events: list[Recorded], state: State) -> None:
         """Compare what an owner holds after a commit with what the events say."""

@@ -16,8 +16,8 @@ from arcbook.events.types import (
     StepEnter,
     StepExit,
     StepSkipped,
-    Took,
     TokenPlaced,
+    Took,
 )
 from arcbook.outcome import OK
 

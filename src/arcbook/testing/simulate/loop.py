@@ -83,7 +83,7 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine, and whatever it starts, to its end; then end what is left."""
-        asyncio._set_running_loop(self)  # noqa: SLF001  # what every event loop calls
+        asyncio._set_running_loop(self)  # what every event loop calls
         try:
             task = self.main.run(work)
             while not task.done():
@@ -91,7 +91,7 @@ class SimLoop(asyncio.AbstractEventLoop):
             self._close()
             return task.result()
         finally:
-            asyncio._set_running_loop(None)  # noqa: SLF001
+            asyncio._set_running_loop(None)
 
     def _step(self) -> None:
         while True:
@@ -102,7 +102,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         process = able[int(self._random() * len(able))] if len(able) > 1 else able[0]
         handle = process.ready.popleft()
         if not handle.cancelled():
-            handle._run()  # noqa: SLF001  # what every event loop calls
+            handle._run()  # what every event loop calls
 
     def _jump(self) -> None:
         """Move on to the next moment at which something is due."""
@@ -135,7 +135,7 @@ class SimLoop(asyncio.AbstractEventLoop):
                 for process in able:
                     handle = process.ready.popleft()
                     if not handle.cancelled():
-                        handle._run()  # noqa: SLF001
+                        handle._run()
 
     # -- what asyncio asks of a loop --------------------------------------------------
 
@@ -143,7 +143,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         return self._now
 
     def _queue(self, handle: asyncio.Handle) -> None:
-        process = handle._context.get(CURRENT, self.main)  # type: ignore[attr-defined]  # noqa: SLF001
+        process = handle._context.get(CURRENT, self.main)
         process.ready.append(handle)
 
     def call_soon(
@@ -191,4 +191,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         return False
 
 
-__all__ = ["CURRENT", "Process", "SimLoop"]
+def sim_loop(rng: random.Random) -> SimLoop:
+    """Return a new loop."""
+    return SimLoop(rng)
+
+
+__all__ = ["CURRENT", "Process", "SimLoop", "sim_loop"]

@@ -7,7 +7,6 @@ more fails loudly: it has to be written anew.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
@@ -24,6 +23,12 @@ from arcbook.testing.simulate.planted import MUTANTS, Mutant
 
 SEEDS_MAX: Final = 2000
 """Seeds within which each must be found."""
+
+_ON_A_COPY: Final = """\
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module("arcbook.testing.simulate", run_name="__main__", alter_sys=True)
+"""
 
 _FOUND: Final = re.compile(r"^seed (\d+) at [^:]*: (\S+): ", re.MULTILINE)
 
@@ -54,10 +59,18 @@ def _hunt(mutant: Mutant, seeds: int) -> Found:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _patched(mutant, folder)
-        command = [sys.executable, "-m", "arcbook.testing.simulate", "--stop", "--jobs", "1"]
-        done = subprocess.run(  # noqa: S603  # this program, on the copy
-            [*command, "--seeds", str(seeds)],
-            env={**os.environ, "PYTHONPATH": name},
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                _ON_A_COPY,
+                name,
+                "--stop",
+                "--jobs",
+                "1",
+                "--seeds",
+                str(seeds),
+            ],
             cwd=name,
             capture_output=True,
             text=True,

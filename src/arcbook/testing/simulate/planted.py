@@ -34,9 +34,11 @@ MUTANTS: Final = (
         (
             "runtime/drive.py",
             "                    item.accepted = await self._take(item, pending)\n",
-            "                    item.accepted = await self._take(item, pending)\n"
-            "                    if item.future is not None:\n"
-            "                        item.future.set_result(item.accepted)\n",
+            """\
+                    item.accepted = await self._take(item, pending)
+                    if item.future is not None:
+                        item.future.set_result(item.accepted)
+""",
         ),
     ),
     _mutant(
@@ -44,10 +46,12 @@ MUTANTS: Final = (
         (
             "runtime/drive.py",
             "        lost: set[int] = set()\n",
-            "        lost: set[int] = set()\n"
-            "        for one in changed.values():\n"
-            "            for listener in self.listeners:\n"
-            "                listener(one.slot.state.execution_id, one.events, one.slot.state)\n",
+            """\
+        lost: set[int] = set()
+        for one in changed.values():
+            for listener in self.listeners:
+                listener(one.slot.state.execution_id, one.events, one.slot.state)
+""",
         ),
     ),
     _mutant(
@@ -95,8 +99,10 @@ MUTANTS: Final = (
         "do not extend leases",
         (
             "runtime/owner.py",
-            "            return False\n"
-            "        out.expires_at = self.clock.monotonic_us() + self.lease_us\n",
+            """\
+            return False
+        out.expires_at = self.clock.monotonic_us() + self.lease_us
+""",
             "            return False\n",
         ),
     ),
@@ -167,7 +173,11 @@ MUTANTS: Final = (
     ),
     _mutant(
         "forget a new stop of what was cancelled before a takeover",
-        ("runtime/drive.py", "            if entry.stop:\n                self", "            if False:\n                self"),
+        (
+            "runtime/drive.py",
+            "            if entry.stop:\n                self",
+            "            if False:\n                self",
+        ),
     ),
     _mutant(
         "keep the commands of before a fence",

@@ -10,7 +10,6 @@ import msgspec
 
 from arcbook.dsl.load import load_playbook
 from arcbook.testing.simulate.run import Ran, simulate
-from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.tools import answer_of, registry_with
 
 RUNS_MAX: Final = 400

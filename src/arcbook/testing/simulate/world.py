@@ -19,7 +19,7 @@ from arcbook.store.memory import MemoryStore
 from arcbook.testing.cluster import NoCredentials
 from arcbook.testing.simulate.checks import Checks
 from arcbook.testing.simulate.faults import Faults
-from arcbook.testing.simulate.loop import Process, SimLoop
+from arcbook.testing.simulate.loop import Process, sim_loop
 from arcbook.testing.simulate.ports import SimBus, SimStore
 from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.tools import Effects, registry_with
@@ -59,7 +59,7 @@ class World:
 
     def __init__(self, scenario: Scenario, *, trace: bool = False) -> None:
         self.scenario = scenario
-        self.loop = SimLoop(random.Random(f"order:{scenario.seed}"))
+        self.loop = sim_loop(random.Random(f"order:{scenario.seed}"))
         self.main = self.loop.main
         self.faults = Faults(scenario)
         self.store = MemoryStore(self.main)
@@ -113,7 +113,9 @@ class World:
             self._count += 1
             process = self.loop.process(f"{'server' if server else 'worker'}-{self._count}")
             bus = SimBus(self, process)
-            part: Server | Worker = self._server(process, bus) if server else self._worker(process, bus)
+            part: Server | Worker = (
+                self._server(process, bus) if server else self._worker(process, bus)
+            )
             node = Node(process, bus, part)
             self.nodes.append(node)
             self.note(process.name, "starts")

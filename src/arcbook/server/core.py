@@ -160,6 +160,10 @@ class Server:
 
     async def __aexit__(self, *exc: object) -> None:
         """Hand the shards over, and stop."""
+        for task in self._loops:
+            if task.get_name() == "ownership":
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         with contextlib.suppress(StoreError):
             await self.ownership.leave()
         await asyncio.gather(*self._ending, return_exceptions=True)

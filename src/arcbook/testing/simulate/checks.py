@@ -110,6 +110,7 @@ class Checks:
             self._projection(state, change)
         rows = self._rows()
         for change in changes:
+            self._cascade(self.states[change.execution_id])
             self._commands(self.states[change.execution_id], rows.get(change.execution_id, set()))
 
     def _events(self, state: State, flow: Flow, change: Change) -> None:
@@ -190,6 +191,18 @@ class Checks:
                 self.given.add((known, row.worker))
         for claim in change.claims:
             self.given.add(((claim.command_id, claim.generation, claim.attempt), claim.worker))
+
+    def _cascade(self, state: State) -> None:
+        """Who is cancelled has its children cancelled, in the same commit."""
+        if not state.is_cancelling:
+            return
+        for run in state.runs.values():
+            for command in run.commands.values():
+                if command.wait is None or command.wait.kind != "child":
+                    continue
+                child = self.states.get(command.wait.child_id)
+                if child is not None and not (child.is_cancelling or child.status.is_terminal):
+                    self.fail("cancel", f"{child.execution_id} goes on, and its parent does not")
 
     def _rows(self) -> dict[int, set[Known]]:
         found: dict[int, set[Known]] = {}

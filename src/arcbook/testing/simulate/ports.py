@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from arcbook.bus.api import (
     BusError,
@@ -21,6 +21,10 @@ from arcbook.testing.simulate.loop import Process
 
 if TYPE_CHECKING:
     from arcbook.testing.simulate.world import World
+
+
+NOTICE_RISK: Final = 4
+"""Notices are few, and lost so many times as easily as anything else."""
 
 
 class Port:
@@ -225,7 +229,8 @@ class SimBus(Port):
     async def tell(self, subject: str, body: bytes) -> None:
         """Tell; it may be lost, or come twice."""
         await self._before("tell")
-        if self._strikes("bus", f"notice to {subject} lost"):
+        lost = f"notice to {subject} lost"
+        if any(self._strikes("bus", lost) for _ in range(NOTICE_RISK)):
             return
         await self._bus.tell(subject, body)
         if self._strikes("bus", f"notice to {subject} doubled"):

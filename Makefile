@@ -9,8 +9,8 @@ SEEDS ?= 2000
 FIRST_SEED ?= 0
 export PYTHON
 
-.PHONY: help demo test check corpus corpus-cluster bench-local simulate simulate-mutants \
-	environment services clean
+.PHONY: help demo test check corpus corpus-cluster chaos bench-local bench-cluster bench-hot-path \
+	simulate simulate-mutants environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,15 @@ corpus: environment services ## Run the corpus; CORPUS=FOLDER runs another one
 
 corpus-cluster: environment services ## Run the corpus on a cluster as well, and compare
 	@PYTHONPATH=tests $(BIN)/python -m corpus.cluster $(CORPUS)
+
+chaos: environment services ## Kill everything in turn while executions run, and look
+	@PYTHONPATH=tests $(BIN)/python -m chaos.run
+
+bench-cluster: environment services ## Measure a cluster beside the floors of this machine
+	@$(BIN)/python -m benchmarks.cluster
+
+bench-hot-path: environment services ## Measure what taking one input costs, by phase
+	@$(BIN)/python -m benchmarks.hot_path
 
 bench-local: environment ## Measure the embedded runtime against floors and a peer
 	@$(BIN)/python -m benchmarks.local

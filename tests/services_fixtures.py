@@ -6,21 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from arcbook.testing.services import (
-    NatsServer,
-    PostgresServer,
-    ServiceMissingError,
-)
+from arcbook.testing.services import NatsServer, PostgresServer
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """PostgreSQL, for all tests of the session."""
-    try:
-        with PostgresServer() as server:
-            yield server
-    except ServiceMissingError as error:
-        pytest.skip(str(error))
+    with PostgresServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +32,5 @@ def database(postgres_server: PostgresServer, _used_database: str) -> str:
 @pytest.fixture(scope="session")
 def nats_server() -> Iterator[NatsServer]:
     """NATS with JetStream, for all tests of the session."""
-    try:
-        with NatsServer() as server:
-            yield server
-    except ServiceMissingError as error:
-        pytest.skip(str(error))
+    with NatsServer() as server:
+        yield server

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from arcbook.outcome import ok
+from arcbook.runtime.pools import PoolRules
+from arcbook.store.api import ScheduleRow
 from arcbook.testing.cluster import Cluster
 from arcbook.tools.registry import Registry
 
@@ -72,23 +75,44 @@ class Gate:
     """A tool that waits until it may go on, and counts who came."""
 
     def __init__(self):
-        self.entered = 0
+        self.entered = self.within = self.most = 0
         self.cancelled = 0
         self.open = asyncio.Event()
         self.came = asyncio.Event()
 
     async def run(self, call, context):
         self.entered += 1
+        self.within += 1
+        self.most = max(self.most, self.within)
         self.came.set()
         try:
             await self.open.wait()
+            await asyncio.sleep(0)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
+        finally:
+            self.within -= 1
         return ok({"attempt": self.entered})
 
     async def close(self):
         return None
+
+
+class Instant:
+    """A tool that answers at once."""
+
+    def run(self, call, context):
+        return ok("done")
+
+    async def close(self):
+        return None
+
+
+def with_agent():
+    registry = Registry()
+    registry.add("agent", Instant())
+    return registry
 
 
 def with_gate(gate):
@@ -253,10 +277,9 @@ async def test_a_result_too_large_for_a_message_arrives_whole(cluster):
     assert state.result == {"count": 3000, "size": 3_000_000}
 
 
-async def test_pools_are_kept_apart(cluster):
-    pooled = playbook(
-        "pooled",
-        """
+POOLED = playbook(
+    "pooled",
+    """
   - step: one
     spec: {pool: special}
     tool: {kind: noop}
@@ -264,15 +287,102 @@ async def test_pools_are_kept_apart(cluster):
   - step: end
     tool: {kind: noop}
 """,
-    )
+)
+
+
+def performed_by(cluster, execution_id):
+    """Return the worker of each step."""
+    exits = [r.event for r in cluster.events(execution_id) if r.event.type == "step.exit"]
+    return {event.step: event.worker for event in exits}
+
+
+async def test_pools_are_kept_apart(cluster):
     await cluster.server()
     shared = await cluster.worker(["shared"])
     special = await cluster.worker(["special"])
-    state = await cluster.run(pooled)
-    by = {
-        r.event.step: r.event.worker
-        for r in cluster.events(state.execution_id)
-        if r.event.type == "step.exit"
-    }
+    state = await cluster.run(POOLED)
+    by = performed_by(cluster, state.execution_id)
 
     assert by == {"one": special.worker.worker_id, "end": shared.worker.worker_id}
+
+
+async def test_kinds_of_tools_and_paths_of_the_system_have_their_pools(cluster):
+    agent = playbook("agent", "  - step: end\n    tool: {kind: agent}\n")
+    system = playbook("x", "  - step: end\n    tool: {kind: noop}\n").replace("tests/x", "system/x")
+    await cluster.server()
+    cluster.servers[0].server.registry.add("agent", Instant())
+    shared = await cluster.worker(["shared"])
+    python = await cluster.worker(["python"], registry=with_agent())
+    privileged = await cluster.worker(["system"])
+    states = [await cluster.run(text) for text in (agent, system, CHILD)]
+    by = [performed_by(cluster, state.execution_id)["end"] for state in states]
+
+    assert by == [w.worker.worker_id for w in (python, privileged, shared)]
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+async def test_switching_the_routing_loses_nothing(tmp_path, was_on):
+    async with Cluster(tmp_path, rules=PoolRules(routing=was_on)) as cluster:
+        first = await cluster.server()
+        waiting = [await cluster.start(POOLED) for _ in range(4)]
+        cluster.rules = PoolRules(routing=not was_on)
+        second = await cluster.server()
+        await first.stop()
+        later = [await cluster.start(POOLED, at=1) for _ in range(4)]
+        await cluster.worker(["shared"])
+        await cluster.worker(["special"])
+        states = [await cluster.ended(i) for i in (*waiting, *later)]
+
+        assert {str(state.status) for state in states} == {"COMPLETED"}
+        assert len(second.server.ownership.shards) == 64
+
+
+async def test_a_loop_keeps_to_its_limit_over_several_workers(cluster):
+    looped = playbook(
+        "looped",
+        """
+  - step: end
+    loop: {in: "{{ range(12) }}", iterator: i, spec: {mode: parallel, max_in_flight: 2}}
+    tool: {kind: gate}
+""",
+    )
+    gate = Gate()
+    gate.open.set()
+    await cluster.server()
+    cluster.servers[0].server.registry.add("gate", gate)
+    for _ in range(3):
+        await cluster.worker(registry=with_gate(gate))
+    state = await cluster.run(looped)
+
+    assert str(state.status) == "COMPLETED"
+    assert gate.entered == 12
+    assert gate.most <= 2
+
+
+async def test_each_tick_of_a_schedule_starts_one_execution_whichever_server_sees_it(cluster):
+    for _ in range(3):
+        await cluster.server()
+    await cluster.worker()
+    await cluster.register(CHILD)
+    began = cluster.clock.now_us()
+    row = ScheduleRow(
+        name="often", path="tests/child", every_seconds=1.0, created_at=began, catch_up="all"
+    )
+    await cluster.store.put_schedule(msgspec.structs.replace(row, next_at=began - 5_000_000))
+    async with asyncio.timeout(10):
+        while len(cluster.store.rows) < 6:
+            await cluster.moved()
+    labels = [row.labels["scheduled_at"] for row in cluster.store.rows.values()]
+
+    assert len(labels) == len(set(labels))
+
+
+async def test_the_server_takes_starts_while_the_bus_is_away(cluster):
+    await cluster.server()
+    cluster.exchange.reachable = False
+    execution_id = await cluster.start(CHAIN)
+    cluster.exchange.reachable = True
+    await cluster.worker()
+    state = await cluster.ended(execution_id)
+
+    assert state.result == {"n": 3}

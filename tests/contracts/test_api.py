@@ -161,6 +161,7 @@ async def test_executing_what_is_not_there_is_refused(api: Api):
         ({}, 422),
         ({"path": 5}, 422),
         ({"path": "x", "version": "first"}, 422),
+        ({"path": "x", "execution_pool": "a.*"}, 422),
     ]:
         status, answer, _ = await api.call("POST", "/api/execute", body)
         assert (status, answer["status"]) == (expected, expected), body
@@ -305,7 +306,9 @@ async def test_events_are_streamed_and_taken_up_again(api: Api):
     numbers = [int(f["id"]) for f in frames if "id" in f]
     assert numbers == list(range(1, len(numbers) + 1))
     assert frames[-1]["event"] == "end"
-    assert json.loads(frames[1]["data"])["event_type"] == "playbook.started"
+    first = json.loads(frames[1]["data"])
+    assert first["event_type"] == "playbook.started"
+    assert isinstance(first["data"]["catalog_id"], str)
     again = await _streamed(api, execution_id, {"Last-Event-ID": "4"})
     assert [int(f["id"]) for f in again if "id" in f] == numbers[4:]
     over = await _streamed(api, execution_id, {"Last-Event-ID": str(numbers[-1])})
@@ -424,3 +427,43 @@ async def test_variables_are_read(api: Api):
     assert (one["var_name"], one["var_value"]) == ("greeting", "hello world")
     assert await api.get(f"/api/vars/{execution_id}/greeting") == one
     assert (await api.call("GET", f"/api/vars/{execution_id}/other"))[0] == 404
+
+
+async def test_versions_are_taken_out_of_use_and_brought_back(api: Api):
+    await api.register(HELLO)
+    await api.register(HELLO.replace("Greets.", "Greets you."))
+
+    gone = await api.post("/api/catalog/delete", {"path": "examples/hello", "version": 2})
+    assert [v["version"] for v in gone["deleted"]] == [2]
+    assert (await api.post("/api/catalog/resource", {"path": "examples/hello"}))["version"] == 1
+    all_gone = await api.post("/api/catalog/delete", {"path": "/examples/hello"})
+    assert (all_gone["count"], all_gone["path"]) == (1, "examples/hello")
+    assert (await api.post("/api/catalog/list"))["entries"] == []
+    assert (await api.call("POST", "/api/execute", {"path": "examples/hello"}))[0] == 404
+    assert (await api.post("/api/catalog/delete", {"path": "examples/hello"}))["count"] == 0
+    back = await api.post("/api/catalog/restore", {"path": "examples/hello"})
+    assert [v["version"] for v in back["restored"]] == [1, 2]
+    await api.ended(await api.run("examples/hello"))
+
+
+async def test_facts_of_a_request_are_kept_with_the_execution(api: Api):
+    await api.register(WAITS)
+    trace = {"trace_id": "t1"}
+    body = {"path": "examples/waits", "execution_pool": "gpu", "trace": trace}
+    parent = await api.post("/api/execute", body)
+    child = {"path": "examples/waits", "parent_execution_id": int(parent["execution_id"])}
+    found = await api.post("/api/execute", child | {"execution_pool": ""})
+
+    detail = await api.get(f"/api/executions/{found['execution_id']}")
+    assert detail["parent_execution_id"] == parent["execution_id"]
+    detail = await api.get(f"/api/executions/{parent['execution_id']}")
+    assert json.loads(detail["labels"]["trace"]) == trace
+    async with asyncio.timeout(5):
+        while len(commands := await api.server.store.commands()) < 2:
+            await asyncio.sleep(0.01)
+    assert {c.pool for c in commands} == {"gpu", "shared"}
+    stopped = await api.post(f"/api/executions/{parent['execution_id']}/cancel")
+    assert set(stopped["cancelled_executions"]) == {
+        parent["execution_id"],
+        found["execution_id"],
+    }

@@ -18,7 +18,7 @@ from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.nats.access import servers, shown
 from arcbook.testing.contracts.bus import ACK_SECONDS, bodies, echo, messages, pulled
 from arcbook.testing.processes import Process
-from arcbook.testing.services import NatsServer, ServiceMissingError, free_port
+from arcbook.testing.services import NatsServer, free_port
 
 pytestmark = pytest.mark.services
 
@@ -33,11 +33,8 @@ def base():
 @pytest.fixture
 def own_server():
     """A server that a test may break."""
-    try:
-        with NatsServer() as server:
-            yield server
-    except ServiceMissingError as error:
-        pytest.skip(str(error))
+    with NatsServer() as server:
+        yield server
 
 
 def opened(server, base, **options):

@@ -47,7 +47,8 @@ from arcbook.events.types import (
 )
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept, ResultMissingError
-from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, link, together
+from arcbook.runtime.items import Item, link, refuse, together
+from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, TurnTimes
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, rebuild, row_of
 from arcbook.runtime.timers import Timers
@@ -90,36 +91,6 @@ class LostOwnershipError(RuntimeError):
 Listener = Callable[[int, list[Recorded], State], None]
 
 
-class _Item:
-    __slots__ = (
-        "accepted",
-        "execution_id",
-        "future",
-        "given",
-        "offer",
-        "planned",
-        "tick",
-        "tries",
-    )
-
-    def __init__(
-        self,
-        execution_id: int,
-        given: AnyInput | Claim,
-        future: asyncio.Future[bool] | None = None,
-        planned: Planned | None = None,
-        offer: Offer | None = None,
-    ) -> None:
-        self.execution_id = execution_id
-        self.given = given
-        self.future = future
-        self.planned = planned
-        self.offer = offer
-        self.tick: Tick | None = None
-        self.accepted = False
-        self.tries = 0
-
-
 class Drive:
     """Drives executions."""
 
@@ -144,8 +115,9 @@ class Drive:
         self.limits = limits
         self.realm = realm or Everything(ids)
         self.listeners: list[Listener] = []
+        self.watch: Callable[[TurnTimes], None] | None = None
         self.slots: OrderedDict[int, Slot] = OrderedDict()
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._turning = asyncio.Lock()
         self._timers = Timers(clock, self._fire)
@@ -155,7 +127,7 @@ class Drive:
 
     def submit(self, execution_id: int, given: AnyInput) -> None:
         """Take an input; it is decided and committed soon."""
-        self._queue.append(_Item(execution_id, given))
+        self._queue.append(Item(execution_id, given))
         self._wake.set()
 
     def ask(
@@ -163,7 +135,7 @@ class Drive:
     ) -> asyncio.Future[bool]:
         """Take an input, or a claim; the future says after the commit if it was accepted."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Item(execution_id, given, future, offer=offer))
+        self._queue.append(Item(execution_id, given, future, offer=offer))
         self._wake.set()
         return future
 
@@ -177,7 +149,7 @@ class Drive:
         """Start an execution; the future is done when the start is durable."""
         execution_id = self.ids() if execution_id is None else execution_id
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        item = _Item(execution_id, start, future, planned)
+        item = Item(execution_id, start, future, planned)
         item.tick = tick
         self._queue.append(item)
         self._wake.set()
@@ -202,33 +174,37 @@ class Drive:
 
     async def turn(self) -> None:
         """Decide and commit one batch of what is waiting."""
-        batch: list[_Item] = []
+        batch: list[Item] = []
         pending: dict[int, Pending] = {}
         queue = self._queue
+        times = TurnTimes()
+        now = self.clock.monotonic_us
         try:
             while queue and len(batch) < BATCH_MAX:
                 item = queue.popleft()
                 batch.append(item)
+                began = now()
                 try:
                     item.accepted = await self._take(item, pending)
                 except _REFUSALS as error:
-                    _refuse(batch.pop(), error)
+                    refuse(batch.pop(), error)
+                times.decide.append(now() - began)
             if pending:
-                await self._commit(batch, pending)
+                await self._commit(batch, pending, times)
         except BaseException as error:
             # What was decided is not stored, or nobody knows: it is built again when needed.
             for execution_id in pending:
                 self.slots.pop(execution_id, None)
             for item in batch:
-                _refuse(item, error)
+                refuse(item, error)
             raise
 
-    async def _take(self, item: _Item, pending: dict[int, Pending]) -> bool:
+    async def _take(self, item: Item, pending: dict[int, Pending]) -> bool:
         if not self.realm.owns(item.execution_id):
             raise LostOwnershipError(f"another server owns execution {item.execution_id}")
         return await self._give(item, pending)
 
-    async def _give(self, item: _Item, pending: dict[int, Pending]) -> bool:
+    async def _give(self, item: Item, pending: dict[int, Pending]) -> bool:
         """Take an input, or what follows from one for a parent or a child.
 
         Those have the same owner. It is not asked for again on the way: what one input
@@ -244,7 +220,7 @@ class Drive:
             entry.tick = item.tick
         return await self._decide(entry, item, item.given, pending)
 
-    async def _slot(self, item: _Item) -> Slot:
+    async def _slot(self, item: Item) -> Slot:
         slot = self.slots.get(item.execution_id)
         if slot is not None:
             self.slots.move_to_end(item.execution_id)
@@ -272,7 +248,7 @@ class Drive:
         return Slot(state, planned)
 
     async def _decide(
-        self, entry: Pending, item: _Item, given: AnyInput, pending: dict[int, Pending]
+        self, entry: Pending, item: Item, given: AnyInput, pending: dict[int, Pending]
     ) -> bool:
         """Decide one input, fetching what its templates need."""
         slot = entry.slot
@@ -331,7 +307,7 @@ class Drive:
                 slot.loaded.popitem(last=False)
 
     async def _gather(
-        self, entry: Pending, item: _Item, decision: Decision, pending: dict[int, Pending]
+        self, entry: Pending, item: Item, decision: Decision, pending: dict[int, Pending]
     ) -> None:
         """Add what a decision yielded to what the commit will write and tell."""
         slot, given = entry.slot, item.given
@@ -371,7 +347,7 @@ class Drive:
                 error=info,
                 path=child.path,
             )
-            await self._give(_Item(child.parent.execution_id, ended), pending)
+            await self._give(Item(child.parent.execution_id, ended), pending)
             return
         start = Start(
             path=planned.entry.path,
@@ -381,7 +357,7 @@ class Drive:
             parent=child.parent,
             pool=child.pool,
         )
-        item = _Item(child.execution_id, start, planned=planned, offer=offer)
+        item = Item(child.execution_id, start, planned=planned, offer=offer)
         await self._give(item, pending)
         link(pending, child.execution_id, child.parent.execution_id)
 
@@ -389,7 +365,7 @@ class Drive:
         """Cancel a child in the same commit as what stops its parent."""
         cancel = Cancel(reason="the parent was stopped")
         with contextlib.suppress(ExecutionMissingError):
-            await self._give(_Item(child_id, cancel), pending)
+            await self._give(Item(child_id, cancel), pending)
             link(pending, child_id, slot.state.execution_id)
 
     async def _tell_parent(
@@ -412,7 +388,7 @@ class Drive:
         except TemplateError as gone:
             info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
             ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
-        await self._give(_Item(parent.execution_id, ended, offer=offer), pending)
+        await self._give(Item(parent.execution_id, ended, offer=offer), pending)
         link(pending, state.execution_id, parent.execution_id)
 
     async def _child_result(self, slot: Slot, return_step: str) -> Any:
@@ -436,23 +412,35 @@ class Drive:
 
     # -- commit -----------------------------------------------------------------------
 
-    async def _commit(self, batch: list[_Item], pending: dict[int, Pending]) -> None:
+    async def _commit(
+        self, batch: list[Item], pending: dict[int, Pending], times: TurnTimes
+    ) -> None:
+        now = self.clock.monotonic_us
         changed = {i: entry for i, entry in pending.items() if entry.events or entry.claims}
         unchanged = [entry for i, entry in pending.items() if i not in changed]
         lost: set[int] = set()
         while changed:
+            began = now()
+            changes = [self._change(entry) for entry in changed.values()]
+            times.encode = now() - began
             try:
-                await self.store.commit([self._change(entry) for entry in changed.values()])
+                await self.store.commit(changes)
                 break
             except FencedError as error:
                 for execution_id in together(changed, error.execution_ids):
                     lost.add(execution_id)
                     del changed[execution_id]
                     self._begin_anew(execution_id)
+            finally:
+                times.store += now() - began - times.encode
         for entry in unchanged:
             if entry.stop:
                 self.outlet.stop(entry.slot, entry.stop)
+        began = now()
         self._tell(batch, changed, lost)
+        times.tell = now() - began
+        if self.watch is not None:
+            self.watch(times)
 
     def _begin_anew(self, execution_id: int) -> None:
         """Load an execution again that another process wrote to, its commands included."""
@@ -488,7 +476,7 @@ class Drive:
         self.outlet.project(entry, change)
         return change
 
-    def _tell(self, batch: list[_Item], changed: dict[int, Pending], lost: set[int]) -> None:
+    def _tell(self, batch: list[Item], changed: dict[int, Pending], lost: set[int]) -> None:
         """Answer, give out commands and set timers: all of it is stored now."""
         for execution_id, entry in changed.items():
             self._tell_of(execution_id, entry)
@@ -523,14 +511,14 @@ class Drive:
         if state.status.is_terminal:
             self.slots.pop(execution_id, None)
 
-    def _again(self, item: _Item) -> None:
+    def _again(self, item: Item) -> None:
         """Take an input once more, on what is stored, after somebody else was first.
 
         Whoever waits for an answer is refused and asks again, perhaps somebody else.
         """
         if item.future is not None:
             reason = f"another process drives execution {item.execution_id}"
-            _refuse(item, LostOwnershipError(reason))
+            refuse(item, LostOwnershipError(reason))
         elif item.tries < TRIES_MAX:
             item.tries += 1
             self._queue.append(item)
@@ -556,7 +544,7 @@ class Drive:
     def refuse(self, error: BaseException) -> None:
         """Refuse the inputs that are waiting: the loop has ended."""
         while self._queue:
-            _refuse(self._queue.popleft(), error)
+            refuse(self._queue.popleft(), error)
 
     def close(self) -> None:
         """Stop the timers."""
@@ -576,11 +564,6 @@ _REFUSALS: Final = (
     PlaybookInvalidError,
     PlaybookMissingError,
 )
-
-
-def _refuse(item: _Item, error: BaseException) -> None:
-    if item.future is not None and not item.future.done():
-        item.future.set_exception(error)
 
 
 def _may_set_timer(event: Any) -> bool:

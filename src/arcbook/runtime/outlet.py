@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 from arcbook.events.types import Recorded, ResultRef
@@ -82,24 +82,6 @@ class Pending:
         self.change: Change | None = None
 
 
-def link(pending: dict[int, Pending], one: int, other: int) -> None:
-    """Note that one input changed two executions: both are stored, or none."""
-    pending[one].linked.add(other)
-    pending[other].linked.add(one)
-
-
-def together(changed: dict[int, Pending], execution_ids: Iterable[int]) -> set[int]:
-    """Return executions, and all that one input changed together with them."""
-    found: set[int] = set()
-    left = list(execution_ids)
-    while left:
-        execution_id = left.pop()
-        if execution_id in changed and execution_id not in found:
-            found.add(execution_id)
-            left += changed[execution_id].linked
-    return found
-
-
 class Outlet(Protocol):
     """Where commands go once they are stored, and what is stored of them."""
 
@@ -129,3 +111,16 @@ class Outlet(Protocol):
 
     async def loaded(self, slot: Slot) -> None:
         """Take note that an execution was loaded; learn its commands anew if need be."""
+
+
+class TurnTimes:
+    """Where the time of one turn of the drive loop went, in microseconds."""
+
+    __slots__ = ("decide", "encode", "store", "tell")
+
+    def __init__(self) -> None:
+        #: For each input: loading, deciding and folding.
+        self.decide: list[int] = []
+        self.encode = 0
+        self.store = 0
+        self.tell = 0

@@ -378,6 +378,13 @@ class Schedules(Protocol):
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         """Return those not paused that are due by a time, the longest due first."""
 
+    async def skip_tick(self, tick: Tick) -> bool:
+        """Have a schedule wait for its next time without starting anything.
+
+        Returns:
+            Whether it still waited for the tick's time; else nothing is written.
+        """
+
     async def delete_schedule(self, name: str) -> bool:
         """Delete a schedule; return whether there was one."""
 
@@ -408,6 +415,15 @@ class Catalog(Protocol):
 
     async def entries(self, kind: str = "") -> list[CatalogEntry]:
         """Return the latest version of each document, by path."""
+
+    async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
+        """Take a version of a document, or all of them, out of use; 0 brings them back.
+
+        What is archived is found by its version or id only.
+
+        Returns:
+            Those that this changed, by version.
+        """
 
 
 class Credentials(Protocol):

@@ -30,6 +30,7 @@ from arcbook.store.api import (
     Standing,
     Stored,
     StoreError,
+    Tick,
     WorkerRow,
 )
 from arcbook.store.leases import share_of, standing
@@ -197,7 +198,7 @@ class MemoryStore:
         latest = await self.entry(entry.path)
         if latest is not None and (latest.sha256, latest.folder) == (entry.sha256, entry.folder):
             return latest
-        version = latest.version + 1 if latest else 1
+        version = max((e.version for e in self.catalog if e.path == entry.path), default=0) + 1
         stored = msgspec.structs.replace(entry, version=version)
         self.catalog.append(stored)
         return stored
@@ -207,12 +208,26 @@ class MemoryStore:
     ) -> CatalogEntry | None:
         if catalog_id is not None:
             return next((e for e in self.catalog if e.catalog_id == catalog_id), None)
-        found = [e for e in self.catalog if e.path == path and version in (None, e.version)]
+        found = [
+            e
+            for e in self.catalog
+            if e.path == path and (e.version == version if version else not e.archived_at)
+        ]
         return max(found, key=lambda e: e.version, default=None)
 
     async def entries(self, kind: str = "") -> list[CatalogEntry]:
-        latest = {e.path: e for e in sorted(self.catalog, key=lambda e: e.version)}
+        in_use = [e for e in self.catalog if not e.archived_at]
+        latest = {e.path: e for e in sorted(in_use, key=lambda e: e.version)}
         return [latest[path] for path in sorted(latest) if kind in ("", latest[path].kind)]
+
+    async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
+        changed: list[CatalogEntry] = []
+        for n, known in enumerate(self.catalog):
+            wanted = known.path == path and version in (None, known.version)
+            if wanted and bool(known.archived_at) != bool(at):
+                self.catalog[n] = msgspec.structs.replace(known, archived_at=at)
+                changed.append(self.catalog[n])
+        return sorted(changed, key=lambda e: e.version)
 
     # -- credentials ------------------------------------------------------------------
 
@@ -322,6 +337,13 @@ class MemoryStore:
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         due = [row for row in self.ticking.values() if not row.paused and 0 < row.next_at <= at]
         return sorted(due, key=lambda row: (row.next_at, row.name))[:limit]
+
+    async def skip_tick(self, tick: Tick) -> bool:
+        row = self.ticking.get(tick.name)
+        if row is None or row.next_at != tick.due_at:
+            return False
+        self.ticking[tick.name] = msgspec.structs.replace(row, next_at=tick.next_at)
+        return True
 
     async def delete_schedule(self, name: str) -> bool:
         return self.ticking.pop(name, None) is not None

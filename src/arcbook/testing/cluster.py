@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from arcbook.blobs.memory import MemoryBlobs
 from arcbook.bus.memory import Exchange, MemoryBus
-from arcbook.clock import SystemClock
+from arcbook.clock import Clock, SystemClock
 from arcbook.dsl.load import load_playbook
 from arcbook.engine.state import State
 from arcbook.events.codec import decode
@@ -92,8 +92,9 @@ class Cluster:
         credentials: CredentialPort | None = None,
         lease_seconds: float = LEASE_SECONDS,
         rules: PoolRules | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.clock = SystemClock()
+        self.clock = clock or SystemClock()
         self.store = MemoryStore()
         self.exchange = Exchange()
         self.blobs = MemoryBlobs()
@@ -187,9 +188,13 @@ class Cluster:
         """Wait for an execution to end; return its final state."""
         async with asyncio.timeout(seconds):
             while not (row := await self.store.execution(execution_id)) or not row.ended_at:
-                self._moved.clear()
-                await self._moved.wait()
+                await self.moved()
         return await self.state(execution_id)
+
+    async def moved(self) -> None:
+        """Wait until some execution has moved."""
+        self._moved.clear()
+        await self._moved.wait()
 
     async def run(self, text: str, payload: dict[str, Any] | None = None) -> State:
         """Run a playbook to its end."""

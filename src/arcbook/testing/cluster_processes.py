@@ -11,6 +11,8 @@ from typing import Final, Self
 from arcbook.testing.processes import Process
 from arcbook.testing.services import bare_environment
 
+_ADDRESS: Final = r"listens on (\S+)"
+
 COMMAND: Final = [sys.executable, "-m", "arcbook"]
 
 
@@ -28,6 +30,11 @@ class ClusterProcesses:
         self.servers: list[Process] = []
         self.workers: list[Process] = []
 
+    @property
+    def urls(self) -> list[str]:
+        """Addresses of the servers' APIs."""
+        return [process.find(_ADDRESS) for process in self.servers]
+
     def __enter__(self) -> Self:
         return self
 
@@ -40,7 +47,7 @@ class ClusterProcesses:
         """Start a server on a free port; return the address of its API."""
         process = self._start(["server", "--port", "0"], r"listens on ")
         self.servers.append(process)
-        return process.find(r"listens on (\S+)")
+        return process.find(_ADDRESS)
 
     def start_worker(self, pools: Sequence[str] = ("shared",), concurrency: int = 32) -> Process:
         """Start a worker."""

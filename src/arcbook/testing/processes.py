@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+
+from arcbook.local.programs import ServiceFailedError
 
 READY_SECONDS: Final = 60.0
 """How long a server may take until it is ready."""
@@ -19,14 +24,6 @@ STOP_SECONDS: Final = 20.0
 
 LINES_KEPT: Final = 200
 """Lines of a server's log that a failure shows."""
-
-
-class ServiceMissingError(RuntimeError):
-    """The server's program is not installed."""
-
-
-class ServiceFailedError(RuntimeError):
-    """The server did not start; the message has the end of its log."""
 
 
 class Process:
@@ -88,6 +85,14 @@ class Process:
         if self.is_alive:
             self._process.send_signal(number)
 
+    def kill_tree(self) -> None:
+        """Kill the process and its children at once."""
+        pids = [self.pid, *_children(self.pid)]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.stop(signal.SIGKILL)
+
     def stop(self, stop_signal: int | None = None) -> None:
         """Stop the process and wait for its end; stopping twice is well."""
         if self._process.poll() is None:
@@ -112,6 +117,12 @@ class Process:
                 self._is_ready = True
                 self._told.set()
         self._told.set()
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes that a process started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in found.read_text().split()] if found.exists() else []
 
 
 class Server:

@@ -27,6 +27,8 @@ from arcbook.server.http.table import ROUTES
 
 DOCUMENT_PATH: Final = "/api/openapi.json"
 
+METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -48,11 +50,10 @@ def create_app(
     async def openapi(_: Request) -> Response:
         return Response(described, media_type="application/json")
 
-    mounted = [Mounted(DOCUMENT_PATH, openapi, methods=["GET"])]
-    mounted += [
-        Mounted(route.path, _measured(route, context), methods=[route.method], name=route.name)
-        for route in sorted(routes, key=_fixed_first)
-    ]
+    by_path: dict[str, dict[str, Endpoint]] = {DOCUMENT_PATH: {"GET": openapi}}
+    for route in sorted(routes, key=_fixed_first):
+        by_path.setdefault(route.path, {})[route.method] = _measured(route, context)
+    mounted = [Mounted(path, _by_method(found), methods=METHODS) for path, found in by_path.items()]
     middleware = [Middleware(AccessMiddleware, access=context.access)]
     if settings.origins:
         cors = Middleware(
@@ -70,6 +71,24 @@ def create_app(
     )
     app.state.context = context
     return app
+
+
+def _by_method(endpoints: dict[str, Endpoint]) -> Endpoint:
+    """Return the endpoint of a path, which refuses methods that the path has not.
+
+    The router itself would go on to paths with parameters in the place of this one.
+    """
+    if "GET" in endpoints:
+        endpoints = endpoints | {"HEAD": endpoints["GET"]}
+    allowed = ", ".join(sorted(endpoints))
+
+    async def called(request: Request) -> Response:
+        found = endpoints.get(request.method)
+        if found is None:
+            raise HTTPException(405, headers={"Allow": allowed})
+        return await found(request)
+
+    return called
 
 
 def _fixed_first(route: Route) -> tuple[bool, int]:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from arcbook.clock import Clock
+from arcbook.server.http.errors import ApiError
 
 KEYS_MAX: Final = 100_000
 """Keys that are remembered; the oldest are forgotten first."""
@@ -57,4 +58,4 @@ class Dedup:
 
 
 def _cut_short() -> Exception:
-    return ConnectionError("the request that began this was cut short; try again")
+    return ApiError(503, "the request that began this was cut short; try again")

@@ -9,12 +9,23 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from arcbook.engine.state import State, Status
 from arcbook.events.types import TERMINAL, AnyEvent, Recorded
+from arcbook.runtime.outlet import TurnTimes
 from arcbook.server.core import Server
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
+MICROSECONDS: Final = 1_000_000
+
 SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Buckets of durations."""
+
+QUICK_SECONDS: Final = (
+    *(0.00002, 0.00003, 0.00005, 0.00007, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.0007),
+    *(0.001, 0.0015, 0.002, 0.003, 0.005, 0.007, 0.01, 0.02, 0.05, 0.1, 1.0),
+)
+"""Buckets of what the drive loop does."""
+
+PHASES: Final = ("decide", "encode", "store", "tell")
 
 WORKER_SEEN_SECONDS: Final = 60.0
 """Time after which a worker that is not heard of does not count."""
@@ -54,6 +65,21 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.input_seconds = Histogram(
+            "arcbook_input_seconds",
+            "Time that taking one input takes the server, without the store.",
+            buckets=QUICK_SECONDS,
+            registry=self.registry,
+        )
+        self.phase_seconds = Histogram(
+            "arcbook_turn_phase_seconds",
+            "Time of the phases of a turn of the drive loop, which takes many inputs.",
+            ["phase"],
+            buckets=QUICK_SECONDS,
+            registry=self.registry,
+        )
+        self._phases = {name: self.phase_seconds.labels(name) for name in PHASES}
+        server.drive.watch = self._turned
         self.commands = Gauge(
             "arcbook_commands", "Commands that are out.", ["pool", "state"], registry=self.registry
         )
@@ -82,6 +108,15 @@ class Metrics:
                 self.started.inc()
             elif name in TERMINAL:
                 self.ended.labels(str(_ENDED[name])).inc()
+
+    def _turned(self, times: TurnTimes) -> None:
+        shared = (times.encode + times.tell) / max(1, len(times.decide))
+        for decide in times.decide:
+            self.input_seconds.observe((decide + shared) / MICROSECONDS)
+        self._phases["decide"].observe(sum(times.decide) / MICROSECONDS)
+        self._phases["encode"].observe(times.encode / MICROSECONDS)
+        self._phases["store"].observe(times.store / MICROSECONDS)
+        self._phases["tell"].observe(times.tell / MICROSECONDS)
 
     async def text(self) -> bytes:
         """Return everything as Prometheus reads it."""

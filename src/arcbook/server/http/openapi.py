@@ -27,6 +27,8 @@ REFUSALS: Final = {
     503: "The store, the bus or the owner of the execution does not answer; try again.",
 }
 
+_PATH_SCHEMAS: Final = {"execution_id": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}}
+
 ALWAYS: Final = (401, 403, 503)
 """Refusals that every route has."""
 
@@ -104,7 +106,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
             "in": "path",
             "required": True,
             "description": _PATH_PARAMETERS.get(name, name),
-            "schema": {"type": "string"},
+            "schema": _PATH_SCHEMAS.get(name, {"type": "string"}),
         }
         for name in re.findall(r"{(\w+)}", route.template)
     ]
@@ -132,7 +134,10 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             },
         }
     }
-    for status in sorted({*route.refusals, *ALWAYS}):
+    for media_type, schema in route.other_types.items():
+        found[str(route.status)]["content"][media_type] = {"schema": schema}
+    of_query = (422,) if route.query is not None else ()
+    for status in sorted({*route.refusals, *ALWAYS, *of_query}):
         kind = InvalidDocument if status == 422 else ErrorBody
         example = {"error": REFUSALS[status], "status": status, "code": "", "detail": ""}
         found[str(status)] = {

@@ -74,6 +74,8 @@ class Route:
     answer_example: Any = None
     status: int = 200
     media_type: str = "application/json"
+    #: Media types in which the answer comes for those who ask for them, and their schemas.
+    other_types: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     body_example: Any = None
     #: Whether a request may come without a body; it means the defaults.
@@ -123,9 +125,8 @@ def endpoint(route: Route, context: Context) -> Callable[[Request], Awaitable[Re
 
 
 def _query(request: Request, wanted: type[Struct]) -> Struct:
-    given = {k: v for k, v in request.query_params.items() if v != ""}
     try:
-        return msgspec.convert(given, wanted, strict=False)
+        return msgspec.convert(dict(request.query_params), wanted, strict=False)
     except msgspec.ValidationError as error:
         raise ApiError(422, f"the query cannot be read: {_plainly(error)}") from None
 

@@ -7,6 +7,7 @@ from typing import Final
 from arcbook.server.http.route import Route
 from arcbook.server.http.routes import (
     analyze,
+    archive,
     catalog,
     control,
     credentials,
@@ -15,6 +16,7 @@ from arcbook.server.http.routes import (
     execute,
     executions,
     health,
+    internal,
     results,
     schedules,
     workers,
@@ -23,6 +25,7 @@ from arcbook.server.http.routes import (
 MODULES: Final = (
     health,
     catalog,
+    archive,
     execute,
     executions,
     events,
@@ -33,6 +36,7 @@ MODULES: Final = (
     schedules,
     workers,
     dashboard,
+    internal,
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)

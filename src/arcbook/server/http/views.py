@@ -27,6 +27,9 @@ _STATUS: Final = {
 }
 
 
+_IDENTITIES: Final = frozenset({"catalog_id", "child_id", "execution_id"})
+
+
 def summary(row: ExecutionRow) -> Summary:
     """Return an execution at a glance."""
     return Summary(**summary_fields(row))
@@ -59,7 +62,7 @@ def summary_fields(row: ExecutionRow) -> dict[str, Any]:
 
 def event(execution_id: int, row: EventRow) -> EventView:
     """Return an event as it goes out."""
-    body = shown(msgspec.json.decode(row.body))
+    body = _with_texts(shown(msgspec.json.decode(row.body)))
     status = _STATUS.get(row.type, "")
     if row.type == "step.exit":
         status = "FAILED" if body.get("status") == "error" else "COMPLETED"
@@ -76,6 +79,15 @@ def event(execution_id: int, row: EventRow) -> EventView:
         error=body.get("error"),
         data=body,
     )
+
+
+def _with_texts(body: dict[str, Any]) -> dict[str, Any]:
+    """Return an event with identities as texts, since browsers cannot hold them as numbers."""
+    for holder in (body, body.get("parent"), body.get("wait")):
+        if isinstance(holder, dict):
+            for name in _IDENTITIES & holder.keys():
+                holder[name] = str(holder[name])
+    return body
 
 
 def status(state: State) -> StatusView:

@@ -41,6 +41,10 @@ class PostgresDocuments(Statements):
         rows = await self._by_name("get_entries", "path", kind)
         return [CatalogEntry(**row) for row in rows]
 
+    async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
+        rows = await self._all("archive", path, version, at)
+        return sorted((CatalogEntry(**row) for row in rows), key=lambda e: e.version)
+
     async def put_credential(self, row: CredentialRow) -> None:
         facts = (row.description, row.tags, row.created_at, row.updated_at)
         await self._value("put_credential", row.name, row.type, row.sealed, *facts)

@@ -108,6 +108,12 @@ select * from (
 where $1 = '' or kind = $1
 order by path limit $3
 
+-- archive --
+-- Take versions of a document out of use, or bring them back.
+update catalog set archived_at = $3::bigint
+where path = $1 and ($2::integer is null or version = $2) and (archived_at = 0) = ($3 <> 0)
+returning *
+
 -- put_credential --
 -- Store a credential, in place of one of the same name.
 insert into credential (name, type, sealed, description, tags, created_at, updated_at)
@@ -200,6 +206,10 @@ where name > $1 order by name limit $2
 -- Schedules that are due, the longest due first.
 select body, next_at, last_at, last_execution_id from schedule
 where not paused and next_at > 0 and next_at <= $1 order by next_at, name limit $2
+
+-- skip_tick --
+-- A schedule that still waits for a time waits for the next one.
+update schedule set next_at = $3 where name = $1 and next_at = $2 returning 1
 
 -- delete_schedule --
 -- Delete a schedule.

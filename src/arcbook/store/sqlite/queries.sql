@@ -97,6 +97,12 @@ select * from catalog c where archived_at = 0 and (? = '' or kind = ?) and versi
   (select max(version) from catalog where path = c.path and archived_at = 0)
 order by path
 
+-- archive --
+-- Take versions of a document out of use, or bring them back.
+update catalog set archived_at = ?
+where path = ? and (? is null or version = ?) and (archived_at = 0) = (? <> 0)
+returning *
+
 -- put_entry --
 -- Store a version of a document.
 insert into catalog
@@ -233,6 +239,10 @@ select body, next_at, last_at, last_execution_id from schedule order by name
 -- Schedules that are due, the longest due first.
 select body, next_at, last_at, last_execution_id from schedule
 where paused = 0 and next_at > 0 and next_at <= ? order by next_at, name limit ?
+
+-- skip_tick --
+-- A schedule that still waits for a time waits for the next one.
+update schedule set next_at = ? where name = ? and next_at = ?
 
 -- delete_schedule --
 -- Delete a schedule.

@@ -253,6 +253,28 @@ class StoreContract:
         ]
         assert [e.path for e in await store.entries("subscription")] == ["c"]
 
+    async def test_what_is_archived_is_found_by_its_version_only(self, store: Store) -> None:
+        await store.register(entry(1, "b", "one"))
+        await store.register(entry(2, "b", "two"))
+        await store.register(entry(3, "a", "one"))
+
+        changed = await store.archive("b", 2, 77)
+        assert [(e.catalog_id, e.archived_at) for e in changed] == [(2, 77)]
+        assert await store.archive("b", 2, 78) == []
+        assert [e.catalog_id for e in await store.entries()] == [3, 1]
+        latest = await store.entry("b")
+        assert latest is not None
+        assert latest.version == 1
+        assert await store.entry("b", 2) == await store.entry("", catalog_id=2) == changed[0]
+        assert (await store.register(entry(4, "b", "two"))).version == 3
+
+        assert [e.version for e in await store.archive("b", None, 79)] == [1, 3]
+        assert await store.entry("b") is None
+        assert [e.path for e in await store.entries()] == ["a"]
+        back = await store.archive("b", None, 0)
+        assert [(e.version, e.archived_at) for e in back] == [(1, 0), (2, 0), (3, 0)]
+        assert await store.archive("none", None, 5) == []
+
     async def test_the_same_text_in_another_folder_is_another_version(self, store: Store) -> None:
         await store.register(entry(1, folder="/x"))
         moved = await store.register(entry(2, folder="/y"))

@@ -60,7 +60,11 @@ MUTANTS: Final = (
     ),
     _mutant(
         "lose the wake-up of a worker that has room again",
-        ("worker/core.py", "            self._room.set()", "            pass"),
+        (
+            "worker/core.py",
+            "        holding = self.held.pop(command_id, None)\n        if self.room:",
+            "        holding = self.held.pop(command_id, None)\n        if False:",
+        ),
     ),
     _mutant(
         "count a duplicate iteration",

@@ -120,6 +120,17 @@ def _frame(execution_id: int, row: Any) -> bytes:
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (row.seq, row.type.encode(), data)
 
 
+STREAM_SCHEMA: Final = {
+    "type": "object",
+    "description": "A frame of the stream; the last one is named `end`.",
+    "properties": {
+        "id": {"type": "string", "description": "The event's number."},
+        "event": {"type": "string", "description": "The event's type."},
+        "data": {"type": "string", "description": "The event as JSON."},
+    },
+    "required": ["event", "data"],
+}
+
 ROUTES: Final = [
     Route(
         method="GET",
@@ -133,6 +144,7 @@ ROUTES: Final = [
             "after `Last-Event-ID`."
         ),
         query=EventsQuery,
+        other_types={STREAM_TYPE: STREAM_SCHEMA},
         answer=EventsPage,
         answer_example={
             "execution_id": "383401759197892608",

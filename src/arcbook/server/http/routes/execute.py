@@ -8,7 +8,7 @@ from typing import Any, Final
 from arcbook.events.types import Parent
 from arcbook.runtime.plans import Planned
 from arcbook.server.http.errors import REFUSALS, ApiError, invalid, refusal_of
-from arcbook.server.http.route import Call, Route, an_id
+from arcbook.server.http.route import ENCODER, Call, Route, an_id
 from arcbook.server.http.routes.catalog import a_version
 from arcbook.server.http.wire.common import identity
 from arcbook.server.http.wire.execute import (
@@ -23,6 +23,7 @@ from arcbook.server.http.wire.execute import (
 KEY_CHARACTERS_MAX: Final = 512
 
 TRACE_LABEL: Final = "trace"
+TRACE_CHARACTERS_MAX: Final = 1000
 
 
 async def execute(call: Call) -> Started:
@@ -73,10 +74,15 @@ async def _begin(call: Call, planned: Planned, wanted: ExecuteRequest) -> int:
     parent = None
     if wanted.parent_execution_id is not None:
         parent = Parent(execution_id=an_id(wanted.parent_execution_id, "parent_execution_id"))
-    labels = {} if wanted.trace is None else {TRACE_LABEL: str(wanted.trace)}
+    labels = {} if wanted.trace is None else {TRACE_LABEL: _trace(wanted.trace)}
     return await call.context.server.start(
-        planned, wanted.values(), parent=parent, pool=wanted.execution_pool, labels=labels
+        planned, wanted.values(), parent=parent, pool=wanted.execution_pool or None, labels=labels
     )
+
+
+def _trace(trace: Any) -> str:
+    text = trace if isinstance(trace, str) else ENCODER.encode(trace).decode()
+    return text[:TRACE_CHARACTERS_MAX]
 
 
 async def execute_batch(call: Call) -> BatchStarted:

@@ -35,7 +35,6 @@ class ListRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Which documents a list holds."""
 
     resource_type: str | None = None
-    include_archived: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +66,40 @@ class ResourceRequest(msgspec.Struct, frozen=True, kw_only=True):
     catalog_id: Id | None = None
     path: str | None = None
     version: Annotated[Id | None, Meta(description="A number, or 'latest'.")] = None
+
+
+class ArchiveRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which versions of a document are meant: one, or all."""
+
+    path: Annotated[str, Meta(min_length=1)]
+    version: Annotated[Id | None, Meta(description="A number; all versions by default.")] = None
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a document, by name."""
+
+    catalog_id: str
+    version: int
+
+
+class Archived(msgspec.Struct, frozen=True, kw_only=True):
+    """The versions that were taken out of use."""
+
+    status: str
+    message: str
+    path: str
+    deleted: list[Version]
+    count: int
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """The versions that were brought back."""
+
+    status: str
+    message: str
+    path: str
+    restored: list[Version]
+    count: int
 
 
 class VersionQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ ID_MAX: Final = 2**63 - 1
 Id = int | str
 """An identity as it comes in: a number, or a text of digits. It goes out as a text."""
 
-Limit = Annotated[int, Meta(ge=1, le=1000, description="Rows of the page.")]
+PoolName = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$", description="A pool of workers.")]
+"""The name of a pool; buses have it in their subjects. An empty one means none."""
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):

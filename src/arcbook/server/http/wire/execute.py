@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from arcbook.server.http.wire.common import Id
+from arcbook.server.http.wire.common import Id, PoolName
 
 Values = dict[str, Any]
 
@@ -29,7 +29,7 @@ class ExecuteRequest(msgspec.Struct, frozen=True, kw_only=True):
     workload: Annotated[Values | None, Meta(description="The same as payload.")] = None
     context: Annotated[Values | None, Meta(description="The same as payload.")] = None
     parent_execution_id: Id | None = None
-    execution_pool: str | None = None
+    execution_pool: PoolName | None = None
     trace: Any = None
     dedup: DedupKey | None = None
     idempotency_key: str | None = None

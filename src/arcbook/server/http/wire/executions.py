@@ -202,7 +202,7 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
 class CleanupRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Executions that run for too long are to be cancelled."""
 
-    older_than_minutes: Annotated[float, Meta(ge=0)] = 5
+    older_than_minutes: Annotated[float, Meta(ge=0, le=5_256_000)] = 5
     dry_run: bool = False
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from arcbook.server.http.wire.common import PoolName
+
 
 class PutSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """When a playbook is to be started, again and again: by ``cron`` or ``every_seconds``."""
@@ -14,7 +16,7 @@ class PutSchedule(msgspec.Struct, frozen=True, kw_only=True):
     path: Annotated[str, Meta(min_length=1)]
     version: int | None = None
     payload: dict[str, Any] = msgspec.field(default_factory=dict)
-    pool: str | None = None
+    pool: PoolName | None = None
     cron: Annotated[
         str, Meta(description="Five fields: minute, hour, day, month, day of week.")
     ] = ""
@@ -41,6 +43,8 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     last_at: str | None
     last_execution_id: str | None
     created_at: str | None
+    #: The next times at which it ticks, as long as it is not paused.
+    upcoming: list[str] = []
 
 
 class Schedules(msgspec.Struct, frozen=True, kw_only=True):

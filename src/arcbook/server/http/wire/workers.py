@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from arcbook.server.http.wire.common import PoolName
+
 
 class RegisterWorker(msgspec.Struct, frozen=True, kw_only=True):
     """A worker that enters the registry."""
@@ -21,7 +23,7 @@ class RegisterWorker(msgspec.Struct, frozen=True, kw_only=True):
     capacity: Annotated[int, Meta(ge=0)] | None = None
     runtime: Any = None
     hostname: str | None = None
-    pools: list[str] | None = None
+    pools: list[PoolName] | None = None
     version: str | None = None
     pid: int | None = None
 

@@ -1,0 +1,67 @@
+"""Inputs on their way through the drive loop, and what one of them changes together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from arcbook.engine.inputs import AnyInput
+from arcbook.runtime.outlet import Offer, Pending
+from arcbook.runtime.plans import Planned
+from arcbook.store.api import Claim, Tick
+
+
+class Item:
+    """An input that waits to be taken, or a claim."""
+
+    __slots__ = (
+        "accepted",
+        "execution_id",
+        "future",
+        "given",
+        "offer",
+        "planned",
+        "tick",
+        "tries",
+    )
+
+    def __init__(
+        self,
+        execution_id: int,
+        given: AnyInput | Claim,
+        future: asyncio.Future[bool] | None = None,
+        planned: Planned | None = None,
+        offer: Offer | None = None,
+    ) -> None:
+        self.execution_id = execution_id
+        self.given = given
+        self.future = future
+        self.planned = planned
+        self.offer = offer
+        self.tick: Tick | None = None
+        self.accepted = False
+        self.tries = 0
+
+
+def link(pending: dict[int, Pending], one: int, other: int) -> None:
+    """Note that one input changed two executions: both are stored, or none."""
+    pending[one].linked.add(other)
+    pending[other].linked.add(one)
+
+
+def together(changed: dict[int, Pending], execution_ids: Iterable[int]) -> set[int]:
+    """Return executions, and all that one input changed together with them."""
+    found: set[int] = set()
+    left = list(execution_ids)
+    while left:
+        execution_id = left.pop()
+        if execution_id in changed and execution_id not in found:
+            found.add(execution_id)
+            left += changed[execution_id].linked
+    return found
+
+
+def refuse(item: Item, error: BaseException) -> None:
+    """Tell whoever waits for an input that it was not taken."""
+    if item.future is not None and not item.future.done():
+        item.future.set_exception(error)

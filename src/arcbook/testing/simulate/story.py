@@ -163,7 +163,9 @@ class Story:
         if faults.strikes("jump", f"clock of {some.process.name} jumps"):
             some.process.off_us += int((rng.random() - 0.5) * 40_000_000)
             world.note(some.process.name, f"! its clock is {some.process.off_us / 1e6:+.1f} s off")
-        if faults.strikes("restart", f"{some.process.name} restarts") and not some.leaving:
+        if faults.strikes("restart", f"{some.process.name} restarts") and (
+            some.up and not some.leaving
+        ):
             world.main.run(world.restart(some))
         if faults.strikes("crash", f"{some.process.name} dies"):
             world.crash(some.process)

@@ -47,6 +47,8 @@ class Node:
         self.bus = bus
         self.part = part
         self.leaving = False
+        #: It has come up.
+        self.up = False
 
     @property
     def is_server(self) -> bool:
@@ -122,6 +124,7 @@ class World:
             task = process.run(part.__aenter__())
             await asyncio.wait({task}, timeout=20)
             if task.done() and not task.cancelled() and task.exception() is None:
+                node.up = True
                 return
             if not process.alive:
                 return  # it died on the way, and its replacement was asked for

@@ -226,3 +226,7 @@ select retention(to_timestamp($1::bigint / 1e6))
 -- count_shards --
 -- The number of shards that this database was made for.
 select count(*) from shard
+
+-- clock_us --
+-- The time by the clock that leases go by, in microseconds since the epoch.
+select (extract(epoch from clock_timestamp()) * 1000000)::bigint

@@ -27,7 +27,7 @@ from arcbook.server.ownership import Ownership
 from arcbook.server.relay import BusRelay
 from arcbook.server.requests import Requests
 from arcbook.server.scheduler import Scheduler
-from arcbook.store.api import ClusterStore, ServerRow, StoreError, Tick
+from arcbook.store.api import ClusterStore, ServerRow, StartKey, StoreError, Tick
 from arcbook.tools.registry import Registry
 
 TICK_SECONDS: Final = 0.5
@@ -219,13 +219,15 @@ class Server:
         payload: dict[str, Any],
         *,
         tick: Tick | None = None,
+        key: StartKey | None = None,
         **facts: Any,
     ) -> int:
         """Start an execution here; return its id once the start is durable.
 
         Raises:
             LostServerError: this server owns nothing at present.
-            LostOwnershipError: the shard went to another server meanwhile.
+            LostOwnershipError: the shard went to another server meanwhile, or another
+                execution has the tick or the key.
         """
         start = Start(
             path=planned.entry.path,
@@ -235,7 +237,7 @@ class Server:
             **facts,
         )
         execution_id = await self.ownership.new_id()
-        _, stored = self.drive.begin(planned, start, execution_id, tick)
+        _, stored = self.drive.begin(planned, start, execution_id, tick, key)
         await stored
         return execution_id
 

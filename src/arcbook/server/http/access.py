@@ -24,7 +24,7 @@ from arcbook.settings import SettingsError
 SCOPES: Final = ("open", "viewer", "operator", "editor", "admin")
 """What a caller may: each includes those before it."""
 
-OPEN_PATHS: Final = frozenset({"/health", "/api/health"})
+OPEN_PATHS: Final = frozenset({"/health", "/api/health", "/api/runtime/contract"})
 """Paths that need no token, for what watches whether the server is there."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -9,6 +9,8 @@ from arcbook.server.http.routes import (
     analyze,
     archive,
     catalog,
+    catalog_batch,
+    compatibility,
     control,
     credentials,
     dashboard,
@@ -16,6 +18,7 @@ from arcbook.server.http.routes import (
     execute,
     executions,
     health,
+    read_model,
     results,
     schedules,
     workers,
@@ -24,6 +27,7 @@ from arcbook.server.http.routes import (
 MODULES: Final = (
     health,
     catalog,
+    catalog_batch,
     archive,
     execute,
     executions,
@@ -35,6 +39,8 @@ MODULES: Final = (
     schedules,
     workers,
     dashboard,
+    read_model,
+    compatibility,
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)

@@ -38,7 +38,15 @@ UI_TAIL: Final = "/ui_schema"
 
 async def register(call: Call) -> Registered:
     """Check a document, and store it as the next version of its path."""
-    content = await _content(call)
+    return await stored(call, await _content(call))
+
+
+async def stored(call: Call, content: str) -> Registered:
+    """Check a document, and store it.
+
+    Raises:
+        ApiError: it has errors, or no place in the catalog.
+    """
     kinds = call.context.server.registry
     if len(content) > THREAD_BYTES:
         loaded = await asyncio.to_thread(load_document, content, kinds)

@@ -33,6 +33,9 @@ from arcbook.tools.registry import Registry
 TICK_SECONDS: Final = 0.5
 """Time between two looks at leases and at what nobody claimed."""
 
+FORGET_SECONDS: Final = 60.0
+"""Time between two removals of idempotency keys that have expired."""
+
 SCAN_BATCH: Final = 50
 """Executions that are taken over at once."""
 
@@ -137,6 +140,7 @@ class Server:
         self._spawn("ownership", self.ownership.run())
         self._spawn("ticks", self._tick())
         self._spawn("scheduler", Scheduler(self).run())
+        self._spawn("keys", self._forget_keys())
         return self
 
     def _spawn(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
@@ -210,6 +214,12 @@ class Server:
             await asyncio.sleep(TICK_SECONDS)
             self.owner.expire()
             self.relay.tell_again(self.owner)
+
+    async def _forget_keys(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_SECONDS)
+            with contextlib.suppress(StoreError):
+                await self.store.forget_keys(self.clock.now_us())
 
     # -- executions -------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ class Context:
         self.access = Access(settings)
         self.reading = Reading(server)
         self.feed = Feed(server, settings.streams_max)
-        self.dedup = Dedup(server.clock, settings.dedup_seconds)
+        self.dedup = Dedup(server.store, server.clock, settings.dedup_seconds)
         self.metrics = Metrics(server)
         self.began_us = server.clock.monotonic_us()
 

@@ -21,4 +21,4 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: Event streams that may be open at once.
     streams_max: int = 1000
     #: Seconds within which a repeated idempotency key means the same execution.
-    dedup_seconds: float = 300.0
+    dedup_seconds: float = 86_400.0

@@ -69,7 +69,7 @@ order by execution_id desc limit $2
 select body from execution
 where execution_id < $1 and ($3 = '' or position(lower($3) in lower(path)) > 0)
   and ($4 = '' or status = $4) and ($5::bigint = 0 or parent_execution_id = $5)
-  and organization = $6
+  and organization = $6 and organization <> ''
 order by execution_id desc limit $2
 
 -- get_unfinished --

@@ -7,6 +7,7 @@ from typing import Any, Final
 from arcbook.engine.inputs import Abort
 from arcbook.engine.state import State, Status
 from arcbook.outcome import ErrorInfo, ErrorKind
+from arcbook.runtime.items import INHERITED
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.wire.executions import (
@@ -130,7 +131,9 @@ async def _again(
     step = facts.get("entry")
     if step is not None and step not in planned.plan.by_name:
         raise invalid(f"the playbook has no step {step!r} any more")
-    execution_id = await server.start(planned, payload, pool=state.pool, **facts)
+    kept = {name: state.labels[name] for name in INHERITED if name in state.labels}
+    labels = kept | call.caller.labels
+    execution_id = await server.start(planned, payload, pool=state.pool, labels=labels, **facts)
     return Retried(
         execution_id=str(execution_id),
         status="started",

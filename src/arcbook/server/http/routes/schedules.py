@@ -35,6 +35,8 @@ async def put(call: Call) -> ScheduleView:
         last_at=known.last_at if known else 0,
         last_execution_id=known.last_execution_id if known else 0,
         created_at=known.created_at if known else now,
+        tenant=call.caller.tenant,
+        organization=call.caller.organization,
     )
     return await _put(call, row, now)
 

@@ -17,6 +17,8 @@ class ExecutionsQuery(msgspec.Struct, frozen=True, kw_only=True):
     path: Annotated[str, Meta(description="Part of the playbook's path.")] = ""
     catalog_id: Annotated[str, Meta(description="The version of the playbook.")] = ""
     parent_execution_id: Annotated[str, Meta(description="Children of an execution.")] = ""
+    tenant: Annotated[str, Meta(description="Whose executions.")] = ""
+    organization: str = ""
     before: Annotated[str, Meta(description="The last id of the page before.")] = ""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     offset: Annotated[int, Meta(ge=0, le=5000, description="Prefer before.")] = 0
@@ -44,6 +46,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     current_step: str | None
     parent_execution_id: str | None
     error: str | None
+    tenant: str | None = None
+    organization: str | None = None
     labels: dict[str, str] = {}
 
 

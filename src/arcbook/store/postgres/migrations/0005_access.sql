@@ -30,6 +30,8 @@ alter table execution
   add column organization text not null default '';
 
 create index execution_tenant on execution (tenant, execution_id) where tenant <> '';
+create index execution_organization on execution (organization, execution_id)
+  where organization <> '';
 
 -- The commit of 0002, with keys and tenants.
 drop function fenced;

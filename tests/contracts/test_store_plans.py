@@ -44,7 +44,7 @@ insert into blob
   select ({FIRST} + n) || '/s/1', 0, {FIRST} + n, 'x' from generate_series(1, 20000) n;
 insert into start_key
   select 'a/b', 'k' || n, {FIRST} + n, 0, n from generate_series(1, 20000) n;
-insert into change_audit select n, 'a', 'b', 'c', 200, '' from generate_series(1, 20000) n;
+insert into change_audit select n, 'a', 'b', 'c', '' from generate_series(1, 20000) n;
 analyze;
 """
 

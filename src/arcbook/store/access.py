@@ -79,7 +79,7 @@ class ChangeAudit(Protocol):
     """Who changed what."""
 
     async def put_note(self, row: ChangeNote) -> None:
-        """Store a row; one of the same id gets its status."""
+        """Store a row, in place of one of the same id."""
 
     async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
         """Return rows, newest first."""

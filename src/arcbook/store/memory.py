@@ -281,9 +281,7 @@ class MemoryStore:
         return self.tokens_by_id.pop(token_id, None) is not None
 
     async def put_note(self, row: ChangeNote) -> None:
-        known = self.changes.get(row.note_id)
-        stored = msgspec.structs.replace(known, status=row.status) if known else row
-        self.changes[row.note_id] = stored
+        self.changes[row.note_id] = row
 
     async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
         found = [

@@ -10,6 +10,7 @@ from arcbook.server.http.routes import (
     archive,
     catalog,
     catalog_batch,
+    changes,
     compatibility,
     control,
     credentials,
@@ -18,9 +19,13 @@ from arcbook.server.http.routes import (
     execute,
     executions,
     health,
+    internal,
     read_model,
+    replay,
+    reports,
     results,
     schedules,
+    tokens,
     workers,
 )
 
@@ -32,6 +37,8 @@ MODULES: Final = (
     execute,
     executions,
     events,
+    replay,
+    reports,
     control,
     analyze,
     results,
@@ -39,8 +46,11 @@ MODULES: Final = (
     schedules,
     workers,
     dashboard,
+    tokens,
+    changes,
     read_model,
     compatibility,
+    internal,
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)

@@ -40,16 +40,14 @@ class PostgresAccess(Statements):
 
     async def put_note(self, row: ChangeNote) -> None:
         named = (_text(row.actor), _text(row.action), _text(row.subject))
-        facts = (*named, row.status, _ENCODER.encode(row))
+        facts = (*named, _ENCODER.encode(row))
         await self._value("put_note", row.note_id, *facts)
 
     async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
         page = (wanted.before or _ID_MAX, min(wanted.limit, PAGE_MAX))
         named = (_text(wanted.actor), _text(wanted.action), _text(wanted.subject))
         rows = await self._all("get_notes", *page, *named)
-        return [
-            msgspec.structs.replace(_NOTE.decode(body), status=status) for body, status in rows
-        ]
+        return [_NOTE.decode(body) for (body,) in rows]
 
 
 def _text(value: str) -> str:

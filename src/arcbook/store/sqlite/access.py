@@ -33,13 +33,11 @@ class SqliteAccess(Statements):
         return self._write("delete_token", token_id) > 0
 
     async def put_note(self, row: ChangeNote) -> None:
-        facts = (row.actor, row.action, row.subject, row.status, _ENCODER.encode(row))
+        facts = (row.actor, row.action, row.subject, _ENCODER.encode(row))
         self._write("put_note", row.note_id, *facts)
 
     async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
         doubled = (w for w in (wanted.actor, wanted.action, wanted.subject) for _ in range(2))
         limit = min(wanted.limit, PAGE_MAX)
         rows = self._all("get_notes", wanted.before or _ID_MAX, *doubled, limit)
-        return [
-            msgspec.structs.replace(_NOTE.decode(body), status=status) for body, status in rows
-        ]
+        return [_NOTE.decode(body) for (body,) in rows]

@@ -52,6 +52,7 @@ async def stored(call: Call, content: str) -> Registered:
         loaded = await asyncio.to_thread(load_document, content, kinds)
     else:
         loaded = load_document(content, kinds)
+    call.subject = loaded.path or call.subject
     _check(loaded)
     entry = await call.context.server.plans.register(content, loaded)
     warnings = msgspec.convert(diagnostics_of(loaded.diagnostics), list[Problem])
@@ -97,15 +98,21 @@ def _check(loaded: Loaded) -> None:
 
 async def list_entries(call: Call) -> Entries:
     """List the latest version of each document."""
-    kind = (call.body.resource_type or "").lower()
-    rows = await call.context.store.entries(kind)
-    return Entries(entries=[_entry(row) for row in rows])
+    asked: ListRequest = call.body
+    rows = await call.context.store.entries((asked.resource_type or "").lower())
+    if asked.after is not None:
+        rows = [row for row in rows if row.path > asked.after]
+    page = rows[: asked.limit]
+    return Entries(
+        entries=[call.context.entries.of(row) for row in page],
+        next_after=page[-1].path if page and len(page) < len(rows) else None,
+    )
 
 
 async def resource(call: Call) -> Entry:
     """Return one version of a document."""
     wanted: ResourceRequest = call.body
-    return _entry(await find(call, wanted.path, wanted.version, wanted.catalog_id))
+    return call.context.entries.of(await find(call, wanted.path, wanted.version, wanted.catalog_id))
 
 
 async def find(call: Call, path: str | None, version: Any, catalog_id: Any) -> CatalogEntry:
@@ -167,21 +174,6 @@ async def ui_schema(call: Call) -> UiSchema:
     )
 
 
-def _entry(row: CatalogEntry) -> Entry:
-    root = root_of(row.content)
-    return Entry(
-        catalog_id=str(row.catalog_id),
-        path=row.path,
-        kind=row.kind,
-        version=row.version,
-        content=row.content,
-        layout=part_of(root, "workflow"),
-        payload=part_of(root, "workload"),
-        meta=part_of(root, "metadata"),
-        created_at=moment(row.created_at),
-    )
-
-
 DOCUMENT: Final = """apiVersion: noetl.io/v2
 kind: Playbook
 metadata: {name: hello, path: examples/hello}
@@ -207,6 +199,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/catalog/register",
         handler=register,
+        change="catalog.register",
         tag="catalog",
         summary="Register a document",
         description=(
@@ -241,7 +234,7 @@ ROUTES: Final = [
         body_example={"resource_type": "Playbook"},
         body_optional=True,
         answer=Entries,
-        answer_example={"entries": [ENTRY]},
+        answer_example={"entries": [ENTRY], "next_after": None},
         refusals=(400, 413, 422),
     ),
     Route(

@@ -18,6 +18,7 @@ async def register_batch(call: Call) -> BatchRegistered:
     """Register documents one after another; each has an outcome of its own."""
     wanted: RegisterBatch = call.body
     found = [await _entry(call, n, text_of(i.content)) for n, i in enumerate(wanted.items)]
+    call.subject = ", ".join(entry.path for entry in found if entry.path)
     failed = sum(entry.status == "error" for entry in found)
     return BatchRegistered(
         status="partial" if failed else "success",
@@ -68,6 +69,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/catalog/register/batch",
         handler=register_batch,
+        change="catalog.register",
         tag="catalog",
         summary="Register up to 1,000 documents together",
         description="One bad document does not stop the others.",

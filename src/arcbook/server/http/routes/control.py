@@ -160,6 +160,7 @@ async def cleanup(call: Call) -> CleanedUp:
     if not wanted.dry_run:
         reason = f"it ran for more than {wanted.older_than_minutes:g} minutes"
         done = [i for i in found if await call.context.server.cancel(i, reason)]
+        call.subject = " ".join(map(str, done))
     verb = "would be" if wanted.dry_run else "were"
     return CleanedUp(
         cancelled_count=0 if wanted.dry_run else len(done),
@@ -176,6 +177,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/executions/{execution_id}/cancel",
         handler=cancel,
+        change="execution.cancel",
         tag="executions",
         summary="Cancel an execution",
         description=(
@@ -199,6 +201,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/executions/{execution_id}/finalize",
         handler=finalize,
+        change="execution.finalize",
         tag="executions",
         summary="Fail an execution that cannot end by itself",
         body=FinalizeRequest,
@@ -261,6 +264,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/executions/cleanup",
         handler=cleanup,
+        change="execution.cleanup",
         tag="executions",
         summary="Cancel executions that run for too long",
         body=CleanupRequest,

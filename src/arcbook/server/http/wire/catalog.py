@@ -67,6 +67,8 @@ class ListRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Which documents a list holds."""
 
     resource_type: str | None = None
+    after: Annotated[str | None, Meta(description="The last path of the page before.")] = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +92,8 @@ class Entries(msgspec.Struct, frozen=True, kw_only=True):
     """The latest version of each document."""
 
     entries: list[Entry]
+    #: What to ask with as ``after`` for the next page.
+    next_after: str | None = None
 
 
 class ResourceRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -260,3 +260,33 @@ class ResultQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Whose result is wanted."""
 
     step: str = ""
+
+
+class StateQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """After which event a state is wanted."""
+
+    seq: Annotated[int, Meta(ge=1, le=2**31, description="The last event that counts.")] | None = (
+        None
+    )
+
+
+class ReplayQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which execution, and after which event, a state is wanted."""
+
+    execution_id: str
+    as_of_event_id: str = ""
+    as_of_position: str = ""
+
+
+class ReplayedState(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution as it was after an event."""
+
+    execution_id: str
+    #: The last event that counts.
+    seq: int
+    state: StatusView
+    workload: Values
+    ctx: Values
+    #: How often each step was entered.
+    visits: dict[str, int]
+    result: Any = None

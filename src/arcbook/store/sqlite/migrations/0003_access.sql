@@ -20,7 +20,6 @@ create table change_audit (
   actor   text    not null,
   action  text    not null,
   subject text    not null,
-  status  integer not null,
   body    blob    not null
 );
 

@@ -28,7 +28,9 @@ class KeysContract:
         await store.commit([change(1, 0, [event(1)], key=key())])
 
         with pytest.raises(FencedError) as raised:
-            await store.commit([change(2, 0, [event(1)], key=key(at=150)), change(3, 0, [event(1)])])
+            await store.commit(
+                [change(2, 0, [event(1)], key=key(at=150)), change(3, 0, [event(1)])]
+            )
         assert raised.value.execution_ids == (2,)
         assert await store.execution(3) is None
         again = await opened()
@@ -102,15 +104,11 @@ class TokensContract:
 class ChangeAuditContract:
     """The audit of changes."""
 
-    async def test_a_note_is_replaced_once_it_is_known_what_came(
-        self, store: ClusterStore
-    ) -> None:
+    async def test_a_note_is_replaced_once_it_is_known_what_came(self, store: ClusterStore) -> None:
         asked = ChangeNote(note_id=1, at=5, actor="ann", action="token.add", subject="x\x00é")
         await store.put_note(asked)
         assert await store.notes(NoteFilter()) == [asked]
-        done = ChangeNote(
-            note_id=1, at=5, actor="ann", action="token.add", subject="y", status=200
-        )
+        done = ChangeNote(note_id=1, at=5, actor="ann", action="token.add", subject="y", status=200)
         await store.put_note(done)
 
         assert await store.notes(NoteFilter(subject="y")) == [done]

@@ -33,7 +33,6 @@ from arcbook.store.api import StartKey
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.contracts.store import change, event
 
-
 PUBLIC = [r for r in ROUTES if r.scope != "internal"]
 """Routes that answer without the internal token."""
 

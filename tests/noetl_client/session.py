@@ -44,13 +44,10 @@ class Session:
     def run(self) -> list[Record]:
         """Run the commands, and look whether any subcommand was left out."""
         found = [self._one(case) for case in CASES]
-        asked = [record.command for record in found] + list(NOT_WORKING)
-        for leaf in self._leaves([]):
-            if not any(one == leaf or one.startswith(leaf + " ") for one in asked) and not any(
-                leaf.startswith(one + " ") for one in NOT_WORKING
-            ):
-                found.append(Record(leaf, 0, "", "nobody says what becomes of this subcommand"))
-        return found
+        asked = [record.command for record in found]
+        left_out = [leaf for leaf in self._leaves([]) if not _is_known(leaf, asked)]
+        wrong = "nobody says what becomes of this subcommand"
+        return found + [Record(leaf, 0, "", wrong) for leaf in left_out]
 
     def _one(self, case: Case) -> Record:
         if case.ends:
@@ -89,3 +86,9 @@ class Session:
             return [" ".join(above)]
         names = [name for name in LISTED.findall(listed[1]) if name != "help"]
         return [leaf for name in names for leaf in self._leaves([*above, name])]
+
+
+def _is_known(leaf: str, asked: list[str]) -> bool:
+    """Return whether a subcommand is asked for, or said not to work."""
+    is_asked = any(f"{one} ".startswith(f"{leaf} ") for one in asked)
+    return is_asked or any(f"{leaf} ".startswith(f"{one} ") for one in NOT_WORKING)

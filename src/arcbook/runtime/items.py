@@ -11,7 +11,6 @@ from arcbook.runtime.outlet import Offer, Pending
 from arcbook.runtime.plans import Planned
 from arcbook.store.api import Claim, StartKey, Tick
 
-
 INHERITED: Final = ("tenant", "organization")
 """Labels that an execution hands on to its children."""
 

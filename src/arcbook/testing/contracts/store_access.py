@@ -18,6 +18,12 @@ def key(name: str = "k", path: str = "a/b", at: int = 100, expires_at: int = 200
     return StartKey(path, name, at, expires_at)
 
 
+def token(token_id: str, **facts: Any) -> TokenRow:
+    """Return a token as it is kept."""
+    made = {"name": "ci", "scope": "editor", "digest": "d1", **facts}
+    return TokenRow(token_id=token_id, **made)
+
+
 class KeysContract:
     """Idempotency keys: one execution for each, whoever starts it."""
 
@@ -84,14 +90,12 @@ class TokensContract:
     """API tokens."""
 
     async def test_tokens_are_put_replaced_listed_and_deleted(self, store: ClusterStore) -> None:
-        one = TokenRow(token_id="b", name="ci", scope="editor", digest="d1", tenant="t")
-        other = TokenRow(token_id="a", name="gui", scope="viewer", digest="d2", expires_at=9)
+        one = token("b", tenant="t")
+        other = token("a", name="gui", scope="viewer", expires_at=9)
         for made in (one, other):
             await store.put_token(made)
         assert await store.tokens() == [other, one]
-        rotated = TokenRow(
-            token_id="b", name="ci", scope="editor", digest="d3", old_digest="d1", old_until=4
-        )
+        rotated = token("b", digest="d3", old_digest="d1", old_until=4)
         await store.put_token(rotated)
 
         assert await store.token("b") == rotated

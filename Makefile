@@ -6,7 +6,7 @@ BIN := .venv/bin
 CORPUS ?=
 export PYTHON
 
-.PHONY: help demo test check noetl-client corpus corpus-cluster chaos bench-local bench-cluster environment services clean
+.PHONY: help demo test check noetl-client corpus corpus-cluster chaos bench-local bench-cluster bench-hot-path environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ chaos: environment services ## Kill everything in turn while executions run, and
 
 bench-cluster: environment services ## Measure a cluster beside the floors of this machine
 	@$(BIN)/python -m benchmarks.cluster
+
+bench-hot-path: environment services ## Measure what taking one input costs, by phase
+	@$(BIN)/python -m benchmarks.hot_path
 
 bench-local: environment ## Measure the embedded runtime against floors and a peer
 	@$(BIN)/python -m benchmarks.local

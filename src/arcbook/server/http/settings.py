@@ -20,8 +20,10 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     has_stored_tokens: bool = False
     #: Whose JWTs are taken; none by default.
     oidc: OidcSettings | None = None
-    #: What internal routes want; without it they are closed.
+    #: Token of ``/api/internal``; without one nothing there answers.
     internal_token: str = ""
+    #: Days for which executions that ended are kept at least.
+    retention_days: float = 30.0
     #: Whether the server listens on loopback only: then it may be open.
     is_local: bool = True
     #: Requests of one caller in a second, on average; 0 sets no limit.

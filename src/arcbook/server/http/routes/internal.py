@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from arcbook.server.cleanup import Cleanup
 from arcbook.server.http.access import INTERNAL
 from arcbook.server.http.callbacks import call_back, outcome_of
+from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.wire.access import CallbackRequest, CallbackTaken, PendingCount
+from arcbook.server.http.wire.common import moment
+from arcbook.server.http.wire.internal import PurgeAnswer, PurgeRequest
+
+DAY_US: Final = 86_400_000_000
 
 
 async def pending_count(call: Call) -> PendingCount:
@@ -29,6 +35,20 @@ async def container_callback(call: Call) -> CallbackTaken:
         step=step,
         accepted=accepted,
     )
+
+
+async def purge(call: Call) -> PurgeAnswer:
+    """Forget executions that ended long ago."""
+    wanted: PurgeRequest = call.body
+    kept_days = call.context.settings.retention_days
+    days = kept_days if wanted.older_than_days is None else wanted.older_than_days
+    if days < kept_days:
+        raise invalid(f"older_than_days is at least {kept_days:g}, the server's retention")
+    server = call.context.server
+    before_us = max(0, server.clock.now_us() - int(days * DAY_US))
+    cleanup = Cleanup(server.store, server.blobs)
+    purged = await cleanup.purge(before_us, wanted.limit, dry_run=wanted.dry_run)
+    return PurgeAnswer(dry_run=wanted.dry_run, before=moment(before_us), **purged._asdict())
 
 
 ROUTES: Final = [
@@ -59,5 +79,26 @@ ROUTES: Final = [
         },
         scope=INTERNAL,
         refusals=(400, 404, 413, 422),
+    ),
+    Route(
+        method="POST",
+        path="/api/internal/cleanup/purge",
+        handler=purge,
+        tag="internal",
+        summary="Forget old executions",
+        description="Those that ended before the retention; first as a dry run. It takes the "
+        "internal token as a bearer token, and is what `system/scheduled_cleanup` calls.",
+        body=PurgeRequest,
+        body_example={"dry_run": True, "limit": 10000},
+        answer=PurgeAnswer,
+        answer_example={
+            "dry_run": True,
+            "before": "2026-01-05T10:00:00Z",
+            "executions": 12,
+            "workers": 0,
+            "more": False,
+        },
+        scope=INTERNAL,
+        refusals=(400, 413, 422),
     ),
 ]

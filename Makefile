@@ -9,7 +9,7 @@ SEEDS ?= 2000
 FIRST_SEED ?= 0
 export PYTHON
 
-.PHONY: help demo test check corpus corpus-cluster chaos bench-local bench-cluster bench-hot-path \
+.PHONY: help demo test check noetl-client corpus corpus-cluster chaos bench-local bench-cluster bench-hot-path \
 	simulate simulate-mutants environment services clean
 
 help: ## List what can be made
@@ -31,6 +31,9 @@ corpus: environment services ## Run the corpus; CORPUS=FOLDER runs another one
 
 corpus-cluster: environment services ## Run the corpus on a cluster as well, and compare
 	@PYTHONPATH=tests $(BIN)/python -m corpus.cluster $(CORPUS)
+
+noetl-client: environment services ## Run NoETL's own command line against a server
+	@PYTHONPATH=tests $(BIN)/python -m noetl_client
 
 chaos: environment services ## Kill everything in turn while executions run, and look
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run

@@ -7,12 +7,13 @@ PostgreSQL is the bus as well.
 from __future__ import annotations
 
 import os
+import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from arcbook.blobs.api import Blobs
 from arcbook.blobs.postgres import PostgresBlobs
@@ -25,9 +26,12 @@ from arcbook.runtime.execute import Performer
 from arcbook.runtime.pools import PoolRules
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import KeyProvider, LocalKey
+from arcbook.secrets.tokens import SCOPES
 from arcbook.server.core import Server
+from arcbook.server.http.access import is_loopback
 from arcbook.server.http.app import create_app
-from arcbook.server.http.serving import listening, served
+from arcbook.server.http.oidc import OidcSettings
+from arcbook.server.http.serving import Tls, listening, served
 from arcbook.server.http.settings import HttpSettings
 from arcbook.server.system import Housekeeping, SystemCredentials
 from arcbook.settings import Settings, SettingsError
@@ -37,6 +41,8 @@ from arcbook.tools.registry import Registry
 from arcbook.worker.adapting import adapting
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
+
+_DIGEST: Final = re.compile("[0-9a-fA-F]{64}")
 
 BEATS_PER_LEASE = 4
 """Heartbeats of a worker within the time that a lease lasts."""
@@ -107,6 +113,61 @@ def key_of(settings: Settings) -> KeyProvider:
     return LocalKey.from_file(settings.home / "key")
 
 
+def http_of(settings: Settings, *, has_stored_tokens: bool = False) -> HttpSettings:
+    """Return how the API behaves.
+
+    Raises:
+        SettingsError: a token is not ``SCOPE=SHA256``.
+    """
+    oidc = None
+    if settings.oidc_issuer:
+        oidc = OidcSettings(
+            issuer=settings.oidc_issuer,
+            audience=settings.oidc_audience,
+            jwks_url=settings.oidc_jwks_url,
+            scope_claim=settings.oidc_scope_claim,
+            scope_prefix=settings.oidc_scope_prefix,
+        )
+    return HttpSettings(
+        body_bytes_max=settings.body_bytes,
+        result_bytes_max=settings.result_bytes,
+        tokens=_tokens(settings.api_tokens),
+        has_stored_tokens=has_stored_tokens,
+        oidc=oidc,
+        internal_token=settings.internal_token,
+        retention_days=settings.retention_days,
+        is_local=is_loopback(settings.host),
+        requests_per_second=settings.requests_per_second,
+        origins=settings.origins,
+    )
+
+
+def _tokens(given: Sequence[str]) -> dict[str, str]:
+    """Return scopes by the digests of their tokens."""
+    found: dict[str, str] = {}
+    for one in given:
+        scope, _, digest = one.partition("=")
+        if scope not in SCOPES or not _DIGEST.fullmatch(digest):
+            raise SettingsError(
+                "ARCBOOK_API_TOKENS holds SCOPE=SHA256: a scope and 64 hexadecimal digits"
+            )
+        found[digest.lower()] = scope
+    return found
+
+
+def tls_of(settings: Settings) -> Tls | None:
+    """Return how the server shows itself; nothing where it speaks plain HTTP.
+
+    Raises:
+        ListenError: a file cannot be used, or one is missing.
+    """
+    if not (settings.tls_cert or settings.tls_key or settings.tls_client_ca):
+        return None
+    tls = Tls(cert=settings.tls_cert, key=settings.tls_key, client_ca=settings.tls_client_ca)
+    tls.check()
+    return tls
+
+
 def release() -> str:
     """Return the version of this package."""
     try:
@@ -172,18 +233,26 @@ async def served_control_plane(
         StoreError: the database cannot be used.
         BusError: the bus cannot be used.
     """
-    http = HttpSettings(
-        internal_token=settings.internal_token, retention_days=settings.retention_days
-    )
+    http = http_of(settings, has_stored_tokens=await _has_tokens(settings))
+    tls = tls_of(settings)
     with listening(settings.host, settings.port, http) as on:
         host, port = on.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if tls is not None else "http"
+        url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
         async with (
             parts(settings) as opened,
             control_plane(settings, opened, url=url, server_id=server_id) as plane,
-            served(create_app(plane.server, plane.credentials, http), on),
+            served(create_app(plane.server, plane.credentials, http), on, tls),
         ):
             yield plane, url
+
+
+async def _has_tokens(settings: Settings) -> bool:
+    """Return whether the database holds tokens, which guard an API that others can reach."""
+    if is_loopback(settings.host) or not settings.dsn:
+        return False
+    async with PostgresStore(settings.dsn) as store:
+        return bool(await store.tokens())
 
 
 @asynccontextmanager

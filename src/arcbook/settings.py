@@ -66,6 +66,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_tls_key: Annotated[str, Doc("File of our certificate's key.")] = ""
     host: Annotated[str, Doc("Address on which a server listens.")] = "127.0.0.1"
     port: Annotated[int, Doc("Port on which a server listens; 0 takes a free one.")] = 8082
+    api_tokens: Annotated[
+        tuple[str, ...],
+        Doc("API tokens as `SCOPE=SHA256` of the token; those of the database count as well."),
+    ] = ()
+    origins: Annotated[
+        tuple[str, ...], Doc("Origins of web pages that may call the API: `https://gui.example`.")
+    ] = ()
+    requests_per_second: Annotated[
+        float, Doc("Requests of one caller in a second, on average; 0 sets no limit.")
+    ] = 5000.0
+    body_bytes: Annotated[int, Doc("Bytes of a request's body.")] = 4 * 1024 * 1024
+    result_bytes: Annotated[int, Doc("Bytes of a body that puts a result.")] = 64 * 1024 * 1024
+    oidc_issuer: Annotated[str, Doc("Identity provider whose JWTs are taken: its `iss`.")] = ""
+    oidc_audience: Annotated[str, Doc("Audience that a JWT must be for: its `aud`.")] = ""
+    oidc_jwks_url: Annotated[
+        str, Doc("Where the provider's keys are; found through the issuer by default.")
+    ] = ""
+    oidc_scope_claim: Annotated[str, Doc("Claim of a JWT that holds scopes.")] = "scope"
+    oidc_scope_prefix: Annotated[str, Doc("How our scopes begin in that claim.")] = "arcbook:"
+    tls_cert: Annotated[str, Doc("File of the certificate by which a server shows itself.")] = ""
+    tls_key: Annotated[str, Doc("File of that certificate's key.")] = ""
+    tls_client_ca: Annotated[
+        str, Doc("File of certificates that clients must be signed by; none are asked by default.")
+    ] = ""
     server_url: Annotated[
         str,
         Doc("Where clients and system playbooks reach a server; loopback and its port if empty."),

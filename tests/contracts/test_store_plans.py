@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from arcbook.ids import EPOCH_MS
-from arcbook.store.api import Change, Claim, ResultRow, Tick
+from arcbook.store.api import Change, Claim, ResultRow, StartKey, Tick
 from arcbook.store.postgres.batch import FENCES, arguments
 from arcbook.store.sql import load_queries
 from arcbook.testing.contracts.store import change, event
@@ -42,6 +42,9 @@ insert into schedule
   select 's' || n, false, n, 0, 0, '{{}}' from generate_series(1, 20000) n;
 insert into blob
   select ({FIRST} + n) || '/s/1', 0, {FIRST} + n, 'x' from generate_series(1, 20000) n;
+insert into start_key
+  select 'a/b', 'k' || n, {FIRST} + n, 0, n from generate_series(1, 20000) n;
+insert into change_audit select n, 'a', 'b', 'c', '' from generate_series(1, 20000) n;
 analyze;
 """
 
@@ -56,6 +59,8 @@ FULL = {
     "inbox",
     "schedule",
     "blob",
+    "start_key",
+    "change_audit",
 }
 """Tables with rows."""
 
@@ -71,6 +76,7 @@ EVERYTHING = [
         issued=[command("c71", SOME)],
         claims=[Claim("c77", 0, 0, "w")],
         tick=Tick("s9", 9, 10),
+        key=StartKey("a/b", "k9", 9, 10),
     ),
     Change(execution_id=SOME + 1, after_seq=4, events=[event(5)]),
 ]
@@ -86,6 +92,11 @@ ASKED = {
     "get_executions": [SOME, 50, ""],
     "get_executions_of_status": [SOME, 50, "", "FAILED"],
     "get_executions_of_parent": [SOME, 50, "", "", SOME],
+    "get_executions_of_tenant": [SOME, 50, "", "", 0, "t", ""],
+    "get_executions_of_organization": [SOME, 50, "", "", 0, "o"],
+    "get_key": ["a/b", "k9", 3],
+    "forget_keys": [3],
+    "get_notes": [50, 20, "", "", ""],
     "get_unfinished": [[1, 2], 0, 1000],
     "get_results": [SOME],
     "take": [[SOME, SOME + 1]],

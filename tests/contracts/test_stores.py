@@ -60,6 +60,11 @@ class TestSqliteStore(ClusterStoreContract):
         await store.commit([change(1, 0, [event(1)])])
         for table in ("command", "server", "shard", "worker", "schedule"):
             store._db.execute(f"drop table {table}")
+        for table in ("start_key", "token", "change_audit"):
+            store._db.execute(f"drop table {table}")
+        store._db.execute("drop index execution_tenant")
+        for column in ("tenant", "organization"):
+            store._db.execute(f"alter table execution drop column {column}")
         store._db.execute("pragma user_version = 1")
 
         again = await opened()

@@ -47,7 +47,7 @@ from arcbook.events.types import (
 )
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept, ResultMissingError
-from arcbook.runtime.items import Item, link, refuse, together
+from arcbook.runtime.items import Item, inherited, link, refuse, together
 from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, TurnTimes
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, rebuild, row_of
@@ -59,6 +59,7 @@ from arcbook.store.api import (
     EventRow,
     FencedError,
     ResultRow,
+    StartKey,
     Store,
     Tick,
 )
@@ -145,12 +146,14 @@ class Drive:
         start: Start,
         execution_id: int | None = None,
         tick: Tick | None = None,
+        key: StartKey | None = None,
     ) -> tuple[int, asyncio.Future[bool]]:
         """Start an execution; the future is done when the start is durable."""
         execution_id = self.ids() if execution_id is None else execution_id
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         item = Item(execution_id, start, future, planned)
         item.tick = tick
+        item.key = key
         self._queue.append(item)
         self._wake.set()
         return execution_id, future
@@ -218,6 +221,8 @@ class Drive:
             return self.outlet.claim(entry, item.given)
         if item.tick is not None:
             entry.tick = item.tick
+        if item.key is not None:
+            entry.key = item.key
         return await self._decide(entry, item, item.given, pending)
 
     async def _slot(self, item: Item) -> Slot:
@@ -356,6 +361,7 @@ class Drive:
             payload=child.payload,
             parent=child.parent,
             pool=child.pool,
+            labels=inherited(pending, child.parent.execution_id),
         )
         item = Item(child.execution_id, start, planned=planned, offer=offer)
         await self._give(item, pending)
@@ -463,6 +469,7 @@ class Drive:
                 ResultRow(r.ref, _step_of(r.ref), r.bytes, r.sha256, r.store) for r in entry.kept
             ],
             tick=entry.tick,
+            key=entry.key,
         )
         if entry.events:
             at = entry.events[-1].at

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Final
 
 from arcbook.engine.inputs import AnyInput
 from arcbook.runtime.outlet import Offer, Pending
 from arcbook.runtime.plans import Planned
-from arcbook.store.api import Claim, Tick
+from arcbook.store.api import Claim, StartKey, Tick
+
+INHERITED: Final = ("tenant", "organization")
+"""Labels that an execution hands on to its children."""
 
 
 class Item:
@@ -19,6 +23,7 @@ class Item:
         "execution_id",
         "future",
         "given",
+        "key",
         "offer",
         "planned",
         "tick",
@@ -39,6 +44,7 @@ class Item:
         self.planned = planned
         self.offer = offer
         self.tick: Tick | None = None
+        self.key: StartKey | None = None
         self.accepted = False
         self.tries = 0
 
@@ -59,6 +65,12 @@ def together(changed: dict[int, Pending], execution_ids: Iterable[int]) -> set[i
             found.add(execution_id)
             left += changed[execution_id].linked
     return found
+
+
+def inherited(pending: dict[int, Pending], execution_id: int) -> dict[str, str]:
+    """Return the labels that an execution hands on to a child."""
+    labels = pending[execution_id].slot.state.labels
+    return {name: labels[name] for name in INHERITED if name in labels}
 
 
 def refuse(item: Item, error: BaseException) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from arcbook.events.types import Recorded, ResultRef
 from arcbook.runtime.slots import Slot
-from arcbook.store.api import Change, Claim, Tick
+from arcbook.store.api import Change, Claim, StartKey, Tick
 
 
 class Realm(Protocol):
@@ -57,6 +57,7 @@ class Pending:
         "events",
         "handed",
         "kept",
+        "key",
         "linked",
         "slot",
         "stop",
@@ -77,6 +78,7 @@ class Pending:
         #: Commands that go to the worker whose report led to them, by id.
         self.handed: dict[str, str] = {}
         self.tick: Tick | None = None
+        self.key: StartKey | None = None
         #: Executions that one input changed together with this one: all are stored, or none.
         self.linked: set[int] = set()
         self.change: Change | None = None

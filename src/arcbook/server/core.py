@@ -29,11 +29,14 @@ from arcbook.server.ownership import Ownership
 from arcbook.server.relay import BusRelay
 from arcbook.server.requests import Requests
 from arcbook.server.scheduler import Scheduler
-from arcbook.store.api import ClusterStore, ServerRow, StoreError, Tick
+from arcbook.store.api import ClusterStore, ServerRow, StartKey, StoreError, Tick
 from arcbook.tools.registry import Registry
 
 TICK_SECONDS: Final = 0.5
 """Time between two looks at leases and at what nobody claimed."""
+
+FORGET_SECONDS: Final = 60.0
+"""Time between two removals of idempotency keys that have expired."""
 
 SCAN_BATCH: Final = 50
 """Executions that are taken over at once."""
@@ -153,6 +156,7 @@ class Server:
         self._spawn("ticks", self._tick())
         self._spawn("looks", self._look())
         self._spawn("scheduler", Scheduler(self).run())
+        self._spawn("keys", self._forget_keys())
         return self
 
     def _spawn(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
@@ -265,6 +269,12 @@ class Server:
             for execution_id in [i for i in found if i not in self.drive.slots][:SCAN_BATCH]:
                 self.drive.submit(execution_id, Settle())
 
+    async def _forget_keys(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_SECONDS)
+            with contextlib.suppress(StoreError):
+                await self.store.forget_keys(self.clock.now_us())
+
     # -- executions -------------------------------------------------------------------
 
     async def start(
@@ -273,13 +283,15 @@ class Server:
         payload: dict[str, Any],
         *,
         tick: Tick | None = None,
+        key: StartKey | None = None,
         **facts: Any,
     ) -> int:
         """Start an execution here; return its id once the start is durable.
 
         Raises:
             LostServerError: this server owns nothing at present.
-            LostOwnershipError: the shard went to another server meanwhile.
+            LostOwnershipError: the shard went to another server meanwhile, or another
+                execution has the tick or the key.
         """
         start = Start(
             path=planned.entry.path,
@@ -289,7 +301,7 @@ class Server:
             **facts,
         )
         execution_id = await self.ownership.new_id()
-        _, stored = self.drive.begin(planned, start, execution_id, tick)
+        _, stored = self.drive.begin(planned, start, execution_id, tick, key)
         await stored
         return execution_id
 

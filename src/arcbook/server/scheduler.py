@@ -60,7 +60,7 @@ class Scheduler:
                 row.payload,
                 tick=Tick(row.name, row.next_at, next_at),
                 pool=row.pool,
-                labels={"schedule": row.name, "scheduled_at": moment.isoformat()},
+                labels=_labels(row, moment.isoformat()),
             )
         except (LostOwnershipError, LostServerError):
             return  # another server was first, or will be
@@ -71,3 +71,9 @@ class Scheduler:
     async def _skip(self, row: ScheduleRow, next_at: int) -> None:
         """Wait for the next time, unless another server was first."""
         await self._server.store.skip_tick(Tick(row.name, row.next_at, next_at))
+
+
+def _labels(row: ScheduleRow, scheduled_at: str) -> dict[str, str]:
+    labels = {"schedule": row.name, "scheduled_at": scheduled_at}
+    owner = {"tenant": row.tenant, "organization": row.organization}
+    return labels | {name: value for name, value in owner.items() if value}

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 
 import msgspec
 
+from arcbook.store.access import ChangeAudit, Tokens
+
 PAGE_MAX: Final = 1000
 """Rows of one page of any list."""
 
@@ -51,6 +53,16 @@ class ExecutionRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     current: str = ""
     error: str = ""
     labels: dict[str, str] = {}
+
+    @property
+    def tenant(self) -> str:
+        """Whose execution it is."""
+        return self.labels.get("tenant", "")
+
+    @property
+    def organization(self) -> str:
+        """The organization within the tenant."""
+        return self.labels.get("organization", "")
 
 
 class ResultRow(NamedTuple):
@@ -98,11 +110,25 @@ class Tick(NamedTuple):
     next_at: int
 
 
+class StartKey(NamedTuple):
+    """An idempotency key, which the execution of the change takes.
+
+    It is fenced: while another execution has it, the change is not written.
+    """
+
+    #: Path of the playbook; a key means something for one path only.
+    path: str
+    key: str
+    #: The time of the start, and until when the key is taken; microseconds since the epoch.
+    at: int
+    expires_at: int
+
+
 class Change(msgspec.Struct, kw_only=True):
     """What one commit writes for one execution: events, and what is projected from them.
 
     It is fenced by the number of the last event, by the state of each command that it
-    claims, and by the schedule whose tick it is.
+    claims, by the schedule whose tick it is, and by the key that it takes.
     """
 
     execution_id: int
@@ -126,6 +152,7 @@ class Change(msgspec.Struct, kw_only=True):
     #: ... and then those that workers claim.
     claims: list[Claim] = []
     tick: Tick | None = None
+    key: StartKey | None = None
 
 
 class Stored(NamedTuple):
@@ -137,7 +164,7 @@ class Stored(NamedTuple):
 
 
 class FencedError(RuntimeError):
-    """Another writer was there first: an event, a claim or a tick is already taken.
+    """Another writer was there first: an event, a claim, a tick or a key is already taken.
 
     This one must load the executions again.
 
@@ -187,6 +214,8 @@ class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     status: str = ""
     path: str = ""
+    tenant: str = ""
+    organization: str = ""
     parent_execution_id: int = 0
     #: Only those before this id: the last of the page before.
     before: int = 0
@@ -242,6 +271,12 @@ class EventLog(Protocol):
 
     async def delete_execution(self, execution_id: int) -> None:
         """Forget an execution that has ended."""
+
+    async def started_with(self, path: str, key: str, at: int) -> int | None:
+        """Return the execution that has an idempotency key at a time."""
+
+    async def forget_keys(self, before: int) -> int:
+        """Forget keys that expired before a time; return how many."""
 
 
 class Commands(Protocol):
@@ -364,6 +399,9 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     last_at: int = 0
     last_execution_id: int = 0
     created_at: int = 0
+    #: What its executions are labelled with.
+    tenant: str = ""
+    organization: str = ""
 
 
 class Schedules(Protocol):
@@ -456,8 +494,22 @@ class Store(EventLog, Inbox, Catalog, Credentials, Protocol):
         """Close it."""
 
 
-class ClusterStore(Store, Commands, Servers, Workers, Schedules, Protocol):
+class ClusterStore(Store, Commands, Servers, Workers, Schedules, Tokens, ChangeAudit, Protocol):
     """What servers need."""
+
+
+def repeated_keys(changes: Sequence[Change]) -> list[int]:
+    """Return the executions of a commit whose key an earlier one of the same commit takes."""
+    taken: set[tuple[str, str]] = set()
+    found: list[int] = []
+    for change in changes:
+        if change.key is None:
+            continue
+        named = change.key[:2]
+        if named in taken:
+            found.append(change.execution_id)
+        taken.add(named)
+    return found
 
 
 async def all_events(log: EventLog, execution_id: int, **wanted: Any) -> AsyncIterator[EventRow]:

@@ -12,6 +12,7 @@ from arcbook.clock import Clock, SystemClock
 from arcbook.events.types import TERMINAL
 from arcbook.ids import MACHINE_MAX
 from arcbook.shards import SHARDS, shard_of
+from arcbook.store.access import ChangeNote, NoteFilter, TokenRow
 from arcbook.store.api import (
     PAGE_MAX,
     CatalogEntry,
@@ -28,10 +29,12 @@ from arcbook.store.api import (
     ScheduleRow,
     ServerRow,
     Standing,
+    StartKey,
     Stored,
     StoreError,
     Tick,
     WorkerRow,
+    repeated_keys,
 )
 from arcbook.store.leases import share_of, standing
 
@@ -50,6 +53,9 @@ class MemoryStore:
         self.sealed: dict[str, CredentialRow] = {}
         self.out: dict[str, CommandRow] = {}
         self.ticking: dict[str, ScheduleRow] = {}
+        self.keys: dict[tuple[str, str], tuple[int, int]] = {}
+        self.tokens_by_id: dict[str, TokenRow] = {}
+        self.changes: dict[int, ChangeNote] = {}
         self._workers: dict[str, WorkerRow] = {}
         self._servers: dict[str, ServerRow] = {}
         self._owners: dict[int, str] = {}
@@ -65,7 +71,8 @@ class MemoryStore:
     # -- events -----------------------------------------------------------------------
 
     async def commit(self, changes: Sequence[Change]) -> None:
-        fenced = [c.execution_id for c in changes if self._is_fenced(c)]
+        fenced = repeated_keys(changes)
+        fenced += [c.execution_id for c in changes if self._is_fenced(c)]
         if fenced:
             raise FencedError(fenced)
         for change in changes:
@@ -76,10 +83,16 @@ class MemoryStore:
             return True
         if any(not self._is_pending(claim) for claim in change.claims):
             return True
+        if change.key is not None and self._taken(change.key) is not None:
+            return True
         if change.tick is None:
             return False
         schedule = self.ticking.get(change.tick.name)
         return schedule is None or schedule.next_at != change.tick.due_at
+
+    def _taken(self, key: StartKey) -> int | None:
+        execution_id, expires_at = self.keys.get((key.path, key.key), (0, 0))
+        return execution_id if expires_at > key.at else None
 
     def _is_pending(self, claim: Claim) -> bool:
         row = self.out.get(claim.command_id)
@@ -104,6 +117,8 @@ class MemoryStore:
         kept = self.kept.setdefault(change.execution_id, {})
         kept.update({result.ref: result for result in change.results})
         self._write_commands(change)
+        if change.key is not None:
+            self.keys[change.key[:2]] = (change.execution_id, change.key.expires_at)
         if change.tick is not None:
             self.ticking[change.tick.name] = msgspec.structs.replace(
                 self.ticking[change.tick.name],
@@ -153,6 +168,8 @@ class MemoryStore:
             if (not wanted.status or row.status == wanted.status)
             and (not wanted.path or wanted.path.lower() in row.path.lower())
             and wanted.parent_execution_id in (0, row.parent_execution_id)
+            and wanted.tenant in ("", row.tenant)
+            and wanted.organization in ("", row.organization)
             and (not wanted.before or row.execution_id < wanted.before)
         ]
         return found[: min(wanted.limit, PAGE_MAX)]
@@ -177,6 +194,15 @@ class MemoryStore:
             table.pop(execution_id, None)
         self.out = {k: row for k, row in self.out.items() if row.execution_id != execution_id}
         await self.drop([n for n, (i, _) in self.inbox.items() if i == execution_id])
+
+    async def started_with(self, path: str, key: str, at: int) -> int | None:
+        return self._taken(StartKey(path, key, at, at))
+
+    async def forget_keys(self, before: int) -> int:
+        expired = [key for key, (_, expires_at) in self.keys.items() if expires_at < before]
+        for key in expired:
+            del self.keys[key]
+        return len(expired)
 
     # -- inbox ------------------------------------------------------------------------
 
@@ -242,6 +268,34 @@ class MemoryStore:
 
     async def delete_credential(self, name: str) -> bool:
         return self.sealed.pop(name, None) is not None
+
+    # -- access -----------------------------------------------------------------------
+
+    async def put_token(self, row: TokenRow) -> None:
+        self.tokens_by_id[row.token_id] = row
+
+    async def token(self, token_id: str) -> TokenRow | None:
+        return self.tokens_by_id.get(token_id)
+
+    async def tokens(self) -> list[TokenRow]:
+        return [self.tokens_by_id[token_id] for token_id in sorted(self.tokens_by_id)]
+
+    async def delete_token(self, token_id: str) -> bool:
+        return self.tokens_by_id.pop(token_id, None) is not None
+
+    async def put_note(self, row: ChangeNote) -> None:
+        self.changes[row.note_id] = row
+
+    async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
+        found = [
+            row
+            for _, row in sorted(self.changes.items(), reverse=True)
+            if wanted.actor in ("", row.actor)
+            and wanted.action in ("", row.action)
+            and wanted.subject in ("", row.subject)
+            and (not wanted.before or row.note_id < wanted.before)
+        ]
+        return found[: min(wanted.limit, PAGE_MAX)]
 
     # -- commands ---------------------------------------------------------------------
 

@@ -14,12 +14,14 @@ from arcbook.settings import Settings
 
 Several servers share the work, and take over from each other. The database is made by
 'arcbook db upgrade'. Without NATS, PostgreSQL is the bus as well. SIGTERM or Ctrl-C hands
-everything over to the other servers.
+everything over to the other servers. Other machines are only listened to where API tokens
+or an identity provider are configured: see 'arcbook token add'.
 
 \b
 Examples:
   arcbook server --dsn postgresql://me:secret@localhost/arcbook --nats nats://localhost:4222
   ARCBOOK_DSN=postgresql://me:secret@localhost/arcbook arcbook server --port 8090
+  arcbook server --host 0.0.0.0 --tls-cert server.pem --tls-key server.key
 """
 )
 @click.option("--dsn", metavar="DSN", help="PostgreSQL.  [default: ARCBOOK_DSN]")
@@ -28,16 +30,21 @@ Examples:
 )
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 8082]")
+@click.option("--tls-cert", metavar="FILE", help="Certificate by which it shows itself.")
+@click.option("--tls-key", metavar="FILE", help="Key of the certificate.")
+@click.option("--tls-client-ca", metavar="FILE", help="Who signs the certificates of clients.")
 @click.pass_context
 def server(
     context: click.Context,
+    /,
     dsn: str | None,
     nats_url: str | None,
     host: str | None,
     port: int | None,
+    **tls: str | None,
 ) -> None:
     """Run a server."""
-    settings = settings_of(context, dsn=dsn, nats_url=nats_url, host=host, port=port)
+    settings = settings_of(context, dsn=dsn, nats_url=nats_url, host=host, port=port, **tls)
     run_in_loop(lambda: _run(settings))
 
 

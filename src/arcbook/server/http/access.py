@@ -1,13 +1,12 @@
 """Who may call the API.
 
-Without tokens the API is open, and then only on loopback: :func:`check_binding` refuses
-any other address at start. An open API answers no foreign host names and no foreign web
-pages, so that a page in the user's own browser cannot drive it.
+Without authentication the API is open, and then only on loopback: :func:`check_binding`
+refuses any other address at start. An open API answers no foreign host names and no foreign
+web pages, so that a page in the user's own browser cannot drive it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 from typing import Final
@@ -17,20 +16,33 @@ import msgspec
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from arcbook.server.http.errors import ApiError, error_response
+from arcbook.clock import Clock
+from arcbook.secrets.tokens import SCOPES as TOKEN_SCOPES
+from arcbook.secrets.tokens import digest_of
+from arcbook.server.http.errors import REFUSALS, ApiError, error_response, refusal_of
+from arcbook.server.http.limits import RateLimit
+from arcbook.server.http.oidc import Oidc
 from arcbook.server.http.settings import HttpSettings
+from arcbook.server.http.token_book import TokenBook
 from arcbook.settings import SettingsError
+from arcbook.store.access import Tokens
 
-SCOPES: Final = ("open", "viewer", "operator", "editor", "admin")
+SCOPES: Final = ("open", *TOKEN_SCOPES)
 """What a caller may: each includes those before it."""
 
-OPEN_PATHS: Final = frozenset({"/health", "/api/health"})
+INTERNAL: Final = "internal"
+"""The scope of the holder of the internal token, who may nothing else."""
+
+OPEN_PATHS: Final = frozenset({"/health", "/api/health", "/api/runtime/contract"})
 """Paths that need no token, for what watches whether the server is there."""
 
-INTERNAL_PREFIX: Final = "/api/internal/"
-"""Paths that ask for a token of their own, and let nobody in who has only the API's."""
+INTERNAL_PATHS: Final = "/api/internal/"
+"""How the paths begin that need the internal token."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+FAILURES_PER_SECOND: Final = 5.0
+"""Wrong tokens that one address may show."""
 
 
 class UnsafeBindingError(SettingsError):
@@ -44,11 +56,20 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     #: Whether they showed a token; an open API knows nobody.
     is_known: bool = False
+    #: Whose work it is; an empty text where nobody says.
+    tenant: str = ""
+    organization: str = ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the caller's executions are labelled with."""
+        found = {"tenant": self.tenant, "organization": self.organization}
+        return {name: value for name, value in found.items() if value}
 
 
 def hash_token(token: str) -> str:
     """Return the form in which a token stands in the settings."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return digest_of(token)
 
 
 def is_loopback(host: str) -> bool:
@@ -68,57 +89,132 @@ def check_binding(host: str, settings: HttpSettings) -> None:
     Raises:
         UnsafeBindingError: no token is configured and the host is not loopback.
     """
-    if not settings.tokens and not is_loopback(host):
+    is_guarded = settings.tokens or settings.oidc is not None or settings.has_stored_tokens
+    if not is_guarded and not is_loopback(host):
         raise UnsafeBindingError(
             f"the API would be open to anyone who can reach {host or 'any address'}: "
-            "configure API tokens, or listen on 127.0.0.1"
+            "configure API tokens ('arcbook token add'), or listen on 127.0.0.1"
         )
 
 
 class Access:
     """Checks tokens and scopes."""
 
-    def __init__(self, settings: HttpSettings) -> None:
+    def __init__(self, settings: HttpSettings, store: Tokens, clock: Clock) -> None:
         unknown = {s for s in settings.tokens.values() if s not in SCOPES}
         if unknown:
             raise ValueError(f"unknown scopes of tokens: {', '.join(sorted(unknown))}")
         self._settings = settings
+        self.tokens = TokenBook(store, clock)
+        self._oidc = Oidc(settings.oidc, clock) if settings.oidc is not None else None
+        self._requests = RateLimit(clock, settings.requests_per_second)
+        self._failures = RateLimit(clock, FAILURES_PER_SECOND)
 
-    def caller(self, headers: Headers) -> Caller | None:
-        """Return who a request's headers say that calls; nothing for a wrong token."""
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody on this machine may do everything."""
+        given = self._settings
+        is_guarded = given.tokens or self._oidc is not None or self.tokens.has_any
+        return given.is_local and not is_guarded and not given.has_stored_tokens
+
+    async def caller(self, headers: Headers) -> Caller | None:
+        """Return who a request's headers say that calls; nothing for a wrong token.
+
+        Raises:
+            StoreError: the store, which knows tokens, does not answer.
+        """
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if not self._settings.tokens:
+        is_bearer = scheme.lower() == "bearer"
+        token = token.strip()
+        if is_bearer and self._is_internal(token):
+            return Caller(name=INTERNAL, scope=INTERNAL, is_known=True)
+        if self.is_open:
+            await self.tokens.look()
+        if self.is_open:
             return Caller(name="local", scope="admin")
-        if scheme.lower() != "bearer":
+        if not is_bearer:
             return None
-        given = hash_token(token.strip())
+        return self._configured(token) or await self._stored(token) or await self._signed(token)
+
+    def _is_internal(self, token: str) -> bool:
+        known = self._settings.internal_token
+        return bool(known) and hmac.compare_digest(digest_of(known), digest_of(token))
+
+    def _configured(self, token: str) -> Caller | None:
+        given = digest_of(token)
         found: Caller | None = None
         for known, scope in self._settings.tokens.items():
             if hmac.compare_digest(known, given):
                 found = Caller(name=f"token:{known[:8]}", scope=scope, is_known=True)
         return found
 
+    async def _stored(self, token: str) -> Caller | None:
+        row = await self.tokens.find(token)
+        if row is None:
+            return None
+        return Caller(
+            name=f"token:{row.token_id} {row.name}",
+            scope=row.scope,
+            is_known=True,
+            tenant=row.tenant,
+            organization=row.organization,
+        )
+
+    async def _signed(self, token: str) -> Caller | None:
+        if self._oidc is None or token.count(".") != 2:
+            return None
+        found = await self._oidc.identity(token)
+        if found is None:
+            return None
+        return Caller(
+            name=f"oidc:{found.subject}",
+            scope=found.scope or "open",
+            is_known=True,
+            tenant=found.tenant,
+            organization=found.organization,
+        )
+
     def refusal(self, scope: Scope, headers: Headers) -> ApiError | None:
         """Return why a request is refused before it is looked at, if it is."""
         origin = headers.get("origin", "")
         own = headers.get("host", "")
         is_foreign = origin and urlsplit(origin).netloc != own
-        may_look = scope["method"] in SAFE_METHODS and self._settings.tokens
+        may_look = scope["method"] in SAFE_METHODS and not self.is_open
         if is_foreign and origin not in self._settings.origins and not may_look:
             return ApiError(403, f"web pages of {origin[:100]} may not call this API")
-        if not self._settings.tokens and not is_loopback(_name_of(own)):
+        if self.is_open and not is_loopback(_name_of(own)):
             return ApiError(403, "without authentication the API answers on loopback only")
         return None
 
-    @staticmethod
-    def require(caller: Caller, scope: str) -> None:
+    def may_try(self, remote: str) -> bool:
+        """Return whether an address has not shown too many wrong tokens."""
+        return self._failures.has_room(remote)
+
+    def failed(self, remote: str) -> None:
+        """Take note of a wrong token."""
+        self._failures.take(remote)
+
+    def is_within_rate(self, caller: Caller, remote: str) -> bool:
+        """Count a request; return whether its caller may ask that often."""
+        return self._requests.take(caller.name if caller.is_known else remote)
+
+    def require(self, caller: Caller, scope: str) -> None:
         """Check that a caller may do what needs a scope.
 
         Raises:
             ApiError: they may not.
         """
-        if SCOPES.index(caller.scope) < SCOPES.index(scope):
+        if scope == INTERNAL:
+            if not self._settings.internal_token:
+                raise ApiError(503, "no internal token is configured", "no_internal_token")
+            if caller.scope != INTERNAL:
+                raise ApiError(403, "this needs the internal token")
+        elif _rank(caller.scope) < _rank(scope):
             raise ApiError(403, f"this needs the scope {scope!r}; the token has {caller.scope!r}")
+
+
+def _rank(scope: str) -> int:
+    return SCOPES.index(scope) if scope in SCOPES else 0
 
 
 def _name_of(host: str) -> str:
@@ -139,17 +235,43 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        refused = self._access.refusal(scope, headers)
-        if refused is None:
-            caller = self._access.caller(headers)
-            if scope["path"].startswith(INTERNAL_PREFIX):
-                caller = Caller(name="internal", scope="open")
-            elif caller is None and scope["path"] in OPEN_PATHS:
-                caller = Caller(name="anyone", scope="open")
-            if caller is not None:
-                scope["arcbook.caller"] = caller
-                await self._app(scope, receive, send)
-                return
-            refused = ApiError(401, "this needs 'Authorization: Bearer <token>'")
-        await error_response(refused)(scope, receive, send)
+        try:
+            scope["arcbook.caller"] = await self._admitted(scope, Headers(scope=scope))
+        except ApiError as error:
+            await error_response(error)(scope, receive, send)
+        except REFUSALS as error:
+            await error_response(refusal_of(error))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _admitted(self, scope: Scope, headers: Headers) -> Caller:
+        """Return who calls.
+
+        Raises:
+            ApiError: the request is refused, whatever it asks for.
+        """
+        access, path = self._access, scope["path"]
+        remote = remote_of(scope)
+        refused = access.refusal(scope, headers)
+        if refused is not None:
+            raise refused
+        is_anyones = path in OPEN_PATHS or path.startswith(INTERNAL_PATHS)
+        if is_anyones and "authorization" not in headers:
+            return Caller(name="anyone", scope="open")
+        if not access.may_try(remote):
+            raise ApiError(429, "too many wrong tokens came from this address")
+        caller = await access.caller(headers)
+        if caller is None:
+            access.failed(remote)
+            if is_anyones:
+                return Caller(name="anyone", scope="open")
+            raise ApiError(401, "this needs 'Authorization: Bearer <token>'")
+        if not access.is_within_rate(caller, remote):
+            raise ApiError(429, "this caller asks too often; wait a moment")
+        return caller
+
+
+def remote_of(scope: Scope) -> str:
+    """Return the address from which a request came."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.server.core import Server
 from arcbook.server.http.access import Access
+from arcbook.server.http.audit import Audit
 from arcbook.server.http.dedup import Dedup
+from arcbook.server.http.entries import Shown
 from arcbook.server.http.feed import Feed
 from arcbook.server.http.metrics import Metrics
 from arcbook.server.http.reading import Reading
@@ -20,10 +22,12 @@ class Context:
         self.store = server.store
         self.credentials = credentials
         self.settings = settings
-        self.access = Access(settings)
+        self.access = Access(settings, server.store, server.clock)
+        self.audit = Audit(server.store, server.clock)
+        self.entries = Shown()
         self.reading = Reading(server)
         self.feed = Feed(server, settings.streams_max)
-        self.dedup = Dedup(server.clock, settings.dedup_seconds)
+        self.dedup = Dedup(server.store, server.clock, settings.dedup_seconds)
         self.metrics = Metrics(server)
         self.began_us = server.clock.monotonic_us()
 

@@ -1,60 +1,79 @@
 """Idempotency keys: a request that comes again gets the execution of the first.
 
-Keys live in this server's memory. A retry that reaches another server, or comes after a
-restart, starts a second execution.
+The key is stored in the commit that starts the execution, and fenced there: it holds
+after a restart and over all servers. What this server starts at present it knows itself,
+so that of two requests at once the second waits for the first.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from arcbook.clock import Clock
+from arcbook.runtime.drive import LostOwnershipError
 from arcbook.server.http.errors import ApiError
+from arcbook.store.api import EventLog, StartKey
 
-KEYS_MAX: Final = 100_000
-"""Keys that are remembered; the oldest are forgotten first."""
+Starts = Callable[[StartKey], Awaitable[int]]
 
 
 class Dedup:
-    """Remembers which execution a key stands for."""
+    """Knows which execution a key stands for."""
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
+    def __init__(self, store: EventLog, clock: Clock, seconds: float) -> None:
+        self._store = store
         self._clock = clock
         self._seconds = seconds
-        self._known: OrderedDict[str, tuple[int, asyncio.Future[int]]] = OrderedDict()
+        self._starting: dict[tuple[str, str], asyncio.Future[int]] = {}
 
     async def once(
-        self, key: str, seconds: float | None, start: Callable[[], Awaitable[int]]
+        self, path: str, key: str, seconds: float | None, start: Starts
     ) -> tuple[int, bool]:
-        """Start an execution, unless the key stands for one.
+        """Start an execution, unless the key stands for one of the same path.
 
         A key is only kept once its execution is durable: what fails may be tried again.
 
         Returns:
             The execution, and whether it was there before.
         """
-        now = self._clock.monotonic_us()
-        known = self._known.get(key)
-        if known is not None and known[0] > now:
-            return await asyncio.shield(known[1]), True
+        at = self._clock.now_us()
         window = self._seconds if seconds is None else seconds
+        taken = StartKey(path, _digest(key), at, at + int(window * 1_000_000))
+        named = taken[:2]
+        starting = self._starting.get(named)
+        if starting is not None:
+            return await asyncio.shield(starting), True
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._known[key] = (now + int(window * 1_000_000), future)
-        self._known.move_to_end(key)
-        while len(self._known) > KEYS_MAX:
-            self._known.popitem(last=False)
+        self._starting[named] = future
         try:
-            execution_id = await start()
+            found = await self._found_or_started(taken, start)
         except BaseException as error:
-            self._known.pop(key, None)
             future.set_exception(error if isinstance(error, Exception) else _cut_short())
             future.exception()
             raise
-        future.set_result(execution_id)
-        return execution_id, False
+        finally:
+            del self._starting[named]
+        future.set_result(found[0])
+        return found
+
+    async def _found_or_started(self, key: StartKey, start: Starts) -> tuple[int, bool]:
+        known = await self._store.started_with(key.path, key.key, key.at)
+        if known is not None:
+            return known, True
+        try:
+            return await start(key), False
+        except LostOwnershipError:
+            known = await self._store.started_with(key.path, key.key, key.at)
+            if known is None:
+                raise
+            return known, True
+
+
+def _digest(key: str) -> str:
+    """Return a key as it is stored: short, and of characters that any store can hold."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _cut_short() -> Exception:

@@ -36,6 +36,8 @@ _PATH_PARAMETERS: Final = {
     "execution_id": "The execution's id.",
     "path": "A path of the catalog.",
     "name": "A name.",
+    "step": "A step's name.",
+    "token_id": "The token's id.",
 }
 
 

@@ -69,6 +69,23 @@ class Reading:
             except NeedsData as need:
                 loaded[need.ref.ref] = await self._kept.load(need.ref)
 
+    async def state_at(self, execution_id: int, seq: int | None) -> State:
+        """Return the state that an execution was in after an event; the present one by default.
+
+        Raises:
+            ExecutionMissingError: there is none.
+        """
+        if seq is None:
+            return await self.state(execution_id)
+        state = State(execution_id=execution_id)
+        async for row in all_events(self._store, execution_id):
+            if row.seq > seq:
+                break
+            apply(state, Recorded(row.seq, row.at, decode(row.body)))
+        if not state.seq:
+            raise _missing(execution_id)
+        return state
+
     async def state_before(self, execution_id: int, step: str) -> State | None:
         """Return the state in which an execution last entered a step; nothing if it never did."""
         last = 0

@@ -23,7 +23,7 @@ Struct = TypeVar("Struct")
 class Call:
     """One request on its way through a handler."""
 
-    __slots__ = ("body", "context", "query", "request")
+    __slots__ = ("body", "context", "query", "request", "subject")
 
     def __init__(self, request: Request, context: Context, body: Any, query: Any) -> None:
         self.request = request
@@ -32,6 +32,8 @@ class Call:
         self.body = body
         #: The decoded query, of the type that the route says.
         self.query = query
+        #: What the audit says that was changed.
+        self.subject = " ".join(map(str, request.path_params.values()))
 
     @property
     def caller(self) -> Caller:
@@ -81,8 +83,11 @@ class Route:
     #: Whether a request may come without a body; it means the defaults.
     body_optional: bool = False
     query: type | None = None
-    #: What a caller must be allowed to: ``open``, ``viewer``, ``operator``, ``editor``, ``admin``.
+    #: What a caller must be allowed to: ``open``, ``viewer``, ``operator``, ``editor``, ``admin``
+    #: or, apart from these, ``internal``.
     scope: str = "viewer"
+    #: What the audit of changes calls it; an empty text for what changes nothing.
+    change: str = ""
     #: Status codes of refusals beyond those that every route has.
     refusals: tuple[int, ...] = ()
     #: The setting that limits the body.
@@ -112,7 +117,13 @@ def endpoint(route: Route, context: Context) -> Callable[[Request], Awaitable[Re
             context.access.require(request.scope["arcbook.caller"], route.scope)
             query = _query(request, route.query) if route.query is not None else None
             body = await _body(request, route, decoder, limit)
-            found = await route.handler(Call(request, context, body, query))
+            call = Call(request, context, body, query)
+            if route.change:
+                async with context.audit.noted(route.change, call) as note:
+                    found = await route.handler(call)
+                    note.status = route.status
+            else:
+                found = await route.handler(call)
         except ApiError as error:
             return error_response(error)
         except REFUSALS as error:

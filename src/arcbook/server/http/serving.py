@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 
+import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -50,9 +52,35 @@ def listening(host: str, port: int, settings: HttpSettings) -> socket.socket:
     return made
 
 
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server shows itself, and which clients it takes."""
+
+    cert: str
+    key: str
+    #: Who must have signed the certificates of clients; an empty text asks for none.
+    client_ca: str = ""
+
+    def check(self) -> None:
+        """Load the files, so that a bad one is told at start.
+
+        Raises:
+            ListenError: one cannot be used.
+        """
+        if not (self.cert and self.key):
+            raise ListenError("TLS needs both a certificate and its key, also for clients' own")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.cert, self.key)
+            if self.client_ca:
+                context.load_verify_locations(self.client_ca)
+        except (OSError, ssl.SSLError) as error:
+            raise ListenError(f"the certificate or its key cannot be used: {error}") from None
+
+
 @contextlib.asynccontextmanager
-async def served(app: ASGIApp, on: socket.socket) -> AsyncIterator[None]:
+async def served(app: ASGIApp, on: socket.socket, tls: Tls | None = None) -> AsyncIterator[None]:
     """Serve an application on a socket that listens."""
+    is_mutual = tls is not None and bool(tls.client_ca)
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -60,6 +88,10 @@ async def served(app: ASGIApp, on: socket.socket) -> AsyncIterator[None]:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
+        ssl_certfile=tls.cert if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+        ssl_ca_certs=tls.client_ca if tls and is_mutual else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if is_mutual else ssl.CERT_NONE,
     )
     server = _Served(config)
     running = asyncio.create_task(server.serve([on]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from arcbook.server.http.oidc import OidcSettings
+
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How one server's API behaves. The defaults are for a server on loopback."""
@@ -14,10 +16,18 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     result_bytes_max: int = 64 * 1024 * 1024
     #: API tokens: SHA-256 of the token as hex, and the scope that it gives.
     tokens: dict[str, str] = {}
+    #: Whether the store had tokens when the server began to listen.
+    has_stored_tokens: bool = False
+    #: Whose JWTs are taken; none by default.
+    oidc: OidcSettings | None = None
     #: Token of ``/api/internal``; without one nothing there answers.
     internal_token: str = ""
     #: Days for which executions that ended are kept at least.
     retention_days: float = 30.0
+    #: Whether the server listens on loopback only: then it may be open.
+    is_local: bool = True
+    #: Requests of one caller in a second, on average; 0 sets no limit.
+    requests_per_second: float = 0.0
     #: Origins of web pages that may call the API; none by default.
     origins: tuple[str, ...] = ()
     #: Whether ``/metrics`` is there.
@@ -25,4 +35,4 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: Event streams that may be open at once.
     streams_max: int = 1000
     #: Seconds within which a repeated idempotency key means the same execution.
-    dedup_seconds: float = 300.0
+    dedup_seconds: float = 86_400.0

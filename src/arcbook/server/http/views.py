@@ -56,6 +56,8 @@ def summary_fields(row: ExecutionRow) -> dict[str, Any]:
         "current_step": row.current or None,
         "parent_execution_id": told(row.parent_execution_id),
         "error": str(shown(row.error)) if row.error else None,
+        "tenant": row.tenant or None,
+        "organization": row.organization or None,
         "labels": row.labels,
     }
 

@@ -11,7 +11,7 @@ from arcbook.events.types import TERMINAL
 from arcbook.shards import shard_of
 from arcbook.store.api import Change, StoreError
 
-FENCES: Final = 9
+FENCES: Final = 13
 """The first arguments, which say what the commit is fenced by."""
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -26,18 +26,22 @@ def arguments(changes: Sequence[Change]) -> list[Any]:
     ordered = sorted(changes, key=_identity) if len(changes) > 1 else changes
     claims = [(c.execution_id, *claim) for c in ordered if c.claims for claim in c.claims]
     ticks = [(c.execution_id, *c.tick) for c in ordered if c.tick is not None]
+    keys = [(c.execution_id, *c.key) for c in ordered if c.key is not None]
     *fences, last = _columns(_heads(ordered), 3)
     *claimed, workers = _columns(claims, 5)
     *ticked, upcoming = _columns(ticks, 4)
+    *keyed, expiries = _columns(keys, 5)
     return [
         *fences,
         *claimed,
         *ticked,
+        *keyed,
         last,
         workers,
         upcoming,
+        expiries,
         *_columns(_events(ordered), 7),
-        *_columns(_rows(ordered), 8),
+        *_columns(_rows(ordered), 10),
         *_columns(_snapshots(ordered), 3),
         *_columns(_results(ordered), 6),
         *_timers(ordered),
@@ -85,6 +89,8 @@ def _rows(changes: Sequence[Change]) -> list[Any]:
             r.parent_execution_id,
             r.ended_at,
             _ENCODER.encode(r),
+            r.tenant,
+            r.organization,
         )
         for c in changes
         if (r := c.row) is not None

@@ -19,6 +19,7 @@ from arcbook.store.api import (
     ResultRow,
     Stored,
     StoreError,
+    repeated_keys,
 )
 from arcbook.store.postgres.batch import FENCES, arguments
 from arcbook.store.postgres.statements import Statements
@@ -40,6 +41,8 @@ class PostgresEvents(Statements):
     """The event log and the inbox."""
 
     async def commit(self, changes: Sequence[Change]) -> None:
+        if repeated := repeated_keys(changes):
+            raise FencedError(repeated)
         given = arguments(changes)
         async with self.connection() as connection:
             for _ in range(COMMIT_ATTEMPTS):
@@ -96,8 +99,14 @@ class PostgresEvents(Statements):
 
     async def executions(self, wanted: ExecutionFilter) -> list[ExecutionRow]:
         page = (wanted.before or _ID_MAX, min(wanted.limit, PAGE_MAX), wanted.path)
-        parent = wanted.parent_execution_id
-        if parent:
+        parent, organization = wanted.parent_execution_id, wanted.organization
+        if wanted.tenant:
+            named = (wanted.status, parent, wanted.tenant, organization)
+            rows = await self._all("get_executions_of_tenant", *page, *named)
+        elif organization:
+            named_one = (wanted.status, parent, organization)
+            rows = await self._all("get_executions_of_organization", *page, *named_one)
+        elif parent:
             rows = await self._all("get_executions_of_parent", *page, wanted.status, parent)
         elif wanted.status:
             rows = await self._all("get_executions_of_status", *page, wanted.status)
@@ -125,6 +134,13 @@ class PostgresEvents(Statements):
 
     async def delete_execution(self, execution_id: int) -> None:
         await self._value("delete_execution", execution_id, shard_of(execution_id))
+
+    async def started_with(self, path: str, key: str, at: int) -> int | None:
+        found: int | None = await self._value("get_key", path, key, at)
+        return found
+
+    async def forget_keys(self, before: int) -> int:
+        return int(await self._value("forget_keys", before))
 
     # -- inbox ------------------------------------------------------------------------
 

@@ -2,12 +2,12 @@
 -- Everything that a batch writes, in one round trip.
 select commit(
   $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-  $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-  $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50)
+  $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
+  $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57)
 
 -- fenced --
 -- The executions of a failed commit that another writer was quicker with.
-select fenced($1, $2, $3, $4, $5, $6, $7, $8, $9)
+select fenced($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- get_stored --
 -- An execution as it is loaded: its row, its snapshot and the number of that.
@@ -54,6 +54,22 @@ order by status desc, execution_id desc limit $2
 select body from execution
 where execution_id < $1 and ($3 = '' or position(lower($3) in lower(path)) > 0)
   and ($4 = '' or status = $4) and parent_execution_id = $5 and parent_execution_id <> 0
+order by execution_id desc limit $2
+
+-- get_executions_of_tenant --
+-- Executions of one tenant, newest first, from the one before an id.
+select body from execution
+where execution_id < $1 and ($3 = '' or position(lower($3) in lower(path)) > 0)
+  and ($4 = '' or status = $4) and ($5::bigint = 0 or parent_execution_id = $5)
+  and tenant = $6 and tenant <> '' and ($7 = '' or organization = $7)
+order by execution_id desc limit $2
+
+-- get_executions_of_organization --
+-- Executions of one organization, whoever's, newest first, from the one before an id.
+select body from execution
+where execution_id < $1 and ($3 = '' or position(lower($3) in lower(path)) > 0)
+  and ($4 = '' or status = $4) and ($5::bigint = 0 or parent_execution_id = $5)
+  and organization = $6 and organization <> ''
 order by execution_id desc limit $2
 
 -- get_unfinished --
@@ -230,3 +246,41 @@ select count(*) from shard
 -- clock_us --
 -- The time by the clock that leases go by, in microseconds since the epoch.
 select (extract(epoch from clock_timestamp()) * 1000000)::bigint
+
+-- get_key --
+-- The execution that has a key at a time.
+select execution_id from start_key where path = $1 and key = $2 and expires_at > $3
+
+-- forget_keys --
+-- Forget keys that have expired, and count them.
+with gone as (delete from start_key where expires_at < $1 returning 1) select count(*) from gone
+
+-- put_token --
+-- Store a token, in place of one of the same id.
+insert into token (token_id, body) values ($1, $2)
+on conflict (token_id) do update set body = excluded.body
+
+-- get_token --
+-- A token by its id.
+select body from token where token_id = $1
+
+-- get_tokens --
+-- Tokens, after an id.
+select token_id, body from token where token_id > $1 order by token_id limit $2
+
+-- delete_token --
+-- Delete a token.
+delete from token where token_id = $1 returning 1
+
+-- put_note --
+-- Note a change, or what came of it.
+insert into change_audit (note_id, actor, action, subject, body)
+values ($1, $2, $3, $4, $5)
+on conflict (note_id) do update set subject = excluded.subject, body = excluded.body
+
+-- get_notes --
+-- Changes, newest first, from the one before an id.
+select body from change_audit
+where note_id < $1 and ($3 = '' or actor = $3) and ($4 = '' or action = $4)
+  and ($5 = '' or subject = $5)
+order by note_id desc limit $2

@@ -9,6 +9,7 @@ from typing import Final, Self
 from arcbook.clock import Clock
 from arcbook.shards import SHARDS
 from arcbook.store.api import StoreError
+from arcbook.store.postgres.access import PostgresAccess
 from arcbook.store.postgres.cluster import PostgresCluster
 from arcbook.store.postgres.documents import PostgresDocuments
 from arcbook.store.postgres.events import PostgresEvents
@@ -24,7 +25,7 @@ CLOSE_SECONDS: Final = 5.0
 """How long closing waits for statements that are under way."""
 
 
-class PostgresStore(PostgresEvents, PostgresDocuments, PostgresCluster):
+class PostgresStore(PostgresEvents, PostgresDocuments, PostgresCluster, PostgresAccess):
     """A store that several servers share.
 
     Every commit is one call of a function in the database, made durable there before it

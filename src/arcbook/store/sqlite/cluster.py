@@ -41,10 +41,14 @@ class SqliteCluster(Statements):
     # -- commands ---------------------------------------------------------------------
 
     def _is_still_so(self, db: sqlite3.Connection, change: Change) -> bool:
-        """Tell whether commands that a change claims are pending, and its tick is due."""
+        """Tell whether what a change claims is pending, its tick is due and its key is free."""
         for claim in change.claims:
             wanted = (claim.command_id, claim.generation, claim.attempt)
             if db.execute(self._sql["is_pending"], wanted).fetchone() is None:
+                return False
+        if change.key is not None:
+            wanted_key = (change.key.path, change.key.key, change.key.at)
+            if db.execute(self._sql["get_key"], wanted_key).fetchone() is not None:
                 return False
         if change.tick is None:
             return True
@@ -56,6 +60,9 @@ class SqliteCluster(Statements):
         db.executemany(sql["delete_command"], [(command_id,) for command_id in change.done])
         db.executemany(sql["put_command"], change.issued)
         db.executemany(sql["claim"], [(c.worker, c.command_id) for c in change.claims])
+        if change.key is not None:
+            path, key, _, expires_at = change.key
+            db.execute(sql["put_key"], (path, key, change.execution_id, expires_at))
         if tick is not None:
             db.execute(sql["tick"], (tick.next_at, tick.due_at, change.execution_id, tick.name))
 

@@ -4,8 +4,9 @@ insert into event (execution_id, seq, at, type, step, body, ends) values (?, ?, 
 
 -- put_execution --
 -- Write an execution at a glance.
-insert into execution (execution_id, path, status, seq, parent_execution_id, ended_at, body)
-values (?, ?, ?, ?, ?, ?, ?)
+insert into execution
+  (execution_id, path, status, seq, parent_execution_id, ended_at, body, tenant, organization)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (execution_id) do update set
   status = excluded.status, seq = excluded.seq, ended_at = excluded.ended_at, body = excluded.body
 
@@ -56,6 +57,7 @@ order by seq limit ?
 select body from execution
 where execution_id < ? and (? = '' or status = ?)
   and (? = '' or instr(lower(path), lower(?)) > 0) and (? = 0 or parent_execution_id = ?)
+  and (? = '' or tenant = ?) and (? = '' or organization = ?)
 order by execution_id desc limit ?
 
 -- get_unfinished --
@@ -247,3 +249,44 @@ update schedule set next_at = ? where name = ? and next_at = ?
 -- delete_schedule --
 -- Delete a schedule.
 delete from schedule where name = ?
+
+-- get_key --
+-- The execution that has a key at a time.
+select execution_id from start_key where path = ? and key = ? and expires_at > ?
+
+-- put_key --
+-- An execution takes a key.
+insert or replace into start_key (path, key, execution_id, expires_at) values (?, ?, ?, ?)
+
+-- forget_keys --
+-- Forget keys that have expired.
+delete from start_key where expires_at < ?
+
+-- put_token --
+-- Store a token, in place of one of the same id.
+insert or replace into token (token_id, body) values (?, ?)
+
+-- get_token --
+-- A token by its id.
+select body from token where token_id = ?
+
+-- get_tokens --
+-- All tokens.
+select body from token order by token_id
+
+-- delete_token --
+-- Delete a token.
+delete from token where token_id = ?
+
+-- put_note --
+-- Note a change, or what came of it.
+insert into change_audit (note_id, actor, action, subject, body)
+values (?, ?, ?, ?, ?)
+on conflict (note_id) do update set subject = excluded.subject, body = excluded.body
+
+-- get_notes --
+-- Changes, newest first, from the one before an id.
+select body from change_audit
+where note_id < ? and (? = '' or actor = ?) and (? = '' or action = ?)
+  and (? = '' or subject = ?)
+order by note_id desc limit ?

@@ -27,7 +27,9 @@ from arcbook.store.api import (
     ResultRow,
     Stored,
     StoreError,
+    repeated_keys,
 )
+from arcbook.store.sqlite.access import SqliteAccess
 from arcbook.store.sqlite.cluster import SqliteCluster
 from arcbook.store.sqlite.statements import translated
 
@@ -40,7 +42,7 @@ WRITTEN_MAX: Final = 10_000
 """Executions whose last event is remembered."""
 
 
-class SqliteStore(SqliteCluster):
+class SqliteStore(SqliteCluster, SqliteAccess):
     """A store in a file that several processes may open."""
 
     def __init__(self, path: Path) -> None:
@@ -59,6 +61,8 @@ class SqliteStore(SqliteCluster):
 
     async def commit(self, changes: Sequence[Change]) -> None:
         db, sql = self._db, self._sql
+        if repeated := repeated_keys(changes):
+            raise FencedError(repeated)
         events = [
             (change.execution_id, *event, event.type in TERMINAL)
             for change in changes
@@ -106,7 +110,8 @@ class SqliteStore(SqliteCluster):
             is_known = not after or self._written.get(change.execution_id) == after
             if not is_known and db.execute(self._sql["has_event"], before).fetchone() is None:
                 return False
-        return not (change.claims or change.tick) or self._is_still_so(db, change)
+        is_bound = change.claims or change.tick or change.key
+        return not is_bound or self._is_still_so(db, change)
 
     def _fenced(self, db: sqlite3.Connection, changes: Sequence[Change]) -> list[int]:
         return [c.execution_id for c in changes if self._is_fenced(db, c)]
@@ -128,7 +133,7 @@ class SqliteStore(SqliteCluster):
             db.executemany(sql["put_timer"], timers)
         if change.results:
             db.executemany(sql["put_result"], [(identity, *result) for result in change.results])
-        if change.done or change.issued or change.claims or change.tick:
+        if change.done or change.issued or change.claims or change.tick or change.key:
             self._put_commands(db, change)
 
     async def load(self, execution_id: int) -> Stored | None:
@@ -174,6 +179,10 @@ class SqliteStore(SqliteCluster):
             wanted.path,
             parent,
             parent,
+            wanted.tenant,
+            wanted.tenant,
+            wanted.organization,
+            wanted.organization,
             min(wanted.limit, PAGE_MAX),
         )
         return [_ROW_DECODER.decode(body) for (body,) in rows]
@@ -196,6 +205,13 @@ class SqliteStore(SqliteCluster):
         with translated(self._path), self._transaction(db):
             for table in ("event", "execution", "snapshot", "timer", "result", "inbox", "command"):
                 db.execute(f"delete from {table} where execution_id = ?", (execution_id,))  # noqa: S608  # our own names
+
+    async def started_with(self, path: str, key: str, at: int) -> int | None:
+        row = self._one("get_key", path, key, at)
+        return None if row is None else int(row[0])
+
+    async def forget_keys(self, before: int) -> int:
+        return self._write("forget_keys", before)
 
     # -- inbox ------------------------------------------------------------------------
 
@@ -285,6 +301,8 @@ def _row_values(row: ExecutionRow) -> tuple[Any, ...]:
         row.parent_execution_id,
         row.ended_at,
         _ROW_ENCODER.encode(row),
+        row.tenant,
+        row.organization,
     )
 
 

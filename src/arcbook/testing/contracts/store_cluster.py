@@ -18,6 +18,7 @@ from arcbook.store.api import (
     WorkerRow,
 )
 from arcbook.testing.contracts.store import StoreContract, change, event, row
+from arcbook.testing.contracts.store_access import AccessContract
 from arcbook.testing.contracts.store_commands import (
     CommandsContract,
     FencingContract,
@@ -191,5 +192,6 @@ class ClusterStoreContract(
     _Servers,
     _Workers,
     _Schedules,
+    AccessContract,
 ):
     """The whole suite. A subclass has a fixture ``opened``, as for one process."""

@@ -35,7 +35,7 @@ async def restore(call: Call) -> Restored:
 
 async def _archive(call: Call, at: int) -> tuple[str, list[Version]]:
     wanted: ArchiveRequest = call.body
-    path = wanted.path.strip("/")
+    path = call.subject = wanted.path.strip("/")
     rows = await call.context.store.archive(path, a_version(wanted.version), at)
     found = [Version(catalog_id=str(row.catalog_id), version=row.version) for row in rows]
     return path, found
@@ -48,6 +48,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/catalog/delete",
         handler=delete,
+        change="catalog.delete",
         tag="catalog",
         summary="Take versions of a document out of use",
         description=(
@@ -71,6 +72,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/catalog/restore",
         handler=restore,
+        change="catalog.restore",
         tag="catalog",
         summary="Bring versions of a document back",
         body=ArchiveRequest,

@@ -39,12 +39,21 @@ UI_TAIL: Final = "/ui_schema"
 
 async def register(call: Call) -> Registered:
     """Check a document, and store it as the next version of its path."""
-    content = await _content(call)
+    return await stored(call, await _content(call))
+
+
+async def stored(call: Call, content: str) -> Registered:
+    """Check a document, and store it.
+
+    Raises:
+        ApiError: it has errors, or no place in the catalog.
+    """
     kinds = call.context.server.registry
     if len(content) > THREAD_BYTES:
         loaded = await asyncio.to_thread(load_document, content, kinds)
     else:
         loaded = load_document(content, kinds)
+    call.subject = loaded.path or call.subject
     _check(loaded)
     if loaded.path.strip("/").startswith(SYSTEM_PREFIX):
         # Such a playbook is given the internal token.
@@ -93,15 +102,21 @@ def _check(loaded: Loaded) -> None:
 
 async def list_entries(call: Call) -> Entries:
     """List the latest version of each document."""
-    kind = (call.body.resource_type or "").lower()
-    rows = await call.context.store.entries(kind)
-    return Entries(entries=[_entry(row) for row in rows])
+    asked: ListRequest = call.body
+    rows = await call.context.store.entries((asked.resource_type or "").lower())
+    if asked.after is not None:
+        rows = [row for row in rows if row.path > asked.after]
+    page = rows[: asked.limit]
+    return Entries(
+        entries=[call.context.entries.of(row) for row in page],
+        next_after=page[-1].path if page and len(page) < len(rows) else None,
+    )
 
 
 async def resource(call: Call) -> Entry:
     """Return one version of a document."""
     wanted: ResourceRequest = call.body
-    return _entry(await find(call, wanted.path, wanted.version, wanted.catalog_id))
+    return call.context.entries.of(await find(call, wanted.path, wanted.version, wanted.catalog_id))
 
 
 async def find(call: Call, path: str | None, version: Any, catalog_id: Any) -> CatalogEntry:
@@ -163,21 +178,6 @@ async def ui_schema(call: Call) -> UiSchema:
     )
 
 
-def _entry(row: CatalogEntry) -> Entry:
-    root = root_of(row.content)
-    return Entry(
-        catalog_id=str(row.catalog_id),
-        path=row.path,
-        kind=row.kind,
-        version=row.version,
-        content=row.content,
-        layout=part_of(root, "workflow"),
-        payload=part_of(root, "workload"),
-        meta=part_of(root, "metadata"),
-        created_at=moment(row.created_at),
-    )
-
-
 DOCUMENT: Final = """apiVersion: noetl.io/v2
 kind: Playbook
 metadata: {name: hello, path: examples/hello}
@@ -203,6 +203,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/catalog/register",
         handler=register,
+        change="catalog.register",
         tag="catalog",
         summary="Register a document",
         description=(
@@ -237,7 +238,7 @@ ROUTES: Final = [
         body_example={"resource_type": "Playbook"},
         body_optional=True,
         answer=Entries,
-        answer_example={"entries": [ENTRY]},
+        answer_example={"entries": [ENTRY], "next_after": None},
         refusals=(400, 413, 422),
     ),
     Route(

@@ -7,6 +7,7 @@ from typing import Any, Final
 from arcbook.engine.inputs import Abort
 from arcbook.engine.state import State, Status
 from arcbook.outcome import ErrorInfo, ErrorKind
+from arcbook.runtime.items import INHERITED
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.wire.executions import (
@@ -130,7 +131,9 @@ async def _again(
     step = facts.get("entry")
     if step is not None and step not in planned.plan.by_name:
         raise invalid(f"the playbook has no step {step!r} any more")
-    execution_id = await server.start(planned, payload, pool=state.pool, **facts)
+    kept = {name: state.labels[name] for name in INHERITED if name in state.labels}
+    labels = kept | call.caller.labels
+    execution_id = await server.start(planned, payload, pool=state.pool, labels=labels, **facts)
     return Retried(
         execution_id=str(execution_id),
         status="started",
@@ -157,6 +160,7 @@ async def cleanup(call: Call) -> CleanedUp:
     if not wanted.dry_run:
         reason = f"it ran for more than {wanted.older_than_minutes:g} minutes"
         done = [i for i in found if await call.context.server.cancel(i, reason)]
+        call.subject = " ".join(map(str, done))
     verb = "would be" if wanted.dry_run else "were"
     return CleanedUp(
         cancelled_count=0 if wanted.dry_run else len(done),
@@ -173,6 +177,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/executions/{execution_id}/cancel",
         handler=cancel,
+        change="execution.cancel",
         tag="executions",
         summary="Cancel an execution",
         description=(
@@ -196,6 +201,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/executions/{execution_id}/finalize",
         handler=finalize,
+        change="execution.finalize",
         tag="executions",
         summary="Fail an execution that cannot end by itself",
         body=FinalizeRequest,
@@ -258,6 +264,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/executions/cleanup",
         handler=cleanup,
+        change="execution.cleanup",
         tag="executions",
         summary="Cancel executions that run for too long",
         body=CleanupRequest,

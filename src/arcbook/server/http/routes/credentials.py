@@ -22,6 +22,7 @@ from arcbook.store.api import CredentialRow
 async def put(call: Call) -> CredentialView:
     """Seal and keep a credential."""
     wanted: PutCredential = call.body
+    call.subject = wanted.name
     if "/" in wanted.name:
         raise invalid("the name of a credential has no '/'")
     if not wanted.data:
@@ -59,8 +60,6 @@ async def get(call: Call) -> CredentialView:
     row = await _row(call)
     if not asked.include_data:
         return _view(row)
-    if not call.caller.is_known:
-        raise ApiError(403, "what is in a credential is told to callers with a token only")
     call.context.access.require(call.caller, "admin")
     try:
         opened = await call.context.credentials.credential(row.name, 0)
@@ -116,6 +115,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/credentials",
         handler=put,
+        change="credential.put",
         tag="credentials",
         summary="Keep a credential",
         description="In place of one of the same name. It is sealed before it is stored.",
@@ -149,7 +149,7 @@ ROUTES: Final = [
         handler=get,
         tag="credentials",
         summary="A credential",
-        description="With `include_data` also what is in it, for a token of the scope `admin`.",
+        description="With `include_data` also what is in it, for the scope `admin`.",
         query=CredentialQuery,
         answer=CredentialView,
         answer_example=CREDENTIAL,
@@ -159,6 +159,7 @@ ROUTES: Final = [
         method="DELETE",
         path="/api/credentials/{name}",
         handler=delete,
+        change="credential.delete",
         tag="credentials",
         summary="Delete a credential",
         answer=Deleted,

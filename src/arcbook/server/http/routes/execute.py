@@ -19,6 +19,7 @@ from arcbook.server.http.wire.execute import (
     ExecuteRequest,
     Started,
 )
+from arcbook.store.api import StartKey
 
 KEY_CHARACTERS_MAX: Final = 512
 
@@ -39,11 +40,12 @@ async def _start(call: Call, wanted: ExecuteRequest, header_key: str = "") -> St
     if dedup is None:
         return Started(execution_id=str(await _begin(call, planned, wanted)))
 
-    async def begin() -> int:
-        return await _begin(call, planned, wanted)
+    async def begin(key: StartKey) -> int:
+        return await _begin(call, planned, wanted, key)
 
-    scoped = f"{planned.entry.path}\n{dedup.key}"
-    found, was_there = await call.context.dedup.once(scoped, dedup.window_secs, begin)
+    seconds = dedup.window_secs if wanted.dedup is not None else None
+    path = planned.entry.path
+    found, was_there = await call.context.dedup.once(path, dedup.key, seconds, begin)
     if was_there:
         return Started(execution_id=str(found), status="duplicate", commands_generated=0)
     return Started(execution_id=str(found))
@@ -70,13 +72,20 @@ async def _planned(call: Call, wanted: ExecuteRequest) -> Planned:
     return await plans.find(wanted.path.strip("/"), a_version(wanted.version))
 
 
-async def _begin(call: Call, planned: Planned, wanted: ExecuteRequest) -> int:
+async def _begin(
+    call: Call, planned: Planned, wanted: ExecuteRequest, key: StartKey | None = None
+) -> int:
     parent = None
     if wanted.parent_execution_id is not None:
         parent = Parent(execution_id=an_id(wanted.parent_execution_id, "parent_execution_id"))
     labels = {} if wanted.trace is None else {TRACE_LABEL: _trace(wanted.trace)}
     return await call.context.server.start(
-        planned, wanted.values(), parent=parent, pool=wanted.execution_pool or None, labels=labels
+        planned,
+        wanted.values(),
+        parent=parent,
+        pool=wanted.execution_pool or None,
+        labels=labels | call.caller.labels,
+        key=key,
     )
 
 
@@ -131,8 +140,8 @@ ROUTES: Final = [
         description=(
             "Answers when the start is durable. `payload`, `workload` and `context` name the "
             "same values, which are laid over the playbook's workload. With an idempotency key "
-            "(`Idempotency-Key`, `idempotency_key` or `dedup`) a repeated request that reaches "
-            "this server within the window gets the execution of the first."
+            "(`Idempotency-Key`, `idempotency_key` or `dedup`) a repeated request for the same path "
+            "within the window gets the execution of the first, from any server."
         ),
         body=ExecuteRequest,
         body_example=REQUEST,

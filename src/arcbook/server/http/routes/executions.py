@@ -61,6 +61,8 @@ async def _rows(call: Call, asked: ExecutionsQuery, wanted: int) -> list[Executi
             ExecutionFilter(
                 status=asked.status.upper(),
                 path=asked.path,
+                tenant=asked.tenant,
+                organization=asked.organization,
                 parent_execution_id=an_id(parent, "parent_execution_id") if parent else 0,
                 before=before,
                 limit=limit,
@@ -148,6 +150,8 @@ SUMMARY: Final[dict[str, Any]] = {
     "current_step": None,
     "parent_execution_id": None,
     "error": None,
+    "tenant": None,
+    "organization": None,
     "labels": {},
 }
 

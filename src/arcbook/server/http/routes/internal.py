@@ -1,22 +1,44 @@
-"""What the server's own playbooks may do, by a token that no user has."""
+"""Routes for the platform's own machinery, behind the internal token."""
 
 from __future__ import annotations
 
-import hmac
 from typing import Final
 
 from arcbook.server.cleanup import Cleanup
-from arcbook.server.http.errors import ApiError, invalid
+from arcbook.server.http.access import INTERNAL
+from arcbook.server.http.callbacks import call_back, outcome_of
+from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
+from arcbook.server.http.wire.access import CallbackRequest, CallbackTaken, PendingCount
 from arcbook.server.http.wire.common import moment
 from arcbook.server.http.wire.internal import PurgeAnswer, PurgeRequest
 
 DAY_US: Final = 86_400_000_000
 
 
+async def pending_count(call: Call) -> PendingCount:
+    """Count the commands that wait for a worker, for what scales workers."""
+    backlog = await call.context.store.backlog()
+    pools = {pool: pending for pool, (pending, _) in sorted(backlog.items())}
+    return PendingCount(pending=sum(pools.values()), pools=pools)
+
+
+async def container_callback(call: Call) -> CallbackTaken:
+    """Hand the end of something outside to the step that waits for it."""
+    wanted: CallbackRequest = call.body
+    execution_id, step = call.id(), call.param("step")
+    outcome = outcome_of(wanted.status, wanted.result, wanted.error)
+    accepted = await call_back(call, execution_id, step, outcome)
+    return CallbackTaken(
+        status="ok" if accepted else "ignored",
+        execution_id=str(execution_id),
+        step=step,
+        accepted=accepted,
+    )
+
+
 async def purge(call: Call) -> PurgeAnswer:
     """Forget executions that ended long ago."""
-    _require_token(call)
     wanted: PurgeRequest = call.body
     kept_days = call.context.settings.retention_days
     days = kept_days if wanted.older_than_days is None else wanted.older_than_days
@@ -29,23 +51,35 @@ async def purge(call: Call) -> PurgeAnswer:
     return PurgeAnswer(dry_run=wanted.dry_run, before=moment(before_us), **purged._asdict())
 
 
-def _require_token(call: Call) -> None:
-    """Check the internal token.
-
-    Raises:
-        ApiError: 503 if the server has none, 403 if the caller's is another.
-    """
-    known = call.context.settings.internal_token
-    if not known:
-        told = "this server has no internal token: set ARCBOOK_INTERNAL_TOKEN"
-        raise ApiError(503, told, "no_internal_token")
-    scheme, _, token = call.header("authorization").partition(" ")
-    is_right = hmac.compare_digest(token.strip().encode(), known.encode())
-    if scheme.lower() != "bearer" or not is_right:
-        raise ApiError(403, "this is for the server's own playbooks: the token is wrong")
-
-
 ROUTES: Final = [
+    Route(
+        method="GET",
+        path="/api/internal/outbox/pending-count",
+        handler=pending_count,
+        tag="internal",
+        summary="How many commands wait for a worker",
+        answer=PendingCount,
+        answer_example={"pending": 3, "pools": {"gpu": 1, "shared": 2}},
+        scope=INTERNAL,
+    ),
+    Route(
+        method="POST",
+        path="/api/internal/container-callback/{execution_id}/{step}",
+        handler=container_callback,
+        tag="internal",
+        summary="Report the end of what a step waits for",
+        body=CallbackRequest,
+        body_example={"status": "completed", "result": {"rows": 3}},
+        answer=CallbackTaken,
+        answer_example={
+            "status": "ok",
+            "execution_id": "383401759197892608",
+            "step": "train",
+            "accepted": True,
+        },
+        scope=INTERNAL,
+        refusals=(400, 404, 413, 422),
+    ),
     Route(
         method="POST",
         path="/api/internal/cleanup/purge",
@@ -64,7 +98,7 @@ ROUTES: Final = [
             "workers": 0,
             "more": False,
         },
-        scope="open",
-        refusals=(400, 403, 413, 422),
+        scope=INTERNAL,
+        refusals=(400, 413, 422),
     ),
 ]

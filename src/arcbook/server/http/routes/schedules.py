@@ -38,6 +38,8 @@ async def put(call: Call) -> ScheduleView:
         last_at=known.last_at if known else 0,
         last_execution_id=known.last_execution_id if known else 0,
         created_at=known.created_at if known else now,
+        tenant=call.caller.tenant,
+        organization=call.caller.organization,
     )
     return await _put(call, row, now)
 
@@ -154,6 +156,7 @@ ROUTES: Final = [
         method="PUT",
         path="/api/schedules/{name}",
         handler=put,
+        change="schedule.put",
         tag="schedules",
         summary="Keep a schedule",
         description="In place of one of the same name, whose past it keeps.",
@@ -183,6 +186,7 @@ ROUTES: Final = [
         method="DELETE",
         path="/api/schedules/{name}",
         handler=delete,
+        change="schedule.delete",
         tag="schedules",
         summary="Delete a schedule",
         answer=Deleted,
@@ -194,6 +198,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/schedules/{name}/pause",
         handler=pause,
+        change="schedule.pause",
         tag="schedules",
         summary="Have a schedule not tick",
         answer=ScheduleView,
@@ -205,6 +210,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/schedules/{name}/resume",
         handler=resume,
+        change="schedule.resume",
         tag="schedules",
         summary="Have a schedule tick again",
         answer=ScheduleView,

@@ -31,10 +31,44 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[Problem] = []
 
 
+class RegisterBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Documents to be registered together."""
+
+    items: Annotated[list[RegisterRequest], Meta(min_length=1, max_length=1000)]
+
+
+class BatchEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one document of a batch."""
+
+    index: int
+    #: ``registered`` or ``error``.
+    status: str
+    path: str | None = None
+    version: int | None = None
+    catalog_id: str | None = None
+    kind: str | None = None
+    error: str | None = None
+    diagnostics: list[Problem] = []
+
+
+class BatchRegistered(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a batch. One bad document does not stop the others."""
+
+    #: ``success``, or ``partial`` where a document was refused.
+    status: str
+    count: int
+    registered: int
+    failed: int
+    skipped: int
+    results: list[BatchEntry]
+
+
 class ListRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Which documents a list holds."""
 
     resource_type: str | None = None
+    after: Annotated[str | None, Meta(description="The last path of the page before.")] = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +92,8 @@ class Entries(msgspec.Struct, frozen=True, kw_only=True):
     """The latest version of each document."""
 
     entries: list[Entry]
+    #: What to ask with as ``after`` for the next page.
+    next_after: str | None = None
 
 
 class ResourceRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ class ExecutionsQuery(msgspec.Struct, frozen=True, kw_only=True):
     path: Annotated[str, Meta(description="Part of the playbook's path.")] = ""
     catalog_id: Annotated[str, Meta(description="The version of the playbook.")] = ""
     parent_execution_id: Annotated[str, Meta(description="Children of an execution.")] = ""
+    tenant: Annotated[str, Meta(description="Whose executions.")] = ""
+    organization: str = ""
     before: Annotated[str, Meta(description="The last id of the page before.")] = ""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     offset: Annotated[int, Meta(ge=0, le=5000, description="Prefer before.")] = 0
@@ -44,6 +46,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     current_step: str | None
     parent_execution_id: str | None
     error: str | None
+    tenant: str | None = None
+    organization: str | None = None
     labels: dict[str, str] = {}
 
 
@@ -256,3 +260,33 @@ class ResultQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Whose result is wanted."""
 
     step: str = ""
+
+
+class StateQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """After which event a state is wanted."""
+
+    seq: Annotated[int, Meta(ge=1, le=2**31, description="The last event that counts.")] | None = (
+        None
+    )
+
+
+class ReplayQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which execution, and after which event, a state is wanted."""
+
+    execution_id: str
+    as_of_event_id: str = ""
+    as_of_position: str = ""
+
+
+class ReplayedState(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution as it was after an event."""
+
+    execution_id: str
+    #: The last event that counts.
+    seq: int
+    state: StatusView
+    workload: Values
+    ctx: Values
+    #: How often each step was entered.
+    visits: dict[str, int]
+    result: Any = None

@@ -67,3 +67,53 @@ class ServerView(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     version: str
     started_at: str | None
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client must know before it may ask for anything else."""
+
+    service: str
+    version: str
+    runtime: str
+    #: Whether requests need ``Authorization: Bearer <token>``.
+    authentication: str
+    api_base: str = "/api"
+
+
+class SchemaReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the database fits this version."""
+
+    status: str
+    message: str
+    valid: bool
+
+
+class MachineView(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine that a server runs on."""
+
+    #: Processes that ran or waited to run in the last minute, in percent of the processors.
+    cpu_percent: float
+    memory_percent: float
+    total_memory_mb: float
+    used_memory_mb: float
+    available_memory_mb: float
+
+
+class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
+    """A server's own process."""
+
+    pid: int
+    #: Of one processor, since its start.
+    cpu_percent: float
+    memory_rss_mb: float
+    memory_vms_mb: float
+    num_threads: int
+    start_time: str | None
+    uptime_seconds: float
+
+
+class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server uses."""
+
+    system: MachineView
+    process: ProcessView

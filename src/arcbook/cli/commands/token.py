@@ -1,0 +1,188 @@
+"""``arcbook token``."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from arcbook.cli.errors import UserError
+from arcbook.cli.text import moment, table
+from arcbook.secrets.tokens import SCOPES, TokenError, new_token, note_id, rotated
+from arcbook.settings import load_settings
+from arcbook.store.access import ChangeNote, TokenRow
+
+T = TypeVar("T")
+
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+DONE: Final = 200
+"""What the audit says of a change that was made, as of one through the API."""
+
+
+@click.group(
+    help="""API tokens, in the database that the servers of a cluster share.
+
+The first one makes servers ask for a token. Its text is told once: only a digest is kept.
+
+\b
+Examples:
+  arcbook token add ops --scope admin --dsn postgresql://me:secret@db.internal/arcbook
+  arcbook token add ci --scope editor --expires-in 90d --tenant sales
+  arcbook token rotate 9f2c41d07ab3 --grace 1h
+"""
+)
+def token() -> None:
+    """Group of the verbs."""
+
+
+_DSN = click.option("--dsn", metavar="DSN", help="The database.  [default: ARCBOOK_DSN]")
+
+
+@token.command(help="Make a token, and tell its text.")
+@click.argument("name")
+@click.option("--scope", type=click.Choice(SCOPES), required=True, help="What its holder may.")
+@click.option("--expires-in", metavar="TIME", default="", help="30m, 12h, 90d; never by default.")
+@click.option("--tenant", default="", help="Label of its executions.")
+@click.option("--organization", default="", help="Label of its executions.")
+@_DSN
+def add(name: str, scope: str, expires_in: str, dsn: str | None, **labels: str) -> None:
+    """Make a token."""
+    try:
+        text, row = new_token(name, scope, _now(), seconds=_seconds(expires_in), **labels)
+    except TokenError as error:
+        raise UserError(str(error)) from None
+
+    async def work(store: Any) -> None:
+        await _noted(store, "token.add", row)
+        await store.put_token(row)
+
+    _with_store(dsn, work)
+    click.echo(f"token {row.token_id} ({scope}) is made; its text is told this once:", err=True)
+    click.echo(text)
+
+
+@token.command("list", help="List tokens; never their texts.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_DSN
+def list_(dsn: str | None, *, as_json: bool) -> None:
+    """List tokens."""
+
+    async def work(store: Any) -> list[TokenRow]:
+        rows: list[TokenRow] = await store.tokens()
+        return rows
+
+    rows = _with_store(dsn, work)
+    if as_json:
+        import orjson  # only for this output
+
+        keys = ("token_id", "name", "scope", "tenant", "organization", "created_at", "expires_at")
+        plain = [{key: getattr(row, key) for key in keys} for row in rows]
+        click.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        return
+    if not rows:
+        click.echo("there are no tokens: arcbook token add NAME --scope admin")
+        return
+    lines = [
+        (r.token_id, r.name, r.scope, moment(r.created_at), _expiry(r.expires_at)) for r in rows
+    ]
+    click.echo(table(("ID", "NAME", "SCOPE", "MADE", "EXPIRES"), lines))
+
+
+@token.command(help="Remove a token; servers refuse it within seconds.")
+@click.argument("token_id")
+@_DSN
+def rm(token_id: str, dsn: str | None) -> None:
+    """Remove a token."""
+
+    async def work(store: Any) -> None:
+        await _noted(store, "token.rm", await _known(store, token_id))
+        await store.delete_token(token_id)
+
+    _with_store(dsn, work)
+    click.echo(f"token {token_id} is removed")
+
+
+@token.command(help="Give a token a new text, and tell it.")
+@click.argument("token_id")
+@click.option("--grace", metavar="TIME", default="", help="How long the old text is good yet.")
+@_DSN
+def rotate(token_id: str, grace: str, dsn: str | None) -> None:
+    """Rotate a token."""
+    seconds = _seconds(grace)
+
+    async def work(store: Any) -> str:
+        text, row = rotated(await _known(store, token_id), _now(), seconds)
+        await _noted(store, "token.rotate", row)
+        await store.put_token(row)
+        return text
+
+    text = _with_store(dsn, work)
+    click.echo(f"token {token_id} has a new text, told this once:", err=True)
+    click.echo(text)
+
+
+async def _known(store: Any, token_id: str) -> TokenRow:
+    row: TokenRow | None = await store.token(token_id)
+    if row is None:
+        raise UserError(f"there is no token {token_id!r}: see 'arcbook token list'")
+    return row
+
+
+async def _noted(store: Any, action: str, row: TokenRow) -> None:
+    """Write into the audit what this command is about to do."""
+    now = _now()
+    await store.put_note(
+        ChangeNote(
+            note_id=note_id(now),
+            at=now,
+            actor=f"cli:{getpass.getuser()}",
+            action=action,
+            subject=f"{row.token_id} {row.name}",
+            status=DONE,
+        )
+    )
+
+
+def _with_store(dsn: str | None, work: Callable[[Any], Awaitable[T]]) -> T:
+    found = load_settings(dsn=dsn).dsn
+    if not found:
+        raise UserError("name the database: --dsn DSN, or the variable ARCBOOK_DSN")
+
+    async def inner() -> T:
+        async with _store(found) as store:
+            return await work(store)
+
+    return asyncio.run(inner())
+
+
+def _store(dsn: str) -> Any:
+    try:
+        from arcbook.store.postgres import PostgresStore  # its driver is an extra
+    except ImportError as error:
+        advice = "run: pip install 'arcbook[cluster]'"
+        raise UserError(f"PostgreSQL needs {error.name}; {advice}") from None
+    return PostgresStore(dsn)
+
+
+def _seconds(text: str) -> float:
+    """Return a time such as ``90d`` in seconds; 0 for none."""
+    if not text:
+        return 0.0
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if match is None or not int(match[1]):
+        raise UserError(f"a time is a number and s, m, h or d, such as 90d, not {text!r}")
+    return float(int(match[1]) * UNITS[match[2]])
+
+
+def _expiry(at_us: int) -> str:
+    return moment(at_us) if at_us else "never"
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,82 @@
+"""The audit of changes: who asked for what, written before it is done, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from arcbook.clock import Clock
+from arcbook.secrets.tokens import note_id
+from arcbook.server.http.access import remote_of
+from arcbook.server.http.errors import REFUSALS, ApiError, refusal_of
+from arcbook.store.access import ChangeAudit, ChangeNote
+from arcbook.store.api import StoreError
+
+if TYPE_CHECKING:
+    from arcbook.server.http.route import Call
+
+SUBJECT_CHARACTERS_MAX: Final = 500
+
+FAULT: Final = 500
+
+log = logging.getLogger(__name__)
+
+
+class Note:
+    """What comes of one change."""
+
+    __slots__ = ("status",)
+
+    def __init__(self) -> None:
+        self.status = FAULT
+
+
+class Audit:
+    """Writes down what callers change. Without its row, nothing is changed."""
+
+    def __init__(self, store: ChangeAudit, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    @contextlib.asynccontextmanager
+    async def noted(self, action: str, call: Call) -> AsyncIterator[Note]:
+        """Write a row, let the change be made, and write what came of it.
+
+        Raises:
+            StoreError: the row cannot be written; then the change is not made.
+        """
+        now = self._clock.now_us()
+        row = ChangeNote(
+            note_id=note_id(now),
+            at=now,
+            actor=call.caller.name,
+            action=action,
+            subject=call.subject[:SUBJECT_CHARACTERS_MAX],
+            remote=remote_of(call.request.scope),
+            tenant=call.caller.tenant,
+            organization=call.caller.organization,
+        )
+        await self._store.put_note(row)
+        note = Note()
+        try:
+            yield note
+        except ApiError as error:
+            note.status = error.status
+            raise
+        except REFUSALS as error:
+            note.status = refusal_of(error).status
+            raise
+        finally:
+            subject = call.subject[:SUBJECT_CHARACTERS_MAX]
+            await self._end(msgspec.structs.replace(row, status=note.status, subject=subject))
+
+    async def _end(self, row: ChangeNote) -> None:
+        try:
+            await self._store.put_note(row)
+        except StoreError as error:
+            # The row says who asked; only what came of it is not known there.
+            log.warning("the audit of %s stays without its end: %s", row.action, error)

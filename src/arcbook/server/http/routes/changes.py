@@ -1,0 +1,76 @@
+"""Reading the audit of changes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arcbook.secrets.taint import shown
+from arcbook.server.http.route import Call, Route, an_id
+from arcbook.server.http.wire.access import Changes, ChangesQuery, ChangeView
+from arcbook.server.http.wire.common import moment
+from arcbook.store.access import ChangeNote, NoteFilter
+
+
+async def change_audit(call: Call) -> Changes:
+    """Return a page of changes, newest first."""
+    asked: ChangesQuery = call.query
+    rows = await call.context.store.notes(
+        NoteFilter(
+            actor=asked.actor,
+            action=asked.action,
+            subject=asked.subject,
+            before=an_id(asked.before, "before") if asked.before else 0,
+            limit=asked.limit,
+        )
+    )
+    following = str(rows[-1].note_id) if len(rows) == asked.limit else None
+    return Changes(changes=[_view(row) for row in rows], next_before=following)
+
+
+def _view(row: ChangeNote) -> ChangeView:
+    return ChangeView(
+        id=str(row.note_id),
+        at=moment(row.at),
+        actor=row.actor,
+        action=row.action,
+        subject=str(shown(row.subject)),
+        status=row.status or None,
+        remote=row.remote,
+        tenant=row.tenant or None,
+        organization=row.organization or None,
+    )
+
+
+ROUTES: Final = [
+    Route(
+        method="GET",
+        path="/api/audit/changes",
+        handler=change_audit,
+        tag="access",
+        summary="Who changed what",
+        description=(
+            "Registrations, deletions, credentials, tokens, schedules and cancellations, newest "
+            "first. A row is written before the change is made; without it, nothing is."
+        ),
+        query=ChangesQuery,
+        answer=Changes,
+        answer_example={
+            "changes": [
+                {
+                    "id": "383401759197892608",
+                    "at": "2026-01-05T10:00:00Z",
+                    "actor": "token:9f2c41d07ab3 ci",
+                    "action": "catalog.register",
+                    "subject": "examples/hello",
+                    "status": 200,
+                    "remote": "10.0.0.7",
+                    "tenant": "sales",
+                    "organization": None,
+                }
+            ],
+            "next_before": None,
+        },
+        scope="admin",
+        refusals=(400, 422),
+    ),
+]

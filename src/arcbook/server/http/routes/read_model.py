@@ -1,0 +1,180 @@
+"""The read model that NoETL's command line asks: executions and events without their data."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from arcbook.server.http import views
+from arcbook.server.http.errors import invalid
+from arcbook.server.http.route import Call, Route
+from arcbook.server.http.wire.common import moment, told
+from arcbook.server.http.wire.read_model import (
+    ModelEvent,
+    ModelEvents,
+    ModelEventsQuery,
+    ModelExecution,
+    ModelExecutions,
+    ModelQuery,
+    ModelState,
+)
+from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
+
+TIER: Final = "projection"
+
+
+async def model_executions(call: Call) -> ModelExecutions:
+    """List executions, newest first."""
+    asked: ModelQuery = call.query
+    if asked.offset + asked.limit > PAGE_MAX:
+        raise invalid(f"a page ends at most {PAGE_MAX:,} rows in; use GET /api/executions")
+    wanted = ExecutionFilter(
+        status=asked.status.upper(), path=asked.path, limit=asked.offset + asked.limit
+    )
+    rows = (await call.context.store.executions(wanted))[asked.offset :]
+    return ModelExecutions(
+        action="ehdb.executions.list",
+        tier=TIER,
+        limit=asked.limit,
+        offset=asked.offset,
+        returned=len(rows),
+        executions=[_execution(row) for row in rows],
+    )
+
+
+async def model_execution(call: Call) -> ModelState:
+    """Return an execution, or that there is none."""
+    execution_id = call.id()
+    row = await call.context.store.execution(execution_id)
+    return ModelState(
+        action="ehdb.execution.state",
+        tier=TIER,
+        execution_id=str(execution_id),
+        exists=row is not None,
+        state=_execution(row) if row is not None else None,
+    )
+
+
+async def model_events(call: Call) -> ModelEvents:
+    """Return a page of an execution's events."""
+    execution_id = call.id()
+    asked: ModelEventsQuery = call.query
+    rows = await call.context.store.events(execution_id, after=asked.after, limit=asked.limit)
+    found = [views.event(execution_id, row) for row in rows]
+    return ModelEvents(
+        action="ehdb.execution.events",
+        tier=TIER,
+        execution_id=str(execution_id),
+        exists=bool(found),
+        limit=asked.limit,
+        returned=len(found),
+        next_cursor=found[-1].event_id if len(found) == asked.limit else None,
+        events=[
+            ModelEvent(
+                event_id=event.event_id,
+                execution_id=event.execution_id,
+                event_type=event.event_type,
+                node_name=event.node_name or None,
+                status=event.status,
+                created_at=event.created_at,
+            )
+            for event in found
+        ],
+    )
+
+
+def _execution(row: ExecutionRow) -> ModelExecution:
+    return ModelExecution(
+        execution_id=str(row.execution_id),
+        parent_execution_id=told(row.parent_execution_id),
+        catalog_id=told(row.catalog_id),
+        path=row.path,
+        status=row.status,
+        terminal=bool(row.ended_at),
+        current_node=row.current or None,
+        event_count=row.seq,
+        started_at=moment(row.started_at),
+        completed_at=moment(row.ended_at),
+    )
+
+
+ID: Final = "383401759197892608"
+
+EXECUTION: Final[dict[str, Any]] = {
+    "execution_id": ID,
+    "parent_execution_id": None,
+    "catalog_id": "383401759197892600",
+    "path": "examples/hello",
+    "status": "COMPLETED",
+    "terminal": True,
+    "current_node": None,
+    "event_count": 4,
+    "started_at": "2026-01-05T10:00:00Z",
+    "completed_at": "2026-01-05T10:00:02Z",
+}
+
+EVENT: Final[dict[str, Any]] = {
+    "event_id": "2",
+    "execution_id": ID,
+    "event_type": "step.enter",
+    "node_name": "start",
+    "status": "RUNNING",
+    "created_at": "2026-01-05T10:00:00Z",
+}
+
+ROUTES: Final = [
+    Route(
+        method="GET",
+        path="/api/ehdb/executions",
+        handler=model_executions,
+        tag="read model",
+        summary="Executions without their data",
+        query=ModelQuery,
+        answer=ModelExecutions,
+        answer_example={
+            "action": "ehdb.executions.list",
+            "tier": TIER,
+            "limit": 50,
+            "offset": 0,
+            "returned": 1,
+            "executions": [EXECUTION],
+        },
+        refusals=(422,),
+    ),
+    Route(
+        method="GET",
+        path="/api/ehdb/executions/{execution_id}",
+        handler=model_execution,
+        tag="read model",
+        summary="An execution without its data",
+        description="Where there is none, `exists` says so.",
+        answer=ModelState,
+        answer_example={
+            "action": "ehdb.execution.state",
+            "tier": TIER,
+            "execution_id": ID,
+            "exists": True,
+            "state": EXECUTION,
+        },
+        refusals=(400,),
+    ),
+    Route(
+        method="GET",
+        path="/api/ehdb/executions/{execution_id}/events",
+        handler=model_events,
+        tag="read model",
+        summary="Events of an execution without their data",
+        query=ModelEventsQuery,
+        answer=ModelEvents,
+        answer_example={
+            "action": "ehdb.execution.events",
+            "tier": TIER,
+            "execution_id": ID,
+            "exists": True,
+            "limit": 100,
+            "returned": 1,
+            "next_cursor": None,
+            "events": [EVENT],
+        },
+        refusals=(400, 422),
+    ),
+]

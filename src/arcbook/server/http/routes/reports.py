@@ -1,0 +1,130 @@
+"""Events from outside: what a parked step waits for. Everything else the engine writes itself."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from arcbook.server.http.callbacks import call_back, outcome_of
+from arcbook.server.http.errors import invalid
+from arcbook.server.http.route import Call, Route, an_id
+from arcbook.server.http.wire.events import EventRequest, EventsRequest, EventsTaken, EventTaken
+
+ENDS: Final = {
+    "call.done": "completed",
+    "command.completed": "completed",
+    "step.done": "completed",
+    "step.exit": "completed",
+    "call.error": "failed",
+    "command.failed": "failed",
+    "step.failed": "failed",
+}
+"""Types that end what a step waits for, and how."""
+
+
+async def post_event(call: Call) -> EventTaken:
+    """Take one event."""
+    wanted: EventRequest = call.body
+    taken = await _take(call, wanted, None)
+    return EventTaken(status="ok", event_id=_event_id(wanted), duplicate=not taken)
+
+
+async def post_events(call: Call) -> EventsTaken:
+    """Take events one after another."""
+    wanted: EventsRequest = call.body
+    for event in wanted.events:
+        _checked(event, wanted.execution_id)
+    taken = [await _take(call, event, wanted.execution_id) for event in wanted.events]
+    return EventsTaken(
+        status="ok",
+        event_ids=[_event_id(event) for event in wanted.events],
+        duplicates=taken.count(False),
+    )
+
+
+async def _take(call: Call, event: EventRequest, of_all: Any) -> bool:
+    execution_id, step, ending = _checked(event, of_all)
+    payload = event.payload if event.payload is not None else event.context
+    status = event.status or ending
+    # A type that says failure is one, whatever the status says.
+    outcome = outcome_of(
+        "failed" if ending == "failed" else status,
+        event.result if event.result is not None else payload,
+        event.error,
+    )
+    return await call_back(call, execution_id, step, outcome)
+
+
+def _checked(event: EventRequest, of_all: Any) -> tuple[int, str, str]:
+    """Return execution, step and ending of an event.
+
+    Raises:
+        ApiError: it is none that comes from outside.
+    """
+    kind, step = event.event_type or event.name or "", event.step or event.node_name or ""
+    if kind not in ENDS:
+        raise invalid(
+            f"events of the type {kind[:60]!r} are written by the engine alone; from outside "
+            f"come {', '.join(sorted(ENDS))}, for a step that waits for a callback"
+        )
+    if not step:
+        raise invalid("say which step: step")
+    given = event.execution_id if event.execution_id is not None else of_all
+    return an_id(given, "execution_id"), step, ENDS[kind]
+
+
+def _event_id(event: EventRequest) -> str:
+    return str(event.event_id)[:64] if event.event_id is not None else ""
+
+
+ID: Final = "383401759197892608"
+EVENT: Final = {
+    "execution_id": ID,
+    "step": "approve",
+    "event_type": "call.done",
+    "payload": {"approved": True},
+    "event_id": "383401759197892700",
+}
+
+ROUTES: Final = [
+    Route(
+        method="POST",
+        path="/api/events",
+        handler=post_event,
+        tag="events",
+        summary="Report what a step waits for",
+        description=(
+            "`call.done` or `call.error` for a step that is parked until somebody calls back. "
+            "It is taken once: the same event again changes nothing, and says `duplicate`."
+        ),
+        body=EventRequest,
+        body_example=EVENT,
+        answer=EventTaken,
+        answer_example={
+            "status": "ok",
+            "event_id": "383401759197892700",
+            "duplicate": False,
+            "commands_generated": 0,
+        },
+        scope="operator",
+        refusals=(400, 404, 413, 422),
+    ),
+    Route(
+        method="POST",
+        path="/api/events/batch",
+        handler=post_events,
+        tag="events",
+        summary="Report up to 256 events together",
+        description="All are looked at before the first is taken.",
+        body=EventsRequest,
+        body_example={"execution_id": ID, "events": [EVENT]},
+        answer=EventsTaken,
+        answer_example={
+            "status": "ok",
+            "event_ids": ["383401759197892700"],
+            "duplicates": 0,
+            "commands_generated": 0,
+        },
+        scope="operator",
+        refusals=(400, 404, 413, 422),
+    ),
+]

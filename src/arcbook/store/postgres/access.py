@@ -1,0 +1,55 @@
+"""Tokens of the API, and the audit of changes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from arcbook.store.access import ChangeNote, NoteFilter, TokenRow
+from arcbook.store.api import PAGE_MAX
+from arcbook.store.postgres.statements import Statements
+
+_ID_MAX: Final = 2**63 - 1
+_ENCODER: Final = msgspec.json.Encoder()
+_TOKEN: Final = msgspec.json.Decoder(TokenRow)
+_NOTE: Final = msgspec.json.Decoder(ChangeNote)
+
+
+class PostgresAccess(Statements):
+    """Who may call, and who changed what."""
+
+    async def put_token(self, row: TokenRow) -> None:
+        await self._value("put_token", row.token_id, _ENCODER.encode(row))
+
+    async def token(self, token_id: str) -> TokenRow | None:
+        body = await self._value("get_token", token_id)
+        return None if body is None else _TOKEN.decode(body)
+
+    async def tokens(self) -> list[TokenRow]:
+        found: list[TokenRow] = []
+        while True:
+            after = found[-1].token_id if found else ""
+            page = await self._all("get_tokens", after, PAGE_MAX)
+            found += [_TOKEN.decode(body) for _, body in page]
+            if len(page) < PAGE_MAX:
+                return found
+
+    async def delete_token(self, token_id: str) -> bool:
+        return await self._value("delete_token", token_id) is not None
+
+    async def put_note(self, row: ChangeNote) -> None:
+        named = (_text(row.actor), _text(row.action), _text(row.subject))
+        facts = (*named, _ENCODER.encode(row))
+        await self._value("put_note", row.note_id, *facts)
+
+    async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
+        page = (wanted.before or _ID_MAX, min(wanted.limit, PAGE_MAX))
+        named = (_text(wanted.actor), _text(wanted.action), _text(wanted.subject))
+        rows = await self._all("get_notes", *page, *named)
+        return [_NOTE.decode(body) for (body,) in rows]
+
+
+def _text(value: str) -> str:
+    """Return a text as a column can hold it: all but the character that PostgreSQL refuses."""
+    return value.replace("\x00", "\ufffd")

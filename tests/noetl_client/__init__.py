@@ -1,0 +1,1 @@
+"""NoETL's own command line against our server: what each of its subcommands does here."""

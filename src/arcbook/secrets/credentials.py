@@ -7,32 +7,11 @@ from typing import Any, Final
 from arcbook.clock import Clock
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.envelope import KeyProvider, SealError, seal, unseal
+from arcbook.secrets.types import FORMS, checked
 from arcbook.store.api import CredentialRow
 from arcbook.store.api import Credentials as CredentialStore
 
-TYPES: Final = frozenset(
-    [
-        "api_key",
-        "aws",
-        "basic",
-        "bearer",
-        "bearer_token",
-        "gcs",
-        "gcs_hmac",
-        "google_service_account",
-        "http",
-        "kafka",
-        "nats",
-        "oauth2",
-        "oauth2_client_credentials",
-        "postgres",
-        "pubsub",
-        "s3",
-        "secret",
-        "service_account",
-        "snowflake",
-    ]
-)
+TYPES: Final = frozenset(FORMS)
 """Types of credentials that tools understand."""
 
 
@@ -56,11 +35,10 @@ class CredentialBook:
         """Seal and store a credential, in place of one of the same name.
 
         Raises:
-            ValueError: the type is not known.
+            CredentialInvalidError: it is not what its type needs.
             SealError: there is no key to seal it with.
         """
-        if kind not in TYPES:
-            raise ValueError(f"credential type {kind!r} is not known: {', '.join(sorted(TYPES))}")
+        kind = checked(kind, data)
         now = self._clock.now_us()
         row = CredentialRow(
             name=name,

@@ -10,6 +10,7 @@ from arcbook.cli.context import read_document, with_embedded
 from arcbook.cli.errors import UserError
 from arcbook.cli.text import moment, table
 from arcbook.embedded import Embedded
+from arcbook.secrets.types import CredentialInvalidError
 
 
 @click.group(
@@ -68,8 +69,9 @@ def add(  # the options of the verb
 
     try:
         with_embedded(context, work)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    except CredentialInvalidError as error:
+        told = "\n  ".join(error.problems)
+        raise UserError(f"credential {name!r} cannot be used:\n  {told}") from None
     click.echo(f"credential {name!r} ({kind}) is stored: {', '.join(sorted(data))}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from arcbook.secrets.api import CredentialError
+from arcbook.secrets.types import CredentialInvalidError
 from arcbook.server.http.errors import ApiError, invalid, not_found
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.wire.common import moment
@@ -24,8 +25,6 @@ async def put(call: Call) -> CredentialView:
     wanted: PutCredential = call.body
     if "/" in wanted.name:
         raise invalid("the name of a credential has no '/'")
-    if not wanted.data:
-        raise invalid("a credential has fields: data is empty")
     try:
         row = await call.context.credentials.add(
             wanted.name,
@@ -34,8 +33,8 @@ async def put(call: Call) -> CredentialView:
             description=wanted.description or "",
             tags=wanted.tags,
         )
-    except ValueError as error:
-        raise invalid(str(error)) from None
+    except CredentialInvalidError as error:
+        raise invalid(str(error), code="invalid_credential", problems=error.problems) from None
     return _view(row)
 
 
@@ -118,7 +117,8 @@ ROUTES: Final = [
         handler=put,
         tag="credentials",
         summary="Keep a credential",
-        description="In place of one of the same name. It is sealed before it is stored.",
+        description="In place of one of the same name. It is sealed before it is stored. A field "
+        "that its type needs and that is missing is refused, with all `problems` at once.",
         body=PutCredential,
         body_example={
             "name": "warehouse",

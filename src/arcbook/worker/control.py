@@ -157,7 +157,10 @@ class Control:
             CredentialError: there is none, or it cannot be opened.
         """
         request = CredentialRequest(alias=alias, execution_id=execution_id)
-        answer = await self.any(request, CredentialAnswer)
+        try:
+            answer = await self.any(request, CredentialAnswer)
+        except ControlError as error:
+            raise CredentialError(alias, f"cannot be had: {error}", retryable=True) from None
         if answer.credential is None:
             raise CredentialError(alias, answer.error)
         return answer.credential

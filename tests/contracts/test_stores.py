@@ -60,6 +60,7 @@ class TestSqliteStore(ClusterStoreContract):
         await store.commit([change(1, 0, [event(1)])])
         for table in ("command", "server", "shard", "worker", "schedule"):
             store._db.execute(f"drop table {table}")
+        store._db.execute("drop table secret_audit")
         store._db.execute("pragma user_version = 1")
 
         again = await opened()

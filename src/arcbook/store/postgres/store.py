@@ -12,6 +12,7 @@ from arcbook.store.postgres.cluster import PostgresCluster
 from arcbook.store.postgres.documents import PostgresDocuments
 from arcbook.store.postgres.events import PostgresEvents
 from arcbook.store.postgres.migrate import MONTHS_AHEAD, refuse_unfit, state_of
+from arcbook.store.postgres.secret_audit import PostgresSecretAudit
 
 POOL_SIZE: Final = 8
 """Connections of one process: as many commits and reads may be under way at once."""
@@ -20,7 +21,7 @@ CLOSE_SECONDS: Final = 5.0
 """How long closing waits for statements that are under way."""
 
 
-class PostgresStore(PostgresEvents, PostgresDocuments, PostgresCluster):
+class PostgresStore(PostgresEvents, PostgresDocuments, PostgresSecretAudit, PostgresCluster):
     """A store that several servers share.
 
     Every commit is one call of a function in the database, made durable there before it

@@ -243,3 +243,19 @@ where paused = 0 and next_at > 0 and next_at <= ? order by next_at, name limit ?
 -- delete_schedule --
 -- Delete a schedule.
 delete from schedule where name = ?
+
+-- note_secret --
+-- Append a row to the audit of secrets.
+insert into secret_audit (at, who, action, alias, execution_id, outcome)
+values (?, ?, ?, ?, ?, ?)
+
+-- get_secret_notes --
+-- Rows of the audit of secrets, newest first, from the one before a number.
+select note_id, at, who, action, alias, execution_id, outcome from secret_audit
+where (? = 0 or note_id < ?) and (? = '' or alias = ?) and (? = 0 or execution_id = ?)
+  and (? = '' or who = ?) and (? = '' or outcome = ?)
+order by note_id desc limit ?
+
+-- replace_sealed --
+-- Put a sealed record in place of another, if it is still that one.
+update credential set sealed = ? where name = ? and sealed = ?

@@ -28,6 +28,7 @@ from arcbook.store.api import (
     StoreError,
 )
 from arcbook.store.sqlite.cluster import SqliteCluster
+from arcbook.store.sqlite.secret_audit import SqliteSecretAudit
 from arcbook.store.sqlite.statements import translated
 
 _ID_MAX: Final = 2**63 - 1
@@ -35,7 +36,7 @@ _ROW_ENCODER: Final = msgspec.json.Encoder()
 _ROW_DECODER: Final = msgspec.json.Decoder(ExecutionRow)
 
 
-class SqliteStore(SqliteCluster):
+class SqliteStore(SqliteCluster, SqliteSecretAudit):
     """A store in a file that several processes may open."""
 
     async def __aenter__(self) -> Self:

@@ -23,7 +23,7 @@ from arcbook.results.kept import Kept
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.pools import PoolRules
 from arcbook.secrets.credentials import CredentialBook
-from arcbook.secrets.envelope import KeyProvider, LocalKey
+from arcbook.secrets.keys import keys_of
 from arcbook.server.core import Server
 from arcbook.server.http.app import create_app
 from arcbook.server.http.serving import listening, served
@@ -85,13 +85,6 @@ def rules_of(settings: Settings) -> PoolRules:
     return PoolRules(kinds=kinds, routing=settings.routing)
 
 
-def key_of(settings: Settings) -> KeyProvider:
-    """Return what seals credentials."""
-    if settings.encryption_key:
-        return LocalKey.from_text(settings.encryption_key, "ARCBOOK_ENCRYPTION_KEY")
-    return LocalKey.from_file(settings.home / "key")
-
-
 def release() -> str:
     """Return the version of this package."""
     try:
@@ -115,7 +108,7 @@ async def control_plane(settings: Settings, *, url: str = "") -> AsyncIterator[C
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(PostgresStore(settings.dsn))
         bus = await stack.enter_async_context(bus_of(settings))
-        credentials = CredentialBook(store, key_of(settings), clock)
+        credentials = CredentialBook(store, keys_of(settings, make=False), clock)
         server = Server(
             store,
             bus,
@@ -164,7 +157,7 @@ async def worker(settings: Settings, *, worker_id: str = "") -> AsyncIterator[Wo
     clock = SystemClock()
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"
     async with bus_of(settings) as bus:
-        control = Control(bus)
+        control = Control(bus, name)
         registry = Registry()
         performer = Performer(
             registry,

@@ -24,6 +24,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "retry-from": ("control", "Run an execution again from a step."),
     "catalog": ("catalog", "Register and list playbooks."),
     "credential": ("credential", "Add, list and remove credentials."),
+    "wallet": ("wallet", "Look at the keys that seal credentials, and replace them."),
     "server": ("server", "Own and drive the executions of a cluster."),
     "worker": ("worker", "Perform commands of a cluster."),
     "db": ("db", "Make, upgrade and check the database of a cluster."),

@@ -8,6 +8,7 @@ from arcbook.server.http.route import Route
 from arcbook.server.http.routes import (
     analyze,
     archive,
+    audit,
     catalog,
     control,
     credentials,
@@ -32,6 +33,7 @@ MODULES: Final = (
     analyze,
     results,
     credentials,
+    audit,
     schedules,
     workers,
     dashboard,

@@ -32,6 +32,7 @@ async def put(call: Call) -> CredentialView:
             wanted.data,
             description=wanted.description or "",
             tags=wanted.tags,
+            who=call.caller.name,
         )
     except CredentialInvalidError as error:
         raise invalid(str(error), code="invalid_credential", problems=error.problems) from None
@@ -62,7 +63,9 @@ async def get(call: Call) -> CredentialView:
         raise ApiError(403, "what is in a credential is told to callers with a token only")
     call.context.access.require(call.caller, "admin")
     try:
-        opened = await call.context.credentials.credential(row.name, 0)
+        opened = await call.context.credentials.credential(
+            row.name, 0, who=call.caller.name, action="read"
+        )
     except CredentialError as error:
         raise ApiError(503, str(error), "no_key") from None
     return _view(row, opened.data)
@@ -71,7 +74,7 @@ async def get(call: Call) -> CredentialView:
 async def delete(call: Call) -> Deleted:
     """Delete a credential."""
     row = await _row(call)
-    if not await call.context.credentials.remove(row.name):
+    if not await call.context.credentials.remove(row.name, who=call.caller.name):
         raise not_found(f"credential {row.name!r}")
     return Deleted(message=f"credential {row.name!r} is deleted", id=row.name)
 

@@ -6,7 +6,7 @@ BIN := .venv/bin
 CORPUS ?=
 export PYTHON
 
-.PHONY: help demo test check corpus corpus-cluster chaos bench-local bench-cluster environment services clean
+.PHONY: help demo test check corpus corpus-cluster chaos canary bench-local bench-cluster environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ corpus-cluster: environment services ## Run the corpus on a cluster as well, and
 
 chaos: environment services ## Kill everything in turn while executions run, and look
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run
+
+canary: environment services ## Use a secret in 200 ways, and look for it everywhere
+	@PYTHONPATH=tests $(BIN)/python -m canary.run
 
 bench-cluster: environment services ## Measure a cluster beside the floors of this machine
 	@$(BIN)/python -m benchmarks.cluster

@@ -329,7 +329,9 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
         made = {_mapped(k, change): _mapped(v, change) for k, v in value.items()}
         same = all(a is b for a, b in zip(made.values(), value.values(), strict=False))
         return value if same and made.keys() == value.keys() else made
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         listed = [_mapped(v, change) for v in value]
-        return value if all(a is b for a, b in zip(listed, value, strict=True)) else listed
+        if all(a is b for a, b in zip(listed, value, strict=True)):
+            return value
+        return listed if isinstance(value, list) else tuple(listed)
     return value

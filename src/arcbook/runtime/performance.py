@@ -30,7 +30,7 @@ from arcbook.runtime.calls import call_tool
 from arcbook.runtime.keychain import CommandKeychain
 from arcbook.runtime.services import Services, Steps
 from arcbook.runtime.work import Work
-from arcbook.secrets.taint import marked, secret_fields
+from arcbook.secrets.taint import MARK_BYTES, marked, secret_fields
 from arcbook.tools.api import Credential, CredentialError, Deferred
 
 PARK_SECONDS: Final = 1.0
@@ -218,10 +218,10 @@ class Performance:
 
     def reveal_context(self) -> Steps:
         """Put the secrets back that marks in the command's names stand for."""
-        text = msgspec.json.encode(self.work).decode()
-        names = marked(text)
-        if not names:
+        data = msgspec.json.encode(self.work)
+        if MARK_BYTES not in data:
             return
+        names = marked(data.decode())
         yield self.keychain.reveal(names)
         for alias in sorted({alias for name in names for alias in _aliases(name)}):
             try:

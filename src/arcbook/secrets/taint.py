@@ -141,6 +141,10 @@ _LOWER_ESCAPES: Final = re.compile(r"%[0-9A-F]{2}")
 MARK: Final = re.compile(r"⟦secret:([^:⟧]+):(?:(head|tail)([0-9]+))?([a-z][a-z0-9]*)⟧")
 
 
+MARK_BYTES: Final = "⟦secret:".encode()
+"""What a text that may hold marks has in it."""
+
+
 def secret_fields(name: str, data: dict[str, Any]) -> dict[str, str]:
     """Return the secrets of a credential by ``name.field``."""
     found: dict[str, str] = {}

@@ -6,7 +6,7 @@ BIN := .venv/bin
 CORPUS ?=
 export PYTHON
 
-.PHONY: help demo test check corpus corpus-cluster chaos canary bench-local bench-cluster environment services clean
+.PHONY: help demo test check corpus corpus-cluster chaos canary bench-local bench-cluster bench-hot-path environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ canary: environment services ## Use a secret in 200 ways, and look for it everyw
 
 bench-cluster: environment services ## Measure a cluster beside the floors of this machine
 	@$(BIN)/python -m benchmarks.cluster
+
+bench-hot-path: environment services ## Measure what taking one input costs, by phase
+	@$(BIN)/python -m benchmarks.hot_path
 
 bench-local: environment ## Measure the embedded runtime against floors and a peer
 	@$(BIN)/python -m benchmarks.local

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from arcbook.blobs.api import Blobs
 from arcbook.blobs.postgres import PostgresBlobs
 from arcbook.bus.api import Bus
 from arcbook.bus.nats import NatsAccess, NatsBus
@@ -28,10 +29,12 @@ from arcbook.server.core import Server
 from arcbook.server.http.app import create_app
 from arcbook.server.http.serving import listening, served
 from arcbook.server.http.settings import HttpSettings
+from arcbook.server.system import Housekeeping, SystemCredentials
 from arcbook.settings import Settings, SettingsError
 from arcbook.store.api import ClusterStore
 from arcbook.store.postgres import PostgresStore
 from arcbook.tools.registry import Registry
+from arcbook.worker.adapting import adapting
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 
@@ -45,6 +48,18 @@ class ControlPlane(NamedTuple):
     server: Server
     store: ClusterStore
     credentials: CredentialBook
+
+
+class Parts(NamedTuple):
+    """What a server stands on: opened, and closed by whoever opened it."""
+
+    store: ClusterStore
+    bus: Bus
+    blobs: Blobs
+
+
+Opening = Callable[[Settings], AbstractAsyncContextManager[Parts]]
+"""Opens what a server stands on."""
 
 
 def bus_of(settings: Settings) -> Bus:
@@ -94,39 +109,53 @@ def release() -> str:
 
 
 @asynccontextmanager
-async def control_plane(settings: Settings, *, url: str = "") -> AsyncIterator[ControlPlane]:
-    """Yield a running server.
+async def shared_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Yield what the servers of a cluster share.
 
     Raises:
-        SettingsError: something it needs is not named.
+        SettingsError: something is not named.
         StoreError: the database cannot be used.
         BusError: the bus cannot be used.
     """
     if not settings.dsn:
         raise SettingsError("name the database: ARCBOOK_DSN, or --dsn")
-    clock = SystemClock()
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(PostgresStore(settings.dsn))
-        bus = await stack.enter_async_context(bus_of(settings))
-        credentials = CredentialBook(store, keys_of(settings, make=False), clock)
-        server = Server(
-            store,
-            bus,
-            PostgresBlobs(store.connection),
-            Registry(),
-            credentials,
-            clock,
-            rules=rules_of(settings),
-            lease_seconds=settings.lease_seconds,
-            url=url,
-            version=release(),
-        )
-        await stack.enter_async_context(server)
-        yield ControlPlane(server, store, credentials)
+    async with (
+        PostgresStore(settings.dsn) as store,
+        bus_of(settings) as bus,
+    ):
+        yield Parts(store, bus, PostgresBlobs(store.connection))
 
 
 @asynccontextmanager
-async def served_control_plane(settings: Settings) -> AsyncIterator[tuple[ControlPlane, str]]:
+async def control_plane(
+    settings: Settings, parts: Parts, *, url: str = "", server_id: str = ""
+) -> AsyncIterator[ControlPlane]:
+    """Yield a running server."""
+    clock = SystemClock()
+    credentials = CredentialBook(parts.store, keys_of(settings, make=False), clock)
+    server = Server(
+        parts.store,
+        parts.bus,
+        parts.blobs,
+        Registry(),
+        SystemCredentials(credentials, parts.store, settings.internal_token),
+        clock,
+        rules=rules_of(settings),
+        lease_seconds=settings.lease_seconds,
+        server_id=server_id,
+        url=url,
+        version=release(),
+    )
+    async with server:
+        keeping = Housekeeping(server, settings.server_url or url, settings.internal_token)
+        async with keeping:
+            yield ControlPlane(server, parts.store, credentials)
+
+
+@asynccontextmanager
+async def served_control_plane(
+    settings: Settings, parts: Opening = shared_parts, *, server_id: str = ""
+) -> AsyncIterator[tuple[ControlPlane, str]]:
     """Yield a running server and the address at which its API answers.
 
     Raises:
@@ -136,14 +165,18 @@ async def served_control_plane(settings: Settings) -> AsyncIterator[tuple[Contro
         StoreError: the database cannot be used.
         BusError: the bus cannot be used.
     """
-    http = HttpSettings()
+    http = HttpSettings(
+        internal_token=settings.internal_token, retention_days=settings.retention_days
+    )
     with listening(settings.host, settings.port, http) as on:
         host, port = on.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        async with control_plane(settings, url=url) as plane:
-            app = create_app(plane.server, plane.credentials, http)
-            async with served(app, on):
-                yield plane, url
+        async with (
+            parts(settings) as opened,
+            control_plane(settings, opened, url=url, server_id=server_id) as plane,
+            served(create_app(plane.server, plane.credentials, http), on),
+        ):
+            yield plane, url
 
 
 @asynccontextmanager
@@ -154,34 +187,40 @@ async def worker(settings: Settings, *, worker_id: str = "") -> AsyncIterator[Wo
         SettingsError: something it needs is not named.
         BusError: the bus cannot be used.
     """
+    async with bus_of(settings) as bus, worker_on(bus, settings, worker_id=worker_id) as made:
+        yield made
+
+
+@asynccontextmanager
+async def worker_on(bus: Bus, settings: Settings, *, worker_id: str = "") -> AsyncIterator[Worker]:
+    """Yield a worker that runs on a bus."""
     clock = SystemClock()
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"
-    async with bus_of(settings) as bus:
-        control = Control(bus, name)
-        registry = Registry()
-        performer = Performer(
-            registry,
-            Kept(RemoteBlobs(control), loop_reader=control.frames),
-            control,
-            clock,
-            worker=name,
-            workspace=lambda execution_id: _workspace(settings.home, execution_id),
-            env=settings.template_names(),
-        )
-        made = Worker(
-            bus,
-            control,
-            performer,
-            registry,
-            clock,
-            pools=settings.pools,
-            concurrency=settings.concurrency,
-            worker_id=name,
-            version=release(),
-            beat_seconds=settings.lease_seconds / BEATS_PER_LEASE,
-        )
-        async with made:
-            yield made
+    control = Control(bus, name)
+    registry = Registry()
+    performer = Performer(
+        registry,
+        Kept(RemoteBlobs(control), loop_reader=control.frames),
+        control,
+        clock,
+        worker=name,
+        workspace=lambda execution_id: _workspace(settings.home, execution_id),
+        env=settings.template_names(),
+    )
+    made = Worker(
+        bus,
+        control,
+        performer,
+        registry,
+        clock,
+        pools=settings.pools,
+        concurrency=settings.concurrency,
+        worker_id=name,
+        version=release(),
+        beat_seconds=settings.lease_seconds / BEATS_PER_LEASE,
+    )
+    async with made, adapting(made, enabled=settings.adaptive):
+        yield made
 
 
 def _workspace(home: Path, execution_id: int) -> str:

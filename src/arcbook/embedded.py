@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -20,6 +20,7 @@ from arcbook.clock import SystemClock
 from arcbook.dsl.load import Loaded, load_playbook
 from arcbook.engine.fold import apply
 from arcbook.engine.inputs import Cancel
+from arcbook.engine.plan import Plan
 from arcbook.engine.state import State
 from arcbook.engine.views import NeedsData, result_view
 from arcbook.events.codec import decode
@@ -177,19 +178,11 @@ class Embedded:
 
     async def register_siblings(self, planned: Planned) -> None:
         """Register the playbooks below a playbook's folder, if it calls any."""
-        if not planned.entry.folder or not _calls_playbooks(planned):
+        if not planned.entry.folder or not calls_playbooks(planned.plan):
             return
         folder = Path(planned.entry.folder)
-        files = [p for p in sorted(folder.rglob("*.y*ml")) if p.is_file()][:SIBLINGS_MAX]
-        for path in files:
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                content = path.read_text("utf-8")
-                if "kind: Playbook" not in content:
-                    continue
-                loaded = load_playbook(content, self.registry)
-                if loaded.playbook is None or loaded.playbook.path == planned.entry.path:
-                    continue
-                await self.register_loaded(content, loaded, str(path.parent.resolve()))
+        for content, loaded, place in siblings(folder, planned.entry.path, self.registry):
+            await self.register_loaded(content, loaded, str(place.resolve()))
 
     # -- executions -------------------------------------------------------------------
 
@@ -355,5 +348,19 @@ def _enters(recorded: Recorded, step: str) -> bool:
     return isinstance(recorded.event, StepEnter) and recorded.event.step == step
 
 
-def _calls_playbooks(planned: Planned) -> bool:
-    return any(task.kind == "playbook" for step in planned.plan.steps for task in step.tasks)
+def calls_playbooks(plan: Plan) -> bool:
+    """Return whether a playbook calls others."""
+    return any(task.kind == "playbook" for step in plan.steps for task in step.tasks)
+
+
+def siblings(folder: Path, path: str, registry: Registry) -> Iterator[tuple[str, Loaded, Path]]:
+    """Yield the good playbooks below a folder but one: text, document and folder of each."""
+    files = [p for p in sorted(folder.rglob("*.y*ml")) if p.is_file()][:SIBLINGS_MAX]
+    for file in files:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            content = file.read_text("utf-8")
+            if "kind: Playbook" not in content:
+                continue
+            loaded = load_playbook(content, registry)
+            if loaded.playbook is not None and loaded.playbook.path != path:
+                yield content, loaded, file.parent

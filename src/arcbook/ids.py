@@ -43,3 +43,8 @@ class IdGenerator:
 def time_of(identity: int) -> int:
     """Return when an id was made, in microseconds since the epoch."""
     return ((identity >> (_MACHINE_BITS + _SEQUENCE_BITS)) + EPOCH_MS) * 1000
+
+
+def first_id_at(at_us: int) -> int:
+    """Return the smallest id that can be made at a time, in microseconds since the epoch."""
+    return max(0, at_us // 1000 - EPOCH_MS) << (_MACHINE_BITS + _SEQUENCE_BITS)

@@ -74,6 +74,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_tls_key: Annotated[str, Doc("File of our certificate's key.")] = ""
     host: Annotated[str, Doc("Address on which a server listens.")] = "127.0.0.1"
     port: Annotated[int, Doc("Port on which a server listens; 0 takes a free one.")] = 8082
+    server_url: Annotated[
+        str,
+        Doc("Where clients and system playbooks reach a server; loopback and its port if empty."),
+    ] = ""
+    server_token: Annotated[str, Doc("API token that clients show to a server.")] = ""
+    internal_token: Annotated[
+        str, Doc("Token of `/api/internal`, which only playbooks `system/*` get.")
+    ] = ""
+    retention_days: Annotated[
+        float,
+        Doc("Days for which executions that ended are kept before a clean-up may purge them."),
+    ] = 30.0
+    adaptive: Annotated[
+        bool,
+        Doc("Whether a worker performs fewer commands at once while it is under pressure."),
+    ] = False
     pools: Annotated[
         tuple[str, ...], Doc("Pools from which a worker pulls, with commas between several.")
     ] = ("shared",)
@@ -146,3 +162,17 @@ def reference() -> list[tuple[str, str, str]]:
             default = "~/.local/share/arcbook"
         rows.append((PREFIX + field.name.upper(), default, doc.text))
     return rows
+
+
+def environment_for(**given: str) -> dict[str, str]:
+    """Return the environment of a process that is to have some settings.
+
+    It has this process's own, without what names a database, a bus or an address.
+    """
+    own = ("DSN", "NATS", "HOST", "PORT", "POOLS", "HOME", "SERVER")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(tuple(PREFIX + part for part in own))
+    }
+    return {**kept, **{PREFIX + name.upper(): value for name, value in given.items()}}

@@ -94,6 +94,7 @@ ASKED = {
     "get_all_commands": ["c5", 1000],
     "get_due_schedules": [50, 1000],
     "get_schedules": ["s5", 100],
+    "skip_tick": ["s5", 1, 2],
     "delete_execution": [SOME, 7],
 }
 

@@ -21,7 +21,8 @@ ID_MAX: Final = 2**63 - 1
 
 def settings_of(context: click.Context, **given: Any) -> Settings:
     """Return the settings, the command line's own before the environment's."""
-    return load_settings(home=(context.obj or {}).get("home"), **given)
+    home = given.pop("home", None) or (context.obj or {}).get("home")
+    return load_settings(home=home, **given)
 
 
 def with_embedded(context: click.Context, work: Callable[[Embedded], Awaitable[T]]) -> T:

@@ -11,6 +11,7 @@ from typing import Final
 from arcbook.bus.api import BusError
 from arcbook.cli.errors import Exit
 from arcbook.cli.reports import as_text
+from arcbook.client import ClientError, FaultedError, RefusedError
 from arcbook.embedded import InvalidPlaybookError, OwnedElsewhereError
 from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import InvalidRefError
@@ -22,6 +23,9 @@ from arcbook.settings import PREFIX, SettingsError
 from arcbook.store.api import StoreError
 
 KNOWN: Final[dict[type[Exception], Exit]] = {
+    FaultedError: Exit.FAILED,
+    RefusedError: Exit.BAD_INPUT,
+    ClientError: Exit.FAILED,
     BusError: Exit.FAILED,
     ExecutionMissingError: Exit.BAD_INPUT,
     InvalidPlaybookError: Exit.BAD_INPUT,
@@ -42,6 +46,9 @@ def describe(error: Exception) -> str:
     """Return what a user reads of an error that is not a fault of ours."""
     if isinstance(error, InvalidPlaybookError):
         return as_text([(error.name, error.loaded)]).rstrip()
+    if isinstance(error, RefusedError) and error.problems:
+        found = [f"  line {p.line}, column {p.column}: {p.message}" for p in error.problems]
+        return "\n".join([f"Error: {error}", *found])
     return redacted(f"Error: {error}")
 
 

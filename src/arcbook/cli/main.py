@@ -23,8 +23,11 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "resume": ("control", "Go on with executions whose process ended."),
     "retry-from": ("control", "Run an execution again from a step."),
     "catalog": ("catalog", "Register and list playbooks."),
+    "schedule": ("schedule", "Start playbooks of a server by the clock."),
     "credential": ("credential", "Add, list and remove credentials."),
     "wallet": ("wallet", "Look at the keys that seal credentials, and replace them."),
+    "dev": ("dev", "Run a server and a worker in one process, for development."),
+    "up": ("up", "Run a cluster on this machine, each part a process."),
     "server": ("server", "Own and drive the executions of a cluster."),
     "worker": ("worker", "Perform commands of a cluster."),
     "db": ("db", "Make, upgrade and check the database of a cluster."),
@@ -83,10 +86,11 @@ class Verbs(click.Group):
 @click.option(
     "--home", metavar="FOLDER", help="Where state is kept.  [default: the user's data directory]"
 )
+@click.option("--server", metavar="URL", help="Do it at a server, where the command can.")
 @click.pass_context
-def cli(context: click.Context, home: str | None) -> None:
+def cli(context: click.Context, home: str | None, server: str | None) -> None:
     """Keep what all commands need."""
-    context.obj = {"home": home}
+    context.obj = {"home": home, "server": server}
 
 
 def main() -> None:

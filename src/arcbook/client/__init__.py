@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from arcbook.client.client import Client
-from arcbook.client.errors import ClientError, RefusedError, ServerAwayError
+from arcbook.client.errors import ClientError, FaultedError, RefusedError, ServerAwayError
 
-__all__ = ["Client", "ClientError", "RefusedError", "ServerAwayError"]
+__all__ = ["Client", "ClientError", "FaultedError", "RefusedError", "ServerAwayError"]

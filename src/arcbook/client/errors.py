@@ -3,6 +3,7 @@
 ClientError
  ├─ ServerAwayError   nothing answers there
  └─ RefusedError      the server answered that it cannot be
+     └─ FaultedError  for reasons of its own
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class RefusedError(ClientError):
         self.code = str(facts.get("code", ""))
         self.problems = _problems(facts.get("diagnostics"))
         super().__init__(str(facts.get("error") or f"the server answered {status}"))
+
+
+class FaultedError(RefusedError):
+    """The server cannot do it at present, whatever is asked."""
 
 
 def _problems(found: Any) -> list[Problem]:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from arcbook.client.errors import ClientError, RefusedError, ServerAwayError
+from arcbook.client.errors import ClientError, FaultedError, RefusedError, ServerAwayError
 from arcbook.client.operations import Operation
 
 REQUEST_SECONDS: Final = 60.0
@@ -94,7 +94,7 @@ class Link:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise away(self.url, error) from None
         if response.status >= 400:
-            raise RefusedError(response.status, _json(found))
+            raise refused(response.status, found)
         try:
             return msgspec.json.decode(found, type=operation.answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -118,7 +118,8 @@ def away(url: str, error: BaseException) -> ServerAwayError:
 
 def refused(status: int, body: bytes) -> RefusedError:
     """Return the error for an answer that is a refusal."""
-    return RefusedError(status, _json(body))
+    kind = FaultedError if status >= 500 else RefusedError
+    return kind(status, _json(body))
 
 
 def _json(body: bytes) -> Any:

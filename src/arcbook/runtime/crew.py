@@ -60,6 +60,11 @@ class Crew:
         self._ready.append(job)
         self._begin_ready()
 
+    def allow(self, concurrency: int) -> None:
+        """Perform so many commands at once from now on; those that go on are left alone."""
+        self.concurrency = concurrency
+        self._begin_ready()
+
     def _begin_ready(self) -> None:
         while self._ready and len(self._tasks) < self.concurrency:
             self._begin(self._ready.popleft())

@@ -17,6 +17,9 @@ from arcbook.runtime.work import Work
 from arcbook.secrets.delivery import Delivery
 from arcbook.store.api import CatalogEntry, WorkerRow
 
+PROTOCOL: Final = 1
+"""Version of what stands in this file. A worker of another one is refused."""
+
 ANY_SERVER: Final = "server"
 """Subject that every server serves."""
 
@@ -72,6 +75,8 @@ class ClaimRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="
     commands: list[CommandNotice]
     #: Whether another server hands this on; then it is not handed on again.
     forwarded: bool = False
+    #: The version that the worker speaks; one that does not say is older than versions.
+    protocol: int = 0
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -149,6 +154,14 @@ class RegisterRequest(Request, frozen=True, kw_only=True, omit_defaults=True, ta
 
     row: WorkerRow
     leaving: bool = False
+    #: The version that the worker speaks.
+    protocol: int = 0
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer: why the worker cannot be taken, if so."""
+
+    refused: str = ""
 
 
 class PlaybookRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="playbook"):

@@ -22,6 +22,7 @@ from arcbook.runtime.owner import LEASE_SECONDS, Owner
 from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.pools import PoolRules
 from arcbook.runtime.protocol import ANY_SERVER, InputRequest, owner_subject, shard_subject
+from arcbook.runtime.tasks import cancelled
 from arcbook.server.ownership import Ownership
 from arcbook.server.relay import BusRelay
 from arcbook.server.requests import Credentials, Requests
@@ -81,6 +82,7 @@ class Server:
         self.server_id = server_id or f"server-{uuid.uuid4().hex[:12]}"
         self.store = store
         self.bus = bus
+        self.blobs = blobs
         self.clock = clock
         self.registry = registry
         row = ServerRow(server_id=self.server_id, machine=0, version=version, url=url)
@@ -149,9 +151,7 @@ class Server:
             await self.ownership.leave()
         for subscription in self._always:
             await subscription.stop()
-        for task in (*self._loops, *self._scans):
-            task.cancel()
-        await asyncio.gather(*self._loops, *self._scans, return_exceptions=True)
+        await cancelled([*self._loops, *self._scans])
         self.drive.close()
 
     # -- shards -----------------------------------------------------------------------

@@ -25,6 +25,7 @@ from arcbook.runtime.protocol import (
     FAULT,
     OVERHEAD_BYTES,
     PLAIN,
+    PROTOCOL,
     REQUESTS,
     Beaten,
     BeatRequest,
@@ -46,6 +47,7 @@ from arcbook.runtime.protocol import (
     LoopRequest,
     PlaybookAnswer,
     PlaybookRequest,
+    Registered,
     RegisterRequest,
     Reported,
     ReportRequest,
@@ -167,6 +169,11 @@ class Requests:
     # -- executions -------------------------------------------------------------------
 
     async def _claim(self, request: ClaimRequest, _: bytes) -> Any:
+        if request.protocol != PROTOCOL:
+            # Its messages go back, for a worker that can read what a claim answers.
+            log.warning("claims refused: %s", _other_version(request.worker, request.protocol))
+            return [_LATER] * len(request.commands)
+
         async def here(wanted: Sequence[CommandNotice]) -> list[Claimed]:
             asked = [
                 self._drive.ask(
@@ -329,12 +336,16 @@ class Requests:
 
     # -- what workers need ------------------------------------------------------------
 
-    async def _register(self, request: RegisterRequest, _: bytes) -> Done:
+    async def _register(self, request: RegisterRequest, _: bytes) -> Registered:
         if request.leaving:
             await self._store.delete_worker(request.row.worker_id)
+        elif request.protocol != PROTOCOL:
+            refused = _other_version(request.row.worker_id, request.protocol)
+            log.warning("registration refused: %s", refused)
+            return Registered(refused=refused)
         else:
             await self._store.put_worker(request.row)
-        return Done()
+        return Registered()
 
     async def _playbook(self, request: PlaybookRequest, _: bytes) -> PlaybookAnswer:
         return PlaybookAnswer(entry=await self._store.entry("", catalog_id=request.catalog_id))
@@ -389,6 +400,13 @@ class Requests:
 
 _FAILED: Final = Claimed(outcome="failed")
 _LATER: Final = Claimed(outcome="retry_later")
+
+
+def _other_version(worker: str, protocol: int) -> str:
+    return (
+        f"worker {worker} speaks protocol {protocol}, this server {PROTOCOL}: "
+        "use the same version of Arcbook for both"
+    )
 
 
 def _by_shard(items: Sequence[Item], execution_of: Callable[[Item], int]) -> dict[int, list[Item]]:

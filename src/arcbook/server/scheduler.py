@@ -7,8 +7,6 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from arcbook.runtime.drive import LostOwnershipError
 from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
 from arcbook.schedules import MICROSECONDS, ScheduleError, due
@@ -53,7 +51,7 @@ class Scheduler:
         try:
             due_at, next_at = due(row, now)
             if not due_at:
-                await self._move_on(row, next_at)
+                await self._skip(row, next_at)
                 return
             planned = await server.plans.find(row.path, row.version)
             moment = dt.datetime.fromtimestamp(due_at / MICROSECONDS, dt.UTC)
@@ -68,7 +66,8 @@ class Scheduler:
             return  # another server was first, or will be
         except (PlaybookMissingError, PlaybookInvalidError, ScheduleError) as error:
             log.warning("schedule %r cannot start its playbook: %s", row.name, error)
-            await self._move_on(row, next_at)
+            await self._skip(row, next_at)
 
-    async def _move_on(self, row: ScheduleRow, next_at: int) -> None:
-        await self._server.store.put_schedule(msgspec.structs.replace(row, next_at=next_at))
+    async def _skip(self, row: ScheduleRow, next_at: int) -> None:
+        """Wait for the next time, unless another server was first."""
+        await self._server.store.skip_tick(Tick(row.name, row.next_at, next_at))

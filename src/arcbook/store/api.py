@@ -373,6 +373,13 @@ class Schedules(Protocol):
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         """Return those not paused that are due by a time, the longest due first."""
 
+    async def skip_tick(self, tick: Tick) -> bool:
+        """Have a schedule wait for its next time without starting anything.
+
+        Returns:
+            Whether it still waited for the tick's time; else nothing is written.
+        """
+
     async def delete_schedule(self, name: str) -> bool:
         """Delete a schedule; return whether there was one."""
 

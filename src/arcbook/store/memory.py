@@ -30,6 +30,7 @@ from arcbook.store.api import (
     Standing,
     Stored,
     StoreError,
+    Tick,
     WorkerRow,
 )
 from arcbook.store.leases import share_of, standing
@@ -360,6 +361,13 @@ class MemoryStore:
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         due = [row for row in self.ticking.values() if not row.paused and 0 < row.next_at <= at]
         return sorted(due, key=lambda row: (row.next_at, row.name))[:limit]
+
+    async def skip_tick(self, tick: Tick) -> bool:
+        row = self.ticking.get(tick.name)
+        if row is None or row.next_at != tick.due_at:
+            return False
+        self.ticking[tick.name] = msgspec.structs.replace(row, next_at=tick.next_at)
+        return True
 
     async def delete_schedule(self, name: str) -> bool:
         return self.ticking.pop(name, None) is not None

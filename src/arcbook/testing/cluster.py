@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from arcbook.blobs.memory import MemoryBlobs
 from arcbook.bus.memory import Exchange, MemoryBus
-from arcbook.clock import SystemClock
+from arcbook.clock import Clock, SystemClock
 from arcbook.dsl.load import load_playbook
 from arcbook.engine.state import State
 from arcbook.events.codec import decode
@@ -92,8 +92,9 @@ class Cluster:
         credentials: Credentials | None = None,
         lease_seconds: float = LEASE_SECONDS,
         rules: PoolRules | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.clock = SystemClock()
+        self.clock = clock or SystemClock()
         self.store = MemoryStore()
         self.exchange = Exchange()
         self.blobs = MemoryBlobs()

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from arcbook.local.programs import ServiceFailedError
+
 READY_SECONDS: Final = 60.0
 """How long a server may take until it is ready."""
 
@@ -22,14 +24,6 @@ STOP_SECONDS: Final = 20.0
 
 LINES_KEPT: Final = 200
 """Lines of a server's log that a failure shows."""
-
-
-class ServiceMissingError(RuntimeError):
-    """The server's program is not installed."""
-
-
-class ServiceFailedError(RuntimeError):
-    """The server did not start; the message has the end of its log."""
 
 
 class Process:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pwd
 import secrets
-import shutil
-import socket
-import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from arcbook.testing.processes import (
-    Process,
-    Server,
+from arcbook.local.programs import (
     ServiceFailedError,
     ServiceMissingError,
+    as_account,
+    bare_environment,
+    free_port,
+    init_postgres,
+    nats_program,
+    postgres_command,
+    postgres_folder,
+    unprivileged_account,
 )
+from arcbook.testing.processes import Process, Server
+
+__all__ = [
+    "NatsServer",
+    "PostgresServer",
+    "ServiceFailedError",
+    "ServiceMissingError",
+    "bare_environment",
+    "free_port",
+]
 
 START_ATTEMPTS: Final = 5
 """Tries of a start whose port somebody else took first."""
@@ -59,7 +68,6 @@ class PostgresServer(Server):
             "fsync": durable,
             "synchronous_commit": durable,
             "full_page_writes": durable,
-            "listen_addresses": "127.0.0.1",
             "max_connections": "100",
             "shared_buffers": "32MB",
             "timezone": "UTC",
@@ -67,32 +75,19 @@ class PostgresServer(Server):
         }
 
     def start(self) -> None:
-        bin_folder = _postgres_folder()
-        account = _unprivileged_account()
+        programs = postgres_folder()
+        account = unprivileged_account()
         self.folder = Path(tempfile.mkdtemp(prefix="arcbook-pg-"))
-        options: dict[str, Any] = {"cwd": self.folder, "env": bare_environment()}
-        if account is not None:
-            os.chown(self.folder, account.pw_uid, account.pw_gid)
-            options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        self._init(bin_folder, options)
-        self._start(bin_folder, options)
-
-    def _init(self, bin_folder: Path, options: dict[str, Any]) -> None:
-        secret = self.folder / "secret"
-        secret.write_text(self.password)
-        secret.chmod(0o644)  # the folder is for the server's account alone
-        command = [
-            *(str(bin_folder / "initdb"), "-D", "data", "-U", self.user, "--pwfile", "secret"),
-            *("--auth-local=trust", "--auth-host=scram-sha-256", "--no-locale", "-E", "UTF8"),
-            "--no-sync",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
-        if done.returncode:
+        options = as_account(self.folder, account)
+        try:
+            init_postgres(programs, self.user, self.password, options, sync=False)
+        except ServiceFailedError:
             self.stop()
-            raise ServiceFailedError(f"initdb failed:\n{done.stdout}{done.stderr}")
+            raise
+        self._start(programs, options)
 
-    def _start(self, bin_folder: Path, options: dict[str, Any]) -> None:
-        self._launching = (bin_folder, options)
+    def _start(self, programs: Path, options: dict[str, Any]) -> None:
+        self._launching = (programs, options)
         for attempt in range(1, START_ATTEMPTS + 1):
             self.port = free_port()
             self._launch()
@@ -107,10 +102,8 @@ class PostgresServer(Server):
                 return
 
     def _launch(self) -> None:
-        bin_folder, options = self._launching
-        settings = [f"--{name}={value}" for name, value in self._settings.items()]
-        place = ["-D", "data", "-p", str(self.port), "-k", str(self.folder)]
-        command = [str(bin_folder / "postgres"), *place, *settings]
+        programs, options = self._launching
+        command = postgres_command(programs, self.port, str(self.folder), self._settings)
         self._process = Process(command, "ready to accept connections", **options)
 
     def crash(self) -> None:
@@ -190,9 +183,7 @@ class NatsServer(Server):
         return f"nats://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        program = shutil.which("nats-server", path=_search_path())
-        if program is None:
-            raise ServiceMissingError("nats-server is not installed")
+        program = nats_program()
         if self.folder == Path():
             self.folder = Path(tempfile.mkdtemp(prefix="arcbook-nats-"))
         command = [program, "-js", "-sd", str(self.folder), "-a", "127.0.0.1"]
@@ -218,54 +209,3 @@ class NatsServer(Server):
         assert self._process is not None
         self._process.stop()
         self.start()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _postgres_folder() -> Path:
-    """Return where PostgreSQL's programs are."""
-    found: list[Path] = []
-    config = shutil.which("pg_config", path=_search_path())
-    if config is not None:
-        done = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False)
-        found.append(Path(done.stdout.strip()))
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
-    for folder in _existing(found):
-        return folder
-    raise ServiceMissingError("PostgreSQL's server is not installed")
-
-
-def _existing(folders: Iterable[Path]) -> Iterator[Path]:
-    for folder in folders:
-        if (folder / "initdb").exists() and (folder / "postgres").exists():
-            yield folder
-
-
-def _version(folder: Path) -> int:
-    name = folder.parent.name
-    return int(name) if name.isdigit() else 0
-
-
-def _unprivileged_account() -> pwd.struct_passwd | None:
-    """Return an account for a server that refuses root; ``None`` if we are not root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise ServiceMissingError("PostgreSQL refuses root, and there is no other account for it")
-
-
-def bare_environment() -> dict[str, str]:
-    """Return an environment without anything of the developer's."""
-    return {"PATH": _search_path(), "LC_ALL": "C"}
-
-
-def _search_path() -> str:
-    return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -22,6 +22,7 @@ from arcbook.runtime.crew import Crew, Job
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.plans import Planned
 from arcbook.runtime.protocol import (
+    PROTOCOL,
     Beaten,
     BeatRequest,
     Claimed,
@@ -30,11 +31,13 @@ from arcbook.runtime.protocol import (
     Done,
     GiveBackRequest,
     Held,
+    Registered,
     RegisterRequest,
     StopNotice,
     control_subject,
 )
 from arcbook.runtime.services import Steps
+from arcbook.runtime.tasks import cancelled
 from arcbook.runtime.work import Work
 from arcbook.store.api import CatalogEntry, WorkerRow
 from arcbook.tools.registry import Registry
@@ -123,6 +126,9 @@ class Worker:
         self._listening: Subscription | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._idle = asyncio.Event()
+        #: Set when a server will not have this worker, and why.
+        self.is_refused = asyncio.Event()
+        self.refused = ""
 
     # -- lifetime ---------------------------------------------------------------------
 
@@ -133,9 +139,7 @@ class Worker:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for task in self._loops:
-            task.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await cancelled(list(self._loops))
         await self.crew.close()
         if self._listening is not None:
             await self._listening.stop()
@@ -144,7 +148,7 @@ class Worker:
     async def drain(self, seconds: float) -> None:
         """Pull no more, finish what goes on within a time, and hand the rest back."""
         self._draining = True
-        self._loops[0].cancel()
+        await cancelled(self._loops[:1])
         unbegun = self.crew.withdraw()
         await self._give_back([job.command_id for job in unbegun])
         try:
@@ -173,6 +177,12 @@ class Worker:
                     await self._bus.acknowledge([holding.delivery])
             except (BusError, ControlError) as error:
                 log.warning("command %s could not be handed back: %s", command_id, error)
+
+    def allow(self, concurrency: int) -> None:
+        """Perform so many commands at once from now on."""
+        self.crew.allow(concurrency)
+        if self.room:
+            self._room.set()
 
     # -- pulling ----------------------------------------------------------------------
 
@@ -209,7 +219,11 @@ class Worker:
             await self._claim_of(server, wanted)
 
     async def _claim_of(self, server: str, wanted: list[tuple[CommandNotice, Delivery]]) -> None:
-        request = ClaimRequest(worker=self.worker_id, commands=[notice for notice, _ in wanted])
+        request = ClaimRequest(
+            worker=self.worker_id,
+            commands=[notice for notice, _ in wanted],
+            protocol=PROTOCOL,
+        )
         execution_id = wanted[0][0].execution_id
         try:
             answers = await self._control.owner(execution_id, server, request, list[Claimed])
@@ -348,9 +362,14 @@ class Worker:
             held=len(self.held),
         )
         try:
-            await self._control.once("server", RegisterRequest(row=row, leaving=leaving), Done)
+            request = RegisterRequest(row=row, leaving=leaving, protocol=PROTOCOL)
+            answer = await self._control.once("server", request, Registered)
         except (BusError, ControlError) as error:
             log.info("the registry does not answer: %s", error)
+        else:
+            if answer.refused:
+                self.refused = answer.refused
+                self.is_refused.set()
 
     async def _extend(self) -> None:
         """Extend the leases of what we hold; stop what is not ours any more."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from arcbook.cli.context import read_document, with_embedded
 from arcbook.cli.errors import Exit
+from arcbook.cli.remote.link import server_of, server_option, with_client
 from arcbook.cli.reports import as_text
 from arcbook.cli.text import moment, table
-from arcbook.dsl.load import load_document
+from arcbook.dsl.load import Loaded, load_document
 from arcbook.embedded import Embedded
+from arcbook.store.api import CatalogEntry
+from arcbook.tools.registry import Registry
+
+if TYPE_CHECKING:
+    from arcbook.client import Client
+    from arcbook.server.http.wire.catalog import Registered
 
 
-@click.group(help="The playbooks that this home knows, by path and version.")
+@click.group(help="The playbooks that this home, or a server, knows, by path and version.")
 def catalog() -> None:
     """Group of the verbs."""
 
@@ -32,25 +40,44 @@ Examples:
 """
 )
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|FOLDER...")
+@server_option
 @click.pass_context
 def register(context: click.Context, paths: tuple[str, ...]) -> int:
     """Register documents."""
 
     async def work(embedded: Embedded) -> bool:
-        good = True
-        for path in _files(paths):
-            content = read_document(str(path))
-            loaded = load_document(content, embedded.registry)
-            if loaded.errors:
-                click.echo(as_text([(str(path), loaded)]), nl=False, err=True)
-                good = False
-                continue
-            folder = str(path.parent.resolve())
-            entry = await embedded.register_loaded(content, loaded, folder)
-            click.echo(f"{entry.path} version {entry.version}  ({path})")
-        return good
+        async def keep(path: Path, content: bytes, loaded: Loaded) -> CatalogEntry:
+            return await embedded.register_loaded(content, loaded, str(path.parent.resolve()))
 
-    return Exit.OK if with_embedded(context, work) else Exit.FAILED
+        return await _each(paths, embedded.registry, keep)
+
+    async def remote(client: Client) -> bool:
+        async def keep(_: Path, content: bytes, loaded: Loaded) -> Registered:
+            return await client.register(content.decode("utf-8-sig"), loaded.kind)
+
+        return await _each(paths, Registry(), keep)
+
+    good = with_client(context, remote) if server_of(context) else with_embedded(context, work)
+    return Exit.OK if good else Exit.FAILED
+
+
+async def _each(
+    paths: tuple[str, ...],
+    registry: Registry,
+    keep: Callable[[Path, bytes, Loaded], Awaitable[CatalogEntry | Registered]],
+) -> bool:
+    """Check documents and keep the good ones; return whether all are."""
+    good = True
+    for path in _files(paths):
+        content = read_document(str(path))
+        loaded = load_document(content, registry)
+        if loaded.errors:
+            click.echo(as_text([(str(path), loaded)]), nl=False, err=True)
+            good = False
+            continue
+        entry = await keep(path, content, loaded)
+        click.echo(f"{entry.path} version {entry.version}  ({path})")
+    return good
 
 
 def _files(paths: tuple[str, ...]) -> list[Path]:
@@ -66,6 +93,7 @@ def _files(paths: tuple[str, ...]) -> list[Path]:
 
 
 @catalog.command("list", help="List the latest version of each document.")
+@server_option
 @click.pass_context
 def list_(context: click.Context) -> None:
     """List documents."""
@@ -73,9 +101,27 @@ def list_(context: click.Context) -> None:
     async def work(embedded: Embedded) -> list[Any]:
         return await embedded.store.entries()
 
-    rows = with_embedded(context, work)
+    rows = _listed(context) if server_of(context) else with_embedded(context, work)
     if not rows:
         click.echo("the catalog is empty: arcbook catalog register FILE")
         return
     lines = [(r.path, str(r.version), r.kind, moment(r.created_at)) for r in rows]
     click.echo(table(("PATH", "VERSION", "KIND", "REGISTERED"), lines))
+
+
+def _listed(context: click.Context) -> list[CatalogEntry]:
+    """Return a server's documents."""
+    from arcbook.cli.remote.rows import microseconds  # heavy: an HTTP client
+
+    return [
+        CatalogEntry(
+            catalog_id=int(e.catalog_id),
+            path=e.path,
+            version=e.version,
+            kind=e.kind,
+            content="",
+            sha256="",
+            created_at=microseconds(e.created_at),
+        )
+        for e in with_client(context, lambda client: client.catalog())
+    ]

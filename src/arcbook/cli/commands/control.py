@@ -11,6 +11,7 @@ from arcbook.cli.context import execution_id, settings_of, with_embedded
 from arcbook.cli.errors import Exit, UserError
 from arcbook.cli.finish import finish, outcome_code
 from arcbook.cli.progress import Lines, Live, View
+from arcbook.cli.remote.link import server_of, server_option, with_client
 from arcbook.embedded import Embedded, OwnedElsewhereError
 from arcbook.engine.state import State
 
@@ -25,10 +26,15 @@ Example:
 )
 @click.argument("execution")
 @click.option("--reason", default="cancelled by the user", help="Kept with the execution.")
+@server_option
 @click.pass_context
 def cancel(context: click.Context, execution: str, reason: str) -> int:
     """Cancel an execution."""
     identity = execution_id(execution)
+    if server_of(context):
+        done = with_client(context, lambda client: client.cancel(str(identity), reason))
+        click.echo(done.message)
+        return Exit.OK
 
     async def work(embedded: Embedded) -> State | None:
         return await embedded.cancel(identity, reason)

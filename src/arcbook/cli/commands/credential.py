@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from arcbook.cli.context import read_document, with_embedded
 from arcbook.cli.errors import UserError
+from arcbook.cli.remote.link import server_of, server_option, with_client
 from arcbook.cli.text import moment, table
 from arcbook.embedded import Embedded
 from arcbook.secrets.types import CredentialInvalidError
+from arcbook.store.api import CredentialRow
+
+if TYPE_CHECKING:
+    from arcbook.client import Client
 
 
 @click.group(
@@ -43,6 +48,7 @@ Examples:
 @click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE", help="One field.")
 @click.option("--file", "file", metavar="FILE", help="A JSON file with the fields.")
 @click.option("--description", default="", help="What it is for.")
+@server_option
 @click.pass_context
 def add(  # the options of the verb
     context: click.Context,
@@ -67,8 +73,14 @@ def add(  # the options of the verb
     async def work(embedded: Embedded) -> None:
         await embedded.credentials.add(name, kind, data, description=description)
 
+    async def remote(client: Client) -> None:
+        await client.put_credential(name, kind or "", data, description)
+
     try:
-        with_embedded(context, work)
+        if server_of(context):
+            with_client(context, remote)
+        else:
+            with_embedded(context, work)
     except CredentialInvalidError as error:
         told = "\n  ".join(error.problems)
         raise UserError(f"credential {name!r} cannot be used:\n  {told}") from None
@@ -91,6 +103,7 @@ def _from_file(file: str, kind: str | None) -> tuple[dict[str, Any], str | None]
 
 @credential.command("list", help="List credentials; never what is in them.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@server_option
 @click.pass_context
 def list_(context: click.Context, *, as_json: bool) -> None:
     """List credentials."""
@@ -98,7 +111,7 @@ def list_(context: click.Context, *, as_json: bool) -> None:
     async def work(embedded: Embedded) -> list[Any]:
         return await embedded.store.credentials()
 
-    rows = with_embedded(context, work)
+    rows = _listed(context) if server_of(context) else with_embedded(context, work)
     if as_json:
         import orjson  # only for this output
 
@@ -115,6 +128,7 @@ def list_(context: click.Context, *, as_json: bool) -> None:
 
 @credential.command(help="Remove a credential.")
 @click.argument("name")
+@server_option
 @click.pass_context
 def rm(context: click.Context, name: str) -> None:
     """Remove a credential."""
@@ -122,6 +136,26 @@ def rm(context: click.Context, name: str) -> None:
     async def work(embedded: Embedded) -> bool:
         return await embedded.store.delete_credential(name)
 
-    if not with_embedded(context, work):
+    if server_of(context):
+        with_client(context, lambda client: client.delete_credential(name))
+    elif not with_embedded(context, work):
         raise UserError(f"there is no credential {name!r}")
     click.echo(f"credential {name!r} is removed")
+
+
+def _listed(context: click.Context) -> list[CredentialRow]:
+    """Return a server's credentials, without what is in them."""
+    from arcbook.cli.remote.rows import microseconds  # heavy: an HTTP client
+
+    return [
+        CredentialRow(
+            name=c.name,
+            type=c.type,
+            sealed=b"",
+            description=c.description or "",
+            tags=list(c.tags or []),
+            created_at=microseconds(c.created_at),
+            updated_at=microseconds(c.updated_at),
+        )
+        for c in with_client(context, lambda client: client.credentials())
+    ]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import orjson
 
 from arcbook.cli.context import execution_id, with_embedded
+from arcbook.cli.remote.link import server_of, server_option, with_client
 from arcbook.cli.text import moment
 from arcbook.embedded import Embedded
 from arcbook.secrets.taint import shown
-from arcbook.store.api import EventRow
+from arcbook.store.api import PAGE_MAX, EventRow
+
+if TYPE_CHECKING:
+    from arcbook.client import Client
+    from arcbook.server.http.wire.executions import EventView
 
 FOLLOW_SECONDS: Final = 0.3
 """Time between two looks for further events."""
@@ -35,6 +41,7 @@ Examples:
 @click.option("--follow", is_flag=True, help="Wait for more until it ends.")
 @click.option("--after", default=0, metavar="SEQ", help="Begin after this number.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@server_option
 @click.pass_context
 def events(
     context: click.Context, execution: str, *, follow: bool, after: int, as_json: bool
@@ -54,7 +61,33 @@ def events(
                 return
             await asyncio.sleep(FOLLOW_SECONDS)
 
-    with_embedded(context, work)
+    if not server_of(context):
+        with_embedded(context, work)
+        return
+    from arcbook.cli.remote.rows import event_row  # heavy: an HTTP client
+
+    async def remote(client: Client) -> None:
+        async for found in _views(client, str(identity), after, follow=follow):
+            event = event_row(found)
+            click.echo(_json(event) if as_json else _line(event))
+
+    with_client(context, remote)
+
+
+async def _views(
+    client: Client, execution_id: str, after: int, *, follow: bool
+) -> AsyncIterator[EventView]:
+    """Yield a server's events of an execution, to its end or to the latest."""
+    if follow:
+        async for event in client.follow(execution_id, after):
+            yield event
+        return
+    more: int | None = after
+    while more is not None:
+        page = await client.events(execution_id, after=more, limit=PAGE_MAX)
+        for event in page.events:
+            yield event
+        more = page.next_after
 
 
 def _json(event: EventRow) -> str:

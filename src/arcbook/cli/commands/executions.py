@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from arcbook.cli.context import execution_id, with_embedded
 from arcbook.cli.finish import cause_of
 from arcbook.cli.progress import line_of
+from arcbook.cli.remote.link import server_of, server_option, with_client
 from arcbook.cli.text import coloured, duration, moment, short, table
 from arcbook.embedded import Embedded
 from arcbook.executions import Progress
 from arcbook.secrets.taint import shown
 from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
 
+if TYPE_CHECKING:
+    from arcbook.client import Client
 
-@click.group(help="The executions of this home.")
+
+@click.group(help="The executions of this home, or of a server.")
 def executions() -> None:
     """Group of the verbs."""
 
@@ -42,6 +46,7 @@ Examples:
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, PAGE_MAX))
 @click.option("--before", default="0", metavar="ID", help="The last id of the page before.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@server_option
 @click.pass_context
 def list_(  # the options of the verb
     context: click.Context,
@@ -65,7 +70,7 @@ def list_(  # the options of the verb
     async def work(embedded: Embedded) -> list[ExecutionRow]:
         return await embedded.store.executions(wanted)
 
-    rows = with_embedded(context, work)
+    rows = _listed(context, wanted) if server_of(context) else with_embedded(context, work)
     if as_json:
         import orjson  # only for this output
 
@@ -76,6 +81,20 @@ def list_(  # the options of the verb
         return
     headers = ("EXECUTION", "STATUS", "STARTED", "TOOK", "PATH", "NOTE")
     click.echo(table(headers, [_cells(row) for row in rows]))
+
+
+def _listed(context: click.Context, wanted: ExecutionFilter) -> list[ExecutionRow]:
+    """Return a server's executions."""
+    from arcbook.cli.remote.rows import execution_row  # heavy: an HTTP client
+
+    asked = {
+        "status": wanted.status,
+        "path": wanted.path,
+        "parent_execution_id": wanted.parent_execution_id or None,
+        "before": wanted.before or None,
+        "limit": wanted.limit,
+    }
+    return [execution_row(r) for r in with_client(context, lambda c: c.executions(**asked))]
 
 
 def _cells(row: ExecutionRow) -> tuple[str, ...]:
@@ -101,6 +120,7 @@ Example:
 """
 )
 @click.argument("execution")
+@server_option
 @click.pass_context
 def show(context: click.Context, execution: str) -> None:
     """Show an execution."""
@@ -114,7 +134,8 @@ def show(context: click.Context, execution: str) -> None:
         data = await embedded.result_of(await embedded.state(identity)) if row.ended_at else None
         return row, progress, data
 
-    row, progress, data = with_embedded(context, work)
+    found = _shown(context, identity) if server_of(context) else with_embedded(context, work)
+    row, progress, data = found
     click.echo(f"{row.path} version {row.version}  {coloured(row.status)}")
     took = f", took {duration(row.ended_at - row.started_at)}" if row.ended_at else ""
     click.echo(f"execution {identity}, started {moment(row.started_at)}{took}")
@@ -130,3 +151,19 @@ def show(context: click.Context, execution: str) -> None:
         click.echo("\n" + cause_of(progress.error))
     if data is not None:
         click.echo(f"\nresult: {short(data, 400)}")
+
+
+def _shown(context: click.Context, identity: int) -> tuple[ExecutionRow, Progress, Any]:
+    """Return an execution of a server, its steps and its result."""
+    from arcbook.cli.remote.rows import all_recorded, execution_row  # heavy: an HTTP client
+
+    async def work(client: Client) -> tuple[ExecutionRow, Progress, Any]:
+        detail = await client.execution(str(identity), events=0)
+        progress = Progress()
+        progress.add(await all_recorded(client, str(identity)))
+        data = detail.result
+        if detail.result_ref is not None:
+            data = await client.resolve(detail.result_ref)
+        return execution_row(detail), progress, data
+
+    return with_client(context, work)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 from arcbook.cli.context import execution_id, with_embedded
 from arcbook.cli.errors import UserError
+from arcbook.cli.remote.link import server_of, server_option, with_client
 from arcbook.embedded import Embedded
 from arcbook.secrets.taint import shown
+
+if TYPE_CHECKING:
+    from arcbook.client import Client
 
 
 @click.command(
@@ -25,6 +29,7 @@ Examples:
 )
 @click.argument("execution", metavar="EXECUTION|REF")
 @click.argument("step", required=False)
+@server_option
 @click.pass_context
 def result(context: click.Context, execution: str, step: str | None) -> None:
     """Print a result."""
@@ -40,5 +45,10 @@ def result(context: click.Context, execution: str, step: str | None) -> None:
             raise UserError(f"step {step!r} has no result; those that have one: {known}")
         return await embedded.step_data(state, step)
 
-    data = with_embedded(context, work)
+    async def remote(client: Client) -> Any:
+        if execution.startswith("noetl://"):
+            return await client.resolve(execution)
+        return (await client.result(str(execution_id(execution)), step or "")).result
+
+    data = with_client(context, remote) if server_of(context) else with_embedded(context, work)
     click.echo(orjson.dumps(shown(data), option=orjson.OPT_INDENT_2).decode())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from arcbook.cli import early
 from arcbook.cli.context import Given, parse_given, read_document, settings_of
 from arcbook.cli.errors import UserError
 from arcbook.cli.finish import finish, outcome_code
+from arcbook.cli.interrupts import catch_interrupts
 from arcbook.cli.progress import Lines, Live, Silent, View
+from arcbook.cli.remote.link import client_of, server_of, server_option
 from arcbook.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.runtime.plans import Planned
@@ -34,6 +36,7 @@ Examples:
   arcbook run playbook.yaml --payload '{"city": "Paris"}' --json
   arcbook run playbook.yaml --payload @request.json --target transform
   arcbook run reports/daily                      a playbook of the catalog, by its path
+  arcbook run playbook.yaml --server http://127.0.0.1:8082      at a server
 
 Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 """
@@ -48,6 +51,7 @@ Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 @click.option("--json", "as_json", is_flag=True, help="Print only the outcome, as JSON.")
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @click.option("--watch/--no-watch", default=None, help="A live view; on a terminal by default.")
+@server_option
 @click.pass_context
 def run(  # the options of the verb
     context: click.Context,
@@ -62,16 +66,30 @@ def run(  # the options of the verb
     watch: bool | None,
 ) -> int:
     """Run a playbook."""
-    embedded = Embedded(settings_of(context))
     given = parse_given(payload, assignments)
     content = read_document(playbook) if _is_file(playbook) else None
+    view = _view(playbook, silent=as_json or quiet, watch=watch)
+    if server_of(context):
+        if target is not None or resume:
+            raise UserError("--target and --resume are for runs in the home, not at a server")
+        from arcbook.cli.remote.running import RemoteJob  # heavy: an HTTP client
+
+        remote = RemoteJob(client_of(context), playbook, content, view)
+        return _finished(remote.run(given), as_json=as_json, quiet=quiet)
+    embedded = Embedded(settings_of(context))
     spawned = early.take()
     if spawned is not None:
         embedded.use_python(spawned)
-    view = _view(playbook, silent=as_json or quiet, watch=watch)
     job = _Job(embedded, playbook, content, view)
+    return _finished(job.run(given, target, resume=resume), as_json=as_json, quiet=quiet)
+
+
+def _finished(
+    running: Coroutine[Any, Any, tuple[State, Any]], *, as_json: bool, quiet: bool
+) -> int:
+    """Run to the end, and print how it ended."""
     try:
-        state, data = asyncio.run(job.run(given, target, resume=resume))
+        state, data = asyncio.run(running)
     except asyncio.CancelledError:
         raise click.Abort from None
     finish(state, data, as_json=as_json, quiet=quiet)
@@ -106,7 +124,7 @@ class _Job:
             if target is not None and target not in planned.plan.by_name:
                 raise UserError(f"the playbook has no step {target!r} to begin at")
             unfinished = await self._unfinished(planned) if resume else None
-            self._catch_interrupts()
+            catch_interrupts(self._cancel)
             with self.view:
                 if unfinished is not None:
                     self.execution_id = unfinished
@@ -141,22 +159,6 @@ class _Job:
             if row is not None and row.path == planned.entry.path and not row.parent_execution_id:
                 return execution_id
         return None
-
-    def _catch_interrupts(self) -> None:
-        loop = asyncio.get_running_loop()
-        job = asyncio.current_task()
-        pending: set[asyncio.Task[Any]] = set()
-        assert job is not None
-
-        def interrupted() -> None:
-            if pending:
-                job.cancel()
-                return
-            click.echo("\ncancelling; press Ctrl-C again not to wait for it", err=True)
-            pending.add(loop.create_task(self._cancel()))
-
-        loop.add_signal_handler(signal.SIGINT, interrupted)
-        loop.add_signal_handler(signal.SIGTERM, interrupted)
 
     async def _cancel(self) -> None:
         runtime = await self.embedded.runtime()

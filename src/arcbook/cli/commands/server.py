@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-
 import click
 
 from arcbook.cli.context import settings_of
+from arcbook.cli.serving import run_in_loop, stop_asked
 from arcbook.settings import Settings
 
 
@@ -29,7 +27,7 @@ Examples:
     "--nats", "nats_url", metavar="URL", help="Where NATS is.  [default: ARCBOOK_NATS_URL]"
 )
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=int, help="Port to listen on.  [default: 8082]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 8082]")
 @click.pass_context
 def server(
     context: click.Context,
@@ -40,19 +38,13 @@ def server(
 ) -> None:
     """Run a server."""
     settings = settings_of(context, dsn=dsn, nats_url=nats_url, host=host, port=port)
-    import uvloop  # of the cluster alone
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings))
+    run_in_loop(lambda: _run(settings))
 
 
 async def _run(settings: Settings) -> None:
     from arcbook.cluster import served_control_plane  # heavy: store, bus, API
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_asked()
     async with served_control_plane(settings) as (plane, url):
         click.echo(f"server {plane.server.server_id} listens on {url}")
         await stop.wait()

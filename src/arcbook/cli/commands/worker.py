@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
+from typing import Any
 
 import click
 
 from arcbook.cli.context import settings_of
+from arcbook.cli.errors import Exit, UserError
+from arcbook.cli.serving import run_in_loop, stop_asked
 from arcbook.settings import Settings
 
 
@@ -24,12 +26,17 @@ leases end.
 Examples:
   arcbook worker --nats nats://localhost:4222
   arcbook worker --pool shared,python --concurrency 32
+  arcbook worker --pool shared --concurrency auto
 """
 )
 @click.option(
     "--pool", "pools", metavar="NAME[,NAME]", help="Pools to pull from.  [default: shared]"
 )
-@click.option("--concurrency", type=int, metavar="N", help="Commands performed at once.")
+@click.option(
+    "--concurrency",
+    metavar="N|auto",
+    help="Commands performed at once; auto: fewer while memory or the event loop is short.",
+)
 @click.option(
     "--nats", "nats_url", metavar="URL", help="Where NATS is.  [default: ARCBOOK_NATS_URL]"
 )
@@ -39,7 +46,7 @@ Examples:
 def worker(  # the options of the verb
     context: click.Context,
     pools: str | None,
-    concurrency: int | None,
+    concurrency: str | None,
     nats_url: str | None,
     dsn: str | None,
     name: str,
@@ -47,29 +54,48 @@ def worker(  # the options of the verb
     """Run a worker."""
     given = tuple(p for p in pools.replace(",", " ").split() if p) if pools else None
     settings = settings_of(
-        context, pools=given, concurrency=concurrency, nats_url=nats_url, dsn=dsn
+        context, pools=given, nats_url=nats_url, dsn=dsn, **_concurrency(concurrency)
     )
-    import uvloop  # of the cluster alone
+    run_in_loop(lambda: _run(settings, name))
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, name))
+
+def _concurrency(text: str | None) -> dict[str, Any]:
+    """Return the settings that the option means."""
+    if text is None:
+        return {}
+    if text == "auto":
+        return {"adaptive": True}
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise UserError(f"--concurrency takes a number of at least 1, or auto; not {text!r}")
+    return {"concurrency": int(text)}
 
 
 async def _run(settings: Settings, name: str) -> None:
     from arcbook.cluster import worker as running  # heavy: bus, tools
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    stop = stop_asked()
     async with running(settings, worker_id=name) as made:
         click.echo(
             f"worker {made.worker_id} pulls from {', '.join(made.pools)}, "
             f"{made.crew.concurrency} commands at once"
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await stop.wait()
+        await _either(stop, made.is_refused)
+        if made.refused:
+            raise UnfitError(made.refused)
         click.echo(f"draining: {len(made.held)} commands go on")
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
         with contextlib.suppress(asyncio.CancelledError):
             await made.drain(settings.drain_seconds)
+
+
+async def _either(*events: asyncio.Event) -> None:
+    """Wait until one of some events is set."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+class UnfitError(click.ClickException):
+    """The servers will not have this worker."""
+
+    exit_code = int(Exit.FAILED)

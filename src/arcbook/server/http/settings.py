@@ -14,6 +14,10 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     result_bytes_max: int = 64 * 1024 * 1024
     #: API tokens: SHA-256 of the token as hex, and the scope that it gives.
     tokens: dict[str, str] = {}
+    #: Token of ``/api/internal``; without one nothing there answers.
+    internal_token: str = ""
+    #: Days for which executions that ended are kept at least.
+    retention_days: float = 30.0
     #: Origins of web pages that may call the API; none by default.
     origins: tuple[str, ...] = ()
     #: Whether ``/metrics`` is there.

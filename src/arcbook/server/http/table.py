@@ -17,6 +17,7 @@ from arcbook.server.http.routes import (
     execute,
     executions,
     health,
+    internal,
     results,
     schedules,
     workers,
@@ -37,6 +38,7 @@ MODULES: Final = (
     schedules,
     workers,
     dashboard,
+    internal,
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)

@@ -15,6 +15,7 @@ from arcbook.store.api import (
     ScheduleRow,
     ServerRow,
     Standing,
+    Tick,
     WorkerRow,
 )
 from arcbook.store.leases import standing
@@ -97,6 +98,9 @@ class PostgresCluster(Statements):
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         rows = await self._all("get_due_schedules", at, min(limit, PAGE_MAX))
         return [_schedule(row) for row in rows]
+
+    async def skip_tick(self, tick: Tick) -> bool:
+        return await self._value("skip_tick", *tick) is not None
 
     async def delete_schedule(self, name: str) -> bool:
         return await self._value("delete_schedule", name) is not None

@@ -207,6 +207,10 @@ where name > $1 order by name limit $2
 select body, next_at, last_at, last_execution_id from schedule
 where not paused and next_at > 0 and next_at <= $1 order by next_at, name limit $2
 
+-- skip_tick --
+-- A schedule that still waits for a time waits for the next one.
+update schedule set next_at = $3 where name = $1 and next_at = $2 returning 1
+
 -- delete_schedule --
 -- Delete a schedule.
 delete from schedule where name = $1 returning 1

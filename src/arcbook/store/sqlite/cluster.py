@@ -20,6 +20,7 @@ from arcbook.store.api import (
     ScheduleRow,
     ServerRow,
     Standing,
+    Tick,
     WorkerRow,
 )
 from arcbook.store.leases import share_of, standing
@@ -154,6 +155,9 @@ class SqliteCluster(Statements):
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         rows = self._all("get_due_schedules", at, min(limit, PAGE_MAX))
         return [_schedule(row) for row in rows]
+
+    async def skip_tick(self, tick: Tick) -> bool:
+        return self._write("skip_tick", tick.next_at, tick.name, tick.due_at) > 0
 
     async def delete_schedule(self, name: str) -> bool:
         return self._write("delete_schedule", name) > 0

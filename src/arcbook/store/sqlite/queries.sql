@@ -240,6 +240,10 @@ select body, next_at, last_at, last_execution_id from schedule order by name
 select body, next_at, last_at, last_execution_id from schedule
 where paused = 0 and next_at > 0 and next_at <= ? order by next_at, name limit ?
 
+-- skip_tick --
+-- A schedule that still waits for a time waits for the next one.
+update schedule set next_at = ? where name = ? and next_at = ?
+
 -- delete_schedule --
 -- Delete a schedule.
 delete from schedule where name = ?

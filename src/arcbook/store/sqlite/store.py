@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
@@ -36,8 +37,17 @@ _ROW_ENCODER: Final = msgspec.json.Encoder()
 _ROW_DECODER: Final = msgspec.json.Decoder(ExecutionRow)
 
 
+WRITTEN_MAX: Final = 10_000
+"""Executions whose last event is remembered."""
+
+
 class SqliteStore(SqliteCluster, SqliteSecretAudit):
     """A store in a file that several processes may open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        #: The last events that this connection wrote, by execution.
+        self._written: dict[int, int] = {}
 
     async def __aenter__(self) -> Self:
         self.open()
@@ -73,6 +83,15 @@ class SqliteStore(SqliteCluster, SqliteSecretAudit):
                 db.executemany(sql["put_execution"], rows)
             for change in changes:
                 self._put_extras(db, change)
+        self._remember(changes)
+
+    def _remember(self, changes: Sequence[Change]) -> None:
+        """Remember the last events that this connection wrote: they need not be looked up."""
+        for change in changes:
+            if change.events:
+                self._written[change.execution_id] = change.events[-1].seq
+        while len(self._written) > WRITTEN_MAX:
+            del self._written[next(iter(self._written))]
 
     def _may_follow(self, db: sqlite3.Connection, change: Change) -> bool:
         """Tell whether what a change builds on is there; the key sees to what must not be.
@@ -85,7 +104,8 @@ class SqliteStore(SqliteCluster, SqliteSecretAudit):
             if events[0].seq != after + 1 or events[-1].seq != after + len(events):
                 raise StoreError(f"execution {change.execution_id}: event numbers have a gap")
             before = (change.execution_id, after)
-            if after and db.execute(self._sql["has_event"], before).fetchone() is None:
+            is_known = not after or self._written.get(change.execution_id) == after
+            if not is_known and db.execute(self._sql["has_event"], before).fetchone() is None:
                 return False
         return not (change.claims or change.tick) or self._is_still_so(db, change)
 
@@ -171,6 +191,7 @@ class SqliteStore(SqliteCluster, SqliteSecretAudit):
 
     async def delete_execution(self, execution_id: int) -> None:
         db = self._db
+        self._written.pop(execution_id, None)
         with translated(self._path), self._transaction(db):
             for table in ("event", "execution", "snapshot", "timer", "result", "inbox", "command"):
                 db.execute(f"delete from {table} where execution_id = ?", (execution_id,))  # noqa: S608  # our own names

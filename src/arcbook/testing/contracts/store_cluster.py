@@ -167,6 +167,14 @@ class _Schedules:
         with pytest.raises(FencedError):
             await store.commit([change(8, 0, [event(1)], tick=Tick("none", 1, 2))])
 
+    async def test_a_tick_is_skipped_once(self, store: ClusterStore) -> None:
+        await store.put_schedule(schedule("s", next_at=10))
+
+        assert await store.skip_tick(Tick("s", 10, 20))
+        assert not await store.skip_tick(Tick("s", 10, 30))
+        assert not await store.skip_tick(Tick("none", 10, 20))
+        assert [s.next_at for s in await store.schedules()] == [20]
+
     async def test_a_row_that_is_newer_stays_with_its_execution(self, store: ClusterStore) -> None:
         await store.commit([change(1, 0, [event(1)])])
         ended = row(1, status="COMPLETED", ended_at=9, seq=2)

@@ -9,6 +9,7 @@ import msgspec
 
 from arcbook.dsl.diagnostics import Severity
 from arcbook.dsl.load import Loaded, load_document
+from arcbook.runtime.pools import SYSTEM_PREFIX
 from arcbook.secrets.taint import shown
 from arcbook.server.http.documents import part_of, root_of, text_of
 from arcbook.server.http.errors import ApiError, invalid, not_found
@@ -45,6 +46,9 @@ async def register(call: Call) -> Registered:
     else:
         loaded = load_document(content, kinds)
     _check(loaded)
+    if loaded.path.strip("/").startswith(SYSTEM_PREFIX):
+        # Such a playbook is given the internal token.
+        call.context.access.require(call.caller, "admin")
     entry = await call.context.server.plans.register(content, loaded)
     warnings = msgspec.convert(diagnostics_of(loaded.diagnostics), list[Problem])
     return Registered(

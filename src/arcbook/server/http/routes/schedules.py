@@ -6,13 +6,16 @@ from typing import Any, Final
 
 import msgspec
 
-from arcbook.schedules import ScheduleError, next_after, validated
+from arcbook.schedules import ScheduleError, next_after, upcoming, validated
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.wire.common import moment, told
 from arcbook.server.http.wire.credentials import Deleted
 from arcbook.server.http.wire.schedules import PutSchedule, Schedules, ScheduleView
 from arcbook.store.api import ScheduleRow
+
+UPCOMING: Final = 5
+"""Times that are told of each schedule."""
 
 
 async def put(call: Call) -> ScheduleView:
@@ -107,7 +110,16 @@ def _view(row: ScheduleRow) -> ScheduleView:
         last_at=moment(row.last_at),
         last_execution_id=told(row.last_execution_id),
         created_at=moment(row.created_at),
+        upcoming=[] if row.paused else _upcoming(row),
     )
+
+
+def _upcoming(row: ScheduleRow) -> list[str]:
+    """Return the next times of a schedule, the one that it waits for first."""
+    if not row.next_at:
+        return []
+    times = [row.next_at, *upcoming(row, row.next_at, UPCOMING - 1)]
+    return [told for at in times if (told := moment(at)) is not None]
 
 
 SCHEDULE: Final[dict[str, Any]] = {
@@ -125,6 +137,7 @@ SCHEDULE: Final[dict[str, Any]] = {
     "last_at": None,
     "last_execution_id": None,
     "created_at": "2026-01-05T10:00:00Z",
+    "upcoming": ["2026-01-06T02:00:00Z"],
 }
 
 ROUTES: Final = [

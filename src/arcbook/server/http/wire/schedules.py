@@ -43,6 +43,8 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     last_at: str | None
     last_execution_id: str | None
     created_at: str | None
+    #: The next times at which it ticks, as long as it is not paused.
+    upcoming: list[str] = []
 
 
 class Schedules(msgspec.Struct, frozen=True, kw_only=True):

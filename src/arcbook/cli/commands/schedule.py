@@ -1,0 +1,178 @@
+"""``arcbook schedule``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from arcbook.cli.context import parse_given
+from arcbook.cli.errors import UserError
+from arcbook.cli.remote.link import server_option, with_client
+from arcbook.cli.text import moment, table
+
+if TYPE_CHECKING:
+    from arcbook.server.http.wire.schedules import ScheduleView
+
+UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+SHOWN: Final = 5
+"""Times that are shown of each schedule."""
+
+
+@click.group(
+    help="""Start playbooks of a server by the clock.
+
+The server is --server, ARCBOOK_SERVER_URL, or the one on this machine. Each tick starts its
+playbook once, however many servers there are and however often they start again.
+
+\b
+Examples:
+  arcbook schedule add nightly reports/daily --cron '30 2 * * *' --timezone Europe/Vienna
+  arcbook schedule add pulse monitoring/ping --every 10s
+  arcbook schedule list
+  arcbook schedule pause nightly
+"""
+)
+def schedule() -> None:
+    """Group of the verbs."""
+
+
+@schedule.command(
+    help="""Add a schedule, or replace the one of the same name.
+
+PATH is the path of a playbook in the server's catalog. A cron expression has five fields:
+minute, hour, day of month, month, day of week. Ticks that were missed while no server was
+there are made up for: by one of them (latest), by all, or not at all (skip).
+
+\b
+Examples:
+  arcbook schedule add nightly reports/daily --cron '30 2 * * *' --timezone Europe/Vienna
+  arcbook schedule add pulse monitoring/ping --every 10s --catch-up skip
+  arcbook schedule add weekly reports/weekly --cron '0 6 * * 1' --payload '{"city": "Graz"}'
+"""
+)
+@click.argument("name")
+@click.argument("path")
+@click.option("--cron", default="", metavar="EXPRESSION", help="When: '30 6 * * 1-5'.")
+@click.option("--timezone", default="UTC", show_default=True, help="Zone of the expression.")
+@click.option("--every", metavar="TIME", help="Or how often: 10s, 5m, 2h, 1d.")
+@click.option("--payload", metavar="JSON|@FILE", help="Workload values, as a JSON object.")
+@click.option(
+    "--catch-up",
+    type=click.Choice(["latest", "all", "skip"]),
+    default="latest",
+    show_default=True,
+    help="What becomes of missed ticks.",
+)
+@click.option("--pool", help="Pool of workers for its executions.")
+@server_option
+@click.pass_context
+def add(  # the options of the verb
+    context: click.Context,
+    name: str,
+    path: str,
+    cron: str,
+    timezone: str,
+    every: str | None,
+    payload: str | None,
+    catch_up: str,
+    pool: str | None,
+) -> None:
+    """Add a schedule."""
+    if bool(cron) == bool(every):
+        raise UserError("say when: either --cron '30 6 * * 1-5', or --every 10s")
+    from arcbook.server.http.wire.schedules import PutSchedule  # only for this verb
+
+    wanted = PutSchedule(
+        path=path,
+        payload=parse_given(payload, ()).payload,
+        pool=pool,
+        cron=cron,
+        timezone=timezone,
+        every_seconds=_seconds(every) if every else 0,
+        catch_up=catch_up,
+    )
+    view = with_client(context, lambda client: client.put_schedule(name, wanted))
+    click.echo(f"schedule {name!r} starts {view.path}")
+    for time in _times(view):
+        click.echo(f"  {time}")
+
+
+def _seconds(text: str) -> float:
+    """Return a time such as ``10s`` in seconds.
+
+    Raises:
+        UserError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
+    if found is None:
+        raise UserError(f"--every takes a time such as 10s, 5m, 2h or 1d; not {text!r}")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def _times(view: ScheduleView) -> list[str]:
+    """Return the next times of a schedule, in the zone of this machine."""
+    from arcbook.cli.remote.rows import microseconds  # heavy: an HTTP client
+
+    return [moment(microseconds(time)) for time in view.upcoming[:SHOWN]]
+
+
+@schedule.command("list", help="List schedules, with the next five times of each.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@server_option
+@click.pass_context
+def list_(context: click.Context, *, as_json: bool) -> None:
+    """List schedules."""
+    views = with_client(context, lambda client: client.schedules())
+    if as_json:
+        import msgspec  # only for this output
+
+        click.echo(msgspec.json.format(msgspec.json.encode(views), indent=2).decode())
+        return
+    if not views:
+        click.echo("there are no schedules: arcbook schedule add NAME PATH --every 10s")
+        return
+    rows: list[Any] = []
+    for view in views:
+        times = ["paused"] if view.paused else _times(view) or ["never"]
+        rows.append((view.name, view.path, _when(view), times[0]))
+        rows += [("", "", "", time) for time in times[1:]]
+    click.echo(table(("SCHEDULE", "PLAYBOOK", "WHEN", "NEXT"), rows))
+
+
+def _when(view: ScheduleView) -> str:
+    if view.cron:
+        return f"{view.cron} ({view.timezone})"
+    return f"every {view.every_seconds:g} s"
+
+
+@schedule.command(help="Have a schedule not tick, until it is resumed.")
+@click.argument("name")
+@server_option
+@click.pass_context
+def pause(context: click.Context, name: str) -> None:
+    """Pause a schedule."""
+    with_client(context, lambda client: client.pause_schedule(name))
+    click.echo(f"schedule {name!r} is paused")
+
+
+@schedule.command(help="Have a schedule tick again, from now on.")
+@click.argument("name")
+@server_option
+@click.pass_context
+def resume(context: click.Context, name: str) -> None:
+    """Resume a schedule."""
+    view = with_client(context, lambda client: client.resume_schedule(name))
+    click.echo(f"schedule {name!r} ticks again: {', '.join(_times(view)[:1]) or 'never'}")
+
+
+@schedule.command(help="Remove a schedule; what it started goes on.")
+@click.argument("name")
+@server_option
+@click.pass_context
+def rm(context: click.Context, name: str) -> None:
+    """Remove a schedule."""
+    with_client(context, lambda client: client.delete_schedule(name))
+    click.echo(f"schedule {name!r} is removed")

@@ -1,0 +1,93 @@
+"""``arcbook up``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from arcbook.cli.context import settings_of
+from arcbook.cli.errors import Exit
+from arcbook.cli.serving import run_in_loop, stop_asked
+from arcbook.settings import Settings
+
+
+@click.command(
+    help="""Run a cluster on this machine: PostgreSQL, NATS, a server and workers.
+
+For trying the real thing without Docker. Each is a process; what they keep, and their logs,
+are below the home in the folder 'up'. What ends is started again. Ctrl-C stops all, and the
+next start goes on with what has not ended. PostgreSQL and nats-server must be installed.
+
+\b
+Examples:
+  arcbook up
+  arcbook up --workers 4 --port 8090
+  arcbook up --without-nats                      PostgreSQL is the bus as well
+  arcbook --server http://127.0.0.1:8082 run playbook.yaml      in another terminal
+"""
+)
+@click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(0, 64), help="How many."
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the API.  [default: 8082]")
+@click.option("--without-nats", is_flag=True, help="Use PostgreSQL as the bus.")
+@click.option("--home", metavar="FOLDER", help="Where state is kept, in its folder 'up'.")
+@click.pass_context
+def up(
+    context: click.Context, workers: int, port: int | None, home: str | None, *, without_nats: bool
+) -> None:
+    """Run a local cluster."""
+    given = {"port": port, "host": "127.0.0.1", "home": home}
+    settings = settings_of(context, **given)
+    run_in_loop(lambda: _run(settings, workers, with_nats=not without_nats))
+
+
+async def _run(settings: Settings, workers: int, *, with_nats: bool) -> None:
+    from arcbook.local.cluster import LocalCluster  # heavy: store, client
+    from arcbook.local.programs import ServiceFailedError, ServiceMissingError
+
+    stop = stop_asked()
+    cluster = LocalCluster(
+        Path(settings.home).absolute() / "up",
+        settings,
+        workers=workers,
+        with_nats=with_nats,
+        tell=click.echo,
+    )
+    try:
+        starting = asyncio.create_task(cluster.__aenter__())
+        if not await _before(stop, starting):
+            return
+    except (ServiceMissingError, ServiceFailedError) as error:
+        raise NotStartedError(str(error)) from None
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_exit(cluster.__aexit__)
+        click.echo(f"ready; logs are in {cluster.folder / 'logs'}, Ctrl-C stops")
+        watching = asyncio.create_task(cluster.watch())
+        await _before(stop, watching)
+        click.echo("stopping")
+    click.echo("stopped; what has not ended goes on at the next start")
+
+
+async def _before(stop: asyncio.Event, work: asyncio.Task[Any]) -> bool:
+    """Wait for some work, or until this process is told to stop; return whether it was done."""
+    told: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+    await asyncio.wait({told, work}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if work.done():
+        await work
+        return True
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+    return False
+
+
+class NotStartedError(click.ClickException):
+    """Something of the cluster cannot be started."""
+
+    exit_code = int(Exit.FAILED)

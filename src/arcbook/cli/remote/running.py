@@ -1,0 +1,78 @@
+"""``arcbook run`` at a server: register, start, follow, with the same view as in the home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from arcbook.cli.context import Given
+from arcbook.cli.interrupts import catch_interrupts
+from arcbook.cli.progress import View
+from arcbook.cli.remote.rows import recorded
+from arcbook.client import Client
+from arcbook.dsl.load import Loaded, load_playbook
+from arcbook.embedded import InvalidPlaybookError, calls_playbooks, siblings
+from arcbook.engine.fold import apply
+from arcbook.engine.plan import Plan
+from arcbook.engine.state import State
+from arcbook.tools.registry import Registry
+
+
+class RemoteJob:
+    """One run at a server.
+
+    Args:
+        client: the server, as a client not yet open.
+        name: the playbook's file, or its path in the catalog.
+        content: what is in the file, if it is one.
+        view: shows the run.
+    """
+
+    def __init__(self, client: Client, name: str, content: bytes | None, view: View) -> None:
+        self._client = client
+        self._name = name
+        self._content = content
+        self._view = view
+        self._execution_id = ""
+
+    async def run(self, given: Given) -> tuple[State, Any]:
+        """Run it to its end; return its state and its result."""
+        async with self._client as client:
+            loaded, facts = await self._registered()
+            defaults = loaded.playbook.workload if loaded.playbook is not None else {}
+            catch_interrupts(self._cancel)
+            started = await client.execute(workload=given.over(defaults), **facts)
+            self._execution_id = started.execution_id
+            state = await self._followed()
+            if state.result_ref is not None:
+                return state, await client.resolve(state.result_ref.ref)
+            return state, state.result
+
+    async def _followed(self) -> State:
+        state = State(execution_id=int(self._execution_id))
+        with self._view:
+            async for event in self._client.follow(self._execution_id):
+                one = recorded(event)
+                apply(state, one)
+                self._view.listen(state.execution_id, [one], state)
+        return state
+
+    async def _registered(self) -> tuple[Loaded, dict[str, Any]]:
+        """Return the document, and what to execute."""
+        registry = Registry()
+        if self._content is None:
+            entry = await self._client.resource(self._name.strip("/"))
+            return load_playbook(entry.content, registry), {"catalog_id": entry.catalog_id}
+        loaded = load_playbook(self._content, registry)
+        if loaded.playbook is None:
+            raise InvalidPlaybookError(self._name, loaded)
+        if calls_playbooks(Plan(loaded.playbook, registry)):
+            folder = Path(self._name).resolve().parent
+            for text, _, _ in siblings(folder, loaded.playbook.path, registry):
+                await self._client.register(text)
+        made = await self._client.register(self._content.decode("utf-8-sig"))
+        return loaded, {"catalog_id": made.catalog_id}
+
+    async def _cancel(self) -> None:
+        if self._execution_id:
+            await self._client.cancel(self._execution_id)

@@ -1,0 +1,45 @@
+"""What verbs share that run until they are told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from arcbook.cli.errors import UserError
+
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def run_in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Run what needs the packages of a cluster, in the quick event loop.
+
+    Raises:
+        UserError: the packages are not installed.
+    """
+    try:
+        import uvloop  # of the cluster alone
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work())
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("arcbook"):
+            raise
+        advice = "run: pip install 'arcbook[cluster]'"
+        raise UserError(f"this needs {error.name}; {advice}") from None
+
+
+def stop_asked() -> asyncio.Event:
+    """Return what is set when this process is told to stop; told twice, it ends at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        stop.set()
+        for number in STOPPING:
+            loop.remove_signal_handler(number)
+
+    for number in STOPPING:
+        loop.add_signal_handler(number, asked)
+    return stop

@@ -1,0 +1,1 @@
+"""Servers of a cluster on this machine: finding them, starting them, watching over them."""

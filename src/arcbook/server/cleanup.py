@@ -1,0 +1,101 @@
+"""Forgetting what is old: executions that ended long ago, workers that are long gone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple, Protocol, runtime_checkable
+
+from arcbook.blobs.api import Blobs
+from arcbook.ids import first_id_at
+from arcbook.store.api import PAGE_MAX, ClusterStore, ExecutionFilter, ExecutionRow
+
+SCAN_MAX: Final = 20_000
+"""Executions that one call looks at, whether they go or not."""
+
+WORKER_GONE_SECONDS: Final = 3600.0
+"""Silence after which a worker that never said farewell is forgotten."""
+
+EVER_SECONDS: Final = 100 * 366 * 86400.0
+
+
+@runtime_checkable
+class Months(Protocol):
+    """A store that keeps events by the month."""
+
+    async def ensure_partitions(self, now_us: int | None = None) -> int:
+        """Make the tables of the coming months; return how many were missing."""
+
+    async def retention(self, before_us: int) -> int:
+        """Forget whole months of executions that ended before a time; return how many."""
+
+
+class Purged(NamedTuple):
+    """What went, or would go."""
+
+    executions: int
+    workers: int
+    #: Whether the bound of the call was reached, so that there may be more.
+    more: bool
+
+
+class Cleanup:
+    """Forgets rows of one store, with what they refer to."""
+
+    def __init__(self, store: ClusterStore, blobs: Blobs) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._looked_at = 0
+
+    async def purge(self, before_us: int, limit: int, *, dry_run: bool) -> Purged:
+        """Forget executions that ended before a time, at most so many one by one.
+
+        Of a store that keeps months, months in which all has ended go as a whole as well.
+        """
+        self._looked_at = 0
+        executions = 0
+        if not dry_run and isinstance(self._store, Months):
+            executions += await self._store.retention(before_us)
+        singly = 0
+        async for row in self._aged(before_us):
+            singly += 1
+            if not dry_run:
+                await self._store.delete_execution(row.execution_id)
+                await self._blobs.delete(f"{row.execution_id}/")
+            if singly == limit:
+                break
+        more = singly == limit or self._looked_at >= SCAN_MAX
+        workers = await self._workers(dry_run=dry_run)
+        return Purged(executions + singly, workers, more)
+
+    async def _aged(self, before_us: int) -> AsyncIterator[ExecutionRow]:
+        """Yield executions that ended before a time, children before their parents."""
+        before = first_id_at(before_us)
+        while self._looked_at < SCAN_MAX:
+            page = await self._store.executions(ExecutionFilter(before=before, limit=PAGE_MAX))
+            for row in page:
+                if _is_aged(row, before_us) and not await self._is_needed(row, before_us):
+                    yield row
+            self._looked_at += len(page)
+            if len(page) < PAGE_MAX:
+                return
+            before = page[-1].execution_id
+
+    async def _is_needed(self, row: ExecutionRow, before_us: int) -> bool:
+        """Tell whether a parent that stays may still refer to what a child yielded."""
+        if not row.parent_execution_id:
+            return False
+        parent = await self._store.execution(row.parent_execution_id)
+        return parent is not None and not _is_aged(parent, before_us)
+
+    async def _workers(self, *, dry_run: bool) -> int:
+        there = {row.worker_id for row in await self._store.workers(WORKER_GONE_SECONDS)}
+        known = await self._store.workers(EVER_SECONDS)
+        gone = [row.worker_id for row in known if row.worker_id not in there]
+        if not dry_run:
+            for worker_id in gone:
+                await self._store.delete_worker(worker_id)
+        return len(gone)
+
+
+def _is_aged(row: ExecutionRow, before_us: int) -> bool:
+    return 0 < row.ended_at < before_us

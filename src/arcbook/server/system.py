@@ -1,0 +1,125 @@
+"""What a server does for itself: its own playbooks, their credential, its housekeeping."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Final, Self
+
+import msgspec
+
+from arcbook.dsl.load import load_playbook
+from arcbook.playbooks import shipped
+from arcbook.runtime.pools import SYSTEM_PREFIX
+from arcbook.schedules import next_after
+from arcbook.secrets.api import Credential, CredentialError
+from arcbook.server.cleanup import Months
+from arcbook.server.core import Server
+from arcbook.server.requests import Credentials
+from arcbook.store.api import ClusterStore, ScheduleRow, StoreError
+
+INTERNAL_CREDENTIAL: Final = "arcbook_internal"
+"""Alias of the token of ``/api/internal``; only playbooks ``system/*`` get it."""
+
+ADDRESS: Final = "SERVER_URL"
+"""What stands for the server's address in playbooks that come with Arcbook."""
+
+CLEANUP: Final = "system/scheduled_cleanup"
+
+CLEANUP_SCHEDULE: Final = "scheduled_cleanup"
+"""Name of the schedule that starts it."""
+
+CLEANUP_SECONDS: Final = 3600.0
+"""Time between two clean-ups, unless somebody changes the schedule."""
+
+HOUSEKEEPING_SECONDS: Final = 86400.0
+
+log = logging.getLogger(__name__)
+
+
+class SystemCredentials:
+    """Credentials of the store, and the internal token for those that may have it.
+
+    The token is given to executions by their path, so that a playbook of a user cannot
+    name it, and no worker needs to be told it beforehand.
+    """
+
+    def __init__(self, others: Credentials, store: ClusterStore, token: str) -> None:
+        self._others = others
+        self._store = store
+        self._token = token
+
+    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
+        """Return a credential, opened.
+
+        Raises:
+            CredentialError: there is none, or the execution may not have it.
+        """
+        if alias != INTERNAL_CREDENTIAL:
+            return await self._others.credential(alias, execution_id, who=who)
+        row = await self._store.execution(execution_id)
+        if row is None or not row.path.strip("/").startswith(SYSTEM_PREFIX):
+            raise CredentialError(alias, f"is for playbooks {SYSTEM_PREFIX}* only")
+        if not self._token:
+            raise CredentialError(alias, "is not there: the server has no ARCBOOK_INTERNAL_TOKEN")
+        return Credential(name=alias, type="bearer", data={"token": self._token})
+
+
+class Housekeeping:
+    """Keeps a server's own playbooks in the catalog, and months of events ahead.
+
+    Args:
+        server: the server, running.
+        url: where its API answers.
+        token: the internal token; without one nothing is scheduled.
+    """
+
+    def __init__(self, server: Server, url: str, token: str = "") -> None:
+        self._server = server
+        self._url = url.rstrip("/")
+        self._token = token
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._url:
+            await self._register()
+        if self._url and self._token:
+            await self._schedule()
+        self._task = asyncio.create_task(self._run(), name="housekeeping")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _register(self) -> None:
+        """Register what is absent or has changed; the same content again is kept."""
+        for text in shipped():
+            content = text.replace(ADDRESS, self._url)
+            loaded = load_playbook(content, self._server.registry)
+            await self._server.plans.register(content, loaded)
+
+    async def _schedule(self) -> None:
+        """Have the clean-up run every hour, unless there is such a schedule already."""
+        store, now = self._server.store, self._server.clock.now_us()
+        if any(row.name == CLEANUP_SCHEDULE for row in await store.schedules()):
+            return
+        row = ScheduleRow(
+            name=CLEANUP_SCHEDULE, path=CLEANUP, every_seconds=CLEANUP_SECONDS, created_at=now
+        )
+        await store.put_schedule(msgspec.structs.replace(row, next_at=next_after(row, now)))
+
+    async def _run(self) -> None:
+        """Make the tables of the coming months, at the start and every day."""
+        store = self._server.store
+        while isinstance(store, Months):
+            try:
+                made = await store.ensure_partitions()
+                if made:
+                    log.info("made the tables of %d months", made)
+            except StoreError as error:
+                log.warning("the tables of the coming months cannot be made: %s", error)
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)

@@ -1,0 +1,81 @@
+"""Adapting a worker's concurrency to the pressure it is under: measuring, and applying."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from arcbook.worker.pressure import Pressure
+
+if TYPE_CHECKING:
+    from arcbook.worker.core import Worker
+
+LOOK_SECONDS: Final = 0.5
+"""Time between two looks."""
+
+MEMORY_INFO: Final = Path("/proc/meminfo")
+GROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+GROUP_USED: Final = Path("/sys/fs/cgroup/memory.current")
+GROUP_STATISTICS: Final = Path("/sys/fs/cgroup/memory.stat")
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def adapting(worker: Worker, *, enabled: bool) -> AsyncIterator[None]:
+    """Adapt a worker's concurrency as long as this is open."""
+    if not enabled:
+        yield
+        return
+    task = asyncio.create_task(_adapt(worker), name="pressure")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _adapt(worker: Worker) -> None:
+    pressure = Pressure(worker.crew.concurrency)
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        await asyncio.sleep(LOOK_SECONDS)
+        lag = loop.time() - began - LOOK_SECONDS
+        before, limit = pressure.limit, pressure.look(lag, memory_used())
+        if limit != before:
+            log.info("%d commands at once instead of %d, lag %.3f s", limit, before, lag)
+            worker.allow(limit)
+
+
+def memory_used() -> float:
+    """Return the part of the memory that is in use: of the control group's, or the machine's."""
+    return max(_of_machine(), _of_group())
+
+
+def _of_machine() -> float:
+    facts: dict[str, int] = {}
+    with contextlib.suppress(OSError, ValueError):
+        for line in MEMORY_INFO.read_text("ascii").splitlines():
+            name, _, rest = line.partition(":")
+            facts[name] = int(rest.split()[0])
+    total = facts.get("MemTotal", 0)
+    return 1 - facts.get("MemAvailable", total) / total if total else 0.0
+
+
+def _of_group() -> float:
+    """Return the part of the group's limit that is in use and cannot be given back at once."""
+    with contextlib.suppress(OSError, ValueError):
+        limit = int(GROUP_LIMIT.read_text("ascii"))  # "max" is no number
+        used = int(GROUP_USED.read_text("ascii"))
+        for line in GROUP_STATISTICS.read_text("ascii").splitlines():
+            if line.startswith("inactive_file "):
+                used -= int(line.split()[1])
+        return used / limit
+    return 0.0

@@ -1,0 +1,263 @@
+"""``arcbook dev``: all in one process, and the verbs that speak to it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import pytest
+
+from acceptance.terminal import Screen
+from arcbook.testing.processes import Process
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_SECONDS = 30.0
+
+GREET = """\
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: greet, path: tests/greet}
+workload: {who: world, more: {a: 1, b: 2}}
+workflow:
+  - step: start
+    tool:
+      kind: python
+      input: {who: "{{ workload.who }}", more: "{{ workload.more }}"}
+      code: |
+        print("greeting")
+        result = {"said": "hello " + who, "more": more}
+"""
+
+CALLS = """\
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: calls, path: tests/calls}
+workflow:
+  - step: start
+    tool: {kind: playbook, path: tests/greet}
+"""
+
+BROKEN = """\
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: broken, path: tests/broken}
+workflow:
+  - step: start
+    tool: {kind: python, code: "raise ValueError('too bad')"}
+"""
+
+GATED = """\
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: gated, path: tests/gated}
+workflow:
+  - step: start
+    tool: {kind: shell, command: "echo began > FOLDER/began; while [ ! -e FOLDER/gate ]; do sleep 0.05; done"}
+    next: {arcs: [{step: end}]}
+  - step: end
+    tool: {kind: noop}
+"""
+
+
+class Dev:
+    """A dev server, started again at will, and the command line that speaks to it."""
+
+    def __init__(self, arcbook):
+        self.arcbook = arcbook
+        self.process = None
+        self.url = ""
+
+    def start(self):
+        command = self.arcbook.command("dev", "--port", 0)
+        folder, environment = self.arcbook.folder, self.arcbook.environment
+        self.process = Process(command, "Ctrl-C stops", cwd=folder, env=environment)
+        self.process.wait_ready()
+        self.url = self.process.find(r"listen on (\S+)")
+
+    def __call__(self, *arguments):
+        return self.arcbook("--server", self.url, *arguments)
+
+
+@pytest.fixture
+def dev(arcbook):
+    dev = Dev(arcbook)
+    dev.start()
+    yield dev
+    dev.process.stop(signal.SIGKILL)
+
+
+def until(look):
+    """Ask again and again until there is something; return it."""
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while not (found := look()):
+        assert time.monotonic() < ends_at, "it never came"
+        time.sleep(0.05)
+    return found
+
+
+def newest(dev):
+    return dev("executions", "list", "--json").json[0]
+
+
+def test_a_run_at_a_server_looks_like_one_at_home(dev, arcbook):
+    name = arcbook.write("greet.yaml", GREET)
+    there = dev("run", name, "--set", "who=you", "--set", "more.b=3")
+    here = arcbook("run", name, "--set", "who=you", "--set", "more.b=3")
+
+    assert (there.code, there.out) == (here.code, here.out)
+    assert json.loads(there.out) == {"said": "hello you", "more": {"a": 1, "b": 3}}
+    shape = [line.split()[:2] for line in here.err.splitlines()]
+    assert [line.split()[:2] for line in there.err.splitlines()] == shape
+    assert dev("run", "tests/greet", "--json").json["status"] == "COMPLETED"
+
+
+def test_a_failed_run_says_why(dev, arcbook):
+    ran = dev("run", arcbook.write("broken.yaml", BROKEN))
+
+    assert ran.code == 1
+    assert "too bad" in ran.err
+
+
+def test_a_document_with_errors_is_shown(dev, arcbook):
+    name = arcbook.write("wrong.yaml", GREET.replace("kind: python", "kind: pyhton"))
+
+    assert dev("run", name).code == 2
+    assert dev("catalog", "register", name).code == 1
+    assert dev("run", "tests/nowhere").code == 2
+
+
+def test_a_result_that_is_kept_elsewhere_comes_whole(dev, arcbook):
+    code = 'result = {"rows": list(range(50000))}'
+    name = arcbook.write("large.yaml", BROKEN.replace("raise ValueError('too bad')", "CODE"))
+    text = (arcbook.folder / name).read_text().replace('"CODE"', f"'{code}'")
+    ran = dev("run", arcbook.write("large.yaml", text))
+
+    assert ran.code == 0, ran.err
+    assert len(ran.json["rows"]) == 50000
+
+
+def test_what_a_playbook_calls_is_registered_with_it(dev, arcbook):
+    arcbook.write("below/greet.yaml", GREET)
+    ran = dev("run", arcbook.write("calls.yaml", CALLS))
+
+    assert ran.code == 0, ran.err
+    assert ran.json["said"] == "hello world"
+
+
+def test_the_verbs_read_what_is_at_the_server(dev, arcbook):
+    assert dev("run", arcbook.write("greet.yaml", GREET)).code == 0
+    identity = newest(dev)["execution_id"]
+
+    assert "tests/greet" in dev("executions", "list").out
+    shown = dev("executions", "show", identity).out
+    assert "COMPLETED" in shown
+    assert "greeting" in shown
+    events = [json.loads(line) for line in dev("events", identity, "--json").out.splitlines()]
+    assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "playbook.completed"
+    followed = dev("events", identity, "--follow", "--json").out.splitlines()
+    assert len(followed) == len(events)
+    assert dev("result", identity).json["said"] == "hello world"
+    assert dev("result", identity, "start").json["said"] == "hello world"
+    assert "tests/greet" in dev("catalog", "list").out
+    assert arcbook("executions", "list").out.startswith("there are no executions")
+
+
+def test_credentials_are_kept_at_the_server(dev):
+    added = dev("credential", "add", "web", "--type", "bearer", "--set", "token=s3cret-word")
+    assert added.code == 0
+    listed = dev("credential", "list")
+    assert "web" in listed.out
+    assert "s3cret-word" not in listed.all
+    assert dev("credential", "rm", "web").code == 0
+    assert dev("credential", "rm", "web").code == 2
+
+
+def test_schedules_are_kept_and_tick(dev, arcbook):
+    assert dev("catalog", "register", arcbook.write("greet.yaml", GREET)).code == 0
+    payload = '{"who": "clock"}'
+    added = dev("schedule", "add", "pulse", "tests/greet", "--every", "1s", "--payload", payload)
+    assert added.code == 0, added.err
+    until(lambda: len(dev("executions", "list", "--json").json) >= 2)
+    until(lambda: newest(dev)["status"] == "COMPLETED")
+    assert dev("result", newest(dev)["execution_id"]).json["said"] == "hello clock"
+
+    assert dev("schedule", "pause", "pulse").code == 0
+    assert "paused" in dev("schedule", "list").out
+    assert dev("schedule", "resume", "pulse").code == 0
+    (view,) = dev("schedule", "list", "--json").json
+    assert len(view["upcoming"]) == 5
+    assert dev("schedule", "rm", "pulse").code == 0
+    assert dev("schedule", "rm", "pulse").code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("tests/nowhere", "--every", "1m"), "tests/nowhere"),
+        (("tests/greet", "--cron", "61 * * * *"), "write minute, hour"),
+        (("tests/greet", "--cron", "0 6 * * *", "--timezone", "Mars/Base"), "Europe/Berlin"),
+        (("tests/greet", "--every", "0.1s"), "at least"),
+    ],
+)
+def test_schedules_that_cannot_be(dev, arcbook, given, said):
+    dev("catalog", "register", arcbook.write("greet.yaml", GREET))
+    ran = dev("schedule", "add", "x", *given)
+
+    assert (ran.code, said in ran.err) == (2, True), ran.err
+
+
+def test_a_killed_server_goes_on_at_the_next_start(dev, arcbook):
+    text = GATED.replace("FOLDER", str(arcbook.folder))
+    run = arcbook.start("--server", dev.url, "run", arcbook.write("gated.yaml", text))
+    until((arcbook.folder / "began").exists)
+    dev.process.stop(signal.SIGKILL)
+    run.kill()
+    dev.start()
+    (arcbook.folder / "gate").touch()
+
+    until(lambda: newest(dev)["status"] == "COMPLETED")
+
+
+def test_ctrl_c_stops_in_order(dev, arcbook):
+    dev.process.stop(signal.SIGINT)
+
+    assert "stopped" in dev.process.log
+    assert dev.process._process.returncode == 0
+
+
+def test_two_on_one_folder_are_refused(dev, arcbook):
+    ran = arcbook("dev", "--port", 0)
+
+    assert (ran.code, "another process works in" in ran.err) == (2, True)
+
+
+def test_a_run_can_be_cancelled(dev, arcbook):
+    text = GATED.replace("FOLDER", str(arcbook.folder))
+    run = arcbook.start("--server", dev.url, "run", arcbook.write("gated.yaml", text))
+    until((arcbook.folder / "began").exists)
+    assert dev("cancel", newest(dev)["execution_id"]).code == 0
+    run.communicate(timeout=PATIENCE_SECONDS)
+
+    assert run.returncode == 130
+
+
+def test_ctrl_c_cancels_a_run_and_waits_for_it(dev, arcbook):
+    text = GATED.replace("FOLDER", str(arcbook.folder))
+    run = arcbook.start("--server", dev.url, "run", arcbook.write("gated.yaml", text))
+    until((arcbook.folder / "began").exists)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=PATIENCE_SECONDS)
+
+    assert run.returncode == 130
+    assert newest(dev)["status"] == "CANCELLED"
+
+
+def test_there_is_a_live_view_of_a_run_at_a_server(dev, arcbook):
+    screen = Screen(arcbook, "--server", dev.url, "run", arcbook.write("greet.yaml", GREET))
+    screen.wait_for("start.*")
+
+    assert screen.end() == 0
+    assert "COMPLETED" in screen.text

@@ -1,0 +1,45 @@
+"""A worker takes on less while memory or its event loop is short, and more afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from arcbook.testing.cluster import Cluster
+from arcbook.worker import adapting as measured
+from arcbook.worker.adapting import adapting
+
+PATIENCE_SECONDS = 10.0
+
+
+@pytest.fixture
+async def cluster(tmp_path):
+    async with Cluster(tmp_path) as cluster:
+        yield cluster
+
+
+async def until(worker, holds):
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not holds(worker.crew.concurrency):
+            await asyncio.sleep(0.005)
+
+
+async def test_memory_that_is_short_lowers_what_a_worker_takes_on(cluster, monkeypatch):
+    used = 0.99
+    monkeypatch.setattr(measured, "LOOK_SECONDS", 0.005)
+    monkeypatch.setattr(measured, "memory_used", lambda: used)
+    await cluster.server()
+    worker = (await cluster.worker(concurrency=10)).worker
+    async with adapting(worker, enabled=True):
+        await until(worker, lambda count: count == 1)
+        assert worker.room == 1
+        used = 0.1
+        await until(worker, lambda count: count == 10)
+
+
+async def test_one_that_is_not_adaptive_is_left_alone(cluster):
+    await cluster.server()
+    worker = (await cluster.worker(concurrency=10)).worker
+    async with adapting(worker, enabled=False):
+        assert worker.crew.concurrency == 10

@@ -9,7 +9,7 @@ SEEDS ?= 2000
 FIRST_SEED ?= 0
 export PYTHON
 
-.PHONY: help demo test check noetl-client corpus corpus-cluster chaos bench-local bench-cluster bench-hot-path \
+.PHONY: help demo test check noetl-client corpus corpus-cluster chaos canary bench-local bench-cluster bench-hot-path \
 	simulate simulate-mutants environment services clean
 
 help: ## List what can be made
@@ -37,6 +37,9 @@ noetl-client: environment services ## Run NoETL's own command line against a ser
 
 chaos: environment services ## Kill everything in turn while executions run, and look
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run
+
+canary: environment services ## Use a secret in 200 ways, and look for it everywhere
+	@PYTHONPATH=tests $(BIN)/python -m canary.run
 
 bench-cluster: environment services ## Measure a cluster beside the floors of this machine
 	@$(BIN)/python -m benchmarks.cluster

@@ -109,7 +109,7 @@ async def cluster(
             await stack.enter_async_context(server)
             found.append(await stack.enter_async_context(serving(server, credentials, settings)))
         bus = await stack.enter_async_context(MemoryBus(exchange))
-        control, registry = Control(bus), Registry()
+        control, registry = Control(bus, "w1"), Registry()
         performer = Performer(
             registry,
             Kept(RemoteBlobs(control), loop_reader=control.frames),

@@ -25,7 +25,7 @@ from arcbook.results.kept import Kept
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.pools import PoolRules
 from arcbook.secrets.credentials import CredentialBook
-from arcbook.secrets.envelope import KeyProvider, LocalKey
+from arcbook.secrets.keys import keys_of
 from arcbook.secrets.tokens import SCOPES
 from arcbook.server.core import Server
 from arcbook.server.http.access import is_loopback
@@ -104,13 +104,6 @@ def rules_of(settings: Settings) -> PoolRules:
             raise SettingsError(f"ARCBOOK_POOL_OF_KINDS has {rule!r}: write KIND=POOL")
         kinds[kind] = pool
     return PoolRules(kinds=kinds, routing=settings.routing)
-
-
-def key_of(settings: Settings) -> KeyProvider:
-    """Return what seals credentials."""
-    if settings.encryption_key:
-        return LocalKey.from_text(settings.encryption_key, "ARCBOOK_ENCRYPTION_KEY")
-    return LocalKey.from_file(settings.home / "key")
 
 
 def http_of(settings: Settings, *, has_stored_tokens: bool = False) -> HttpSettings:
@@ -200,7 +193,7 @@ async def control_plane(
 ) -> AsyncIterator[ControlPlane]:
     """Yield a running server."""
     clock = SystemClock()
-    credentials = CredentialBook(parts.store, key_of(settings), clock)
+    credentials = CredentialBook(parts.store, keys_of(settings, make=False), clock)
     server = Server(
         parts.store,
         parts.bus,
@@ -272,7 +265,7 @@ async def worker_on(bus: Bus, settings: Settings, *, worker_id: str = "") -> Asy
     """Yield a worker that runs on a bus."""
     clock = SystemClock()
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"
-    control = Control(bus)
+    control = Control(bus, name)
     registry = Registry()
     performer = Performer(
         registry,

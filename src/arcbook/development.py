@@ -19,6 +19,7 @@ import msgspec
 from arcbook.blobs.filesystem import FilesystemBlobs
 from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.cluster import ControlPlane, Parts, served_control_plane, worker_on
+from arcbook.secrets.keys import keys_of
 from arcbook.settings import Settings, SettingsError
 from arcbook.store.sqlite import SqliteStore
 from arcbook.worker.core import Worker
@@ -75,6 +76,7 @@ async def development(settings: Settings) -> AsyncIterator[Development]:
             yield Parts(store, bus, FilesystemBlobs(folder / "results"))
 
     with _held(folder):
+        keys_of(settings, make=True)  # a server alone makes none
         async with (
             served_control_plane(settings, parts, server_id=NAME) as (plane, url),
             MemoryBus(exchange) as bus,

@@ -35,7 +35,7 @@ from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.services import CredentialPort
 from arcbook.runtime.slots import rebuild
 from arcbook.secrets.credentials import CredentialBook
-from arcbook.secrets.envelope import KeyProvider, LocalKey
+from arcbook.secrets.keys import keys_of
 from arcbook.settings import Settings
 from arcbook.store.api import CatalogEntry, ExecutionRow, Store, all_events
 from arcbook.store.sqlite import SqliteStore
@@ -110,13 +110,13 @@ class Embedded:
     def credentials(self) -> CredentialBook:
         """The credentials of this home."""
         if self._credentials is None:
-            self._credentials = CredentialBook(self.store, self._keys(), self.clock)
+            self._credentials = CredentialBook(
+                self.store,
+                keys_of(self.settings, make=True),
+                self.clock,
+                who=f"local-{os.getpid()}",
+            )
         return self._credentials
-
-    def _keys(self) -> KeyProvider:
-        if self.settings.encryption_key:
-            return LocalKey.from_text(self.settings.encryption_key, "ARCBOOK_ENCRYPTION_KEY")
-        return LocalKey.from_file(self.home / "key")
 
     async def runtime(self) -> LocalRuntime:
         """Return the runtime, started when first asked for."""

@@ -38,6 +38,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     encryption_key: Annotated[
         str, Doc("Key of the credential store: 32 bytes in Base64; else a file in the home.")
     ] = ""
+    encryption_keys_old: Annotated[
+        tuple[str, ...],
+        Doc("Keys that sealed credentials before; they open, and `wallet rotate` replaces them."),
+    ] = ()
+    key_provider: Annotated[
+        str, Doc("Who holds the key of the credential store: local, vault, aws, gcp or azure.")
+    ] = "local"
+    key_name: Annotated[str, Doc("The key's name at a provider that is not local.")] = ""
     template_env: Annotated[
         tuple[str, ...],
         Doc("Names of environment variables that templates may read as `env.NAME`."),

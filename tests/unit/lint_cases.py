@@ -180,6 +180,7 @@ CASES = [
     Case("ARC304", task("{kind: python, code: ¶'x = \"{{ workload.a }}\"'}"), "by 'input'"),
     Case("ARC305", book(f"workload: {{start: 1}}\nworkflow:\n- ¶step: start\n  {NOOP}\n"), "rename"),
     Case("ARC306", book(f"workload: {{customer: 1}}\nworkflow:\n- step: start\n  {NOOP}\n  set: {{¶ctx.a: '{{{{ custommer }}}}'}}\n"), "did you mean 'customer'?"),
+    Case("ARC307", steps(f"- step: start\n  {NOOP}\n  next: {{arcs: [¶{{step: end, when: keychain.api.token == 'x'}}]}}\n- step: end\n  {NOOP}\n"), "let a task"),
     Case("ARC401", task("{kind: ¶htpp}"), "did you mean 'http'?"),
     Case("ARC402", task("¶{kind: http}"), "address to call"),
     Case("ARC402", task("¶{kind: postgres}"), "'command' or 'query'"),

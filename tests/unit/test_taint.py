@@ -49,3 +49,13 @@ def test_a_password_in_an_address_is_a_secret_as_it_stands_and_as_it_is_meant() 
     found = secret_fields("c", {"url": "postgres://me:p%40ssword@db:5432/sales"})
 
     assert set(found.values()) == {"p%40ssword", "p@ssword"}
+
+
+def test_secrets_are_hidden_wherever_a_value_nests() -> None:
+    known = Secrets()
+    known.add({"api.token": SECRET})
+    value = {"writes": [(["a"], SECRET), ("b", {"c": (SECRET,)})]}
+    hidden = known.hide(value)
+
+    assert SECRET not in str(hidden)
+    assert known.reveal(hidden) == value

@@ -18,6 +18,7 @@ from arcbook.results.refs import InvalidRefError
 from arcbook.runtime.drive import ExecutionMissingError, LostOwnershipError
 from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
 from arcbook.secrets.envelope import SealError
+from arcbook.secrets.logs import redacted
 from arcbook.settings import PREFIX, SettingsError
 from arcbook.store.api import StoreError
 
@@ -48,16 +49,16 @@ def describe(error: Exception) -> str:
     if isinstance(error, RefusedError) and error.problems:
         found = [f"  line {p.line}, column {p.column}: {p.message}" for p in error.problems]
         return "\n".join([f"Error: {error}", *found])
-    return f"Error: {error}"
+    return redacted(f"Error: {error}")
 
 
 def describe_fault(error: Exception) -> str:
     """Return what a user reads of a fault of ours; the traceback goes to a file."""
-    text = "".join(traceback.format_exception(error))
+    text = redacted("".join(traceback.format_exception(error)))
     if os.environ.get(PREFIX + "DEBUG"):  # settings may be what failed
         return text
     handle, name = tempfile.mkstemp(prefix="arcbook-fault-", suffix=".txt")
     os.close(handle)
     Path(name).write_text(text, "utf-8")
-    reason = f"{type(error).__name__}: {error}"
+    reason = redacted(f"{type(error).__name__}: {error}")
     return f"Error: this is a fault of Arcbook: {reason}\nPlease report it with {name}"

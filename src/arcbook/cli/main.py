@@ -25,6 +25,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "catalog": ("catalog", "Register and list playbooks."),
     "schedule": ("schedule", "Start playbooks of a server by the clock."),
     "credential": ("credential", "Add, list and remove credentials."),
+    "wallet": ("wallet", "Look at the keys that seal credentials, and replace them."),
     "dev": ("dev", "Run a server and a worker in one process, for development."),
     "up": ("up", "Run a cluster on this machine, each part a process."),
     "server": ("server", "Own and drive the executions of a cluster."),

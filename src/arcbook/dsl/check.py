@@ -8,7 +8,7 @@ from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.graph import Graph, bits, build, components
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Do, Loop, Playbook, Router, RouterMode, Step
-from arcbook.dsl.names import RESERVED, check_spelling, written_names
+from arcbook.dsl.names import RESERVED, check_spelling, secrets_outside_tasks, written_names
 from arcbook.dsl.source import Position
 from arcbook.template.render import compile_value
 
@@ -43,6 +43,7 @@ class _Checker:
         self._forks()
         self._endless()
         self._collisions()
+        self._secrets()
 
     # -- names ------------------------------------------------------------------------
 
@@ -195,6 +196,14 @@ class _Checker:
                 message = f"'set' writes {name!r}, which is also a step; templates see what is set"
                 self._warning("ARC305", message, place, "rename one of them")
         check_spelling(book, self.report, self.kinds, written)
+
+    # -- secrets ----------------------------------------------------------------------
+
+    def _secrets(self) -> None:
+        for what, place, step in secrets_outside_tasks(self.playbook):
+            message = f"{what} reads 'keychain', which only tasks can read"
+            hint = "let a task read it, and decide by what that task yields"
+            self._error("ARC307", message, place, hint, step)
 
     def _error(
         self, code: str, message: str, place: Position, hint: str = "", step: str = ""

@@ -66,6 +66,7 @@ CODES: Final[dict[str, str]] = {
     "ARC304": "Code has templates in it.",
     "ARC305": "One name means two things.",
     "ARC306": "A template reads a name that nothing has.",
+    "ARC307": "A secret is read where no worker is.",
     "ARC401": "There is no such tool kind.",
     "ARC402": "A tool lacks a parameter that it requires.",
     "ARC403": "A tool has no such parameter, and ignores it.",

@@ -10,7 +10,7 @@ from arcbook.dsl.kinds import Kinds, Treatment
 from arcbook.dsl.model import Lifetime, Playbook, Step
 from arcbook.dsl.source import Position
 from arcbook.template.names import roots
-from arcbook.template.render import compile_value
+from arcbook.template.render import compile_value, is_template
 
 #: Names that mean something of their own in templates.
 RESERVED: Final = frozenset(
@@ -107,6 +107,48 @@ def _readings(step: Step, kinds: Kinds) -> Iterator[tuple[Position, Any]]:
         yield assignment.position, assignment.value
     for arc in step.router.arcs:
         yield arc.position, arc.when
+
+
+def secrets_outside_tasks(playbook: Playbook) -> Iterator[tuple[str, Position, str]]:
+    """Yield what reads secrets where they must not be: what, its place, its step.
+
+    What is not a task is worked out by the control plane, and what that works out is kept
+    in events.
+    """
+    for step in playbook.steps:
+        for what, place, value in _decided(step):
+            if "keychain" in _guard_roots(value):
+                yield what, place, step.name
+    for what, value in (
+        ("the playbook's output", playbook.output),
+        ("the playbook's timeout", playbook.timeout),
+        ("the workload", playbook.workload),
+    ):
+        if "keychain" in _roots_of(value):
+            yield what, playbook.position, ""
+
+
+def _decided(step: Step) -> Iterator[tuple[str, Position, Any]]:
+    """Yield what of a step the control plane works out."""
+    yield "the step's guard", step.position, step.when
+    yield "the step's timeout", step.position, step.timeout
+    for admission in step.admit:
+        yield "an admission rule", step.position, admission.when
+    for arc in step.router.arcs:
+        yield "the guard of an arc", arc.position, arc.when
+    for assignment in (*step.set, *(a for arc in step.router.arcs for a in arc.set)):
+        yield "'set' outside of a task", assignment.position, assignment.value
+    if step.loop is not None:
+        loop = step.loop
+        frame = [loop.frame.rows_max, loop.frame.row_concurrency]
+        yield "the loop", loop.position, [loop.items, loop.max_in_flight, frame]
+
+
+def _guard_roots(value: Any) -> frozenset[str]:
+    """Return the names that a value reads; a guard may stand without its braces."""
+    if isinstance(value, str) and "keychain" in value and not is_template(value):
+        return _roots_of("{{ " + value + " }}")
+    return _roots_of(value)
 
 
 def _roots_of(value: Any) -> frozenset[str]:

@@ -16,6 +16,7 @@ import msgspec
 
 from arcbook.dsl.model import Backoff, Do, Lifetime, Redelivery
 from arcbook.engine.fold import write
+from arcbook.engine.keychain import Opened, SecretNeededError, SecretUnavailableError
 from arcbook.engine.plan import PlanRule, PlanSet, PlanStep, PlanTask
 from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.engine.views import (
@@ -73,11 +74,17 @@ class Load(NamedTuple):
     ref: ResultRef
 
 
+class Unlock(NamedTuple):
+    """Request: fetch a secret into ``keychain``, or why it cannot be had. The answer is ``None``."""
+
+    name: str
+
+
 class Checkpoint(NamedTuple):
     """Request: record :meth:`Pipeline.snapshot` durably. The answer is ``None``."""
 
 
-Request = Call | Pause | Load | Checkpoint
+Request = Call | Pause | Load | Unlock | Checkpoint
 
 
 class Saved(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -146,6 +153,7 @@ class Pipeline:
         saved: Saved | None = None,
         resumed_with: Outcome | None = None,
         env: dict[str, str] | None = None,
+        keychain: Opened | None = None,
     ) -> None:
         self.step = step
         self.context = context
@@ -177,6 +185,7 @@ class Pipeline:
                 context.locals,
             ),
             env=env,
+            keychain={} if keychain is None else keychain,
         )
         if iteration is not None and step.loop is not None:
             alone = {"item": iteration[step.loop.iterator], "index": iteration["loop_index"]}
@@ -417,6 +426,8 @@ class Pipeline:
                 if need.ref.ref in self.loaded:
                     raise
                 yield Load(need.ref)
+            except SecretNeededError as need:
+                yield Unlock(need.name)
 
     def _note_missing(self, where: str) -> None:
         missing = self.scope.missing
@@ -459,6 +470,14 @@ def number(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
 
 def template_failure(error: TemplateError, where: str) -> Outcome:
     """Return the outcome of a task whose template cannot be rendered."""
+    if isinstance(error, SecretUnavailableError):
+        return failed(
+            ErrorKind.AUTH,
+            error.reason,
+            code="CREDENTIAL",
+            where=error.where or where,
+            retryable=error.retryable,
+        )
     return failed(
         ErrorKind.TEMPLATE,
         f"{error.reason}: {error.template}" if error.template else error.reason,

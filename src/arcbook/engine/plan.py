@@ -95,6 +95,14 @@ class PlanLoop(NamedTuple):
     process: str
 
 
+class PlanSecret(NamedTuple):
+    """A compiled entry of the keychain."""
+
+    name: str
+    kind: str
+    config: Template
+
+
 class PlanStep(NamedTuple):
     """A compiled step."""
 
@@ -133,7 +141,16 @@ class PlanStep(NamedTuple):
 class Plan:
     """A playbook ready to run."""
 
-    __slots__ = ("by_name", "graph", "output", "playbook", "steps", "timeout", "uses_secrets")
+    __slots__ = (
+        "by_name",
+        "graph",
+        "keychain",
+        "output",
+        "playbook",
+        "steps",
+        "timeout",
+        "uses_secrets",
+    )
 
     def __init__(self, playbook: Playbook, kinds: Kinds) -> None:
         self.playbook = playbook
@@ -141,12 +158,20 @@ class Plan:
             [s.name for s in playbook.steps],
             [[a.to for a in s.router.arcs] for s in playbook.steps],
         )
-        self.steps = tuple(_step(i, s, kinds) for i, s in enumerate(playbook.steps))
+        self.keychain = {
+            entry.name: PlanSecret(entry.name, entry.kind, compile_value(entry.config))
+            for entry in playbook.keychain
+        }
+        # A secret may be needed wherever data from a step that used it comes in.
+        names = merge(secret.config.names for secret in self.keychain.values())
+        self.steps = tuple(
+            _with_names(_step(i, s, kinds), names) for i, s in enumerate(playbook.steps)
+        )
         self.by_name = {s.name: s for s in self.steps}
         self.output = None if playbook.output is None else compile_value(playbook.output)
         self.timeout = _optional(playbook.timeout)
         self.uses_secrets = bool(playbook.keychain) or any(
-            task.auth is not None
+            task.auth is not None or "keychain" in step.wanted
             for step in self.steps
             for task in (*step.tasks, *([step.loop.claim] if step.loop and step.loop.claim else ()))
         )
@@ -191,6 +216,17 @@ def _step(order: int, step: Step, kinds: Kinds) -> PlanStep:
         enters_plainly=not (step.when is not None or step.admit or step.loop or step.timeout),
         leaves_plainly=not step.set
         and all(arc.when is None and not arc.set for arc in step.router.arcs),
+    )
+
+
+def _with_names(step: PlanStep, names: Names) -> PlanStep:
+    """Return a step whose commands carry further names."""
+    if not names:
+        return step
+    return step._replace(
+        wanted=tuple(sorted({*step.wanted, *(_wanted(name) for name in names)})),
+        reads_workload=step.reads_workload or ("workload",) in names,
+        reads_payload=step.reads_payload or any(n[0] in ("payload", "input") for n in names),
     )
 
 

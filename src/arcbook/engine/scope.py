@@ -13,9 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from arcbook.engine.keychain import KeychainView, Opened
 from arcbook.engine.views import Loaded, result_view
 from arcbook.events.types import LoopResult, StepResult
 from arcbook.template.access import MISSING, View, plain
+from arcbook.template.errors import TemplateError
 from arcbook.template.scope import Scope
 
 MICROSECONDS: Final = 1_000_000
@@ -41,7 +43,7 @@ class Context(msgspec.Struct, kw_only=True, omit_defaults=True):
 class ExecutionScope(Scope):
     """Names of one execution, over layers for one task, iteration or arc."""
 
-    __slots__ = ("base", "context", "data", "env", "layers", "loaded", "now", "top")
+    __slots__ = ("base", "context", "data", "env", "keychain", "layers", "loaded", "now", "top")
 
     def __init__(  # everything that a name can come from
         self,
@@ -53,6 +55,7 @@ class ExecutionScope(Scope):
         top: dict[str, Any] | None = None,
         layers: tuple[dict[str, Any], ...] = (),
         env: dict[str, str] | None = None,
+        keychain: Opened | None = None,
     ) -> None:
         super().__init__()
         self.context = context
@@ -62,6 +65,8 @@ class ExecutionScope(Scope):
         self.top: dict[str, Any] = {} if top is None else top
         self.layers = layers
         self.env = env or {}
+        #: Secrets that were fetched; nothing where there are none to be had.
+        self.keychain = keychain
 
     def lookup(self, name: str) -> Any:
         found = self.top.get(name, MISSING)
@@ -152,6 +157,19 @@ def _job(scope: ExecutionScope) -> dict[str, str]:
     return {"uuid": identity, "execution_id": identity, "id": identity}
 
 
+def _keychain(scope: ExecutionScope) -> KeychainView:
+    """Return the keychain.
+
+    Raises:
+        TemplateError: the template is not rendered by a worker.
+    """
+    if scope.keychain is None:
+        raise TemplateError(
+            "secrets are read by tasks only: no guard and no loop may depend on one"
+        )
+    return KeychainView(scope.keychain)
+
+
 def _payload(scope: ExecutionScope) -> dict[str, Any]:
     return scope.context.payload
 
@@ -163,6 +181,7 @@ def _now(scope: ExecutionScope) -> Callable[[], dt.datetime]:
 _ROOTS: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
     "ctx": CtxView,
     "execution_id": _execution_id,
+    "keychain": _keychain,
     "steps": StepsView,
     "workload": lambda scope: scope.context.workload,
 }

@@ -16,6 +16,7 @@ from arcbook.client import Client, ClientError
 from arcbook.local.children import Child, end_leftovers, note
 from arcbook.local.programs import ServiceFailedError, check_free
 from arcbook.local.services import LocalNats, LocalPostgres
+from arcbook.secrets.keys import KEY_FILE, make_key_file
 from arcbook.settings import Settings, environment_for
 from arcbook.store.api import StoreError
 from arcbook.store.postgres import upgrade
@@ -116,6 +117,7 @@ class LocalCluster:
         check_free(self._settings.port)
         database = LocalPostgres(self.folder / "postgres", self._log("postgres"))
         given = {"dsn": database.dsn, "home": str(self.folder / "home")}
+        make_key_file(self.folder / "home" / KEY_FILE)  # a server alone makes none
         await self._start(database.child, lambda: _accepts_tables(database.dsn))
         self._tell(
             f"PostgreSQL  127.0.0.1:{database.port}, user arcbook, password in {database.secret}"

@@ -14,9 +14,9 @@ from arcbook.engine.views import Loaded, NeedsData
 from arcbook.events.types import ResultRef
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.results.kept import Kept
+from arcbook.runtime.keychain import CommandKeychain
 from arcbook.runtime.services import Services, Steps
 from arcbook.runtime.work import Work
-from arcbook.secrets.taint import secret_fields
 from arcbook.template.errors import TemplateError
 from arcbook.tools.api import Credential, CredentialError, Deferred, Tool, ToolCall
 from arcbook.tools.credentials import resolved
@@ -30,7 +30,13 @@ Fetch = Callable[[ResultRef], Steps]
 
 
 def call_tool(  # what a call depends on
-    services: Services, work: Work, request: Call, folder: str, loaded: Loaded, fetch: Fetch
+    services: Services,
+    work: Work,
+    request: Call,
+    folder: str,
+    loaded: Loaded,
+    fetch: Fetch,
+    keychain: CommandKeychain,
 ) -> Steps:
     """Call a tool; whatever it does becomes an outcome."""
     began = services.clock.monotonic_us()
@@ -47,7 +53,7 @@ def call_tool(  # what a call depends on
         step=work.step,
         label=task.label,
     )
-    context = CallContext(services, call, request.scope, folder, loaded)
+    context = CallContext(services, call, request.scope, folder, loaded, keychain)
     try:
         tool = services.tools.tool(task.kind)
         if request.auth is not None:
@@ -56,7 +62,13 @@ def call_tool(  # what a call depends on
     except UnknownKindError as error:
         return failed(ErrorKind.CONFIG, str(error), code="UNKNOWN_KIND")
     except CredentialError as error:
-        return failed(ErrorKind.AUTH, str(error), code="CREDENTIAL", where=task.where)
+        return failed(
+            ErrorKind.AUTH,
+            str(error),
+            code="CREDENTIAL",
+            where=task.where,
+            retryable=error.retryable,
+        )
     except TemplateError as error:
         return template_failure(error, task.where)
     except ImportError as error:
@@ -92,7 +104,7 @@ def _run(tool: Tool, call: ToolCall, context: CallContext, fetch: Fetch) -> Step
 class CallContext:
     """The services of one tool call."""
 
-    __slots__ = ("_call", "_scope", "_services", "folder", "loaded")
+    __slots__ = ("_call", "_keychain", "_scope", "_services", "folder", "loaded")
 
     def __init__(
         self,
@@ -101,7 +113,9 @@ class CallContext:
         scope: ExecutionScope,
         folder: str,
         loaded: Loaded,
+        keychain: CommandKeychain,
     ) -> None:
+        self._keychain = keychain
         self._services = services
         self._call = call
         self._scope = scope
@@ -120,10 +134,7 @@ class CallContext:
         return everything(self._scope)
 
     async def credential(self, alias: str) -> Credential:
-        services = self._services
-        found = await services.credentials.credential(alias, self._call.execution_id)
-        services.secrets.add(secret_fields(alias, found.data))
-        return found
+        return await self._keychain.credential(alias)
 
 
 async def _with_credential(call: ToolCall, context: CallContext) -> ToolCall:

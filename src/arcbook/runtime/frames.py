@@ -9,6 +9,7 @@ import msgspec
 
 from arcbook.dsl.model import LoopMode, OnError, OutputSpec
 from arcbook.engine.inputs import Suspension
+from arcbook.engine.keychain import SecretNeededError
 from arcbook.engine.pipeline import Call, IterationResult, template_failure
 from arcbook.engine.plan import PlanLoop
 from arcbook.engine.scope import ExecutionScope
@@ -120,13 +121,19 @@ def _claim(p: Performance, loop: PlanLoop) -> Steps:
         loaded=p.loaded,
         top={"__frame_max_rows": work.loop.rows_max},
         env=p.services.env,
+        keychain=p.keychain.opened,
     )
     task = loop.claim
-    try:
-        config = task.config.render(scope)
-        auth = None if task.auth is None else task.auth.render(scope)
-    except TemplateError as error:
-        return template_failure(error, task.where)
+    while True:
+        try:
+            config = task.config.render(scope)
+            auth = None if task.auth is None else task.auth.render(scope)
+        except SecretNeededError as need:
+            yield p.keychain.unlock(need.name)
+        except TemplateError as error:
+            return template_failure(error, task.where)
+        else:
+            break
     outcome: Outcome = failed(ErrorKind.UNKNOWN, "the claim was not tried")
     for attempt in range(1, CLAIM_ATTEMPTS + 1):
         key = f"{work.command_id}:claim:{attempt}"

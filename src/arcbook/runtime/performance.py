@@ -17,6 +17,7 @@ from arcbook.engine.pipeline import (
     Pause,
     Pipeline,
     Saved,
+    Unlock,
 )
 from arcbook.engine.plan import Plan, PlanStep
 from arcbook.engine.scope import Context
@@ -26,9 +27,10 @@ from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.results.kept import ResultMissingError, ResultTooLargeError
 from arcbook.results.refs import InvalidRefError
 from arcbook.runtime.calls import call_tool
+from arcbook.runtime.keychain import CommandKeychain
 from arcbook.runtime.services import Services, Steps
 from arcbook.runtime.work import Work
-from arcbook.secrets.taint import marked, secret_fields
+from arcbook.secrets.taint import MARK_BYTES, marked, secret_fields
 from arcbook.tools.api import Credential, CredentialError, Deferred
 
 PARK_SECONDS: Final = 1.0
@@ -57,6 +59,7 @@ class Performance:
         self.folder = folder
         self.checkpoint = checkpoint
         self.loaded: Loaded = {}
+        self.keychain = CommandKeychain(services, plan, lambda: self.work.context)
         self.kept: list[ResultRef] = []
         self.began_at = services.clock.now_us()
         self.began = services.clock.monotonic_us()
@@ -71,7 +74,15 @@ class Performance:
 
     def call(self, request: Call) -> Steps:
         """Call a tool; whatever it does becomes an outcome."""
-        return call_tool(self.services, self.work, request, self.folder, self.loaded, self.fetch)
+        return call_tool(
+            self.services,
+            self.work,
+            request,
+            self.folder,
+            self.loaded,
+            self.fetch,
+            self.keychain,
+        )
 
     def report(self, *, fatal: ErrorInfo | None = None, **facts: Any) -> Report:
         work, clock = self.work, self.services.clock
@@ -106,6 +117,7 @@ class Performance:
             saved=msgspec.convert(saved, Saved) if saved is not None else None,
             resumed_with=work.resumed_with,
             env=self.services.env,
+            keychain=self.keychain.opened,
         )
         running = pipeline.run()
         try:
@@ -120,10 +132,8 @@ class Performance:
                     if request.seconds > PARK_SECONDS:
                         return (yield from self._parked(pipeline, request.seconds, index))
                     yield asyncio.sleep(request.seconds)
-                elif isinstance(request, Load):
-                    yield from self._load(request.ref)
-                elif isinstance(request, Checkpoint):
-                    yield from self._checkpoint(pipeline)
+                else:
+                    yield from self._help(pipeline, request)
                 request = running.send(answer)
         except StopIteration as stop:
             done: IterationResult = stop.value
@@ -131,6 +141,15 @@ class Performance:
         if not self.services.kept.oversize(done.result, self.step.outputs):
             return done
         return (yield from self._shrunk(done, index))
+
+    def _help(self, pipeline: Pipeline, request: Load | Unlock | Checkpoint) -> Steps:
+        """Do what a pipeline asks for besides calls and pauses."""
+        if isinstance(request, Load):
+            yield from self._load(request.ref)
+        elif isinstance(request, Unlock):
+            yield self.keychain.unlock(request.name)
+        else:
+            yield from self._checkpoint(pipeline)
 
     def _load(self, ref: ResultRef) -> Steps:
         try:
@@ -199,10 +218,11 @@ class Performance:
 
     def reveal_context(self) -> Steps:
         """Put the secrets back that marks in the command's names stand for."""
-        text = msgspec.json.encode(self.work).decode()
-        names = marked(text)
-        if not names:
+        data = msgspec.json.encode(self.work)
+        if MARK_BYTES not in data:
             return
+        names = marked(data.decode())
+        yield self.keychain.reveal(names)
         for alias in sorted({alias for name in names for alias in _aliases(name)}):
             try:
                 yield self._open(alias)

@@ -14,10 +14,10 @@ import msgspec
 
 from arcbook.engine.inputs import Abort, CalledBack, Cancel, Checkpointed, Report, Stopped
 from arcbook.runtime.work import Work
+from arcbook.secrets.delivery import Delivery
 from arcbook.store.api import CatalogEntry, WorkerRow
-from arcbook.tools.api import Credential
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Version of what stands in this file. A worker of another one is refused."""
 
 ANY_SERVER: Final = "server"
@@ -177,16 +177,26 @@ class PlaybookAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class CredentialRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="credential"):
-    """A credential, opened."""
+    """A credential, opened; the answer is sealed for the asker alone."""
 
     alias: str
     execution_id: int
+    #: Who asks, for the audit.
+    worker: str
+    #: The public key for which the answer is sealed.
+    public: bytes
+
+    @property
+    def bound(self) -> str:
+        """What the answer is an answer to."""
+        return f"{self.execution_id}|{self.alias}"
 
 
 class CredentialAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """It, or why it cannot be had."""
 
-    credential: Credential | None = None
+    #: A :class:`Credential` as JSON, sealed.
+    sealed: Delivery | None = None
     error: str = ""
 
 

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from arcbook.clock import Clock
 from arcbook.results.kept import Kept
+from arcbook.secrets.keychain import Keychain
+from arcbook.secrets.logs import redact
 from arcbook.secrets.taint import Secrets
 from arcbook.tools.api import Credential
 from arcbook.tools.registry import Registry
@@ -48,6 +50,8 @@ class Services:
         self.workspace = workspace
         self.env = env or {}
         self.secrets = Secrets()
+        redact(self.secrets)
+        self.keychain = Keychain(credentials, clock)
         #: An execution goes on that may have used secrets before this process did.
         self.may_meet_marks = False
 

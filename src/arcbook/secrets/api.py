@@ -23,7 +23,18 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 class CredentialError(RuntimeError):
     """A credential cannot be had. The message names its alias, never what is in it."""
 
-    def __init__(self, alias: str, reason: str) -> None:
+    #: What a message calls it.
+    what = "credential"
+
+    def __init__(self, alias: str, reason: str, *, retryable: bool = False) -> None:
         self.alias = alias
         self.reason = reason
-        super().__init__(f"credential {alias!r} {reason}")
+        #: Whether it may be had later.
+        self.retryable = retryable
+        super().__init__(f"{self.what} {alias!r} {reason}")
+
+
+class KeychainError(CredentialError):
+    """An entry of a playbook's keychain cannot be had."""
+
+    what = "keychain entry"

@@ -1,48 +1,46 @@
-"""Credentials by alias: sealed in the store, opened where a tool needs them."""
+"""Credentials by alias: sealed in the store, opened where a tool needs them.
+
+Who gets which is noted before it is handed out: without the note there is no credential.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+import asyncio
+from typing import Any, Final, Protocol
 
 from arcbook.clock import Clock
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.envelope import KeyProvider, SealError, seal, unseal
+from arcbook.secrets.types import FORMS, checked
 from arcbook.store.api import CredentialRow
 from arcbook.store.api import Credentials as CredentialStore
+from arcbook.store.secret_audit import SecretAudit, SecretNote
 
-TYPES: Final = frozenset(
-    [
-        "api_key",
-        "aws",
-        "basic",
-        "bearer",
-        "bearer_token",
-        "gcs",
-        "gcs_hmac",
-        "google_service_account",
-        "http",
-        "kafka",
-        "nats",
-        "oauth2",
-        "oauth2_client_credentials",
-        "postgres",
-        "pubsub",
-        "s3",
-        "secret",
-        "service_account",
-        "snowflake",
-    ]
-)
+TYPES: Final = frozenset(FORMS)
 """Types of credentials that tools understand."""
 
 
-class CredentialBook:
-    """The credentials of one store."""
+class WalletStore(CredentialStore, SecretAudit, Protocol):
+    """What of a store credentials need."""
 
-    def __init__(self, store: CredentialStore, keys: KeyProvider, clock: Clock) -> None:
+
+class CredentialBook:
+    """The credentials of one store.
+
+    Args:
+        store: the store.
+        keys: what seals them.
+        clock: the time.
+        who: who asks, where nobody says it.
+    """
+
+    def __init__(
+        self, store: WalletStore, keys: KeyProvider, clock: Clock, *, who: str = ""
+    ) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
+        self._who = who
 
     async def add(  # the fields of a credential
         self,
@@ -52,37 +50,47 @@ class CredentialBook:
         *,
         description: str = "",
         tags: list[str] | None = None,
+        who: str = "",
     ) -> CredentialRow:
         """Seal and store a credential, in place of one of the same name.
 
         Raises:
-            ValueError: the type is not known.
+            CredentialInvalidError: it is not what its type needs.
             SealError: there is no key to seal it with.
         """
-        if kind not in TYPES:
-            raise ValueError(f"credential type {kind!r} is not known: {', '.join(sorted(TYPES))}")
+        kind = checked(kind, data)
+        if self._keys.blocks:
+            sealed = await asyncio.to_thread(seal, name, data, self._keys)
+        else:
+            sealed = seal(name, data, self._keys)
         now = self._clock.now_us()
         row = CredentialRow(
             name=name,
             type=kind,
-            sealed=seal(name, data, self._keys),
+            sealed=sealed,
             description=description,
             tags=tags or [],
             created_at=now,
             updated_at=now,
         )
         await self._store.put_credential(row)
+        await self._note("put", name, who)
         return row
 
     async def rows(self) -> list[CredentialRow]:
         """Return all credentials, sealed."""
         return await self._store.credentials()
 
-    async def remove(self, name: str) -> bool:
+    async def remove(self, name: str, *, who: str = "") -> bool:
         """Delete a credential; return whether there was one."""
-        return await self._store.delete_credential(name)
+        found = await self._store.delete_credential(name)
+        if found:
+            await self._note("delete", name, who)
+        return found
 
-    async def credential(self, alias: str, execution_id: int) -> Credential:
+    async def credential(
+        self, alias: str, execution_id: int, *, who: str = "", action: str = "resolve"
+    ) -> Credential:
         """Return a credential, opened.
 
         Raises:
@@ -90,11 +98,31 @@ class CredentialBook:
         """
         row = await self._store.credential(alias)
         if row is None:
+            await self._note(action, alias, who, execution_id, "unknown")
             raise CredentialError(
                 alias, f"is not known: add it with 'arcbook credential add {alias}'"
             )
         try:
-            data = unseal(alias, row.sealed, self._keys)
+            if self._keys.blocks:
+                data = await asyncio.to_thread(unseal, alias, row.sealed, self._keys)
+            else:
+                data = unseal(alias, row.sealed, self._keys)
         except SealError as error:
+            await self._note(action, alias, who, execution_id, "unreadable")
             raise CredentialError(alias, f"cannot be opened: {error}") from None
+        await self._note(action, alias, who, execution_id)
         return Credential(name=alias, type=row.type, data=data)
+
+    async def _note(
+        self, action: str, alias: str, who: str, execution_id: int = 0, outcome: str = "ok"
+    ) -> None:
+        await self._store.note_secret(
+            SecretNote(
+                at=self._clock.now_us(),
+                who=who or self._who,
+                action=action,
+                alias=alias,
+                execution_id=execution_id,
+                outcome=outcome,
+            )
+        )

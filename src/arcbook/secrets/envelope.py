@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import os
-import stat
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -27,6 +25,14 @@ class SealError(RuntimeError):
 class KeyProvider(Protocol):
     """Seals and opens the data keys of records."""
 
+    @property
+    def provider(self) -> str:
+        """What a record says of where its sealing key is."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether its calls take long enough to need a thread."""
+
     def seal_key(self, key: bytes) -> tuple[str, bytes]:
         """Return the id of the sealing key, and the data key sealed by it."""
 
@@ -41,12 +47,15 @@ class KeyProvider(Protocol):
 class LocalKey:
     """A sealing key that this process holds."""
 
+    provider = "local"
+    blocks = False
+
     def __init__(self, key: bytes, source: str) -> None:
         if len(key) != KEY_BYTES:
             raise SealError(f"the key in {source} has {len(key)} bytes; it must have {KEY_BYTES}")
         self._key = key
         self._source = source
-        self.key_id = "local:" + _fingerprint(key)
+        self.key_id = "local:" + fingerprint(key)
 
     @classmethod
     def from_text(cls, text: str, source: str) -> LocalKey:
@@ -60,24 +69,8 @@ class LocalKey:
         except ValueError:
             raise SealError(f"the key in {source} is not Base64 of {KEY_BYTES} bytes") from None
 
-    @classmethod
-    def from_file(cls, path: Path) -> LocalKey:
-        """Return the key in a file, which is made if it is not there.
-
-        Raises:
-            SealError: others can read the file, or it holds no key.
-        """
-        try:
-            if not path.exists():
-                _make_key_file(path)
-            if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise SealError(f"{path} can be read by others: chmod 600 {path}")
-            return cls.from_text(path.read_text("ascii"), str(path))
-        except OSError as error:
-            raise SealError(f"the key file {path} cannot be used: {error.strerror}") from None
-
     def seal_key(self, key: bytes) -> tuple[str, bytes]:
-        return self.key_id, _encrypt(self._key, key, b"key")
+        return self.key_id, encrypt(self._key, key, b"key")
 
     def open_key(self, key_id: str, sealed: bytes) -> bytes:
         if key_id != self.key_id:
@@ -85,10 +78,11 @@ class LocalKey:
                 f"the record was sealed by key {key_id}, and {self._source} holds {self.key_id}: "
                 "use the key that sealed it"
             )
-        return _decrypt(self._key, sealed, b"key")
+        return decrypt(self._key, sealed, b"key")
 
 
 class _SealedKey(msgspec.Struct, frozen=True, kw_only=True):
+    provider: str = "local"
     key_id: str
     ct: bytes
 
@@ -101,11 +95,16 @@ class _Sealed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seal(name: str, value: Any, keys: KeyProvider) -> bytes:
-    """Return a value sealed under the name of its record."""
+    """Return a value sealed under the name of its record.
+
+    Raises:
+        SealError: there is no key to seal it with.
+    """
     data_key = os.urandom(KEY_BYTES)
     key_id, sealed_key = keys.seal_key(data_key)
-    text = _encrypt(data_key, msgspec.json.encode(value), name.encode())
-    return msgspec.json.encode(_Sealed(ct=text, dek=_SealedKey(key_id=key_id, ct=sealed_key)))
+    text = encrypt(data_key, msgspec.json.encode(value), name.encode())
+    dek = _SealedKey(provider=keys.provider, key_id=key_id, ct=sealed_key)
+    return msgspec.json.encode(_Sealed(ct=text, dek=dek))
 
 
 def unseal(name: str, sealed: bytes, keys: KeyProvider) -> Any:
@@ -114,35 +113,65 @@ def unseal(name: str, sealed: bytes, keys: KeyProvider) -> Any:
     Raises:
         SealError: the key is another, or the record was changed.
     """
+    record = _record(sealed)
+    data_key = _opened(record, keys)
+    return msgspec.json.decode(decrypt(data_key, record.ct, name.encode()))
+
+
+def rewrap(sealed: bytes, keys: KeyProvider) -> bytes:
+    """Return a record whose data key is sealed by the present key; its text stays as it is.
+
+    Raises:
+        SealError: the key that sealed it is not here.
+    """
+    record = _record(sealed)
+    key_id, sealed_key = keys.seal_key(_opened(record, keys))
+    dek = _SealedKey(provider=keys.provider, key_id=key_id, ct=sealed_key)
+    return msgspec.json.encode(msgspec.structs.replace(record, dek=dek))
+
+
+def key_of_record(sealed: bytes) -> str:
+    """Return the id of the key that sealed a record.
+
+    Raises:
+        SealError: the record is damaged.
+    """
+    return _record(sealed).dek.key_id
+
+
+def _record(sealed: bytes) -> _Sealed:
     try:
         record = msgspec.json.decode(sealed, type=_Sealed)
     except msgspec.DecodeError:
         raise SealError("the sealed record is damaged") from None
     if record.v != 1 or record.alg != ALGORITHM:
         raise SealError(f"the record was sealed by {record.alg} version {record.v}, unknown here")
-    data_key = keys.open_key(record.dek.key_id, record.dek.ct)
-    return msgspec.json.decode(_decrypt(data_key, record.ct, name.encode()))
+    return record
 
 
-def _make_key_file(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = base64.b64encode(os.urandom(KEY_BYTES))
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(handle, "wb") as file:
-        file.write(text + b"\n")
+def _opened(record: _Sealed, keys: KeyProvider) -> bytes:
+    if record.dek.provider != keys.provider:
+        raise SealError(
+            f"the record was sealed by a key of provider {record.dek.provider!r}, and "
+            f"{keys.provider!r} is set: use the provider that sealed it"
+        )
+    return keys.open_key(record.dek.key_id, record.dek.ct)
 
 
-def _encrypt(key: bytes, text: bytes, bound: bytes) -> bytes:
+def encrypt(key: bytes, text: bytes, bound: bytes) -> bytes:
+    """Return text encrypted, with what it is bound to."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # heavy: only where used
 
     nonce = os.urandom(_NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, text, bound)
 
 
-def _decrypt(key: bytes, sealed: bytes, bound: bytes) -> bytes:
+def decrypt(key: bytes, sealed: bytes, bound: bytes) -> bytes:
+    """Return what was encrypted.
+
+    Raises:
+        SealError: it does not open.
+    """
     from cryptography.exceptions import InvalidTag  # heavy: only where used
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -152,7 +181,8 @@ def _decrypt(key: bytes, sealed: bytes, bound: bytes) -> bytes:
         raise SealError("the record does not open: it was changed, or its key is wrong") from None
 
 
-def _fingerprint(key: bytes) -> str:
-    import hashlib  # a name for the key that says nothing about it
+def fingerprint(key: bytes) -> str:
+    """Return a name for a key that says nothing about it."""
+    import hashlib  # only where a key is used
 
     return hashlib.blake2b(key, digest_size=6, person=b"arcbook-key").hexdigest()

@@ -8,6 +8,7 @@ events, logs and terminals show marks, and the next step gets what the last one 
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -135,7 +136,13 @@ USERINFO: Final = re.compile(r"://[^/?#\s:@]*:([^/?#\s]+)@")
 CUT_CHARACTERS_MIN: Final = 200
 """Length from which a text may be one that was cut, in the middle of a secret."""
 
+_LOWER_ESCAPES: Final = re.compile(r"%[0-9A-F]{2}")
+
 MARK: Final = re.compile(r"⟦secret:([^:⟧]+):(?:(head|tail)([0-9]+))?([a-z][a-z0-9]*)⟧")
+
+
+MARK_BYTES: Final = "⟦secret:".encode()
+"""What a text that may hold marks has in it."""
 
 
 def secret_fields(name: str, data: dict[str, Any]) -> dict[str, str]:
@@ -170,6 +177,8 @@ class Secrets:
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
         self._forms: dict[str, str] = {}
+        #: Texts of each secret's forms, by the secret's name and the form's.
+        self._texts: dict[str, dict[str, str]] = {}
         self._pattern: re.Pattern[str] | None = None
         #: Forms by their first and by their last characters.
         self._by_head: dict[str, list[str]] = {}
@@ -188,7 +197,8 @@ class Secrets:
             if len(value) < SECRET_CHARACTERS_MIN:
                 continue
             self._values[name] = value
-            for form, text in forms(value):
+            self._texts[name] = dict(forms(value))
+            for form, text in self._texts[name].items():
                 self._forms.setdefault(text, f"⟦secret:{_quoted(name)}:{form}⟧")
         longest_first = sorted(self._forms, key=len, reverse=True)
         if not longest_first:
@@ -245,10 +255,8 @@ class Secrets:
         return MARK.sub(self._reveal_mark, text)
 
     def _reveal_mark(self, mark: re.Match[str]) -> str:
-        value = self._values.get(unquote(mark[1]))
-        if value is None:
-            return mark[0]
-        text = dict(forms(value)).get(mark[4])
+        texts = self._texts.get(unquote(mark[1]))
+        text = texts.get(mark[4]) if texts is not None else None
         if text is None:
             return mark[0]
         if mark[2]:
@@ -280,15 +288,28 @@ def forms(secret: str) -> Iterable[tuple[str, str]]:
         ("raw", secret),
         ("json", json.dumps(secret)[1:-1]),
         ("jsonu", json.dumps(secret, ensure_ascii=False)[1:-1]),
+        ("json2", json.dumps(json.dumps(secret)[1:-1])[1:-1]),
+        ("repr", repr(secret)[1:-1]),
+        ("ascii", ascii(secret)[1:-1]),
+        ("html", html.escape(secret)),
+        ("markup", html.escape(secret).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")),
         ("url", quote(secret, safe="")),
         ("urlplus", quote_plus(secret)),
         ("urlpath", quote(secret)),
+        ("urllower", _LOWER_ESCAPES.sub(lambda m: m[0].lower(), quote(secret, safe=""))),
         ("hex", data.hex()),
+        ("hexupper", data.hex().upper()),
         ("latin", data.decode("latin-1")),
         ("b64", base64.b64encode(data).decode()),
         ("b64url", base64.urlsafe_b64encode(data).decode()),
+        ("upper", secret.upper()),
+        ("lower", secret.lower()),
+        ("reversed", secret[::-1]),
     ]
-    candidates += [(f"b64in{shift}", _base64_core(data, shift)) for shift in range(3)]
+    for shift in range(3):
+        inside = _base64_core(data, shift)
+        candidates.append((f"b64in{shift}", inside))
+        candidates.append((f"b64urlin{shift}", inside.replace("+", "-").replace("/", "_")))
     for name, text in candidates:
         if len(text) >= SECRET_CHARACTERS_MIN and text not in seen:
             seen.add(text)
@@ -312,7 +333,9 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
         made = {_mapped(k, change): _mapped(v, change) for k, v in value.items()}
         same = all(a is b for a, b in zip(made.values(), value.values(), strict=False))
         return value if same and made.keys() == value.keys() else made
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         listed = [_mapped(v, change) for v in value]
-        return value if all(a is b for a, b in zip(listed, value, strict=True)) else listed
+        if all(a is b for a, b in zip(listed, value, strict=True)):
+            return value
+        return listed if isinstance(value, list) else tuple(listed)
     return value

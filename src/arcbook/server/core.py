@@ -23,11 +23,10 @@ from arcbook.runtime.owner import LEASE_SECONDS, Owner
 from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.pools import PoolRules
 from arcbook.runtime.protocol import ANY_SERVER, InputRequest, owner_subject, shard_subject
-from arcbook.runtime.services import CredentialPort
 from arcbook.runtime.tasks import cancelled
 from arcbook.server.ownership import Ownership
 from arcbook.server.relay import BusRelay
-from arcbook.server.requests import Requests
+from arcbook.server.requests import Credentials, Requests
 from arcbook.server.scheduler import Scheduler
 from arcbook.store.api import ClusterStore, ServerRow, StartKey, StoreError, Tick
 from arcbook.tools.registry import Registry
@@ -84,7 +83,7 @@ class Server:
         bus: Bus,
         blobs: Blobs,
         registry: Registry,
-        credentials: CredentialPort,
+        credentials: Credentials,
         clock: Clock,
         *,
         rules: PoolRules | None = None,

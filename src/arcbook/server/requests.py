@@ -56,9 +56,10 @@ from arcbook.runtime.protocol import (
     shard_subject,
     unpack,
 )
-from arcbook.runtime.services import CredentialPort
 from arcbook.runtime.work import Work, work_of
-from arcbook.secrets.api import CredentialError
+from arcbook.secrets.api import Credential, CredentialError
+from arcbook.secrets.delivery import deliver
+from arcbook.secrets.envelope import SealError
 from arcbook.shards import shard_of
 from arcbook.store.api import Claim as ClaimRow
 from arcbook.store.api import ClusterStore, StoreError
@@ -88,6 +89,17 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+class Credentials(Protocol):
+    """Opens credentials, and notes for whom."""
+
+    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
+        """Return a credential.
+
+        Raises:
+            CredentialError: there is none, or it cannot be opened.
+        """
+
+
 class Realm(Protocol):
     """What this server owns."""
 
@@ -107,7 +119,7 @@ class Requests:
         bus: Bus,
         kept: Kept,
         blobs: Blobs,
-        credentials: CredentialPort,
+        credentials: Credentials,
         server_id: str,
     ) -> None:
         self._drive = drive
@@ -340,10 +352,15 @@ class Requests:
 
     async def _credential(self, request: CredentialRequest, _: bytes) -> CredentialAnswer:
         try:
-            found = await self._credentials.credential(request.alias, request.execution_id)
+            found = await self._credentials.credential(
+                request.alias, request.execution_id, who=request.worker
+            )
+            text = msgspec.json.encode(found)
+            return CredentialAnswer(sealed=deliver(text, request.public, request.bound))
         except CredentialError as error:
             return CredentialAnswer(error=error.reason)
-        return CredentialAnswer(credential=found)
+        except SealError as error:
+            return CredentialAnswer(error=f"cannot be handed out: {error}")
 
     async def _loop(self, request: LoopRequest, _: bytes) -> LoopAnswer:
         try:

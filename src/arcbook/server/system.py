@@ -12,11 +12,11 @@ import msgspec
 from arcbook.dsl.load import load_playbook
 from arcbook.playbooks import shipped
 from arcbook.runtime.pools import SYSTEM_PREFIX
-from arcbook.runtime.services import CredentialPort
 from arcbook.schedules import next_after
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.server.cleanup import Months
 from arcbook.server.core import Server
+from arcbook.server.requests import Credentials
 from arcbook.store.api import ClusterStore, ScheduleRow, StoreError
 
 INTERNAL_CREDENTIAL: Final = "arcbook_internal"
@@ -45,19 +45,19 @@ class SystemCredentials:
     name it, and no worker needs to be told it beforehand.
     """
 
-    def __init__(self, others: CredentialPort, store: ClusterStore, token: str) -> None:
+    def __init__(self, others: Credentials, store: ClusterStore, token: str) -> None:
         self._others = others
         self._store = store
         self._token = token
 
-    async def credential(self, alias: str, execution_id: int) -> Credential:
+    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
         """Return a credential, opened.
 
         Raises:
             CredentialError: there is none, or the execution may not have it.
         """
         if alias != INTERNAL_CREDENTIAL:
-            return await self._others.credential(alias, execution_id)
+            return await self._others.credential(alias, execution_id, who=who)
         row = await self._store.execution(execution_id)
         if row is None or not row.path.strip("/").startswith(SYSTEM_PREFIX):
             raise CredentialError(alias, f"is for playbooks {SYSTEM_PREFIX}* only")

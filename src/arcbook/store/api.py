@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 import msgspec
 
 from arcbook.store.access import ChangeAudit, Tokens
+from arcbook.store.secret_audit import SecretAudit
 
 PAGE_MAX: Final = 1000
 """Rows of one page of any list."""
@@ -480,7 +481,7 @@ class Credentials(Protocol):
         """Delete a credential; return whether there was one."""
 
 
-class Store(EventLog, Inbox, Catalog, Credentials, Protocol):
+class Store(EventLog, Inbox, Catalog, Credentials, SecretAudit, Protocol):
     """What one process needs, and its lifetime."""
 
     async def __aenter__(self) -> Self:

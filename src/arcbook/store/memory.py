@@ -37,6 +37,7 @@ from arcbook.store.api import (
     repeated_keys,
 )
 from arcbook.store.leases import share_of, standing
+from arcbook.store.secret_audit import AUDIT_PAGE_MAX, SecretNote, SecretNotes
 
 
 class MemoryStore:
@@ -51,6 +52,7 @@ class MemoryStore:
         self.inbox: dict[int, tuple[int, bytes]] = {}
         self.catalog: list[CatalogEntry] = []
         self.sealed: dict[str, CredentialRow] = {}
+        self.audited: list[SecretNote] = []
         self.out: dict[str, CommandRow] = {}
         self.ticking: dict[str, ScheduleRow] = {}
         self.keys: dict[tuple[str, str], tuple[int, int]] = {}
@@ -296,6 +298,30 @@ class MemoryStore:
             and (not wanted.before or row.note_id < wanted.before)
         ]
         return found[: min(wanted.limit, PAGE_MAX)]
+
+    # -- audit of secrets -------------------------------------------------------------
+
+    async def note_secret(self, note: SecretNote) -> None:
+        self.audited.append(msgspec.structs.replace(note, note_id=len(self.audited) + 1))
+
+    async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
+        found = [
+            note
+            for note in reversed(self.audited)
+            if (not wanted.before or note.note_id < wanted.before)
+            and wanted.alias in ("", note.alias)
+            and wanted.execution_id in (0, note.execution_id)
+            and wanted.who in ("", note.who)
+            and wanted.outcome in ("", note.outcome)
+        ]
+        return found[: min(wanted.limit, AUDIT_PAGE_MAX)]
+
+    async def replace_sealed(self, name: str, before: bytes, after: bytes) -> bool:
+        row = self.sealed.get(name)
+        if row is None or row.sealed != before:
+            return False
+        self.sealed[name] = msgspec.structs.replace(row, sealed=after)
+        return True
 
     # -- commands ---------------------------------------------------------------------
 

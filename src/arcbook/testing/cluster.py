@@ -17,10 +17,10 @@ from arcbook.events.types import Recorded
 from arcbook.results.kept import Kept
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.pools import PoolRules
-from arcbook.runtime.services import CredentialPort
 from arcbook.runtime.slots import rebuild
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.server.core import Server
+from arcbook.server.requests import Credentials
 from arcbook.shards import shard_of
 from arcbook.store.memory import MemoryStore
 from arcbook.tools.registry import Registry
@@ -37,7 +37,7 @@ LEASE_SECONDS: Final = 0.6
 class NoCredentials:
     """Knows no credential."""
 
-    async def credential(self, alias: str, execution_id: int) -> Credential:
+    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
         """Refuse."""
         raise CredentialError(alias, "is not known")
 
@@ -89,7 +89,7 @@ class Cluster:
         self,
         folder: Path,
         *,
-        credentials: CredentialPort | None = None,
+        credentials: Credentials | None = None,
         lease_seconds: float = LEASE_SECONDS,
         rules: PoolRules | None = None,
         clock: Clock | None = None,
@@ -141,9 +141,9 @@ class Cluster:
     ) -> RunningWorker:
         """Start a worker."""
         bus = await MemoryBus(self.exchange).__aenter__()
-        control = Control(bus)
-        tools = registry or Registry()
         name = f"worker-{len(self.workers) + 1}"
+        control = Control(bus, name)
+        tools = registry or Registry()
         performer = Performer(
             tools,
             Kept(RemoteBlobs(control), loop_reader=control.frames),

@@ -37,6 +37,8 @@ from arcbook.runtime.protocol import (
     unpack,
 )
 from arcbook.secrets.api import Credential, CredentialError
+from arcbook.secrets.delivery import Letterbox
+from arcbook.secrets.envelope import SealError
 from arcbook.shards import shard_of
 from arcbook.store.api import CatalogEntry
 
@@ -59,10 +61,16 @@ class ControlError(RuntimeError):
 
 
 class Control:
-    """Asks servers."""
+    """Asks servers.
 
-    def __init__(self, bus: Bus) -> None:
+    Args:
+        bus: the bus, connected.
+        worker: who asks.
+    """
+
+    def __init__(self, bus: Bus, worker: str = "") -> None:
         self._bus = bus
+        self._worker = worker
 
     async def once(self, subject: str, request: Request, kind: type[Answer]) -> Answer:
         """Ask once.
@@ -156,11 +164,21 @@ class Control:
         Raises:
             CredentialError: there is none, or it cannot be opened.
         """
-        request = CredentialRequest(alias=alias, execution_id=execution_id)
-        answer = await self.any(request, CredentialAnswer)
-        if answer.credential is None:
+        letterbox = Letterbox()
+        request = CredentialRequest(
+            alias=alias, execution_id=execution_id, worker=self._worker, public=letterbox.public
+        )
+        try:
+            answer = await self.any(request, CredentialAnswer)
+        except ControlError as error:
+            raise CredentialError(alias, f"cannot be had: {error}", retryable=True) from None
+        if answer.sealed is None:
             raise CredentialError(alias, answer.error)
-        return answer.credential
+        try:
+            text = letterbox.open(answer.sealed, request.bound)
+            return msgspec.json.decode(text, type=Credential)
+        except (SealError, msgspec.DecodeError) as error:
+            raise CredentialError(alias, f"came damaged: {error}") from None
 
     async def frames(
         self, execution_id: int, step: str, visit: str

@@ -11,6 +11,7 @@ from arcbook.cli.errors import UserError
 from arcbook.cli.remote.link import server_of, server_option, with_client
 from arcbook.cli.text import moment, table
 from arcbook.embedded import Embedded
+from arcbook.secrets.types import CredentialInvalidError
 from arcbook.store.api import CredentialRow
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ def add(  # the options of the verb
             with_client(context, remote)
         else:
             with_embedded(context, work)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    except CredentialInvalidError as error:
+        told = "\n  ".join(error.problems)
+        raise UserError(f"credential {name!r} cannot be used:\n  {told}") from None
     click.echo(f"credential {name!r} ({kind}) is stored: {', '.join(sorted(data))}")
 
 

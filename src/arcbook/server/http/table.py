@@ -8,6 +8,7 @@ from arcbook.server.http.route import Route
 from arcbook.server.http.routes import (
     analyze,
     archive,
+    audit,
     catalog,
     catalog_batch,
     changes,
@@ -43,6 +44,7 @@ MODULES: Final = (
     analyze,
     results,
     credentials,
+    audit,
     schedules,
     workers,
     dashboard,

@@ -284,3 +284,20 @@ select body from change_audit
 where note_id < $1 and ($3 = '' or actor = $3) and ($4 = '' or action = $4)
   and ($5 = '' or subject = $5)
 order by note_id desc limit $2
+
+-- note_secret --
+-- Append a row to the audit of secrets.
+insert into secret_audit (at, who, action, alias, execution_id, outcome)
+values ($1, $2, $3, $4, $5, $6)
+
+-- get_secret_notes --
+-- Rows of the audit of secrets, newest first, from the one before a number.
+select note_id, at, who, action, alias, execution_id, outcome from secret_audit
+where ($1::bigint = 0 or note_id < $1) and ($2::text = '' or alias = $2)
+  and ($3::bigint = 0 or execution_id = $3) and ($4::text = '' or who = $4)
+  and ($5::text = '' or outcome = $5)
+order by note_id desc limit $6
+
+-- replace_sealed --
+-- Put a sealed record in place of another, if it is still that one.
+update credential set sealed = $3 where name = $1 and sealed = $2 returning 1

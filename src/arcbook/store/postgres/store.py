@@ -14,6 +14,7 @@ from arcbook.store.postgres.cluster import PostgresCluster
 from arcbook.store.postgres.documents import PostgresDocuments
 from arcbook.store.postgres.events import PostgresEvents
 from arcbook.store.postgres.migrate import MONTHS_AHEAD, refuse_unfit, state_of
+from arcbook.store.postgres.secret_audit import PostgresSecretAudit
 
 POOL_SIZE: Final = 8
 """Connections of one process: as many commits and reads may be under way at once."""
@@ -25,7 +26,9 @@ CLOSE_SECONDS: Final = 5.0
 """How long closing waits for statements that are under way."""
 
 
-class PostgresStore(PostgresEvents, PostgresDocuments, PostgresCluster, PostgresAccess):
+class PostgresStore(
+    PostgresEvents, PostgresDocuments, PostgresSecretAudit, PostgresCluster, PostgresAccess
+):
     """A store that several servers share.
 
     Every commit is one call of a function in the database, made durable there before it

@@ -290,3 +290,19 @@ select body from change_audit
 where note_id < ? and (? = '' or actor = ?) and (? = '' or action = ?)
   and (? = '' or subject = ?)
 order by note_id desc limit ?
+
+-- note_secret --
+-- Append a row to the audit of secrets.
+insert into secret_audit (at, who, action, alias, execution_id, outcome)
+values (?, ?, ?, ?, ?, ?)
+
+-- get_secret_notes --
+-- Rows of the audit of secrets, newest first, from the one before a number.
+select note_id, at, who, action, alias, execution_id, outcome from secret_audit
+where (? = 0 or note_id < ?) and (? = '' or alias = ?) and (? = 0 or execution_id = ?)
+  and (? = '' or who = ?) and (? = '' or outcome = ?)
+order by note_id desc limit ?
+
+-- replace_sealed --
+-- Put a sealed record in place of another, if it is still that one.
+update credential set sealed = ? where name = ? and sealed = ?

@@ -31,6 +31,7 @@ from arcbook.store.api import (
 )
 from arcbook.store.sqlite.access import SqliteAccess
 from arcbook.store.sqlite.cluster import SqliteCluster
+from arcbook.store.sqlite.secret_audit import SqliteSecretAudit
 from arcbook.store.sqlite.statements import translated
 
 _ID_MAX: Final = 2**63 - 1
@@ -42,7 +43,7 @@ WRITTEN_MAX: Final = 10_000
 """Executions whose last event is remembered."""
 
 
-class SqliteStore(SqliteCluster, SqliteAccess):
+class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
     """A store in a file that several processes may open."""
 
     def __init__(self, path: Path) -> None:

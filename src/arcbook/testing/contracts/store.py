@@ -24,6 +24,7 @@ from arcbook.store.api import (
     StoreError,
     all_events,
 )
+from arcbook.store.secret_audit import SecretNote, SecretNotes
 
 Opened = Callable[[], Awaitable[Store]]
 
@@ -295,3 +296,37 @@ class StoreContract:
         assert await store.delete_credential("b")
         assert not await store.delete_credential("b")
         assert await store.credential("b") is None
+
+    async def test_a_sealed_record_is_replaced_only_if_it_is_still_the_same(
+        self, store: Store
+    ) -> None:
+        await store.put_credential(CredentialRow(name="b", type="bearer", sealed=b"one"))
+
+        assert await store.replace_sealed("b", b"one", b"two")
+        assert not await store.replace_sealed("b", b"one", b"three")
+        assert not await store.replace_sealed("c", b"one", b"three")
+        kept = await store.credential("b")
+        assert kept is not None
+        assert kept.sealed == b"two"
+
+    async def test_who_got_which_secret_is_noted_and_read_page_by_page(self, store: Store) -> None:
+        for number in range(5):
+            await store.note_secret(
+                SecretNote(
+                    at=number,
+                    who=f"w{number % 2}",
+                    action="resolve",
+                    alias="api",
+                    execution_id=number,
+                    outcome="ok" if number else "unknown",
+                )
+            )
+
+        first = await store.secret_notes(SecretNotes(limit=2))
+        rest = await store.secret_notes(SecretNotes(before=first[-1].note_id))
+        assert [n.at for n in first + rest] == [4, 3, 2, 1, 0]
+        assert [n.at for n in await store.secret_notes(SecretNotes(who="w1"))] == [3, 1]
+        assert [n.at for n in await store.secret_notes(SecretNotes(execution_id=2))] == [2]
+        assert [n.at for n in await store.secret_notes(SecretNotes(outcome="unknown"))] == [0]
+        assert await store.secret_notes(SecretNotes(alias="other")) == []
+        assert (first[0].who, first[0].action, first[0].alias) == ("w0", "resolve", "api")

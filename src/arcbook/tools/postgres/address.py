@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from arcbook.tools.api import Credential
+from arcbook.tools.api import Credential, CredentialError
 from arcbook.tools.postgres.pool import CONNECT_SECONDS
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
@@ -67,6 +67,7 @@ def address(task: Mapping[str, Any], auth: Any) -> Address:
 
     Raises:
         AddressError: there is no address in them.
+        CredentialError: the credential is of another type.
     """
     parts: dict[str, Any] = {}
     schema = ""
@@ -93,7 +94,7 @@ def address(task: Mapping[str, Any], auth: Any) -> Address:
 def _credential_fields(auth: Any) -> Mapping[str, Any]:
     if isinstance(auth, Credential):
         if auth.type.lower() not in _TYPES:
-            raise AddressError(f"credential {auth.name!r} is of type {auth.type!r}, not postgres")
+            raise CredentialError(auth.name, f"is of type {auth.type!r}, not postgres")
         return auth.data
     return auth if isinstance(auth, Mapping) else {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from arcbook.secrets.api import CredentialError
+from arcbook.secrets.types import CredentialInvalidError
 from arcbook.server.http.errors import ApiError, invalid, not_found
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.wire.common import moment
@@ -25,8 +26,6 @@ async def put(call: Call) -> CredentialView:
     call.subject = wanted.name
     if "/" in wanted.name:
         raise invalid("the name of a credential has no '/'")
-    if not wanted.data:
-        raise invalid("a credential has fields: data is empty")
     try:
         row = await call.context.credentials.add(
             wanted.name,
@@ -34,9 +33,10 @@ async def put(call: Call) -> CredentialView:
             wanted.data,
             description=wanted.description or "",
             tags=wanted.tags,
+            who=call.caller.name,
         )
-    except ValueError as error:
-        raise invalid(str(error)) from None
+    except CredentialInvalidError as error:
+        raise invalid(str(error), code="invalid_credential", problems=error.problems) from None
     return _view(row)
 
 
@@ -62,7 +62,9 @@ async def get(call: Call) -> CredentialView:
         return _view(row)
     call.context.access.require(call.caller, "admin")
     try:
-        opened = await call.context.credentials.credential(row.name, 0)
+        opened = await call.context.credentials.credential(
+            row.name, 0, who=call.caller.name, action="read"
+        )
     except CredentialError as error:
         raise ApiError(503, str(error), "no_key") from None
     return _view(row, opened.data)
@@ -71,7 +73,7 @@ async def get(call: Call) -> CredentialView:
 async def delete(call: Call) -> Deleted:
     """Delete a credential."""
     row = await _row(call)
-    if not await call.context.credentials.remove(row.name):
+    if not await call.context.credentials.remove(row.name, who=call.caller.name):
         raise not_found(f"credential {row.name!r}")
     return Deleted(message=f"credential {row.name!r} is deleted", id=row.name)
 
@@ -118,7 +120,8 @@ ROUTES: Final = [
         change="credential.put",
         tag="credentials",
         summary="Keep a credential",
-        description="In place of one of the same name. It is sealed before it is stored.",
+        description="In place of one of the same name. It is sealed before it is stored. A field "
+        "that its type needs and that is missing is refused, with all `problems` at once.",
         body=PutCredential,
         body_example={
             "name": "warehouse",

@@ -1,0 +1,56 @@
+"""Logs and last words of a process: nothing in them shows a secret that is in use here.
+
+Libraries log what they like, tracebacks among it, so records are changed where they are
+made and not where one handler writes them.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import Any, Final
+
+from arcbook.secrets.taint import Secrets, shown
+
+_IN_USE: Final[weakref.WeakSet[Secrets]] = weakref.WeakSet()
+_FORMATTER: Final = logging.Formatter()
+
+
+def redact(secrets: Secrets) -> None:
+    """Take secrets out of all logs of this process, for as long as they are in use."""
+    factory = logging.getLogRecordFactory()
+    if not getattr(factory, "redacts", False):
+        logging.setLogRecordFactory(_Factory(factory))
+    _IN_USE.add(secrets)
+
+
+def redacted(text: str) -> str:
+    """Return a text without the secrets that are in use."""
+    for secrets in list(_IN_USE):
+        text = secrets.hide(text)
+    return str(shown(text))
+
+
+class _Factory:
+    """Makes records of logs without secrets."""
+
+    redacts = True
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record: logging.LogRecord = self._inner(*args, **kwargs)
+        if not any(_IN_USE):
+            return record
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):  # the handler says what is wrong with it
+            return record
+        hidden = redacted(text)
+        if hidden != text:
+            record.msg, record.args = hidden, None
+        if record.exc_info:
+            # Formatters take this text in place of making their own.
+            record.exc_text = redacted(_FORMATTER.formatException(record.exc_info))
+        return record

@@ -1,0 +1,196 @@
+"""What each type of credential must hold, and how its fields may be called.
+
+The check is lenient where the older implementations are: fields have aliases, numbers may
+be text, and fields that nobody knows are kept. It refuses what no tool could use.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+
+class CredentialInvalidError(ValueError):
+    """A credential cannot be what its type says. The problems never show what is in it.
+
+    Attributes:
+        problems: one sentence for each.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class Form(NamedTuple):
+    """What a type needs."""
+
+    #: Of each group one field must be there; the first is what a message calls it.
+    needed: tuple[tuple[str, ...], ...] = ()
+    #: Fields that are numbers.
+    numbers: tuple[str, ...] = ()
+    #: Fields that, if there, stand for everything that is needed.
+    instead: tuple[str, ...] = ()
+
+
+_PORTS: Final = ("port", "db_port", "pg_port")
+_ACCOUNT: Final = (
+    "service_account_json",
+    "service_account_info",
+    "service_account",
+    "credentials_json",
+    "json",
+)
+_ACCESS_KEY: Final = ("access_key_id", "aws_access_key_id", "access_key", "key_id", "hmac_key_id")
+_SECRET_KEY: Final = (
+    "secret_access_key",
+    "aws_secret_access_key",
+    "secret_key",
+    "secret",
+    "key_secret",
+    "hmac_secret",
+)
+_TOKENS: Final = ("token", "access_token", "bearer_token", "value", "refresh_token")
+
+_BEARER: Final = Form(needed=(_TOKENS,))
+_HMAC: Final = Form(needed=(_ACCESS_KEY, _SECRET_KEY), instead=("key_file",))
+_AWS: Final = Form(
+    needed=(_ACCESS_KEY, _SECRET_KEY), instead=("role_arn", "aws_role_arn", "profile")
+)
+_GOOGLE: Final = Form(
+    needed=(("client_email",), ("private_key",)), instead=(*_ACCOUNT, "key_file", "data")
+)
+_OAUTH2: Final = Form(
+    needed=(
+        ("token_url", "token_uri", "token_endpoint", "endpoint", "access_token_url", "url"),
+        ("client_id",),
+        ("client_secret", "private_key"),
+    ),
+    instead=("access_token", "refresh_token", "token", *_ACCOUNT),
+)
+
+FORMS: Final[dict[str, Form]] = {
+    "api_key": Form(needed=(("api_key", "key", "value", "token"),)),
+    "aws": _AWS,
+    "basic": Form(needed=(("username", "user"), ("password",))),
+    "bearer": _BEARER,
+    "bearer_token": _BEARER,
+    "gcs": Form(needed=_HMAC.needed, instead=(*_ACCOUNT, "private_key", "key_file")),
+    "gcs_hmac": _HMAC,
+    "google_service_account": _GOOGLE,
+    "http": Form(),
+    "kafka": Form(
+        needed=(("bootstrap_servers", "brokers", "broker", "bootstrap.servers", "servers", "host"),)
+    ),
+    "nats": Form(needed=(("url", "nats_url", "servers", "host"),), numbers=("port",)),
+    "oauth2": _OAUTH2,
+    "oauth2_client_credentials": _OAUTH2,
+    "postgres": Form(
+        needed=(("host", "db_host", "pg_host", "hostname"),),
+        numbers=_PORTS,
+        instead=("dsn", "connection_string", "connection", "url", "uri", "service"),
+    ),
+    "pubsub": Form(
+        needed=(("project", "project_id", "gcp_project"),), instead=(*_ACCOUNT, "private_key")
+    ),
+    "s3": _AWS,
+    "secret": Form(),
+    "service_account": _GOOGLE,
+    "snowflake": Form(
+        needed=(
+            ("account", "sf_account"),
+            ("user", "username", "sf_user"),
+            (
+                "password",
+                "sf_password",
+                "private_key",
+                "sf_private_key",
+                "private_key_path",
+                "token",
+                "authenticator",
+                "sf_authenticator",
+            ),
+        )
+    ),
+}
+"""The types that tools understand."""
+
+SYNONYMS: Final = {
+    "apikey": "api_key",
+    "postgresql": "postgres",
+    "pg": "postgres",
+    "oauth": "oauth2",
+    "hmac": "gcs_hmac",
+    "token": "bearer",
+    "httpbearertoken": "bearer",
+    "google_cloud_service_account": "google_service_account",
+}
+"""Other names of types, as credentials of the older implementations have them."""
+
+PORT_MAX: Final = 65535
+
+_LISTS: Final = frozenset({"bootstrap.servers", "bootstrap_servers", "brokers", "servers"})
+
+
+def type_of(kind: str) -> str:
+    """Return a type by the name that we have for it; an unknown one as it is."""
+    plain = kind.strip().lower().replace("-", "_")
+    return SYNONYMS.get(plain, plain)
+
+
+def problems_of(kind: str, data: dict[str, Any]) -> list[str]:
+    """Return what keeps fields from being a credential of a type."""
+    form = FORMS.get(kind)
+    if form is None:
+        return [f"credential type {kind[:60]!r} is not known: {', '.join(sorted(FORMS))}"]
+    if not data:
+        return ["a credential has fields: data is empty"]
+    found = [_problem_of_number(name, data[name]) for name in form.numbers if name in data]
+    problems = [problem for problem in found if problem]
+    if any(_is_there(data.get(name)) for name in form.instead):
+        return problems
+    for group in form.needed:
+        if not any(_is_there(data.get(name)) for name in group):
+            others = f" (or {', '.join(group[1:])})" if group[1:] else ""
+            problems.append(f"a credential of type {kind!r} needs {group[0]!r}{others}")
+    fields = {field for group in form.needed for field in group} - _LISTS
+    return problems + [
+        f"{name!r} must be text, not {_kind_of(data[name])}"
+        for name in sorted(fields)
+        if isinstance(data.get(name), (list, dict))
+    ]
+
+
+def checked(kind: str, data: dict[str, Any]) -> str:
+    """Return the type of a credential that can be used.
+
+    Raises:
+        CredentialInvalidError: it cannot.
+    """
+    known = type_of(kind)
+    problems = problems_of(known, data)
+    try:
+        msgspec.json.encode(data)
+    except (TypeError, ValueError, RecursionError):
+        problems.append("its fields must be what JSON can hold")
+    if problems:
+        raise CredentialInvalidError(problems)
+    return known
+
+
+def _is_there(value: Any) -> bool:
+    return value not in (None, "") and not (isinstance(value, str) and not value.strip())
+
+
+def _problem_of_number(name: str, value: Any) -> str:
+    text = str(value).strip() if isinstance(value, (str, int)) else ""
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit()):
+        return f"{name!r} must be a number"
+    if not 0 < int(text[:20]) <= PORT_MAX:
+        return f"{name!r} must be between 1 and {PORT_MAX}"
+    return ""
+
+
+def _kind_of(value: Any) -> str:
+    return "a list" if isinstance(value, list) else "a mapping"

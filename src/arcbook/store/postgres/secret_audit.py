@@ -1,0 +1,29 @@
+"""The audit of secrets."""
+
+from __future__ import annotations
+
+from arcbook.store.postgres.statements import Statements
+from arcbook.store.secret_audit import AUDIT_PAGE_MAX, SecretNote, SecretNotes
+
+
+class PostgresSecretAudit(Statements):
+    """Who got which secret."""
+
+    async def note_secret(self, note: SecretNote) -> None:
+        facts = (note.at, note.who, note.action, note.alias, note.execution_id, note.outcome)
+        await self._value("note_secret", *facts)
+
+    async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
+        rows = await self._all(
+            "get_secret_notes",
+            wanted.before,
+            wanted.alias,
+            wanted.execution_id,
+            wanted.who,
+            wanted.outcome,
+            min(wanted.limit, AUDIT_PAGE_MAX),
+        )
+        return [SecretNote(**row) for row in rows]
+
+    async def replace_sealed(self, name: str, before: bytes, after: bytes) -> bool:
+        return await self._value("replace_sealed", name, before, after) is not None

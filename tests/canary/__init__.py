@@ -1,0 +1,1 @@
+"""A secret that is used in every way, and then looked for everywhere."""

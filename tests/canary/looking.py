@@ -1,0 +1,80 @@
+"""Looking for a secret: every form in which it must not stand anywhere."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+_BYTEA = re.compile(r"\\\\?x([0-9a-f]{8,})")
+"""Bytes, as a dump of PostgreSQL writes them."""
+
+
+def needles(secret: str) -> list[bytes]:
+    """Return the forms, made without the code that hides them."""
+    data = secret.encode()
+    dumped = json.dumps(secret)[1:-1]
+    texts = {
+        secret,
+        dumped,
+        json.dumps(dumped)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+        html.escape(secret),
+        secret.upper(),
+        secret.lower(),
+        secret[::-1],
+        data.hex(),
+        data.decode("latin-1"),
+        repr(secret)[1:-1],
+    }
+    for shift in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            # Without the ends, which depend on what stands beside it.
+            texts.add(encode(b"\0" * shift + data).decode()[4:-4])
+    return sorted({text.encode() for text in texts} | {data.decode().encode("latin-1", "replace")})
+
+
+class Looking:
+    """Counts where forms of some secrets stand."""
+
+    def __init__(self, secrets: list[str]) -> None:
+        found = sorted({form for secret in secrets for form in needles(secret)}, key=len)
+        self._pattern = re.compile(b"|".join(map(re.escape, reversed(found))))
+        self.hits: list[str] = []
+        #: Bytes looked at, by the kind of place.
+        self.looked: dict[str, int] = {}
+
+    def text(self, kind: str, where: str, text: str | bytes) -> None:
+        """Look at a text."""
+        data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+        self.looked[kind] = self.looked.get(kind, 0) + len(data)
+        for hit in list(self._pattern.finditer(data))[:5]:
+            around = data[max(0, hit.start() - 120) : hit.end() + 40]
+            self.hits.append(f"{kind}, {where}: {hit[0]!r} in {around!r}")
+
+    def dump(self, kind: str, where: str, text: str) -> None:
+        """Look at a dump of a database, and at the bytes that stand in it as digits."""
+        self.text(kind, where, text)
+        for n, found in enumerate(_BYTEA.finditer(text)):
+            digits = found[1][: len(found[1]) // 2 * 2]
+            self.text(kind, f"{where}, bytes {n}", bytes.fromhex(digits))
+
+    def folder(self, kind: str, folder: Path, but: Path | None = None) -> None:
+        """Look at every file below a folder."""
+        for path in _files(folder):
+            if but is None or but not in path.parents:
+                self.text(kind, str(path), path.read_bytes())
+                self.text(kind, f"the name of {path}", str(path))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield path

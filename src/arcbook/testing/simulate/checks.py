@@ -90,6 +90,8 @@ class Checks:
         self.issued: set[Known] = set()
         self.given: set[tuple[Known, str]] = set()
         self.holders: dict[Known, str] = {}
+        #: Commands whose report was accepted.
+        self.taken: set[Known] = set()
         self.broken: BrokenError | None = None
 
     def fail(self, rule: str, message: str) -> None:
@@ -252,11 +254,11 @@ class Checks:
                 self._claimed(claimed.work, request.worker, forwarded=request.forwarded)
         elif isinstance(request, ReportRequest):
             reported = _REPORTED.decode(said)
-            for (execution_id, given), accepted in zip(
-                request.reports, reported.accepted, strict=True
-            ):
+            for (_, given), accepted in zip(request.reports, reported.accepted, strict=True):
                 if accepted:
-                    self._accepted(execution_id, given)
+                    self._accepted(given)
+                    if not request.forwarded and isinstance(given, Report):
+                        self._accepted_once(given)
             for work in reported.works:
                 self._claimed(work, request.worker, forwarded=request.forwarded)
         elif isinstance(request, InputRequest) and _TAKEN.decode(said).accepted:
@@ -272,7 +274,13 @@ class Checks:
             self.fail("claim", f"{known} is given to {worker} and to {self.holders[known]}")
         self.holders[known] = worker
 
-    def _accepted(self, execution_id: int, given: Report | Checkpointed | Stopped) -> None:
+    def _accepted_once(self, given: Report) -> None:
+        known = (given.command_id, given.generation, given.attempt)
+        if known in self.taken:
+            self.fail("once", f"the report of {known} is accepted again")
+        self.taken.add(known)
+
+    def _accepted(self, given: Report | Checkpointed | Stopped) -> None:
         if given.command_id in self.stopped:
             return
         if isinstance(given, Checkpointed):

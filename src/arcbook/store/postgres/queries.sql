@@ -243,3 +243,7 @@ order by note_id desc limit $6
 -- replace_sealed --
 -- Put a sealed record in place of another, if it is still that one.
 update credential set sealed = $3 where name = $1 and sealed = $2 returning 1
+
+-- clock_us --
+-- The time by the clock that leases go by, in microseconds since the epoch.
+select (extract(epoch from clock_timestamp()) * 1000000)::bigint

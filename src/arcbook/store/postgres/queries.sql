@@ -1,3 +1,5 @@
+
+
 -- commit --
 -- Everything that a batch writes, in one round trip.
 select commit(

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -35,7 +35,7 @@ from arcbook.server.http.serving import Tls, listening, served
 from arcbook.server.http.settings import HttpSettings
 from arcbook.server.system import Housekeeping, SystemCredentials
 from arcbook.settings import Settings, SettingsError
-from arcbook.store.api import ClusterStore
+from arcbook.store.api import ClusterStore, StoreError
 from arcbook.store.postgres import PostgresStore
 from arcbook.tools.registry import Registry
 from arcbook.worker.adapting import adapting
@@ -241,11 +241,16 @@ async def served_control_plane(
 
 
 async def _has_tokens(settings: Settings) -> bool:
-    """Return whether the database holds tokens, which guard an API that others can reach."""
+    """Return whether the database holds tokens, which guard an API that others can reach.
+
+    One that cannot be read guards nothing.
+    """
     if is_loopback(settings.host) or not settings.dsn:
         return False
-    async with PostgresStore(settings.dsn) as store:
-        return bool(await store.tokens())
+    with suppress(StoreError):
+        async with PostgresStore(settings.dsn) as store:
+            return bool(await store.tokens())
+    return False
 
 
 @asynccontextmanager

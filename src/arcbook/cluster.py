@@ -35,7 +35,7 @@ from arcbook.server.http.serving import Tls, listening, served
 from arcbook.server.http.settings import HttpSettings
 from arcbook.server.system import Housekeeping, SystemCredentials
 from arcbook.settings import Settings, SettingsError
-from arcbook.store.api import ClusterStore
+from arcbook.store.api import ClusterStore, StoreError
 from arcbook.store.postgres import PostgresStore
 from arcbook.tools.registry import Registry
 from arcbook.worker.adapting import adapting
@@ -251,8 +251,11 @@ async def _has_tokens(settings: Settings) -> bool:
     """Return whether the database holds tokens, which guard an API that others can reach."""
     if is_loopback(settings.host) or not settings.dsn:
         return False
-    async with PostgresStore(settings.dsn) as store:
-        return bool(await store.tokens())
+    try:
+        async with PostgresStore(settings.dsn) as store:
+            return bool(await store.tokens())
+    except StoreError:
+        return False  # what cannot be read guards nothing
 
 
 @asynccontextmanager

@@ -4,9 +4,13 @@
 PYTHON ?=
 BIN := .venv/bin
 CORPUS ?=
+
+SEEDS ?= 2000
+FIRST_SEED ?= 0
 export PYTHON
 
-.PHONY: help demo test check noetl-client corpus corpus-cluster chaos bench-local bench-cluster bench-hot-path environment services clean
+.PHONY: help demo test check noetl-client corpus corpus-cluster chaos bench-local bench-cluster bench-hot-path \
+	simulate simulate-mutants environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +46,12 @@ bench-hot-path: environment services ## Measure what taking one input costs, by 
 
 bench-local: environment ## Measure the embedded runtime against floors and a peer
 	@$(BIN)/python -m benchmarks.local
+
+simulate: environment ## Run SEEDS simulations from FIRST_SEED: the runtime under faults
+	@$(BIN)/python -m arcbook.testing.simulate --seeds $(SEEDS) --first-seed $(FIRST_SEED)
+
+simulate-mutants: environment ## Plant bugs one at a time; the simulator must find each
+	@$(BIN)/python -m arcbook.testing.simulate.mutants
 
 environment:
 	@sh scripts/environment dev

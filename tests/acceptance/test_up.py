@@ -104,6 +104,8 @@ def test_what_ends_is_started_again(up, arcbook):
         os.kill(pid, signal.SIGKILL)
         until(lambda pid=pid: pid not in up.pids())
 
+    # What was killed last may still be starting.
+    until(lambda: up.run(name).code == 0)
     assert up.run(name).json["said"] == "hello world"
     assert up.process.log.count("started again") >= 5
 

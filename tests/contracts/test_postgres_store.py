@@ -8,9 +8,11 @@ import asyncpg
 import pytest
 
 from arcbook.blobs.postgres import PIECE_BYTES, PostgresBlobs
+from arcbook.clock import SystemClock
 from arcbook.ids import EPOCH_MS
 from arcbook.store.api import FencedError, StoreError
 from arcbook.store.postgres import PostgresStore, check, upgrade
+from arcbook.testing.clock import FakeClock
 from arcbook.testing.contracts.blobs import BlobsContract
 from arcbook.testing.contracts.store import change, event, row
 from arcbook.testing.contracts.store_cluster import ClusterStoreContract
@@ -35,6 +37,15 @@ class TestPostgresStore(ClusterStoreContract):
                 await connection.execute(
                     "insert into event values (1, 2, 0, 'playbook.failed', '', true, '')"
                 )
+
+    @pytest.mark.parametrize(("seconds", "way"), [(60, "ahead of"), (-60, "behind")])
+    async def test_a_clock_far_from_the_databases_is_refused(self, store, seconds, way):
+        clock = FakeClock(SystemClock().now_us())
+        await store.refuse_skew(clock)
+        clock.advance(seconds)
+
+        with pytest.raises(StoreError, match=f"6[01] s {way}|59 s {way}"):
+            await store.refuse_skew(clock)
 
     async def test_how_durable_a_commit_is_stays_with_the_server(self, store):
         async with asyncpg_connection(store) as connection:

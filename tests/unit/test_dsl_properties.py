@@ -250,3 +250,13 @@ def test_an_expression_reads_the_same_names_for_both_parsers(code):
 def test_reading_yaml_raises_nothing_but_its_own_error(content):
     with suppress(SourceError):
         compose(content)
+
+
+def test_a_loop_over_a_template_with_a_fault_is_explained():
+    loaded = load_playbook(
+        "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {name: x, path: x}\nworkflow:\n"
+        '  - step: s\n    loop: {in: "{{0 rows }}", iterator: i}\n    tool: {kind: noop}\n',
+        KINDS,
+    )
+
+    assert [d.code for d in loaded.errors] == ["ARC301"]

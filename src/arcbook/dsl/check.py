@@ -10,7 +10,7 @@ from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Do, Loop, Playbook, Router, RouterMode, Step
 from arcbook.dsl.names import RESERVED, check_spelling, written_names
 from arcbook.dsl.source import Position
-from arcbook.template.render import compile_value
+from arcbook.template.render import is_template
 
 PREVIOUS: Final = frozenset({"previous", "prev", "_previous", "@previous"})
 
@@ -126,7 +126,7 @@ class _Checker:
             names = self.kinds.names()
             hint = did_you_mean(loop.cursor.kind, names) or f"there are {', '.join(sorted(names))}"
             self._error("ARC401", message, loop.cursor.position, hint, step.name)
-        if isinstance(loop.items, str) and compile_value(loop.items).is_literal:
+        if isinstance(loop.items, str) and not is_template(loop.items):
             message = f"'in' is the text {loop.items!r}, not a template"
             hint = 'write "{{ name_of_a_list }}"'
             if loop.items.isidentifier():

@@ -249,7 +249,7 @@ def _lost(turn: Turn, given: Lost) -> bool:
 
 def _timer(turn: Turn, given: TimerFired) -> bool:
     kind, _, rest = given.timer_id.partition(":")
-    if turn.state.status.is_terminal or given.timer_id not in turn.state.timers():
+    if turn.state.is_cancelling or given.timer_id not in turn.state.timers():
         return False
     if kind == "playbook":
         seconds = (turn.at - turn.state.started_at) / MICROSECONDS
@@ -307,6 +307,8 @@ def child_outcome(given: ChildEnded) -> Outcome:
 def _called_back(turn: Turn, given: CalledBack) -> bool:
     command = turn.state.command(given.command_id)
     if command is None or command.wait is None or command.wait.kind != "callback":
+        return False
+    if turn.state.is_cancelling:
         return False
     _resume(turn, command, given.outcome)
     return True

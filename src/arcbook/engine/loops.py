@@ -156,7 +156,7 @@ def _advance(turn: Turn, run: Run, loop: LoopRun) -> bool:
         return True
     moved = False
     while not loop.stopping and len(run.commands) < loop.start.in_flight_max:
-        span = _next_span(loop)
+        span = _next_span(loop, step)
         if span is None:
             break
         first, count = span
@@ -173,11 +173,15 @@ def _is_over(loop: LoopRun) -> bool:
     return loop.next >= loop.start.total and not loop.returned
 
 
-def _next_span(loop: LoopRun) -> tuple[int, int] | None:
-    """Return the first index and the count of the next frame; count 0 claims rows."""
+def _next_span(loop: LoopRun, step: PlanStep) -> tuple[int, int] | None:
+    """Return the first index and the count of the next frame; count 0 claims rows.
+
+    A frame records where one pipeline is. With tasks that must not run twice it has a single
+    iteration: on its next delivery it would not know whose record that is.
+    """
     if loop.start.total < 0:
         return None if loop.drained else (loop.frames, 0)
-    size = loop.frame_size
+    size = 1 if step.has_never else loop.frame_size
     limit = loop.start.in_flight_max
     if limit > 1:
         left = loop.start.total - loop.next + sum(count for _, count in loop.returned)

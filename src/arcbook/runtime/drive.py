@@ -120,6 +120,7 @@ class Drive:
         self.slots: OrderedDict[int, Slot] = OrderedDict()
         self._queue: deque[Item] = deque()
         self._wake = asyncio.Event()
+        self._turning = asyncio.Lock()
         self._timers = Timers(clock, self._fire)
         self._last_at = 0
 
@@ -165,8 +166,14 @@ class Drive:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
-                await self.turn()
+                async with self._turning:
+                    await self.turn()
                 await asyncio.sleep(0)
+
+    async def quiet(self) -> None:
+        """Wait until what is being decided and committed at this moment is stored and told."""
+        async with self._turning:
+            pass
 
     async def turn(self) -> None:
         """Decide and commit one batch of what is waiting."""
@@ -198,6 +205,14 @@ class Drive:
     async def _take(self, item: Item, pending: dict[int, Pending]) -> bool:
         if not self.realm.owns(item.execution_id):
             raise LostOwnershipError(f"another server owns execution {item.execution_id}")
+        return await self._give(item, pending)
+
+    async def _give(self, item: Item, pending: dict[int, Pending]) -> bool:
+        """Take an input, or what follows from one for a parent or a child.
+
+        Those have the same owner. It is not asked for again on the way: what one input
+        changes is committed as a whole, and fenced if somebody else was first.
+        """
         slot = await self._slot(item)
         entry = pending.get(item.execution_id)
         if entry is None:
@@ -219,6 +234,7 @@ class Drive:
             slot = Slot(State(execution_id=item.execution_id), item.planned)
         else:
             slot = await self.load(item.execution_id)
+            await self.outlet.loaded(slot)
             self._timers.add(item.execution_id, slot.timers)
         self.slots[item.execution_id] = slot
         return slot
@@ -336,7 +352,7 @@ class Drive:
                 error=info,
                 path=child.path,
             )
-            await self._take(Item(child.parent.execution_id, ended), pending)
+            await self._give(Item(child.parent.execution_id, ended), pending)
             return
         start = Start(
             path=planned.entry.path,
@@ -348,14 +364,14 @@ class Drive:
             labels=inherited(pending, child.parent.execution_id),
         )
         item = Item(child.execution_id, start, planned=planned, offer=offer)
-        await self._take(item, pending)
+        await self._give(item, pending)
         link(pending, child.execution_id, child.parent.execution_id)
 
     async def _cancel_child(self, slot: Slot, child_id: int, pending: dict[int, Pending]) -> None:
         """Cancel a child in the same commit as what stops its parent."""
         cancel = Cancel(reason="the parent was stopped")
         with contextlib.suppress(ExecutionMissingError):
-            await self._take(Item(child_id, cancel), pending)
+            await self._give(Item(child_id, cancel), pending)
             link(pending, child_id, slot.state.execution_id)
 
     async def _tell_parent(
@@ -378,7 +394,7 @@ class Drive:
         except TemplateError as gone:
             info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
             ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
-        await self._take(Item(parent.execution_id, ended, offer=offer), pending)
+        await self._give(Item(parent.execution_id, ended, offer=offer), pending)
         link(pending, state.execution_id, parent.execution_id)
 
     async def _child_result(self, slot: Slot, return_step: str) -> Any:
@@ -407,6 +423,7 @@ class Drive:
     ) -> None:
         now = self.clock.monotonic_us
         changed = {i: entry for i, entry in pending.items() if entry.events or entry.claims}
+        unchanged = [entry for i, entry in pending.items() if i not in changed]
         lost: set[int] = set()
         while changed:
             began = now()
@@ -419,14 +436,23 @@ class Drive:
                 for execution_id in together(changed, error.execution_ids):
                     lost.add(execution_id)
                     del changed[execution_id]
-                    self.slots.pop(execution_id, None)
+                    self._begin_anew(execution_id)
             finally:
                 times.store += now() - began - times.encode
+        for entry in unchanged:
+            if entry.stop:
+                self.outlet.stop(entry.slot, entry.stop)
         began = now()
         self._tell(batch, changed, lost)
         times.tell = now() - began
         if self.watch is not None:
             self.watch(times)
+
+    def _begin_anew(self, execution_id: int) -> None:
+        """Load an execution again that another process wrote to, its commands included."""
+        self.slots.pop(execution_id, None)
+        self.outlet.fenced(execution_id)
+        self.submit(execution_id, Settle())
 
     def _change(self, entry: Pending) -> Change:
         """Return what is to be written; made anew if the commit is tried again."""
@@ -481,9 +507,9 @@ class Drive:
             slot.timed = bool(slot.timers)
             new = {k: due for k, due in slot.timers.items() if known.get(k) != due}
             self._timers.add(execution_id, new)
+        self.outlet.committed(entry)
         if entry.stop:
             self.outlet.stop(slot, entry.stop)
-        self.outlet.committed(entry)
         for listener in self.listeners:
             listener(execution_id, entry.events, state)
         live = [command for command in entry.commands if state.command(command) is not None]

@@ -201,6 +201,12 @@ class LocalRuntime:
     def committed(self, entry: Pending) -> None:
         """Need not know."""
 
+    def fenced(self, execution_id: int) -> None:
+        """Need not know: nothing is kept beside the events."""
+
+    async def loaded(self, slot: Slot) -> None:
+        """Need not know, either."""
+
     def _open(self, execution_id: int, command_id: str) -> Steps | None:
         """Begin to perform a command, if it is still there to be performed."""
         slot = self.drive.slots.get(execution_id)

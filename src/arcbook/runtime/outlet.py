@@ -108,6 +108,12 @@ class Outlet(Protocol):
     def committed(self, entry: Pending) -> None:
         """Take note that ``entry.change`` is stored."""
 
+    def fenced(self, execution_id: int) -> None:
+        """Take note that another process wrote: what is known of commands may be wrong."""
+
+    async def loaded(self, slot: Slot) -> None:
+        """Take note that an execution was loaded; learn its commands anew if need be."""
+
 
 class TurnTimes:
     """Where the time of one turn of the drive loop went, in microseconds."""

@@ -25,7 +25,7 @@ from arcbook.runtime.outlet import Offer, Pending
 from arcbook.runtime.pools import PoolRules
 from arcbook.runtime.slots import Slot
 from arcbook.shards import shard_of
-from arcbook.store.api import Change, Claim, CommandRow
+from arcbook.store.api import Change, Claim, CommandRow, Commands
 
 LEASE_SECONDS: Final = 15.0
 """How long a worker may be silent before its commands go to another one."""
@@ -68,9 +68,16 @@ class Owner:
     """Commands of the executions that a server owns."""
 
     def __init__(
-        self, rules: PoolRules, clock: Clock, relay: Relay, *, lease_seconds: float = LEASE_SECONDS
+        self,
+        rules: PoolRules,
+        clock: Clock,
+        relay: Relay,
+        commands: Commands,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self.rules = rules
+        self._commands = commands
         self.clock = clock
         self.relay = relay
         self.lease_us = int(lease_seconds * MICROSECONDS)
@@ -78,6 +85,10 @@ class Owner:
         self.submit: Callable[[int, AnyInput], None] = lambda _, __: None
         #: Pending commands by pool, the oldest first.
         self.pending: dict[str, dict[str, Out]] = {}
+        #: Commands that the last commit put an end to; their workers may have to stop.
+        self._ended_now: dict[str, Out] = {}
+        #: Executions that another server wrote to: their rows here may be wrong.
+        self._stale: set[int] = set()
 
     # -- before the commit ------------------------------------------------------------
 
@@ -181,11 +192,14 @@ class Owner:
         """Take over what a commit wrote of commands."""
         change = entry.change
         assert change is not None
+        self._ended_now = {}
         if not (change.done or change.issued or change.claims):
             return
         execution_id = change.execution_id
         rows = self.out.setdefault(execution_id, {})
         for command_id in change.done:
+            if command_id in rows:
+                self._ended_now[command_id] = rows[command_id]
             self._forget(rows, command_id)
         for row in change.issued:
             self._forget(rows, row.command_id)
@@ -197,6 +211,41 @@ class Owner:
             out.expires_at = self.clock.monotonic_us() + self.lease_us
         if not rows and self.out.get(execution_id) is rows:
             del self.out[execution_id]
+
+    def fenced(self, execution_id: int) -> None:
+        """Take note that another server wrote: what is out is not known any more."""
+        self._stale.add(execution_id)
+
+    async def loaded(self, slot: Slot) -> None:
+        """Read again what is out of an execution, if another server wrote to it."""
+        execution_id = slot.state.execution_id
+        if execution_id not in self._stale and self._knows(slot):
+            return
+        rows = await self._rows_of(execution_id)
+        self._stale.discard(execution_id)
+        self._drop(execution_id)
+        for row in rows:
+            self.add(row)
+
+    def _knows(self, slot: Slot) -> bool:
+        """Return whether what is out here is what a state says."""
+        out = {
+            (c.command_id, c.generation, c.lost + 1)
+            for run in slot.state.runs.values()
+            for c in run.commands.values()
+            if c.status is CommandStatus.ISSUED
+        }
+        rows = (one.row for one in self.out.get(slot.state.execution_id, {}).values())
+        return out == {(row.command_id, row.generation, row.attempt) for row in rows}
+
+    async def _rows_of(self, execution_id: int) -> list[CommandRow]:
+        """Return what is out of an execution, from among the rows of its shard."""
+        found: list[CommandRow] = []
+        shards, after = {shard_of(execution_id)}, ""
+        while page := await self._commands.commands(shards, after=after):
+            found += [row for row in page if row.execution_id == execution_id]
+            after = page[-1].command_id
+        return found
 
     def _forget(self, rows: dict[str, Out], command_id: str) -> None:
         out = rows.pop(command_id, None)
@@ -235,7 +284,7 @@ class Owner:
         rows = self.out.get(execution_id, {})
         by_worker: dict[str, list[str]] = {}
         for command_id in command_ids:
-            out = rows.get(command_id)
+            out = rows.get(command_id) or self._ended_now.get(command_id)
             if out is None or not out.row.worker:
                 self.submit(execution_id, Stopped(command_id=command_id))
                 continue
@@ -286,10 +335,12 @@ class Owner:
     def drop(self, shards: Collection[int]) -> None:
         """Forget what is out in shards that another server owns now."""
         for execution_id in [i for i in self.out if shard_of(i) in shards]:
-            rows = self.out[execution_id]
-            for command_id in list(rows):
-                self._forget(rows, command_id)
-            del self.out[execution_id]
+            self._drop(execution_id)
+
+    def _drop(self, execution_id: int) -> None:
+        rows = self.out.pop(execution_id, {})
+        for command_id in list(rows):
+            self._forget(rows, command_id)
 
     def unclaimed(self, older_than_us: int) -> list[Out]:
         """Return pending commands that were published some time ago, the oldest first.

@@ -15,6 +15,7 @@ from arcbook.clock import Clock
 from arcbook.engine.inputs import Abort, CalledBack, Cancel, Settle, Start
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
+from arcbook.ids import first_at
 from arcbook.results.frames import loop_frames
 from arcbook.results.kept import Kept
 from arcbook.runtime.drive import Drive, ExecutionMissingError
@@ -39,6 +40,15 @@ FORGET_SECONDS: Final = 60.0
 
 SCAN_BATCH: Final = 50
 """Executions that are taken over at once."""
+
+LOOK_SECONDS: Final = 5.0
+"""Time between two looks for executions that nobody drives."""
+
+LOOK_BACK_US: Final = 900_000_000
+"""Age of executions that such a look is for."""
+
+SCAN_PAUSE_SECONDS: Final = 0.5
+"""Pause after which the store is asked again for what goes on in shards."""
 
 OWNER_TRIES: Final = 12
 """Times that the owner of an execution is looked for; it may be changing ..."""
@@ -94,7 +104,9 @@ class Server:
         self.kept = Kept(blobs, loop_reader=self._frames)
         self.plans = Plans(store, registry, self._new_id, clock)
         self.relay = BusRelay(bus, self.server_id)
-        self.owner = Owner(rules or PoolRules(), clock, self.relay, lease_seconds=lease_seconds)
+        self.owner = Owner(
+            rules or PoolRules(), clock, self.relay, store, lease_seconds=lease_seconds
+        )
         self.drive = Drive(
             store,
             self.plans,
@@ -120,6 +132,7 @@ class Server:
         self._always: list[Subscription] = []
         self._loops: list[asyncio.Task[None]] = []
         self._scans: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
 
     def _new_id(self) -> int:
         return self.ownership.ids()
@@ -141,6 +154,7 @@ class Server:
         await self.ownership.join()
         self._spawn("ownership", self.ownership.run())
         self._spawn("ticks", self._tick())
+        self._spawn("looks", self._look())
         self._spawn("scheduler", Scheduler(self).run())
         self._spawn("keys", self._forget_keys())
         return self
@@ -152,8 +166,13 @@ class Server:
 
     async def __aexit__(self, *exc: object) -> None:
         """Hand the shards over, and stop."""
+        for task in self._loops:
+            if task.get_name() == "ownership":
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         with contextlib.suppress(StoreError):
             await self.ownership.leave()
+        await asyncio.gather(*self._ending, return_exceptions=True)
         for subscription in self._always:
             await subscription.stop()
         await cancelled([*self._loops, *self._scans])
@@ -168,7 +187,7 @@ class Server:
             for row in page:
                 self.owner.add(row)
             after = page[-1].command_id
-        for shard in shards:
+        for shard in shards - self._served.keys():
             subject = shard_subject(shard)
             self._served[shard] = await self.bus.serve(subject, self.requests.answer)
         task = asyncio.create_task(self._take_over(shards), name="scan")
@@ -177,7 +196,7 @@ class Server:
 
     async def _take_over(self, shards: frozenset[int]) -> None:
         """Go on with every execution of some shards that has not ended."""
-        waiting = await self.store.unfinished(shards)
+        waiting = await self._unfinished(shards)
         if waiting:
             log.info("server %s takes over %d executions", self.server_id, len(waiting))
         for at in range(0, len(waiting), SCAN_BATCH):
@@ -189,13 +208,31 @@ class Server:
         again = [out for outs in self.owner.pending.values() for out in outs.values()]
         self.owner.publish([out for out in again if not out.publishes])
 
+    async def _unfinished(self, shards: frozenset[int]) -> list[int]:
+        """Return what goes on in shards; ask the store until it says, or they are lost."""
+        while owned := shards & self.ownership.shards:
+            try:
+                return await self.store.unfinished(owned)
+            except StoreError as error:
+                log.warning("what goes on in %d shards is not known: %s", len(owned), error)
+                await asyncio.sleep(SCAN_PAUSE_SECONDS)
+        return []
+
     async def _lost(self, shards: frozenset[int]) -> None:
+        """Forget what is in shards, once it is not being written any more; serve them no more."""
+        await self.drive.quiet()
+        self.drive.forget(self.ownership.owns)
+        self.owner.drop(shards)
         for shard in shards:
             served = self._served.pop(shard, None)
             if served is not None:
-                await served.stop()
-        self.drive.forget(self.ownership.owns)
-        self.owner.drop(shards)
+                self._end_soon(served)
+
+    def _end_soon(self, served: Subscription) -> None:
+        """Serve a subject no more; what is being answered may wait for who let it go."""
+        task = asyncio.create_task(served.stop(), name="stop")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _drive(self) -> None:
         """Drive; when the store fails, begin anew from what is stored once it is back."""
@@ -220,6 +257,23 @@ class Server:
             await asyncio.sleep(FORGET_SECONDS)
             with contextlib.suppress(StoreError):
                 await self.store.forget_keys(self.clock.now_us())
+
+    async def _look(self) -> None:
+        """Find executions that nobody drives.
+
+        A server that stood still may start some in shards that it has lost: nothing of
+        them is there that could fence it, and who took the shards over has looked before.
+        """
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            after = first_at(self.clock.now_us() - LOOK_BACK_US)
+            try:
+                found = await self.store.unfinished(self.ownership.shards, after=after)
+            except StoreError as error:
+                log.warning("what goes on is not known: %s", error)
+                continue
+            for execution_id in [i for i in found if i not in self.drive.slots][:SCAN_BATCH]:
+                self.drive.submit(execution_id, Settle())
 
     # -- executions -------------------------------------------------------------------
 

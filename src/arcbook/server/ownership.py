@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Final
 
+from arcbook.bus.api import BusError
 from arcbook.clock import Clock
 from arcbook.ids import IdGenerator
 from arcbook.shards import id_within, shard_of
@@ -41,6 +42,7 @@ class Ownership:
         self.shards: frozenset[int] = frozenset()
         self.ids = IdGenerator(clock, row.machine)
         self._owning = asyncio.Event()
+        self._changing = asyncio.Lock()
         self._gained: Changed = _nothing
         self._lost: Changed = _nothing
 
@@ -89,6 +91,10 @@ class Ownership:
 
     async def beat(self) -> None:
         """Extend the lease, take free shards, give up those beyond our share."""
+        async with self._changing:
+            await self._beat()
+
+    async def _beat(self) -> None:
         began = self._clock.monotonic_us()
         standing = await self._servers.beat(self.server_id, LEASE_SECONDS)
         self._until = began + int((LEASE_SECONDS - SAFETY_SECONDS) * 1_000_000)
@@ -116,21 +122,26 @@ class Ownership:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                await self.beat()
-            except LostServerError:
-                log.warning("server %s lost its lease; it joins again", self.server_id)
-                await self._let_go(self.shards)
-                await self.join()
-            except StoreError as error:
+                await self._beat_or_join()
+            except (StoreError, BusError, LostServerError) as error:
                 log.warning("a heartbeat failed: %s", error)
+
+    async def _beat_or_join(self) -> None:
+        try:
+            await self.beat()
+        except LostServerError:
+            log.warning("server %s lost its lease; it joins again", self.server_id)
+            await self.suspend()
+            await self.join()
 
     async def suspend(self) -> None:
         """Let everything go until the next heartbeat: what is in memory cannot be trusted."""
-        await self._let_go(self.shards)
+        async with self._changing:
+            await self._let_go(self.shards)
 
     async def leave(self) -> None:
-        """Hand everything over."""
-        await self._let_go(self.shards)
+        """Hand everything over; there must be no heartbeat any more."""
+        await self.suspend()
         await self._servers.leave(self.server_id)
 
 

@@ -14,15 +14,18 @@ import orjson
 KIND = "act"
 
 
-def random_playbook(rng: random.Random, *, path: str = "random", child: str = "") -> str:
+def random_playbook(
+    rng: random.Random, *, path: str = "random", child: str = "", steps_max: int = 9
+) -> str:
     """Return a playbook.
 
     Args:
         rng: decides everything.
         path: its path in the catalog.
         child: path of a playbook that it may call; none if empty.
+        steps_max: how many steps it has at most.
     """
-    names = [f"s{i}" for i in range(rng.randint(1, 9))]
+    names = [f"s{i}" for i in range(rng.randint(1, steps_max))]
     spec: dict[str, Any] = {}
     if rng.random() < 0.15:
         spec["final_step"] = rng.choice(names[1:] or names)
@@ -109,6 +112,8 @@ def _tool(rng: random.Random, child: str) -> Any:
             tasks.append({"name": f"t{i}", "kind": "playbook", "path": child})
             continue
         task: dict[str, Any] = {"name": f"t{i}", "kind": KIND, "input": {"n": "{{ item }}"}}
+        if rng.random() < 0.15:
+            task |= {"redelivery": "never", "input": {"n": "{{ item }}", "once": True}}
         if rng.random() < 0.4:
             task["spec"] = {"policy": {"rules": _rules(rng, i)}}
         tasks.append(task)

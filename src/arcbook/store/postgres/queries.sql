@@ -280,3 +280,7 @@ select body from change_audit
 where note_id < $1 and ($3 = '' or actor = $3) and ($4 = '' or action = $4)
   and ($5 = '' or subject = $5)
 order by note_id desc limit $2
+
+-- clock_us --
+-- The time by the clock that leases go by, in microseconds since the epoch.
+select (extract(epoch from clock_timestamp()) * 1000000)::bigint

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Final, Self
 
+from arcbook.clock import Clock
 from arcbook.shards import SHARDS
 from arcbook.store.api import StoreError
 from arcbook.store.postgres.access import PostgresAccess
@@ -16,6 +17,9 @@ from arcbook.store.postgres.migrate import MONTHS_AHEAD, refuse_unfit, state_of
 
 POOL_SIZE: Final = 8
 """Connections of one process: as many commits and reads may be under way at once."""
+
+SKEW_US_MAX: Final = 10_000_000
+"""How far a server's clock may be from the database's, in microseconds."""
 
 CLOSE_SECONDS: Final = 5.0
 """How long closing waits for statements that are under way."""
@@ -57,6 +61,20 @@ class PostgresStore(PostgresEvents, PostgresDocuments, PostgresCluster, Postgres
                 await pool.close()
         except TimeoutError:
             pool.terminate()
+
+    async def refuse_skew(self, clock: Clock) -> None:
+        """Refuse a clock that is far from the database's: timers would fire at wrong times.
+
+        Raises:
+            StoreError: it is; the message says by how much.
+        """
+        skew = clock.now_us() - int(await self._value("clock_us"))
+        if abs(skew) > SKEW_US_MAX:
+            way = "ahead of" if skew > 0 else "behind"
+            raise StoreError(
+                f"the clock of this machine is {abs(skew) / 1_000_000:.0f} s {way} the "
+                "database's: set it, by NTP for instance"
+            )
 
     async def ensure_partitions(self, now_us: int | None = None) -> int:
         """Make the tables for events of the coming months; return how many were missing.

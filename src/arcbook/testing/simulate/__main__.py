@@ -1,0 +1,129 @@
+"""Simulating many seeds, or one again with a trace."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from arcbook.testing.simulate.run import Ran, simulate
+from arcbook.testing.simulate.scenario import Scenario, scenario_of
+from arcbook.testing.simulate.shrink import Shrinker
+
+FOLDER = Path("tmp/simulation")
+
+
+class Short(NamedTuple):
+    """What is told of a run by the process that ran it."""
+
+    seed: int
+    executions: int
+    faults: int
+    message: str
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _run(seed: int) -> Short:
+    ran = simulate(scenario_of(seed))
+    return Short(seed, ran.executions, len(ran.faults), ran.message)
+
+
+def _commit() -> str:
+    """Return the commit that is checked out, where that can be told."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def _many(first: int, count: int, jobs: int, *, stop: bool) -> int:
+    """Run many seeds; return how many broke something."""
+    began, executions, faults = time.monotonic(), 0, 0
+    broken: list[Short] = []
+    done = 0
+    with multiprocessing.Pool(jobs) as pool:
+        for short in pool.imap_unordered(_run, range(first, first + count), chunksize=5):
+            done += 1
+            executions += short.executions
+            faults += short.faults
+            if short.message:
+                broken.append(short)
+                _say(f"seed {short.seed} at {_commit()}: {short.message[:400]}")
+                if stop:
+                    break
+            if done % 200 == 0:
+                each = executions / (time.monotonic() - began)
+                _say(f"{done} seeds, {executions} executions, {each:.0f}/s, {len(broken)} broken")
+    seconds = time.monotonic() - began
+    if broken and not stop:
+        _explain(min(broken).seed)
+    _say(
+        f"simulated {done} seeds from {first}: {executions} executions, {faults} faults, "
+        f"{executions / seconds:.0f} executions/s, {len(broken)} broken"
+    )
+    return len(broken)
+
+
+def _explain(seed: int) -> None:
+    """Shrink a seed's run, and say how to see it."""
+    ran = Shrinker(simulate(scenario_of(seed))).shrink()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"seed-{seed}.json"
+    path.write_bytes(msgspec.json.encode(ran.scenario))
+    scenario = ran.scenario
+    _say(f"seed {seed} shrunk to {scenario.servers} servers, {scenario.workers} workers,")
+    _say(f"  {scenario.executions} executions, {len(ran.faults)} faults: {ran.message}")
+    for number, what in ran.faults:
+        _say(f"  fault {number}: {what}")
+    _say(f"replay: python -m arcbook.testing.simulate --scenario {path} --trace")
+
+
+def _one(scenario: Scenario, *, trace: bool) -> int:
+    """Run one scenario, and tell what came of it."""
+    ran: Ran = simulate(scenario, trace=trace)
+    for line in ran.trace:
+        _say(line)
+    _say(
+        f"seed {scenario.seed} at {_commit()}: {ran.executions} executions, "
+        f"{len(ran.faults)} faults, {ran.seconds:.1f} simulated seconds, digest {ran.digest}"
+    )
+    _say(ran.message or "everything held")
+    return bool(ran.message)
+
+
+def main() -> int:
+    """Simulate what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m arcbook.testing.simulate")
+    parser.add_argument("--seeds", type=int, default=2000, help="how many seeds")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of them")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--stop", action="store_true", help="stop at the first broken one")
+    parser.add_argument("--seed", type=int, help="run this seed alone")
+    parser.add_argument("--scenario", type=Path, help="run a scenario that was written to a file")
+    parser.add_argument("--trace", action="store_true", help="tell what happens")
+    parser.add_argument("--shrink", action="store_true", help="shrink the seed's run")
+    given = parser.parse_args()
+    if given.scenario is not None:
+        scenario = msgspec.json.decode(given.scenario.read_bytes(), type=Scenario)
+        return _one(scenario, trace=given.trace)
+    if given.seed is not None:
+        if given.shrink:
+            _explain(given.seed)
+        return _one(scenario_of(given.seed), trace=given.trace)
+    return min(_many(given.first_seed, given.seeds, given.jobs, stop=given.stop), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What an execution yields, against runs that nothing disturbed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from arcbook.engine.state import State
+from arcbook.testing.generate import KIND
+from arcbook.testing.local import play
+from arcbook.testing.simulate.tools import answer_of
+from arcbook.tools.api import ToolCall
+
+if TYPE_CHECKING:
+    from arcbook.testing.simulate.world import World
+
+RUNS_MAX: Final = 24
+"""Undisturbed runs, each with other durations, before a difference counts."""
+
+_DISTURBING = ("worker_lost", "WORKER_LOST", "STEP_TIMEOUT", "_TIMEOUT", "NO_PLAYBOOK")
+"""Marks of outcomes that depend on what went wrong, or on time."""
+
+
+def compared(world: World, started: Sequence[int]) -> None:
+    """Compare what the first execution yielded that was not disturbed by intent."""
+    checks = world.checks
+    for execution_id in started:
+        state = checks.states[execution_id]
+        if execution_id in checks.cancelled or _is_disturbed(world, execution_id):
+            continue
+        _compare(world, execution_id, state)
+        return
+
+
+def _is_disturbed(world: World, execution_id: int) -> bool:
+    """Return whether a cancellation, a loss or a time limit had to do with the outcome."""
+    family = {execution_id}
+    for child, state in sorted(world.checks.states.items()):
+        if state.parent is not None and state.parent.execution_id in family:
+            family.add(child)
+    if family & world.checks.cancelled:
+        return True
+    never = any('"never"' in text for text in world.scenario.playbooks.values())
+    rows = [row for member in family for row in world.store.log[member]]
+    if never and any(row.type == "command.lost" for row in rows):
+        return True  # what must not run again fails instead, and a rule may let that pass
+    marks = [mark.encode() for mark in _DISTURBING]
+    return any(mark in row.body for row in rows for mark in marks)
+
+
+def _compare(world: World, execution_id: int, state: State) -> None:
+    mine = essence(state)
+    first = _undisturbed(world, None)
+    if mine == first:
+        return
+    for number in range(RUNS_MAX):
+        other = _undisturbed(world, random.Random(f"durations:{number}"))
+        if mine == other or first != other:
+            return  # it depends on durations alone
+    world.checks.fail("result", f"{execution_id} yields {mine}, undisturbed {first}")
+
+
+def _undisturbed(world: World, durations: random.Random | None) -> Any:
+    seed = world.scenario.seed
+
+    def handle(call: ToolCall) -> Any:
+        answer = answer_of(seed, call)
+        return answer if durations is None else _later(answer, durations.random() ** 4 * 3)
+
+    texts = list(world.scenario.playbooks.values())
+    ran = play(texts[0], {KIND: handle}, others=texts[1:])
+    return essence(ran.state)
+
+
+async def _later(answer: Any, seconds: float) -> Any:
+    await asyncio.sleep(seconds)
+    return answer
+
+
+def essence(state: State) -> Any:
+    """Return what an execution yields, without what is an identity or a time."""
+    return {
+        "status": str(state.status),
+        "result": _plain(state.result),
+        "ctx": _plain(state.ctx),
+        "visits": dict(sorted(state.visits.items())),
+        "results": {name: _plain(result) for name, result in sorted(state.results.items())},
+        "failed": sorted((f.step, f.recovered) for f in state.failures),
+        "skipped": sorted(state.skipped),
+    }
+
+
+def _plain(value: Any) -> Any:
+    plain = msgspec.to_builtins(value)
+    return _without(plain)
+
+
+def _without(value: Any) -> Any:
+    """Leave out what names an execution, or a time."""
+    if isinstance(value, dict):
+        return {k: _without(v) for k, v in sorted(value.items()) if k not in _NAMES}
+    if isinstance(value, list | tuple):
+        return [_without(item) for item in value]
+    return value
+
+
+_NAMES: Final = frozenset({"execution_id", "message", "ref", "at", "bytes"})

@@ -1,0 +1,199 @@
+"""An event loop that owns time and order, and the processes that share it.
+
+Each simulated process has its own queue of callbacks, first in, first out, as asyncio
+promises. Which process runs next is the seed's choice, callback by callback. A process
+that is halted runs nothing: that is a pause, and one that is never lifted is a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, Final, TypeVar
+
+from arcbook.testing.clock import START_US, DeadlockError
+
+T = TypeVar("T")
+
+CLOSING_STEPS_MAX: Final = 200_000
+"""Callbacks that are run to end what is left of a run."""
+
+
+class Process:
+    """A simulated operating-system process: a queue, a clock, a life."""
+
+    def __init__(self, loop: SimLoop, name: str) -> None:
+        self.loop = loop
+        self.name = name
+        self.ready: deque[asyncio.Handle] = deque()
+        self.alive = True
+        #: Nothing of it runs: it is paused, or dead.
+        self.halted = False
+        #: How far its wall clock is off, in microseconds.
+        self.off_us = 0
+        self.context: Context = copy_context()
+        self.context.run(CURRENT.set, self)
+
+    def now_us(self) -> int:
+        """Return what its wall clock shows."""
+        return self.monotonic_us() + self.off_us
+
+    def monotonic_us(self) -> int:
+        """Return the time that no jump touches."""
+        return START_US + round(self.loop.time() * 1_000_000)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine as part of this process."""
+        return self.loop.create_task(work, context=self.context.copy())
+
+    def kill(self) -> None:
+        """End it: nothing of it runs any more, no clean-up either."""
+        self.alive = False
+        self.halted = True
+
+
+CURRENT: ContextVar[Process] = ContextVar("process")
+
+
+class SimLoop(asyncio.AbstractEventLoop):
+    """Runs the callbacks of all processes in an order that a seed decides."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._random = rng.random
+        self._now = 0.0
+        self._later: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._number = 0
+        self.processes: list[Process] = []
+        #: Exceptions that nobody took, as asyncio reports them.
+        self.complaints: list[dict[str, Any]] = []
+        self.closing = False
+        self.main = self.process("world")
+
+    def process(self, name: str) -> Process:
+        """Add a process."""
+        process = Process(self, name)
+        self.processes.append(process)
+        return process
+
+    # -- running ----------------------------------------------------------------------
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine, and whatever it starts, to its end; then end what is left."""
+        asyncio._set_running_loop(self)  # what every event loop calls
+        try:
+            task = self.main.run(work)
+            while not task.done():
+                self._step()
+            self._close()
+            return task.result()
+        finally:
+            asyncio._set_running_loop(None)
+
+    def _step(self) -> None:
+        while True:
+            able = [p for p in self.processes if p.ready and not p.halted]
+            if able:
+                break
+            self._jump()
+        process = able[int(self._random() * len(able))] if len(able) > 1 else able[0]
+        handle = process.ready.popleft()
+        if not handle.cancelled():
+            handle._run()  # what every event loop calls
+
+    def _jump(self) -> None:
+        """Move on to the next moment at which something is due."""
+        later = self._later
+        while later and later[0][2].cancelled():
+            heapq.heappop(later)
+        if not later:
+            raise DeadlockError("every task waits, and no timer is set")
+        self._now = now = max(self._now, later[0][0])
+        while later and later[0][0] <= now:
+            handle = heapq.heappop(later)[2]
+            if not handle.cancelled():
+                self._queue(handle)
+
+    def _close(self) -> None:
+        """Cancel everything, in processes that died as well, so that nothing is left over."""
+        self.closing = True
+        for process in self.processes:
+            process.halted = False
+        for _ in range(5):
+            tasks = [t for t in asyncio.all_tasks(self) if not t.done()]
+            if not tasks:
+                return
+            for task in tasks:
+                task.cancel()
+            for _ in range(CLOSING_STEPS_MAX):
+                able = [p for p in self.processes if p.ready]
+                if not able:
+                    break
+                for process in able:
+                    handle = process.ready.popleft()
+                    if not handle.cancelled():
+                        handle._run()
+
+    # -- what asyncio asks of a loop --------------------------------------------------
+
+    def time(self) -> float:
+        return self._now
+
+    def _queue(self, handle: asyncio.Handle) -> None:
+        process = handle._context.get(CURRENT, self.main)
+        process.ready.append(handle)
+
+    def call_soon(
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._queue(handle)
+        return handle
+
+    def call_at(
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._number += 1
+        heapq.heappush(self._later, (when, self._number, handle))
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Do nothing: a cancelled timer is dropped when its time has come."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self, coro: Any, *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        return asyncio.Task(coro, loop=self, name=name, context=context)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if not self.closing:
+            self.complaints.append(context)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+
+def sim_loop(rng: random.Random) -> SimLoop:
+    """Return a new loop."""
+    return SimLoop(rng)
+
+
+__all__ = ["CURRENT", "Process", "SimLoop", "sim_loop"]

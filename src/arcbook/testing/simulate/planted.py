@@ -1,0 +1,212 @@
+"""The bugs that are planted to see whether the simulator finds them."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Patch(NamedTuple):
+    """A change of one file of the package, as text that occurs in it once."""
+
+    file: str
+    old: str
+    new: str
+
+
+class Mutant(NamedTuple):
+    """A planted bug."""
+
+    name: str
+    patches: tuple[Patch, ...]
+
+
+def _mutant(name: str, *patches: tuple[str, str, str]) -> Mutant:
+    return Mutant(name, tuple(Patch(*patch) for patch in patches))
+
+
+MUTANTS: Final = (
+    _mutant(
+        "drop the fencing of events",
+        ("store/memory.py", "if change.events and change.after_seq !=", "if False and 0 !="),
+    ),
+    _mutant(
+        "acknowledge before the commit",
+        (
+            "runtime/drive.py",
+            "                    item.accepted = await self._take(item, pending)\n",
+            """\
+                    item.accepted = await self._take(item, pending)
+                    if item.future is not None:
+                        item.future.set_result(item.accepted)
+""",
+        ),
+    ),
+    _mutant(
+        "tell before the commit",
+        (
+            "runtime/drive.py",
+            "        lost: set[int] = set()\n",
+            """\
+        lost: set[int] = set()
+        for one in changed.values():
+            for listener in self.listeners:
+                listener(one.slot.state.execution_id, one.events, one.slot.state)
+""",
+        ),
+    ),
+    _mutant(
+        "forget to tell again what nobody claimed",
+        ("server/relay.py", "        owner.publish(owner.unclaimed(", "        (owner.unclaimed("),
+    ),
+    _mutant(
+        "lose the wake-up of a worker that has room again",
+        (
+            "worker/core.py",
+            "        holding = self.held.pop(command_id, None)\n        if self.room:",
+            "        holding = self.held.pop(command_id, None)\n        if False:",
+        ),
+    ),
+    _mutant(
+        "count a duplicate iteration",
+        (
+            "engine/fold.py",
+            "None if event.partial else run.commands.pop(event.command_id, None)",
+            "None if event.partial else run.commands.get(event.command_id)",
+        ),
+    ),
+    _mutant(
+        "skip the generation check",
+        (
+            "engine/decide.py",
+            "(command.generation, command.lost + 1) != (given.generation, given.attempt)",
+            "command.lost + 1 != given.attempt",
+        ),
+    ),
+    _mutant(
+        "skip the attempt check",
+        (
+            "engine/decide.py",
+            "(command.generation, command.lost + 1) != (given.generation, given.attempt)",
+            "command.generation != given.generation",
+        ),
+    ),
+    _mutant(
+        "hand over without recording it",
+        ("runtime/owner.py", 'worker=handed.get(command.command_id, "")', 'worker=""'),
+    ),
+    _mutant(
+        "do not load commands on a takeover",
+        ("server/core.py", "                self.owner.add(row)\n", "                pass\n"),
+        ("runtime/owner.py", "self._stale and self._knows(slot):", "self._stale:"),
+    ),
+    _mutant(
+        "do not extend leases",
+        (
+            "runtime/owner.py",
+            """\
+            return False
+        out.expires_at = self.clock.monotonic_us() + self.lease_us
+""",
+            "            return False\n",
+        ),
+    ),
+    _mutant(
+        "let leases never end",
+        ("runtime/owner.py", "elif out.expires_at and out.expires_at <= now:", "elif False:"),
+    ),
+    _mutant(
+        "drop a child's end",
+        ("runtime/drive.py", "        if not parent.command_id:", "        if parent.command_id:"),
+    ),
+    _mutant(
+        "do not load timers on a takeover",
+        (
+            "runtime/drive.py",
+            "            self._timers.add(item.execution_id, slot.timers)\n",
+            "",
+        ),
+    ),
+    _mutant(
+        "do not cancel children",
+        (
+            "runtime/drive.py",
+            "        with contextlib.suppress(ExecutionMissingError):\n",
+            "        with contextlib.suppress(ExecutionMissingError):\n            return\n",
+        ),
+    ),
+    _mutant(
+        "do not send a report again",
+        (
+            "worker/reporting.py",
+            "                self._again(report)",
+            "                self._worker.release(report.given.command_id)",
+        ),
+    ),
+    _mutant(
+        "accept a claim twice",
+        ("runtime/owner.py", "out.row.worker or claim.command_id in entry.claims", "False"),
+        ("store/memory.py", "return row is not None and (row", "return row is not None or (row"),
+    ),
+    _mutant(
+        "tick a schedule without a fence",
+        (
+            "store/memory.py",
+            "schedule is None or schedule.next_at != change.tick.due_at",
+            "schedule is None",
+        ),
+    ),
+    _mutant(
+        "load one event too few after a snapshot",
+        ("store/memory.py", "self.log[execution_id][seq:]", "self.log[execution_id][seq + 1 :]"),
+    ),
+    _mutant(
+        "allow one frame more than the limit",
+        (
+            "engine/loops.py",
+            "len(run.commands) < loop.start.in_flight_max",
+            "len(run.commands) <= loop.start.in_flight_max",
+        ),
+    ),
+    _mutant(
+        "wait for ever for a tool to stop",
+        ("runtime/owner.py", "if out.stop_by and out.stop_by <= now:", "if False:"),
+    ),
+    _mutant(
+        "let timers move on what is being cancelled",
+        ("engine/decide.py", "turn.state.is_cancelling or given.timer_id", "given.timer_id"),
+    ),
+    _mutant(
+        "forget a new stop of what was cancelled before a takeover",
+        (
+            "runtime/drive.py",
+            "            if entry.stop:\n                self",
+            "            if False:\n                self",
+        ),
+    ),
+    _mutant(
+        "keep the commands of before a fence",
+        ("runtime/owner.py", "        self._stale.add(execution_id)", "        return"),
+        ("runtime/owner.py", "self._stale and self._knows(slot):", "self._stale:"),
+    ),
+    _mutant(
+        "let shards go in the middle of a commit",
+        ("server/core.py", "        await self.drive.quiet()\n", ""),
+    ),
+    _mutant(
+        "end the ownership loop when a heartbeat fails",
+        (
+            "server/ownership.py",
+            "except (StoreError, BusError, LostServerError) as error:",
+            "except ZeroDivisionError as error:",
+        ),
+    ),
+    _mutant(
+        "never look again for what nobody drives",
+        ("server/core.py", '        self._spawn("looks", self._look())\n', ""),
+    ),
+    _mutant(
+        "perform again what must not be",
+        ("engine/pipeline.py", "if task.redelivery is Redelivery.NEVER:", "if False:"),
+    ),
+)
+"""All of them."""

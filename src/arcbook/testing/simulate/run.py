@@ -1,0 +1,187 @@
+"""Running one scenario, and what came of it."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import logging
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.dsl.load import load_playbook
+from arcbook.engine.plan import Plan
+from arcbook.runtime import plans as runtime_plans
+from arcbook.runtime import slots
+from arcbook.testing import local
+from arcbook.testing.clock import DeadlockError
+from arcbook.testing.simulate import story
+from arcbook.testing.simulate.compare import compared
+from arcbook.testing.simulate.scenario import Scenario
+from arcbook.testing.simulate.story import Story
+from arcbook.testing.simulate.world import World
+from arcbook.worker import core as worker_core
+
+COLLECT_RUNS: Final = 40
+"""Runs after which garbage is collected: each time takes as long as a run."""
+
+_FAULTS: Final = (
+    DeadlockError,
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What a run may raise that does not go on."""
+
+_littered: list[None] = []
+_log = logging.getLogger("arcbook")
+
+
+class Ran(msgspec.Struct, kw_only=True):
+    """A run that is over."""
+
+    scenario: Scenario
+    #: Digest of all event logs.
+    digest: str
+    executions: int
+    #: Simulated seconds.
+    seconds: float
+    #: The rule that was broken first, and how; empty if all held.
+    rule: str = ""
+    message: str = ""
+    #: What went wrong by intent.
+    faults: list[tuple[int, str]] = []
+    trace: list[str] = []
+
+
+def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
+    """Run a scenario."""
+    world = World(scenario, trace=trace)
+    with _shortened(scenario), _listening(world), _littering():
+        told = Story(world)
+        try:
+            world.loop.run(told.tell())
+        except _FAULTS as error:
+            if world.checks.broken is None:
+                world.checks.fail("raised", f"{type(error).__name__}: {error}")
+            world.note("world", "".join(traceback.format_exception(error)))
+        if world.checks.broken is None:
+            compared(world, told.started)
+    broken = world.checks.broken
+    return Ran(
+        scenario=scenario,
+        digest=_digest(world),
+        executions=len(world.store.log),
+        seconds=world.loop.time(),
+        rule=broken.rule if broken else "",
+        message=str(broken) if broken else "",
+        faults=world.faults.happened,
+        trace=world.trace or [],
+    )
+
+
+def _digest(world: World) -> str:
+    digest = hashlib.sha256()
+    for execution_id in sorted(world.store.log):
+        for row in world.store.log[execution_id]:
+            digest.update(f"{execution_id} {row.seq} {row.at} {row.type} {row.step}\n".encode())
+            digest.update(row.body)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _littering() -> Iterator[None]:
+    """Leave garbage until the end of the run: what died must stay as it was.
+
+    Coroutines of processes that died were never awaited, which nobody needs to hear.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        gc.freeze()
+        gc.disable()
+        try:
+            yield
+        finally:
+            _littered.append(None)
+            if len(_littered) >= COLLECT_RUNS:
+                _littered.clear()
+                gc.collect()
+
+
+@contextmanager
+def _shortened(scenario: Scenario) -> Iterator[None]:
+    """Have states saved after few events, and parse each playbook once for all processes.
+
+    What is parsed and planned is never written to, so sharing it changes nothing but the
+    time that a run takes.
+    """
+    loaded: dict[str, Any] = {}
+    plans: dict[int, Plan] = {}
+
+    def load_once(content: str, kinds: Any) -> Any:
+        if content not in loaded:
+            loaded[content] = load_playbook(content, kinds)
+        return loaded[content]
+
+    def plan_once(playbook: Any, kinds: Any) -> Plan:
+        if id(playbook) not in plans:
+            plans[id(playbook)] = Plan(playbook, kinds)
+        return plans[id(playbook)]
+
+    with ExitStack() as stack:
+        stack.enter_context(_replaced(slots, "SNAPSHOT_EVENTS", scenario.snapshot_events))
+        for module in (runtime_plans, worker_core, local, story):
+            stack.enter_context(_replaced(module, "load_playbook", load_once))
+        for module in (runtime_plans, worker_core):
+            stack.enter_context(_replaced(module, "Plan", plan_once))
+        yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+class _Listener(logging.Handler):
+    """Puts what is logged into the trace; an error breaks the run."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.INFO if world.trace is not None else logging.ERROR)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        world = self._world
+        if world.loop.closing:
+            return
+        cause = record.exc_info[1] if record.exc_info else None
+        said = record.getMessage() + (f": {cause!r}" if cause else "")
+        world.note("log", said)
+        if record.levelno >= logging.ERROR:
+            world.checks.fail("error", said)
+
+
+@contextmanager
+def _listening(world: World) -> Iterator[None]:
+    listener = _Listener(world)
+    before, spread = _log.level, _log.propagate
+    _log.addHandler(listener)
+    _log.setLevel(listener.level)
+    _log.propagate = False
+    try:
+        yield
+    finally:
+        _log.removeHandler(listener)
+        _log.setLevel(before)
+        _log.propagate = spread

@@ -1,0 +1,231 @@
+"""The simulated world: processes that come and go, and the story of one run."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from arcbook.blobs.memory import MemoryBlobs
+from arcbook.bus.api import Bus
+from arcbook.bus.memory import Exchange
+from arcbook.events.codec import decode
+from arcbook.results.kept import Kept
+from arcbook.runtime.execute import Performer
+from arcbook.server.core import Server
+from arcbook.store.api import Change, ClusterStore
+from arcbook.store.memory import MemoryStore
+from arcbook.testing.cluster import NoCredentials
+from arcbook.testing.simulate.checks import Checks
+from arcbook.testing.simulate.faults import Faults
+from arcbook.testing.simulate.loop import Process, sim_loop
+from arcbook.testing.simulate.ports import SimBus, SimStore
+from arcbook.testing.simulate.scenario import Scenario
+from arcbook.testing.simulate.tools import Effects, registry_with
+from arcbook.worker.control import Control, RemoteBlobs
+from arcbook.worker.core import Worker
+
+LEASE_SECONDS: Final = 3.0
+"""How long a worker may be silent."""
+
+ACK_SECONDS: Final = 6.0
+"""Time after which a message that nobody acknowledged comes again."""
+
+MILD: Final = frozenset({"tool", "cancel"})
+"""Kinds of faults by which no worker loses a command."""
+
+CONCURRENCY: Final = 3
+"""Commands that a worker performs at once."""
+
+
+class Node:
+    """A process with what runs in it."""
+
+    def __init__(self, process: Process, bus: SimBus, part: Server | Worker) -> None:
+        self.process = process
+        self.bus = bus
+        self.part = part
+        self.leaving = False
+        #: It has come up.
+        self.up = False
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is a server."""
+        return isinstance(self.part, Server)
+
+
+class World:
+    """Everything that a run shares."""
+
+    def __init__(self, scenario: Scenario, *, trace: bool = False) -> None:
+        self.scenario = scenario
+        self.loop = sim_loop(random.Random(f"order:{scenario.seed}"))
+        self.main = self.loop.main
+        self.faults = Faults(scenario)
+        self.store = MemoryStore(self.main)
+        self.exchange = Exchange(ACK_SECONDS)
+        self.blobs = MemoryBlobs()
+        self.checks = Checks(self.store, mild=MILD.issuperset(scenario.rates))
+        self.effects = Effects(self)
+        self.registry = registry_with(self.effects.call)
+        self.nodes: list[Node] = []
+        self.moved = asyncio.Event()
+        self.trace: list[str] | None = [] if trace else None
+        self._count = 0
+
+    def note(self, who: str, text: str) -> None:
+        """Add a line to the trace."""
+        if self.trace is not None:
+            self.trace.append(f"{self.loop.time():9.4f}  {who:<10} {text}")
+
+    def committed(self, process: Process, changes: Sequence[Change]) -> None:
+        """Take note of a commit."""
+        self.checks.committed(changes)
+        self.moved.set()
+        if self.trace is not None:
+            for change in changes:
+                self._trace_change(process, change)
+
+    def _trace_change(self, process: Process, change: Change) -> None:
+        for claim in change.claims:
+            self.note(process.name, f"{claim.command_id} claimed by {claim.worker}")
+        for row in change.events:
+            event = decode(row.body)
+            facts = {
+                name: value
+                for name in ("step", "visit", "command_id", "first", "count", "status", "attempt")
+                if (value := getattr(event, name, None)) not in (None, "", [])
+            }
+            said = " ".join(f"{name}={value}" for name, value in facts.items())
+            self.note(process.name, f"{change.execution_id} #{row.seq} {row.type} {said}")
+
+    # -- processes --------------------------------------------------------------------
+
+    def alive(self, *, servers: bool) -> list[Node]:
+        """Return the nodes of a kind that live and are not leaving."""
+        return [
+            n for n in self.nodes if n.process.alive and not n.leaving and n.is_server == servers
+        ]
+
+    async def add(self, *, server: bool) -> None:
+        """Start a process; another one if it does not come up."""
+        while True:
+            self._count += 1
+            process = self.loop.process(f"{'server' if server else 'worker'}-{self._count}")
+            bus = SimBus(self, process)
+            part: Server | Worker = (
+                self._server(process, bus) if server else self._worker(process, bus)
+            )
+            node = Node(process, bus, part)
+            self.nodes.append(node)
+            self.note(process.name, "starts")
+            task = process.run(part.__aenter__())
+            await asyncio.wait({task}, timeout=20)
+            if task.done() and not task.cancelled() and task.exception() is None:
+                node.up = True
+                return
+            if not process.alive:
+                return  # it died on the way, and its replacement was asked for
+            self.end(node)
+            await asyncio.sleep(0.5)
+
+    def _server(self, process: Process, bus: SimBus) -> Server:
+        server = Server(
+            cast("ClusterStore", SimStore(self, process)),
+            cast("Bus", bus),
+            self.blobs,
+            self.registry,
+            NoCredentials(),
+            process,
+            lease_seconds=LEASE_SECONDS,
+            server_id=process.name,
+        )
+        server.on_events(self.checks.held)
+        return server
+
+    def _worker(self, process: Process, bus: SimBus) -> Worker:
+        port = cast("Bus", bus)
+        control = Control(port)
+        performer = Performer(
+            self.registry,
+            Kept(RemoteBlobs(control), loop_reader=control.frames),
+            control,
+            process,
+            worker=process.name,
+            workspace=lambda _: "",
+        )
+        return Worker(
+            port,
+            control,
+            performer,
+            self.registry,
+            process,
+            pools=("shared",),
+            concurrency=CONCURRENCY,
+            worker_id=process.name,
+            beat_seconds=LEASE_SECONDS / 4,
+        )
+
+    def crash(self, process: Process) -> None:
+        """End a process at once; another one starts later in its place."""
+        node = next((n for n in self.nodes if n.process is process), None)
+        if node is None or not process.alive:
+            return
+        self.note(process.name, "! dies")
+        self.end(node)
+        self.main.run(self._replace(server=node.is_server))
+
+    def end(self, node: Node) -> None:
+        """Let nothing of a process run any more."""
+        node.process.kill()
+        node.bus.drop()
+
+    async def _replace(self, *, server: bool) -> None:
+        await asyncio.sleep(self.faults.rng.random() * 4)
+        await self.add(server=server)
+
+    def freeze(self, process: Process, seconds: float) -> None:
+        """Let a process stand still for a time, from now on."""
+        process.halted = True
+        self.note(process.name, f"! stands still for {seconds:.1f} s")
+        self.main.run(self._thaw(process, seconds))
+
+    async def _thaw(self, process: Process, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        if process.alive:
+            self.note(process.name, "goes on")
+            process.halted = False
+
+    async def restart(self, node: Node) -> None:
+        """End a process in order, and start another one."""
+        node.leaving = True
+        self.note(node.process.name, "! is stopped in order")
+        task = node.process.run(self._stop(node))
+        await asyncio.wait({task}, timeout=20)
+        if node.process.alive:
+            self.end(node)
+            await self.add(server=node.is_server)
+
+    async def _stop(self, node: Node) -> None:
+        if isinstance(node.part, Worker):
+            await node.part.drain(2.0)
+        await node.part.__aexit__(None, None, None)
+
+    async def ask(self, work: Any, node: Node, seconds: float) -> Any:
+        """Have a process do something; nothing, if it does not in time.
+
+        Raises:
+            Exception: what it raised.
+        """
+        task = node.process.run(work)
+        task.add_done_callback(_heard)
+        await asyncio.wait({task}, timeout=seconds)
+        return task.result() if task.done() and not task.cancelled() else None
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Take what a task raised that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()

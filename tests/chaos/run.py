@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import os
 import secrets
 import shutil
 import sys
@@ -26,6 +27,9 @@ from arcbook.testing.services import NatsServer, PostgresServer
 from chaos.faults import Faults
 from chaos.invariants import violations
 from chaos.playbooks import EFFECTS, PLAYBOOKS, RESULTS
+from corpus.documents import EXPECTATIONS, Document, load_corpus
+from corpus.runner import DEFAULT_FOLDER
+from corpus.settings import load_settings
 
 LEASE_SECONDS: Final = 3.0
 SERVERS: Final = 2
@@ -73,6 +77,8 @@ class Chaos:
         self._stack = contextlib.ExitStack()
         self._started: list[int] = []
         self._is_calm = False
+        #: What is started in turn: paths and payloads.
+        self._mix: list[tuple[str, dict[str, Any]]] = []
 
     def run(self) -> Report:
         """Start everything, break it, and look."""
@@ -125,14 +131,19 @@ class Chaos:
         await self._post("/api/credentials", body)
         for text in PLAYBOOKS.values():
             await self._post("/api/catalog/register", {"content": text})
+        own: list[tuple[str, dict[str, Any]]] = [(f"chaos/{name}", {}) for name in PLAYBOOKS]
+        self._mix = list(own)
+        for at, (document, payload) in enumerate(corpus_documents()):
+            found = await self._post("/api/catalog/register", {"content": document.text})
+            self._mix += [(found["path"], payload), own[at % len(own)]]
 
     async def _start_all(self) -> None:
         """Start executions for as long as faults come, and as many as were asked for."""
         pause = BETWEEN_SECONDS * 2 * FAULTS * self._rounds / self._executions
-        for name in cycle(PLAYBOOKS):
+        for path, payload in cycle(self._mix):
             if self._is_calm and len(self._started) >= self._executions:
                 return
-            answer = await self._post("/api/execute", {"path": f"chaos/{name}"})
+            answer = await self._post("/api/execute", {"path": path, "payload": payload})
             self._started.append(int(answer["execution_id"]))
             await asyncio.sleep(0 if self._is_calm else pause)
 
@@ -203,7 +214,7 @@ class Chaos:
         return wrong + self._effects_wrong(rows)
 
     async def _result(self, store: PostgresStore, row: ExecutionRow) -> list[str]:
-        expected = RESULTS.get(row.path.rpartition("/")[2])
+        expected = RESULTS.get(row.path.removeprefix("chaos/"))
         if expected is None or row.status != "COMPLETED":
             return []
         (event,) = await store.events(row.execution_id, types=["playbook.completed"])
@@ -220,6 +231,8 @@ class Chaos:
             )
         )
         for row in rows:
+            if not row.path.startswith("chaos/"):
+                continue
             expected = EFFECTS[row.path.rpartition("/")[2]]
             if row.status == "COMPLETED" and found[str(row.execution_id)] != expected:
                 wrong.append(
@@ -230,6 +243,25 @@ class Chaos:
             "select key from once group by key having count(*) > 1", "effects"
         )
         return wrong + [f"{key} happened twice" for (key,) in twice]
+
+
+def corpus_documents() -> list[tuple[Document, dict[str, Any]]]:
+    """Return documents of the corpus that need nothing but workers, with their payloads."""
+    folder = Path(os.environ.get("CORPUS") or DEFAULT_FOLDER)
+    if not (folder / EXPECTATIONS).is_file():
+        return []
+    settings = load_settings()
+    return [
+        (document, settings.payload(document, {}, full=False, real_time=False))
+        for document in load_corpus(folder)
+        if document.is_playbook
+        and document.expected.expected_outcome == "COMPLETED"
+        and set(document.expected.external_needs) <= {"none"}
+        and set(document.expected.tool_kinds) <= {"python", "noop", "workbook", "artifact"}
+        and "script:" not in document.text  # of a file beside it
+        and not settings.obstacle(document)
+        and not settings.varies(document)
+    ]
 
 
 def _say(text: str) -> None:

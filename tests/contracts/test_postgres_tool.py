@@ -682,7 +682,7 @@ async def test_a_credential_of_another_kind_is_refused(run):
     other = Credential(name="web", type="bearer", data={"token": "t0k3n"})
     outcome = await run("SELECT 1", auth=other)
 
-    assert outcome.error.kind == ErrorKind.CONFIG
+    assert outcome.error.kind == ErrorKind.AUTH
     assert "'web' is of type 'bearer'" in outcome.error.message
     assert "t0k3n" not in repr(outcome)
 

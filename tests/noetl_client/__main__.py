@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import secrets
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +32,7 @@ def records() -> list[Record]:
         dsn = postgres.create_database("noetl_client")
         asyncio.run(upgrade(dsn))
         environment = {
+            "ARCBOOK_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
             "ARCBOOK_DSN": dsn,
             "ARCBOOK_NATS_URL": nats.url,
             "ARCBOOK_HOME": str(folder / "arcbook"),

@@ -10,7 +10,15 @@ import msgspec
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.tools.api import MissingExtraError, Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.api import (
+    CredentialError,
+    MissingExtraError,
+    Params,
+    ToolCall,
+    ToolContext,
+    declare,
+    parse,
+)
 from arcbook.tools.scripts import ScriptError
 from arcbook.tools.sql import rowsets
 from arcbook.tools.sql.query import QUERY_NAMES, Query, convert, no_statement, statements
@@ -143,6 +151,8 @@ class Postgres:
             work = script(texts, params.params, autocommit=params.autocommit)
         except (AddressError, ParamsError) as error:
             return failed(ErrorKind.CONFIG, f"tool kind 'postgres': {error}", code="CONFIG")
+        except CredentialError as error:
+            return failed(ErrorKind.AUTH, str(error), code="CREDENTIAL")
         pool = self._pools.pool(where.key, where.conninfo, pooling)
         run = Run(work, rowsets.RowLimits(params.max_rows))
         return await _run(run, pool, call, where.schema, pooling.timeout)

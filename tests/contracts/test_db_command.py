@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arcbook.cli.commands.db import db
-from arcbook.cli.errors import guarded
+from arcbook.cli.guard import guarded
 
 pytestmark = pytest.mark.services
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import enum
-import sys
-from collections.abc import Callable
-from typing import Any
 
 import click
 
@@ -23,35 +20,3 @@ class UserError(click.ClickException):
     """The user asked for something that cannot be; the message says what and what to do."""
 
     exit_code = int(Exit.BAD_INPUT)
-
-
-def guarded(call: Callable[[], Any]) -> int:
-    """Call, and turn whatever goes wrong into an exit code."""
-    try:
-        code = call()
-    except click.exceptions.Exit as error:
-        return int(error.exit_code)
-    except click.Abort:
-        return int(Exit.CANCELLED)
-    except click.ClickException as error:
-        error.show()
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        return int(Exit.CANCELLED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return int(Exit.OK)
-    except Exception as error:  # noqa: BLE001  # the outermost boundary
-        return _explained(error)
-    return int(code) if isinstance(code, int) else int(Exit.OK)
-
-
-def _explained(error: Exception) -> int:
-    from arcbook.cli.known import KNOWN, describe, describe_fault  # only when something went wrong
-
-    for kind, code in KNOWN.items():
-        if isinstance(error, kind):
-            click.echo(describe(error), err=True)
-            return int(code)
-    click.echo(describe_fault(error), err=True)
-    return int(Exit.FAILED)

@@ -97,7 +97,7 @@ def cli(context: click.Context, home: str | None, server: str | None) -> None:
 def main() -> None:
     """Run the command line; errors of any kind become a sentence and an exit code."""
     early.start(sys.argv)
-    from arcbook.cli.errors import guarded  # after click, so that --help stays quick
+    from arcbook.cli.guard import guarded  # after click, so that --help stays quick
 
     code = guarded(lambda: cli(standalone_mode=False))
     early.close()

@@ -5,20 +5,31 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Protocol
 
+from arcbook.clock import Clock
 from arcbook.runtime.drive import LostOwnershipError
-from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.schedules import MICROSECONDS, ScheduleError, due
-from arcbook.store.api import LostServerError, ScheduleRow, StoreError, Tick
-
-if TYPE_CHECKING:
-    from arcbook.server.core import Server
+from arcbook.store.api import ClusterStore, LostServerError, ScheduleRow, StoreError, Tick
 
 LOOK_SECONDS: Final = 0.5
 """Time between two looks for schedules that are due."""
 
 log = logging.getLogger(__name__)
+
+
+class Starter(Protocol):
+    """What starts executions: a server."""
+
+    clock: Clock
+    store: ClusterStore
+    plans: Plans
+
+    async def start(
+        self, planned: Planned, payload: dict[str, Any], *, tick: Tick | None, **facts: Any
+    ) -> int:
+        """Start an execution in the commit that takes its tick; return its id."""
 
 
 class Scheduler:
@@ -28,7 +39,7 @@ class Scheduler:
     the schedule waited for: of two servers that see it, one starts it.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Starter) -> None:
         self._server = server
 
     async def run(self) -> None:

@@ -14,7 +14,7 @@ from yarl import URL
 
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind, Outcome
 from arcbook.tools.api import ToolCall, ToolContext
-from arcbook.tools.http import HttpParams
+from arcbook.tools.http_params import HttpParams
 from arcbook.tools.http_request import Request, RequestError, request_of
 from arcbook.tools.http_response import Answer, outcome_of
 

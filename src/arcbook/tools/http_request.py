@@ -13,8 +13,8 @@ from yarl import URL
 
 from arcbook.outcome import ErrorKind
 from arcbook.tools.api import ToolCall, ToolContext
-from arcbook.tools.http import METHODS, HttpParams
 from arcbook.tools.http_auth import AuthError, Grant, basic_grant, grant_of
+from arcbook.tools.http_params import METHODS, HttpParams
 from arcbook.tools.texts import text_of
 
 REQUEST_BYTES_MAX: Final = 64 * 1024 * 1024

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from arcbook.outcome import ErrorKind, Outcome
 from arcbook.tools.api import ToolCall
-from arcbook.tools.http import HttpParams
+from arcbook.tools.http_params import HttpParams
 from arcbook.tools.transfer.ends import BATCH_ROWS, Batch, EndError, Rows, SourceParams, fault
 
 _OTHER_NAMES: Final = {"endpoint": "url", "payload": "json", "verify": "verify_ssl"}

@@ -18,6 +18,7 @@ help: ## List what can be made
 demo: ## Install, and run a playbook that does real work
 	@sh scripts/environment demo
 	@$(BIN)/arcbook --home tmp/demo run examples/demo/prime_gaps.yaml
+	@echo "next: . .venv/bin/activate, then arcbook --help; README.md has a playbook to begin with"
 
 test: environment services ## Run every suite; starts and stops the servers that it needs
 	@sh scripts/check

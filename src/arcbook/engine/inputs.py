@@ -64,7 +64,7 @@ class Report(Input, frozen=True, kw_only=True, omit_defaults=True, tag="report")
     suspended: Suspension | None = None
     #: The frame cannot be performed at all; the loop fails.
     fatal: ErrorInfo | None = None
-    #: Rows claimed, for a cursor's frame, and those that were not begun.
+    #: Rows of a cursor's frame, and what it claimed and leaves to another frame.
     rows: int = -1
     rest: list[Any] = []
     #: Results kept outside, for a frame whose results are large.

@@ -228,7 +228,6 @@ def report(turn: Turn, run: Run, command: Command, given: Report) -> None:
         if done.status == ERROR
     ]
     if given.suspended is not None and not given.done:
-        _return_rest(turn, run, loop, given)
         return
     turn.emit(
         CommandCompleted(
@@ -264,9 +263,9 @@ def _warnings(given: Report) -> list[str]:
 
 
 def _return_rest(turn: Turn, run: Run, loop: LoopRun, given: Report) -> None:
-    """Give rows of a cursor's frame that were claimed but not begun to another frame."""
+    """Give what a cursor's frame claimed and did not begin to another frame."""
     if given.rest and not loop.stopping:
-        _issue(turn, run, loop, loop.frames, 0, state={"rows": given.rest})
+        _issue(turn, run, loop, loop.frames, 0, state={"bodies": given.rest})
 
 
 def _iteration_error(error: ErrorInfo | None) -> ErrorInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from arcbook.engine.inputs import AnyInput, Report, Stopped
@@ -41,6 +41,8 @@ class Crew:
         self._done = done
         self._ready: deque[Job] = deque()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        #: Commands whose task has not run yet: one that is cancelled then never runs.
+        self._fresh: set[str] = set()
         self._stopping: set[str] = set()
         self._abandoned: set[str] = set()
 
@@ -82,6 +84,7 @@ class Crew:
         except Exception as error:  # noqa: BLE001  # the boundary to a command's work
             self._done(job, _fault(job, error))
             return
+        self._fresh.add(job.command_id)
         self._tasks[job.command_id] = asyncio.create_task(
             self._continue(job, steps, awaited), name=job.command_id
         )
@@ -89,7 +92,11 @@ class Crew:
     async def _continue(self, job: Job, steps: Steps, awaited: Any) -> None:
         """Go on with a command whose tools take time."""
         given: AnyInput | None = None
+        self._fresh.discard(job.command_id)
         try:
+            if job.command_id in self._stopping:
+                _drop(awaited)
+                awaited = steps.throw(asyncio.CancelledError())
             while True:
                 try:
                     answer = await awaited
@@ -124,7 +131,8 @@ class Crew:
         if task is None:
             return False
         self._stopping.add(command_id)
-        task.cancel()
+        if command_id not in self._fresh:
+            task.cancel()
         return True
 
     def is_performing(self, command_id: str) -> bool:
@@ -142,6 +150,14 @@ class Crew:
         waiting = list(self._ready)
         self._ready.clear()
         return waiting
+
+
+def _drop(awaited: Any) -> None:
+    """Do without something that nobody waits for yet."""
+    if isinstance(awaited, asyncio.Future):
+        awaited.cancel()
+    elif isinstance(awaited, Coroutine):
+        awaited.close()
 
 
 def _fault(job: Job, error: Exception) -> Report:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -90,24 +90,63 @@ def _framed(p: Performance, done: list[IterationResult], **facts: Any) -> Steps:
     return p.report(done=done, ref=ref, bytes=size, first=p.work.first, **facts)
 
 
+class Body(NamedTuple):
+    """A run of the pipeline that a cursor's frame still has to do."""
+
+    #: Position in the claim, which is part of the keys of its calls.
+    at: int
+    #: The row, or all rows of the frame.
+    item: Any
+    #: Where its pipeline is, if it began.
+    saved: Any = None
+
+
 def cursor_frame(p: Performance) -> Steps:
     """Claim rows, record the claim, and run the body for them."""
     work, loop = p.work, p.step.loop
     assert loop is not None
-    saved = work.saved or {}
-    rows = saved.get("rows")
-    if rows is None:
+    bodies = _recorded(loop, work.saved)
+    if not bodies:
         outcome = yield from _claim(p, loop)
         if not outcome.is_ok:
             return p.report(fatal=outcome.error)
         rows = _rows_of(outcome.data)
         if not rows:
             return p.report(rows=0)
-        if not (yield p.checkpoint(p.hidden({"rows": rows}))):
+        bodies = _bodies_of(loop, rows)
+        if not (yield p.checkpoint(_state_of(p, bodies))):
             raise AbandonedError(work.command_id)
+    assert work.loop is not None
+    width = work.loop.row_concurrency
+    if p.step.has_never:
+        # What a row came to is recorded before the next one begins: no row runs again.
+        return (yield from _in_turn(p, bodies[:1], bodies[1:]))
+    if width > 1 and len(bodies) > 1 and not _may_wait(p):
+        return (yield from _side_by_side(p, bodies, width))
+    return (yield from _in_turn(p, bodies, []))
+
+
+def _bodies_of(loop: PlanLoop, rows: list[Any]) -> list[Body]:
     if loop.process == "frame":
-        return (yield from _rows(p, [rows], rows, saved.get("saved")))
-    return (yield from _rows(p, rows, rows, saved.get("saved")))
+        return [Body(0, rows)]
+    return [Body(at, row) for at, row in enumerate(rows)]
+
+
+def _recorded(loop: PlanLoop, saved: Any) -> list[Body]:
+    """Return what is left of a frame that was begun before; nothing if none was."""
+    if not saved:
+        return []
+    if "bodies" in saved:
+        return [Body(*body) for body in saved["bodies"]]
+    if not saved.get("rows"):
+        return []
+    first, *others = _bodies_of(loop, saved["rows"])  # as it was recorded once
+    return [first._replace(saved=saved.get("saved")), *others]
+
+
+def _state_of(p: Performance, bodies: list[Body]) -> Any:
+    """Return what another process needs to go on with a frame, without secrets."""
+    return p.hidden({"bodies": [list(body) for body in bodies]})
 
 
 def _claim(p: Performance, loop: PlanLoop) -> Steps:
@@ -145,26 +184,40 @@ def _claim(p: Performance, loop: PlanLoop) -> Steps:
     return outcome
 
 
-def _rows(p: Performance, bodies: list[Any], rows: list[Any], saved: Any) -> Steps:
+def _in_turn(p: Performance, bodies: list[Body], rest: list[Body]) -> Steps:
+    """Run bodies one after the other, and leave the rest to another frame."""
     loop = p.step.loop
     assert loop is not None
-    assert p.work.loop is not None
-    width = p.work.loop.row_concurrency
-    if width > 1 and len(bodies) > 1 and not _may_wait(p):
-        done = yield _together(p, bodies, width)
-        return (yield from _framed(p, done, rows=len(rows)))
-    done = []
+    done: list[IterationResult] = []
     for offset, body in enumerate(bodies):
-        result = yield from _row(p, body, offset, saved if offset == 0 else None)
+        after = [*bodies[offset + 1 :], *rest]
+        result = yield from _row(p, body, after)
         if isinstance(result, Suspension):
-            state = {"rows": [body] if loop.process == "row" else body, "saved": result.state}
-            waits = msgspec.structs.replace(result, state=state, index=-1)
-            rest = bodies[offset + 1 :]
-            return (yield from _framed(p, done, rows=len(rows), suspended=waits, rest=rest))
+            waiting = [body._replace(saved=result.state), *after]
+            waits = msgspec.structs.replace(result, state=_state_of(p, waiting), index=-1)
+            return (yield from _framed(p, done, rows=len(bodies), suspended=waits))
         done.append(result)
         if result.status == ERROR and loop.on_error is OnError.FAIL:
             break
-    return (yield from _framed(p, done, rows=len(rows)))
+    left = p.hidden([list(body) for body in rest])
+    return (yield from _framed(p, done, rows=len(bodies), rest=left))
+
+
+def _side_by_side(p: Performance, bodies: list[Body], width: int) -> Steps:
+    """Run some bodies at once; those that pause go on together."""
+    found = yield _together(p, bodies, width)
+    done = [one for one in found if isinstance(one, IterationResult)]
+    pausing = [
+        (body._replace(saved=one.state), one.seconds or 0.0)
+        for body, one in zip(bodies, found, strict=True)
+        if isinstance(one, Suspension)
+    ]
+    if not pausing:
+        return (yield from _framed(p, done, rows=len(bodies)))
+    state = _state_of(p, [body for body, _ in pausing])
+    seconds = max(seconds for _, seconds in pausing)
+    waits = Suspension(kind="timer", state=state, seconds=seconds)
+    return (yield from _framed(p, done, rows=len(bodies), suspended=waits))
 
 
 def _may_wait(p: Performance) -> bool:
@@ -172,26 +225,33 @@ def _may_wait(p: Performance) -> bool:
     return any(kind is not None and kind.waits for kind in kinds)
 
 
-def _row(p: Performance, body: Any, offset: int, saved: Any) -> Steps:
+def _row(p: Performance, body: Body, after: list[Body]) -> Steps:
+    """Run one body; its checkpoints hold the whole frame."""
     loop = p.step.loop
     assert loop is not None
-    frame = p.work.first
-    names = iteration_names(loop, body, offset, -1)
+
+    def whole(state: Any) -> Any:
+        return _state_of(p, [body._replace(saved=state), *after])
+
+    names = iteration_names(loop, body.item, body.at, -1)
     context = msgspec.structs.replace(p.work.context)
-    return (yield from p.pipeline(context, names, saved, frame * ROWS_MAX + offset))
+    index = p.work.first * ROWS_MAX + body.at
+    return (yield from p.pipeline(context, names, body.saved, index, whole))
 
 
-async def _together(p: Performance, bodies: list[Any], width: int) -> list[IterationResult]:
+async def _together(
+    p: Performance, bodies: list[Body], width: int
+) -> list[IterationResult | Suspension]:
     slots = asyncio.Semaphore(width)
 
-    async def one(offset: int, body: Any) -> IterationResult:
+    async def one(body: Body) -> IterationResult | Suspension:
         async with slots:
-            found = await drive(_row(p, body, offset, None))
-            assert isinstance(found, IterationResult)
+            found = await drive(_row(p, body, []))
+            assert isinstance(found, IterationResult | Suspension)
             return found
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(i, body)) for i, body in enumerate(bodies)]
+        tasks = [group.create_task(one(body)) for body in bodies]
     return [task.result() for task in tasks]
 
 

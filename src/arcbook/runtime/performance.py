@@ -101,9 +101,17 @@ class Performance:
     # -- pipelines --------------------------------------------------------------------
 
     def pipeline(  # one branch for each kind of request
-        self, context: Context, iteration: dict[str, Any] | None, saved: Any, index: int
+        self,
+        context: Context,
+        iteration: dict[str, Any] | None,
+        saved: Any,
+        index: int,
+        whole: Callable[[Any], Any] = lambda state: state,
     ) -> Steps:
-        """Run a pipeline to its end, or to where it waits."""
+        """Run a pipeline to its end, or to where it waits.
+
+        ``whole`` makes the command's state of the pipeline's: a command may have more to do.
+        """
         work = self.work
         suffix = "" if index < 0 else f":i{index}"
         pipeline = Pipeline(
@@ -133,7 +141,7 @@ class Performance:
                         return (yield from self._parked(pipeline, request.seconds, index))
                     yield asyncio.sleep(request.seconds)
                 else:
-                    yield from self._help(pipeline, request)
+                    yield from self._help(pipeline, request, whole)
                 request = running.send(answer)
         except StopIteration as stop:
             done: IterationResult = stop.value
@@ -142,14 +150,19 @@ class Performance:
             return done
         return (yield from self._shrunk(done, index))
 
-    def _help(self, pipeline: Pipeline, request: Load | Unlock | Checkpoint) -> Steps:
+    def _help(
+        self,
+        pipeline: Pipeline,
+        request: Load | Unlock | Checkpoint,
+        whole: Callable[[Any], Any],
+    ) -> Steps:
         """Do what a pipeline asks for besides calls and pauses."""
         if isinstance(request, Load):
             yield from self._load(request.ref)
         elif isinstance(request, Unlock):
             yield self.keychain.unlock(request.name)
         else:
-            yield from self._checkpoint(pipeline)
+            yield from self._checkpoint(pipeline, whole)
 
     def _load(self, ref: ResultRef) -> Steps:
         try:
@@ -157,9 +170,9 @@ class Performance:
         except (ResultMissingError, InvalidRefError) as error:
             self.loaded[ref.ref] = Gone(str(error))
 
-    def _checkpoint(self, pipeline: Pipeline) -> Steps:
+    def _checkpoint(self, pipeline: Pipeline, whole: Callable[[Any], Any]) -> Steps:
         state = yield from self._saved(pipeline)
-        if not (yield self.checkpoint(state)):
+        if not (yield self.checkpoint(whole(state))):
             raise AbandonedError(self.work.command_id)
 
     def _saved(self, pipeline: Pipeline) -> Steps:

@@ -17,7 +17,7 @@ from arcbook.runtime.work import Work
 from arcbook.secrets.delivery import Delivery
 from arcbook.store.api import CatalogEntry, WorkerRow
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """Version of what stands in this file. A worker of another one is refused."""
 
 ANY_SERVER: Final = "server"

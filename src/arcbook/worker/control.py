@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -53,6 +53,12 @@ PAUSES: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 log = logging.getLogger(__name__)
 
+
+def random_name() -> str:
+    """Return a name that nobody else makes."""
+    return uuid.uuid4().hex
+
+
 Answer = TypeVar("Answer")
 
 
@@ -66,11 +72,15 @@ class Control:
     Args:
         bus: the bus, connected.
         worker: who asks.
+        new_name: yields names of requests that are too large for the bus; never one twice.
     """
 
-    def __init__(self, bus: Bus, worker: str = "") -> None:
+    def __init__(
+        self, bus: Bus, worker: str = "", *, new_name: Callable[[], str] = random_name
+    ) -> None:
         self._bus = bus
         self._worker = worker
+        self._new_name = new_name
 
     async def once(self, subject: str, request: Request, kind: type[Answer]) -> Answer:
         """Ask once.
@@ -81,7 +91,7 @@ class Control:
         """
         body = pack(request)
         if len(body) > self._bus.payload_max - OVERHEAD_BYTES:
-            key = f"wire/{uuid.uuid4().hex}"
+            key = f"wire/{self._new_name()}"
             await RemoteBlobs(self).put(key, body)
             body = ELSEWHERE + key.encode()
         answer = await self._bus.request(subject, body, ANSWER_SECONDS)

@@ -225,3 +225,37 @@ def test_a_disk_that_fills_up_stops_the_run_and_resuming_finishes_it(arcbook: Te
     exits = [e["step"] for e in arcbook.events(ended["execution_id"]) if e["type"] == "step.exit"]
 
     assert exits == [f"s{number}" for number in range(STEPS + 1)]
+
+
+LARGE = f"""{HEAD}workflow:
+  - step: small
+    tool: {{kind: shell, command: "echo once >> performed"}}
+    next: {{arcs: [{{step: large}}]}}
+  - step: large
+    tool: {{kind: shell, command: "head -c 600000 /dev/zero | tr '\\\\0' x"}}
+    next: {{arcs: [{{step: last}}]}}
+  - step: last
+    tool: {{kind: python, input: {{text: "{{{{ large.stdout }}}}"}}, code: "result = len(text)"}}
+"""
+
+
+def test_a_disk_too_full_for_a_large_result_stops_the_run_and_resuming_finishes_it(
+    arcbook: Terminal,
+) -> None:
+    arcbook.write("large.yaml", LARGE)
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, resource.RLIM_INFINITY))
+
+    full = arcbook("run", "large.yaml", preexec_fn=fill)
+    (row,) = arcbook.executions()
+    resumed = arcbook("resume")
+    (ended,) = arcbook.executions()
+    exits = [e["step"] for e in arcbook.events(ended["execution_id"]) if e["type"] == "step.exit"]
+
+    assert full.code == 1
+    assert "make room, then 'arcbook resume' goes on" in full.err
+    assert row["status"] == "RUNNING"
+    assert resumed.code == 0
+    assert ended["status"] == "COMPLETED"
+    assert exits == ["small", "large", "last"]

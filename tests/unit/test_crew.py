@@ -6,9 +6,14 @@ import asyncio
 
 import pytest
 
+from arcbook.blobs.api import BlobStoreError
 from arcbook.engine.inputs import Stopped
 from arcbook.runtime.crew import Crew, Job
 from arcbook.testing.clock import run_virtually
+
+
+def ignored(_job, _error):
+    """Do nothing."""
 
 
 def hanging(cleaned):
@@ -28,7 +33,7 @@ def hanging(cleaned):
 def test_a_command_that_is_stopped_leaves_its_room_however_early(how, told, turns):
     async def run():
         ended, cleaned = [], []
-        crew = Crew(1, lambda job, given: ended.append((job.command_id, given)))
+        crew = Crew(1, lambda job, given: ended.append((job.command_id, given)), ignored)
         crew.begin(Job(1, "first", 0, 1, lambda: hanging(cleaned)))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -46,3 +51,32 @@ def test_a_command_that_is_stopped_leaves_its_room_however_early(how, told, turn
     assert [("first", Stopped(command_id="first") if told else None)] == ended
     assert second
     assert cleaned == [True, True]
+
+
+@pytest.mark.parametrize("pauses", [0, 1])
+def test_a_command_whose_results_cannot_be_kept_has_no_end_and_leaves_its_room(pauses):
+    def full():
+        for _ in range(pauses):
+            yield asyncio.sleep(0)
+        raise BlobStoreError("the disk is full")
+
+    async def run():
+        ended, away = [], []
+        crew = Crew(
+            1,
+            lambda job, given: ended.append((job.command_id, given)),
+            lambda job, error: away.append((job.command_id, str(error))),
+        )
+        crew.begin(Job(1, "first", 0, 1, full))
+        crew.begin(Job(1, "second", 0, 1, lambda: hanging([])))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        second = crew.is_performing("second")
+        await crew.close()
+        return ended, away, second
+
+    ended, away, second = run_virtually(run())
+
+    assert all(given is None for _, given in ended)
+    assert away == [("first", "the disk is full")]
+    assert second

@@ -83,7 +83,7 @@ def test_rows_that_must_not_run_twice_are_neither_lost_nor_run_again(cut_at, fra
 
     state = run_virtually(cut_off_and_resumed(work_off(NEVER, frames=frames), queue))
 
-    assert [1, 2, 3, 4, 5, 6] == sorted(queue.worked)
+    assert sorted(queue.worked) == [1, 2, 3, 4, 5, 6]
     result = state.results["start"]
     assert (result.total, result.failed) == (6, 1)
 
@@ -95,7 +95,7 @@ def test_rows_that_may_run_again_do_with_the_same_keys(cut_at):
     state = run_virtually(cut_off_and_resumed(work_off("n: 1"), queue))
 
     again = queue.calls[cut_at:]
-    assert [1, 2, 3] == [row for row, *_ in again]
+    assert [row for row, *_ in again] == [1, 2, 3]
     assert queue.calls[:cut_at] == again[:cut_at]
     assert state.results["start"].total == 3
 
@@ -105,7 +105,7 @@ def test_a_row_that_waits_keeps_its_place_and_its_key():
 
     ran = play(work_off(RETRY), queue.tools)
 
-    assert [(1, 0), (2, 1), (2, 1), (3, 2)] == [(row, at) for row, at, *_ in queue.calls]
+    assert [(row, at) for row, at, *_ in queue.calls] == [(1, 0), (2, 1), (2, 1), (3, 2)]
     keys = [key for _, _, key, _ in queue.calls]
     assert keys[1] == keys[2]
     assert len(set(keys)) == 3
@@ -137,6 +137,6 @@ def test_rows_side_by_side_pause_together_and_go_on():
     ran = play(work_off(RETRY, width=3), queue.tools)
 
     assert ran.status == "COMPLETED"
-    assert [1, 1, 2, 3, 3] == sorted(queue.worked)
+    assert sorted(queue.worked) == [1, 1, 2, 3, 3]
     assert ran.state.results["start"].success == 3
     assert 20 <= ran.seconds < 40

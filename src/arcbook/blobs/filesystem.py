@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
-from arcbook.blobs.api import BlobMissingError
+from arcbook.blobs.api import BlobMissingError, BlobStoreError
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FilesystemBlobs:
@@ -26,7 +32,8 @@ class FilesystemBlobs:
         return self._root.joinpath(*(part.replace(".", "%2E") for part in parts))
 
     async def put(self, key: str, data: bytes) -> None:
-        await asyncio.to_thread(self._put, self._path(key), data)
+        with _translated(self._root):
+            await asyncio.to_thread(self._put, self._path(key), data)
 
     def _put(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +55,8 @@ class FilesystemBlobs:
 
     async def get(self, key: str) -> bytes:
         try:
-            return await asyncio.to_thread(self._path(key).read_bytes)
+            with _translated(self._root):
+                return await asyncio.to_thread(self._path(key).read_bytes)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise BlobMissingError(key) from None
 
@@ -70,3 +78,18 @@ class FilesystemBlobs:
                 path.unlink()
                 count += 1
         return count
+
+
+@contextlib.contextmanager
+def _translated(root: Path) -> Iterator[None]:
+    """Turn the disk's errors into ours, each with what to do."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            advice = "the disk is full: make room, then 'arcbook resume' goes on"
+        else:
+            advice = "results cannot be kept there: check the folder, or use another --home"
+        raise BlobStoreError(f"{root}: {advice} ({error.strerror})") from error

@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from arcbook.blobs.api import BlobStoreError
 from arcbook.bus.api import BusError
 from arcbook.cli.errors import Exit
 from arcbook.cli.reports import as_text
@@ -26,6 +27,7 @@ KNOWN: Final[dict[type[Exception], Exit]] = {
     FaultedError: Exit.FAILED,
     RefusedError: Exit.BAD_INPUT,
     ClientError: Exit.FAILED,
+    BlobStoreError: Exit.FAILED,
     BusError: Exit.FAILED,
     ExecutionMissingError: Exit.BAD_INPUT,
     InvalidPlaybookError: Exit.BAD_INPUT,

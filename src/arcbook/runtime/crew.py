@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
+from arcbook.blobs.api import BlobStoreError
 from arcbook.engine.inputs import AnyInput, Report, Stopped
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.runtime.performance import AbandonedError
@@ -34,11 +35,19 @@ class Crew:
         concurrency: commands performed at once; the others wait.
         done: told how each ended: its input for the owner, or nothing, if it is not ours
             any more.
+        away: told that results cannot be kept now. The command has no end then: it is
+            performed again when they can.
     """
 
-    def __init__(self, concurrency: int, done: Callable[[Job, AnyInput | None], None]) -> None:
+    def __init__(
+        self,
+        concurrency: int,
+        done: Callable[[Job, AnyInput | None], None],
+        away: Callable[[Job, BlobStoreError], None],
+    ) -> None:
         self.concurrency = concurrency
         self._done = done
+        self._away = away
         self._ready: deque[Job] = deque()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         #: Commands whose task has not run yet: one that is cancelled then never runs.
@@ -81,6 +90,9 @@ class Crew:
         except StopIteration as stop:
             self._done(job, stop.value)
             return
+        except BlobStoreError as error:
+            self._away(job, error)
+            return
         except Exception as error:  # noqa: BLE001  # the boundary to a command's work
             self._done(job, _fault(job, error))
             return
@@ -94,6 +106,22 @@ class Crew:
         given: AnyInput | None = None
         self._fresh.discard(job.command_id)
         try:
+            given = await self._end(job, steps, awaited)
+        except asyncio.CancelledError:
+            if job.command_id not in self._stopping:
+                raise
+            if job.command_id not in self._abandoned:
+                given = Stopped(command_id=job.command_id)
+        finally:
+            self._tasks.pop(job.command_id, None)
+            self._stopping.discard(job.command_id)
+            self._abandoned.discard(job.command_id)
+        self._done(job, given)
+        self._begin_ready()
+
+    async def _end(self, job: Job, steps: Steps, awaited: Any) -> AnyInput | None:
+        """Return how a command ended; nothing, if nobody is to be told."""
+        try:
             if job.command_id in self._stopping:
                 _drop(awaited)
                 awaited = steps.throw(asyncio.CancelledError())
@@ -105,22 +133,15 @@ class Crew:
                 else:
                     awaited = steps.send(answer)
         except StopIteration as stop:
-            given = stop.value
+            given: AnyInput = stop.value
+            return given
         except AbandonedError:
-            pass
-        except asyncio.CancelledError:
-            if job.command_id not in self._stopping:
-                raise
-            if job.command_id not in self._abandoned:
-                given = Stopped(command_id=job.command_id)
+            return None
+        except BlobStoreError as error:
+            self._away(job, error)
+            return None
         except Exception as error:  # noqa: BLE001  # the boundary to a command's work
-            given = _fault(job, error)
-        finally:
-            self._tasks.pop(job.command_id, None)
-            self._stopping.discard(job.command_id)
-            self._abandoned.discard(job.command_id)
-        self._done(job, given)
-        self._begin_ready()
+            return _fault(job, error)
 
     def stop(self, command_id: str) -> bool:
         """Stop a command; return whether it is being performed.

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from arcbook.blobs.api import BlobStoreError
 from arcbook.clock import Clock
 from arcbook.engine.inputs import (
     AnyInput,
@@ -66,7 +67,7 @@ class LocalRuntime:
         self.clock = clock
         self.drive = Drive(store, plans, kept, clock, ids, self)
         self.drive.listeners.append(self._watch)
-        self._crew = Crew(concurrency, self._done)
+        self._crew = Crew(concurrency, self._done, self._away)
         self._waiters: dict[int, list[asyncio.Future[State]]] = {}
         self._loops: list[asyncio.Task[None]] = []
 
@@ -95,11 +96,15 @@ class LocalRuntime:
             raise
         except BaseException as error:
             self.drive.refuse(error)
-            for waiters in self._waiters.values():
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_exception(error)
+            self._refuse(error)
             raise
+
+    def _refuse(self, error: BaseException) -> None:
+        """Tell everyone who waits for an end why there is none."""
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
 
     # -- executions -------------------------------------------------------------------
 
@@ -228,6 +233,9 @@ class LocalRuntime:
     def _done(self, job: Job, given: AnyInput | None) -> None:
         if given is not None:
             self.drive.submit(job.execution_id, given)
+
+    def _away(self, _: Job, error: BlobStoreError) -> None:
+        self._refuse(error)
 
     def stop(self, slot: Slot, command_ids: list[str]) -> None:
         """Stop the tools of commands; what is not being performed is stopped already."""

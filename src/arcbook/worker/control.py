@@ -48,6 +48,10 @@ ANSWER_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 60.0
 """Time for which something that a command needs is asked for again and again."""
 
+OUTAGE_SECONDS: Final = 24 * 3600.0
+"""Time for which the values of results are written and read again and again: what a tool
+has done is not lost because the control plane was away."""
+
 PAUSES: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Pauses between tries, in seconds; the last one repeats."""
 
@@ -143,14 +147,14 @@ class Control:
         found: Answer = await self.patiently(lambda: self.once(ANY_SERVER, request, kind))
         return found
 
-    async def patiently(self, ask: Any) -> Any:
-        """Ask again and again.
+    async def patiently(self, ask: Any, seconds: float = PATIENCE_SECONDS) -> Any:
+        """Ask again and again, for so many seconds.
 
         Raises:
             ControlError: there was no answer in good time.
         """
         loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + PATIENCE_SECONDS
+        give_up_at = loop.time() + seconds
         tries = 0
         while True:
             try:
@@ -195,7 +199,10 @@ class Control:
     ) -> AsyncIterator[tuple[int, list[Any], None]]:
         """Yield the data of a loop's iterations, as one frame."""
         ref = make_ref(execution_id, step, visit)
-        answer = await self.any(LoopRequest(ref=ref), LoopAnswer)
+        request = LoopRequest(ref=ref)
+        answer = await self.patiently(
+            lambda: self.once(ANY_SERVER, request, LoopAnswer), OUTAGE_SECONDS
+        )
         if answer.missing:
             raise ResultMissingError(answer.missing)
         yield 0, answer.values, None
@@ -209,7 +216,7 @@ class RemoteBlobs:
 
     async def put(self, key: str, data: bytes) -> None:
         """Write a blob."""
-        await self._control.patiently(lambda: self._put(key, data))
+        await self._control.patiently(lambda: self._put(key, data), OUTAGE_SECONDS)
 
     async def _put(self, key: str, data: bytes) -> None:
         """Write all parts, by way of one server: it puts them together."""
@@ -237,7 +244,7 @@ class RemoteBlobs:
     async def _get(self, key: str, part: int) -> tuple[BlobPart, bytes]:
         request = BlobGet(key=key, part=part)
         found: tuple[BlobPart, bytes] = await self._control.patiently(
-            lambda: self._control.exchange(ANY_SERVER, request, BlobPart)
+            lambda: self._control.exchange(ANY_SERVER, request, BlobPart), OUTAGE_SECONDS
         )
         if found[0].missing:
             raise BlobMissingError(key)

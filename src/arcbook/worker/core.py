@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from arcbook.blobs.api import BlobStoreError
 from arcbook.bus.api import Bus, BusError, Delivery, Subscription
 from arcbook.clock import Clock
 from arcbook.dsl.load import load_playbook
@@ -117,7 +118,7 @@ class Worker:
         self._clock = clock
         self._version = version
         self._beat_seconds = beat_seconds
-        self.crew = Crew(concurrency, self._done)
+        self.crew = Crew(concurrency, self._done, self._away)
         self.held: dict[str, Holding] = {}
         self._reporting = Reporting(self, control, bus)
         self._plans: dict[int, asyncio.Future[Planned | None]] = {}
@@ -314,6 +315,11 @@ class Worker:
         return self._performer.perform(
             work, planned.plan, folder=planned.entry.folder, checkpoint=checkpoint
         )
+
+    def _away(self, job: Job, error: BlobStoreError) -> None:
+        """Let go of a command whose results cannot be kept: its lease ends."""
+        log.error("%s of execution %d: %s", job.command_id, job.execution_id, error)
+        self.release(job.command_id)
 
     def _done(self, job: Job, given: AnyInput | None) -> None:
         if given is None:

@@ -29,7 +29,7 @@ async def call_back(call: Call, execution_id: int, step: str, outcome: Outcome) 
     """
     state = await call.context.reading.state(execution_id)
     waiting = [
-        command.command_id
+        command
         for run in state.runs.values()
         if run.step == step
         for command in run.commands.values()
@@ -37,5 +37,6 @@ async def call_back(call: Call, execution_id: int, step: str, outcome: Outcome) 
     ]
     if not waiting:
         return False
-    given = CalledBack(command_id=waiting[0], outcome=outcome)
+    first = waiting[0]
+    given = CalledBack(command_id=first.command_id, generation=first.generation, outcome=outcome)
     return await call.context.server.give(execution_id, given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -73,11 +73,16 @@ class Checks:
 
     Args:
         store: what is stored.
+        asked: is told of a command that waits for the outside world: execution, command,
+            generation.
         mild: no fault happens by which a worker could lose a command.
     """
 
-    def __init__(self, store: MemoryStore, *, mild: bool = False) -> None:
+    def __init__(
+        self, store: MemoryStore, asked: Callable[[int, str, int], None], *, mild: bool = False
+    ) -> None:
         self._store = store
+        self._asked = asked
         self._mild = mild
         self.states: dict[int, State] = {}
         self.flows: dict[int, Flow] = {}
@@ -122,6 +127,11 @@ class Checks:
             self._once(state, event)
             flow.before(state, event)
             apply(state, Recorded(row.seq, row.at, event))
+            if isinstance(event, CommandSuspended) and event.wait.kind == "callback":
+                command = state.command(event.command_id)
+                self._asked(
+                    state.execution_id, event.command_id, command.generation if command else 0
+                )
         if change.events:
             flow.after(state)
 

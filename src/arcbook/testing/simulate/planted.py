@@ -205,6 +205,22 @@ MUTANTS: Final = (
         ("server/core.py", '        self._spawn("looks", self._look())\n', ""),
     ),
     _mutant(
+        "forget the rows that a frame leaves to another",
+        ("engine/loops.py", "if given.rest and not loop.stopping:", "if False:"),
+    ),
+    _mutant(
+        "take what came for an earlier wait",
+        ("engine/decide.py", "is_late = given.generation >= 0 and", "is_late = False and"),
+    ),
+    _mutant(
+        "let the drive loop end when blobs cannot be read",
+        (
+            "blobs/api.py",
+            "class BlobStoreError(StoreError):",
+            "class BlobStoreError(RuntimeError):",
+        ),
+    ),
+    _mutant(
         "perform again what must not be",
         ("engine/pipeline.py", "if task.redelivery is Redelivery.NEVER:", "if False:"),
     ),

@@ -16,13 +16,14 @@ from arcbook.runtime.execute import Performer
 from arcbook.server.core import Server
 from arcbook.store.api import Change, ClusterStore
 from arcbook.store.memory import MemoryStore
-from arcbook.testing.cluster import NoCredentials
+from arcbook.testing.simulate.callbacks import Callbacks
 from arcbook.testing.simulate.checks import Checks
+from arcbook.testing.simulate.documents import AnyCredentials, add_tools, answers_of
 from arcbook.testing.simulate.faults import Faults
 from arcbook.testing.simulate.loop import Process, sim_loop
-from arcbook.testing.simulate.ports import SimBus, SimStore
+from arcbook.testing.simulate.ports import SimBlobs, SimBus, SimStore
 from arcbook.testing.simulate.scenario import Scenario
-from arcbook.testing.simulate.tools import Effects, registry_with
+from arcbook.testing.simulate.tools import Effects, SimRegistry
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 
@@ -67,9 +68,12 @@ class World:
         self.store = MemoryStore(self.main)
         self.exchange = Exchange(ACK_SECONDS)
         self.blobs = MemoryBlobs()
-        self.checks = Checks(self.store, mild=MILD.issuperset(scenario.rates))
+        asked = Callbacks(self).asked
+        self.checks = Checks(self.store, asked, mild=MILD.issuperset(scenario.rates))
         self.effects = Effects(self)
-        self.registry = registry_with(self.effects.call)
+        self.registry = SimRegistry()
+        self.answers = answers_of(scenario)
+        add_tools(self.registry, scenario, self.effects.call, self.effects.ask)
         self.nodes: list[Node] = []
         self.moved = asyncio.Event()
         self.trace: list[str] | None = [] if trace else None
@@ -135,9 +139,9 @@ class World:
         server = Server(
             cast("ClusterStore", SimStore(self, process)),
             cast("Bus", bus),
-            self.blobs,
+            SimBlobs(self, process),
             self.registry,
-            NoCredentials(),
+            AnyCredentials(),
             process,
             lease_seconds=LEASE_SECONDS,
             server_id=process.name,

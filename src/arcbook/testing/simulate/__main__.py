@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from arcbook.testing.simulate.documents import Library
+from arcbook.testing.simulate.library import Library
 from arcbook.testing.simulate.run import Ran, simulate
 from arcbook.testing.simulate.scenario import Scenario, scenario_of
 from arcbook.testing.simulate.shrink import Shrinker

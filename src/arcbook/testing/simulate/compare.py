@@ -15,8 +15,8 @@ from arcbook.engine.state import State
 from arcbook.events.types import CommandSuspended, Recorded
 from arcbook.testing.clock import run_virtually
 from arcbook.testing.local import bench, run_on
-from arcbook.testing.simulate.documents import AnyCredentials, add_tools, answers_of
 from arcbook.testing.simulate.scenario import Scenario
+from arcbook.testing.simulate.script import AnyCredentials, add_tools, answers_of
 from arcbook.testing.simulate.tools import callback_of
 from arcbook.tools.api import ToolCall
 

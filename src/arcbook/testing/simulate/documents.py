@@ -9,28 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from arcbook.dsl.kinds import Kind
-from arcbook.dsl.load import load_playbook
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.secrets.api import Credential
 from arcbook.testing.local import Handler, ScriptedTool
-from arcbook.testing.simulate.tools import (
-    Answers,
-    GeneratedAnswers,
-    Queues,
-    SimRegistry,
-    add_generated,
-    ask,
-    number_of,
-)
+from arcbook.testing.simulate.tools import Queues, number_of
 from arcbook.tools.api import ToolCall
 from arcbook.tools.registry import ABSENT, MODULES, Registry
-
-if TYPE_CHECKING:
-    from arcbook.testing.simulate.scenario import Scenario
 
 VISITS_MAX: Final = 6
 """Visits of a step, and passes of a task, from which on its tools fail: what goes round must end."""
@@ -46,29 +32,6 @@ _REAL: Final = frozenset({"noop", "playbook", "task_sequence"})
 
 _TEMPLATE: Final = re.compile(r"\{\{(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
 _FIELD: Final = re.compile(r"\.([A-Za-z_]\w*)|\[['\"]([A-Za-z_]\w*)['\"]\]")
-_PATH: Final = re.compile(r"path:\s*['\"]?([\w./-]+)")
-
-
-class Library:
-    """The playbooks of a folder, by their paths in the catalog."""
-
-    def __init__(self, folder: Path) -> None:
-        registry = SimRegistry()
-        add_scripted(registry, lambda _: ok())
-        self.texts: dict[str, str] = {}
-        for file in sorted(folder.rglob("*.y*ml")):
-            text = file.read_text("utf-8")
-            loaded = load_playbook(text, registry)
-            if loaded.playbook is not None:
-                self.texts[loaded.path] = text
-
-    def family(self, path: str) -> dict[str, str]:
-        """Return a playbook and those that it calls, itself first."""
-        found = {path: self.texts[path]}
-        for called in _PATH.findall(self.texts[path]):
-            if called in self.texts and called not in found:
-                found |= {k: v for k, v in self.family(called).items() if k not in found}
-        return found
 
 
 def names_in(texts: Iterable[str]) -> list[str]:
@@ -130,26 +93,3 @@ def add_scripted(registry: Registry, act: Handler) -> None:
         known = None if name in ABSENT else real.kind(name)
         kind = known or Kind(name=name, open=True, takes_auth=True)
         registry.add(name, ScriptedTool(act), kind)
-
-
-def add_tools(registry: Registry, scenario: Scenario, act: Handler, asked: Handler = ask) -> None:
-    """Add the tools of a scenario's playbooks."""
-    if scenario.documents:
-        add_scripted(registry, act)
-    else:
-        add_generated(registry, act, asked)
-
-
-def answers_of(scenario: Scenario) -> Answers:
-    """Return what the tools of a scenario's playbooks answer."""
-    if scenario.documents:
-        return DocumentAnswers(scenario.seed, scenario.playbooks.values())
-    return GeneratedAnswers(scenario.seed)
-
-
-class AnyCredentials:
-    """Knows every alias, and what it stands for is worth nothing."""
-
-    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
-        """Return a credential of that name."""
-        return Credential(name=alias, type="secret", data={"secret": "***"})

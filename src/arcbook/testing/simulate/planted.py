@@ -221,6 +221,26 @@ MUTANTS: Final = (
         ),
     ),
     _mutant(
+        "let go of a command that has come anew",
+        (
+            "worker/reporting.py",
+            "if (given.generation, given.attempt) != (work.generation, work.attempt):",
+            "if given.generation != work.generation:",
+        ),
+    ),
+    _mutant(
+        "perform two deliveries of a command at once",
+        (
+            "runtime/crew.py",
+            "if job.command_id in self._tasks:\n            self.ab",
+            "if False:\n            self.ab",
+        ),
+    ),
+    _mutant(
+        "begin again what a second answer brings",
+        ("worker/core.py", "before is not None and _del", "before is None and _del"),
+    ),
+    _mutant(
         "perform again what must not be",
         ("engine/pipeline.py", "if task.redelivery is Redelivery.NEVER:", "if False:"),
     ),

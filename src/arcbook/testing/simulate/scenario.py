@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.testing.generate import random_playbook
-from arcbook.testing.simulate.documents import Library
+from arcbook.testing.simulate.library import Library
 
 KINDS: Final = (
     "crash",

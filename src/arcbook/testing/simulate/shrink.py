@@ -10,9 +10,9 @@ import msgspec
 import yaml
 
 from arcbook.dsl.load import load_playbook
-from arcbook.testing.simulate.documents import add_tools
 from arcbook.testing.simulate.run import Ran, simulate
 from arcbook.testing.simulate.scenario import Scenario
+from arcbook.testing.simulate.script import add_tools
 from arcbook.testing.simulate.tools import SimRegistry
 
 RUNS_MAX: Final = 400

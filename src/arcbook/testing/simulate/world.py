@@ -18,11 +18,11 @@ from arcbook.store.api import Change, ClusterStore
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.simulate.callbacks import Callbacks
 from arcbook.testing.simulate.checks import Checks
-from arcbook.testing.simulate.documents import AnyCredentials, add_tools, answers_of
 from arcbook.testing.simulate.faults import Faults
 from arcbook.testing.simulate.loop import Process, sim_loop
 from arcbook.testing.simulate.ports import SimBlobs, SimBus, SimStore
 from arcbook.testing.simulate.scenario import Scenario
+from arcbook.testing.simulate.script import AnyCredentials, add_tools, answers_of
 from arcbook.testing.simulate.tools import Effects, SimRegistry
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
@@ -87,6 +87,7 @@ class World:
     def committed(self, process: Process, changes: Sequence[Change]) -> None:
         """Take note of a commit."""
         self.checks.committed(changes)
+        self.look()
         self.moved.set()
         if self.trace is not None:
             for change in changes:
@@ -171,6 +172,18 @@ class World:
             worker_id=process.name,
             beat_seconds=LEASE_SECONDS / 4,
         )
+
+    def look(self) -> None:
+        """Look whether workers perform what they hold, and no more than they have slots."""
+        for node in self.nodes:
+            part = node.part
+            if isinstance(part, Server) or not node.process.alive or node.leaving:
+                continue
+            performing = part.crew.performing()
+            if len(performing) > CONCURRENCY:
+                self.checks.fail("slots", f"{node.process.name} performs {sorted(performing)}")
+            if strange := performing - part.held.keys():
+                self.checks.fail("slots", f"{node.process.name} does not hold {sorted(strange)}")
 
     def crash(self, process: Process) -> None:
         """End a process at once; another one starts later in its place."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from arcbook.testing.simulate.world import World
 
 
+COPIES_MAX: Final = 8
+"""Times that a request comes again, where it does."""
+
 NOTICE_RISK: Final = 4
 """Notices are few, and lost so many times as easily as anything else."""
 
@@ -217,7 +220,8 @@ class SimBus(Port):
             await asyncio.sleep(seconds)
             raise RequestTimeoutError(f"{subject} did not answer in {seconds:g} s")
         if self._strikes("bus", f"request to {subject} doubled"):
-            self._soon(self._again(subject, body, seconds))
+            for _ in range(1 + int(COPIES_MAX * self._faults.rng.random() ** 2)):
+                self._soon(self._again(subject, body, seconds))
         answer = await self._bus.request(subject, body, seconds)
         if self._strikes("bus", f"answer of {subject} lost"):
             await asyncio.sleep(seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -141,6 +142,7 @@ class Effects:
         self.called: set[str] = set()
         #: Calls that are being made, and of which execution.
         self._open: dict[int, tuple[int, Process]] = {}
+        self._hanging: set[int] = set()
         self._number = 0
         self.calm = asyncio.Event()
 
@@ -153,6 +155,8 @@ class Effects:
             self._world.checks.fail("once", f"{key} was performed again")
         answer = self._world.answers.answer(call)
         faults = self._world.faults
+        if faults.strikes("hang", f"tool hangs for good: {call.idempotency_key}"):
+            return self._later(call, answer, math.inf)
         if faults.strikes("tool", f"tool hangs: {call.idempotency_key}"):
             return self._later(call, answer, None)
         if faults.strikes("tool", f"tool is slow: {call.idempotency_key}"):
@@ -170,14 +174,22 @@ class Effects:
         self._number += 1
         number = self._number
         self._open[number] = (call.execution_id, CURRENT.get())
+        if seconds == math.inf:
+            self._hanging.add(number)
         try:
-            if seconds is None:
+            if seconds == math.inf:
+                await asyncio.get_running_loop().create_future()
+            elif seconds is None:
                 await self.calm.wait()
             else:
                 await asyncio.sleep(seconds)
         finally:
             self._open.pop(number, None)
         return answer
+
+    def hanging(self) -> list[int]:
+        """Return the executions of which a tool hangs that only a stop can end."""
+        return sorted({self._open[n][0] for n in self._hanging & self._open.keys()})
 
     def running(self) -> list[int]:
         """Return the executions of which tools run, in processes that live."""

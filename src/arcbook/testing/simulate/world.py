@@ -18,6 +18,7 @@ from arcbook.store.api import Change, ClusterStore
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.simulate.callbacks import Callbacks
 from arcbook.testing.simulate.checks import Checks
+from arcbook.testing.simulate.echoes import Echoes
 from arcbook.testing.simulate.faults import Faults
 from arcbook.testing.simulate.loop import Process, sim_loop
 from arcbook.testing.simulate.ports import SimBlobs, SimBus, SimStore
@@ -33,7 +34,7 @@ LEASE_SECONDS: Final = 3.0
 ACK_SECONDS: Final = 6.0
 """Time after which a message that nobody acknowledged comes again."""
 
-MILD: Final = frozenset({"tool", "cancel"})
+MILD: Final = frozenset({"tool", "hang", "cancel"})
 """Kinds of faults by which no worker loses a command."""
 
 CONCURRENCY: Final = 3
@@ -69,7 +70,7 @@ class World:
         self.exchange = Exchange(ACK_SECONDS)
         self.blobs = MemoryBlobs()
         asked = Callbacks(self).asked
-        self.checks = Checks(self.store, asked, mild=MILD.issuperset(scenario.rates))
+        self.checks = Checks(self.store, asked, Echoes(self), mild=MILD.issuperset(scenario.rates))
         self.effects = Effects(self)
         self.registry = SimRegistry()
         self.answers = answers_of(scenario)

@@ -13,8 +13,8 @@ import msgspec
 from arcbook.engine.inputs import CalledBack
 from arcbook.engine.state import State
 from arcbook.events.types import CommandSuspended, Recorded
-from arcbook.testing.clock import run_virtually
 from arcbook.testing.local import bench, run_on
+from arcbook.testing.simulate.loop import sim_loop
 from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.script import AnyCredentials, add_tools, answers_of
 from arcbook.testing.simulate.tools import callback_of
@@ -71,8 +71,8 @@ def _compare(world: World, execution_id: int, state: State) -> None:
 
 
 def _undisturbed(world: World, durations: random.Random | None) -> Any:
-    state: State = run_virtually(_alone(world.scenario, durations))
-    return essence(state)
+    loop = sim_loop(random.Random(0))
+    return essence(loop.run(_alone(world.scenario, durations)))
 
 
 async def _alone(scenario: Scenario, durations: random.Random | None) -> State:

@@ -19,6 +19,16 @@ from arcbook.testing.clock import START_US, DeadlockError
 
 T = TypeVar("T")
 
+FAULTS: Final = (
+    DeadlockError,
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What a callback, or a run, may raise that does not go on."""
+
 CLOSING_STEPS_MAX: Final = 200_000
 """Callbacks that are run to end what is left of a run."""
 
@@ -29,7 +39,7 @@ class Process:
     def __init__(self, loop: SimLoop, name: str) -> None:
         self.loop = loop
         self.name = name
-        self.ready: deque[asyncio.Handle] = deque()
+        self.ready: deque[Call] = deque()
         self.alive = True
         #: Nothing of it runs: it is paused, or dead.
         self.halted = False
@@ -60,6 +70,33 @@ class Process:
 CURRENT: ContextVar[Process] = ContextVar("process")
 
 
+class Call:
+    """A callback that is due; what asyncio calls a handle, without what nobody asks of it."""
+
+    __slots__ = ("args", "callback", "context", "is_cancelled", "when_")
+
+    def __init__(
+        self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self.is_cancelled = False
+        self.when_ = 0.0
+
+    def cancel(self) -> None:
+        """Do not call it."""
+        self.is_cancelled = True
+
+    def cancelled(self) -> bool:
+        """Return whether it is not to be called."""
+        return self.is_cancelled
+
+    def when(self) -> float:
+        """Return the time at which it is due."""
+        return self.when_
+
+
 class SimLoop(asyncio.AbstractEventLoop):
     """Runs the callbacks of all processes in an order that a seed decides."""
 
@@ -67,7 +104,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._random = rng.random
         self._now = 0.0
         #: What is due when: timers, and who pauses.
-        self._later: list[tuple[float, int, asyncio.TimerHandle | asyncio.Future[None]]] = []
+        self._later: list[tuple[float, int, Call | asyncio.Future[None]]] = []
         self._number = 0
         self._tasks: list[asyncio.Task[Any]] = []
         #: Those that live, and those that ended.
@@ -111,9 +148,16 @@ class SimLoop(asyncio.AbstractEventLoop):
                 break
             self._jump()
         process = able[int(self._random() * len(able))] if len(able) > 1 else able[0]
-        handle = process.ready.popleft()
-        if not handle.cancelled():
-            handle._run()  # what every event loop calls
+        self._call(process.ready.popleft())
+
+    def _call(self, due: Call) -> None:
+        if due.is_cancelled:
+            return
+        try:
+            due.context.run(due.callback, *due.args)
+        except FAULTS as error:
+            message = f"exception in callback {due.callback!r}"
+            self.call_exception_handler({"message": message, "exception": error})
 
     def _jump(self) -> None:
         """Move on to the next moment at which something is due."""
@@ -149,37 +193,35 @@ class SimLoop(asyncio.AbstractEventLoop):
                 if not able:
                     break
                 for process in able:
-                    handle = process.ready.popleft()
-                    if not handle.cancelled():
-                        handle._run()
+                    self._call(process.ready.popleft())
 
     # -- what asyncio asks of a loop --------------------------------------------------
 
     def time(self) -> float:
         return self._now
 
-    def _queue(self, handle: asyncio.Handle) -> None:
-        process = handle._context.get(CURRENT, self.main)
-        process.ready.append(handle)
+    def _queue(self, due: Call) -> None:
+        due.context.get(CURRENT, self.main).ready.append(due)
 
     def call_soon(
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        self._queue(handle)
-        return handle
+    ) -> Any:
+        due = Call(callback, args, context)
+        self._queue(due)
+        return due
 
     def call_at(
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+    ) -> Any:
+        due = Call(callback, args, context)
+        due.when_ = when
         self._number += 1
-        heapq.heappush(self._later, (when, self._number, handle))
-        return handle
+        heapq.heappush(self._later, (when, self._number, due))
+        return due
 
     def call_later(
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Any:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     async def pause(self, seconds: float) -> None:
@@ -188,9 +230,6 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._number += 1
         heapq.heappush(self._later, (self._now + seconds, self._number, future))
         await future
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Do nothing: a cancelled timer is dropped when its time has come."""
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)

@@ -20,9 +20,9 @@ from arcbook.engine.plan import Plan
 from arcbook.runtime import frames, slots
 from arcbook.runtime import plans as runtime_plans
 from arcbook.testing import local
-from arcbook.testing.clock import DeadlockError
 from arcbook.testing.simulate import story
 from arcbook.testing.simulate.compare import compared
+from arcbook.testing.simulate.loop import FAULTS
 from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.story import Story
 from arcbook.testing.simulate.world import World
@@ -30,16 +30,6 @@ from arcbook.worker import core as worker_core
 
 COLLECT_RUNS: Final = 40
 """Runs after which garbage is collected: each time takes as long as a run."""
-
-_FAULTS: Final = (
-    DeadlockError,
-    ArithmeticError,
-    AssertionError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
-"""What a run may raise that does not go on."""
 
 _INLINE: Final = (
     (loops, "INLINE_BYTES_MAX"),
@@ -76,7 +66,7 @@ def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
         told = Story(world)
         try:
             world.loop.run(told.tell())
-        except _FAULTS as error:
+        except FAULTS as error:
             if world.checks.broken is None:
                 world.checks.fail("raised", f"{type(error).__name__}: {error}")
             world.note("world", "".join(traceback.format_exception(error)))

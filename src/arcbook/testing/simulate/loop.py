@@ -64,6 +64,8 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, rng: random.Random) -> None:
         self._random = rng.random
+        #: Chooses who goes on, where several processes can.
+        self.pick: Callable[[list[Process]], Process] = self._drawn
         self._now = 0.0
         self._later: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._number = 0
@@ -99,10 +101,13 @@ class SimLoop(asyncio.AbstractEventLoop):
             if able:
                 break
             self._jump()
-        process = able[int(self._random() * len(able))] if len(able) > 1 else able[0]
+        process = self.pick(able) if len(able) > 1 else able[0]
         handle = process.ready.popleft()
         if not handle.cancelled():
             handle._run()  # what every event loop calls
+
+    def _drawn(self, able: list[Process]) -> Process:
+        return able[int(self._random() * len(able))]
 
     def _jump(self) -> None:
         """Move on to the next moment at which something is due."""

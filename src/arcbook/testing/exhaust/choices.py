@@ -20,7 +20,7 @@ class Choice(NamedTuple):
 
     #: Which of the alternatives; 0 is the first.
     taken: int
-    count: int
+    among: int
     what: str
 
 
@@ -41,7 +41,7 @@ class Choices:
         taken = 0
         if at < len(self._given):
             known = self._given[at]
-            if (known.count, known.what) != (count, what):
+            if (known.among, known.what) != (count, what):
                 raise DivergedError(f"{known.what} was asked at {at} before, and {what} is now")
             taken = known.taken
         self.made.append(Choice(taken, count, what))
@@ -50,7 +50,7 @@ class Choices:
     def next(self) -> list[Choice] | None:
         """Return how the next course begins; nothing, if this was the last."""
         made = list(self.made)
-        while made and made[-1].taken + 1 == made[-1].count:
+        while made and made[-1].taken + 1 == made[-1].among:
             made.pop()
         if made:
             made[-1] = made[-1]._replace(taken=made[-1].taken + 1)

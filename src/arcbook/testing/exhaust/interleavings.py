@@ -90,14 +90,15 @@ def enumerate_runs(setting: Setting, *, runs_max: int | None = None) -> Enumerat
     """
     began = time.monotonic()
     search = _Search(setting)
-    runs = depth = 0
+    runs, depth, done = 0, 0, True
     for choices in courses(search.run):
         runs += 1
         depth = max(depth, len(choices.made))
         if runs == runs_max:
-            done = choices.next() is None
-            return Enumerated(runs, depth, search.faults, done, time.monotonic() - began)
-    return Enumerated(runs, depth, search.faults, True, time.monotonic() - began)
+            done = False
+            break
+    seconds = time.monotonic() - began
+    return Enumerated(runs, depth, search.faults, is_complete=done, seconds=seconds)
 
 
 class _Search:

@@ -9,139 +9,20 @@ say, while it is only silent; and a server may take over what another still beli
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
-NOBODY: Final = -1
-
-
-class Label(NamedTuple):
-    """What was done, and to what. A verb that begins with ``_`` is seen by nobody."""
-
-    verb: str
-    command: int = 0
-    generation: int = 0
-    attempt: int = 0
-    worker: int = NOBODY
-
-
-class Row(NamedTuple):
-    """A command as it is stored."""
-
-    #: none, pending, claimed, waiting; at the end done, failed, stopped.
-    status: str = "none"
-    generation: int = 0
-    attempt: int = 1
-    worker: int = NOBODY
-    #: Its task that must not run twice has begun.
-    began: bool = False
-    #: How often its outcome was applied.
-    applied: int = 0
-    #: Whether pools were told of it, as far as a server remembers.
-    told: bool = False
-
-    @property
-    def is_out(self) -> bool:
-        """Whether it is given out."""
-        return self.status in ("pending", "claimed")
-
-    def is_for(self, key: Key) -> bool:
-        """Whether it is out in exactly this generation and attempt."""
-        return self.is_out and (self.generation, self.attempt) == key[1:]
-
-
-Key = tuple[int, int, int]
-"""A command, its generation and attempt."""
-
-
-class Stored(NamedTuple):
-    """What is stored, or what a server believes that is."""
-
-    seq: int
-    rows: tuple[Row, ...]
-    cancelled: bool = False
-
-
-class Held(NamedTuple):
-    """What a worker has in hand; it began, asks (to record that), may (go on), or is done."""
-
-    key: Key
-    phase: str
-
-
-class Message(NamedTuple):
-    """What is on its way: notice, claimed, report, record, answer, stop, receipt."""
-
-    kind: str
-    key: Key
-    worker: int = NOBODY
-    #: Of a report: done, waits, lost; of an answer: accepted, recorded, refused; of a claim:
-    #: whether the task has begun before.
-    what: str = ""
-    #: A command that comes with an answer.
-    brings: Key | None = None
-    #: Whether it is on its way a second time.
-    twin: bool = False
-
-
-class Left(NamedTuple):
-    """What may still go wrong."""
-
-    crashes: int = 1
-    losses: int = 1
-    twins: int = 0
-    silences: int = 0
-    takeovers: int = 1
-    cancels: int = 0
-
-
-class Known(NamedTuple):
-    """A state."""
-
-    stored: Stored
-    #: What each server believes; nothing, if it drives nothing.
-    views: tuple[Stored | None, ...]
-    #: What each worker holds; nothing, if it is dead.
-    workers: tuple[frozenset[Held] | None, ...]
-    way: frozenset[Message] = frozenset()
-    left: Left = Left()
-    #: How often each task was performed.
-    performed: tuple[int, ...] = ()
-
-
-class Rules(NamedTuple):
-    """What keeps it right. A model without one of these must break something."""
-
-    fence_events: bool = True
-    fence_claims: bool = True
-    check_attempts: bool = True
-    check_generations: bool = True
-    answer_after_commit: bool = True
-    record_hand_over: bool = True
-    tell_again: bool = True
-    end_leases: bool = True
-    report_again: bool = True
-    load_on_takeover: bool = True
-    record_first: bool = True
-    tell_what_began: bool = True
-    cancel_before_claims: bool = True
-    cancel_before_reports: bool = True
-    stop_in_time: bool = True
-
-
-class Bounds(NamedTuple):
-    """How large a world is."""
-
-    commands: int = 1
-    servers: int = 2
-    workers: int = 2
-    attempts_max: int = 2
-    left: Left = Left()
-    #: Whether the tasks must not run twice, and whether each waits once before it is done.
-    never: bool = False
-    waits: bool = False
-    #: Whether a message comes as often as somebody likes, and nothing is ever used up. So
-    #: what a state allows only grows, which is what traces are compared with.
-    endless: bool = False
+from arcbook.testing.exhaust.known import (
+    GOES_ON,
+    NOBODY,
+    Bounds,
+    Held,
+    Key,
+    Known,
+    Label,
+    Message,
+    Row,
+    Rules,
+    Stored,
+)
 
 
 class Model:
@@ -182,11 +63,7 @@ class Model:
         for message in known.way:
             after = self._without(known, message)
             if message.kind == "notice":
-                # A worker that was told asks at once: a late request is a late notice.
-                for worker, held in enumerate(known.workers):
-                    if held is not None:
-                        asked = message._replace(worker=worker)
-                        yield from self._claim(known, server, view, asked)
+                yield from self._asked(known, server, view, message)
             elif message.kind == "report":
                 yield from self._report(after, server, view, message)
             elif message.kind == "record":
@@ -195,24 +72,29 @@ class Model:
                 yield from self._stopped(after, server, view, message.key[0])
         for command, row in enumerate(view.rows):
             yield from self._by_the_clock(known, server, view, command, row)
-        if not view.cancelled and any(row.is_out for row in view.rows):
-            left = self._spend(known, "cancels")
-            if left is not None:
-                stored = view._replace(cancelled=True)
-                yield from self._commit(left, server, view, stored, Label("cancel"))
+        cancelling = self._spend(known, "cancels")
+        if cancelling is not None and not view.cancelled and _goes_on(view):
+            stored = view._replace(cancelled=True)
+            yield from self._commit(cancelling, server, view, stored, Label("cancel"))
 
     def _by_the_clock(
         self, known: Known, server: int, view: Stored, command: int, row: Row
     ) -> Iterator[tuple[Label, Known]]:
         key = (command, row.generation, row.attempt)
+        limited = self._spend(known, "limits")
+        if limited is not None and row.status in GOES_ON:
+            stored = _with_row(view, command, row._replace(status="stopped"))
+            yield from self._commit(limited, server, view, stored, Label("withdraw", command))
         if view.cancelled:
             if row.status == "claimed":
                 stop = Message("stop", key, row.worker)
                 if stop not in known.way:
                     yield Label("_stop", *key), self._with(known, stop)
-            if row.status == "pending" or (row.status == "claimed" and self.rules.stop_in_time):
-                yield from self._stopped(known, server, view, command)
-            elif row.status == "waiting":
+            if (
+                row.status == "pending"
+                or (row.status == "claimed" and self.rules.stop_in_time)
+                or row.status == "waiting"
+            ):
                 yield from self._stopped(known, server, view, command)
         elif row.status == "pending":
             yield from self._publish(known, server, view, key)
@@ -227,7 +109,9 @@ class Model:
         row, notice = view.rows[key[0]], Message("notice", key)
         if notice in known.way or (row.told and not self.rules.tell_again):
             return
-        told = _viewing(known, server, _with_row(view, key[0], row._replace(told=True)))
+        told = known
+        if not self.bounds.endless:
+            told = _viewing(known, server, _with_row(view, key[0], row._replace(told=True)))
         yield Label("publish", *key), self._with(told, notice)
 
     def _resume(
@@ -242,12 +126,24 @@ class Model:
             label = Label("resume", *key, worker)
             yield from self._commit(known, server, view, stored, label, told)
 
+    def _asked(
+        self, known: Known, server: int, view: Stored, notice: Message
+    ) -> Iterator[tuple[Label, Known]]:
+        """Hear a worker that was told, and asks at once: a late request is a late notice."""
+        for worker, held in enumerate(known.workers):
+            if held is not None:
+                asked = notice._replace(worker=worker)
+                yield from self._claim(known, server, view, asked)
+
     def _claim(
         self, known: Known, server: int, view: Stored, asked: Message
     ) -> Iterator[tuple[Label, Known]]:
         key, row = asked.key, view.rows[asked.key[0]]
         is_stopped = view.cancelled and self.rules.cancel_before_claims
         if not row.is_for(key) or row.status != "pending" or is_stopped:
+            return
+        if self.rules.fence_claims_by_events and known.stored.seq != view.seq:
+            yield Label("_fenced"), _viewing(known, server, known.stored)
             return
         actual = known.stored.rows[key[0]]
         if self.rules.fence_claims and not (actual.is_for(key) and actual.status == "pending"):
@@ -369,8 +265,10 @@ class Model:
             return
         # What only claims changed meanwhile stays: they write no event.
         rows = tuple(
-            actual if now == before else now
-            for now, before, actual in zip(stored.rows, view.rows, known.stored.rows, strict=True)
+            actual if wanted == before else wanted
+            for wanted, before, actual in zip(
+                stored.rows, view.rows, known.stored.rows, strict=True
+            )
         )
         written = stored._replace(seq=known.stored.seq + 1, rows=rows)
         after = self._forgotten(known._replace(stored=written))
@@ -413,16 +311,19 @@ class Model:
     def _begin(
         self, known: Known, worker: int, held: frozenset[Held], key: Key, began: str
     ) -> Iterator[tuple[Label, Known]]:
-        phase = "began"
-        if not (self.bounds.never or self.bounds.left.cancels or self.bounds.endless):
+        if self.bounds.endless:
+            hands = {Held(key, "began"), Held(key, "asks")}
+        elif self.bounds.never:
+            wary = "asks" if self.rules.record_first else "may"
+            hands = {Held(key, "broken" if began else wary)}
+        elif self.bounds.left.cancels:
+            hands = {Held(key, "began")}
+        else:
             # Slow work is a late answer: nothing tells them apart unless it can be stopped.
             yield from self._perform(known, worker, held, key)
             return
-        if self.bounds.never:
-            phase = "broken" if began else "asks" if self.rules.record_first else "may"
-        hand = Held(key, phase)
-        if hand not in held:
-            yield Label("_begin"), self._holding(known, worker, held | {hand})
+        if not hands <= held:
+            yield Label("_begin"), self._holding(known, worker, held | hands)
 
     def _go_on(
         self, known: Known, worker: int, held: frozenset[Held], one: Held
@@ -507,14 +408,7 @@ class Model:
             return
         crashed = self._spend(known, "crashes")
         if crashed is not None:
-            for worker, held in enumerate(known.workers):
-                if held is not None:
-                    workers = list(known.workers)
-                    workers[worker] = None
-                    yield Label("die", worker=worker), crashed._replace(workers=tuple(workers))
-            for server, view in enumerate(known.views):
-                if view is not None:
-                    yield Label("_server-dies"), _viewing(crashed, server, None)
+            yield from self._crashes(crashed)
         lost = self._spend(known, "losses")
         if lost is not None:
             for message in known.way:
@@ -524,6 +418,16 @@ class Model:
             for message in known.way:
                 if not message.twin:
                     yield Label("_twin"), self._with(doubled, message._replace(twin=True))
+
+    def _crashes(self, known: Known) -> Iterator[tuple[Label, Known]]:
+        for worker, held in enumerate(known.workers):
+            if held is not None:
+                workers = list(known.workers)
+                workers[worker] = None
+                yield Label("die", worker=worker), known._replace(workers=tuple(workers))
+        for server, view in enumerate(known.views):
+            if view is not None:
+                yield Label("_server-dies"), _viewing(known, server, None)
 
     def _forgotten(self, known: Known) -> Known:
         """Drop notices that nobody would make anything of: fewer states, and no step less."""
@@ -568,6 +472,10 @@ class Model:
         return [number for number, held in enumerate(known.workers) if held is not None]
 
 
+def _goes_on(stored: Stored) -> bool:
+    return any(row.status in GOES_ON for row in stored.rows)
+
+
 def _given(row: Row, worker: int) -> Row:
     return row if worker == NOBODY else row._replace(status="claimed", worker=worker)
 
@@ -582,4 +490,3 @@ def _viewing(known: Known, server: int, view: Stored | None) -> Known:
     views = list(known.views)
     views[server] = view
     return known._replace(views=tuple(views))
-

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, NamedTuple
 
-from arcbook.testing.exhaust.model import Bounds, Key, Known, Label, Model, Row, Rules
+from arcbook.testing.exhaust.known import GOES_ON, Bounds, Key, Known, Label, Row, Rules
+from arcbook.testing.exhaust.model import Model
 
 KNOWN_MAX: Final = 2_000_000
 """States of one model; more means that its bounds are too wide to be gone through."""
 
 _ENDED: Final = frozenset({"done", "failed", "stopped"})
-_GOES_ON: Final = frozenset({"pending", "claimed", "waiting"})
 
 
 class Violated(NamedTuple):
@@ -149,7 +149,7 @@ def _wrong_step(known: Known, label: Label, after: Known) -> tuple[str, str] | N
 
 def _rests(known: Known) -> bool:
     in_hand = any(held for held in known.workers)
-    return not in_hand and not any(row.status in _GOES_ON for row in known.stored.rows)
+    return not in_hand and not any(row.status in GOES_ON for row in known.stored.rows)
 
 
 __all__ = ["Checked", "Violated", "check"]

@@ -159,10 +159,10 @@ def _reaches_all(arcs: Iterable[tuple[int, int]], count: int) -> bool:
 
 def _routes(arcs: dict[tuple[int, int], str], step: int, count: int) -> Iterator[Route]:
     arrows = [Arrow(j, arcs[step, j]) for j in range(count) if (step, j) in arcs]
-    yield Route(True, tuple(arrows))
+    yield Route(inclusive=True, arrows=tuple(arrows))
     if len(arrows) > 1:
         for order in permutations(arrows):
-            yield Route(False, order)
+            yield Route(inclusive=False, arrows=order)
 
 
 def _joins(arcs: Iterable[tuple[int, int]], step: int, count: int, size: Size) -> tuple[int, ...]:

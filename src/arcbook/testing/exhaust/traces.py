@@ -31,6 +31,7 @@ from arcbook.store.memory import MemoryStore
 from arcbook.testing.exhaust.known import NOBODY, Bounds, Known, Label, Message
 from arcbook.testing.exhaust.model import Model
 from arcbook.testing.simulate.checks import Checks
+from arcbook.testing.simulate.flow import Flow
 from arcbook.testing.simulate.run import tell
 from arcbook.testing.simulate.scenario import scenario_of
 from arcbook.testing.simulate.story import Story
@@ -207,6 +208,13 @@ class TracedChecks(Checks):
 
     # -- commits ----------------------------------------------------------------------
 
+    def _events(self, state: State, flow: Flow, change: Change) -> None:
+        # A claim is of what was there before; had an event come first, it would be refused.
+        for claim in change.claims:
+            facts = {"generation": claim.generation, "attempt": claim.attempt}
+            self._see(claim.command_id, "claim", worker=claim.worker, **facts)
+        super()._events(state, flow, change)
+
     def _once(self, state: State, event: AnyEvent) -> None:
         super()._once(state, event)
         see = _SEES.get(type(event))
@@ -261,9 +269,6 @@ class TracedChecks(Checks):
         for row in change.issued:
             if (row.generation, row.attempt) == (0, 1):
                 self.followed[row.command_id] = Follower(row.worker)
-        for claim in change.claims:
-            facts = {"generation": claim.generation, "attempt": claim.attempt}
-            self._see(claim.command_id, "claim", worker=claim.worker, **facts)
 
     # -- answers ----------------------------------------------------------------------
 

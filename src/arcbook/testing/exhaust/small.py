@@ -106,7 +106,7 @@ class EnumeratedFaults(Faults):
 
 
 class SmallWorld(World):
-    """A world in which a process goes on until it waits, and then the next one in turn."""
+    """A world in which a process goes on until it waits, and then the first that can."""
 
     def __init__(
         self,
@@ -119,11 +119,11 @@ class SmallWorld(World):
         super().__init__(scenario, trace=trace)
         self.faults = EnumeratedFaults(scenario, choices, budget, self._stand_still)
         self.checks = TracedChecks(self.store, mild=MILD.issuperset(scenario.rates))
-        self.loop.pick = self._in_turn
+        self.loop.pick = self._until_it_waits
         self._last = self.main
         self.on_commit: Callable[[], None] = lambda: None
 
-    def _in_turn(self, able: list[Process]) -> Process:
+    def _until_it_waits(self, able: list[Process]) -> Process:
         if self._last not in able:
             self._last = able[0]
         return self._last

@@ -7,10 +7,12 @@ CORPUS ?=
 
 SEEDS ?= 2000
 FIRST_SEED ?= 0
+PARTS ?=
+LARGE ?=
 export PYTHON
 
 .PHONY: help demo test check noetl-client corpus corpus-cluster chaos canary bench-local bench-cluster bench-hot-path \
-	simulate simulate-mutants environment services clean
+	simulate simulate-mutants exhaust environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +58,9 @@ simulate: environment ## Run SEEDS simulations from FIRST_SEED: the runtime unde
 
 simulate-mutants: environment ## Plant bugs one at a time; the simulator must find each
 	@$(BIN)/python -m arcbook.testing.simulate.mutants
+
+exhaust: environment ## Go through all small worlds; LARGE=1 larger ones, PARTS="graphs model" some
+	@$(BIN)/python -m arcbook.testing.exhaust $(PARTS) $(if $(LARGE),--large)
 
 environment:
 	@sh scripts/environment dev

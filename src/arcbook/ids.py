@@ -22,12 +22,16 @@ class IdGenerator:
     """Yields ids for one machine number; the clock may stand still or go back."""
 
     def __init__(self, clock: Clock, machine: int) -> None:
-        if not 0 <= machine <= MACHINE_MAX:
-            raise ValueError(f"a machine number is 0 to {MACHINE_MAX}, not {machine}")
         self._clock = clock
-        self._machine = machine << _SEQUENCE_BITS
         self._last_ms = 0
         self._sequence = 0
+        self.go_on_as(machine)
+
+    def go_on_as(self, machine: int) -> None:
+        """Have another machine number; none of the ids before comes again under it."""
+        if not 0 <= machine <= MACHINE_MAX:
+            raise ValueError(f"a machine number is 0 to {MACHINE_MAX}, not {machine}")
+        self._machine = machine << _SEQUENCE_BITS
 
     def __call__(self) -> int:
         now_ms = self._clock.now_us() // 1000 - EPOCH_MS

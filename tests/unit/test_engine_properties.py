@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from arcbook.dsl.kinds import Kind, KindTable
 from arcbook.dsl.load import load_playbook
+from arcbook.engine.inputs import Report, Start
+from arcbook.engine.pipeline import IterationResult
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import State
 from arcbook.events.codec import decode, encode
-from arcbook.events.types import TERMINAL
+from arcbook.events.types import TERMINAL, StepResult
+from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.testing.generate import KIND, random_playbook
 from arcbook.testing.machine import EXECUTION_ID, Machine, World, replayed, resumed
 
@@ -159,3 +162,26 @@ def test_in_a_kind_world_nothing_fails_but_what_is_written_to_fail(seed):
     if str(machine.state.status) == "FAILED":
         error = machine.state.error
         assert error.code in ("NO_MATCH", "NO_NEXT", "STEP_TIMEOUT") or error.kind == "template"
+
+
+def test_which_iterations_failed_is_told_by_index_whoever_was_first():
+    head = (
+        '{"apiVersion": "noetl.io/v2", "kind": "Playbook", "metadata": {"name": "n", "path": "n"}'
+    )
+    loop = (
+        '{"in": [1, 2], "iterator": "item", "spec": {"mode": "parallel", "on_error": "continue"}}'
+    )
+    text = f'{head}, "workflow": [{{"step": "a", "tool": {{"kind": "{KIND}"}}, "loop": {loop}}}]}}'
+    loaded = load_playbook(text, KINDS)
+    machine = Machine(Plan(loaded.playbook, KINDS))
+    error = ErrorInfo(kind=ErrorKind.SERVER_ERROR, message="no")
+    failed = IterationResult(
+        result=StepResult(status=ERROR, error=error), status=ERROR, error=error
+    )
+    machine.give(Start(path="n"))
+
+    for index in (1, 0):
+        frame = f"{EXECUTION_ID}:a:1:f{index}"
+        machine.give(Report(command_id=frame, first=index, done=[failed]))
+
+    assert [at for at, _ in machine.state.results["a"].errors] == [0, 1]

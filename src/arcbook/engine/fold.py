@@ -208,8 +208,9 @@ def _command_completed(state: State, at: int, event: CommandCompleted) -> None:
     loop.failed += len(event.failed)
     loop.success += event.count - len(event.failed)
     _keep(loop, event)
-    for failed in event.failed[: LOOP_ERRORS_MAX - len(loop.errors)]:
-        loop.errors.append(failed)
+    if event.failed:
+        # By index and not by arrival: what is kept says nothing of who was quicker.
+        loop.errors = sorted([*loop.errors, *event.failed], key=_index)[:LOOP_ERRORS_MAX]
     loop.stopping = loop.stopping or event.stop
     if event.rows == 0:
         loop.drained = True
@@ -221,6 +222,10 @@ def _command_completed(state: State, at: int, event: CommandCompleted) -> None:
         undone = command.first + command.count - (event.first + event.count)
         if undone > 0:
             loop.returned.append([event.first + event.count, undone])
+
+
+def _index(failed: tuple[int, ErrorInfo]) -> int:
+    return failed[0]
 
 
 def _keep(loop: LoopRun, event: CommandCompleted) -> None:

@@ -86,7 +86,7 @@ class Ownership:
     async def join(self) -> None:
         """Enter the servers, and take what is free."""
         self._row = await self._servers.join(self._row, LEASE_SECONDS)
-        self.ids = IdGenerator(self._clock, self._row.machine)
+        self.ids.go_on_as(self._row.machine)
         await self.beat()
 
     async def beat(self) -> None:

@@ -83,6 +83,8 @@ class MemoryStore:
     def _is_fenced(self, change: Change) -> bool:
         if change.events and change.after_seq != len(self.log.get(change.execution_id, ())):
             return True
+        if change.claims and change.after_seq != len(self.log.get(change.execution_id, ())):
+            return True
         if any(not self._is_pending(claim) for claim in change.claims):
             return True
         if change.key is not None and self._taken(change.key) is not None:

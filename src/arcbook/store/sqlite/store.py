@@ -111,6 +111,8 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
             is_known = not after or self._written.get(change.execution_id) == after
             if not is_known and db.execute(self._sql["has_event"], before).fetchone() is None:
                 return False
+        elif change.claims and self._last_seq(db, change) != after:
+            return False
         is_bound = change.claims or change.tick or change.key
         return not is_bound or self._is_still_so(db, change)
 
@@ -118,10 +120,14 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
         return [c.execution_id for c in changes if self._is_fenced(db, c)]
 
     def _is_fenced(self, db: sqlite3.Connection, change: Change) -> bool:
-        (last,) = db.execute(self._sql["last_seq"], (change.execution_id,)).fetchone()
-        if change.events and last != change.after_seq:
+        if (change.events or change.claims) and self._last_seq(db, change) != change.after_seq:
             return True
         return not self._is_still_so(db, change)
+
+    def _last_seq(self, db: sqlite3.Connection, change: Change) -> int:
+        last: int
+        (last,) = db.execute(self._sql["last_seq"], (change.execution_id,)).fetchone()
+        return last
 
     def _put_extras(self, db: sqlite3.Connection, change: Change) -> None:
         sql, identity = self._sql, change.execution_id

@@ -156,6 +156,21 @@ class CommandsContract:
         assert [c.worker for c in await store.commands()] == ["", "first", ""]
         assert len(await store.events(1)) == 1
 
+    async def test_a_claim_by_who_does_not_know_the_last_event_is_fenced(
+        self, store: ClusterStore
+    ) -> None:
+        await store.commit([change(1, 0, [event(1)], issued=[command("c", 1)])])
+        await store.commit([change(1, 1, [event(2)])])
+        claim = Claim("c", 0, 0, "w")
+
+        with pytest.raises(FencedError) as raised:
+            await store.commit([Change(execution_id=1, after_seq=1, events=[], claims=[claim])])
+        assert raised.value.execution_ids == (1,)
+        assert [c.worker for c in await store.commands()] == [""]
+
+        await store.commit([Change(execution_id=1, after_seq=2, events=[], claims=[claim])])
+        assert [c.worker for c in await store.commands()] == ["w"]
+
     async def test_commands_come_by_shard_and_in_pages(self, store: ClusterStore) -> None:
         for i in range(1, 30):
             await store.commit([change(i, 0, [event(1)], issued=[command(f"{i:03}", i)])])

@@ -279,12 +279,20 @@ class Checks:
         for (_, given), accepted in zip(request.reports, reported.accepted, strict=True):
             if isinstance(given, Report) and given.suspended is not None:
                 self._echoes.heard(given.command_id, body)
-            if accepted:
-                self._accepted(given)
-                if not request.forwarded and isinstance(given, Report):
-                    self._accepted_once(given)
+            if accepted is not None:
+                self._answer(given, is_accepted=accepted, forwarded=request.forwarded)
         for work in reported.works:
             self._claimed(work, request.worker, forwarded=request.forwarded)
+
+    def _answer(
+        self, given: Report | Checkpointed | Stopped, *, is_accepted: bool, forwarded: bool
+    ) -> None:
+        if not is_accepted:
+            self._refused(given)
+            return
+        self._accepted(given)
+        if not forwarded and isinstance(given, Report):
+            self._accepted_once(given)
 
     def _claimed(self, work: Work | None, worker: str, *, forwarded: bool) -> None:
         if work is None:
@@ -303,6 +311,9 @@ class Checks:
         if known in self.taken:
             self.fail("once", f"the report of {known} is accepted again")
         self.taken.add(known)
+
+    def _refused(self, given: Report | Checkpointed | Stopped) -> None:
+        """Take note of a report that is stale."""
 
     def _accepted(self, given: Report | Checkpointed | Stopped) -> None:
         if given.command_id in self.stopped:

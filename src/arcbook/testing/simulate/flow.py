@@ -33,6 +33,14 @@ class Flow:
         self._left: set[tuple[str, int]] = set()
         self._counted: dict[tuple[str, int], set[int]] = {}
 
+    def copy(self) -> Flow:
+        """Return what goes on as it is at this moment, to be followed on another way."""
+        twin = Flow(self.execution_id, self._fail)
+        twin._tokens = {step: Counter(came) for step, came in self._tokens.items()}
+        twin._entered, twin._left = set(self._entered), set(self._left)
+        twin._counted = {visit: set(done) for visit, done in self._counted.items()}
+        return twin
+
     def fail(self, rule: str, message: str) -> None:
         """Say what is broken."""
         self._fail(rule, f"{self.execution_id}: {message}")

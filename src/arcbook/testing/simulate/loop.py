@@ -102,6 +102,8 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def __init__(self, rng: random.Random) -> None:
         self._random = rng.random
+        #: Chooses who goes on, where several processes can.
+        self.pick: Callable[[list[Process]], Process] = self._drawn
         self._now = 0.0
         #: What is due when: timers, and who pauses.
         self._later: list[tuple[float, int, Call | asyncio.Future[None]]] = []
@@ -147,7 +149,7 @@ class SimLoop(asyncio.AbstractEventLoop):
             if able:
                 break
             self._jump()
-        process = able[int(self._random() * len(able))] if len(able) > 1 else able[0]
+        process = self.pick(able) if len(able) > 1 else able[0]
         self._call(process.ready.popleft())
 
     def _call(self, due: Call) -> None:
@@ -158,6 +160,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         except FAULTS as error:
             message = f"exception in callback {due.callback!r}"
             self.call_exception_handler({"message": message, "exception": error})
+
+    def _drawn(self, able: list[Process]) -> Process:
+        return able[int(self._random() * len(able))]
 
     def _jump(self) -> None:
         """Move on to the next moment at which something is due."""

@@ -62,16 +62,8 @@ class Ran(msgspec.Struct, kw_only=True):
 def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
     """Run a scenario."""
     world = World(scenario, trace=trace)
-    with _shortened(scenario), _listening(world), _littering():
-        told = Story(world)
-        try:
-            world.loop.run(told.tell())
-        except FAULTS as error:
-            if world.checks.broken is None:
-                world.checks.fail("raised", f"{type(error).__name__}: {error}")
-            world.note("world", "".join(traceback.format_exception(error)))
-        if world.checks.broken is None:
-            compared(world, told.started)
+    told = Story(world)
+    tell(told, compare=True)
     broken = world.checks.broken
     return Ran(
         scenario=scenario,
@@ -83,6 +75,20 @@ def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
         faults=world.faults.happened,
         trace=world.trace or [],
     )
+
+
+def tell(told: Story, *, compare: bool = False) -> None:
+    """Let a story happen, and have its world note what is broken."""
+    world = told.world
+    with _shortened(world.scenario), _listening(world), _littering():
+        try:
+            world.loop.run(told.tell())
+        except FAULTS as error:
+            if world.checks.broken is None:
+                world.checks.fail("raised", f"{type(error).__name__}: {error}")
+            world.note("world", "".join(traceback.format_exception(error)))
+        if compare and world.checks.broken is None:
+            compared(world, told.started)
 
 
 def _digest(world: World) -> str:

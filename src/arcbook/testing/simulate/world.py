@@ -61,7 +61,9 @@ class Node:
 class World:
     """Everything that a run shares."""
 
-    def __init__(self, scenario: Scenario, *, trace: bool = False) -> None:
+    def __init__(
+        self, scenario: Scenario, *, trace: bool = False, checks: type[Checks] = Checks
+    ) -> None:
         self.scenario = scenario
         self.loop = sim_loop(random.Random(f"order:{scenario.seed}"))
         self.main = self.loop.main
@@ -70,7 +72,7 @@ class World:
         self.exchange = Exchange(ACK_SECONDS)
         self.blobs = MemoryBlobs()
         asked = Callbacks(self).asked
-        self.checks = Checks(self.store, asked, Echoes(self), mild=MILD.issuperset(scenario.rates))
+        self.checks = checks(self.store, asked, Echoes(self), mild=MILD.issuperset(scenario.rates))
         self.effects = Effects(self)
         self.registry = SimRegistry()
         self.answers = answers_of(scenario)

@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 import psycopg.sql
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from acceptance.service import Service
 from acceptance.terminal import Terminal
@@ -70,9 +72,12 @@ class Canary:
     def __init__(self, *, short: bool = False) -> None:
         self._short = short
         # A name without digits alone or letters alone, with all that is escaped somewhere.
-        self.secret = f'c4n/ry "{secrets.token_hex(6)}"+at=dawn&é%'
-        self.password = f"p4ss-{secrets.token_hex(8)}/of:the@base"
-        self._looking = Looking([self.secret, self.password])
+        self.secret = f'c4n/ry "a1{secrets.token_hex(6)}"+at=dawn&é%'
+        self.password = f"p4ss-a1{secrets.token_hex(8)}/of:the@base"
+        self.key = _private_key()
+        self.number = 10**14 + secrets.randbelow(10**14)
+        told = (self.secret, self.password, self.key, str(self.number), f"{self.number:,}")
+        self._looking = Looking(told)
         self._wrong: list[str] = []
         self._stack = contextlib.ExitStack()
 
@@ -105,7 +110,10 @@ class Canary:
 
     def _credentials(self) -> dict[str, tuple[str, dict[str, Any]]]:
         fields = {"host": "127.0.0.1", "port": self._database.port, "database": "postgres"}
+        account = json.dumps({"private_key": self.key, "client_email": "me@example.org"}, indent=1)
         return {
+            "canary_key": ("google_service_account", {"private_key": self.key, "json": account}),
+            "canary_number": ("secret", {"pin": self.number}),
             "canary_secret": ("secret", {"token": self.secret}),
             "canary": ("bearer", {"token": self.secret}),
             "canary_basic": ("basic", {"username": "someone", "password": self.secret}),
@@ -260,6 +268,15 @@ class Canary:
                 self._wrong += _differences(name, told["proof"][name], told["again"].get(name))
         self._service.requests.clear()
         return sum(len(found) for found in told["proof"].values())
+
+
+def _private_key() -> str:
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return made.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
 
 
 def _differences(name: str, one: dict[str, Any], other: Any) -> list[str]:

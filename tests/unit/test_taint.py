@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import base64
+import html
+import json
+import shlex
+from urllib.parse import quote, quote_plus
 
-from arcbook.secrets.taint import Secrets, secret_fields, shown
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from yarl import URL
+
+from arcbook.secrets import taint
+from arcbook.secrets.fields import secret_fields
+from arcbook.secrets.taint import Secrets, shown
 
 SECRET = "s3cret/with+more"
 
@@ -59,3 +70,162 @@ def test_secrets_are_hidden_wherever_a_value_nests() -> None:
 
     assert SECRET not in str(hidden)
     assert known.reveal(hidden) == value
+
+
+AWKWARD = "s3cret \"with\"/more+of='it'&<é%~>"
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def b64url(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+SPELLINGS = {
+    "json": json.dumps,
+    "json in json": lambda s: json.dumps(json.dumps({"a": s})),
+    "json for pages": lambda s: (
+        json.dumps(s)
+        .replace("&", "\\u0026")
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("'", "\\u0027")
+    ),
+    "base64 of json": lambda s: b64(json.dumps({"auth": s})),
+    "base64 in base64": lambda s: b64(json.dumps({"auth": b64("user:" + s)})),
+    "url of base64": lambda s: quote(b64("x" + s), safe=""),
+    "url of json": lambda s: quote(json.dumps([s])),
+    "url twice": lambda s: quote(quote(s, safe=""), safe=""),
+    "form": quote_plus,
+    "a query of yarl": lambda s: str(URL("http://h/").with_query(q=s)),
+    "a path of yarl": lambda s: str(URL("http://h/").with_path("/" + s)),
+    "userinfo": lambda s: str(URL.build(scheme="http", host="h", user="u", password=s)),
+    "encodeURIComponent": lambda s: quote(s, safe="!'()*"),
+    "a token's payload": lambda s: f"a.{b64url(json.dumps({'k': s}))}.c",
+    "html": html.escape,
+    "repr": lambda s: repr(KeyError(s)),
+    "hex": lambda s: s.encode().hex(),
+    "title": str.title,
+    "capital": str.capitalize,
+    "swapped": str.swapcase,
+    "a key of a mapping": lambda s: {s: 1},
+    "deep in a mapping": lambda s: [{"a": ({s: [s]},)}],
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("around", ["", "a", "ab"])
+def test_a_secret_is_hidden_however_it_is_spelled_and_comes_back(spelling, around):
+    known = Secrets()
+    known.add({"api.token": AWKWARD})
+    text = SPELLINGS[spelling](around + AWKWARD + around)
+    hidden = known.hide(text)
+    seen = json.dumps(shown(hidden)).lower()
+
+    assert "***" in seen
+    assert "cret" not in seen
+    assert "more" not in seen
+    assert known.reveal(hidden) == text
+
+
+def test_shells_quote_a_secret_as_it_is():
+    known = Secrets()
+    known.add({"api.token": SECRET})
+
+    assert SECRET not in known.hide(shlex.quote(SECRET))
+
+
+def test_each_line_of_a_key_is_a_secret():
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    known = Secrets()
+    known.add(
+        secret_fields(
+            "k",
+            {
+                "service_account_json": json.dumps(
+                    {"private_key": pem, "client_email": "me@example.org"}, indent=2
+                )
+            },
+        )
+    )
+    first, second = pem.splitlines()[1:3]
+
+    for text in (f"one {first} two", second, json.dumps(pem), b64(first), pem.replace("\n", "\\n")):
+        hidden = known.hide(text)
+        assert first not in hidden
+        assert second not in hidden
+        assert "***" in shown(hidden)
+        assert known.reveal(hidden) == text
+    assert known.hide("-----BEGIN PRIVATE KEY-----") == "-----BEGIN PRIVATE KEY-----"
+    assert known.hide("me@example.org") == "me@example.org"
+
+
+def test_a_number_that_is_a_secret_stays_a_number_for_the_next_step():
+    known = Secrets()
+    known.add(secret_fields("c", {"pin": 4711081547, "limit": 5}))
+    value = {"pin": 4711081547, "others": [5, 4711081548, True], "text": "4711081547!"}
+    hidden = known.hide(value)
+
+    assert "4711081547" not in json.dumps(hidden)
+    assert hidden["others"] == [5, 4711081548, True]
+    assert known.reveal(hidden) == value
+
+
+def test_a_short_value_is_no_secret_that_could_be_recognised():
+    known = Secrets()
+    known.add({"c.pin": "12345"})
+
+    assert known.hide("12345") == "12345"
+    assert not known
+
+
+def test_a_token_that_was_minted_again_is_still_hidden_and_its_mark_is_the_present_one():
+    known = Secrets()
+    known.add({"c.token": "the-first-token"})
+    hidden = known.hide("it is the-first-token")
+    known.add({"c.token": "the-second-token"})
+
+    assert known.hide("it is the-first-token") == hidden
+    assert known.reveal(hidden) == "it is the-second-token"
+
+
+def test_secrets_that_were_not_used_for_long_are_forgotten_and_no_others(monkeypatch):
+    monkeypatch.setattr(taint, "KNOWN_CHARACTERS_MAX", 60_000)
+    known = Secrets()
+    known.add({"always": "a-secret-that-is-in-use", "shared": "the-same-under-two-names"})
+    for number in range(200):
+        known.add({f"k{number}": f"a-secret-of-one-time-{number:04}"})
+        known.add({"always": "a-secret-that-is-in-use"})
+    known.add({"again": "the-same-under-two-names"})
+
+    assert known.hide("a-secret-of-one-time-0000") == "a-secret-of-one-time-0000"
+    assert shown(known.hide("a-secret-of-one-time-0199")) == "***"
+    assert shown(known.hide("a-secret-that-is-in-use")) == "***"
+    assert shown(known.hide("the-same-under-two-names")) == "***"
+
+
+def test_where_two_secrets_overlap_the_longer_one_of_a_place_is_hidden():
+    known = Secrets()
+    known.add({"a": "shared-part", "b": "shared-part-and-more", "c": "part-and-more"})
+    text = "x shared-part-and-more y shared-part z part-and-more"
+
+    assert shown(known.hide(text)) == "x *** y *** z ***"
+    assert known.reveal(known.hide(text)) == text
+
+
+def test_what_looks_like_a_secret_in_the_middle_of_one_is_hidden_where_it_stands_alone():
+    known = Secrets()
+    known.add(secret_fields("c", {"dsn": "postgresql://me@db:5432/sales?token=abc123def456&x=1"}))
+    known.add(
+        secret_fields("c", {"jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlMTI"})
+    )
+
+    assert shown(known.hide(["abc123def456", "c2lnbmF0dXJlMTI"])) == ["***", "***"]
+    assert known.hide("postgresql") == "postgresql"

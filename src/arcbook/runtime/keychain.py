@@ -17,8 +17,8 @@ from arcbook.engine.keychain import Opened, SecretNeededError, SecretUnavailable
 from arcbook.engine.plan import Plan, PlanSecret
 from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.secrets.api import Credential, CredentialError, KeychainError
+from arcbook.secrets.fields import secret_fields
 from arcbook.secrets.keychain import Wanted
-from arcbook.secrets.taint import secret_fields
 from arcbook.template.access import View
 from arcbook.template.errors import TemplateError
 

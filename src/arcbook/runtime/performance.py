@@ -30,7 +30,8 @@ from arcbook.runtime.calls import call_tool
 from arcbook.runtime.keychain import CommandKeychain
 from arcbook.runtime.services import Services, Steps
 from arcbook.runtime.work import Work
-from arcbook.secrets.taint import MARK_BYTES, marked, secret_fields
+from arcbook.secrets.fields import secret_fields
+from arcbook.secrets.taint import MARK_BYTES, marked
 from arcbook.tools.api import Credential, CredentialError, Deferred
 
 PARK_SECONDS: Final = 1.0
@@ -258,7 +259,13 @@ class Performance:
             return value
         plain = msgspec.to_builtins(value)
         hidden = secrets.hide(plain)
-        return value if hidden is plain else msgspec.convert(hidden, type(value))
+        if hidden is plain:
+            return value
+        try:
+            return msgspec.convert(hidden, type(value))
+        except msgspec.ValidationError:
+            # A secret that is a number may be a count of ours by chance.
+            return msgspec.convert(secrets.hide(plain, numbers=False), type(value))
 
 
 def _aliases(name: str) -> list[str]:

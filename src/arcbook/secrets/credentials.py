@@ -113,6 +113,10 @@ class CredentialBook:
         await self._note(action, alias, who, execution_id)
         return Credential(name=alias, type=row.type, data=data)
 
+    async def refused(self, alias: str, *, who: str) -> None:
+        """Note that somebody asked for what is in a credential, and may not know it."""
+        await self._note("read", alias, who, outcome="refused")
+
     async def _note(
         self, action: str, alias: str, who: str, execution_id: int = 0, outcome: str = "ok"
     ) -> None:

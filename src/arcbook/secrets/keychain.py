@@ -32,6 +32,9 @@ ENTRIES_MAX: Final = 2000
 PER_EXECUTION: Final = frozenset({"execution", "local"})
 """Scopes in which each execution has a secret of its own."""
 
+STORED: Final = frozenset({"credential", "credential_ref"})
+"""Kinds that stand for a stored credential itself."""
+
 
 class CredentialSource(Protocol):
     """Where stored credentials come from."""
@@ -51,7 +54,9 @@ class Wanted(NamedTuple):
     def key(self) -> str:
         """Return what two entries share that stand for the same secret."""
         scope = str(self.config.get("scope") or "global")
-        owner = self.execution_id if scope in PER_EXECUTION else 0
+        # Each execution asks for a stored credential itself, so that the audit has all of them.
+        is_stored = self.kind in STORED and self.config.get("type") not in minting.GOOGLE_KINDS
+        owner = self.execution_id if is_stored or scope in PER_EXECUTION else 0
         facts = msgspec.json.encode([self.name, self.kind, self.config, owner], order="sorted")
         return hashlib.blake2b(facts, digest_size=16).hexdigest()
 

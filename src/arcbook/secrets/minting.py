@@ -9,10 +9,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from arcbook.bodies import BodyTooLargeError, read_body
 from arcbook.secrets.api import Credential, KeychainError
 
 TOKEN_SECONDS: Final = 20.0
 """Time that an issuer has to answer."""
+
+ANSWER_BYTES_MAX: Final = 1024 * 1024
+"""Size of an issuer's answer."""
 
 GOOGLE_KINDS: Final = ("google", "google_oauth", "google_service_account")
 """Kinds of entries, and types, that stand for an access token of a service account."""
@@ -175,15 +179,28 @@ async def _asked(
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(method.upper(), url, headers=sent, **body) as response,
+            session.request(
+                # What is sent is for this issuer, and for nobody to whom it may point.
+                method.upper(),
+                url,
+                headers=sent,
+                allow_redirects=False,
+                **body,
+            ) as response,
         ):
-            status, data = response.status, await response.read()
+            status, data = response.status, await read_body(response, ANSWER_BYTES_MAX)
+    except BodyTooLargeError as error:
+        raise KeychainError(
+            name, f"got an answer of its issuer that is no token: {error}"
+        ) from None
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         reason = type(error).__name__
         raise KeychainError(name, f"cannot reach its issuer: {reason}", retryable=True) from None
     if status >= 400:
         again = status in (408, 429) or status >= 500
         raise KeychainError(name, f"is refused by its issuer: HTTP {status}", retryable=again)
+    if status >= 300:
+        raise KeychainError(name, "is sent elsewhere by its issuer: name the address itself")
     try:
         found = msgspec.json.decode(data)
     except msgspec.DecodeError:

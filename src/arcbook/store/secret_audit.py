@@ -23,7 +23,7 @@ class SecretNote(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     alias: str
     execution_id: int = 0
-    #: ``ok``, ``unknown`` or ``unreadable``.
+    #: ``ok``, ``unknown``, ``unreadable`` or ``refused``.
     outcome: str = "ok"
 
 

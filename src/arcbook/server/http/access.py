@@ -64,6 +64,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def labels(self) -> dict[str, str]:
         """What the caller's executions are labelled with."""
         found = {"tenant": self.tenant, "organization": self.organization}
+        if self.is_known:
+            found["started_by"] = self.name
         return {name: value for name, value in found.items() if value}
 
 

@@ -19,6 +19,9 @@ from arcbook.server.http.wire.credentials import (
 )
 from arcbook.store.api import CredentialRow
 
+NOTED_CHARACTERS_MAX: Final = 200
+"""Characters of a name that the audit keeps of who may not ask for it."""
+
 
 async def put(call: Call) -> CredentialView:
     """Seal and keep a credential."""
@@ -57,17 +60,20 @@ async def list_credentials(call: Call) -> Credentials:
 async def get(call: Call) -> CredentialView:
     """Return a credential; what is in it only to those who may know."""
     asked: CredentialQuery = call.query
-    row = await _row(call)
     if not asked.include_data:
-        return _view(row)
-    call.context.access.require(call.caller, "admin")
+        return _view(await _row(call))
+    book, name, who = call.context.credentials, call.param("name"), call.caller.name
     try:
-        opened = await call.context.credentials.credential(
-            row.name, 0, who=call.caller.name, action="read"
-        )
+        call.context.access.require(call.caller, "admin")
+    except ApiError:
+        await book.refused(name[:NOTED_CHARACTERS_MAX], who=who)
+        raise
+    try:
+        opened = await book.credential(name, 0, who=who, action="read")
     except CredentialError as error:
+        await _row(call)
         raise ApiError(503, str(error), "no_key") from None
-    return _view(row, opened.data)
+    return _view(await _row(call), opened.data)
 
 
 async def delete(call: Call) -> Deleted:

@@ -18,7 +18,7 @@ from arcbook.engine.plan import Plan, PlanSecret
 from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.secrets.api import Credential, CredentialError, KeychainError
 from arcbook.secrets.fields import secret_fields
-from arcbook.secrets.keychain import Wanted
+from arcbook.secrets.keychain import Wanted, token_of
 from arcbook.template.access import View
 from arcbook.template.errors import TemplateError
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "keychain"
 """First part of the names of secrets that came from an entry."""
+
+MINTED: Final = ".minted"
+"""What follows a credential's alias in the names of secrets that an issuer gave for it."""
 
 DEPTH_MAX: Final = 8
 """Entries that may stand on one another."""
@@ -73,6 +76,22 @@ class CommandKeychain:
             # By its own alias it is found again wherever data from here goes.
             services.secrets.add(secret_fields(found.name, found.data))
         services.secrets.add(secret_fields(self._mark(entry), found.data))
+        return found
+
+    async def token(self, credential: Credential) -> Credential:
+        """Return the token that an issuer gives for a credential.
+
+        Raises:
+            CredentialError: there is none.
+        """
+        wanted = token_of(credential, self._context().execution_id)
+        if wanted is None:
+            return credential
+        found = await self._services.keychain.open(wanted)
+        if credential.name:
+            self._services.secrets.add(secret_fields(credential.name + MINTED, found.data))
+        else:
+            self._services.secrets.add(secret_fields("token", found.data))
         return found
 
     async def reveal(self, names: set[str]) -> None:

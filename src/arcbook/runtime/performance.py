@@ -27,7 +27,7 @@ from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.results.kept import ResultMissingError, ResultTooLargeError
 from arcbook.results.refs import InvalidRefError
 from arcbook.runtime.calls import call_tool
-from arcbook.runtime.keychain import CommandKeychain
+from arcbook.runtime.keychain import MINTED, CommandKeychain
 from arcbook.runtime.services import Services, Steps
 from arcbook.runtime.work import Work
 from arcbook.secrets.fields import secret_fields
@@ -239,7 +239,9 @@ class Performance:
         yield self.keychain.reveal(names)
         for alias in sorted({alias for name in names for alias in _aliases(name)}):
             try:
-                yield self._open(alias)
+                credential = yield self._open(alias)
+                if any(name.startswith(f"{alias}{MINTED}.") for name in names):
+                    yield self.keychain.token(credential)
             except CredentialError:
                 continue  # its mark stays, which a tool cannot take for the secret
         plain = self.services.secrets.reveal(msgspec.to_builtins(self.work))

@@ -21,6 +21,23 @@ ANSWER_BYTES_MAX: Final = 1024 * 1024
 GOOGLE_KINDS: Final = ("google", "google_oauth", "google_service_account")
 """Kinds of entries, and types, that stand for an access token of a service account."""
 
+ADDRESSES: Final = (
+    "endpoint", "token_url", "token_uri", "token_endpoint", "access_token_url", "url",
+)  # fmt: skip
+"""What the address of an issuer may be called."""
+
+OAUTH2_TYPES: Final = ("oauth2", "oauth2_client_credentials")
+"""Types of clients of an OAuth 2 issuer."""
+
+ACCOUNT_TYPES: Final = ("google_service_account", "service_account")
+"""Types of Google's service accounts."""
+
+MINTED: Final = frozenset({*OAUTH2_TYPES, *ACCOUNT_TYPES})
+"""Types of credentials that stand for a token, which an issuer gives for them."""
+
+SHARINGS: Final = frozenset({"catalog", "execution", "global", "local", "playbook", "shared"})
+"""What an entry's ``scope`` says of who shares its token; anything else is the token's own."""
+
 GOOGLE_TOKENS: Final = "https://oauth2.googleapis.com/token"
 GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 JWT_GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -44,14 +61,17 @@ async def oauth2(name: str, config: dict[str, Any], stored: Credential | None) -
         KeychainError: there is none.
     """
     known = {**(stored.data if stored else {}), **config}
-    url = _first(known, "endpoint", "token_url", "token_uri", "token_endpoint", "url")
+    if config.get("scope") in SHARINGS:
+        known["scope"] = stored.data.get("scope") if stored else None
+    url = _first(known, *ADDRESSES)
     if not url:
         raise KeychainError(name, "needs an 'endpoint', which issues its tokens")
     headers = {str(k): str(v) for k, v in (config.get("headers") or {}).items()}
     form = config.get("data") or config.get("body")
     if not isinstance(form, dict):
-        form = {"grant_type": "client_credentials"}
-        for field in ("client_id", "client_secret", "scope", "audience"):
+        refreshes = bool(known.get("refresh_token"))
+        form = {"grant_type": "refresh_token" if refreshes else "client_credentials"}
+        for field in ("refresh_token", "client_id", "client_secret", "scope", "audience"):
             if known.get(field):
                 form[field] = known[field]
     empty = sorted(str(key) for key, value in form.items() if value in (None, ""))

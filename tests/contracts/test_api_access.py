@@ -206,6 +206,34 @@ async def test_executions_carry_the_tenant_of_their_caller(api: Api):
     assert (await paths(tenant="sales")).count("examples/parent") == 2
 
 
+async def test_documents_credentials_and_the_audit_carry_the_tenant_of_their_caller(api: Api):
+    admin = (await made(api, "admin"))["token"]
+    sales = (await made(api, "editor", admin, tenant="sales", organization="emea"))["token"]
+    await api.post("/api/catalog/register", {"content": PARENT}, **bearer(admin))
+    await api.post("/api/catalog/register", {"content": HELLO}, **bearer(sales))
+    for token, name in ((admin, "ours"), (sales, "theirs")):
+        body = {"name": name, "type": "bearer", "data": {"token": "s3cret-of-somebody"}}
+        await api.post("/api/credentials", body, **bearer(token))
+
+        schedule = {"path": "examples/parent", "cron": "0 3 * * *"}
+        await api.call("PUT", f"/api/schedules/{name}", schedule, **bearer(token))
+
+    mine = ["examples/hello", "theirs", "theirs", "theirs"]
+    for labels, expected in (
+        ({"tenant": "sales"}, mine),
+        ({"organization": "emea"}, mine),
+        ({"tenant": "nobody"}, []),
+    ):
+        documents = await api.post("/api/catalog/list", labels, **bearer(admin))
+        kept = await api.get("/api/credentials", params=labels, **bearer(admin))
+        notes = await api.get("/api/audit", params=labels, **bearer(admin))
+        ticking = await api.get("/api/schedules", params=labels, **bearer(admin))
+        found = [*documents["entries"], *kept["items"], *notes["items"], *ticking["schedules"]]
+        names = [one.get("name") or one.get("alias") or one["path"] for one in found]
+        assert names == expected
+        assert all(one["tenant"] == "sales" for one in found)
+
+
 async def test_an_execution_says_who_started_it(api: Api):
     admin = await made(api, "admin")
     token = admin["token"]

@@ -302,7 +302,10 @@ class MemoryStore:
     # -- audit of secrets -------------------------------------------------------------
 
     async def note_secret(self, note: SecretNote) -> None:
-        self.audited.append(msgspec.structs.replace(note, note_id=len(self.audited) + 1))
+        of = self.rows.get(note.execution_id)
+        labels = {"tenant": of.tenant, "organization": of.organization} if of else {}
+        number = len(self.audited) + 1
+        self.audited.append(msgspec.structs.replace(note, note_id=number, **labels))
 
     async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
         found = [
@@ -313,6 +316,8 @@ class MemoryStore:
             and wanted.execution_id in (0, note.execution_id)
             and wanted.who in ("", note.who)
             and wanted.outcome in ("", note.outcome)
+            and wanted.tenant in ("", note.tenant)
+            and wanted.organization in ("", note.organization)
         ]
         return found[: min(wanted.limit, AUDIT_PAGE_MAX)]
 

@@ -21,6 +21,8 @@ class PostgresDocuments(Statements):
             entry.folder,
             entry.created_at,
             entry.content,
+            entry.tenant,
+            entry.organization,
         )
         stored = await self.entry("", catalog_id=identity)
         assert stored is not None
@@ -47,7 +49,8 @@ class PostgresDocuments(Statements):
 
     async def put_credential(self, row: CredentialRow) -> None:
         facts = (row.description, row.tags, row.created_at, row.updated_at)
-        await self._value("put_credential", row.name, row.type, row.sealed, *facts)
+        labels = (row.tenant, row.organization)
+        await self._value("put_credential", row.name, row.type, row.sealed, *facts, *labels)
 
     async def credential(self, name: str) -> CredentialRow | None:
         row = await self._one("get_credential", name)

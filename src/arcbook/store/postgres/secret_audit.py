@@ -11,7 +11,7 @@ class PostgresSecretAudit(Statements):
 
     async def note_secret(self, note: SecretNote) -> None:
         facts = (note.at, note.who, note.action, note.alias, note.execution_id, note.outcome)
-        await self._value("note_secret", *facts)
+        await self._value("note_secret", *facts, note.tenant, note.organization)
 
     async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
         rows = await self._all(
@@ -21,6 +21,8 @@ class PostgresSecretAudit(Statements):
             wanted.execution_id,
             wanted.who,
             wanted.outcome,
+            wanted.tenant,
+            wanted.organization,
             min(wanted.limit, AUDIT_PAGE_MAX),
         )
         return [SecretNote(**row) for row in rows]

@@ -92,6 +92,15 @@ class Looking:
                 around = data[max(0, at - 120) : at + len(needle) + 40]
                 self.hits.append(f"{kind}, {where}: {needle!r} in {around!r}")
 
+    def shown(self, kind: str, where: str, text: str | bytes) -> None:
+        """Look at what people see, where not even the marks of secrets stand."""
+        self.text(kind, where, text)
+        data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+        for mark in (b"\xe2\x9f\xa6secret:", b"\\u27e6secret:"):
+            at = data.find(mark)
+            if at >= 0:
+                self.hits.append(f"{kind}, {where}: a mark in {data[max(0, at - 120) : at + 80]!r}")
+
     def dump(self, kind: str, where: str, text: str) -> None:
         """Look at a dump of a database, and at the bytes that stand in it as digits."""
         self.text(kind, where, text)

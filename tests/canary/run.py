@@ -37,14 +37,20 @@ ENDS_SECONDS = 300.0
 """Time that all executions have to end."""
 
 READ = (
-    "", "/status", "/events", "/result", "/analyze", "/cancellation-check",
+    "/api/executions/{}", "/api/executions/{}/status", "/api/executions/{}/events?limit=1000",
+    "/api/executions/{}/result", "/api/executions/{}/result?step=start",
+    "/api/executions/{}/state", "/api/executions/{}/analyze",
+    "/api/executions/{}/cancellation-check", "/api/replay/state?execution_id={}",
+    "/api/vars/{}", "/api/vars/{}/kept", "/api/ehdb/executions/{}",
+    "/api/ehdb/executions/{}/events",
 )  # fmt: skip
 """What the API tells of an execution."""
 
 LISTS = (
     "/api/executions?limit=1000", "/api/credentials", "/api/audit?limit=1000", "/metrics",
     "/api/dashboard/stats", "/api/worker/pools", "/api/runtime/pools", "/api/runtime/servers",
-    "/api/schedules", "/api/health",
+    "/api/schedules", "/api/health", "/api/tokens", "/api/audit/changes?limit=1000",
+    "/api/ehdb/executions", "/api/status", "/api/db/validate", "/api/openapi.json",
 )  # fmt: skip
 
 
@@ -185,11 +191,18 @@ class Canary:
         for path in LISTS:
             self._asked(url + path)
         for identity in executions:
-            for part in READ:
-                self._asked(f"{url}/api/executions/{identity}{part}")
+            for path in READ:
+                self._asked(url + path.format(identity))
+            self._stream(f"{url}/api/executions/{identity}/events")
             status = self._asked(f"{url}/api/executions/{identity}")["status"]
             if status != "FAILED":
                 self._wrong.append(f"execution {identity} is {status}")
+
+    def _stream(self, url: str) -> None:
+        """Follow the events of an execution that has ended, to their end."""
+        request = urllib.request.Request(url, headers={"Accept": "text/event-stream"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            self._looking.shown("API", f"stream of {url}", answer.read())
 
     def _asked(self, url: str, body: Any = None) -> Any:
         """Ask the API; whatever it answers is looked at."""
@@ -202,7 +215,7 @@ class Canary:
         except urllib.error.HTTPError as error:
             found = error.read()
         kind = "metrics" if url.endswith("/metrics") else "API"
-        self._looking.text(kind, url, found)
+        self._looking.shown(kind, url, found)
         with contextlib.suppress(ValueError):
             return json.loads(found)
         return None
@@ -242,7 +255,7 @@ class Canary:
         self, terminal: Terminal, arguments: tuple[str, ...], code: int | None = 0
     ) -> None:
         ran = terminal(*arguments)
-        self._looking.text("terminal", " ".join(arguments[:3]), ran.all)
+        self._looking.shown("terminal", " ".join(arguments[:3]), ran.all)
         if code is not None and ran.code != code:
             self._wrong.append(f"{arguments[:3]} answered {ran.code}: {ran.all[-300:]}")
 

@@ -62,6 +62,34 @@ def test_a_password_in_an_address_is_a_secret_as_it_stands_and_as_it_is_meant() 
     assert set(found.values()) == {"p%40ssword", "p@ssword"}
 
 
+@pytest.mark.parametrize(
+    ("address", "secret"),
+    [
+        ("nats://0a1b2c3d4e5f6a7b@bus:4222", "0a1b2c3d4e5f6a7b"),
+        ("https://ghp%5F0a1b2c3d4e5f@git.example/x", "ghp_0a1b2c3d4e5f"),
+        ("https://blob.example/c?sv=2024&sig=0a1B2c3D4e5F%2Bx&se=1", "0a1B2c3D4e5F+x"),
+    ],
+)
+def test_a_token_in_an_address_is_a_secret(address, secret):
+    known = Secrets()
+    known.add(secret_fields("c", {"url": address}))
+
+    assert shown(known.hide(f"it is {secret}.")) == "it is ***."
+    assert shown(known.hide(address)) != address
+
+
+def test_who_an_address_names_and_what_its_query_says_is_no_secret_by_itself():
+    known = Secrets()
+    known.add(
+        secret_fields(
+            "c",
+            {"url": "postgres://postgres@db1.internal:5432/sales?sslmode=verify-full&options=x"},
+        )
+    )
+
+    assert not known
+
+
 def test_secrets_are_hidden_wherever_a_value_nests() -> None:
     known = Secrets()
     known.add({"api.token": SECRET})
@@ -128,6 +156,25 @@ def test_a_secret_is_hidden_however_it_is_spelled_and_comes_back(spelling, aroun
     assert "cret" not in seen
     assert "more" not in seen
     assert known.reveal(hidden) == text
+
+
+@pytest.mark.parametrize("length", range(10, 28))
+def test_the_beginning_of_a_secret_is_hidden_wherever_it_was_cut(length):
+    known = Secrets()
+    secret = "sk-live-9f8e7d6c5b4a3f2e1d0c"
+    known.add(secret_fields("api", {"token": secret}))
+    text = f"it is {secret[:length]}... or {b64(secret)[:length]}"
+    hidden = known.hide(text)
+
+    assert known.reveal(hidden) == text
+    assert shown(hidden) == "it is ***... or ***"
+
+
+def test_a_beginning_that_says_nothing_is_none():
+    known = Secrets()
+    known.add(secret_fields("db", {"dsn": "postgresql://me:0a1b2c3d4e@db/sales"}))
+
+    assert known.hide("write postgresql:// before it") == "write postgresql:// before it"
 
 
 def test_shells_quote_a_secret_as_it_is():
@@ -201,12 +248,12 @@ def test_secrets_that_were_not_used_for_long_are_forgotten_and_no_others(monkeyp
     known = Secrets()
     known.add({"always": "a-secret-that-is-in-use", "shared": "the-same-under-two-names"})
     for number in range(200):
-        known.add({f"k{number}": f"a-secret-of-one-time-{number:04}"})
+        known.add({f"k{number}": f"{number:04}-a-secret-of-one-time"})
         known.add({"always": "a-secret-that-is-in-use"})
     known.add({"again": "the-same-under-two-names"})
 
-    assert known.hide("a-secret-of-one-time-0000") == "a-secret-of-one-time-0000"
-    assert shown(known.hide("a-secret-of-one-time-0199")) == "***"
+    assert known.hide("0000-a-secret-of-one-time") == "0000-a-secret-of-one-time"
+    assert shown(known.hide("0199-a-secret-of-one-time")) == "***"
     assert shown(known.hide("a-secret-that-is-in-use")) == "***"
     assert shown(known.hide("the-same-under-two-names")) == "***"
 

@@ -135,6 +135,11 @@ _PIECE: Final = re.compile(
     rf"(?=[A-Za-z0-9]*[0-9])(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{{{PIECE_CHARACTERS_MIN},}}"
 )
 
+_ADDRESS: Final = re.compile(
+    r"://([^/?#\s:@]+)@|(?<=[?&])[^=&#\s]*=([^&#\s]+)",
+)
+"""Who an address names alone, and the values in its query."""
+
 _FENCE: Final = "-----"
 """How lines begin that say which kind of key stands between them."""
 
@@ -171,7 +176,16 @@ def _passwords_in(name: str, text: str) -> dict[str, str | int]:
     for i, password in enumerate(USERINFO.findall(text)):
         found[f"{name}.password{i or ''}"] = password
         found[f"{name}.plain{i or ''}"] = unquote(password)
+    for i, token in enumerate(_tokens_in(text)):
+        found[f"{name}.address{i}"] = token
+        found[f"{name}.addressed{i}"] = unquote(token)
     return found
+
+
+def _tokens_in(text: str) -> list[str]:
+    """Return what looks like a secret where an address has a user, and in its query."""
+    parts = [found[0] or found[1] for found in _ADDRESS.findall(text)]
+    return [token for part in parts for token in part.split("&") if _PIECE.search(token)]
 
 
 def _parts_of(name: str, text: str) -> dict[str, str | int]:

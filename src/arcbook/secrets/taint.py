@@ -19,6 +19,9 @@ from arcbook.secrets.forms import SECRET_CHARACTERS_MIN, forms
 CUT_CHARACTERS_MIN: Final = 200
 """Length from which a text may be one that was cut, in the middle of a secret."""
 
+HEAD_CHARACTERS_MIN: Final = 10
+"""Length from which the beginning of a secret, with letters and digits, is hidden like all of it."""
+
 KNOWN_CHARACTERS_MAX: Final = 8 * 1024 * 1024
 """Characters of all forms of secrets that are recognised; the longest unused ones go first."""
 
@@ -29,6 +32,8 @@ MARK: Final = re.compile(r"⟦secret:([^:⟧]+):(?:(head|tail)([0-9]+))?([a-z][a
 
 MARK_BYTES: Final = "⟦secret:".encode()
 """What a text that may hold marks has in it."""
+
+_TELLING: Final = re.compile(r"[0-9].*[A-Za-z]|[A-Za-z].*[0-9]", re.DOTALL)
 
 _SIZE: Final = SECRET_CHARACTERS_MIN
 
@@ -139,24 +144,25 @@ class Secrets:
     def _hide_text(self, text: str) -> str:
         parts: list[str] = []
         end = 0
-        for at, length in sorted(self._found_in(text)):
+        for at, length, form in sorted(self._found_in(text)):
             if at >= end:
-                form = text[at : at - length]
-                parts += text[end:at], self._owners[form][0].mark()
+                whole = self._owners.get(text[at : at - length])
+                mark = whole[0].mark() if whole else self._owners[form][0].mark(f"head{-length}")
+                parts += text[end:at], mark
                 end = at - length
         if parts:
             text = "".join((*parts, text[end:]))
         return self._hide_cut(text) if len(text) >= CUT_CHARACTERS_MIN else text
 
-    def _found_in(self, text: str) -> list[tuple[int, int]]:
-        """Return where forms begin, and their lengths below zero: the longer sorts first."""
+    def _found_in(self, text: str) -> list[tuple[int, int, str]]:
+        """Return where forms begin, their lengths below zero, so that longer ones sort first."""
         by_run = self._by_run
         hits = [i for i in range(0, len(text) - _RUN + 1, _STRIDE) if text[i : i + _RUN] in by_run]
         return [
-            (hit - at, -len(form))
+            (hit - at, -length, form)
             for hit in hits
             for at, form in by_run[text[hit : hit + _RUN]]
-            if hit >= at and text.startswith(form, hit - at)
+            if hit >= at and (length := _begins(text, hit - at, form))
         ]
 
     def _hide_cut(self, text: str) -> str:
@@ -208,6 +214,18 @@ def shown(value: Any) -> Any:
 def _quoted(name: str) -> str:
     """Return a secret's name as it can stand in a mark, and in JSON."""
     return quote(name, safe="-._~/@ ")
+
+
+def _begins(text: str, at: int, form: str) -> int:
+    """Return how much of a form stands at a place: all of it, or a beginning that tells."""
+    if text.startswith(form, at):
+        return len(form)
+    length = HEAD_CHARACTERS_MIN
+    if not text.startswith(form[:length], at) or len(form) < length:
+        return 0
+    while text.startswith(form[: length + 1], at):
+        length += 1
+    return length if _TELLING.search(form[:length]) else 0
 
 
 def _insert(texts: list[str], text: str) -> None:

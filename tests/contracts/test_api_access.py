@@ -227,6 +227,9 @@ async def test_documents_credentials_and_the_audit_carry_the_tenant_of_their_cal
         documents = await api.post("/api/catalog/list", labels, **bearer(admin))
         kept = await api.get("/api/credentials", params=labels, **bearer(admin))
         notes = await api.get("/api/audit", params=labels, **bearer(admin))
+        changes = await api.get("/api/audit/changes", params=labels, **bearer(admin))
+        made_by = {one["actor"].partition(" ")[2] for one in changes["changes"]}
+        assert made_by == ({"editor"} if expected else set())
         ticking = await api.get("/api/schedules", params=labels, **bearer(admin))
         found = [*documents["entries"], *kept["items"], *notes["items"], *ticking["schedules"]]
         names = [one.get("name") or one.get("alias") or one["path"] for one in found]

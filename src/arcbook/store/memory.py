@@ -295,6 +295,8 @@ class MemoryStore:
             if wanted.actor in ("", row.actor)
             and wanted.action in ("", row.action)
             and wanted.subject in ("", row.subject)
+            and wanted.tenant in ("", row.tenant)
+            and wanted.organization in ("", row.organization)
             and (not wanted.before or row.note_id < wanted.before)
         ]
         return found[: min(wanted.limit, PAGE_MAX)]

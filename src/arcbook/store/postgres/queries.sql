@@ -278,15 +278,15 @@ delete from token where token_id = $1 returning 1
 
 -- put_note --
 -- Note a change, or what came of it.
-insert into change_audit (note_id, actor, action, subject, body)
-values ($1, $2, $3, $4, $5)
+insert into change_audit (note_id, actor, action, subject, body, tenant, organization)
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (note_id) do update set subject = excluded.subject, body = excluded.body
 
 -- get_notes --
 -- Changes, newest first, from the one before an id.
 select body from change_audit
 where note_id < $1 and ($3 = '' or actor = $3) and ($4 = '' or action = $4)
-  and ($5 = '' or subject = $5)
+  and ($5 = '' or subject = $5) and ($6 = '' or tenant = $6) and ($7 = '' or organization = $7)
 order by note_id desc limit $2
 
 -- note_secret --

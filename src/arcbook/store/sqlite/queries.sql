@@ -284,15 +284,15 @@ delete from token where token_id = ?
 
 -- put_note --
 -- Note a change, or what came of it.
-insert into change_audit (note_id, actor, action, subject, body)
-values (?, ?, ?, ?, ?)
+insert into change_audit (note_id, actor, action, subject, body, tenant, organization)
+values (?, ?, ?, ?, ?, ?, ?)
 on conflict (note_id) do update set subject = excluded.subject, body = excluded.body
 
 -- get_notes --
 -- Changes, newest first, from the one before an id.
 select body from change_audit
 where note_id < ? and (? = '' or actor = ?) and (? = '' or action = ?)
-  and (? = '' or subject = ?)
+  and (? = '' or subject = ?) and (? = '' or tenant = ?) and (? = '' or organization = ?)
 order by note_id desc limit ?
 
 -- note_secret --

@@ -355,3 +355,10 @@ class StoreContract:
         assert [n.at for n in await store.secret_notes(SecretNotes(outcome="unknown"))] == [0]
         assert await store.secret_notes(SecretNotes(alias="other")) == []
         assert (first[0].who, first[0].action, first[0].alias) == ("w0", "resolve", "api")
+
+    async def test_whatever_name_was_asked_for_is_noted(self, store: Store) -> None:
+        await store.note_secret(SecretNote(at=1, who="w", action="read", alias="x\x00é"))
+
+        (note,) = await store.secret_notes(SecretNotes())
+        assert note.alias.startswith("x")
+        assert await store.secret_notes(SecretNotes(alias="x\x00é")) == [note]

@@ -36,6 +36,10 @@ alter table secret_audit
   add column tenant text not null default '',
   add column organization text not null default '';
 
+alter table change_audit
+  add column tenant text not null default '',
+  add column organization text not null default '';
+
 create index secret_audit_tenant on secret_audit (tenant, note_id) where tenant <> '';
 
 -- What stands beneath an execution is its tenant's: one label, in one place.

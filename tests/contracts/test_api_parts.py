@@ -73,6 +73,7 @@ async def test_a_credential_is_kept_and_never_told(api: Api):
         {"name": "x", "type": "bearer", "data": {}},
         {"name": "", "type": "bearer", "data": {"a": 1}},
         {"name": "a/b", "type": "bearer", "data": {"a": 1}},
+        {"name": "a\0b", "type": "bearer", "data": {"token": "x"}},
         {"name": "x", "type": "bearer"},
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from arcbook.clock import Clock
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.envelope import KeyProvider, SealError, seal, unseal
-from arcbook.secrets.types import FORMS, checked
+from arcbook.secrets.types import FORMS, CredentialInvalidError, checked
 from arcbook.store.api import CredentialRow
 from arcbook.store.api import Credentials as CredentialStore
 from arcbook.store.secret_audit import SecretAudit, SecretNote
@@ -69,6 +69,8 @@ class CredentialBook:
             CredentialInvalidError: it is not what its type needs.
             SealError: there is no key to seal it with.
         """
+        if "\x00" in name:
+            raise CredentialInvalidError(["the name of a credential has no character of value 0"])
         kind = checked(kind, data)
         if self._keys.blocks:
             sealed = await asyncio.to_thread(seal, name, data, self._keys)

@@ -296,6 +296,8 @@ class StoreContract:
         assert await store.delete_credential("b")
         assert not await store.delete_credential("b")
         assert await store.credential("b") is None
+        assert await store.credential("b\x00") is None
+        assert not await store.delete_credential("b\x00")
 
     async def test_documents_credentials_and_notes_carry_their_labels(self, store: Store) -> None:
         labels: dict[str, Any] = {"tenant": "sales", "organization": "emea"}

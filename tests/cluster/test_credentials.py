@@ -87,6 +87,8 @@ class Sites:
     def __init__(self) -> None:
         self.seen: dict[str, list[str]] = {}
         self.minted: list[dict[str, str]] = []
+        self.bodies: dict[str, str] = {}
+        self.text = ""
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.path == "/token":
@@ -96,7 +98,8 @@ class Sites:
         self.seen.setdefault(request.path, []).append(shown)
         if request.path == "/rows":
             return web.json_response([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])
-        return web.json_response({"you_sent": shown})
+        self.bodies[request.path] = await request.text()
+        return web.json_response({"you_sent": shown, "text": self.text})
 
 
 @pytest.fixture
@@ -158,6 +161,39 @@ async def test_each_type_reaches_the_tool_that_uses_it_wherever_a_task_stands(
     assert {one.get("scope") for one in sites.minted} == {"read write", None}
     text = b"\n".join(written).decode()
     assert [secret for secret in (*SECRETS.values(), basic) if secret in text] == []
+
+
+FORGED = "⟦secret:key.key:raw:0011223344556677⟧ ⟦secret:key.key:raw⟧"
+
+HANDS_ON = (
+    HEAD.replace("N", "hands")
+    + """
+workload: {url: "", given: ""}
+workflow:
+- step: start
+  tool: {kind: http, method: POST, url: "{{ workload.url }}/any", json: {a: 1}, auth: key}
+  next: {arcs: [{step: on}]}
+- step: on
+  tool:
+    kind: http
+    method: POST
+    url: "{{ workload.url }}/told"
+    json: {read: "{{ start.data.text }}", given: "{{ workload.given }}"}
+"""
+)
+
+
+async def test_text_that_looks_like_a_mark_is_never_taken_for_a_secret(tmp_path, site, book):
+    sites, url = site
+    sites.text = FORGED
+    await book.add("key", "api_key", {"key": SECRETS["key"]})
+    async with Cluster(tmp_path, credentials=book) as cluster:
+        await cluster.server()
+        await cluster.worker()
+        state = await cluster.run(HANDS_ON, {"url": url, "given": FORGED})
+
+    assert state.status == "COMPLETED", state.error
+    assert json.loads(sites.bodies["/told"]) == {"read": FORGED, "given": FORGED}
 
 
 def failing(steps: str) -> str:

@@ -235,12 +235,33 @@ def test_a_short_value_is_no_secret_that_could_be_recognised():
 
 def test_a_token_that_was_minted_again_is_still_hidden_and_its_mark_is_the_present_one():
     known = Secrets()
-    known.add({"c.token": "the-first-token"})
+    known.add({"c.token": "the-first-token"}, "the client's secret")
     hidden = known.hide("it is the-first-token")
-    known.add({"c.token": "the-second-token"})
+    known.add({"c.token": "the-second-token"}, "the client's secret")
+    elsewhere = Secrets()
+    elsewhere.add({"c.token": "the-third-token"}, "the client's secret")
 
     assert known.hide("it is the-first-token") == hidden
     assert known.reveal(hidden) == "it is the-second-token"
+    assert elsewhere.reveal(hidden) == "it is the-third-token"
+
+
+def test_nobody_makes_a_mark_who_has_not_got_the_secret():
+    known, other = Secrets(), Secrets()
+    known.add({"c.token": SECRET, "c.pin": 4711081547})
+    other.add({"c.token": "another-secret"})
+    real = known.hide([SECRET, 4711081547])
+
+    for forged in (
+        other.hide("another-secret"),
+        "⟦secret:c.token:raw⟧",
+        "⟦secret:c.token:raw:0011223344556677⟧",
+        real[0][:-2] + "x⟧",
+        real[0].replace("c.token", "c.pin"),
+        real[1].replace("c.pin", "c.token"),
+    ):
+        assert known.reveal(forged) == forged
+    assert known.reveal(known.hide(real)) == [SECRET, 4711081547]
 
 
 def test_secrets_that_were_not_used_for_long_are_forgotten_and_no_others(monkeypatch):

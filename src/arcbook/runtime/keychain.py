@@ -75,7 +75,7 @@ class CommandKeychain:
         if entry.kind == "credential" and found.name != name:
             # By its own alias it is found again wherever data from here goes.
             services.secrets.add(secret_fields(found.name, found.data))
-        services.secrets.add(secret_fields(self._mark(entry), found.data))
+        services.secrets.add(secret_fields(self._mark(entry), found.data), found.root)
         return found
 
     async def token(self, credential: Credential) -> Credential:
@@ -88,10 +88,8 @@ class CommandKeychain:
         if wanted is None:
             return credential
         found = await self._services.keychain.open(wanted)
-        if credential.name:
-            self._services.secrets.add(secret_fields(credential.name + MINTED, found.data))
-        else:
-            self._services.secrets.add(secret_fields("token", found.data))
+        prefix = credential.name + MINTED if credential.name else "token"
+        self._services.secrets.add(secret_fields(prefix, found.data), found.root)
         return found
 
     async def reveal(self, names: set[str]) -> None:

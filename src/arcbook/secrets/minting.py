@@ -78,7 +78,7 @@ async def oauth2(name: str, config: dict[str, Any], stored: Credential | None) -
     if empty:
         raise KeychainError(name, f"has nothing for {', '.join(empty)}")
     answer = await _asked(name, str(config.get("method") or "POST"), url, headers, form)
-    return _minted(name, answer)
+    return _minted(name, answer, msgspec.json.encode(form, order="sorted").decode())
 
 
 async def google_id_token(name: str, config: dict[str, Any], account: Credential) -> Minted:
@@ -95,7 +95,8 @@ async def google_id_token(name: str, config: dict[str, Any], account: Credential
     if not isinstance(token, str):
         raise KeychainError(name, "got an answer without an id_token")
     data = {"id_token": token, "token": token, "access_token": token}
-    credential = Credential(name=name, type="bearer", data=data)
+    root = _service_account(name, account)["private_key"]
+    credential = Credential(name=name, type="bearer", data=data, root=str(root))
     return Minted(credential, float(JWT_SECONDS))
 
 
@@ -107,7 +108,8 @@ async def google_access(name: str, config: dict[str, Any], account: Credential) 
     """
     scopes = config.get("scopes") or GOOGLE_SCOPE
     scope = " ".join(scopes) if isinstance(scopes, list) else str(scopes)
-    return _minted(name, await _google(name, account, {"scope": scope}))
+    root = str(_service_account(name, account)["private_key"])
+    return _minted(name, await _google(name, account, {"scope": scope}), root)
 
 
 async def _google(name: str, account: Credential, claims: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +170,7 @@ def _b64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _minted(name: str, answer: dict[str, Any]) -> Minted:
+def _minted(name: str, answer: dict[str, Any], root: str) -> Minted:
     token = answer.get("access_token") or answer.get("token") or answer.get("id_token")
     if not isinstance(token, str) or not token:
         raise KeychainError(name, "got an answer without an access_token")
@@ -177,7 +179,7 @@ def _minted(name: str, answer: dict[str, Any]) -> Minted:
         seconds = float(answer["expires_in"]) if "expires_in" in answer else None
     except (TypeError, ValueError):
         seconds = None
-    return Minted(Credential(name=name, type="bearer", data=data), seconds)
+    return Minted(Credential(name=name, type="bearer", data=data, root=root), seconds)
 
 
 async def _asked(

@@ -8,6 +8,7 @@ events, logs and terminals show marks, and the next step gets what the last one 
 from __future__ import annotations
 
 import bisect
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,10 +26,14 @@ HEAD_CHARACTERS_MIN: Final = 10
 KNOWN_CHARACTERS_MAX: Final = 8 * 1024 * 1024
 """Characters of all forms of secrets that are recognised; the longest unused ones go first."""
 
+PROOF_BYTES: Final = 8
+"""Bytes of a mark that nobody can guess."""
+
 NUMBER: Final = "number"
 """The form of a secret that is a number and stands as one."""
 
-MARK: Final = re.compile(r"⟦secret:([^:⟧]+):(?:(head|tail)([0-9]+))?([a-z][a-z0-9]*)⟧")
+MARK: Final = re.compile(r"⟦secret:([^:⟧]+):(?:(head|tail)([0-9]+))?([a-z][a-z0-9]*):([0-9a-f]+)⟧")
+"""A mark. Its last part is made with the secret, so that nobody makes one who has not got it."""
 
 MARK_BYTES: Final = "⟦secret:".encode()
 """What a text that may hold marks has in it."""
@@ -49,9 +54,19 @@ class _Form(NamedTuple):
 
     name: str
     kind: str
+    proof: str
 
     def mark(self, part: str = "") -> str:
-        return f"⟦secret:{_quoted(self.name)}:{part}{self.kind}⟧"
+        return f"⟦secret:{_quoted(self.name)}:{part}{self.kind}:{self.proof}⟧"
+
+
+class _Known(NamedTuple):
+    """A value of a secret."""
+
+    value: str | int
+    proof: str
+    #: Its forms by their names.
+    texts: dict[str, str]
 
 
 class Secrets:
@@ -62,10 +77,12 @@ class Secrets:
     """
 
     def __init__(self) -> None:
-        #: Forms of each secret, by name and value; the one that was used last is at the end.
-        self._known: OrderedDict[tuple[str, str | int], dict[str, str]] = OrderedDict()
-        #: The forms that a name's marks become: those of its last value.
-        self._present: dict[str, tuple[str | int, dict[str, str]]] = {}
+        #: Each secret, by name and value; the one that was used last is at the end.
+        self._known: OrderedDict[tuple[str, str | int], _Known] = OrderedDict()
+        #: What a name's marks become: its last value.
+        self._present: dict[str, _Known] = {}
+        #: Proofs of all values that a name had here.
+        self._proofs: dict[str, set[str]] = {}
         #: Whose form a text is; the first one marks it.
         self._owners: dict[str, list[_Form]] = {}
         self._numbers: dict[int, str] = {}
@@ -80,23 +97,31 @@ class Secrets:
     def __bool__(self) -> bool:
         return bool(self._owners)
 
-    def add(self, secrets: dict[str, str | int]) -> None:
-        """Recognise further secrets, by name."""
+    def add(self, secrets: dict[str, str | int], root: str = "") -> None:
+        """Recognise further secrets, by name.
+
+        Args:
+            secrets: the secrets.
+            root: the secret for which they were issued, where they change while it stays.
+        """
         for name, value in secrets.items():
             if len(str(value)) < SECRET_CHARACTERS_MIN:
                 continue
-            texts = self._known.get((name, value))
-            if texts is None:
-                texts = dict(forms(str(value)))
-                self._learn(name, value, texts)
-            self._known[name, value] = texts
+            known = self._known.get((name, value))
+            if known is None:
+                proof = _proof(name, root or str(value))
+                known = _Known(value, proof, dict(forms(str(value))))
+                self._learn(name, known)
+            self._known[name, value] = known
             self._known.move_to_end((name, value))
-            self._present[name] = value, texts
+            self._present[name] = known
         while self._characters > KNOWN_CHARACTERS_MAX and len(self._known) > len(secrets):
-            self._forget(*self._known.popitem(last=False))
+            (name, _), known = self._known.popitem(last=False)
+            self._forget(name, known)
 
-    def _learn(self, name: str, value: str | int, texts: dict[str, str]) -> None:
-        for kind, text in texts.items():
+    def _learn(self, name: str, known: _Known) -> None:
+        self._proofs.setdefault(name, set()).add(known.proof)
+        for kind, text in known.texts.items():
             owners = self._owners.setdefault(text, [])
             if not owners:
                 for at in range(_STRIDE):
@@ -105,15 +130,14 @@ class Secrets:
                 _insert(self._by_tail.setdefault(text[-_SIZE:], []), text)
                 self._longest = max(self._longest, len(text))
                 self._characters += len(text)
-            owners.append(_Form(name, kind))
-        if isinstance(value, int):
-            self._numbers[value] = _Form(name, NUMBER).mark()
+            owners.append(_Form(name, kind, known.proof))
+        if isinstance(known.value, int):
+            self._numbers[known.value] = _Form(name, NUMBER, known.proof).mark()
 
-    def _forget(self, secret: tuple[str, str | int], texts: dict[str, str]) -> None:
-        name, value = secret
-        for kind, text in texts.items():
+    def _forget(self, name: str, known: _Known) -> None:
+        for kind, text in known.texts.items():
             owners = self._owners[text]
-            owners.remove(_Form(name, kind))
+            owners.remove(_Form(name, kind, known.proof))
             if not owners:
                 del self._owners[text]
                 for at in range(_STRIDE):
@@ -121,10 +145,10 @@ class Secrets:
                 _remove(self._by_head, text[:_SIZE], text)
                 _remove(self._by_tail, text[-_SIZE:], text)
                 self._characters -= len(text)
-        if isinstance(value, int):
-            self._numbers.pop(value, None)
-        if self._present.get(name, (None,))[0] == value:
-            del self._present[name]
+        if isinstance(known.value, int):
+            self._numbers.pop(known.value, None)
+        if self._present.get(name) is known:
+            del self._present[name], self._proofs[name]
 
     def hide(self, value: Any, *, numbers: bool = True) -> Any:
         """Return a value in which secrets are marks; the same one if it holds none.
@@ -186,14 +210,20 @@ class Secrets:
             return text
         alone = MARK.fullmatch(text)
         if alone is not None and alone[4] == NUMBER:
-            value, _ = self._present.get(unquote(alone[1]), (text, None))
-            return value
+            known = self._meant(alone)
+            return text if known is None else known.value
         return MARK.sub(self._reveal_mark, text)
 
+    def _meant(self, mark: re.Match[str]) -> _Known | None:
+        """Return the secret that a mark means, if whoever made the mark had it."""
+        name = unquote(mark[1])
+        is_proven = mark[5] in self._proofs.get(name, ())
+        return self._present.get(name) if is_proven else None
+
     def _reveal_mark(self, mark: re.Match[str]) -> str:
-        _, texts = self._present.get(unquote(mark[1]), (None, {}))
-        text = texts.get("raw" if mark[4] == NUMBER else mark[4])
-        if text is None:
+        known = self._meant(mark)
+        text = known and known.texts.get("raw" if mark[4] == NUMBER else mark[4])
+        if not text:
             return mark[0]
         if mark[2]:
             length = int(mark[3])
@@ -209,6 +239,13 @@ def marked(text: str) -> set[str]:
 def shown(value: Any) -> Any:
     """Return a value for a person to see: marks are ``***``."""
     return _mapped(value, lambda text: MARK.sub("***", text) if "⟦" in text else text, {})
+
+
+def _proof(name: str, secret: str) -> str:
+    """Return what shows that whoever made a mark had the secret."""
+    key = hashlib.blake2b(secret.encode("utf-8", "surrogatepass")).digest()
+    told = hashlib.blake2b(name.encode(), key=key, digest_size=PROOF_BYTES, person=b"arcbook-mark")
+    return told.hexdigest()
 
 
 def _quoted(name: str) -> str:

@@ -155,6 +155,37 @@ async def test_an_issuer_that_refuses_is_told_without_its_words(
     assert error.retryable is retryable
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (307, {}, "is sent elsewhere by its issuer"),
+        (200, b'{"access_token": "' + b"x" * 2_000_000 + b'"}', "longer than 1,048,576 bytes"),
+    ],
+)
+async def test_what_is_sent_is_for_the_issuer_alone_and_its_answer_has_a_limit(
+    issuer, status, body, said
+):
+    issuer.answers["/token"] = (status, body)
+    config = {"endpoint": issuer.url + "/token", "data": {"client_secret": SECRET}}
+    error = await refused("oauth2", config)
+
+    assert said in str(error)
+    assert len(issuer.asked) == 1
+
+
+async def test_a_client_that_can_refresh_does_and_says_the_scope_of_its_token(issuer):
+    issuer.answers["/token"] = (200, {"access_token": SECRET})
+    stored = {"token_url": issuer.url + "/token", "client_id": "me", "client_secret": "x",
+              "refresh_token": "again", "scope": "read"}  # fmt: skip
+    await opened("oauth2", {"credential": "c", "scope": "execution"}, c=stored)
+    await opened("oauth2", {"credential": "c", "scope": "write"}, c=stored)
+    sent = [parse_qs(asked[3].decode()) for asked in issuer.asked]
+
+    assert [one["scope"] for one in sent] == [["read"], ["write"]]
+    assert {one["grant_type"][0] for one in sent} == {"refresh_token"}
+    assert sent[0]["refresh_token"] == ["again"]
+
+
 async def test_an_issuer_that_is_away_may_be_asked_again():
     error = await refused("oauth2", {"endpoint": f"http://127.0.0.1:9/{SECRET}"})
 

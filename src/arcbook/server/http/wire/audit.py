@@ -16,7 +16,7 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
     who: Annotated[str, Meta(description="The worker or caller who asked.")] = ""
     outcome: Annotated[str, Meta(description="ok, unknown, unreadable or refused.")] = ""
     tenant: Annotated[str, Meta(description="For whose execution, or by whose token.")] = ""
-    organization: str = ""
+    organization: Annotated[str, Meta(description="The organization within it.")] = ""
     before: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="`next_before` of the page before.")
     ] = 0

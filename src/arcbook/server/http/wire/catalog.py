@@ -68,7 +68,7 @@ class ListRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     resource_type: str | None = None
     tenant: Annotated[str, Meta(description="Whose documents.")] = ""
-    organization: str = ""
+    organization: Annotated[str, Meta(description="The organization within it.")] = ""
     after: Annotated[str | None, Meta(description="The last path of the page before.")] = None
     limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
 

@@ -41,7 +41,7 @@ class CredentialsQuery(msgspec.Struct, frozen=True, kw_only=True):
     type: str = ""
     q: Annotated[str, Meta(description="Part of the name or description.")] = ""
     tenant: Annotated[str, Meta(description="Whose credentials.")] = ""
-    organization: str = ""
+    organization: Annotated[str, Meta(description="The organization within it.")] = ""
 
 
 class CredentialQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,7 +53,7 @@ class SchedulesQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which schedules a list holds."""
 
     tenant: Annotated[str, Meta(description="Whose schedules.")] = ""
-    organization: str = ""
+    organization: Annotated[str, Meta(description="The organization within it.")] = ""
 
 
 class Schedules(msgspec.Struct, frozen=True, kw_only=True):

@@ -82,7 +82,18 @@ class Canary:
         self.password = f"p4ss-a1{secrets.token_hex(8)}/of:the@base"
         self.key = _private_key()
         self.number = 10**14 + secrets.randbelow(10**14)
-        told = (self.secret, self.password, self.key, str(self.number), f"{self.number:,}")
+        # What the processes themselves are told is nobody's either.
+        self.sealing_key = base64.b64encode(secrets.token_bytes(32)).decode()
+        self.internal = f"inner-a1{secrets.token_hex(16)}"
+        told = (
+            self.sealing_key,
+            self.internal,
+            self.secret,
+            self.password,
+            self.key,
+            str(self.number),
+            f"{self.number:,}",
+        )
         self._looking = Looking(told)
         self._wrong: list[str] = []
         self._stack = contextlib.ExitStack()
@@ -141,7 +152,8 @@ class Canary:
                 "ARCBOOK_DSN": dsn,
                 "ARCBOOK_NATS_URL": nats.url,
                 "ARCBOOK_HOME": str(home),
-                "ARCBOOK_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+                "ARCBOOK_ENCRYPTION_KEY": self.sealing_key,
+                "ARCBOOK_INTERNAL_TOKEN": self.internal,
                 "TMPDIR": str(home),
             }
             terminal = Terminal(home, home)

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from arcbook.clock import SystemClock
 from arcbook.events.codec import encode
+from arcbook.runtime.performance import ALIASES_MAX
 from arcbook.secrets.api import CredentialError
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey
@@ -194,6 +195,21 @@ async def test_text_that_looks_like_a_mark_is_never_taken_for_a_secret(tmp_path,
 
     assert state.status == "COMPLETED", state.error
     assert json.loads(sites.bodies["/told"]) == {"read": FORGED, "given": FORGED}
+
+
+async def test_what_looks_like_many_marks_does_not_keep_a_worker_busy(tmp_path, site, book):
+    sites, url = site
+    sites.text = "".join(f"⟦secret:x{n}.y.z:raw:00⟧" for n in range(2000))
+    await book.add("key", "api_key", {"key": SECRETS["key"]})
+    async with Cluster(tmp_path, credentials=book) as cluster:
+        await cluster.server()
+        await cluster.worker()
+        state = await cluster.run(HANDS_ON, {"url": url})
+    notes = await book._store.secret_notes(SecretNotes(limit=1000))
+
+    assert state.status == "COMPLETED", state.error
+    assert json.loads(sites.bodies["/told"])["read"] == sites.text
+    assert len(notes) <= ALIASES_MAX + 3
 
 
 def failing(steps: str) -> str:

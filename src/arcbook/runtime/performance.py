@@ -37,6 +37,9 @@ from arcbook.tools.api import Credential, CredentialError, Deferred
 PARK_SECONDS: Final = 1.0
 """A pause longer than this leaves the worker and becomes a timer."""
 
+ALIASES_MAX: Final = 100
+"""Credentials that are asked for because marks in a command's data name them."""
+
 
 class AbandonedError(RuntimeError):
     """The command is no longer this worker's: stop, and report nothing."""
@@ -237,7 +240,9 @@ class Performance:
             return
         names = marked(data.decode())
         yield self.keychain.reveal(names)
-        for alias in sorted({alias for name in names for alias in _aliases(name)}):
+        # Anybody can write names: what looks like marks must not keep a worker busy.
+        aliases = sorted({alias for name in names for alias in _aliases(name)})
+        for alias in aliases[:ALIASES_MAX]:
             try:
                 credential = yield self._open(alias)
                 if any(name.startswith(f"{alias}{MINTED}.") for name in names):
@@ -272,5 +277,5 @@ class Performance:
 
 def _aliases(name: str) -> list[str]:
     """Return the aliases that a secret's name may begin with: both may have dots."""
-    parts = name.split(".")
+    parts = name.split(".", ALIASES_MAX)
     return [".".join(parts[:end]) for end in range(1, len(parts))]

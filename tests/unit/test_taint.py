@@ -11,10 +11,13 @@ from urllib.parse import quote, quote_plus
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
 from yarl import URL
 
 from arcbook.secrets import taint
 from arcbook.secrets.fields import secret_fields
+from arcbook.secrets.forms import forms
 from arcbook.secrets.taint import Secrets, shown
 
 SECRET = "s3cret/with+more"
@@ -297,3 +300,51 @@ def test_what_looks_like_a_secret_in_the_middle_of_one_is_hidden_where_it_stands
 
     assert shown(known.hide(["abc123def456", "c2lnbmF0dXJlMTI"])) == ["***", "***"]
     assert known.hide("postgresql") == "postgresql"
+
+
+TRICKY = {
+    "a.token": AWKWARD,
+    "b.token": "abcabcabcabc",
+    "c.token": "abcabcx1y2z3",
+    "d.token": "secret:d.token",
+    "h.token": "secret",
+    "e.token": "⟦secret:e1⟧x",
+    "f.pin": 4711081547,
+    "g.token": "sk-live-9f8e7d6c5b4a3f2e1d0c",
+}
+
+
+@st.composite
+def texts(draw):
+    known = [str(value) for value in TRICKY.values()]
+    known += [text for value in known for _, text in forms(value)]
+    parts = st.one_of(
+        st.sampled_from(known),
+        st.tuples(st.sampled_from(known), st.integers(1, 30), st.integers(0, 12)).map(
+            lambda cut: cut[0][cut[2] : cut[1]]
+        ),
+        st.text(alphabet='abc⟦⟧:secrt.01"\\/%+ é', max_size=12),
+        st.just("x" * 220),
+    )
+    return "".join(draw(st.lists(parts, max_size=8)))
+
+
+def test_a_text_may_hold_many_marks():
+    known = Secrets()
+    known.add({"a.token": SECRET})
+    hidden = known.hide(f"{SECRET}, " * 5000)
+
+    assert known.reveal(known.hide(hidden)) == f"{SECRET}, " * 5000
+
+
+@given(texts())
+def test_whatever_is_hidden_comes_back_as_it_was_once_or_twice_hidden(text):
+    known = Secrets()
+    for name, value in TRICKY.items():
+        known.add({name: value})
+    once = known.hide(text)
+    twice = known.hide({"again": once})["again"]
+
+    assert known.reveal(once) == text
+    assert known.reveal(twice) == text
+    assert all(str(value) not in once for name, value in TRICKY.items() if name[0] in "abcfg")

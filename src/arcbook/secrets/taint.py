@@ -166,6 +166,18 @@ class Secrets:
         return _mapped(value, self._reveal_text, {})
 
     def _hide_text(self, text: str) -> str:
+        if "⟦secret:" not in text:
+            return self._hide_plain(text)
+        # What was hidden before stays as it is, whatever secrets look like.
+        parts: list[str] = []
+        end = 0
+        for mark in MARK.finditer(text):
+            if self._meant(mark) is not None:
+                parts += self._hide_plain(text[end : mark.start()]), mark[0]
+                end = mark.end()
+        return "".join((*parts, self._hide_plain(text[end:])))
+
+    def _hide_plain(self, text: str) -> str:
         parts: list[str] = []
         end = 0
         for at, length, form in sorted(self._found_in(text)):

@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 import psycopg.sql
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from acceptance.service import Service
 from acceptance.terminal import Terminal
@@ -35,14 +37,20 @@ ENDS_SECONDS = 300.0
 """Time that all executions have to end."""
 
 READ = (
-    "", "/status", "/events", "/result", "/analyze", "/cancellation-check",
+    "/api/executions/{}", "/api/executions/{}/status", "/api/executions/{}/events?limit=1000",
+    "/api/executions/{}/result", "/api/executions/{}/result?step=start",
+    "/api/executions/{}/state", "/api/executions/{}/analyze",
+    "/api/executions/{}/cancellation-check", "/api/replay/state?execution_id={}",
+    "/api/vars/{}", "/api/vars/{}/kept", "/api/ehdb/executions/{}",
+    "/api/ehdb/executions/{}/events",
 )  # fmt: skip
 """What the API tells of an execution."""
 
 LISTS = (
     "/api/executions?limit=1000", "/api/credentials", "/api/audit?limit=1000", "/metrics",
     "/api/dashboard/stats", "/api/worker/pools", "/api/runtime/pools", "/api/runtime/servers",
-    "/api/schedules", "/api/health",
+    "/api/schedules", "/api/health", "/api/tokens", "/api/audit/changes?limit=1000",
+    "/api/ehdb/executions", "/api/status", "/api/db/validate", "/api/openapi.json",
 )  # fmt: skip
 
 
@@ -70,9 +78,23 @@ class Canary:
     def __init__(self, *, short: bool = False) -> None:
         self._short = short
         # A name without digits alone or letters alone, with all that is escaped somewhere.
-        self.secret = f'c4n/ry "{secrets.token_hex(6)}"+at=dawn&é%'
-        self.password = f"p4ss-{secrets.token_hex(8)}/of:the@base"
-        self._looking = Looking([self.secret, self.password])
+        self.secret = f'c4n/ry "a1{secrets.token_hex(6)}"+at=dawn&é%'
+        self.password = f"p4ss-a1{secrets.token_hex(8)}/of:the@base"
+        self.key = _private_key()
+        self.number = 10**14 + secrets.randbelow(10**14)
+        # What the processes themselves are told is nobody's either.
+        self.sealing_key = base64.b64encode(secrets.token_bytes(32)).decode()
+        self.internal = f"inner-a1{secrets.token_hex(16)}"
+        told = (
+            self.sealing_key,
+            self.internal,
+            self.secret,
+            self.password,
+            self.key,
+            str(self.number),
+            f"{self.number:,}",
+        )
+        self._looking = Looking(told)
         self._wrong: list[str] = []
         self._stack = contextlib.ExitStack()
 
@@ -105,7 +127,10 @@ class Canary:
 
     def _credentials(self) -> dict[str, tuple[str, dict[str, Any]]]:
         fields = {"host": "127.0.0.1", "port": self._database.port, "database": "postgres"}
+        account = json.dumps({"private_key": self.key, "client_email": "me@example.org"}, indent=1)
         return {
+            "canary_key": ("google_service_account", {"private_key": self.key, "json": account}),
+            "canary_number": ("secret", {"pin": self.number}),
             "canary_secret": ("secret", {"token": self.secret}),
             "canary": ("bearer", {"token": self.secret}),
             "canary_basic": ("basic", {"username": "someone", "password": self.secret}),
@@ -127,7 +152,8 @@ class Canary:
                 "ARCBOOK_DSN": dsn,
                 "ARCBOOK_NATS_URL": nats.url,
                 "ARCBOOK_HOME": str(home),
-                "ARCBOOK_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+                "ARCBOOK_ENCRYPTION_KEY": self.sealing_key,
+                "ARCBOOK_INTERNAL_TOKEN": self.internal,
                 "TMPDIR": str(home),
             }
             terminal = Terminal(home, home)
@@ -177,11 +203,18 @@ class Canary:
         for path in LISTS:
             self._asked(url + path)
         for identity in executions:
-            for part in READ:
-                self._asked(f"{url}/api/executions/{identity}{part}")
+            for path in READ:
+                self._asked(url + path.format(identity))
+            self._stream(f"{url}/api/executions/{identity}/events")
             status = self._asked(f"{url}/api/executions/{identity}")["status"]
             if status != "FAILED":
                 self._wrong.append(f"execution {identity} is {status}")
+
+    def _stream(self, url: str) -> None:
+        """Follow the events of an execution that has ended, to their end."""
+        request = urllib.request.Request(url, headers={"Accept": "text/event-stream"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            self._looking.shown("API", f"stream of {url}", answer.read())
 
     def _asked(self, url: str, body: Any = None) -> Any:
         """Ask the API; whatever it answers is looked at."""
@@ -194,7 +227,7 @@ class Canary:
         except urllib.error.HTTPError as error:
             found = error.read()
         kind = "metrics" if url.endswith("/metrics") else "API"
-        self._looking.text(kind, url, found)
+        self._looking.shown(kind, url, found)
         with contextlib.suppress(ValueError):
             return json.loads(found)
         return None
@@ -234,7 +267,7 @@ class Canary:
         self, terminal: Terminal, arguments: tuple[str, ...], code: int | None = 0
     ) -> None:
         ran = terminal(*arguments)
-        self._looking.text("terminal", " ".join(arguments[:3]), ran.all)
+        self._looking.shown("terminal", " ".join(arguments[:3]), ran.all)
         if code is not None and ran.code != code:
             self._wrong.append(f"{arguments[:3]} answered {ran.code}: {ran.all[-300:]}")
 
@@ -260,6 +293,15 @@ class Canary:
                 self._wrong += _differences(name, told["proof"][name], told["again"].get(name))
         self._service.requests.clear()
         return sum(len(found) for found in told["proof"].values())
+
+
+def _private_key() -> str:
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return made.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
 
 
 def _differences(name: str, one: dict[str, Any], other: Any) -> list[str]:

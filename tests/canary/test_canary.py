@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
+from arcbook.template.environment import Environment
 from canary.run import Canary
 from canary.uses import USES, uses
 
@@ -12,6 +16,13 @@ def test_there_are_as_many_ways_as_are_told():
     names = {task["name"] for task in uses("", {}, "")}
 
     assert len(names) == USES == 200
+
+
+def test_every_filter_of_the_language_is_among_them():
+    used = json.dumps([task.get("result") for task in uses("", {}, "")])
+    left = [name for name in Environment().filters if not re.search(rf"\| {name}\b", used)]
+
+    assert not left
 
 
 @pytest.mark.services

@@ -17,6 +17,12 @@ T = "{{ " + SECRET + " }}"
 
 CONTINUE = {"policy": {"rules": [{"else": {"then": {"do": "continue"}}}]}}
 
+KEY = "keychain.canary_key.private_key"
+"""A secret of several lines, kept in the middle of a text of JSON."""
+
+NUMBER = "keychain.canary_number.pin"
+"""A secret that is a number."""
+
 KEYCHAIN = [
     {"name": "canary", "kind": "credential", "credential": "canary_secret"},
     {"name": "borne", "kind": "bearer", "token": T},
@@ -103,6 +109,39 @@ CODES = (
     "open(private + '/python', 'w').write(s); result = open(private + '/python').read()",
     "open(private + '/' + s, 'r')",
     "int(s)",
+    "result = s.encode()",
+    "import json; result = json.dumps({s: json.dumps({'a': [s]})})",
+    "import base64, json; result = base64.b64encode(json.dumps({'auth': s}).encode()).decode()",
+    "import base64, json; result = base64.urlsafe_b64encode(base64.b64encode(('me:' + s).encode())).decode()",
+    "from urllib.parse import quote; result = quote(quote(s, safe=''), safe='')",
+    "from yarl import URL; result = str(URL.build(scheme='http', host='h', user='u', password=s).with_query(q=s))",
+    "import json; from urllib.parse import quote; result = quote(json.dumps([s]))",
+    "result = [s.title(), s.capitalize(), s.swapcase(), s.casefold()]",
+    "result = s.split('/') + s.partition('+')[:1] + s.split()",
+    "error = ValueError('x'); error.add_note(s); raise error",
+    "raise ExceptionGroup(s, [ValueError(s), KeyError(s)])",
+    "class Odd(Exception):\n    def __str__(self):\n        return s\nraise Odd",
+    "import logging; logging.getLogger('odd').error('%d of it', s); result = 1",
+    "import os; os.write(1, (s + '\\n').encode()); os.write(2, (s + '\\n').encode()); result = 1",
+    "import sys; sys.__stdout__.write(s + '\\n'); sys.__stderr__.write(s + '\\n'); result = 1",
+    "import subprocess; subprocess.run(['echo', s], check=True); result = 1",
+)
+
+KEY_CODES = (
+    "result = s",
+    "result = s.splitlines()",
+    "for line in s.splitlines():\n    print(line)\nresult = 1",
+    "import logging\nfor line in s.splitlines():\n    logging.error('a line: %s', line)\nresult = 1",
+    "import json; result = json.dumps({'key': s})",
+    "import base64; result = base64.b64encode(s.splitlines()[2].encode()).decode()",
+    "raise ValueError(s.splitlines()[1])",
+)
+
+NUMBER_CODES = (
+    "result = s",
+    "result = {'deep': [s, {'b': s}], 'text': f'it is {s}'}",
+    "raise ValueError(s)",
+    "print(s); result = {s: 1}",
 )
 
 SHELLS = (
@@ -144,6 +183,10 @@ def uses(url: str, database: dict[str, Any], private: str) -> list[Task]:
             {"kind": "python", "input": {"s": T, "private": private}, "code": code}
             for code in CODES
         ),
+        *({"kind": "python", "input": {"s": _of(KEY)}, "code": code} for code in KEY_CODES),
+        *({"kind": "python", "input": {"s": _of(NUMBER)}, "code": code} for code in NUMBER_CODES),
+        _noop(_of(KEY) + " and " + _of(NUMBER)),
+        {"kind": "noop", "result": _of(NUMBER)},
         *({"kind": "shell", "env": {"S": T, "PRIVATE": private}, "command": c} for c in SHELLS),
         *_http(url),
         *_sql(database),
@@ -204,6 +247,10 @@ def playbooks(url: str, database: dict[str, Any], private: str) -> Iterator[tupl
         yield name, json.dumps(document)
 
 
+def _of(name: str) -> str:
+    return "{{ " + name + " }}"
+
+
 def _templates() -> Iterator[Task]:
     yield {"kind": "noop", "result": T}
     for name in PLAIN_FILTERS:
@@ -240,6 +287,8 @@ def _http(url: str) -> Iterator[Task]:
     yield {**base, "url": "frob://" + T}
     yield {**base, "method": T}
     yield {**base, "auth": {"type": "bearer", "token": T}}
+    address = url.replace("://", f"://user:{{{{ {SECRET} | urlencode | replace('/', '%2F') }}}}@")
+    yield {**base, "url": f"{address}/use"}
 
 
 def _sql(database: dict[str, Any]) -> Iterator[Task]:

@@ -10,7 +10,7 @@ from arcbook.store.postgres import PostgresStore, upgrade
 
 TABLES = (
     "event, head, execution, snapshot, timer, result, command, inbox, catalog, credential, server, "
-    "worker, schedule, blob, start_key, token, change_audit"
+    "worker, schedule, blob, start_key, token, change_audit, secret_audit"
 )
 
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
+import re
 import time
+from base64 import urlsafe_b64encode
 
 import pytest
-from joserfc import jwk, jwt
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from joserfc import jwk, jws, jwt
 
 from api_cluster import Api, cluster
 from api_playbooks import HELLO
 from arcbook.clock import SystemClock
+from arcbook.secrets.tokens import SCOPES as TOKEN_SCOPES
 from arcbook.secrets.tokens import TokenError, is_good, new_token, note_id, rotated
-from arcbook.server.http.access import UnsafeBindingError, check_binding
+from arcbook.server.http.access import SCOPES, UnsafeBindingError, check_binding, hash_token
 from arcbook.server.http.limits import RateLimit
 from arcbook.server.http.oidc import AGAIN_SECONDS, FRESH_SECONDS, Oidc, OidcSettings
+from arcbook.server.http.oidc import fetched as fetched_keys
+from arcbook.server.http.route import Route
 from arcbook.server.http.settings import HttpSettings
+from arcbook.server.http.table import ROUTES
 from arcbook.settings import SettingsError
 
 PARENT = """apiVersion: noetl.io/v2
@@ -197,6 +206,104 @@ async def test_executions_carry_the_tenant_of_their_caller(api: Api):
     assert (await paths(tenant="sales")).count("examples/parent") == 2
 
 
+async def test_documents_credentials_and_the_audit_carry_the_tenant_of_their_caller(api: Api):
+    admin = (await made(api, "admin"))["token"]
+    sales = (await made(api, "editor", admin, tenant="sales", organization="emea"))["token"]
+    await api.post("/api/catalog/register", {"content": PARENT}, **bearer(admin))
+    await api.post("/api/catalog/register", {"content": HELLO}, **bearer(sales))
+    for token, name in ((admin, "ours"), (sales, "theirs")):
+        body = {"name": name, "type": "bearer", "data": {"token": "s3cret-of-somebody"}}
+        await api.post("/api/credentials", body, **bearer(token))
+
+        schedule = {"path": "examples/parent", "cron": "0 3 * * *"}
+        await api.call("PUT", f"/api/schedules/{name}", schedule, **bearer(token))
+
+    mine = ["examples/hello", "theirs", "theirs", "theirs"]
+    for labels, expected in (
+        ({"tenant": "sales"}, mine),
+        ({"organization": "emea"}, mine),
+        ({"tenant": "nobody"}, []),
+    ):
+        documents = await api.post("/api/catalog/list", labels, **bearer(admin))
+        kept = await api.get("/api/credentials", params=labels, **bearer(admin))
+        notes = await api.get("/api/audit", params=labels, **bearer(admin))
+        changes = await api.get("/api/audit/changes", params=labels, **bearer(admin))
+        made_by = {one["actor"].partition(" ")[2] for one in changes["changes"]}
+        assert made_by == ({"editor"} if expected else set())
+        ticking = await api.get("/api/schedules", params=labels, **bearer(admin))
+        found = [*documents["entries"], *kept["items"], *notes["items"], *ticking["schedules"]]
+        names = [one.get("name") or one.get("alias") or one["path"] for one in found]
+        assert names == expected
+        assert all(one["tenant"] == "sales" for one in found)
+
+
+async def test_an_execution_says_who_started_it(api: Api):
+    admin = await made(api, "admin")
+    token = admin["token"]
+    await api.post("/api/catalog/register", {"content": HELLO}, **bearer(token))
+    started = await api.post("/api/execute", {"path": "examples/hello"}, **bearer(token))
+    found = await api.get(f"/api/executions/{started['execution_id']}", **bearer(token))
+
+    assert found["labels"]["started_by"] == f"token:{admin['id']} admin"
+
+
+# -- every route ---------------------------------------------------------------------------
+
+OPEN = {"/health", "/api/health", "/api/runtime/contract"}
+
+UNAUDITED = {
+    # Looks only.
+    "POST /api/catalog/list", "POST /api/catalog/resource", "POST /api/db/init",
+    # The first event of an execution says who started it.
+    "POST /api/execute", "POST /api/execute/batch",
+    "POST /api/executions/{execution_id}/rerun", "POST /api/executions/{execution_id}/retry-from",
+    # The execution's events are the record.
+    "POST /api/events", "POST /api/events/batch", "PUT /api/result/{execution_id}",
+    "POST /api/internal/container-callback/{execution_id}/{step}",
+    # What workers say of themselves, again and again.
+    "POST /api/worker/pool/register", "POST /api/worker/pool/heartbeat",
+    "DELETE /api/worker/pool/deregister",
+}  # fmt: skip
+"""Routes beside GET that leave no row in the audit of changes."""
+
+
+def test_whatever_changes_something_is_audited():
+    left = {f"{r.method} {r.path}" for r in ROUTES if r.method != "GET" and not r.change}
+
+    assert left == UNAUDITED
+
+
+async def test_every_route_is_for_its_scope_and_those_above(tmp_path, monkeypatch):
+    monkeypatch.setattr("arcbook.server.http.access.FAILURES_PER_SECOND", 0.0)
+    tokens = {hash_token(scope): scope for scope in TOKEN_SCOPES}
+    settings = HttpSettings(tokens=tokens, internal_token="inner")
+    wrong: list[str] = []
+    async with cluster(tmp_path, settings=settings) as (api,):
+        for route in ROUTES:
+            path = re.sub(r"\{[^}]*\}", "1", route.path)
+
+            async def status_of(token: str, route: Route = route, path: str = path) -> int:
+                shown = bearer(token) if token else {}
+                body = {} if route.body is not None else None
+                return (await api.call(route.method, path, body, **shown))[0]
+
+            is_inner = route.scope == "internal"
+            refused = 403 if is_inner else 401
+            expected = {"": refused, "wrong": refused, "inner": None if is_inner else 403}
+            for rank, scope in enumerate(TOKEN_SCOPES):
+                may = not is_inner and (route.path in OPEN or rank >= SCOPES.index(route.scope) - 1)
+                expected[scope] = None if may else 403
+            if route.path in OPEN:
+                expected |= {"": None, "wrong": None, "inner": None}
+            for token, status in expected.items():
+                found = await status_of(token)
+                is_right = found not in (401, 403) if status is None else found == status
+                if not is_right:
+                    wrong.append(f"{route.method} {route.path} as {token!r}: {found}")
+
+    assert not wrong, "\n".join(wrong)
+
+
 # -- the internal token --------------------------------------------------------------------
 
 
@@ -367,6 +474,60 @@ async def test_keys_are_kept_fetched_again_and_survive_the_provider():
     for _ in range(3):
         assert await oidc.identity(signed(key=fresh)) is not None
     assert len(provider.asked) == 5
+
+
+def embedded(**header: object) -> str:
+    """Return a JWT that is signed by a key which it brings, or names, itself."""
+    stranger = jwk.RSAKey.generate_key(2048, {"kid": "rsa"})
+    claims = {"iss": "https://id.example", "aud": "arcbook", "sub": "eve", "exp": 2**40}
+    registry = jws.JWSRegistry(strict_check_header=False)
+    made = {"alg": "RS256", **header, "jwk": stranger.as_dict(private=False)}
+    return jwt.encode(made, claims, stranger, registry=registry)
+
+
+async def test_a_jwt_cannot_bring_its_own_key_nor_sign_by_a_public_one():
+    oidc = Oidc(PROVIDER, Clock(), Provider())
+    public = KEYS["RS256"].as_pem(private=False)
+    head, body, _ = signed().split(".")
+    confused = urlsafe_b64encode(b'{"alg":"HS256","kid":"rsa"}').rstrip(b"=") + b"." + body.encode()
+    made = urlsafe_b64encode(hmac.digest(public, confused, "sha256")).rstrip(b"=")
+    evil = "https://evil.example/keys"
+    tried = [
+        embedded(kid="rsa"),
+        embedded(kid="rsa", jku=evil),
+        embedded(kid="../../dev/null"),
+        (confused + b"." + made).decode(),
+        f"{head}.{body}.",
+        signed(nbf=int(time.time()) + 3600),
+        signed(iss="https://id.example.evil.example"),
+    ]
+
+    assert [await oidc.identity(token) for token in tried] == [None] * len(tried)
+
+
+async def test_keys_that_nobody_knows_do_not_make_the_server_ask_again_and_again():
+    provider, clock = Provider(), Clock()
+    oidc = Oidc(PROVIDER, clock, provider)
+    assert await oidc.identity(signed()) is not None
+    strangers = [
+        signed(key=jwk.ECKey.generate_key("P-256", {"kid": str(n)}), algorithm="ES256")
+        for n in range(50)
+    ]
+    await asyncio.gather(*(oidc.identity(token) for token in strangers))
+    assert len(provider.asked) == 2
+    clock.us += int((AGAIN_SECONDS + 1) * 1_000_000)
+    await asyncio.gather(*(oidc.identity(token) for token in strangers))
+    assert len(provider.asked) == 4
+
+
+async def test_keys_that_come_in_parts_are_read_to_their_end():
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=b'{"keys": [' + b" " * 900_000 + b"]}")
+
+    app = web.Application()
+    app.router.add_get("/keys", answer)
+    async with TestServer(app, host="127.0.0.1") as server:
+        assert await fetched_keys(str(server.make_url("/keys"))) == {"keys": []}
 
 
 def test_a_provider_without_an_audience_is_refused():

@@ -73,6 +73,7 @@ async def test_a_credential_is_kept_and_never_told(api: Api):
         {"name": "x", "type": "bearer", "data": {}},
         {"name": "", "type": "bearer", "data": {"a": 1}},
         {"name": "a/b", "type": "bearer", "data": {"a": 1}},
+        {"name": "a\0b", "type": "bearer", "data": {"token": "x"}},
         {"name": "x", "type": "bearer"},
     ],
 )
@@ -326,6 +327,19 @@ async def test_tokens_have_scopes(tmp_path):
         wanted = "/api/credentials/gh?include_data=true"
         assert (await as_("editor", "GET", wanted))[0] == 403
         assert (await as_("admin", "GET", wanted))[1]["data"] == {"token": SECRET}
+        unknown = "/api/credentials/nobody?include_data=true"
+        assert (await as_("admin", "GET", unknown))[0] == 404
+        assert (await as_("editor", "GET", unknown))[0] == 403
+        assert (await as_("editor", "GET", "/api/audit"))[0] == 403
+        audit = (await as_("admin", "GET", "/api/audit"))[1]["items"]
+        assert [(n["action"], n["alias"], n["outcome"]) for n in audit] == [
+            ("read", "nobody", "refused"),
+            ("read", "nobody", "unknown"),
+            ("read", "gh", "ok"),
+            ("read", "gh", "refused"),
+            ("put", "gh", "ok"),
+        ]
+        assert SECRET not in json.dumps(audit)
 
 
 def test_an_unknown_scope_of_a_token_is_refused():

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 
+import duckdb
 import pytest
 
 from arcbook.outcome import ErrorKind
 from arcbook.testing.tools import FakeContext, call_tool
-from arcbook.tools.api import Credential
-from arcbook.tools.duckdb import Duckdb
+from arcbook.tools.api import Credential, CredentialError
+from arcbook.tools.duckdb import Duckdb, secrets
 
 ENDLESS = "SELECT sum(a.i * b.i) FROM range(10000000) AS a(i), range(10000000) AS b(i)"
 
@@ -337,10 +338,63 @@ async def test_a_call_without_sql_says_so(run, query):
     assert "no SQL" in outcome.error.message
 
 
-async def test_a_credential_is_refused_and_not_shown(run):
-    auth = Credential(name="pg", type="postgres", data={"password": "s3cret-of-nobody"})
+KEYS = {"access_key_id": "AKIA'1", "secret_access_key": "s3cret'of-nobody"}
 
-    outcome = await run("SELECT 1", auth=auth)
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        ("postgres", {"password": "s3cret-of-nobody"}, "credential 'c' has type 'postgres'"),
+        ("s3", {"access_key_id": "a"}, "credential 'c' has no 'secret_access_key'"),
+        ("gcs", {"service_account_json": "s3cret"}, "credential 'c' has no 'access_key_id'"),
+    ],
+)
+async def test_a_credential_that_is_none_of_its_own_is_refused_and_not_shown(run, kind, data, said):
+    with pytest.raises(CredentialError) as caught:
+        await run("SELECT 1", auth=Credential(name="c", type=kind, data=data))
+
+    assert said in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "expected"),
+    [
+        ("aws", {**KEYS, "region": "eu-west-1", "session_token": "t"},
+         "TYPE s3, KEY_ID 'AKIA''1', SECRET 's3cret''of-nobody', SESSION_TOKEN 't', REGION 'eu-west-1'"),
+        ("s3", {**KEYS, "endpoint": "http://127.0.0.1:9000", "url_style": "path"},
+         "TYPE s3, KEY_ID 'AKIA''1', SECRET 's3cret''of-nobody', ENDPOINT '127.0.0.1:9000', USE_SSL false, URL_STYLE 'path'"),
+        ("gcs_hmac", {"key_id": "GOOG1", "secret": "x"}, "TYPE gcs, KEY_ID 'GOOG1', SECRET 'x'"),
+    ],
+)  # fmt: skip
+def test_a_credential_becomes_a_secret_that_the_database_can_read(kind, data, expected):
+    made = secrets.statement_of(Credential(name="c", type=kind, data=data))
+
+    assert made == f"CREATE OR REPLACE TEMPORARY SECRET arcbook_call ({expected})"
+    assert made == secrets.statement_of({"type": kind, **data})
+    assert len(duckdb.extract_statements(made)) == 1
+
+
+async def test_without_the_extension_a_credential_is_refused_by_its_name(
+    run, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(secrets, "TYPES", {"s3": "frob"})
+    outcome = await run("SELECT 1", auth=Credential(name="c", type="s3", data=KEYS))
 
     assert outcome.error.kind is ErrorKind.CONFIG
+    assert "INSTALL httpfs" in outcome.error.message
     assert "s3cret" not in repr(outcome)
+
+
+@pytest.mark.parametrize("query", ["SELECT count(*) AS n FROM known", "SELECT nothing FROM known"])
+async def test_the_database_knows_a_credential_for_the_time_of_the_call_only(
+    run, monkeypatch, query
+):
+    # No secret can be made without an extension; a table stands in its place.
+    monkeypatch.setattr(secrets, "statement_of", lambda _: "CREATE TABLE known (a INT)")
+    monkeypatch.setattr(secrets, "DROP", "DROP TABLE known")
+    within = await run(query, auth={"type": "s3"})
+    after = await run("SELECT * FROM known")
+
+    assert within.is_ok == ("count" in query)
+    assert after.error.kind is ErrorKind.SCHEMA

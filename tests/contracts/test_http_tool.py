@@ -329,6 +329,8 @@ BASIC = "Basic " + base64.b64encode(b"me:p\xc3\xa9:x").decode()
         ({"type": "api_key", "value": 7, "header": "X-Own"}, "x-own", "7"),
         ({"type": "none"}, "authorization", None),
         ({"source": "credential", "key": "stored"}, "authorization", "Bearer stored"),
+        (credential("oauth2", token_url="http://h"), "authorization", "Bearer minted"),
+        (credential("google_service_account"), "authorization", "Bearer minted"),
     ],
 )
 async def test_a_credential_becomes_a_header(http, server, auth, name, expected):

@@ -155,6 +155,37 @@ async def test_an_issuer_that_refuses_is_told_without_its_words(
     assert error.retryable is retryable
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (307, {}, "is sent elsewhere by its issuer"),
+        (200, b'{"access_token": "' + b"x" * 2_000_000 + b'"}', "longer than 1,048,576 bytes"),
+    ],
+)
+async def test_what_is_sent_is_for_the_issuer_alone_and_its_answer_has_a_limit(
+    issuer, status, body, said
+):
+    issuer.answers["/token"] = (status, body)
+    config = {"endpoint": issuer.url + "/token", "data": {"client_secret": SECRET}}
+    error = await refused("oauth2", config)
+
+    assert said in str(error)
+    assert len(issuer.asked) == 1
+
+
+async def test_a_client_that_can_refresh_does_and_says_the_scope_of_its_token(issuer):
+    issuer.answers["/token"] = (200, {"access_token": SECRET})
+    stored = {"token_url": issuer.url + "/token", "client_id": "me", "client_secret": "x",
+              "refresh_token": "again", "scope": "read"}  # fmt: skip
+    await opened("oauth2", {"credential": "c", "scope": "execution"}, c=stored)
+    await opened("oauth2", {"credential": "c", "scope": "write"}, c=stored)
+    sent = [parse_qs(asked[3].decode()) for asked in issuer.asked]
+
+    assert [one["scope"] for one in sent] == [["read"], ["write"]]
+    assert {one["grant_type"][0] for one in sent} == {"refresh_token"}
+    assert sent[0]["refresh_token"] == ["again"]
+
+
 async def test_an_issuer_that_is_away_may_be_asked_again():
     error = await refused("oauth2", {"endpoint": f"http://127.0.0.1:9/{SECRET}"})
 
@@ -392,6 +423,176 @@ async def test_kubernetes_reads_a_key_of_a_secret(monkeypatch):
     assert await opened("secrets", config) == {"a": SECRET, "b": SECRET}
     assert sorted(asked) == [("default", "app"), ("prod", "app")]
     assert "not at k8s" in str(await refused("secrets", {**config, "map": {"a": "app/none"}}))
+
+
+# -- what all of them promise --------------------------------------------------------------
+
+
+class Backend:
+    """Secrets of one provider, and how it fails."""
+
+    def __init__(self, config, auth=None):
+        self.texts = {}
+        #: What it answers with instead, if anything.
+        self.fault = None
+        self.config = config
+        self.auth = auth or {"token": "t"}
+
+    def text(self, name, missing):
+        if self.fault is not None:
+            raise self.fault
+        if name not in self.texts:
+            raise missing
+        return self.texts[name]
+
+
+def fault(name, **members):
+    """Return an error as a library would raise it; its message quotes a secret."""
+    return type(name, (Exception,), members)(f"it quotes {SECRET}")
+
+
+@pytest.fixture
+def gcp_backend(monkeypatch):
+    made = Backend({"provider": "gcp", "project": "p"})
+
+    class Client:
+        def access_secret_version(self, request):
+            text = made.text(request["name"].split("/")[3], fault("NotFound", code=404))
+            return Plain(payload=Plain(data=text.encode()))
+
+    module(monkeypatch, "google.cloud.secretmanager", SecretManagerServiceClient=Client)
+    made.denied, made.away = (
+        fault("PermissionDenied", code=403),
+        fault("ServiceUnavailable", code=503),
+    )
+    return made
+
+
+@pytest.fixture
+def azure_backend(monkeypatch):
+    made = Backend({"provider": "azure", "vault": "mine"})
+
+    class Client:
+        def __init__(self, vault_url, credential):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def get_secret(self, name, version):
+            return Plain(value=made.text(name, fault("ResourceNotFoundError", status_code=404)))
+
+    module(monkeypatch, "azure.identity", ClientSecretCredential=None, DefaultAzureCredential=str)
+    module(monkeypatch, "azure.keyvault.secrets", SecretClient=Client)
+    made.denied, made.away = fault("ClientAuthenticationError"), fault("ServiceRequestError")
+    return made
+
+
+@pytest.fixture
+def k8s_backend(monkeypatch):
+    made = Backend({"provider": "k8s"})
+
+    class Core:
+        def __init__(self, api):
+            pass
+
+        def read_namespaced_secret(self, name, namespace):
+            text = made.text(name, fault("ApiException", status=404))
+            return Plain(data={"value": base64.b64encode(text.encode()).decode()})
+
+    configuration = Plain(ConfigException=RuntimeError, load_incluster_config=lambda **_: None)
+    client = Plain(ApiClient=contextlib.nullcontext, Configuration=lambda **_: None, CoreV1Api=Core)
+    module(monkeypatch, "kubernetes", client=client, config=configuration)
+    made.path = "{}/value"
+    made.denied, made.away = fault("ApiException", status=403), fault("MaxRetryError")
+    return made
+
+
+@pytest.fixture
+def vault_backend(issuer):
+    class Vault(Backend):
+        path = "{}#value"
+
+        def answer(self):
+            issuer.answers = {
+                f"/v1/secret/data/{name}": self.fault or vault_answer({"value": text})
+                for name, text in self.texts.items()
+            }
+
+    made = Vault({"provider": "vault"}, {"vault_url": issuer.url, "token": "t"})
+    made.denied, made.away = (403, {"errors": [SECRET]}), (503, {"errors": [SECRET]})
+    return made
+
+
+@pytest.fixture
+def aws_backend(aws, monkeypatch):
+    made = Backend({"provider": "aws"}, AWS)
+    real = boto3.client
+
+    class Client:
+        def __init__(self, *given, **more):
+            self.inner = real(*given, **more)
+
+        def get_secret_value(self, SecretId):  # noqa: N803  # as the library has it
+            if made.fault is not None:
+                raise made.fault
+            return self.inner.get_secret_value(SecretId=SecretId)
+
+    def put():
+        for name, text in made.texts.items():
+            real("secretsmanager", region_name="eu-west-1").create_secret(
+                Name=name, SecretString=text
+            )
+
+    monkeypatch.setattr(boto3, "client", Client)
+    made.answer = put
+    made.denied = fault("ClientError", response={"Error": {"Code": "AccessDeniedException"}})
+    made.away = fault("EndpointConnectionError")
+    return made
+
+
+@pytest.fixture(params=["aws", "azure", "gcp", "k8s", "vault"])
+def backend(request):
+    return request.getfixturevalue(f"{request.param}_backend")
+
+
+def entry_of(backend, **names):
+    """Put texts there, and return an entry that reads some names."""
+    path = getattr(backend, "path", "{}")
+    getattr(backend, "answer", lambda: None)()
+    return {**backend.config, "auth": "a", "map": {k: path.format(n) for k, n in names.items()}}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_each_provider_reads_texts_as_they_are(backend):
+    backend.texts = {"one": SECRET, "two": "é line\nand another"}
+    config = entry_of(backend, a="one", b="two")
+
+    assert await opened("secrets", config, a=backend.auth) == {
+        "a": SECRET,
+        "b": "é line\nand another",
+    }
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("reason", "again"), [("missing", False), ("denied", False), ("away", True)]
+)
+async def test_each_provider_says_whether_it_may_be_asked_again_and_never_what_it_was_told(
+    backend, reason, again
+):
+    backend.texts = {"one": SECRET}
+    if reason != "missing":
+        backend.fault = getattr(backend, reason)
+    config = entry_of(backend, a="one" if reason != "missing" else "two")
+    error = await refused("secrets", config, a=backend.auth)
+
+    assert "keychain entry 'entry'" in str(error)
+    assert backend.config["provider"] in str(error)
+    assert error.retryable == again
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ class TestSqliteStore(ClusterStoreContract):
         store._db.execute("drop index execution_tenant")
         for column in ("tenant", "organization"):
             store._db.execute(f"alter table execution drop column {column}")
+            for table in ("catalog", "credential"):
+                store._db.execute(f"alter table {table} drop column {column}")
         store._db.execute("drop table secret_audit")
         store._db.execute("pragma user_version = 1")
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from arcbook.bus.api import BusError
-from arcbook.runtime.protocol import BlobKept, pack
+from arcbook.runtime.protocol import BlobKept, CredentialAnswer, pack
 from arcbook.testing.clock import run_virtually
 from arcbook.tools.api import CredentialError
 from arcbook.worker.control import OUTAGE_SECONDS, Control, ControlError, RemoteBlobs
@@ -46,6 +46,19 @@ def test_a_control_plane_that_never_comes_back_is_given_up_some_time():
         return asyncio.get_running_loop().time()
 
     assert run_virtually(run()) == pytest.approx(OUTAGE_SECONDS, rel=0.01)
+
+
+def test_a_credential_is_asked_for_again_while_the_control_plane_is_away():
+    async def run():
+        answer = pack(CredentialAnswer(error="is not known"))
+        with pytest.raises(CredentialError, match="'warehouse' is not known") as caught:
+            await Control(AwayBus(30.0, answer)).credential("warehouse", 1)
+        return caught.value.retryable, asyncio.get_running_loop().time()
+
+    retryable, seconds = run_virtually(run())
+
+    assert not retryable
+    assert 30.0 <= seconds < 35.0
 
 
 def test_a_credential_that_cannot_be_had_is_an_error_with_its_alias_soon():

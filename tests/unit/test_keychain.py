@@ -213,15 +213,23 @@ def test_one_who_gives_up_does_not_take_it_from_the_others():
     assert chain(work) == (1, True, {"token": "t1"})
 
 
-@pytest.mark.parametrize(("scope", "times"), [("global", 1), ("execution", 2), ("local", 2)])
-def test_scopes_say_who_shares_a_secret(scope, times):
+@pytest.mark.parametrize(
+    ("scope", "secrets"),
+    [("", 1), ("global", 1), ("playbook", 1), ("shared", 1), ("execution", 2), ("local", 2)],
+)
+def test_scopes_say_who_shares_a_secret(scope, secrets):
+    config = {"endpoint": "http://issuer/", "scope": scope}
+
+    assert len({Wanted("entry", "oauth2", config, id_).key() for id_ in (1, 2, 1)}) == secrets
+
+
+def test_each_execution_asks_for_a_stored_credential_so_that_the_audit_has_it():
     async def work(source, keychain):
         for execution_id in (1, 2, 1):
-            config = {"credential": "a", "scope": scope}
-            await keychain.open(Wanted("entry", "credential", config, execution_id))
+            await keychain.open(wanted(scope="global", of=execution_id))
         return source.asked
 
-    assert chain(work) == times
+    assert chain(work) == 2
 
 
 @pytest.mark.parametrize(

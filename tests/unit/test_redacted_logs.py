@@ -49,6 +49,18 @@ def test_a_message_that_does_not_fit_its_arguments_is_left_to_its_handler(secret
     assert record.args == ("x",)
 
 
+def test_what_a_handler_says_of_a_message_that_does_not_fit_shows_no_secret(secrets, capsys):
+    logger = logging.getLogger("somebody.elses.wrong")
+    logger.propagate = False  # pytest raises what a handler would print
+    logger.addHandler(logging.StreamHandler())
+    text = f"%d of {SECRET}"
+    logger.warning(text, SECRET)
+
+    told = capsys.readouterr().err
+    assert "***" in told
+    assert SECRET not in told
+
+
 def test_the_last_words_of_a_process_show_no_secret(secrets, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     error = ValueError("fails with " + SECRET)

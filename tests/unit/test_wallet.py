@@ -124,6 +124,41 @@ async def test_a_record_that_changes_meanwhile_is_not_overwritten():
     assert (await book(OLD, store).credential("a", 0)).data == {"token": "another-token"}
 
 
+async def test_a_rotation_that_was_interrupted_is_finished_by_the_next_one(tmp_path):
+    path = tmp_path / "key"
+    keys = FileKeys(path, make=True)
+    store = MemoryStore()
+    for n in range(10):
+        await book(keys, store).add(f"c{n}", "bearer", {"token": f"{SECRET}{n}"})
+    first = keys.ring().keys[0].key_id
+
+    class Dies(MemoryStore):
+        credentials = store.credentials
+        left = 4
+
+        async def replace_sealed(self, name, before, after):
+            if not self.left:
+                raise OSError("the power went")
+            self.left -= 1
+            return await store.replace_sealed(name, before, after)
+
+    keys.turn()
+    with pytest.raises(OSError, match="power"):
+        await Wallet(Dies(), keys).rotate()
+    half = await Wallet(store, FileKeys(path, make=False)).status()
+    readable = [(await book(keys, store).credential(f"c{n}", 0)).data for n in range(10)]
+    again = FileKeys(path, make=False)
+    turned = await Wallet(store, again).rotate()
+    whole = await Wallet(store, again).status()
+    forgotten = again.keep(set(whole.records))
+
+    assert (half.records[first], half.unreadable) == (6, {})
+    assert readable == [{"token": f"{SECRET}{n}"} for n in range(10)]
+    assert (turned.rewrapped, turned.skipped, turned.failed) == (6, 4, {})
+    assert (whole.records, forgotten) == ({turned.key_id: 10}, 1)
+    assert (await book(again, store).credential("c9", 0)).data == {"token": f"{SECRET}9"}
+
+
 # -- where keys come from ------------------------------------------------------------------
 
 

@@ -136,6 +136,9 @@ class CallContext:
     async def credential(self, alias: str) -> Credential:
         return await self._keychain.credential(alias)
 
+    async def token(self, credential: Credential) -> Credential:
+        return await self._keychain.token(credential)
+
 
 async def _with_credential(call: ToolCall, context: CallContext) -> ToolCall:
     """Return a call whose ``auth`` is the credential that it names."""

@@ -17,8 +17,8 @@ from arcbook.engine.keychain import Opened, SecretNeededError, SecretUnavailable
 from arcbook.engine.plan import Plan, PlanSecret
 from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.secrets.api import Credential, CredentialError, KeychainError
-from arcbook.secrets.keychain import Wanted
-from arcbook.secrets.taint import secret_fields
+from arcbook.secrets.fields import secret_fields
+from arcbook.secrets.keychain import Wanted, token_of
 from arcbook.template.access import View
 from arcbook.template.errors import TemplateError
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "keychain"
 """First part of the names of secrets that came from an entry."""
+
+MINTED: Final = ".minted"
+"""What follows a credential's alias in the names of secrets that an issuer gave for it."""
 
 DEPTH_MAX: Final = 8
 """Entries that may stand on one another."""
@@ -72,7 +75,21 @@ class CommandKeychain:
         if entry.kind == "credential" and found.name != name:
             # By its own alias it is found again wherever data from here goes.
             services.secrets.add(secret_fields(found.name, found.data))
-        services.secrets.add(secret_fields(self._mark(entry), found.data))
+        services.secrets.add(secret_fields(self._mark(entry), found.data), found.root)
+        return found
+
+    async def token(self, credential: Credential) -> Credential:
+        """Return the token that an issuer gives for a credential.
+
+        Raises:
+            CredentialError: there is none.
+        """
+        wanted = token_of(credential, self._context().execution_id)
+        if wanted is None:
+            return credential
+        found = await self._services.keychain.open(wanted)
+        prefix = credential.name + MINTED if credential.name else "token"
+        self._services.secrets.add(secret_fields(prefix, found.data), found.root)
         return found
 
     async def reveal(self, names: set[str]) -> None:

@@ -27,14 +27,18 @@ from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.results.kept import ResultMissingError, ResultTooLargeError
 from arcbook.results.refs import InvalidRefError
 from arcbook.runtime.calls import call_tool
-from arcbook.runtime.keychain import CommandKeychain
+from arcbook.runtime.keychain import MINTED, CommandKeychain
 from arcbook.runtime.services import Services, Steps
 from arcbook.runtime.work import Work
-from arcbook.secrets.taint import MARK_BYTES, marked, secret_fields
+from arcbook.secrets.fields import secret_fields
+from arcbook.secrets.taint import MARK_BYTES, marked
 from arcbook.tools.api import Credential, CredentialError, Deferred
 
 PARK_SECONDS: Final = 1.0
 """A pause longer than this leaves the worker and becomes a timer."""
+
+ALIASES_MAX: Final = 100
+"""Credentials that are asked for because marks in a command's data name them."""
 
 
 class AbandonedError(RuntimeError):
@@ -236,9 +240,13 @@ class Performance:
             return
         names = marked(data.decode())
         yield self.keychain.reveal(names)
-        for alias in sorted({alias for name in names for alias in _aliases(name)}):
+        # Anybody can write names: what looks like marks must not keep a worker busy.
+        aliases = sorted({alias for name in names for alias in _aliases(name)})
+        for alias in aliases[:ALIASES_MAX]:
             try:
-                yield self._open(alias)
+                credential = yield self._open(alias)
+                if any(name.startswith(f"{alias}{MINTED}.") for name in names):
+                    yield self.keychain.token(credential)
             except CredentialError:
                 continue  # its mark stays, which a tool cannot take for the secret
         plain = self.services.secrets.reveal(msgspec.to_builtins(self.work))
@@ -258,10 +266,16 @@ class Performance:
             return value
         plain = msgspec.to_builtins(value)
         hidden = secrets.hide(plain)
-        return value if hidden is plain else msgspec.convert(hidden, type(value))
+        if hidden is plain:
+            return value
+        try:
+            return msgspec.convert(hidden, type(value))
+        except msgspec.ValidationError:
+            # A secret that is a number may be a count of ours by chance.
+            return msgspec.convert(secrets.hide(plain, numbers=False), type(value))
 
 
 def _aliases(name: str) -> list[str]:
     """Return the aliases that a secret's name may begin with: both may have dots."""
-    parts = name.split(".")
+    parts = name.split(".", ALIASES_MAX)
     return [".".join(parts[:end]) for end in range(1, len(parts))]

@@ -88,7 +88,14 @@ class Plans:
         return planned
 
     async def register(
-        self, content: str, loaded: Loaded, *, folder: str = "", path: str | None = None
+        self,
+        content: str,
+        loaded: Loaded,
+        *,
+        folder: str = "",
+        path: str | None = None,
+        tenant: str = "",
+        organization: str = "",
     ) -> CatalogEntry:
         """Store a checked document as the next version of its path.
 
@@ -105,6 +112,8 @@ class Plans:
                 sha256=hashlib.sha256(content.encode()).hexdigest(),
                 created_at=self._clock.now_us(),
                 folder=folder,
+                tenant=tenant,
+                organization=organization,
             )
         )
         if playbook is not None and entry.catalog_id not in self._by_id:

@@ -13,6 +13,8 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     type: str
     data: dict[str, Any]
+    #: The secret for which an issuer gave it; an empty text if it is one by itself.
+    root: str = ""
 
     def __repr__(self) -> str:
         return f"Credential(name={self.name!r}, type={self.type!r}, data=***)"

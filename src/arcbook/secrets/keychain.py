@@ -32,6 +32,9 @@ ENTRIES_MAX: Final = 2000
 PER_EXECUTION: Final = frozenset({"execution", "local"})
 """Scopes in which each execution has a secret of its own."""
 
+STORED: Final = frozenset({"credential", "credential_ref"})
+"""Kinds that stand for a stored credential itself."""
+
 
 class CredentialSource(Protocol):
     """Where stored credentials come from."""
@@ -51,7 +54,9 @@ class Wanted(NamedTuple):
     def key(self) -> str:
         """Return what two entries share that stand for the same secret."""
         scope = str(self.config.get("scope") or "global")
-        owner = self.execution_id if scope in PER_EXECUTION else 0
+        # Each execution asks for a stored credential itself, so that the audit has all of them.
+        is_stored = self.kind in STORED and self.config.get("type") not in minting.GOOGLE_KINDS
+        owner = self.execution_id if is_stored or scope in PER_EXECUTION else 0
         facts = msgspec.json.encode([self.name, self.kind, self.config, owner], order="sorted")
         return hashlib.blake2b(facts, digest_size=16).hexdigest()
 
@@ -91,7 +96,7 @@ class Keychain:
         return await asyncio.shield(task)
 
     async def _fetch(self, key: str, wanted: Wanted) -> Credential:
-        fetch = KINDS.get(wanted.kind)
+        fetch = _INNER.get(wanted.kind) or KINDS.get(wanted.kind)
         if fetch is None:
             known = ", ".join(sorted(KINDS))
             raise KeychainError(wanted.name, f"has kind {wanted.kind!r}; known are {known}")
@@ -155,6 +160,31 @@ async def _oauth2(wanted: Wanted, credentials: CredentialSource) -> Minted:
     return await minting.oauth2(wanted.name, wanted.config, stored)
 
 
+def token_of(credential: Credential, execution_id: int) -> Wanted | None:
+    """Return the entry that stands for a credential's token; nothing if it has one already."""
+    data = credential.data
+    if credential.type in minting.ACCOUNT_TYPES:
+        return Wanted(credential.name, _ACCOUNT, {"account": data}, execution_id)
+    has_issuer = any(data.get(name) for name in minting.ADDRESSES)
+    if has_issuer or not (data.get("access_token") or data.get("token")):
+        return Wanted(credential.name, _CLIENT, {"client": data}, execution_id)
+    return None
+
+
+async def _minted_by_account(wanted: Wanted, _: CredentialSource) -> Minted:
+    data = wanted.config["account"]
+    account = Credential(name=wanted.name, type="google_service_account", data=data)
+    return await minting.google_access(wanted.name, {"scopes": data.get("scopes")}, account)
+
+
+async def _minted_by_client(wanted: Wanted, _: CredentialSource) -> Minted:
+    client = Credential(name=wanted.name, type="oauth2", data=wanted.config["client"])
+    # Names that an entry has for the request are a stored client's as well.
+    names = ("headers", "method")
+    config: dict[str, Any] = {n: client.data[n] for n in names if n in client.data}
+    return await minting.oauth2(wanted.name, config, client)
+
+
 async def _google_id_token(wanted: Wanted, credentials: CredentialSource) -> Minted:
     config = wanted.config
     alias = config.get("service_account_credential") or config.get("credential")
@@ -206,6 +236,9 @@ def _credential(wanted: Wanted, data: dict[str, Any], kind: str) -> Credential:
     return Credential(name=wanted.name, type=str(written).lower(), data=data)
 
 
+_ACCOUNT: Final = "account itself"
+_CLIENT: Final = "client itself"
+
 KINDS: Final[dict[str, Callable[[Wanted, CredentialSource], Awaitable[Minted]]]] = {
     "bearer": _bearer,
     "credential": _stored,
@@ -218,5 +251,8 @@ KINDS: Final[dict[str, Callable[[Wanted, CredentialSource], Awaitable[Minted]]]]
     "static": _static,
 }
 """The kinds of entries."""
+
+_INNER: Final = {_ACCOUNT: _minted_by_account, _CLIENT: _minted_by_client}
+"""Kinds that no playbook can write: tokens of stored credentials."""
 
 __all__ = ["Credential", "CredentialError", "Keychain", "Wanted"]

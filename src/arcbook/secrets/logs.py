@@ -31,6 +31,12 @@ def redacted(text: str) -> str:
     return str(shown(text))
 
 
+def _hidden(arguments: Any) -> Any:
+    for secrets in list(_IN_USE):
+        arguments = secrets.hide(arguments)
+    return shown(arguments)
+
+
 class _Factory:
     """Makes records of logs without secrets."""
 
@@ -45,7 +51,8 @@ class _Factory:
             return record
         try:
             text = record.getMessage()
-        except (TypeError, ValueError):  # the handler says what is wrong with it
+        except (TypeError, ValueError):  # the handler says what is wrong with it, and shows both
+            record.msg, record.args = redacted(str(record.msg)), _hidden(record.args)
             return record
         hidden = redacted(text)
         if hidden != text:

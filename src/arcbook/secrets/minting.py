@@ -9,13 +9,34 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from arcbook.bodies import BodyTooLargeError, read_body
 from arcbook.secrets.api import Credential, KeychainError
 
 TOKEN_SECONDS: Final = 20.0
 """Time that an issuer has to answer."""
 
+ANSWER_BYTES_MAX: Final = 1024 * 1024
+"""Size of an issuer's answer."""
+
 GOOGLE_KINDS: Final = ("google", "google_oauth", "google_service_account")
 """Kinds of entries, and types, that stand for an access token of a service account."""
+
+ADDRESSES: Final = (
+    "endpoint", "token_url", "token_uri", "token_endpoint", "access_token_url", "url",
+)  # fmt: skip
+"""What the address of an issuer may be called."""
+
+OAUTH2_TYPES: Final = ("oauth2", "oauth2_client_credentials")
+"""Types of clients of an OAuth 2 issuer."""
+
+ACCOUNT_TYPES: Final = ("google_service_account", "service_account")
+"""Types of Google's service accounts."""
+
+MINTED: Final = frozenset({*OAUTH2_TYPES, *ACCOUNT_TYPES})
+"""Types of credentials that stand for a token, which an issuer gives for them."""
+
+SHARINGS: Final = frozenset({"catalog", "execution", "global", "local", "playbook", "shared"})
+"""What an entry's ``scope`` says of who shares its token; anything else is the token's own."""
 
 GOOGLE_TOKENS: Final = "https://oauth2.googleapis.com/token"
 GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
@@ -40,21 +61,24 @@ async def oauth2(name: str, config: dict[str, Any], stored: Credential | None) -
         KeychainError: there is none.
     """
     known = {**(stored.data if stored else {}), **config}
-    url = _first(known, "endpoint", "token_url", "token_uri", "token_endpoint", "url")
+    if config.get("scope") in SHARINGS:
+        known["scope"] = stored.data.get("scope") if stored else None
+    url = _first(known, *ADDRESSES)
     if not url:
         raise KeychainError(name, "needs an 'endpoint', which issues its tokens")
     headers = {str(k): str(v) for k, v in (config.get("headers") or {}).items()}
     form = config.get("data") or config.get("body")
     if not isinstance(form, dict):
-        form = {"grant_type": "client_credentials"}
-        for field in ("client_id", "client_secret", "scope", "audience"):
+        refreshes = bool(known.get("refresh_token"))
+        form = {"grant_type": "refresh_token" if refreshes else "client_credentials"}
+        for field in ("refresh_token", "client_id", "client_secret", "scope", "audience"):
             if known.get(field):
                 form[field] = known[field]
     empty = sorted(str(key) for key, value in form.items() if value in (None, ""))
     if empty:
         raise KeychainError(name, f"has nothing for {', '.join(empty)}")
     answer = await _asked(name, str(config.get("method") or "POST"), url, headers, form)
-    return _minted(name, answer)
+    return _minted(name, answer, msgspec.json.encode(form, order="sorted").decode())
 
 
 async def google_id_token(name: str, config: dict[str, Any], account: Credential) -> Minted:
@@ -71,7 +95,8 @@ async def google_id_token(name: str, config: dict[str, Any], account: Credential
     if not isinstance(token, str):
         raise KeychainError(name, "got an answer without an id_token")
     data = {"id_token": token, "token": token, "access_token": token}
-    credential = Credential(name=name, type="bearer", data=data)
+    root = _service_account(name, account)["private_key"]
+    credential = Credential(name=name, type="bearer", data=data, root=str(root))
     return Minted(credential, float(JWT_SECONDS))
 
 
@@ -83,7 +108,8 @@ async def google_access(name: str, config: dict[str, Any], account: Credential) 
     """
     scopes = config.get("scopes") or GOOGLE_SCOPE
     scope = " ".join(scopes) if isinstance(scopes, list) else str(scopes)
-    return _minted(name, await _google(name, account, {"scope": scope}))
+    root = str(_service_account(name, account)["private_key"])
+    return _minted(name, await _google(name, account, {"scope": scope}), root)
 
 
 async def _google(name: str, account: Credential, claims: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +170,7 @@ def _b64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _minted(name: str, answer: dict[str, Any]) -> Minted:
+def _minted(name: str, answer: dict[str, Any], root: str) -> Minted:
     token = answer.get("access_token") or answer.get("token") or answer.get("id_token")
     if not isinstance(token, str) or not token:
         raise KeychainError(name, "got an answer without an access_token")
@@ -153,7 +179,7 @@ def _minted(name: str, answer: dict[str, Any]) -> Minted:
         seconds = float(answer["expires_in"]) if "expires_in" in answer else None
     except (TypeError, ValueError):
         seconds = None
-    return Minted(Credential(name=name, type="bearer", data=data), seconds)
+    return Minted(Credential(name=name, type="bearer", data=data, root=root), seconds)
 
 
 async def _asked(
@@ -175,15 +201,28 @@ async def _asked(
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(method.upper(), url, headers=sent, **body) as response,
+            session.request(
+                # What is sent is for this issuer, and for nobody to whom it may point.
+                method.upper(),
+                url,
+                headers=sent,
+                allow_redirects=False,
+                **body,
+            ) as response,
         ):
-            status, data = response.status, await response.read()
+            status, data = response.status, await read_body(response, ANSWER_BYTES_MAX)
+    except BodyTooLargeError as error:
+        raise KeychainError(
+            name, f"got an answer of its issuer that is no token: {error}"
+        ) from None
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         reason = type(error).__name__
         raise KeychainError(name, f"cannot reach its issuer: {reason}", retryable=True) from None
     if status >= 400:
         again = status in (408, 429) or status >= 500
         raise KeychainError(name, f"is refused by its issuer: HTTP {status}", retryable=again)
+    if status >= 300:
+        raise KeychainError(name, "is sent elsewhere by its issuer: name the address itself")
     try:
         found = msgspec.json.decode(data)
     except msgspec.DecodeError:

@@ -7,257 +7,235 @@ events, logs and terminals show marks, and the next step gets what the last one 
 
 from __future__ import annotations
 
-import base64
-import html
-import json
+import bisect
+import hashlib
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, Final
-from urllib.parse import quote, quote_plus, unquote
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, unquote
 
-SECRET_CHARACTERS_MIN: Final = 6
-"""Length from which a value is taken for a secret that can be recognised."""
-
-PUBLIC_FIELDS: Final = frozenset(
-    [
-        "access_token_url",
-        "account",
-        "account_name",
-        "api_version",
-        "application",
-        "auth_type",
-        "auth_url",
-        "authenticator",
-        "authorization_url",
-        "aws_region",
-        "base_url",
-        "bootstrap_servers",
-        "bucket",
-        "catalog",
-        "client_email",
-        "client_id",
-        "client_name",
-        "cluster",
-        "content_type",
-        "database",
-        "database_name",
-        "db",
-        "db_host",
-        "db_name",
-        "db_port",
-        "db_user",
-        "dbname",
-        "description",
-        "dialect",
-        "domain",
-        "driver",
-        "encoding",
-        "endpoint",
-        "engine",
-        "format",
-        "grant_type",
-        "header",
-        "header_name",
-        "host",
-        "hostname",
-        "id",
-        "in",
-        "instance",
-        "issuer",
-        "kind",
-        "location",
-        "mechanism",
-        "method",
-        "mode",
-        "name",
-        "namespace",
-        "nats_url",
-        "nats_user",
-        "network",
-        "organization",
-        "param",
-        "path",
-        "pool",
-        "port",
-        "project",
-        "project_id",
-        "protocol",
-        "provider",
-        "realm",
-        "region",
-        "role",
-        "schema",
-        "scheme",
-        "scope",
-        "scopes",
-        "security_protocol",
-        "server",
-        "servers",
-        "service",
-        "sf_account",
-        "sf_database",
-        "sf_role",
-        "sf_schema",
-        "sf_user",
-        "sf_warehouse",
-        "source",
-        "ssl",
-        "sslmode",
-        "stage",
-        "stream",
-        "subject",
-        "tenant",
-        "tenant_id",
-        "timeout",
-        "timezone",
-        "tls",
-        "token_endpoint",
-        "token_type",
-        "token_uri",
-        "token_url",
-        "type",
-        "uri",
-        "url",
-        "user",
-        "user_name",
-        "username",
-        "vault_url",
-        "version",
-        "warehouse",
-        "workspace",
-        "zone",
-    ]
-)
-"""Fields of credentials that are no secrets; all others are taken for one."""
-
-USERINFO: Final = re.compile(r"://[^/?#\s:@]*:([^/?#\s]+)@")
-"""The password in an address."""
+from arcbook.secrets.forms import SECRET_CHARACTERS_MIN, forms
 
 CUT_CHARACTERS_MIN: Final = 200
 """Length from which a text may be one that was cut, in the middle of a secret."""
 
-_LOWER_ESCAPES: Final = re.compile(r"%[0-9A-F]{2}")
+HEAD_CHARACTERS_MIN: Final = 10
+"""Length from which the beginning of a secret, with letters and digits, is hidden like all of it."""
 
-MARK: Final = re.compile(r"⟦secret:([^:⟧]+):(?:(head|tail)([0-9]+))?([a-z][a-z0-9]*)⟧")
+KNOWN_CHARACTERS_MAX: Final = 8 * 1024 * 1024
+"""Characters of all forms of secrets that are recognised; the longest unused ones go first."""
 
+PROOF_BYTES: Final = 8
+"""Bytes of a mark that nobody can guess."""
+
+NUMBER: Final = "number"
+"""The form of a secret that is a number and stands as one."""
+
+MARK: Final = re.compile(r"⟦secret:([^:⟧]+):(?:(head|tail)([0-9]+))?([a-z][a-z0-9]*):([0-9a-f]+)⟧")
+"""A mark. Its last part is made with the secret, so that nobody makes one who has not got it."""
 
 MARK_BYTES: Final = "⟦secret:".encode()
 """What a text that may hold marks has in it."""
 
+_TELLING: Final = re.compile(r"[0-9].*[A-Za-z]|[A-Za-z].*[0-9]", re.DOTALL)
 
-def secret_fields(name: str, data: dict[str, Any]) -> dict[str, str]:
-    """Return the secrets of a credential by ``name.field``."""
-    found: dict[str, str] = {}
-    for field, value in data.items():
-        found |= _secrets_in(f"{name}.{field}", value, is_public=field.lower() in PUBLIC_FIELDS)
-    return found
+_SIZE: Final = SECRET_CHARACTERS_MIN
+
+_RUN: Final = 4
+"""Characters that are looked up at once ..."""
+
+_STRIDE: Final = _SIZE - _RUN + 1
+"""... and how far apart: whatever has six characters has such a run within the first three."""
 
 
-def _secrets_in(name: str, value: Any, *, is_public: bool) -> dict[str, str]:
-    if isinstance(value, dict):
-        return secret_fields(name, value)
-    if isinstance(value, list):
-        parts = (
-            _secrets_in(f"{name}.{i}", one, is_public=is_public) for i, one in enumerate(value)
-        )
-        return {key: text for part in parts for key, text in part.items()}
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return {}
-    text = str(value)
-    found = {} if is_public else {name: text}
-    for i, password in enumerate(USERINFO.findall(text)):
-        found[f"{name}.password{i or ''}"] = password
-        found[f"{name}.plain{i or ''}"] = unquote(password)
-    return found
+class _Form(NamedTuple):
+    """One form of a secret: whose, which, and how it is marked."""
+
+    name: str
+    kind: str
+    proof: str
+
+    def mark(self, part: str = "") -> str:
+        return f"⟦secret:{_quoted(self.name)}:{part}{self.kind}:{self.proof}⟧"
+
+
+class _Known(NamedTuple):
+    """A value of a secret."""
+
+    value: str | int
+    proof: str
+    #: Its forms by their names.
+    texts: dict[str, str]
 
 
 class Secrets:
-    """The secrets that are in use, with every form in which they may appear."""
+    """The secrets that are in use, with every form in which they may appear.
+
+    Texts are searched by looking up short runs of their characters, so that the time it takes
+    does not depend on how many secrets there are.
+    """
 
     def __init__(self) -> None:
-        self._values: dict[str, str] = {}
-        self._forms: dict[str, str] = {}
-        #: Texts of each secret's forms, by the secret's name and the form's.
-        self._texts: dict[str, dict[str, str]] = {}
-        self._pattern: re.Pattern[str] | None = None
-        #: Forms by their first and by their last characters.
+        #: Each secret, by name and value; the one that was used last is at the end.
+        self._known: OrderedDict[tuple[str, str | int], _Known] = OrderedDict()
+        #: What a name's marks become: its last value.
+        self._present: dict[str, _Known] = {}
+        #: Proofs of all values that a name had here.
+        self._proofs: dict[str, set[str]] = {}
+        #: Whose form a text is; the first one marks it.
+        self._owners: dict[str, list[_Form]] = {}
+        self._numbers: dict[int, str] = {}
+        #: Forms by a run of characters, with the place of the run in each.
+        self._by_run: dict[str, list[tuple[int, str]]] = {}
+        #: Forms by their first and by their last characters, the longest first.
         self._by_head: dict[str, list[str]] = {}
         self._by_tail: dict[str, list[str]] = {}
         self._longest = 0
+        self._characters = 0
 
     def __bool__(self) -> bool:
-        return bool(self._forms)
+        return bool(self._owners)
 
-    def add(self, secrets: dict[str, str]) -> None:
-        """Recognise further secrets, by name."""
-        fresh = {k: v for k, v in secrets.items() if self._values.get(k) != v}
-        if not fresh:
-            return
-        for name, value in fresh.items():
-            if len(value) < SECRET_CHARACTERS_MIN:
+    def add(self, secrets: dict[str, str | int], root: str = "") -> None:
+        """Recognise further secrets, by name.
+
+        Args:
+            secrets: the secrets.
+            root: the secret for which they were issued, where they change while it stays.
+        """
+        for name, value in secrets.items():
+            if len(str(value)) < SECRET_CHARACTERS_MIN:
                 continue
-            self._values[name] = value
-            self._texts[name] = dict(forms(value))
-            for form, text in self._texts[name].items():
-                self._forms.setdefault(text, f"⟦secret:{_quoted(name)}:{form}⟧")
-        longest_first = sorted(self._forms, key=len, reverse=True)
-        if not longest_first:
-            return
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
-        self._longest = len(longest_first[0])
-        self._by_head, self._by_tail = {}, {}
-        for form in longest_first:
-            self._by_head.setdefault(form[:SECRET_CHARACTERS_MIN], []).append(form)
-            self._by_tail.setdefault(form[-SECRET_CHARACTERS_MIN:], []).append(form)
+            known = self._known.get((name, value))
+            if known is None:
+                proof = _proof(name, root or str(value))
+                known = _Known(value, proof, dict(forms(str(value))))
+                self._learn(name, known)
+            self._known[name, value] = known
+            self._known.move_to_end((name, value))
+            self._present[name] = known
+        while self._characters > KNOWN_CHARACTERS_MAX and len(self._known) > len(secrets):
+            (name, _), known = self._known.popitem(last=False)
+            self._forget(name, known)
 
-    def hide(self, value: Any) -> Any:
-        """Return a value in which secrets are marks; the same one if it holds none."""
-        if self._pattern is None:
+    def _learn(self, name: str, known: _Known) -> None:
+        self._proofs.setdefault(name, set()).add(known.proof)
+        for kind, text in known.texts.items():
+            owners = self._owners.setdefault(text, [])
+            if not owners:
+                for at in range(_STRIDE):
+                    self._by_run.setdefault(text[at : at + _RUN], []).append((at, text))
+                _insert(self._by_head.setdefault(text[:_SIZE], []), text)
+                _insert(self._by_tail.setdefault(text[-_SIZE:], []), text)
+                self._longest = max(self._longest, len(text))
+                self._characters += len(text)
+            owners.append(_Form(name, kind, known.proof))
+        if isinstance(known.value, int):
+            self._numbers[known.value] = _Form(name, NUMBER, known.proof).mark()
+
+    def _forget(self, name: str, known: _Known) -> None:
+        for kind, text in known.texts.items():
+            owners = self._owners[text]
+            owners.remove(_Form(name, kind, known.proof))
+            if not owners:
+                del self._owners[text]
+                for at in range(_STRIDE):
+                    _remove(self._by_run, text[at : at + _RUN], (at, text))
+                _remove(self._by_head, text[:_SIZE], text)
+                _remove(self._by_tail, text[-_SIZE:], text)
+                self._characters -= len(text)
+        if isinstance(known.value, int):
+            self._numbers.pop(known.value, None)
+        if self._present.get(name) is known:
+            del self._present[name], self._proofs[name]
+
+    def hide(self, value: Any, *, numbers: bool = True) -> Any:
+        """Return a value in which secrets are marks; the same one if it holds none.
+
+        Args:
+            value: plain data.
+            numbers: whether numbers may become marks as well, which are texts.
+        """
+        if not self._owners:
             return value
-        return _mapped(value, self._hide_text)
+        return _mapped(value, self._hide_text, self._numbers if numbers else {})
 
     def reveal(self, value: Any) -> Any:
         """Return a value in which the marks of known secrets are the secrets."""
-        return _mapped(value, self._reveal_text)
+        return _mapped(value, self._reveal_text, {})
 
     def _hide_text(self, text: str) -> str:
-        assert self._pattern is not None
-        text = self._pattern.sub(lambda m: self._forms[m[0]], text)
+        if "⟦secret:" not in text:
+            return self._hide_plain(text)
+        # What was hidden before stays as it is, whatever secrets look like.
+        parts: list[str] = []
+        end = 0
+        for mark in MARK.finditer(text):
+            if self._meant(mark) is not None:
+                parts += self._hide_plain(text[end : mark.start()]), mark[0]
+                end = mark.end()
+        return "".join((*parts, self._hide_plain(text[end:])))
+
+    def _hide_plain(self, text: str) -> str:
+        parts: list[str] = []
+        end = 0
+        for at, length, form in sorted(self._found_in(text)):
+            if at >= end:
+                whole = self._owners.get(text[at : at - length])
+                mark = whole[0].mark() if whole else self._owners[form][0].mark(f"head{-length}")
+                parts += text[end:at], mark
+                end = at - length
+        if parts:
+            text = "".join((*parts, text[end:]))
         return self._hide_cut(text) if len(text) >= CUT_CHARACTERS_MIN else text
+
+    def _found_in(self, text: str) -> list[tuple[int, int, str]]:
+        """Return where forms begin, their lengths below zero, so that longer ones sort first."""
+        by_run = self._by_run
+        hits = [i for i in range(0, len(text) - _RUN + 1, _STRIDE) if text[i : i + _RUN] in by_run]
+        return [
+            (hit - at, -length, form)
+            for hit in hits
+            for at, form in by_run[text[hit : hit + _RUN]]
+            if hit >= at and (length := _begins(text, hit - at, form))
+        ]
 
     def _hide_cut(self, text: str) -> str:
         """Hide what is left of a secret at the end or the beginning of a text that was cut."""
-        size = SECRET_CHARACTERS_MIN
-        for at in range(max(0, len(text) - self._longest), len(text) - size + 1):
-            part = text[at:]
-            for form in self._by_head.get(part[:size], ()):
-                if form.startswith(part):
-                    return self._hide_cut_head(text[:at] + self._cut_mark(form, "head", len(part)))
+        for at in range(max(0, len(text) - self._longest), len(text) - _SIZE + 1):
+            for form in self._by_head.get(text[at : at + _SIZE], ()):
+                if form.startswith(text[at:]):
+                    mark = self._owners[form][0].mark(f"head{len(text) - at}")
+                    return self._hide_cut_head(text[:at] + mark)
         return self._hide_cut_head(text)
 
     def _hide_cut_head(self, text: str) -> str:
-        size = SECRET_CHARACTERS_MIN
-        for length in range(min(self._longest, len(text)), size - 1, -1):
-            part = text[:length]
-            for form in self._by_tail.get(part[-size:], ()):
-                if form.endswith(part):
-                    return self._cut_mark(form, "tail", length) + text[length:]
+        for length in range(min(self._longest, len(text)), _SIZE - 1, -1):
+            for form in self._by_tail.get(text[length - _SIZE : length], ()):
+                if form.endswith(text[:length]):
+                    return self._owners[form][0].mark(f"tail{length}") + text[length:]
         return text
 
-    def _cut_mark(self, form: str, side: str, length: int) -> str:
-        """Return the mark of a part of a form."""
-        name, _, kind = self._forms[form][len("⟦secret:") : -1].rpartition(":")
-        return f"⟦secret:{name}:{side}{length}{kind}⟧"
-
-    def _reveal_text(self, text: str) -> str:
+    def _reveal_text(self, text: str) -> Any:
         if "⟦secret:" not in text:
             return text
+        alone = MARK.fullmatch(text)
+        if alone is not None and alone[4] == NUMBER:
+            known = self._meant(alone)
+            return text if known is None else known.value
         return MARK.sub(self._reveal_mark, text)
 
+    def _meant(self, mark: re.Match[str]) -> _Known | None:
+        """Return the secret that a mark means, if whoever made the mark had it."""
+        name = unquote(mark[1])
+        is_proven = mark[5] in self._proofs.get(name, ())
+        return self._present.get(name) if is_proven else None
+
     def _reveal_mark(self, mark: re.Match[str]) -> str:
-        texts = self._texts.get(unquote(mark[1]))
-        text = texts.get(mark[4]) if texts is not None else None
-        if text is None:
+        known = self._meant(mark)
+        text = known and known.texts.get("raw" if mark[4] == NUMBER else mark[4])
+        if not text:
             return mark[0]
         if mark[2]:
             length = int(mark[3])
@@ -270,72 +248,58 @@ def marked(text: str) -> set[str]:
     return {unquote(mark[1]) for mark in MARK.finditer(text)}
 
 
+def shown(value: Any) -> Any:
+    """Return a value for a person to see: marks are ``***``."""
+    return _mapped(value, lambda text: MARK.sub("***", text) if "⟦" in text else text, {})
+
+
+def _proof(name: str, secret: str) -> str:
+    """Return what shows that whoever made a mark had the secret."""
+    key = hashlib.blake2b(secret.encode("utf-8", "surrogatepass")).digest()
+    told = hashlib.blake2b(name.encode(), key=key, digest_size=PROOF_BYTES, person=b"arcbook-mark")
+    return told.hexdigest()
+
+
 def _quoted(name: str) -> str:
     """Return a secret's name as it can stand in a mark, and in JSON."""
     return quote(name, safe="-._~/@ ")
 
 
-def shown(value: Any) -> Any:
-    """Return a value for a person to see: marks are ``***``."""
-    return _mapped(value, lambda text: MARK.sub("***", text) if "⟦" in text else text)
+def _begins(text: str, at: int, form: str) -> int:
+    """Return how much of a form stands at a place: all of it, or a beginning that tells."""
+    if text.startswith(form, at):
+        return len(form)
+    length = HEAD_CHARACTERS_MIN
+    if not text.startswith(form[:length], at) or len(form) < length:
+        return 0
+    while text.startswith(form[: length + 1], at):
+        length += 1
+    return length if _TELLING.search(form[:length]) else 0
 
 
-def forms(secret: str) -> Iterable[tuple[str, str]]:
-    """Yield each form in which a secret may appear, with the form's name."""
-    seen: set[str] = set()
-    data = secret.encode()
-    candidates: list[tuple[str, str]] = [
-        ("raw", secret),
-        ("json", json.dumps(secret)[1:-1]),
-        ("jsonu", json.dumps(secret, ensure_ascii=False)[1:-1]),
-        ("json2", json.dumps(json.dumps(secret)[1:-1])[1:-1]),
-        ("repr", repr(secret)[1:-1]),
-        ("ascii", ascii(secret)[1:-1]),
-        ("html", html.escape(secret)),
-        ("markup", html.escape(secret).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")),
-        ("url", quote(secret, safe="")),
-        ("urlplus", quote_plus(secret)),
-        ("urlpath", quote(secret)),
-        ("urllower", _LOWER_ESCAPES.sub(lambda m: m[0].lower(), quote(secret, safe=""))),
-        ("hex", data.hex()),
-        ("hexupper", data.hex().upper()),
-        ("latin", data.decode("latin-1")),
-        ("b64", base64.b64encode(data).decode()),
-        ("b64url", base64.urlsafe_b64encode(data).decode()),
-        ("upper", secret.upper()),
-        ("lower", secret.lower()),
-        ("reversed", secret[::-1]),
-    ]
-    for shift in range(3):
-        inside = _base64_core(data, shift)
-        candidates.append((f"b64in{shift}", inside))
-        candidates.append((f"b64urlin{shift}", inside.replace("+", "-").replace("/", "_")))
-    for name, text in candidates:
-        if len(text) >= SECRET_CHARACTERS_MIN and text not in seen:
-            seen.add(text)
-            yield name, text
+def _insert(texts: list[str], text: str) -> None:
+    """Put a text where the longer ones end."""
+    bisect.insort(texts, text, key=lambda one: -len(one))
 
 
-def _base64_core(data: bytes, shift: int) -> str:
-    """Return the part of Base64 that is the same whatever stands before and after."""
-    encoded = base64.b64encode(b"\0" * shift + data + b"\0" * 3).decode()
-    first = -(-shift * 8 // 6)
-    last = (shift + len(data)) * 8 // 6
-    return encoded[first:last]
+def _remove(by_part: dict[str, list[Any]], part: str, entry: Any) -> None:
+    by_part[part].remove(entry)
+    if not by_part[part]:
+        del by_part[part]
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+def _mapped(value: Any, change: Callable[[str], Any], numbers: dict[int, str]) -> Any:
     """Return a value whose texts are changed; parts without a change are shared."""
     if isinstance(value, str):
         changed = change(value)
         return value if changed == value else changed
     if isinstance(value, dict):
-        made = {_mapped(k, change): _mapped(v, change) for k, v in value.items()}
+        made = {_mapped(k, change, numbers): _mapped(v, change, numbers) for k, v in value.items()}
         same = all(a is b for a, b in zip(made.values(), value.values(), strict=False))
         return value if same and made.keys() == value.keys() else made
     if isinstance(value, (list, tuple)):
-        listed = [_mapped(v, change) for v in value]
+        listed = [_mapped(v, change, numbers) for v in value]
         if all(a is b for a, b in zip(listed, value, strict=True)):
             return value
         return listed if isinstance(value, list) else tuple(listed)
-    return value
+    return numbers.get(value, value) if numbers and type(value) is int else value

@@ -70,6 +70,8 @@ class NoteFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     actor: str = ""
     action: str = ""
     subject: str = ""
+    tenant: str = ""
+    organization: str = ""
     #: Only those before this id: the last of the page before.
     before: int = 0
     limit: int = 50

@@ -196,6 +196,9 @@ class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     #: Folder of the file it came from, for scripts that it names relative to itself.
     folder: str = ""
     archived_at: int = 0
+    #: Of who registered it first.
+    tenant: str = ""
+    organization: str = ""
 
 
 class CredentialRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -208,6 +211,8 @@ class CredentialRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     tags: list[str] = []
     created_at: int = 0
     updated_at: int = 0
+    tenant: str = ""
+    organization: str = ""
 
 
 class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -297,6 +297,8 @@ class MemoryStore:
             if wanted.actor in ("", row.actor)
             and wanted.action in ("", row.action)
             and wanted.subject in ("", row.subject)
+            and wanted.tenant in ("", row.tenant)
+            and wanted.organization in ("", row.organization)
             and (not wanted.before or row.note_id < wanted.before)
         ]
         return found[: min(wanted.limit, PAGE_MAX)]
@@ -304,7 +306,10 @@ class MemoryStore:
     # -- audit of secrets -------------------------------------------------------------
 
     async def note_secret(self, note: SecretNote) -> None:
-        self.audited.append(msgspec.structs.replace(note, note_id=len(self.audited) + 1))
+        of = self.rows.get(note.execution_id)
+        labels = {"tenant": of.tenant, "organization": of.organization} if of else {}
+        number = len(self.audited) + 1
+        self.audited.append(msgspec.structs.replace(note, note_id=number, **labels))
 
     async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
         found = [
@@ -315,6 +320,8 @@ class MemoryStore:
             and wanted.execution_id in (0, note.execution_id)
             and wanted.who in ("", note.who)
             and wanted.outcome in ("", note.outcome)
+            and wanted.tenant in ("", note.tenant)
+            and wanted.organization in ("", note.organization)
         ]
         return found[: min(wanted.limit, AUDIT_PAGE_MAX)]
 

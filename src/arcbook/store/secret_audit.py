@@ -23,8 +23,11 @@ class SecretNote(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     alias: str
     execution_id: int = 0
-    #: ``ok``, ``unknown`` or ``unreadable``.
+    #: ``ok``, ``unknown``, ``unreadable`` or ``refused``.
     outcome: str = "ok"
+    #: Of the execution, where it is for one that the store knows; else of the caller.
+    tenant: str = ""
+    organization: str = ""
 
 
 class SecretNotes(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +37,8 @@ class SecretNotes(msgspec.Struct, frozen=True, kw_only=True):
     execution_id: int = 0
     who: str = ""
     outcome: str = ""
+    tenant: str = ""
+    organization: str = ""
     #: Only those before this row: the last of the page before.
     before: int = 0
     limit: int = 100

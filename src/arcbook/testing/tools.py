@@ -46,6 +46,9 @@ class FakeContext:
         except KeyError:
             raise CredentialError(alias, "is not known") from None
 
+    async def token(self, credential: Credential) -> Credential:
+        return Credential(name=credential.name, type="bearer", data={"token": "minted"})
+
 
 async def call_tool(  # the parts of a call that tests choose
     tool: Tool,

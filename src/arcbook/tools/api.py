@@ -91,6 +91,13 @@ class ToolContext(Protocol):
             CredentialError: there is none, or it cannot be opened.
         """
 
+    async def token(self, credential: Credential) -> Credential:
+        """Return the bearer token that an issuer gives for a credential, and keep it in mind.
+
+        Raises:
+            CredentialError: there is none.
+        """
+
 
 Result = Outcome | Deferred
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from arcbook.tools.api import Credential, CredentialError, ToolContext
+from arcbook.secrets.minting import MINTED
+from arcbook.tools.api import Credential, ToolContext
 from arcbook.tools.texts import text_of
 
 
@@ -37,14 +38,17 @@ async def grant_of(auth: Any, context: ToolContext) -> Grant:
 
     Raises:
         AuthError: it cannot be applied.
+        CredentialError: it cannot be had.
     """
     if auth is None:
         return Grant()
     credential = auth if isinstance(auth, Credential) else await _inline(auth, context)
     kind = credential.type.strip().lower()
+    if kind in MINTED:
+        return _bearer(await context.token(credential))
     make = _GRANTS.get(kind)
     if make is None:
-        known = ", ".join(sorted(_GRANTS))
+        known = ", ".join(sorted({*_GRANTS, *MINTED}))
         raise AuthError(f"{_named(credential)} has type {kind!r}; http takes {known}")
     return make(credential)
 
@@ -55,10 +59,7 @@ async def _inline(auth: Any, context: ToolContext) -> Credential:
         raise AuthError("'auth' must be the alias of a credential, or a mapping with a 'type'")
     source = str(auth.get("source") or "inline").lower()
     if source == "credential":
-        try:
-            stored = await context.credential(str(auth.get("key") or auth.get("name") or ""))
-        except CredentialError as error:
-            raise AuthError(str(error)) from None
+        stored = await context.credential(str(auth.get("key") or auth.get("name") or ""))
         kind = str(auth.get("type") or stored.type)
         return Credential(name=stored.name, type=kind, data=stored.data)
     if source != "inline":

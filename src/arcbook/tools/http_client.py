@@ -66,7 +66,7 @@ class HttpClient:
             async with asyncio.timeout(seconds):
                 answer = await self._answer(request, params)
         except RequestError as error:
-            return _failed(error.kind, str(error), error.code, retryable=False)
+            return _failed(error.kind, str(error), error.code, retryable=error.retryable)
         except TimeoutError:
             message = f"{shown} was not answered within {seconds:g} seconds"
             return _failed(ErrorKind.TIMEOUT, message, "TIMEOUT", retryable=True)

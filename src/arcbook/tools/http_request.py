@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from arcbook.outcome import ErrorKind
-from arcbook.tools.api import ToolCall, ToolContext
+from arcbook.tools.api import CredentialError, ToolCall, ToolContext
 from arcbook.tools.http_auth import AuthError, Grant, basic_grant, grant_of
 from arcbook.tools.http_params import METHODS, HttpParams
 from arcbook.tools.texts import text_of
@@ -44,7 +44,15 @@ _USERINFO: Final = re.compile(r"//[^/@]*@")
 class RequestError(ValueError):
     """A request cannot be made as it is written; the message says why."""
 
-    def __init__(self, message: str, kind: ErrorKind = ErrorKind.CONFIG, code: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        kind: ErrorKind = ErrorKind.CONFIG,
+        code: str = "",
+        *,
+        retryable: bool = False,
+    ) -> None:
+        self.retryable = retryable
         self.kind = kind
         self.code = code or kind.name
         super().__init__(message)
@@ -113,6 +121,9 @@ async def request_of(params: HttpParams, call: ToolCall, context: ToolContext) -
         grant = await grant_of(call.auth, context)
     except AuthError as error:
         raise RequestError(str(error), ErrorKind.AUTH, "CREDENTIAL") from None
+    except CredentialError as error:
+        again = error.retryable
+        raise RequestError(str(error), ErrorKind.AUTH, "CREDENTIAL", retryable=again) from None
     query, data = _split(params.data)
     url = _url(params.url)
     if url.user is not None and not grant.headers:

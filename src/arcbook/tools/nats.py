@@ -14,7 +14,15 @@ import msgspec
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.tools.api import Credential, Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.api import (
+    Credential,
+    CredentialError,
+    Params,
+    ToolCall,
+    ToolContext,
+    declare,
+    parse,
+)
 from arcbook.tools.nats_pool import (
     Identity,
     NatsPool,
@@ -39,6 +47,9 @@ KEYS_MAX: Final = 10_000
 
 VALUE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Size of an object that is read, and of the messages of one ``js_consume`` together."""
+
+TYPES: Final = frozenset({"nats", "secret"})
+"""Types of credentials that hold an address of NATS."""
 
 STREAM_NOT_FOUND: Final = 10059
 """Number of the server's error for a stream that is not there."""
@@ -174,6 +185,8 @@ def _settings(call: ToolCall) -> dict[str, Any]:
     """Return what the task says over what its credential says."""
     base: dict[str, Any] = {}
     if isinstance(call.auth, Credential):
+        if call.auth.type.lower() not in TYPES:
+            raise CredentialError(call.auth.name, f"is of type {call.auth.type!r}, not nats")
         base = dict(call.auth.data)
     elif isinstance(call.auth, dict):
         base = dict(call.auth)

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
+from arcbook.bodies import BodyTooLargeError, read_body
 from arcbook.outcome import ErrorKind
 from arcbook.tools.api import ToolContext
 
@@ -94,12 +95,12 @@ async def _fetch(url: str, source: dict[str, Any]) -> str:
                     ErrorKind.NOT_FOUND if response.status == 404 else ErrorKind.SERVER_ERROR,
                     retryable=response.status >= 500,
                 )
-            data = await response.content.read(SCRIPT_BYTES_MAX + 1)
+            data = await read_body(response, SCRIPT_BYTES_MAX)
+    except BodyTooLargeError as error:
+        raise ScriptError(f"script {url!r} cannot be used: {error}", ErrorKind.LIMIT) from None
     except (aiohttp.ClientError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
         raise ScriptError(
             f"script {url!r} cannot be fetched: {reason}", ErrorKind.CONNECTION, retryable=True
         ) from None
-    if len(data) > SCRIPT_BYTES_MAX:
-        raise ScriptError(f"script {url!r} passes {SCRIPT_BYTES_MAX:,} bytes", ErrorKind.LIMIT)
     return data.decode("utf-8", "replace")

@@ -35,10 +35,18 @@ PASSING: Final = (
     "throttl",
     "toomanyrequests",
     "connection",
+    "deadlineexceeded",
+    "maxretry",
+    "servicerequest",
     "serviceresponse",
+    "vaultdown",
     "internalservererror",
 )
 """Parts of the names of errors that may pass."""
+
+NOT_FOUND: Final = 404
+
+SERVERS_FAULT: Final = 500
 
 Read = Callable[[str, dict[str, Any], dict[str, Any]], str]
 
@@ -78,14 +86,22 @@ async def fetched(name: str, path: str, config: dict[str, Any], auth: Credential
 
 
 def _refused(name: str, provider: str, error: BaseException) -> KeychainError:
-    if isinstance(error, LookupError):
+    status = _status(error)
+    if isinstance(error, LookupError) or status == NOT_FOUND:
         return KeychainError(name, f"is not at {provider}, or has no such key")
     kind = type(error).__name__
     code = getattr(error, "response", None)
     if isinstance(code, dict):
         kind = str(code.get("Error", {}).get("Code") or kind)
-    may_pass = any(part in kind.lower() for part in PASSING)
+    may_pass = status in (408, 429) or status >= SERVERS_FAULT
+    may_pass = may_pass or any(part in kind.lower() for part in PASSING)
     return KeychainError(name, f"cannot be had from {provider}: {kind}", retryable=may_pass)
+
+
+def _status(error: BaseException) -> int:
+    """Return the status of HTTP that an error of a library tells, wherever it does; else 0."""
+    found = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    return next((int(value) for value in found if isinstance(value, int)), 0)
 
 
 def _check_residency(name: str, config: dict[str, Any]) -> None:

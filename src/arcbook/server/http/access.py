@@ -64,6 +64,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def labels(self) -> dict[str, str]:
         """What the caller's executions are labelled with."""
         found = {"tenant": self.tenant, "organization": self.organization}
+        if self.is_known:
+            found["started_by"] = self.name
         return {name: value for name, value in found.items() if value}
 
 
@@ -156,8 +158,8 @@ class Access:
             name=f"token:{row.token_id} {row.name}",
             scope=row.scope,
             is_known=True,
-            tenant=row.tenant,
-            organization=row.organization,
+            tenant=_label(row.tenant),
+            organization=_label(row.organization),
         )
 
     async def _signed(self, token: str) -> Caller | None:
@@ -170,8 +172,8 @@ class Access:
             name=f"oidc:{found.subject}",
             scope=found.scope or "open",
             is_known=True,
-            tenant=found.tenant,
-            organization=found.organization,
+            tenant=_label(found.tenant),
+            organization=_label(found.organization),
         )
 
     def refusal(self, scope: Scope, headers: Headers) -> ApiError | None:
@@ -215,6 +217,11 @@ class Access:
 
 def _rank(scope: str) -> int:
     return SCOPES.index(scope) if scope in SCOPES else 0
+
+
+def _label(text: str) -> str:
+    """Return a label as every store can hold it."""
+    return text.replace("\x00", "\ufffd")
 
 
 def _name_of(host: str) -> str:

@@ -42,4 +42,6 @@ def _entry(row: CatalogEntry) -> Entry:
         payload=part_of(root, "workload"),
         meta=part_of(root, "metadata"),
         created_at=moment(row.created_at),
+        tenant=row.tenant or None,
+        organization=row.organization or None,
     )

@@ -10,6 +10,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from arcbook.bodies import read_body
 from arcbook.clock import Clock
 from arcbook.secrets.tokens import SCOPES
 from arcbook.settings import SettingsError
@@ -185,7 +186,5 @@ async def fetched(url: str) -> Any:
     timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
         answer.raise_for_status()
-        data = await answer.content.read(KEYS_BYTES_MAX + 1)
-    if len(data) > KEYS_BYTES_MAX:
-        raise ValueError(f"it is longer than {KEYS_BYTES_MAX:,} bytes")
+        data = await read_body(answer, KEYS_BYTES_MAX)
     return msgspec.json.decode(data)

@@ -8,7 +8,7 @@ import msgspec
 
 from arcbook.store.access import ChangeNote, NoteFilter, TokenRow
 from arcbook.store.api import PAGE_MAX
-from arcbook.store.postgres.statements import Statements
+from arcbook.store.postgres.statements import Statements, plain
 
 _ID_MAX: Final = 2**63 - 1
 _ENCODER: Final = msgspec.json.Encoder()
@@ -39,17 +39,14 @@ class PostgresAccess(Statements):
         return await self._value("delete_token", token_id) is not None
 
     async def put_note(self, row: ChangeNote) -> None:
-        named = (_text(row.actor), _text(row.action), _text(row.subject))
+        named = (plain(row.actor), plain(row.action), plain(row.subject))
         facts = (*named, _ENCODER.encode(row))
-        await self._value("put_note", row.note_id, *facts)
+        labels = (plain(row.tenant), plain(row.organization))
+        await self._value("put_note", row.note_id, *facts, *labels)
 
     async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
         page = (wanted.before or _ID_MAX, min(wanted.limit, PAGE_MAX))
-        named = (_text(wanted.actor), _text(wanted.action), _text(wanted.subject))
-        rows = await self._all("get_notes", *page, *named)
+        named = (plain(wanted.actor), plain(wanted.action), plain(wanted.subject))
+        labels = (plain(wanted.tenant), plain(wanted.organization))
+        rows = await self._all("get_notes", *page, *named, *labels)
         return [_NOTE.decode(body) for (body,) in rows]
-
-
-def _text(value: str) -> str:
-    """Return a text as a column can hold it: all but the character that PostgreSQL refuses."""
-    return value.replace("\x00", "\ufffd")

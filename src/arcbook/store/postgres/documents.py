@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from arcbook.store.api import PAGE_MAX, CatalogEntry, CredentialRow
-from arcbook.store.postgres.statements import Statements
+from arcbook.store.postgres.statements import Statements, plain
 
 
 class PostgresDocuments(Statements):
@@ -21,6 +21,8 @@ class PostgresDocuments(Statements):
             entry.folder,
             entry.created_at,
             entry.content,
+            entry.tenant,
+            entry.organization,
         )
         stored = await self.entry("", catalog_id=identity)
         assert stored is not None
@@ -46,17 +48,21 @@ class PostgresDocuments(Statements):
         return sorted((CatalogEntry(**row) for row in rows), key=lambda e: e.version)
 
     async def put_credential(self, row: CredentialRow) -> None:
-        facts = (row.description, row.tags, row.created_at, row.updated_at)
-        await self._value("put_credential", row.name, row.type, row.sealed, *facts)
+        tags = [plain(tag) for tag in row.tags]
+        facts = (plain(row.description), tags, row.created_at, row.updated_at)
+        labels = (row.tenant, row.organization)
+        await self._value("put_credential", row.name, row.type, row.sealed, *facts, *labels)
 
     async def credential(self, name: str) -> CredentialRow | None:
-        row = await self._one("get_credential", name)
+        row = None if "\x00" in name else await self._one("get_credential", name)
         return None if row is None else CredentialRow(**row)
 
     async def credentials(self) -> list[CredentialRow]:
         return [CredentialRow(**row) for row in await self._by_name("get_credentials", "name")]
 
     async def delete_credential(self, name: str) -> bool:
+        if "\x00" in name:
+            return False
         return await self._value("delete_credential", name) is not None
 
     async def _by_name(self, query: str, key: str, *wanted: Any) -> list[Any]:

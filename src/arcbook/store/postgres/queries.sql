@@ -102,7 +102,7 @@ delete from inbox where number = any ($1)
 
 -- register --
 -- Store a document unless it is there, and return its id.
-select register($1, $2, $3, $4, $5, $6, $7)
+select register($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- get_latest_entry --
 -- The latest version of a document.
@@ -134,11 +134,13 @@ returning *
 
 -- put_credential --
 -- Store a credential, in place of one of the same name.
-insert into credential (name, type, sealed, description, tags, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $7)
+insert into credential
+  (name, type, sealed, description, tags, created_at, updated_at, tenant, organization)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (name) do update set
   type = excluded.type, sealed = excluded.sealed, description = excluded.description,
-  tags = excluded.tags, updated_at = excluded.updated_at
+  tags = excluded.tags, updated_at = excluded.updated_at, tenant = excluded.tenant,
+  organization = excluded.organization
 
 -- get_credential --
 -- A credential by name.
@@ -276,29 +278,33 @@ delete from token where token_id = $1 returning 1
 
 -- put_note --
 -- Note a change, or what came of it.
-insert into change_audit (note_id, actor, action, subject, body)
-values ($1, $2, $3, $4, $5)
+insert into change_audit (note_id, actor, action, subject, body, tenant, organization)
+values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (note_id) do update set subject = excluded.subject, body = excluded.body
 
 -- get_notes --
 -- Changes, newest first, from the one before an id.
 select body from change_audit
 where note_id < $1 and ($3 = '' or actor = $3) and ($4 = '' or action = $4)
-  and ($5 = '' or subject = $5)
+  and ($5 = '' or subject = $5) and ($6 = '' or tenant = $6) and ($7 = '' or organization = $7)
 order by note_id desc limit $2
 
 -- note_secret --
--- Append a row to the audit of secrets.
-insert into secret_audit (at, who, action, alias, execution_id, outcome)
-values ($1, $2, $3, $4, $5, $6)
+-- Append a row to the audit of secrets, with the labels of its execution if it has one.
+insert into secret_audit (at, who, action, alias, execution_id, outcome, tenant, organization)
+values ($1, $2, $3, $4, $5::bigint, $6,
+  coalesce((select tenant from execution where execution_id = $5), $7),
+  coalesce((select organization from execution where execution_id = $5), $8))
 
 -- get_secret_notes --
 -- Rows of the audit of secrets, newest first, from the one before a number.
-select note_id, at, who, action, alias, execution_id, outcome from secret_audit
+select note_id, at, who, action, alias, execution_id, outcome, tenant, organization
+from secret_audit
 where ($1::bigint = 0 or note_id < $1) and ($2::text = '' or alias = $2)
   and ($3::bigint = 0 or execution_id = $3) and ($4::text = '' or who = $4)
-  and ($5::text = '' or outcome = $5)
-order by note_id desc limit $6
+  and ($5::text = '' or outcome = $5) and ($6::text = '' or tenant = $6)
+  and ($7::text = '' or organization = $7)
+order by note_id desc limit $8
 
 -- replace_sealed --
 -- Put a sealed record in place of another, if it is still that one.

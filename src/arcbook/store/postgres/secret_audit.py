@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arcbook.store.postgres.statements import Statements
+from arcbook.store.postgres.statements import Statements, plain
 from arcbook.store.secret_audit import AUDIT_PAGE_MAX, SecretNote, SecretNotes
 
 
@@ -10,17 +10,20 @@ class PostgresSecretAudit(Statements):
     """Who got which secret."""
 
     async def note_secret(self, note: SecretNote) -> None:
-        facts = (note.at, note.who, note.action, note.alias, note.execution_id, note.outcome)
-        await self._value("note_secret", *facts)
+        texts = (plain(note.who), plain(note.action), plain(note.alias))
+        facts = (note.at, *texts, note.execution_id, note.outcome)
+        await self._value("note_secret", *facts, plain(note.tenant), plain(note.organization))
 
     async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
         rows = await self._all(
             "get_secret_notes",
             wanted.before,
-            wanted.alias,
+            plain(wanted.alias),
             wanted.execution_id,
-            wanted.who,
-            wanted.outcome,
+            plain(wanted.who),
+            plain(wanted.outcome),
+            plain(wanted.tenant),
+            plain(wanted.organization),
             min(wanted.limit, AUDIT_PAGE_MAX),
         )
         return [SecretNote(**row) for row in rows]

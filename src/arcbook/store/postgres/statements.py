@@ -44,3 +44,8 @@ class Statements:
     async def _value(self, query: str, *values: Any) -> Any:
         async with self.connection() as connection:
             return await connection.fetchval(self._sql[query], *values)
+
+
+def plain(value: str) -> str:
+    """Return a text as a column can hold it: all but the character that PostgreSQL refuses."""
+    return value.replace("\x00", "\ufffd")

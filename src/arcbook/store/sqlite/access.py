@@ -34,10 +34,11 @@ class SqliteAccess(Statements):
 
     async def put_note(self, row: ChangeNote) -> None:
         facts = (row.actor, row.action, row.subject, _ENCODER.encode(row))
-        self._write("put_note", row.note_id, *facts)
+        self._write("put_note", row.note_id, *facts, row.tenant, row.organization)
 
     async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
-        doubled = (w for w in (wanted.actor, wanted.action, wanted.subject) for _ in range(2))
+        named = (wanted.actor, wanted.action, wanted.subject, wanted.tenant, wanted.organization)
+        doubled = (w for w in named for _ in range(2))
         limit = min(wanted.limit, PAGE_MAX)
         rows = self._all("get_notes", wanted.before or _ID_MAX, *doubled, limit)
         return [_NOTE.decode(body) for (body,) in rows]

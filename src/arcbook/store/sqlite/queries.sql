@@ -108,16 +108,20 @@ returning *
 -- put_entry --
 -- Store a version of a document.
 insert into catalog
-  (catalog_id, path, version, kind, sha256, folder, created_at, archived_at, content)
-values (?, ?, (select coalesce(max(version), 0) + 1 from catalog where path = ?), ?, ?, ?, ?, 0, ?)
+  (catalog_id, path, version, kind, sha256, folder, created_at, archived_at, content, tenant,
+   organization)
+values
+  (?, ?, (select coalesce(max(version), 0) + 1 from catalog where path = ?), ?, ?, ?, ?, 0, ?, ?, ?)
 
 -- put_credential --
 -- Store a credential, in place of one of the same name.
-insert into credential (name, type, sealed, description, tags, created_at, updated_at)
-values (?, ?, ?, ?, ?, ?, ?)
+insert into credential
+  (name, type, sealed, description, tags, created_at, updated_at, tenant, organization)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (name) do update set
   type = excluded.type, sealed = excluded.sealed, description = excluded.description,
-  tags = excluded.tags, updated_at = excluded.updated_at
+  tags = excluded.tags, updated_at = excluded.updated_at, tenant = excluded.tenant,
+  organization = excluded.organization
 
 -- get_credential --
 -- A credential by name.
@@ -280,27 +284,31 @@ delete from token where token_id = ?
 
 -- put_note --
 -- Note a change, or what came of it.
-insert into change_audit (note_id, actor, action, subject, body)
-values (?, ?, ?, ?, ?)
+insert into change_audit (note_id, actor, action, subject, body, tenant, organization)
+values (?, ?, ?, ?, ?, ?, ?)
 on conflict (note_id) do update set subject = excluded.subject, body = excluded.body
 
 -- get_notes --
 -- Changes, newest first, from the one before an id.
 select body from change_audit
 where note_id < ? and (? = '' or actor = ?) and (? = '' or action = ?)
-  and (? = '' or subject = ?)
+  and (? = '' or subject = ?) and (? = '' or tenant = ?) and (? = '' or organization = ?)
 order by note_id desc limit ?
 
 -- note_secret --
--- Append a row to the audit of secrets.
-insert into secret_audit (at, who, action, alias, execution_id, outcome)
-values (?, ?, ?, ?, ?, ?)
+-- Append a row to the audit of secrets, with the labels of its execution if it has one.
+insert into secret_audit (at, who, action, alias, execution_id, outcome, tenant, organization)
+values (?, ?, ?, ?, ?, ?,
+  coalesce((select tenant from execution where execution_id = ?), ?),
+  coalesce((select organization from execution where execution_id = ?), ?))
 
 -- get_secret_notes --
 -- Rows of the audit of secrets, newest first, from the one before a number.
-select note_id, at, who, action, alias, execution_id, outcome from secret_audit
+select note_id, at, who, action, alias, execution_id, outcome, tenant, organization
+from secret_audit
 where (? = 0 or note_id < ?) and (? = '' or alias = ?) and (? = 0 or execution_id = ?)
-  and (? = '' or who = ?) and (? = '' or outcome = ?)
+  and (? = '' or who = ?) and (? = '' or outcome = ?) and (? = '' or tenant = ?)
+  and (? = '' or organization = ?)
 order by note_id desc limit ?
 
 -- replace_sealed --

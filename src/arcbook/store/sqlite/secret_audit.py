@@ -10,8 +10,9 @@ class SqliteSecretAudit(Statements):
     """Who got which secret."""
 
     async def note_secret(self, note: SecretNote) -> None:
-        facts = (note.at, note.who, note.action, note.alias, note.execution_id, note.outcome)
-        self._write("note_secret", *facts)
+        of = note.execution_id
+        facts = (note.at, note.who, note.action, note.alias, of, note.outcome)
+        self._write("note_secret", *facts, of, note.tenant, of, note.organization)
 
     async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
         rows = self._all(
@@ -26,6 +27,10 @@ class SqliteSecretAudit(Statements):
             wanted.who,
             wanted.outcome,
             wanted.outcome,
+            wanted.tenant,
+            wanted.tenant,
+            wanted.organization,
+            wanted.organization,
             min(wanted.limit, AUDIT_PAGE_MAX),
         )
         fields = SecretNote.__struct_fields__

@@ -254,6 +254,8 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
                     entry.folder,
                     entry.created_at,
                     entry.content,
+                    entry.tenant,
+                    entry.organization,
                 ),
             )
         stored = await self.entry("", catalog_id=entry.catalog_id)
@@ -286,7 +288,8 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
     async def put_credential(self, row: CredentialRow) -> None:
         tags = msgspec.json.encode(row.tags).decode()
         facts = (row.description, tags, row.created_at, row.updated_at)
-        self._write("put_credential", row.name, row.type, row.sealed, *facts)
+        labels = (row.tenant, row.organization)
+        self._write("put_credential", row.name, row.type, row.sealed, *facts, *labels)
 
     async def credential(self, name: str) -> CredentialRow | None:
         row = self._one("get_credential", name)
@@ -314,7 +317,8 @@ def _row_values(row: ExecutionRow) -> tuple[Any, ...]:
 
 
 def _entry(row: Any) -> CatalogEntry:
-    identity, path, version, kind, sha256, folder, created_at, archived_at, content = row
+    identity, path, version, kind, sha256, folder, created_at, archived_at, content, *labels = row
+    tenant, organization = labels
     return CatalogEntry(
         catalog_id=identity,
         path=path,
@@ -325,11 +329,13 @@ def _entry(row: Any) -> CatalogEntry:
         created_at=created_at,
         folder=folder,
         archived_at=archived_at,
+        tenant=tenant,
+        organization=organization,
     )
 
 
 def _credential(row: Any) -> CredentialRow:
-    name, kind, sealed, description, tags, created_at, updated_at = row
+    name, kind, sealed, description, tags, created_at, updated_at, tenant, organization = row
     return CredentialRow(
         name=name,
         type=kind,
@@ -338,4 +344,6 @@ def _credential(row: Any) -> CredentialRow:
         tags=msgspec.json.decode(tags),
         created_at=created_at,
         updated_at=updated_at,
+        tenant=tenant,
+        organization=organization,
     )

@@ -296,6 +296,33 @@ class StoreContract:
         assert await store.delete_credential("b")
         assert not await store.delete_credential("b")
         assert await store.credential("b") is None
+        assert await store.credential("b\x00") is None
+        assert not await store.delete_credential("b\x00")
+
+    async def test_documents_credentials_and_notes_carry_their_labels(self, store: Store) -> None:
+        labels: dict[str, Any] = {"tenant": "sales", "organization": "emea"}
+        await store.register(entry(1, "a", "one", **labels))
+        again = await store.register(entry(2, "a", "one"))
+        await store.put_credential(CredentialRow(name="b", type="bearer", sealed=b"x", **labels))
+        await store.commit([change(7, 0, [event(1)], row=row(7, seq=1, labels=labels))])
+        for execution_id, tenant in ((7, ""), (8, ""), (0, "others")):
+            note = SecretNote(
+                at=1, who="w", action="resolve", alias="b", execution_id=execution_id, tenant=tenant
+            )
+            await store.note_secret(note)
+
+        assert (again.tenant, again.organization) == ("sales", "emea")
+        (listed,) = await store.entries()
+        assert listed == again
+        kept = await store.credential("b")
+        assert kept is not None
+        assert (kept.tenant, kept.organization) == ("sales", "emea")
+        assert await store.credentials() == [kept]
+        notes = await store.secret_notes(SecretNotes())
+        assert [n.tenant for n in notes] == ["others", "", "sales"]
+        (mine,) = await store.secret_notes(SecretNotes(tenant="sales", organization="emea"))
+        assert mine.execution_id == 7
+        assert await store.secret_notes(SecretNotes(tenant="sales", organization="apac")) == []
 
     async def test_a_sealed_record_is_replaced_only_if_it_is_still_the_same(
         self, store: Store
@@ -330,3 +357,10 @@ class StoreContract:
         assert [n.at for n in await store.secret_notes(SecretNotes(outcome="unknown"))] == [0]
         assert await store.secret_notes(SecretNotes(alias="other")) == []
         assert (first[0].who, first[0].action, first[0].alias) == ("w0", "resolve", "api")
+
+    async def test_whatever_name_was_asked_for_is_noted(self, store: Store) -> None:
+        await store.note_secret(SecretNote(at=1, who="w", action="read", alias="x\x00é"))
+
+        (note,) = await store.secret_notes(SecretNotes())
+        assert note.alias.startswith("x")
+        assert await store.secret_notes(SecretNotes(alias="x\x00é")) == [note]

@@ -128,6 +128,14 @@ class ChangeAuditContract:
 
         assert await ids() == [6, 5, 4, 3, 2, 1]
         assert await ids(limit=2, before=5) == [4, 3]
+        labels = {"tenant": "sales", "organization": "emea"}
+        await store.put_note(
+            ChangeNote(
+                note_id=9, at=9, actor="ann", action="a.x", tenant="sales", organization="emea"
+            )
+        )
+        assert await ids(**labels) == await ids(tenant="sales") == [9]
+        assert await ids(tenant="sales", organization="apac") == []
         assert await ids(actor="bob") == [6, 4, 2]
         assert await ids(action="a.x", subject="1") == [5, 3]
 

@@ -74,8 +74,6 @@ class Duckdb:
         params = parse(DuckdbParams, call)
         if isinstance(params, Outcome):
             return params
-        if call.auth is not None:
-            return _config("takes no credentials; 'transfer' moves rows between databases")
         try:
             texts = await statements(params.query, context)
         except ScriptError as error:
@@ -85,13 +83,15 @@ class Duckdb:
         require_driver()
         from arcbook.tools.duckdb.files import Databases  # needs the extra
         from arcbook.tools.duckdb.run import Run  # needs the extra
+        from arcbook.tools.duckdb.secrets import statement_of  # needs the extra
 
+        secret = "" if call.auth is None else statement_of(call.auth)
         self._databases = self._databases or Databases()
         limits = rowsets.RowLimits(params.max_rows)
         run = Run(texts, params.params, limits, autocommit=params.autocommit)
         place = place_of(params.database, context.workspace)
         seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
-        return await _run(run, self._databases, place, seconds)
+        return await _run(run, self._databases, place, seconds, secret)
 
     async def close(self) -> None:
         databases, self._databases = self._databases, None
@@ -99,23 +99,33 @@ class Duckdb:
             await databases.close()
 
 
-async def _run(run: Run, databases: Databases, place: Place, seconds: float) -> Outcome:
+async def _run(
+    run: Run, databases: Databases, place: Place, seconds: float, secret: str
+) -> Outcome:
     """Run a call's statements; whatever the database does is an outcome."""
     import duckdb  # needs the extra
 
     from arcbook.tools.duckdb import errors
     from arcbook.tools.duckdb.run import OpenTransactionError, ParamsError
+    from arcbook.tools.duckdb.secrets import ExtensionError
+    from arcbook.tools.duckdb.secrets import secret as known
 
     where = f"opening {place.path}"
     try:
         async with (
             asyncio.timeout(seconds),
             databases.work(place.path, keep=place.is_kept) as work,
+            known(work, secret),
         ):
             where = ""
             await work.do(run.on, work)
     except duckdb.Error as error:
         return errors.failure(error, where or run.where, run.details)
+    except ExtensionError as error:
+        return _config(
+            f"cannot take the credential ({error}): it needs DuckDB's extension 'httpfs'; run "
+            "'INSTALL httpfs' once where workers are"
+        )
     except (ParamsError, OpenTransactionError) as error:
         return _config(str(error))
     except OSError as error:

@@ -18,6 +18,8 @@ async def list_audit(call: Call) -> AuditPage:
         execution_id=an_id(asked.execution_id, "execution_id") if asked.execution_id else 0,
         who=asked.who,
         outcome=asked.outcome,
+        tenant=asked.tenant,
+        organization=asked.organization,
         before=asked.before,
         limit=asked.limit,
     )
@@ -37,6 +39,8 @@ def _view(row: SecretNote) -> AuditNote:
         alias=row.alias,
         execution_id=told(row.execution_id),
         outcome=row.outcome,
+        tenant=row.tenant or None,
+        organization=row.organization or None,
     )
 
 
@@ -48,6 +52,8 @@ NOTE: Final[dict[str, Any]] = {
     "alias": "warehouse",
     "execution_id": "517163519123456",
     "outcome": "ok",
+    "tenant": "sales",
+    "organization": None,
 }
 
 ROUTES: Final = [

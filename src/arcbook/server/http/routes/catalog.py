@@ -58,7 +58,10 @@ async def stored(call: Call, content: str) -> Registered:
     if loaded.path.strip("/").startswith(SYSTEM_PREFIX):
         # Such a playbook is given the internal token.
         call.context.access.require(call.caller, "admin")
-    entry = await call.context.server.plans.register(content, loaded)
+    caller = call.caller
+    entry = await call.context.server.plans.register(
+        content, loaded, tenant=caller.tenant, organization=caller.organization
+    )
     warnings = msgspec.convert(diagnostics_of(loaded.diagnostics), list[Problem])
     return Registered(
         status="success",
@@ -104,6 +107,11 @@ async def list_entries(call: Call) -> Entries:
     """List the latest version of each document."""
     asked: ListRequest = call.body
     rows = await call.context.store.entries((asked.resource_type or "").lower())
+    rows = [
+        row
+        for row in rows
+        if asked.tenant in ("", row.tenant) and asked.organization in ("", row.organization)
+    ]
     if asked.after is not None:
         rows = [row for row in rows if row.path > asked.after]
     page = rows[: asked.limit]
@@ -196,6 +204,8 @@ ENTRY: Final = {
     "payload": None,
     "meta": {"name": "hello", "path": "examples/hello"},
     "created_at": "2026-01-05T10:00:00Z",
+    "tenant": "sales",
+    "organization": None,
 }
 
 ROUTES: Final = [

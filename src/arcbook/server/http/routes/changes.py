@@ -19,6 +19,8 @@ async def change_audit(call: Call) -> Changes:
             actor=asked.actor,
             action=asked.action,
             subject=asked.subject,
+            tenant=asked.tenant,
+            organization=asked.organization,
             before=an_id(asked.before, "before") if asked.before else 0,
             limit=asked.limit,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from arcbook.secrets.api import CredentialError
+from arcbook.secrets.credentials import Labels
 from arcbook.secrets.types import CredentialInvalidError
 from arcbook.server.http.errors import ApiError, invalid, not_found
 from arcbook.server.http.route import Call, Route
@@ -18,6 +19,9 @@ from arcbook.server.http.wire.credentials import (
     PutCredential,
 )
 from arcbook.store.api import CredentialRow
+
+NOTED_CHARACTERS_MAX: Final = 200
+"""Characters of a name that the audit keeps of who may not ask for it."""
 
 
 async def put(call: Call) -> CredentialView:
@@ -34,6 +38,7 @@ async def put(call: Call) -> CredentialView:
             description=wanted.description or "",
             tags=wanted.tags,
             who=call.caller.name,
+            labels=_labels(call),
         )
     except CredentialInvalidError as error:
         raise invalid(str(error), code="invalid_credential", problems=error.problems) from None
@@ -48,6 +53,8 @@ async def list_credentials(call: Call) -> Credentials:
         row
         for row in await call.context.credentials.rows()
         if asked.type in ("", row.type)
+        and asked.tenant in ("", row.tenant)
+        and asked.organization in ("", row.organization)
         and (part in row.name.lower() or part in row.description.lower())
     ]
     told = {"type": asked.type or None, "q": asked.q or None}
@@ -57,25 +64,33 @@ async def list_credentials(call: Call) -> Credentials:
 async def get(call: Call) -> CredentialView:
     """Return a credential; what is in it only to those who may know."""
     asked: CredentialQuery = call.query
-    row = await _row(call)
     if not asked.include_data:
-        return _view(row)
-    call.context.access.require(call.caller, "admin")
+        return _view(await _row(call))
+    book, name, who = call.context.credentials, call.param("name"), call.caller.name
     try:
-        opened = await call.context.credentials.credential(
-            row.name, 0, who=call.caller.name, action="read"
-        )
+        call.context.access.require(call.caller, "admin")
+    except ApiError:
+        await book.refused(name[:NOTED_CHARACTERS_MAX], who=who, labels=_labels(call))
+        raise
+    try:
+        opened = await book.credential(name, 0, who=who, action="read", labels=_labels(call))
     except CredentialError as error:
+        await _row(call)
         raise ApiError(503, str(error), "no_key") from None
-    return _view(row, opened.data)
+    return _view(await _row(call), opened.data)
 
 
 async def delete(call: Call) -> Deleted:
     """Delete a credential."""
     row = await _row(call)
-    if not await call.context.credentials.remove(row.name, who=call.caller.name):
+    who, labels = call.caller.name, _labels(call)
+    if not await call.context.credentials.remove(row.name, who=who, labels=labels):
         raise not_found(f"credential {row.name!r}")
     return Deleted(message=f"credential {row.name!r} is deleted", id=row.name)
+
+
+def _labels(call: Call) -> Labels:
+    return Labels(call.caller.tenant, call.caller.organization)
 
 
 async def _row(call: Call) -> CredentialRow:
@@ -94,6 +109,8 @@ def _view(row: CredentialRow, data: dict[str, Any] | None = None) -> CredentialV
         meta={},
         tags=row.tags,
         description=row.description or None,
+        tenant=row.tenant or None,
+        organization=row.organization or None,
         created_at=moment(row.created_at),
         updated_at=moment(row.updated_at),
         data=data,
@@ -107,6 +124,8 @@ CREDENTIAL: Final[dict[str, Any]] = {
     "meta": {},
     "tags": ["sales"],
     "description": "the sales database",
+    "tenant": "sales",
+    "organization": None,
     "created_at": "2026-01-05T10:00:00Z",
     "updated_at": "2026-01-05T10:00:00Z",
     "data": None,

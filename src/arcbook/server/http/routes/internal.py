@@ -84,6 +84,7 @@ ROUTES: Final = [
         method="POST",
         path="/api/internal/cleanup/purge",
         handler=purge,
+        change="cleanup.purge",
         tag="internal",
         summary="Forget old executions",
         description="Those that ended before the retention; first as a dry run. It takes the "

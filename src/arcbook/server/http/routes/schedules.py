@@ -11,7 +11,7 @@ from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.wire.common import moment, told
 from arcbook.server.http.wire.credentials import Deleted
-from arcbook.server.http.wire.schedules import PutSchedule, Schedules, ScheduleView
+from arcbook.server.http.wire.schedules import PutSchedule, Schedules, SchedulesQuery, ScheduleView
 from arcbook.store.api import ScheduleRow
 
 UPCOMING: Final = 5
@@ -55,7 +55,13 @@ async def _put(call: Call, row: ScheduleRow, now: int) -> ScheduleView:
 
 async def list_schedules(call: Call) -> Schedules:
     """List schedules."""
-    return Schedules(schedules=[_view(row) for row in await call.context.store.schedules()])
+    asked: SchedulesQuery = call.query
+    rows = [
+        row
+        for row in await call.context.store.schedules()
+        if asked.tenant in ("", row.tenant) and asked.organization in ("", row.organization)
+    ]
+    return Schedules(schedules=[_view(row) for row in rows])
 
 
 async def get(call: Call) -> ScheduleView:
@@ -112,6 +118,8 @@ def _view(row: ScheduleRow) -> ScheduleView:
         last_at=moment(row.last_at),
         last_execution_id=told(row.last_execution_id),
         created_at=moment(row.created_at),
+        tenant=row.tenant or None,
+        organization=row.organization or None,
         upcoming=[] if row.paused else _upcoming(row),
     )
 
@@ -139,6 +147,8 @@ SCHEDULE: Final[dict[str, Any]] = {
     "last_at": None,
     "last_execution_id": None,
     "created_at": "2026-01-05T10:00:00Z",
+    "tenant": "sales",
+    "organization": None,
     "upcoming": ["2026-01-06T02:00:00Z"],
 }
 
@@ -149,8 +159,10 @@ ROUTES: Final = [
         handler=list_schedules,
         tag="schedules",
         summary="List schedules",
+        query=SchedulesQuery,
         answer=Schedules,
         answer_example={"schedules": [SCHEDULE]},
+        refusals=(422,),
     ),
     Route(
         method="PUT",

@@ -57,6 +57,8 @@ class ChangesQuery(msgspec.Struct, frozen=True, kw_only=True):
     actor: str = ""
     action: str = ""
     subject: str = ""
+    tenant: Annotated[str, Meta(description="By whose token.")] = ""
+    organization: Annotated[str, Meta(description="The organization within it.")] = ""
     before: Annotated[str, Meta(description="The last id of the page before.")] = ""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
 

@@ -14,7 +14,9 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
     alias: Annotated[str, Meta(description="The credential's name.")] = ""
     execution_id: Annotated[str, Meta(description="The execution that it was for.")] = ""
     who: Annotated[str, Meta(description="The worker or caller who asked.")] = ""
-    outcome: Annotated[str, Meta(description="ok, unknown or unreadable.")] = ""
+    outcome: Annotated[str, Meta(description="ok, unknown, unreadable or refused.")] = ""
+    tenant: Annotated[str, Meta(description="For whose execution, or by whose token.")] = ""
+    organization: Annotated[str, Meta(description="The organization within it.")] = ""
     before: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="`next_before` of the page before.")
     ] = 0
@@ -31,6 +33,8 @@ class AuditNote(msgspec.Struct, frozen=True, kw_only=True):
     alias: str
     execution_id: str | None
     outcome: str
+    tenant: str | None
+    organization: str | None
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,6 +67,8 @@ class ListRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Which documents a list holds."""
 
     resource_type: str | None = None
+    tenant: Annotated[str, Meta(description="Whose documents.")] = ""
+    organization: Annotated[str, Meta(description="The organization within it.")] = ""
     after: Annotated[str | None, Meta(description="The last path of the page before.")] = None
     limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
@@ -86,6 +88,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     #: ``metadata``, as written.
     meta: Any = None
     created_at: str | None = None
+    tenant: str | None = None
+    organization: str | None = None
 
 
 class Entries(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ class CredentialView(msgspec.Struct, frozen=True, kw_only=True):
     meta: Any
     tags: list[str]
     description: str | None
+    tenant: str | None
+    organization: str | None
     created_at: str | None
     updated_at: str | None
     data: dict[str, Any] | None = None
@@ -38,6 +40,8 @@ class CredentialsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     type: str = ""
     q: Annotated[str, Meta(description="Part of the name or description.")] = ""
+    tenant: Annotated[str, Meta(description="Whose credentials.")] = ""
+    organization: Annotated[str, Meta(description="The organization within it.")] = ""
 
 
 class CredentialQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,8 +43,17 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     last_at: str | None
     last_execution_id: str | None
     created_at: str | None
+    tenant: str | None = None
+    organization: str | None = None
     #: The next times at which it ticks, as long as it is not paused.
     upcoming: list[str] = []
+
+
+class SchedulesQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which schedules a list holds."""
+
+    tenant: Annotated[str, Meta(description="Whose schedules.")] = ""
+    organization: Annotated[str, Meta(description="The organization within it.")] = ""
 
 
 class Schedules(msgspec.Struct, frozen=True, kw_only=True):

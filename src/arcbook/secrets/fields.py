@@ -1,0 +1,208 @@
+"""Which fields of a credential are secrets, and under which names they are known."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+from urllib.parse import unquote
+
+LINE_CHARACTERS_MIN: Final = 16
+"""Length from which a line of a secret is a secret by itself, as those of keys are."""
+
+PUBLIC_FIELDS: Final = frozenset(
+    [
+        "access_token_url",
+        "account",
+        "account_name",
+        "api_version",
+        "application",
+        "auth_type",
+        "auth_url",
+        "authenticator",
+        "authorization_url",
+        "aws_region",
+        "base_url",
+        "bootstrap_servers",
+        "bucket",
+        "catalog",
+        "client_email",
+        "client_id",
+        "client_name",
+        "cluster",
+        "content_type",
+        "database",
+        "database_name",
+        "db",
+        "db_host",
+        "db_name",
+        "db_port",
+        "db_user",
+        "dbname",
+        "description",
+        "dialect",
+        "domain",
+        "driver",
+        "encoding",
+        "endpoint",
+        "engine",
+        "format",
+        "grant_type",
+        "header",
+        "header_name",
+        "host",
+        "hostname",
+        "id",
+        "in",
+        "instance",
+        "issuer",
+        "kind",
+        "location",
+        "mechanism",
+        "method",
+        "mode",
+        "name",
+        "namespace",
+        "nats_url",
+        "nats_user",
+        "network",
+        "organization",
+        "param",
+        "path",
+        "pool",
+        "port",
+        "project",
+        "project_id",
+        "protocol",
+        "provider",
+        "realm",
+        "region",
+        "role",
+        "schema",
+        "scheme",
+        "scope",
+        "scopes",
+        "security_protocol",
+        "server",
+        "servers",
+        "service",
+        "sf_account",
+        "sf_database",
+        "sf_role",
+        "sf_schema",
+        "sf_user",
+        "sf_warehouse",
+        "source",
+        "ssl",
+        "sslmode",
+        "stage",
+        "stream",
+        "subject",
+        "tenant",
+        "tenant_id",
+        "timeout",
+        "timezone",
+        "tls",
+        "token_endpoint",
+        "token_type",
+        "token_uri",
+        "token_url",
+        "type",
+        "uri",
+        "url",
+        "user",
+        "user_name",
+        "username",
+        "vault_url",
+        "version",
+        "warehouse",
+        "workspace",
+        "zone",
+    ]
+)
+"""Fields of credentials that are no secrets; all others are taken for one."""
+
+USERINFO: Final = re.compile(r"://[^/?#\s:@]*:([^/?#\s]+)@")
+"""The password in an address."""
+
+PIECE_CHARACTERS_MIN: Final = 10
+"""Length from which letters and digits in the middle of a secret are one by themselves."""
+
+PIECES_MAX: Final = 50
+"""Pieces of one secret that are recognised."""
+
+_PIECE: Final = re.compile(
+    rf"(?=[A-Za-z0-9]*[0-9])(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{{{PIECE_CHARACTERS_MIN},}}"
+)
+
+_ADDRESS: Final = re.compile(
+    r"://([^/?#\s:@]+)@|(?<=[?&])[^=&#\s]*=([^&#\s]+)",
+)
+"""Who an address names alone, and the values in its query."""
+
+_FENCE: Final = "-----"
+"""How lines begin that say which kind of key stands between them."""
+
+
+def secret_fields(name: str, data: dict[str, Any]) -> dict[str, str | int]:
+    """Return the secrets of a credential by ``name.field``."""
+    found: dict[str, str | int] = {}
+    for field, value in data.items():
+        is_public = str(field).lower() in PUBLIC_FIELDS
+        found |= _secrets_in(f"{name}.{field}", value, is_public=is_public)
+    return found
+
+
+def _secrets_in(name: str, value: Any, *, is_public: bool) -> dict[str, str | int]:
+    if isinstance(value, dict):
+        return secret_fields(name, value)
+    if isinstance(value, list):
+        parts = (
+            _secrets_in(f"{name}.{i}", one, is_public=is_public) for i, one in enumerate(value)
+        )
+        return {key: one for part in parts for key, one in part.items()}
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return {}
+    found: dict[str, str | int] = {} if is_public else {name: value}
+    if isinstance(value, str):
+        found |= _passwords_in(name, value)
+        if not is_public:
+            found |= _parts_of(name, value)
+    return found
+
+
+def _passwords_in(name: str, text: str) -> dict[str, str | int]:
+    found: dict[str, str | int] = {}
+    for i, password in enumerate(USERINFO.findall(text)):
+        found[f"{name}.password{i or ''}"] = password
+        found[f"{name}.plain{i or ''}"] = unquote(password)
+    for i, token in enumerate(_tokens_in(text)):
+        found[f"{name}.address{i}"] = token
+        found[f"{name}.addressed{i}"] = unquote(token)
+    return found
+
+
+def _tokens_in(text: str) -> list[str]:
+    """Return what looks like a secret where an address has a user, and in its query."""
+    parts = [found[0] or found[1] for found in _ADDRESS.findall(text)]
+    return [token for part in parts for token in part.split("&") if _PIECE.search(token)]
+
+
+def _parts_of(name: str, text: str) -> dict[str, str | int]:
+    """Return what is a secret by itself in a text that is one: fields of JSON, lines, pieces."""
+    if text.lstrip().startswith("{"):
+        try:
+            held = json.loads(text)
+        except (ValueError, RecursionError):
+            held = None
+        if isinstance(held, dict):
+            return secret_fields(name, held)
+    lines = [line.strip() for line in text.splitlines()]
+    if len(lines) > 1:
+        return {
+            f"{name}.line{number}": line
+            for number, line in enumerate(lines, 1)
+            if len(line) >= LINE_CHARACTERS_MIN and not line.startswith(_FENCE)
+        }
+    pieces = [found[0] for found in _PIECE.finditer(text)][:PIECES_MAX]
+    return {f"{name}.piece{number}": one for number, one in enumerate(pieces, 1) if one != text}

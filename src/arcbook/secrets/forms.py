@@ -1,0 +1,146 @@
+"""The forms in which a secret may appear: as it is, encoded, or in other letters."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+SECRET_CHARACTERS_MIN: Final = 6
+"""Length from which a value is taken for a secret that can be recognised."""
+
+_LOWER_ESCAPES: Final = re.compile(r"%[0-9A-F]{2}")
+
+_UNESCAPED: Final = (
+    "",
+    "/",
+    "!'()*",
+    "!$&'()*+,;=",
+    "!$'()*,/:;=@",
+    "!'()*,/:@?",
+    "!$&'()*+,/:;=@",
+)
+"""Characters that encoders of addresses leave as they are, in one place or another."""
+
+_AROUND: Final = 3
+"""Bytes that may stand before or after a secret in one group of Base64."""
+
+
+def forms(secret: str) -> Iterator[tuple[str, str]]:
+    """Yield each form in which a secret may appear, with the form's name.
+
+    These are the secret itself, what one of many encoders makes of it, what two of the most
+    common ones make of it in any order, and the secret in other letters.
+    """
+    seen: set[str] = set()
+    for name, text in _candidates(secret):
+        if len(text) >= SECRET_CHARACTERS_MIN and text not in seen:
+            seen.add(text)
+            yield name, text
+
+
+def _candidates(secret: str) -> Iterator[tuple[str, str]]:
+    yield "raw", secret
+    for name, encode in _ENCODERS.items():
+        yield name, encode(secret)
+    yield from _letters(secret)
+    yield from _addresses(secret, "url")
+    dumped = _json(secret)
+    if dumped != secret:
+        yield from _addresses(dumped, "jsonxurl")
+    for name, encode in _COMMON.items():
+        once = encode(secret)
+        for further, again in _COMMON.items():
+            yield f"{name}x{further}", again(once)
+
+
+def _letters(secret: str) -> Iterator[tuple[str, str]]:
+    yield "upper", secret.upper()
+    yield "lower", secret.lower()
+    yield "title", secret.title()
+    yield "titlein", f"a{secret}".title()[1:]
+    yield "capital", secret.capitalize()
+    yield "swapped", secret.swapcase()
+    yield "reversed", secret[::-1]
+
+
+def _addresses(text: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield what stands in addresses, by whoever writes them."""
+    for number, unescaped in enumerate(_UNESCAPED):
+        path, query = quote(text, unescaped), quote_plus(text, unescaped)
+        yield f"{name}{number}", path
+        yield f"{name}plus{number}", query
+        yield f"{name}low{number}", _LOWER_ESCAPES.sub(lambda m: m[0].lower(), path)
+
+
+def _json(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+def _json_plain(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _json_for_pages(text: str) -> str:
+    """Return JSON as it stands in web pages."""
+    found = _json(text)
+    for character in "<>&'":
+        found = found.replace(character, f"\\u{ord(character):04x}")
+    return found
+
+
+def _markup(text: str) -> str:
+    return html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _base64_url(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _base64_inside(shift: int) -> Callable[[str], str]:
+    """Return what makes the part of Base64 that is the same whatever stands around."""
+
+    def encode(text: str) -> str:
+        data = text.encode()
+        encoded = base64.b64encode(bytes(shift) + data + bytes(_AROUND)).decode()
+        return encoded[-(-shift * 8 // 6) : (shift + len(data)) * 8 // 6]
+
+    return encode
+
+
+def _base64_url_inside(shift: int) -> Callable[[str], str]:
+    inside = _base64_inside(shift)
+    return lambda text: inside(text).replace("+", "-").replace("/", "_")
+
+
+_COMMON: Final[dict[str, Callable[[str], str]]] = {
+    "json": _json,
+    "jsonu": _json_plain,
+    "url": lambda text: quote(text, ""),
+    "urlplus": quote_plus,
+    **{f"b64in{shift}": _base64_inside(shift) for shift in range(_AROUND)},
+    **{f"b64urlin{shift}": _base64_url_inside(shift) for shift in range(_AROUND)},
+}
+"""What data is often encoded by more than once."""
+
+_ENCODERS: Final[dict[str, Callable[[str], str]]] = {
+    **_COMMON,
+    "jsonpage": _json_for_pages,
+    "repr": lambda text: repr(text)[1:-1],
+    "ascii": lambda text: ascii(text)[1:-1],
+    "html": html.escape,
+    "markup": _markup,
+    "hex": lambda text: text.encode().hex(),
+    "hexupper": lambda text: text.encode().hex().upper(),
+    "latin": lambda text: text.encode().decode("latin-1"),
+    "b64": _base64,
+    "b64url": _base64_url,
+}

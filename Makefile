@@ -9,7 +9,7 @@ SEEDS ?= 2000
 FIRST_SEED ?= 0
 export PYTHON
 
-.PHONY: help demo test check noetl-client corpus corpus-cluster chaos canary bench-local bench-cluster bench-hot-path \
+.PHONY: help demo test check noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-hot-path \
 	simulate simulate-mutants environment services clean
 
 help: ## List what can be made
@@ -30,7 +30,7 @@ check: environment ## Format, lint, types, import contract, ratchets
 corpus: environment services ## Run the corpus; CORPUS=FOLDER runs another one
 	@PYTHONPATH=tests $(BIN)/python -m corpus $(CORPUS)
 
-corpus-cluster: environment services ## Run the corpus on a cluster as well, and compare
+corpus-api: environment services ## Run the corpus through the API of a cluster, and compare
 	@PYTHONPATH=tests $(BIN)/python -m corpus.cluster $(CORPUS)
 
 noetl-client: environment services ## Run NoETL's own command line against a server

@@ -189,7 +189,12 @@ class CredentialRequest(Request, frozen=True, kw_only=True, omit_defaults=True, 
     @property
     def bound(self) -> str:
         """What the answer is an answer to."""
-        return f"{self.execution_id}|{self.alias}"
+        return self.bound_to(self.alias, self.execution_id)
+
+    @staticmethod
+    def bound_to(alias: str, execution_id: int) -> str:
+        """Return what the answer is to that hands out an alias for an execution."""
+        return f"{execution_id}|{alias}"
 
 
 class CredentialAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from arcbook.secrets.delivery import Delivery
+
 
 class PutCredential(msgspec.Struct, frozen=True, kw_only=True):
     """A credential to be sealed and kept, in place of one of the same name."""
@@ -48,6 +50,26 @@ class CredentialQuery(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     execution_id: str = ""
     parent_execution_id: str = ""
+
+
+class SealedQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """For whom a credential is sealed, and what for."""
+
+    public_key: Annotated[
+        str,
+        Meta(min_length=1, max_length=100, description="An X25519 key of the asker's, as Base64."),
+    ]
+    worker_id: Annotated[
+        str, Meta(min_length=1, max_length=200, description="Who asks, for the audit.")
+    ]
+    execution_id: Annotated[str, Meta(description="What it is for.")] = ""
+
+
+class SealedCredential(Delivery, frozen=True, kw_only=True):
+    """A credential that only the asker can read."""
+
+    #: What the answer is to; it opens with this alone.
+    bound: str
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ SEEDS ?= 2000
 FIRST_SEED ?= 0
 export PYTHON
 
-.PHONY: help demo test check noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-hot-path \
+.PHONY: help demo test check noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path \
 	simulate simulate-mutants environment services clean
 
 help: ## List what can be made
@@ -44,6 +44,9 @@ canary: environment services ## Use a secret in 200 ways, and look for it everyw
 
 bench-cluster: environment services ## Measure a cluster beside the floors of this machine
 	@$(BIN)/python -m benchmarks.cluster
+
+bench-api: environment services ## Measure the API: starts, lists among 5 million events, memory
+	@$(BIN)/python -m benchmarks.api
 
 bench-hot-path: environment services ## Measure what taking one input costs, by phase
 	@$(BIN)/python -m benchmarks.hot_path

@@ -18,6 +18,7 @@ from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey
 from arcbook.server.core import Server
 from arcbook.server.http.app import create_app
+from arcbook.server.http.context import Context
 from arcbook.server.http.serving import listening, served
 from arcbook.server.http.settings import HttpSettings
 from arcbook.store.memory import MemoryStore
@@ -31,8 +32,16 @@ Answer = tuple[int, Any, Any]
 class Api:
     """One server's API, and a session to speak to it."""
 
-    def __init__(self, server: Server, url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        server: Server,
+        url: str,
+        session: aiohttp.ClientSession,
+        context: Context | None = None,
+    ) -> None:
         self.server = server
+        #: What the handlers work with, where the API runs in this process alone.
+        self.context = context
         self.url = url
         self.session = session
 
@@ -88,7 +97,7 @@ async def serving(
     on = listening("127.0.0.1", 0, settings or HttpSettings())
     url = f"http://127.0.0.1:{on.getsockname()[1]}"
     async with served(app, on), aiohttp.ClientSession() as session:
-        yield Api(server, url, session)
+        yield Api(server, url, session, app.state.context)
 
 
 @contextlib.asynccontextmanager

@@ -96,8 +96,12 @@ async def serving(
     app = create_app(server, credentials, settings)
     on = listening("127.0.0.1", 0, settings or HttpSettings())
     url = f"http://127.0.0.1:{on.getsockname()[1]}"
-    async with served(app, on), aiohttp.ClientSession() as session:
-        yield Api(server, url, session, app.state.context)
+    context = app.state.context
+    async with (
+        served(app, on, before_stop=context.close),
+        aiohttp.ClientSession() as session,
+    ):
+        yield Api(server, url, session, context)
 
 
 @contextlib.asynccontextmanager

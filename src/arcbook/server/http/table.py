@@ -16,6 +16,7 @@ from arcbook.server.http.routes import (
     control,
     credentials,
     dashboard,
+    door,
     events,
     execute,
     executions,
@@ -55,6 +56,7 @@ MODULES: Final = (
     read_model,
     compatibility,
     internal,
+    door,
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)

@@ -111,6 +111,8 @@ class CalledBack(Input, frozen=True, kw_only=True, omit_defaults=True, tag="call
 
     command_id: str
     outcome: Outcome
+    #: What the caller calls it, so that it can be recognised when it comes again.
+    key: str = ""
 
 
 class Lost(Input, frozen=True, kw_only=True, omit_defaults=True, tag="lost"):

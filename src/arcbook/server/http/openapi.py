@@ -85,7 +85,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": f"{route.tag}_{route.name}",
         "tags": [route.tag],
         "summary": route.summary,
-        "description": f"{route.description}\n\nScope: `{route.scope}`.".strip(),
+        "description": f"{route.about}\n\nScope: `{route.scope}`.",
         "parameters": _parameters(route),
         "responses": _responses(route, schemas),
     }

@@ -38,7 +38,7 @@ class CredentialView(msgspec.Struct, frozen=True, kw_only=True):
 class CredentialsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which credentials a list holds."""
 
-    type: str = ""
+    type: Annotated[str, Meta(description="Of which type.")] = ""
     q: Annotated[str, Meta(description="Part of the name or description.")] = ""
 
 
@@ -48,8 +48,12 @@ class CredentialQuery(msgspec.Struct, frozen=True, kw_only=True):
     include_data: Annotated[
         bool, Meta(description="Its fields, for a known caller of the scope admin.")
     ] = False
-    execution_id: str = ""
-    parent_execution_id: str = ""
+    execution_id: Annotated[
+        str, Meta(description="Not looked at; clients of the older server send it.")
+    ] = ""
+    parent_execution_id: Annotated[
+        str, Meta(description="Not looked at; clients of the older server send it.")
+    ] = ""
 
 
 class SealedQuery(msgspec.Struct, frozen=True, kw_only=True):

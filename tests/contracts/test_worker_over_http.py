@@ -184,6 +184,23 @@ async def test_a_server_that_is_not_there_is_nobody(api: Api):
             await bus.listen("server", lambda _: None)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"=",
+        b"={}",
+        b"\xff",
+        b"@no/such/blob",
+        b'={"ask":"nothing"}',
+        b'={"ask":"give_back","worker":"w","held":[[18446744073709551616,"a",0]]}',
+    ],
+)
+async def test_a_request_that_cannot_be_read_is_told_so(api: Api, body):
+    async with HttpBus(api.url, TOKEN) as bus:
+        assert (await bus.request("server", body, 5.0)).startswith(b"!")
+
+
 async def test_a_notice_reaches_who_waits_for_it(api: Api):
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     async with HttpBus(api.url, TOKEN) as bus:

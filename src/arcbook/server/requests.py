@@ -155,7 +155,7 @@ class Requests:
             head, data = unpack(body)
             request = REQUESTS.decode(head)
             answer = await self._handlers[type(request)](request, data)
-        except (msgspec.DecodeError, BlobMissingError) as error:
+        except (msgspec.DecodeError, BlobMissingError, OverflowError) as error:
             return FAULT + f"the request cannot be read: {error}".encode()
         except (StoreError, BusError) as error:
             return FAULT + str(error).encode()

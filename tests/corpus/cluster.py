@@ -1,6 +1,6 @@
 """The corpus through the API: a server and two workers, as processes, on PostgreSQL and NATS.
 
-Documents and credentials go in, executions start, and what came of them is read as any
+One worker is on the bus, and one reaches nothing but the API. Documents and credentials go in, executions start, and what came of them is read as any
 client does it. ``python -m corpus.cluster [FOLDER]`` runs it here first, and compares.
 """
 
@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from arcbook.client import Client, RefusedError
 from arcbook.dsl.load import Loaded
@@ -31,8 +31,6 @@ from corpus.ran import STEP_LEVEL, Ran
 from corpus.runner import Corpus, Credentials, Table, laid_out, options_of
 from corpus.settings import load_settings
 from corpus.traces import differences
-
-WORKERS: Final = 2
 
 
 class _Cluster:
@@ -96,13 +94,14 @@ class ClusterHost:
             "ARCBOOK_NATS_URL": nats.url,
             "ARCBOOK_HOME": str(home),
             "ARCBOOK_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "ARCBOOK_INTERNAL_TOKEN": secrets.token_urlsafe(),
         }
         # A document of the API has no folder: workers find its files where they run.
         folder = laid_out(self._folder, load_settings(), home / "corpus")
         self.processes = self._stack.enter_context(ClusterProcesses(environment, folder))
         self._url = self.processes.start_server()
-        for _ in range(WORKERS):
-            self.processes.start_worker()
+        self.processes.start_worker()
+        self.processes.start_worker(server=self._url)
         return self
 
     def __exit__(self, *exc: object) -> None:

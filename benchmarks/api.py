@@ -139,9 +139,13 @@ async def reads(url: str, execution_id: str) -> dict[str, float]:
     async with Client(url) as client:
         page = await client.executions(limit=50)
         before = page[-1].execution_id
+        catalog_id = (await client.resource("bench/api")).catalog_id
         asked: dict[str, Callable[[], Awaitable[object]]] = {
             "list_50": lambda: client.executions(limit=50),
             "list_next_page": lambda: client.executions(limit=50, before=before),
+            "list_by_path": lambda: client.executions(path="BENCH/a", limit=50),
+            "list_nothing_of_path": lambda: client.executions(path="elsewhere", limit=50),
+            "list_by_catalog_id": lambda: client.executions(catalog_id=catalog_id, limit=50),
             "list_by_status": lambda: client.executions(status="COMPLETED", limit=50),
             "detail": lambda: client.execution(execution_id),
             "status": lambda: client.status(execution_id),

@@ -90,11 +90,14 @@ class Api:
 
 @contextlib.asynccontextmanager
 async def serving(
-    server: Server, credentials: CredentialBook, settings: HttpSettings | None = None
+    server: Server,
+    credentials: CredentialBook,
+    settings: HttpSettings | None = None,
+    port: int = 0,
 ) -> AsyncIterator[Api]:
-    """Yield the API of a server, on a free port of loopback."""
+    """Yield the API of a server, on loopback, by default on a free port."""
     app = create_app(server, credentials, settings)
-    on = listening("127.0.0.1", 0, settings or HttpSettings())
+    on = listening("127.0.0.1", port, settings or HttpSettings())
     url = f"http://127.0.0.1:{on.getsockname()[1]}"
     context = app.state.context
     async with (

@@ -235,6 +235,28 @@ async def test_executions_are_listed_by_pages(api: Api):
     assert (await api.call("GET", "/api/executions", params={"before": "x"}))[0] == 400
 
 
+async def test_executions_of_one_version_are_found_behind_any_number_of_others(api, monkeypatch):
+    monkeypatch.setattr("arcbook.server.http.routes.executions.PAGES_LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("arcbook.server.http.routes.executions.PAGE_MAX", 2)
+    old = (await api.register(HELLO))["catalog_id"]
+    first = await api.run("examples/hello")
+    await api.register(HELLO.replace("Greets.", "Greets you."))
+    later = [await api.run("examples/hello") for _ in range(5)]
+    for execution_id in (first, *later):
+        await api.ended(execution_id)
+
+    query = {"catalog_id": old}
+    _, page, headers = await api.call("GET", "/api/executions", params=query)
+    query["before"] = headers["X-Next-Before"]
+    _, rest, headers = await api.call("GET", "/api/executions", params=query)
+
+    assert page == []
+    assert [row["execution_id"] for row in rest] == [first]
+    assert "X-Next-Before" not in headers
+    query = {"catalog_id": old, "path": "elsewhere"}
+    assert await api.get("/api/executions", params=query) == []
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [

@@ -147,6 +147,41 @@ async def test_it_gets_credentials_and_is_in_the_audit(api: Api):
     assert [(n["alias"], n["outcome"]) for n in notes] == [("gh", "ok")]
 
 
+async def test_it_goes_on_when_its_server_comes_back(tmp_path):
+    gate, began = tmp_path / "gate", tmp_path / "began"
+    waiting = f"touch {began}; until test -e {gate}; do sleep 0.05; done"
+    async with servers(1) as (first,), contextlib.AsyncExitStack() as stack:
+        book, settings = first.context.credentials, HttpSettings(internal_token=TOKEN)
+        async with serving(first.server, book, settings) as served_once:
+            port = int(served_once.url.rpartition(":")[2])
+            await stack.enter_async_context(outpost(served_once, tmp_path))
+            await first.register(WAITS.replace("sleep 60", waiting))
+            execution_id = await first.run("examples/waits")
+            async with asyncio.timeout(20):
+                while not began.exists():
+                    await asyncio.sleep(0.01)
+        gate.touch()
+        await first.register(HELLO)
+        later = await first.run("examples/hello")
+
+        async with serving(first.server, book, settings, port):
+            assert (await first.ended(execution_id))["status"] == "COMPLETED"
+            assert (await first.ended(later))["status"] == "COMPLETED"
+
+
+async def test_several_share_what_there_is(tmp_path):
+    async with servers(1) as (api,), contextlib.AsyncExitStack() as stack:
+        for number in range(4):
+            await stack.enter_async_context(outpost(api, tmp_path / str(number)))
+        await api.register(HELLO)
+        wanted = [{"path": "examples/hello"}] * 60
+        batch = await api.post("/api/execute/batch", {"executions": wanted})
+
+        ended = [await api.ended(result["execution_id"]) for result in batch["results"]]
+
+    assert [status["status"] for status in ended] == ["COMPLETED"] * 60
+
+
 async def test_it_leaves_with_what_it_has_done(tmp_path):
     async with servers(1) as (api,):
         await api.register(HELLO)

@@ -66,6 +66,7 @@ ROUTES: Final = [
         answer=DoorAnswer,
         answer_example={"body": "PXt9"},
         scope=INTERNAL,
+        limit="result_bytes_max",
         refusals=(400, 404, 413, 422),
     ),
     Route(

@@ -23,7 +23,7 @@ from arcbook.server.http.wire.executions import (
 )
 from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
 
-PAGES_LOOKED_AT_MAX: Final = 20
+PAGES_LOOKED_AT_MAX: Final = 10
 """Pages of the store that one list looks through."""
 
 RESULT_INLINE_BYTES_MAX: Final = 1024 * 1024

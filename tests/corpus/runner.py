@@ -185,13 +185,14 @@ class Corpus:
             if loaded.playbook is None and not is_opaque:
                 continue
             path = await place.register(text, loaded, (folder / document.name).parent)
-            assert path == document.expected.catalog_path
-            if is_opaque and document in chosen:
+            if path != document.expected.catalog_path:
+                results.append(_not_registered(document, f"it is registered as {path!r}"))
+            elif is_opaque and document in chosen:
                 results.append(_registered(document, loaded))
         listed = {result.name for result in results}
         for document in chosen:
             if not document.is_playbook and document.name not in listed:
-                results.append(_not_registered(document))
+                results.append(_not_registered(document, f"it is no {document.expected.kind}"))
             elif document.is_playbook and (why := self.settings.obstacle(document)):
                 results.append(_not_run(document, why))
         return results
@@ -287,13 +288,13 @@ def _registered(document: Document, loaded: Loaded) -> Result:
     )
 
 
-def _not_registered(document: Document) -> Result:
+def _not_registered(document: Document, why: str) -> Result:
     return Result(
         name=document.name,
         expected="registered",
         got="REFUSED",
         is_well=False,
-        note=f"it is no {document.expected.kind}",
+        note=why,
     )
 
 

@@ -13,7 +13,7 @@ pytest_plugins = ["services_fixtures"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SKIPS = {
-    "the corpus is not beside the project": 5,
+    "the corpus is not beside the project": 6,
     "got empty parameter set": 1,
     "and may not mount": 1,
 }

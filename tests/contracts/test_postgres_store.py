@@ -7,6 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from arcbook.blobs.api import BlobStoreError
 from arcbook.blobs.postgres import PIECE_BYTES, PostgresBlobs
 from arcbook.clock import SystemClock
 from arcbook.ids import EPOCH_MS
@@ -158,6 +159,14 @@ class TestPostgresBlobs(BlobsContract):
         await asyncio.gather(*(blobs.put("9/x", value) for value in values))
 
         assert await blobs.get("9/x") in values
+
+    async def test_a_database_that_cannot_be_used_is_a_blob_store_that_cannot(self, dsn):
+        blobs = PostgresBlobs(PostgresStore(dsn).connection)
+
+        with pytest.raises(BlobStoreError):
+            await blobs.put("9/x", b"x")
+        with pytest.raises(BlobStoreError):
+            await blobs.get("9/x")
 
     async def test_a_key_may_hold_any_character(self, blobs):
         await blobs.put("9/\x00%00", b"zero")

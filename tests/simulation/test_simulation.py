@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,26 +11,50 @@ from pathlib import Path
 import pytest
 
 from arcbook.testing.simulate import scenario_of, simulate
-from arcbook.testing.simulate.mutants import _hunt
+from arcbook.testing.simulate.mutants import hunt
 from arcbook.testing.simulate.planted import MUTANTS
+from corpus.test_corpus import FOLDER, IS_THERE
 
-SHORT = 150
-PART = 15
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
+"""Seeds of generated playbooks ..."""
+
+CORPUS_SEEDS = int(os.environ.get("SIMULATION_CORPUS_SEEDS", "240"))
+"""... and of the documents of the corpus."""
 
 _LINES = (Path(__file__).parent / "seeds.txt").read_text().splitlines()
 PINNED = [int(line) for line in _LINES if line and not line.startswith("#")]
 
+_SUMMARY = re.compile(r"simulated (\d+) seeds from 0: \d+ executions, .* (\d+) broken")
+
+
+def simulated(seeds: int, *more: str) -> tuple[int, list[str]]:
+    """Run seeds as ``make simulate`` does; return how many ran, and what is said of those that broke."""
+    command = [sys.executable, "-m", "arcbook.testing.simulate", "--seeds", str(seeds), *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    summary = _SUMMARY.search(done.stdout)
+    assert summary is not None, done.stdout + done.stderr
+    assert (done.returncode == 0) == (summary[2] == "0")
+    return int(summary[1]), [line for line in done.stdout.splitlines() if line[:5] == "seed "]
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, SHORT, PART))
-def test_everything_holds_under_faults(first: int) -> None:
-    for seed in range(first, first + PART):
-        assert simulate(scenario_of(seed)).message == "", f"seed {seed}"
+@pytest.mark.timeout(900)
+def test_everything_holds_under_faults() -> None:
+    assert simulated(SEEDS) == (SEEDS, [])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not IS_THERE, reason="the corpus is not beside the project")
+def test_everything_holds_for_documents_that_people_wrote() -> None:
+    found = simulated(CORPUS_SEEDS, "--corpus", str(FOLDER))
+
+    assert found == (CORPUS_SEEDS, [])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", PINNED)
-def test_what_was_broken_once_holds(seed: int) -> None:
+def test_what_finds_a_planted_bug_finds_none_that_was_not_planted(seed: int) -> None:
     assert simulate(scenario_of(seed)).message == ""
 
 
@@ -51,6 +76,14 @@ def test_the_same_seed_is_the_same_run_in_another_process() -> None:
     }
 
     assert len(said) == 1
+
+
+def test_a_run_does_not_depend_on_those_before_it() -> None:
+    alone = simulate(scenario_of(5)).digest
+    for seed in range(3):
+        simulate(scenario_of(seed))
+
+    assert simulate(scenario_of(5)).digest == alone
 
 
 def test_a_trace_changes_nothing() -> None:
@@ -78,6 +111,6 @@ def test_every_planted_bug_can_be_planted() -> None:
 
 @pytest.mark.slow
 def test_a_planted_bug_is_found() -> None:
-    found = _hunt(next(m for m in MUTANTS if m.name.startswith("acknowledge")), 20)
+    found = hunt(next(m for m in MUTANTS if m.name.startswith("tell before")), 20)
 
     assert found.rule == "told"

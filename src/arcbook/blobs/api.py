@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from arcbook.store.api import StoreError
+
 
 class BlobMissingError(LookupError):
     """There is no blob of that key: it was never written, or it was purged."""
 
 
-class BlobStoreError(RuntimeError):
-    """Blobs cannot be written or read at present; the message says what to do."""
+class BlobStoreError(StoreError):
+    """Blobs cannot be written or read at present; the message says what to do.
+
+    They are part of what is stored: who goes on without the store goes on without them.
+    """
 
 
 class Blobs(Protocol):

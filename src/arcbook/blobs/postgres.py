@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
-from arcbook.blobs.api import BlobMissingError
+from arcbook.blobs.api import BlobMissingError, BlobStoreError
+from arcbook.store.api import StoreError
 from arcbook.store.sql import load_queries
 
 PIECE_BYTES: Final = 512 * 1024
@@ -29,8 +30,16 @@ class PostgresBlobs:
     """
 
     def __init__(self, connection: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
-        self._connection = connection
+        self._lend = connection
         self._sql = load_queries("arcbook.blobs", "postgres.sql")
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        try:
+            async with self._lend() as connection:
+                yield connection
+        except StoreError as error:
+            raise BlobStoreError(str(error)) from error
 
     async def put(self, key: str, data: bytes) -> None:
         starts = range(0, len(data) or 1, PIECE_BYTES)

@@ -309,7 +309,8 @@ def _called_back(turn: Turn, given: CalledBack) -> bool:
     command = turn.state.command(given.command_id)
     if command is None or command.wait is None or command.wait.kind != "callback":
         return False
-    if turn.state.is_cancelling:
+    is_late = given.generation >= 0 and given.generation != command.generation
+    if is_late or turn.state.is_cancelling:
         return False
     _resume(turn, command, given.outcome, given.key)
     return True

@@ -110,6 +110,8 @@ class CalledBack(Input, frozen=True, kw_only=True, omit_defaults=True, tag="call
     """What a parked command waits for came from outside."""
 
     command_id: str
+    #: The command's generation while it waits; whichever it is, if negative.
+    generation: int = -1
     outcome: Outcome
     #: What the caller calls it, so that it can be recognised when it comes again.
     key: str = ""

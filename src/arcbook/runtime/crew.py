@@ -54,6 +54,12 @@ class Crew:
         self._fresh: set[str] = set()
         self._stopping: set[str] = set()
         self._abandoned: set[str] = set()
+        #: Commands that came anew while an earlier delivery is still being performed.
+        self._next: dict[str, Job] = {}
+
+    def performing(self) -> set[str]:
+        """Return the commands that are performed, and are not being let go."""
+        return self._tasks.keys() - self._stopping - self._abandoned
 
     def __len__(self) -> int:
         return len(self._tasks) + len(self._ready)
@@ -61,13 +67,22 @@ class Crew:
     async def close(self) -> None:
         """Stop everything at once, and tell nobody."""
         self._ready.clear()
+        self._next.clear()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def begin(self, job: Job) -> None:
-        """Perform a command as soon as there is room."""
+        """Perform a command as soon as there is room.
+
+        One that is being performed already was taken for lost: its earlier delivery is
+        stopped first, and its end is no input.
+        """
+        if job.command_id in self._tasks:
+            self.abandon(job.command_id)
+            self._next[job.command_id] = job
+            return
         self._ready.append(job)
         self._begin_ready()
 
@@ -115,7 +130,11 @@ class Crew:
         finally:
             self._tasks.pop(job.command_id, None)
             self._stopping.discard(job.command_id)
-            self._abandoned.discard(job.command_id)
+            if job.command_id in self._abandoned:
+                self._abandoned.discard(job.command_id)
+                given = None  # it may have ended all the same
+            if (again := self._next.pop(job.command_id, None)) is not None:
+                self._ready.append(again)
         self._done(job, given)
         self._begin_ready()
 
@@ -151,6 +170,8 @@ class Crew:
         task = self._tasks.get(command_id)
         if task is None:
             return False
+        if self._next.pop(command_id, None) is not None:
+            self._abandoned.discard(command_id)  # the stop is for the delivery that never began
         self._stopping.add(command_id)
         if command_id not in self._fresh:
             task.cancel()
@@ -168,8 +189,9 @@ class Crew:
 
     def withdraw(self) -> list[Job]:
         """Return the commands that have not begun, and forget them."""
-        waiting = list(self._ready)
+        waiting = [*self._ready, *self._next.values()]
         self._ready.clear()
+        self._next.clear()
         return waiting
 
 

@@ -150,15 +150,18 @@ class Requests:
     async def answer(self, body: bytes) -> bytes:
         """Answer one request."""
         try:
-            if body[:1] == ELSEWHERE:
-                body = await self._blobs.get(body[1:].decode())
-            head, data = unpack(body)
-            request = REQUESTS.decode(head)
-            answer = await self._handlers[type(request)](request, data)
+            return await self._answer(body)
         except (msgspec.DecodeError, BlobMissingError, OverflowError) as error:
             return FAULT + f"the request cannot be read: {error}".encode()
         except (StoreError, BusError) as error:
             return FAULT + str(error).encode()
+
+    async def _answer(self, body: bytes) -> bytes:
+        if body[:1] == ELSEWHERE:
+            body = await self._blobs.get(body[1:].decode())
+        head, data = unpack(body)
+        request = REQUESTS.decode(head)
+        answer = await self._handlers[type(request)](request, data)
         packed = answer if isinstance(answer, bytes) else pack(answer)
         if len(packed) <= self._bus.payload_max - OVERHEAD_BYTES:
             return packed
@@ -329,7 +332,7 @@ class Requests:
             body = await self._bus.request(shard_subject(shard), pack(request), FORWARD_SECONDS)
             if body[:1] == ELSEWHERE:
                 body = await self._blobs.get(body[1:].decode())
-        except (BusError, BlobMissingError) as error:
+        except (BusError, BlobMissingError, StoreError) as error:
             log.info("shard %d does not answer: %s", shard, error)
             return None
         return msgspec.json.decode(unpack(body)[0], type=kind) if body[:1] == PLAIN else None

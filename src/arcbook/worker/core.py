@@ -249,6 +249,11 @@ class Worker:
 
     def begin(self, work: Work, server: str, delivery: Delivery | None = None) -> None:
         """Perform a command that is ours."""
+        before = self.held.get(work.command_id)
+        if before is not None and _delivery(before.work) == _delivery(work):
+            # A claim was answered twice: it is performed already, or its report is on its way.
+            before.delivery = delivery or before.delivery
+            return
         self.held[work.command_id] = Holding(work, server, delivery)
         self._idle.clear()
         planned = self._ready(work.context.catalog_id)
@@ -292,15 +297,20 @@ class Worker:
             return None
         return Planned(entry, Plan(loaded.playbook, self._registry))
 
+    def _is_ours(self, work: Work) -> bool:
+        """Return whether this very delivery is held: not an earlier one, nor a later one."""
+        holding = self.held.get(work.command_id)
+        return holding is not None and holding.work is work
+
     def _begin(self, work: Work, planned: Planned) -> None:
-        if work.command_id not in self.held:
+        if not self._is_ours(work):
             return
         execution_id = work.context.execution_id
         begin = partial(self._open, work, planned)
         self.crew.begin(Job(execution_id, work.command_id, work.generation, work.attempt, begin))
 
     def _open(self, work: Work, planned: Planned) -> Steps | None:
-        if work.command_id not in self.held:
+        if not self._is_ours(work):
             return None
 
         async def checkpoint(saved: Any) -> bool:
@@ -319,11 +329,17 @@ class Worker:
     def _away(self, job: Job, error: BlobStoreError) -> None:
         """Let go of a command whose results cannot be kept: its lease ends."""
         log.error("%s of execution %d: %s", job.command_id, job.execution_id, error)
-        self.release(job.command_id)
+        self._let_go(job)
+
+    def _let_go(self, job: Job) -> None:
+        """Hold a command no more, unless it has come anew meanwhile."""
+        holding = self.held.get(job.command_id)
+        if holding is not None and _delivery(holding.work) == (job.generation, job.attempt):
+            self.release(job.command_id)
 
     def _done(self, job: Job, given: AnyInput | None) -> None:
         if given is None:
-            self.release(job.command_id)
+            self._let_go(job)
         else:
             self._reporting.report(job.execution_id, given)
 
@@ -391,11 +407,18 @@ class Worker:
                 request = BeatRequest(worker=self.worker_id, held=held)
                 execution_id = holdings[0].work.context.execution_id
                 answer = await self._control.owner(execution_id, server, request, Beaten)
+                asked = {holding.work.command_id: holding for holding in holdings}
                 for command_id in answer.gone:
-                    self.crew.abandon(command_id)
-                    self.release(command_id)
+                    # It may have come anew while the answer was on its way.
+                    if self.held.get(command_id) is asked.get(command_id):
+                        self.crew.abandon(command_id)
+                        self.release(command_id)
         except (BusError, ControlError) as error:
             log.info("heartbeats are not answered: %s", error)
+
+
+def _delivery(work: Work) -> tuple[int, int]:
+    return work.generation, work.attempt
 
 
 def _held(work: Work) -> Held:

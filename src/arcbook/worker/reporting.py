@@ -8,6 +8,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from arcbook.bus.api import BusError, Delivery, WorkerBus
+from arcbook.engine.inputs import Report
 from arcbook.runtime.protocol import Reported, ReportRequest
 from arcbook.worker.control import PAUSES, Control, ControlError
 
@@ -115,12 +116,14 @@ class Reporting:
                 log.info("messages could not be acknowledged: %s", error)
 
     def _released(self, report: _Report) -> Any:
-        """Let go of a command, unless its next generation is ours already."""
-        holding = self._worker.held.get(report.given.command_id)
-        generation = getattr(report.given, "generation", None)
-        if holding is not None and generation not in (None, holding.work.generation):
-            return None
-        return self._worker.release(report.given.command_id)
+        """Let go of a command, unless it has come anew: its next generation, or another attempt."""
+        given = report.given
+        holding = self._worker.held.get(given.command_id)
+        if holding is not None and isinstance(given, Report):
+            work = holding.work
+            if (given.generation, given.attempt) != (work.generation, work.attempt):
+                return None
+        return self._worker.release(given.command_id)
 
     def _again(self, report: _Report) -> None:
         pause = PAUSES[min(report.tries, len(PAUSES) - 1)]

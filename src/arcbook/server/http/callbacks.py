@@ -43,7 +43,7 @@ async def call_back(
     """
     state = await call.context.reading.state(execution_id)
     waiting = [
-        command.command_id
+        command
         for run in state.runs.values()
         if run.step == step
         for command in run.commands.values()
@@ -53,7 +53,10 @@ async def call_back(
     # and only the first of them is taken.
     if not waiting or (key and await _came(call, execution_id, step, key)):
         return False
-    given = CalledBack(command_id=waiting[0], outcome=outcome, key=key)
+    first = waiting[0]
+    given = CalledBack(
+        command_id=first.command_id, generation=first.generation, outcome=outcome, key=key
+    )
     return await call.context.server.give(execution_id, given)
 
 

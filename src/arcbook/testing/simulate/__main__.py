@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import multiprocessing
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from arcbook.testing.simulate.library import Library
 from arcbook.testing.simulate.run import Ran, simulate
 from arcbook.testing.simulate.scenario import Scenario, scenario_of
 from arcbook.testing.simulate.shrink import Shrinker
@@ -33,8 +35,14 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _run(seed: int) -> Short:
-    ran = simulate(scenario_of(seed))
+@functools.cache
+def _library(corpus: Path | None) -> Library | None:
+    """Return the documents of a folder, read once by each process."""
+    return None if corpus is None else Library(corpus)
+
+
+def _run(corpus: Path | None, seed: int) -> Short:
+    ran = simulate(scenario_of(seed, _library(corpus)))
     return Short(seed, ran.executions, len(ran.faults), ran.message)
 
 
@@ -48,13 +56,14 @@ def _commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def _many(first: int, count: int, jobs: int, *, stop: bool) -> int:
+def _many(first: int, count: int, jobs: int, corpus: Path | None, *, stop: bool) -> int:
     """Run many seeds; return how many broke something."""
     began, executions, faults = time.monotonic(), 0, 0
     broken: list[Short] = []
     done = 0
+    seeds = range(first, first + count)
     with multiprocessing.Pool(jobs) as pool:
-        for short in pool.imap_unordered(_run, range(first, first + count), chunksize=5):
+        for short in pool.imap_unordered(functools.partial(_run, corpus), seeds, chunksize=5):
             done += 1
             executions += short.executions
             faults += short.faults
@@ -68,7 +77,7 @@ def _many(first: int, count: int, jobs: int, *, stop: bool) -> int:
                 _say(f"{done} seeds, {executions} executions, {each:.0f}/s, {len(broken)} broken")
     seconds = time.monotonic() - began
     if broken and not stop:
-        _explain(min(broken).seed)
+        _explain(min(broken).seed, corpus)
     _say(
         f"simulated {done} seeds from {first}: {executions} executions, {faults} faults, "
         f"{executions / seconds:.0f} executions/s, {len(broken)} broken"
@@ -76,9 +85,9 @@ def _many(first: int, count: int, jobs: int, *, stop: bool) -> int:
     return len(broken)
 
 
-def _explain(seed: int) -> None:
+def _explain(seed: int, corpus: Path | None) -> None:
     """Shrink a seed's run, and say how to see it."""
-    ran = Shrinker(simulate(scenario_of(seed))).shrink()
+    ran = Shrinker(simulate(scenario_of(seed, _library(corpus)))).shrink()
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"seed-{seed}.json"
     path.write_bytes(msgspec.json.encode(ran.scenario))
@@ -110,6 +119,9 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--stop", action="store_true", help="stop at the first broken one")
+    parser.add_argument(
+        "--corpus", type=Path, help="folder of playbooks in place of generated ones"
+    )
     parser.add_argument("--seed", type=int, help="run this seed alone")
     parser.add_argument("--scenario", type=Path, help="run a scenario that was written to a file")
     parser.add_argument("--trace", action="store_true", help="tell what happens")
@@ -120,9 +132,10 @@ def main() -> int:
         return _one(scenario, trace=given.trace)
     if given.seed is not None:
         if given.shrink:
-            _explain(given.seed)
-        return _one(scenario_of(given.seed), trace=given.trace)
-    return min(_many(given.first_seed, given.seeds, given.jobs, stop=given.stop), 1)
+            _explain(given.seed, given.corpus)
+        return _one(scenario_of(given.seed, _library(given.corpus)), trace=given.trace)
+    broken = _many(given.first_seed, given.seeds, given.jobs, given.corpus, stop=given.stop)
+    return min(broken, 1)
 
 
 if __name__ == "__main__":

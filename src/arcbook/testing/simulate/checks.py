@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -41,6 +41,7 @@ from arcbook.runtime.slots import encode_state
 from arcbook.runtime.work import Work
 from arcbook.store.api import Change
 from arcbook.store.memory import MemoryStore
+from arcbook.testing.simulate.echoes import Echoes
 from arcbook.testing.simulate.flow import Flow
 
 AFTER_CANCEL: Final = frozenset({"command.cancelled", "playbook.cancelled", "playbook.failed"})
@@ -73,11 +74,23 @@ class Checks:
 
     Args:
         store: what is stored.
+        asked: is told of a command that waits for the outside world: execution, command,
+            generation.
+        echoes: is told of reports, and of commands that go on after one.
         mild: no fault happens by which a worker could lose a command.
     """
 
-    def __init__(self, store: MemoryStore, *, mild: bool = False) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        asked: Callable[[int, str, int], None],
+        echoes: Echoes,
+        *,
+        mild: bool = False,
+    ) -> None:
         self._store = store
+        self._asked = asked
+        self._echoes = echoes
         self._mild = mild
         self.states: dict[int, State] = {}
         self.flows: dict[int, Flow] = {}
@@ -122,6 +135,11 @@ class Checks:
             self._once(state, event)
             flow.before(state, event)
             apply(state, Recorded(row.seq, row.at, event))
+            if isinstance(event, CommandSuspended) and event.wait.kind == "callback":
+                command = state.command(event.command_id)
+                self._asked(
+                    state.execution_id, event.command_id, command.generation if command else 0
+                )
         if change.events:
             flow.after(state)
 
@@ -253,16 +271,20 @@ class Checks:
             for claimed in _CLAIMED.decode(said):
                 self._claimed(claimed.work, request.worker, forwarded=request.forwarded)
         elif isinstance(request, ReportRequest):
-            reported = _REPORTED.decode(said)
-            for (_, given), accepted in zip(request.reports, reported.accepted, strict=True):
-                if accepted:
-                    self._accepted(given)
-                    if not request.forwarded and isinstance(given, Report):
-                        self._accepted_once(given)
-            for work in reported.works:
-                self._claimed(work, request.worker, forwarded=request.forwarded)
+            self._reported(request, _REPORTED.decode(said), body)
         elif isinstance(request, InputRequest) and _TAKEN.decode(said).accepted:
             self._input(request)
+
+    def _reported(self, request: ReportRequest, reported: Reported, body: bytes) -> None:
+        for (_, given), accepted in zip(request.reports, reported.accepted, strict=True):
+            if isinstance(given, Report) and given.suspended is not None:
+                self._echoes.heard(given.command_id, body)
+            if accepted:
+                self._accepted(given)
+                if not request.forwarded and isinstance(given, Report):
+                    self._accepted_once(given)
+        for work in reported.works:
+            self._claimed(work, request.worker, forwarded=request.forwarded)
 
     def _claimed(self, work: Work | None, worker: str, *, forwarded: bool) -> None:
         if work is None:
@@ -273,6 +295,8 @@ class Checks:
         if known in self.holders and not forwarded and self.holders[known] != worker:
             self.fail("claim", f"{known} is given to {worker} and to {self.holders[known]}")
         self.holders[known] = worker
+        if work.generation and not forwarded:
+            self._echoes.goes_on(work.context.execution_id, work.command_id)
 
     def _accepted_once(self, given: Report) -> None:
         known = (given.command_id, given.generation, given.attempt)

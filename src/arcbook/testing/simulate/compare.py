@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from arcbook.engine.inputs import CalledBack
 from arcbook.engine.state import State
-from arcbook.testing.generate import KIND
-from arcbook.testing.local import play
-from arcbook.testing.simulate.tools import answer_of
+from arcbook.events.types import CommandSuspended, Recorded
+from arcbook.testing.clock import run_virtually
+from arcbook.testing.local import bench, run_on
+from arcbook.testing.simulate.scenario import Scenario
+from arcbook.testing.simulate.script import AnyCredentials, add_tools, answers_of
+from arcbook.testing.simulate.tools import callback_of
 from arcbook.tools.api import ToolCall
 
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
 RUNS_MAX: Final = 24
 """Undisturbed runs, each with other durations, before a difference counts."""
 
-_DISTURBING = ("worker_lost", "WORKER_LOST", "STEP_TIMEOUT", "_TIMEOUT", "NO_PLAYBOOK")
+_DISTURBING = ("worker_lost", "WORKER_LOST", "_TIMEOUT", '"TIMEOUT"', "NO_PLAYBOOK")
 """Marks of outcomes that depend on what went wrong, or on time."""
 
 
@@ -44,7 +49,8 @@ def _is_disturbed(world: World, execution_id: int) -> bool:
             family.add(child)
     if family & world.checks.cancelled:
         return True
-    never = any('"never"' in text for text in world.scenario.playbooks.values())
+    texts = world.scenario.playbooks.values()
+    never = world.scenario.documents or any('"never"' in text for text in texts)
     rows = [row for member in family for row in world.store.log[member]]
     if never and any(row.type == "command.lost" for row in rows):
         return True  # what must not run again fails instead, and a rule may let that pass
@@ -65,15 +71,43 @@ def _compare(world: World, execution_id: int, state: State) -> None:
 
 
 def _undisturbed(world: World, durations: random.Random | None) -> Any:
-    seed = world.scenario.seed
+    state: State = run_virtually(_alone(world.scenario, durations))
+    return essence(state)
 
-    def handle(call: ToolCall) -> Any:
-        answer = answer_of(seed, call)
-        return answer if durations is None else _later(answer, durations.random() ** 4 * 3)
 
-    texts = list(world.scenario.playbooks.values())
-    ran = play(texts[0], {KIND: handle}, others=texts[1:])
-    return essence(ran.state)
+async def _alone(scenario: Scenario, durations: random.Random | None) -> State:
+    """Run a scenario's playbook in one process in which nothing goes wrong."""
+    seed = scenario.seed
+    answers = answers_of(scenario)
+
+    def takes() -> float:
+        return 0.0 if durations is None else durations.random() ** 4 * 3
+
+    def act(call: ToolCall) -> Any:
+        answer = answers.answer(call)
+        return answer if durations is None else _later(answer, takes())
+
+    async with bench({}, credentials=AnyCredentials()) as made:
+        add_tools(made.registry, scenario, act)
+        drive = made.runtime.drive
+
+        def call_back(execution_id: int, events: list[Recorded], state: State) -> None:
+            for event in (recorded.event for recorded in events):
+                if isinstance(event, CommandSuspended) and event.wait.kind == "callback":
+                    command = state.command(event.command_id)
+                    generation = command.generation if command else 0
+                    outcome = callback_of(seed, event.command_id, generation)
+                    given = CalledBack(
+                        command_id=event.command_id, generation=generation, outcome=outcome
+                    )
+                    loop = asyncio.get_running_loop()
+                    loop.call_later(takes(), drive.submit, execution_id, given)
+
+        drive.listeners.append(call_back)
+        root, *others = scenario.playbooks.values()
+        for other in others:
+            await made.register(other)
+        return (await run_on(made, root)).state
 
 
 async def _later(answer: Any, seconds: float) -> Any:
@@ -105,7 +139,10 @@ def _without(value: Any) -> Any:
         return {k: _without(v) for k, v in sorted(value.items()) if k not in _NAMES}
     if isinstance(value, list | tuple):
         return [_without(item) for item in value]
-    return value
+    return _IDENTITY.sub("#", value) if isinstance(value, str) else value
 
 
-_NAMES: Final = frozenset({"execution_id", "message", "ref", "at", "bytes"})
+_IDENTITY: Final = re.compile(r"\d{15,}")
+
+
+_NAMES: Final = frozenset({"execution_id", "message", "ref", "_ref", "at", "bytes"})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from arcbook.engine.state import State, Status
 from arcbook.events.codec import decode
 from arcbook.events.types import TERMINAL, CommandCompleted, PlaybookStarted, StepExit, StepResult
+from arcbook.outcome import OK
 from arcbook.runtime.slots import encode_state, rebuild
 from arcbook.schedules import ticks
 from arcbook.store.api import Stored
@@ -29,6 +30,7 @@ def ended_well(story: Story) -> None:
         _ended(world, execution_id, state)
         _replayed(world, execution_id, state)
         _performed(world, execution_id)
+        _drained(world, execution_id)
     if world.store.out:
         world.checks.fail("rows", f"in the end commands are out: {sorted(world.store.out)}")
     if busy := story.busy():
@@ -90,6 +92,19 @@ def _performed(world: World, execution_id: int) -> None:
             continue
         for key, result in found:
             _called(world, key, result, called)
+
+
+def _drained(world: World, execution_id: int) -> None:
+    """A cursor that ended well had every row of its queue, each once."""
+    queues = world.answers.queues
+    for row in world.store.log[execution_id]:
+        event = decode(row.body)
+        if not isinstance(event, StepExit) or event.loop is None or event.status != OK:
+            continue
+        loop = f"{execution_id}:{event.step}:{event.visit}"
+        totals = queues.totals(loop)
+        if totals and event.loop.total not in totals:
+            world.checks.fail("rows", f"{loop} had {event.loop.total} of {queues.size(loop)} rows")
 
 
 def _called(world: World, key: str, result: StepResult, called: set[str]) -> None:

@@ -54,6 +54,7 @@ class Process:
         """End it: nothing of it runs any more, no clean-up either."""
         self.alive = False
         self.halted = True
+        self.loop.bury(self)
 
 
 CURRENT: ContextVar[Process] = ContextVar("process")
@@ -65,9 +66,13 @@ class SimLoop(asyncio.AbstractEventLoop):
     def __init__(self, rng: random.Random) -> None:
         self._random = rng.random
         self._now = 0.0
-        self._later: list[tuple[float, int, asyncio.TimerHandle]] = []
+        #: What is due when: timers, and who pauses.
+        self._later: list[tuple[float, int, asyncio.TimerHandle | asyncio.Future[None]]] = []
         self._number = 0
+        self._tasks: list[asyncio.Task[Any]] = []
+        #: Those that live, and those that ended.
         self.processes: list[Process] = []
+        self.dead: list[Process] = []
         #: Exceptions that nobody took, as asyncio reports them.
         self.complaints: list[dict[str, Any]] = []
         self.closing = False
@@ -78,6 +83,12 @@ class SimLoop(asyncio.AbstractEventLoop):
         process = Process(self, name)
         self.processes.append(process)
         return process
+
+    def bury(self, process: Process) -> None:
+        """Take a process that ended out of those that may run."""
+        if process in self.processes:
+            self.processes.remove(process)
+            self.dead.append(process)
 
     # -- running ----------------------------------------------------------------------
 
@@ -113,23 +124,28 @@ class SimLoop(asyncio.AbstractEventLoop):
             raise DeadlockError("every task waits, and no timer is set")
         self._now = now = max(self._now, later[0][0])
         while later and later[0][0] <= now:
-            handle = heapq.heappop(later)[2]
-            if not handle.cancelled():
-                self._queue(handle)
+            due = heapq.heappop(later)[2]
+            if due.cancelled():
+                continue
+            if isinstance(due, asyncio.Future):
+                due.set_result(None)
+            else:
+                self._queue(due)
 
     def _close(self) -> None:
         """Cancel everything, in processes that died as well, so that nothing is left over."""
         self.closing = True
-        for process in self.processes:
+        processes = self.processes + self.dead
+        for process in processes:
             process.halted = False
         for _ in range(5):
-            tasks = [t for t in asyncio.all_tasks(self) if not t.done()]
+            tasks = [task for task in self._tasks if not task.done()]
             if not tasks:
                 return
             for task in tasks:
                 task.cancel()
             for _ in range(CLOSING_STEPS_MAX):
-                able = [p for p in self.processes if p.ready]
+                able = [p for p in processes if p.ready]
                 if not able:
                     break
                 for process in able:
@@ -166,6 +182,13 @@ class SimLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
+    async def pause(self, seconds: float) -> None:
+        """Let time pass: a sleep without the handles of one, for ports, which do it all the time."""
+        future: asyncio.Future[None] = asyncio.Future(loop=self)
+        self._number += 1
+        heapq.heappush(self._later, (self._now + seconds, self._number, future))
+        await future
+
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Do nothing: a cancelled timer is dropped when its time has come."""
 
@@ -175,7 +198,9 @@ class SimLoop(asyncio.AbstractEventLoop):
     def create_task(
         self, coro: Any, *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        self._tasks.append(task)
+        return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if not self.closing:

@@ -54,7 +54,8 @@ def _patched(mutant: Mutant, folder: Path) -> None:
         path.write_text(text.replace(patch.old, patch.new))
 
 
-def _hunt(mutant: Mutant, seeds: int) -> Found:
+def hunt(mutant: Mutant, seeds: int) -> Found:
+    """Plant a bug on a copy, and look which seed finds it."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -87,7 +88,7 @@ def _hunt(mutant: Mutant, seeds: int) -> Found:
 
 def _hunted(mutants: list[Mutant], seeds: int, jobs: int) -> Iterator[Found]:
     with ThreadPoolExecutor(jobs) as pool:
-        for found in pool.map(lambda mutant: _hunt(mutant, seeds), mutants):
+        for found in pool.map(lambda mutant: hunt(mutant, seeds), mutants):
             said = f"seed {found.seed} ({found.rule})" if found.seed >= 0 else "NOT FOUND"
             sys.stdout.write(f"{found.mutant.name}: {said}, {found.seconds:.0f} s\n")
             sys.stdout.flush()

@@ -205,6 +205,42 @@ MUTANTS: Final = (
         ("server/core.py", '        self._spawn("looks", self._look())\n', ""),
     ),
     _mutant(
+        "forget the rows that a frame leaves to another",
+        ("engine/loops.py", "if given.rest and not loop.stopping:", "if False:"),
+    ),
+    _mutant(
+        "take what came for an earlier wait",
+        ("engine/decide.py", "is_late = given.generation >= 0 and", "is_late = False and"),
+    ),
+    _mutant(
+        "let the drive loop end when blobs cannot be read",
+        (
+            "blobs/api.py",
+            "class BlobStoreError(StoreError):",
+            "class BlobStoreError(RuntimeError):",
+        ),
+    ),
+    _mutant(
+        "let go of a command that has come anew",
+        (
+            "worker/reporting.py",
+            "if (given.generation, given.attempt) != (work.generation, work.attempt):",
+            "if given.generation != work.generation:",
+        ),
+    ),
+    _mutant(
+        "perform two deliveries of a command at once",
+        (
+            "runtime/crew.py",
+            "if job.command_id in self._tasks:\n            self.ab",
+            "if False:\n            self.ab",
+        ),
+    ),
+    _mutant(
+        "begin again what a second answer brings",
+        ("worker/core.py", "before is not None and _del", "before is None and _del"),
+    ),
+    _mutant(
         "perform again what must not be",
         ("engine/pipeline.py", "if task.redelivery is Redelivery.NEVER:", "if False:"),
     ),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from arcbook.blobs.api import BlobStoreError
 from arcbook.bus.api import (
     BusError,
     Delivery,
@@ -22,6 +23,9 @@ from arcbook.testing.simulate.loop import Process
 if TYPE_CHECKING:
     from arcbook.testing.simulate.world import World
 
+
+COPIES_MAX: Final = 8
+"""Times that a request comes again, where it does."""
 
 NOTICE_RISK: Final = 4
 """Notices are few, and lost so many times as easily as anything else."""
@@ -40,14 +44,14 @@ class Port:
             await self._die()
         delay = self._faults.delay()
         if delay:
-            await asyncio.sleep(delay)
+            await self._world.loop.pause(delay)
 
     async def _after(self, what: str) -> None:
         if self._faults.strikes("crash", f"{self._process.name} dies after {what}"):
             await self._die()
         delay = self._faults.delay()
         if delay:
-            await asyncio.sleep(delay)
+            await self._world.loop.pause(delay)
 
     async def _die(self) -> None:
         self._world.crash(self._process)
@@ -95,6 +99,31 @@ class SimStore(Port):
         if self._strikes("store", "the commit is stored, and its answer lost"):
             raise StoreError("the connection was lost during a commit")
         await self._after("commit")
+
+
+class SimBlobs(Port):
+    """The blob store, as one process reaches it."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write; the failure may come before it, or after, when nobody knows."""
+        await self._before("put")
+        if self._strikes("blob", f"{key} cannot be written"):
+            raise BlobStoreError("the blob store cannot write")
+        await self._world.blobs.put(key, data)
+        if self._strikes("blob", f"{key} is written, and the answer lost"):
+            raise BlobStoreError("the blob store does not answer")
+        await self._after("put")
+
+    async def get(self, key: str) -> bytes:
+        """Read."""
+        await self._before("get")
+        if self._strikes("blob", f"{key} cannot be read"):
+            raise BlobStoreError("the blob store cannot read")
+        return await self._world.blobs.get(key)
+
+    async def delete(self, prefix: str) -> int:
+        """Delete."""
+        return await self._world.blobs.delete(prefix)
 
 
 class SimBus(Port):
@@ -191,7 +220,8 @@ class SimBus(Port):
             await asyncio.sleep(seconds)
             raise RequestTimeoutError(f"{subject} did not answer in {seconds:g} s")
         if self._strikes("bus", f"request to {subject} doubled"):
-            self._soon(self._again(subject, body, seconds))
+            for _ in range(1 + int(COPIES_MAX * self._faults.rng.random() ** 2)):
+                self._soon(self._again(subject, body, seconds))
         answer = await self._bus.request(subject, body, seconds)
         if self._strikes("bus", f"answer of {subject} lost"):
             await asyncio.sleep(seconds)

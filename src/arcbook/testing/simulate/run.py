@@ -15,9 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.dsl.load import load_playbook
+from arcbook.engine import fold, loops
 from arcbook.engine.plan import Plan
+from arcbook.runtime import frames, slots
 from arcbook.runtime import plans as runtime_plans
-from arcbook.runtime import slots
 from arcbook.testing import local
 from arcbook.testing.clock import DeadlockError
 from arcbook.testing.simulate import story
@@ -39,6 +40,13 @@ _FAULTS: Final = (
     ValueError,
 )
 """What a run may raise that does not go on."""
+
+_INLINE: Final = (
+    (loops, "INLINE_BYTES_MAX"),
+    (fold, "KEPT_BYTES_MAX"),
+    (frames, "FRAME_INLINE_BYTES_MAX"),
+)
+"""Limits above which the items and results of loops are kept by reference."""
 
 _littered: list[None] = []
 _log = logging.getLogger("arcbook")
@@ -104,7 +112,8 @@ def _littering() -> Iterator[None]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        gc.freeze()
+        if not _littered:
+            gc.freeze()  # nothing that is there is garbage: a collection looks at runs alone
         gc.disable()
         try:
             yield
@@ -117,7 +126,7 @@ def _littering() -> Iterator[None]:
 
 @contextmanager
 def _shortened(scenario: Scenario) -> Iterator[None]:
-    """Have states saved after few events, and parse each playbook once for all processes.
+    """Have states saved after few events, small values kept by reference, and playbooks parsed once.
 
     What is parsed and planned is never written to, so sharing it changes nothing but the
     time that a run takes.
@@ -137,6 +146,8 @@ def _shortened(scenario: Scenario) -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(_replaced(slots, "SNAPSHOT_EVENTS", scenario.snapshot_events))
+        for module, name in _INLINE:
+            stack.enter_context(_replaced(module, name, scenario.inline_bytes))
         for module in (runtime_plans, worker_core, local, story):
             stack.enter_context(_replaced(module, "load_playbook", load_once))
         for module in (runtime_plans, worker_core):

@@ -8,14 +8,18 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.testing.generate import random_playbook
+from arcbook.testing.simulate.library import Library
 
 KINDS: Final = (
     "crash",
     "bus",
     "store",
+    "blob",
     "pause",
     "jump",
     "tool",
+    "hang",
+    "echo",
     "cancel",
     "wipe",
     "restart",
@@ -32,6 +36,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 2
     #: Playbooks by path; the first one is started, the others are its children.
     playbooks: dict[str, str]
+    #: Whether people wrote them, for tools of all kinds.
+    documents: bool = False
     executions: int = 3
     #: How catch-up is set on the schedule; none if empty.
     schedule: str = ""
@@ -44,32 +50,43 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     faults_max: int = 1_000_000
     #: Events after which a state is saved.
     snapshot_events: int = 1000
+    #: Size up to which values stand in events; larger ones are kept by reference.
+    inline_bytes: int = 100 * 1024
 
 
-def scenario_of(seed: int) -> Scenario:
-    """Return the run of a seed."""
+def scenario_of(seed: int, library: Library | None = None) -> Scenario:
+    """Return the run of a seed: of a generated playbook, or of one of a library."""
     rng = random.Random(f"scenario:{seed}")
-    root = "flow"
-    children = rng.random() < 0.4
-    playbooks = {root: random_playbook(rng, path=root, child="child" if children else "")}
-    if children:
-        grand = rng.random() < 0.4
-        playbooks["child"] = random_playbook(
-            rng, path="child", child="grandchild" if grand else "", steps_max=3
-        )
-        if grand:
-            playbooks["grandchild"] = random_playbook(rng, path="grandchild", steps_max=2)
+    if library is None:
+        playbooks = _generated(rng)
+    else:
+        playbooks = library.family(rng.choice(sorted(library.texts)))
     return Scenario(
         seed=seed,
         servers=rng.choice([1, 2, 2, 3]),
         workers=rng.choice([1, 2, 2, 3]),
         playbooks=playbooks,
-        executions=rng.choice([3, 5, 8]),
+        documents=library is not None,
+        executions=rng.choice([1, 2, 3, 5, 8]),
         schedule=rng.choice(["", "", "all", "latest", "skip"]),
         rates=_rates(rng),
-        storm=rng.choice([2.0, 6.0, 12.0]),
+        storm=rng.choice([1.0, 3.0, 6.0, 12.0]),
         snapshot_events=rng.choice([3, 10, 1000]),
+        inline_bytes=rng.choice([4, 100 * 1024, 100 * 1024]),
     )
+
+
+def _generated(rng: random.Random) -> dict[str, str]:
+    root = "flow"
+    children = rng.random() < 0.4
+    child = "child" if children else ""
+    playbooks = {root: random_playbook(rng, path=root, child=child, wide=True)}
+    if children:
+        grand = "grandchild" if rng.random() < 0.4 else ""
+        playbooks[child] = random_playbook(rng, path=child, child=grand, steps_max=3, wide=True)
+        if grand:
+            playbooks[grand] = random_playbook(rng, path=grand, steps_max=2, wide=True)
+    return playbooks
 
 
 def _rates(rng: random.Random) -> dict[str, float]:
@@ -84,9 +101,12 @@ _RATES: Final[dict[str, float]] = {
     "crash": 0.004,
     "bus": 0.05,
     "store": 0.02,
+    "blob": 0.1,
     "pause": 0.1,
     "jump": 0.05,
     "tool": 0.1,
+    "hang": 0.02,
+    "echo": 0.5,
     "cancel": 0.1,
     "wipe": 0.05,
     "restart": 0.05,

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
+import yaml
 
 from arcbook.dsl.load import load_playbook
 from arcbook.testing.simulate.run import Ran, simulate
-from arcbook.testing.simulate.tools import answer_of, registry_with
+from arcbook.testing.simulate.scenario import Scenario
+from arcbook.testing.simulate.script import add_tools
+from arcbook.testing.simulate.tools import SimRegistry
 
 RUNS_MAX: Final = 400
 """Runs that are tried."""
@@ -84,9 +87,11 @@ class Shrinker:
     def _playbooks(self) -> bool:
         moved = False
         for path in list(self._best.scenario.playbooks):
-            for smaller in _smaller(json.loads(self._best.scenario.playbooks[path])):
+            for smaller in _smaller(
+                yaml.load(self._best.scenario.playbooks[path], yaml.CSafeLoader)
+            ):
                 text = json.dumps(smaller, indent=1)
-                if not _is_valid(text):
+                if not _is_valid(text, self._best.scenario):
                     continue
                 playbooks = {**self._best.scenario.playbooks, path: text}
                 if self._try(playbooks=playbooks):
@@ -95,8 +100,9 @@ class Shrinker:
         return moved
 
 
-def _is_valid(text: str) -> bool:
-    registry = registry_with(lambda call: answer_of(0, call))
+def _is_valid(text: str, scenario: Scenario) -> bool:
+    registry = SimRegistry()
+    add_tools(registry, scenario, lambda _: None)
     return load_playbook(text, registry).playbook is not None
 
 
@@ -116,7 +122,7 @@ def _smaller(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _without_arcs(step: dict[str, Any], target: str) -> dict[str, Any]:
     following = step.get("next")
-    if not following:
+    if not isinstance(following, dict) or "arcs" not in following:
         return step
     arcs = [arc for arc in following["arcs"] if arc["step"] != target]
     rest = {k: v for k, v in step.items() if k != "next"}

@@ -186,6 +186,8 @@ class Story:
         world.effects.calm.set()
         for node in world.nodes:
             node.process.off_us = 0
+        for execution_id in world.effects.hanging():
+            world.main.run(self._cancel(execution_id))
         await self._end_schedule()
         loop = asyncio.get_running_loop()
         until = loop.time() + CALM_SECONDS_MAX

@@ -4,34 +4,110 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import re
 from collections import Counter
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from arcbook.dsl.kinds import Kind
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.testing.generate import KIND
-from arcbook.testing.local import ScriptedTool
+from arcbook.testing.generate import ASK, KIND
+from arcbook.testing.local import Handler, ScriptedTool
 from arcbook.testing.simulate.loop import CURRENT, Process
-from arcbook.tools.api import ToolCall
+from arcbook.tools.api import Deferred, ToolCall
 from arcbook.tools.registry import MODULES, Registry
 
 if TYPE_CHECKING:
     from arcbook.testing.simulate.world import World
 
 
-def answer_of(seed: int, call: ToolCall) -> Outcome:
-    """Return what a call is answered: the same in every run, wherever it is made."""
-    _, _, key = call.idempotency_key.partition(":")
-    asked = f"{seed}:{key}:{call.attempt}:{call.input.get('n')}"
-    drawn = int.from_bytes(hashlib.blake2b(asked.encode(), digest_size=4).digest())
+QUEUE_ROWS_MAX: Final = 6
+"""Rows of a queue that a cursor empties."""
+
+
+def callback_of(seed: int, command_id: str, generation: int) -> Outcome:
+    """Return what comes from outside for a command that waits for it."""
+    return _drawn(f"{seed}:callback:{command_id.partition(':')[2]}:{generation}")
+
+
+def _drawn(asked: str) -> Outcome:
+    drawn = number_of(asked)
     if drawn % 100 < 12:
         return failed(ErrorKind.SERVER_ERROR, "the tool is unkind", retryable=True)
     return ok({"n": drawn // 100 % 6})
 
 
+def number_of(asked: str) -> int:
+    """Return a number that follows from a text, as if drawn."""
+    return int.from_bytes(hashlib.blake2b(asked.encode(), digest_size=4).digest())
+
+
+_POSITION: Final = re.compile(r":i\d+")
+
+
+class Queues:
+    """The tables that cursors claim rows from; a claim that is repeated yields the same rows."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        #: Rows that are left, by execution, step and visit as one text.
+        self._left: dict[str, list[int]] = {}
+        self._claims: dict[str, list[int]] = {}
+
+    def claim(self, call: ToolCall, wanted: int) -> Outcome:
+        """Claim some rows."""
+        command_id, _, attempt = call.idempotency_key.partition(":claim:")
+        loop = command_id.rpartition(":")[0]
+        if number_of(f"{self._seed}:{command_id.partition(':')[2]}:{attempt}") % 100 < 8:
+            return failed(ErrorKind.SERVER_ERROR, "the queue is unkind", retryable=True)
+        rows = self._claims.get(command_id)
+        if rows is None:
+            left = self._left.setdefault(loop, list(range(self.size(loop))))
+            rows = self._claims[command_id] = left[:wanted]
+            del left[:wanted]
+        return ok({"rows": rows})
+
+    def totals(self, loop: str) -> set[int]:
+        """Return how many bodies a loop that ended has run: for each row, or for each claim."""
+        claims = [rows for key, rows in self._claims.items() if key.rpartition(":")[0] == loop]
+        return {self.size(loop), sum(bool(rows) for rows in claims)} if claims else set()
+
+    def size(self, loop: str) -> int:
+        """Return how many rows a loop finds: by execution, step and visit as one text."""
+        return number_of(f"{self._seed}:{loop.partition(':')[2]}") % (QUEUE_ROWS_MAX + 1)
+
+
+class Answers(Protocol):
+    """What tools answer in one run."""
+
+    queues: Queues
+
+    def answer(self, call: ToolCall) -> Outcome:
+        """Return what a call is answered: the same in every run, wherever it is made."""
+
+
+class GeneratedAnswers:
+    """What the tools of generated playbooks answer."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self.queues = Queues(seed)
+
+    def answer(self, call: ToolCall) -> Outcome:
+        """Return what a call is answered."""
+        if "claim" in call.config:
+            return self.queues.claim(call, int(call.config["claim"]))
+        key = call.idempotency_key.partition(":")[2]
+        if call.input.get("row"):
+            key = _POSITION.sub("", key)  # which frame has a row, and where, is a matter of chance
+        return _drawn(f"{self._seed}:{key}:{call.attempt}:{call.input.get('n')}")
+
+
 class SimRegistry(Registry):
     """A registry that no process closes, and that no other package adds to."""
+
+    def __init__(self) -> None:
+        super().__init__({name: MODULES[name] for name in ("noop", "playbook")})
 
     async def close(self) -> None:
         """Do nothing: the tools go on for others."""
@@ -40,11 +116,19 @@ class SimRegistry(Registry):
         """Find nothing."""
 
 
-def registry_with(handler: Callable[[ToolCall], Any]) -> Registry:
-    """Return the kinds that simulated playbooks use."""
-    registry = SimRegistry({name: MODULES[name] for name in ("noop", "playbook")})
-    registry.add(KIND, ScriptedTool(handler), Kind(name=KIND, open=True, takes_auth=True))
-    return registry
+def ask(call: ToolCall) -> Deferred:
+    """Answer a call of the kind whose outcome comes from outside."""
+    return Deferred(kind="callback", timeout_seconds=call.timeout_seconds)
+
+
+ASKS: Final = Kind(name=ASK, open=True, waits=True)
+"""What the language knows of the kind whose outcome comes from outside."""
+
+
+def add_generated(registry: Registry, act: Handler, asked: Handler = ask) -> None:
+    """Add the kinds that generated playbooks use."""
+    registry.add(KIND, ScriptedTool(act), Kind(name=KIND, open=True, takes_auth=True))
+    registry.add(ASK, ScriptedTool(asked), ASKS)
 
 
 class Effects:
@@ -52,13 +136,13 @@ class Effects:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._seed = world.scenario.seed
         #: Calls by key and try.
         self.calls: Counter[tuple[str, int]] = Counter()
         #: Executions, steps, visits, iterations and labels that were called, as one text.
         self.called: set[str] = set()
         #: Calls that are being made, and of which execution.
         self._open: dict[int, tuple[int, Process]] = {}
+        self._hanging: set[int] = set()
         self._number = 0
         self.calm = asyncio.Event()
 
@@ -69,8 +153,10 @@ class Effects:
         self.called.add(call.idempotency_key.rpartition(":")[0])
         if call.input.get("once") and self.calls[key] > 1:
             self._world.checks.fail("once", f"{key} was performed again")
-        answer = answer_of(self._seed, call)
+        answer = self._world.answers.answer(call)
         faults = self._world.faults
+        if faults.strikes("hang", f"tool hangs for good: {call.idempotency_key}"):
+            return self._later(call, answer, math.inf)
         if faults.strikes("tool", f"tool hangs: {call.idempotency_key}"):
             return self._later(call, answer, None)
         if faults.strikes("tool", f"tool is slow: {call.idempotency_key}"):
@@ -79,18 +165,31 @@ class Effects:
             return answer
         return self._later(call, answer, faults.rng.random() ** 3 * 0.4)
 
+    def ask(self, call: ToolCall) -> Deferred:
+        """Have a call wait for the outside world."""
+        self.called.add(call.idempotency_key.rpartition(":")[0])
+        return ask(call)
+
     async def _later(self, call: ToolCall, answer: Outcome, seconds: float | None) -> Outcome:
         self._number += 1
         number = self._number
         self._open[number] = (call.execution_id, CURRENT.get())
+        if seconds == math.inf:
+            self._hanging.add(number)
         try:
-            if seconds is None:
+            if seconds == math.inf:
+                await asyncio.get_running_loop().create_future()
+            elif seconds is None:
                 await self.calm.wait()
             else:
                 await asyncio.sleep(seconds)
         finally:
             self._open.pop(number, None)
         return answer
+
+    def hanging(self) -> list[int]:
+        """Return the executions of which a tool hangs that only a stop can end."""
+        return sorted({self._open[n][0] for n in self._hanging & self._open.keys()})
 
     def running(self) -> list[int]:
         """Return the executions of which tools run, in processes that live."""

@@ -16,13 +16,15 @@ from arcbook.runtime.execute import Performer
 from arcbook.server.core import Server
 from arcbook.store.api import Change, ClusterStore
 from arcbook.store.memory import MemoryStore
-from arcbook.testing.cluster import NoCredentials
+from arcbook.testing.simulate.callbacks import Callbacks
 from arcbook.testing.simulate.checks import Checks
+from arcbook.testing.simulate.echoes import Echoes
 from arcbook.testing.simulate.faults import Faults
 from arcbook.testing.simulate.loop import Process, sim_loop
-from arcbook.testing.simulate.ports import SimBus, SimStore
+from arcbook.testing.simulate.ports import SimBlobs, SimBus, SimStore
 from arcbook.testing.simulate.scenario import Scenario
-from arcbook.testing.simulate.tools import Effects, registry_with
+from arcbook.testing.simulate.script import AnyCredentials, add_tools, answers_of
+from arcbook.testing.simulate.tools import Effects, SimRegistry
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 
@@ -32,7 +34,7 @@ LEASE_SECONDS: Final = 3.0
 ACK_SECONDS: Final = 6.0
 """Time after which a message that nobody acknowledged comes again."""
 
-MILD: Final = frozenset({"tool", "cancel"})
+MILD: Final = frozenset({"tool", "hang", "cancel"})
 """Kinds of faults by which no worker loses a command."""
 
 CONCURRENCY: Final = 3
@@ -67,9 +69,12 @@ class World:
         self.store = MemoryStore(self.main)
         self.exchange = Exchange(ACK_SECONDS)
         self.blobs = MemoryBlobs()
-        self.checks = Checks(self.store, mild=MILD.issuperset(scenario.rates))
+        asked = Callbacks(self).asked
+        self.checks = Checks(self.store, asked, Echoes(self), mild=MILD.issuperset(scenario.rates))
         self.effects = Effects(self)
-        self.registry = registry_with(self.effects.call)
+        self.registry = SimRegistry()
+        self.answers = answers_of(scenario)
+        add_tools(self.registry, scenario, self.effects.call, self.effects.ask)
         self.nodes: list[Node] = []
         self.moved = asyncio.Event()
         self.trace: list[str] | None = [] if trace else None
@@ -83,6 +88,7 @@ class World:
     def committed(self, process: Process, changes: Sequence[Change]) -> None:
         """Take note of a commit."""
         self.checks.committed(changes)
+        self.look()
         self.moved.set()
         if self.trace is not None:
             for change in changes:
@@ -135,9 +141,9 @@ class World:
         server = Server(
             cast("ClusterStore", SimStore(self, process)),
             cast("Bus", bus),
-            self.blobs,
+            SimBlobs(self, process),
             self.registry,
-            NoCredentials(),
+            AnyCredentials(),
             process,
             lease_seconds=LEASE_SECONDS,
             server_id=process.name,
@@ -167,6 +173,18 @@ class World:
             worker_id=process.name,
             beat_seconds=LEASE_SECONDS / 4,
         )
+
+    def look(self) -> None:
+        """Look whether workers perform what they hold, and no more than they have slots."""
+        for node in self.nodes:
+            part = node.part
+            if isinstance(part, Server) or not node.process.alive or node.leaving:
+                continue
+            performing = part.crew.performing()
+            if len(performing) > CONCURRENCY:
+                self.checks.fail("slots", f"{node.process.name} performs {sorted(performing)}")
+            if strange := performing - part.held.keys():
+                self.checks.fail("slots", f"{node.process.name} does not hold {sorted(strange)}")
 
     def crash(self, process: Process) -> None:
         """End a process at once; another one starts later in its place."""

@@ -1,0 +1,59 @@
+"""What steps wait for from outside: it comes in a while, sometimes twice, by any server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from arcbook.engine.inputs import CalledBack
+from arcbook.runtime.drive import ExecutionMissingError
+from arcbook.server.core import OwnerAwayError, Server
+from arcbook.store.api import StoreError
+from arcbook.testing.simulate.tools import callback_of
+
+if TYPE_CHECKING:
+    from arcbook.testing.simulate.world import World
+
+TRIES_MAX: Final = 40
+"""Times that the outside world says what somebody waits for, until it is heard."""
+
+TWICE_RISK: Final = 0.2
+"""How often it says it once more."""
+
+
+class Callbacks:
+    """The outside world: it answers every command that waits for it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def asked(self, execution_id: int, command_id: str, generation: int) -> None:
+        """Answer a command in a while."""
+        rng = self._world.faults.rng
+        outcome = callback_of(self._world.scenario.seed, command_id, generation)
+        given = CalledBack(command_id=command_id, generation=generation, outcome=outcome)
+        for _ in range(2 if rng.random() < TWICE_RISK else 1):
+            self._world.main.run(self._answer(execution_id, given, rng.random() * 3))
+
+    async def _answer(self, execution_id: int, given: CalledBack, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        for _ in range(TRIES_MAX):
+            nodes = self._world.alive(servers=True)
+            if nodes:
+                node = nodes[int(self._world.faults.rng.random() * len(nodes))]
+                server = node.part
+                assert isinstance(server, Server)
+                with contextlib.suppress(ExecutionMissingError, OwnerAwayError, StoreError):
+                    taken = await self._world.ask(server.give(execution_id, given), node, 15.0)
+                    if taken is not None:
+                        self._heard(execution_id, given, taken=taken)
+                        return
+            await asyncio.sleep(0.5)
+
+    def _heard(self, execution_id: int, given: CalledBack, *, taken: bool) -> None:
+        """Whoever is told that it was taken finds it in the log."""
+        command = self._world.checks.states[execution_id].command(given.command_id)
+        waits = command is not None and command.wait is not None
+        if taken and command is not None and waits and command.generation == given.generation:
+            self._world.checks.fail("acknowledged", f"{given.command_id} was called back and waits")

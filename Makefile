@@ -11,8 +11,8 @@ PARTS ?=
 LARGE ?=
 export PYTHON
 
-.PHONY: help demo test check noetl-client corpus corpus-cluster chaos canary bench-local bench-cluster bench-hot-path \
-	simulate simulate-mutants exhaust environment services clean
+.PHONY: help demo test check noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path \
+	simulate simulate-corpus simulate-mutants exhaust environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,7 +32,7 @@ check: environment ## Format, lint, types, import contract, ratchets
 corpus: environment services ## Run the corpus; CORPUS=FOLDER runs another one
 	@PYTHONPATH=tests $(BIN)/python -m corpus $(CORPUS)
 
-corpus-cluster: environment services ## Run the corpus on a cluster as well, and compare
+corpus-api: environment services ## Run the corpus through the API of a cluster, and compare
 	@PYTHONPATH=tests $(BIN)/python -m corpus.cluster $(CORPUS)
 
 noetl-client: environment services ## Run NoETL's own command line against a server
@@ -47,6 +47,9 @@ canary: environment services ## Use a secret in 200 ways, and look for it everyw
 bench-cluster: environment services ## Measure a cluster beside the floors of this machine
 	@$(BIN)/python -m benchmarks.cluster
 
+bench-api: environment services ## Measure the API: starts, lists among 5 million events, memory
+	@$(BIN)/python -m benchmarks.api
+
 bench-hot-path: environment services ## Measure what taking one input costs, by phase
 	@$(BIN)/python -m benchmarks.hot_path
 
@@ -55,6 +58,10 @@ bench-local: environment ## Measure the embedded runtime against floors and a pe
 
 simulate: environment ## Run SEEDS simulations from FIRST_SEED: the runtime under faults
 	@$(BIN)/python -m arcbook.testing.simulate --seeds $(SEEDS) --first-seed $(FIRST_SEED)
+
+simulate-corpus: environment ## Simulate the documents of CORPUS (../shared/corpus/noetl-e2e), tools scripted
+	@$(BIN)/python -m arcbook.testing.simulate --seeds $(SEEDS) --first-seed $(FIRST_SEED) \
+		--corpus $(or $(CORPUS),../shared/corpus/noetl-e2e)
 
 simulate-mutants: environment ## Plant bugs one at a time; the simulator must find each
 	@$(BIN)/python -m arcbook.testing.simulate.mutants

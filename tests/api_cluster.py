@@ -18,6 +18,7 @@ from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey
 from arcbook.server.core import Server
 from arcbook.server.http.app import create_app
+from arcbook.server.http.context import Context
 from arcbook.server.http.serving import listening, served
 from arcbook.server.http.settings import HttpSettings
 from arcbook.store.memory import MemoryStore
@@ -31,8 +32,16 @@ Answer = tuple[int, Any, Any]
 class Api:
     """One server's API, and a session to speak to it."""
 
-    def __init__(self, server: Server, url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        server: Server,
+        url: str,
+        session: aiohttp.ClientSession,
+        context: Context | None = None,
+    ) -> None:
         self.server = server
+        #: What the handlers work with, where the API runs in this process alone.
+        self.context = context
         self.url = url
         self.session = session
 
@@ -81,14 +90,21 @@ class Api:
 
 @contextlib.asynccontextmanager
 async def serving(
-    server: Server, credentials: CredentialBook, settings: HttpSettings | None = None
+    server: Server,
+    credentials: CredentialBook,
+    settings: HttpSettings | None = None,
+    port: int = 0,
 ) -> AsyncIterator[Api]:
-    """Yield the API of a server, on a free port of loopback."""
+    """Yield the API of a server, on loopback, by default on a free port."""
     app = create_app(server, credentials, settings)
-    on = listening("127.0.0.1", 0, settings or HttpSettings())
+    on = listening("127.0.0.1", port, settings or HttpSettings())
     url = f"http://127.0.0.1:{on.getsockname()[1]}"
-    async with served(app, on), aiohttp.ClientSession() as session:
-        yield Api(server, url, session)
+    context = app.state.context
+    async with (
+        served(app, on, before_stop=context.close),
+        aiohttp.ClientSession() as session,
+    ):
+        yield Api(server, url, session, context)
 
 
 @contextlib.asynccontextmanager

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from arcbook.blobs.api import Blobs
 from arcbook.blobs.postgres import PostgresBlobs
-from arcbook.bus.api import Bus
+from arcbook.bus.api import Bus, WorkerBus
 from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.postgres import PostgresBus
 from arcbook.clock import SystemClock
@@ -41,6 +41,7 @@ from arcbook.tools.registry import Registry
 from arcbook.worker.adapting import adapting
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
+from arcbook.worker.over_http import HttpBus
 
 _DIGEST: Final = re.compile("[0-9a-fA-F]{64}")
 
@@ -89,6 +90,24 @@ def bus_of(settings: Settings) -> Bus:
     if settings.dsn:
         return PostgresBus(settings.dsn)
     raise SettingsError("name the bus: ARCBOOK_NATS_URL, or ARCBOOK_DSN for PostgreSQL alone")
+
+
+def worker_bus_of(settings: Settings) -> WorkerBus:
+    """Return the bus that a worker is to use: a server's API, where no other one is named.
+
+    Raises:
+        SettingsError: none is named, or the internal token is absent.
+    """
+    if settings.nats_url or settings.dsn:
+        return bus_of(settings)
+    if not settings.server_url:
+        raise SettingsError(
+            "name the bus: ARCBOOK_NATS_URL, ARCBOOK_DSN for PostgreSQL alone, or a server by "
+            "--server"
+        )
+    if not settings.internal_token:
+        raise SettingsError("a worker over HTTP needs ARCBOOK_INTERNAL_TOKEN, the servers' own")
+    return HttpBus(settings.server_url, settings.internal_token)
 
 
 def rules_of(settings: Settings) -> PoolRules:
@@ -235,9 +254,10 @@ async def served_control_plane(
         async with (
             parts(settings) as opened,
             control_plane(settings, opened, url=url, server_id=server_id) as plane,
-            served(create_app(plane.server, plane.credentials, http), on, tls),
         ):
-            yield plane, url
+            app = create_app(plane.server, plane.credentials, http)
+            async with served(app, on, tls, before_stop=app.state.context.close):
+                yield plane, url
 
 
 async def _has_tokens(settings: Settings) -> bool:
@@ -261,12 +281,17 @@ async def worker(settings: Settings, *, worker_id: str = "") -> AsyncIterator[Wo
         SettingsError: something it needs is not named.
         BusError: the bus cannot be used.
     """
-    async with bus_of(settings) as bus, worker_on(bus, settings, worker_id=worker_id) as made:
+    async with (
+        worker_bus_of(settings) as bus,
+        worker_on(bus, settings, worker_id=worker_id) as made,
+    ):
         yield made
 
 
 @asynccontextmanager
-async def worker_on(bus: Bus, settings: Settings, *, worker_id: str = "") -> AsyncIterator[Worker]:
+async def worker_on(
+    bus: WorkerBus, settings: Settings, *, worker_id: str = ""
+) -> AsyncIterator[Worker]:
     """Yield a worker that runs on a bus."""
     clock = SystemClock()
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 
+import aiohttp
 import pytest
 
 from api_cluster import Api, cluster
@@ -234,6 +235,28 @@ async def test_executions_are_listed_by_pages(api: Api):
     assert (await api.call("GET", "/api/executions", params={"before": "x"}))[0] == 400
 
 
+async def test_executions_of_one_version_are_found_behind_any_number_of_others(api, monkeypatch):
+    monkeypatch.setattr("arcbook.server.http.routes.executions.PAGES_LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("arcbook.server.http.routes.executions.PAGE_MAX", 2)
+    old = (await api.register(HELLO))["catalog_id"]
+    first = await api.run("examples/hello")
+    await api.register(HELLO.replace("Greets.", "Greets you."))
+    later = [await api.run("examples/hello") for _ in range(5)]
+    for execution_id in (first, *later):
+        await api.ended(execution_id)
+
+    query = {"catalog_id": old}
+    _, page, headers = await api.call("GET", "/api/executions", params=query)
+    query["before"] = headers["X-Next-Before"]
+    _, rest, headers = await api.call("GET", "/api/executions", params=query)
+
+    assert page == []
+    assert [row["execution_id"] for row in rest] == [first]
+    assert "X-Next-Before" not in headers
+    query = {"catalog_id": old, "path": "elsewhere"}
+    assert await api.get("/api/executions", params=query) == []
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
@@ -329,6 +352,48 @@ async def test_another_server_streams_too(tmp_path):
         frames = await stream
 
         assert frames[-2]["event"] == "playbook.cancelled"
+
+
+async def test_a_stream_goes_on_over_a_dropped_connection_and_at_another_server(tmp_path):
+    async with cluster(tmp_path, servers=2) as (one, other):
+        gate = tmp_path / "gate"
+        await one.register(WAITS.replace("sleep 60", f"until test -e {gate}; do sleep 0.05; done"))
+        execution_id = await one.run("examples/waits")
+        url = f"/api/executions/{execution_id}/events"
+        seen: list[int] = []
+        async with one.session.get(
+            one.url + url, headers={"Accept": "text/event-stream"}
+        ) as response:
+            while not seen:
+                line = await response.content.readline()
+                seen += [int(line[4:])] if line.startswith(b"id: ") else []
+            response.close()
+        gate.touch()
+
+        rest = await _streamed(other, execution_id, {"Last-Event-ID": str(seen[-1])})
+
+        numbers = seen + [int(f["id"]) for f in rest if "id" in f]
+        page = await one.get(url)
+        assert numbers == [e["seq"] for e in page["events"]]
+        assert rest[-1]["event"] == "end"
+        async with asyncio.timeout(5):
+            while one.context.feed.open:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_stops_lets_streams_go(tmp_path):
+    async with cluster(tmp_path, servers=1) as (api,):
+        await api.register(WAITS)
+        execution_id = await api.run("examples/waits")
+        url = f"{api.url}/api/executions/{execution_id}/events?stream=true"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            await response.content.readline()
+            api.context.close()
+
+            async with asyncio.timeout(3):
+                told = await response.read()
+
+        assert b"event: end" not in told
 
 
 async def test_an_execution_that_hangs_is_finalized(api: Api):

@@ -24,6 +24,10 @@ workflow:
     set: {ctx.said: "{{ output.data.approved }}"}
 """
 
+AGAIN = """\
+    next: {arcs: [{step: approve, when: "{{ output.data.approved == 'once' }}"}]}
+"""
+
 INNER = {"headers": {"Authorization": "Bearer inner"}}
 
 
@@ -54,11 +58,18 @@ async def parked(api: Api) -> str:
     """Start a playbook, and wait until its step is parked."""
     await api.register(PARKED)
     execution_id = await api.run("examples/parked")
+    await waits(api, execution_id, 1)
+    return execution_id
+
+
+async def waits(api: Api, execution_id: str, times: int) -> None:
+    """Wait until a step was parked so often."""
+    query = {"event_type": "command.suspended"}
     async with asyncio.timeout(20):
         while True:
-            page = await api.get(f"/api/executions/{execution_id}/events")
-            if any(e["event_type"] == "command.suspended" for e in page["events"]):
-                return execution_id
+            page = await api.get(f"/api/executions/{execution_id}/events", params=query)
+            if len(page["events"]) == times:
+                return
             await asyncio.sleep(0.02)
 
 
@@ -78,6 +89,52 @@ async def test_a_parked_step_goes_on_with_what_is_reported_once(api: Api):
     assert found["variables"] == {"said": True}
     again = await api.post("/api/events/batch", {"events": [event]})
     assert (again["event_ids"], again["duplicates"]) == (["7"], 1)
+
+
+async def test_an_event_that_comes_again_is_not_the_next_that_the_step_waits_for(api: Api):
+    await api.register(PARKED + AGAIN)
+    execution_id = await api.run("examples/parked")
+    event = {"execution_id": execution_id, "step": "approve", "event_type": "call.done"}
+    first = event | {"event_id": "e-1", "payload": {"approved": "once"}}
+    await waits(api, execution_id, 1)
+    assert not (await api.post("/api/events", first))["duplicate"]
+    await waits(api, execution_id, 2)
+
+    assert (await api.post("/api/events", first))["duplicate"]
+    batch = await api.post("/api/events/batch", {"events": [first, first]})
+    assert batch["duplicates"] == 2
+    assert not (await api.get(f"/api/executions/{execution_id}/status"))["completed"]
+    second = event | {"event_id": "e-2", "payload": {"approved": "twice"}}
+    both = await asyncio.gather(*(api.post("/api/events", second) for _ in range(5)))
+
+    assert [taken["duplicate"] for taken in both].count(False) == 1
+    assert (await api.ended(execution_id))["variables"] == {"said": "twice"}
+
+
+@pytest.mark.parametrize("kind", ["event_type", "name"])
+@pytest.mark.parametrize("step", ["step", "node_name"])
+@pytest.mark.parametrize("data", ["payload", "context", "result"])
+async def test_fields_of_an_event_go_by_any_of_their_names(api: Api, kind, step, data):
+    execution_id = await parked(api)
+    event = {kind: "call.done", step: "approve", data: {"approved": 5}}
+
+    await api.post("/api/events", event | {"execution_id": execution_id})
+
+    assert (await api.ended(execution_id))["variables"] == {"said": 5}
+
+
+async def test_a_watcher_of_jobs_tells_of_an_end_once_in_its_own_words(api: Api):
+    execution_id = await parked(api)
+    where = f"/api/internal/container-callback/{execution_id}/approve"
+    job = {"job_name": "train-1", "job_uid": "u-1", "exit_code": 137}
+    body = job | {"state": "failed_oom", "reason": "it took too much memory"}
+
+    assert (await api.post(where, body, **INNER))["accepted"]
+    ended = await api.ended(execution_id)
+
+    assert ended["status"] == "FAILED"
+    assert "it took too much memory" in ended["error"]
+    assert not (await api.post(where, body, **INNER))["accepted"]
 
 
 async def test_a_parked_step_fails_with_what_is_reported(api: Api):

@@ -1,6 +1,7 @@
-"""The corpus on a cluster: a server and two workers, as processes, on PostgreSQL and NATS.
+"""The corpus through the API: a server and two workers, as processes, on PostgreSQL and NATS.
 
-``python -m corpus.cluster [FOLDER]`` runs it here first, and compares.
+One worker is on the bus, and one reaches nothing but the API. Documents and credentials go in, executions start, and what came of them is read as any
+client does it. ``python -m corpus.cluster [FOLDER]`` runs it here first, and compares.
 """
 
 from __future__ import annotations
@@ -14,63 +15,64 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
-import aiohttp
-
-from arcbook.blobs.postgres import PostgresBlobs
-from arcbook.clock import SystemClock
-from arcbook.engine.state import State
-from arcbook.ids import IdGenerator
-from arcbook.results.frames import loop_frames
-from arcbook.results.kept import Kept
-from arcbook.runtime.plans import Planned, Plans
+from arcbook.client import Client, RefusedError
+from arcbook.dsl.load import Loaded
 from arcbook.runtime.services import CredentialPort
-from arcbook.runtime.slots import rebuild
-from arcbook.secrets.credentials import CredentialBook
-from arcbook.secrets.envelope import LocalKey
-from arcbook.secrets.types import CredentialInvalidError
-from arcbook.store.postgres import PostgresStore, upgrade
+from arcbook.server.http.wire.executions import ResultView
+from arcbook.store.postgres import upgrade
 from arcbook.testing.cluster_processes import ClusterProcesses
 from arcbook.testing.services import NatsServer, PostgresServer
-from arcbook.tools.registry import Registry
 from corpus.composition import Place
 from corpus.documents import load_corpus
 from corpus.outcomes import Result
-from corpus.runner import Corpus, Credentials, Table, options_of
+from corpus.ran import STEP_LEVEL, Ran
+from corpus.runner import Corpus, Credentials, Table, laid_out, options_of
+from corpus.settings import load_settings
 from corpus.traces import differences
-
-WORKERS: Final = 2
-POLL_SECONDS: Final = 0.02
-MACHINE: Final = 1023
-"""Number of this process in the ids that it makes; no server gets one so high."""
 
 
 class _Cluster:
     """A cluster seen from its client."""
 
-    def __init__(self, url: str, store: PostgresStore, http: aiohttp.ClientSession) -> None:
-        clock = SystemClock()
-        self._url = url
-        self._http = http
-        self.log = store
-        self.registry = Registry()
-        self.plans = Plans(store, self.registry, IdGenerator(clock, MACHINE), clock)
-        self.kept = Kept(
-            PostgresBlobs(store.connection),
-            loop_reader=lambda i, step, visit: loop_frames(store, i, step, int(visit)),
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def register(self, text: str, _: Loaded, __: Path) -> str:
+        return (await self._client.register(text)).path
+
+    async def run(self, path: str, payload: dict[str, Any]) -> Ran:
+        client = self._client
+        execution_id = (await client.execute(path, payload)).execution_id
+        sequence = [
+            (event.event_type, event.node_name, event.data.get("visit", 0))
+            async for event in client.follow(execution_id)
+            if event.event_type.startswith(STEP_LEVEL)
+        ]
+        status = await client.status(execution_id)
+        steps = dict.fromkeys(step for name, step, _ in sequence if name.startswith("step."))
+        return Ran(
+            status=status.status,
+            error=status.error or "",
+            failed=(await client.analyze(execution_id)).failed,
+            result=(await client.result(execution_id)).result,
+            steps={
+                step: found.result
+                for step in steps
+                if (found := await self._result(execution_id, step)) is not None
+            },
+            sequence=sequence,
         )
 
-    async def run(self, planned: Planned, payload: dict[str, Any]) -> State:
-        body = {"catalog_id": str(planned.entry.catalog_id), "payload": payload}
-        async with self._http.post(f"{self._url}/api/execute", json=body) as answer:
-            answer.raise_for_status()
-            execution_id = int((await answer.json())["execution_id"])
-        while not (row := await self.log.execution(execution_id)) or not row.ended_at:
-            await asyncio.sleep(POLL_SECONDS)
-        stored = await self.log.load(execution_id)
-        assert stored is not None
-        return rebuild(execution_id, stored)
+    async def _result(self, execution_id: str, step: str) -> ResultView | None:
+        """Return what a step yielded; nothing for one without a result."""
+        try:
+            return await self._client.result(execution_id, step)
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            return None
 
 
 class ClusterHost:
@@ -79,25 +81,27 @@ class ClusterHost:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stack = contextlib.ExitStack()
-        self._key = base64.b64encode(secrets.token_bytes(32)).decode()
 
     def __enter__(self) -> Self:
         postgres = self._stack.enter_context(PostgresServer())
         nats = self._stack.enter_context(NatsServer())
-        self._dsn = postgres.create_database("arcbook")
-        asyncio.run(upgrade(self._dsn))
+        dsn = postgres.create_database("arcbook")
+        asyncio.run(upgrade(dsn))
         home = Path(tempfile.mkdtemp(prefix="arcbook-cluster-"))
         self._stack.callback(shutil.rmtree, home, ignore_errors=True)
         environment = {
-            "ARCBOOK_DSN": self._dsn,
+            "ARCBOOK_DSN": dsn,
             "ARCBOOK_NATS_URL": nats.url,
             "ARCBOOK_HOME": str(home),
-            "ARCBOOK_ENCRYPTION_KEY": self._key,
+            "ARCBOOK_ENCRYPTION_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "ARCBOOK_INTERNAL_TOKEN": secrets.token_urlsafe(),
         }
-        self.processes = self._stack.enter_context(ClusterProcesses(environment, home))
+        # A document of the API has no folder: workers find its files where they run.
+        folder = laid_out(self._folder, load_settings(), home / "corpus")
+        self.processes = self._stack.enter_context(ClusterProcesses(environment, folder))
         self._url = self.processes.start_server()
-        for _ in range(WORKERS):
-            self.processes.start_worker()
+        self.processes.start_worker()
+        self.processes.start_worker(server=self._url)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -106,21 +110,20 @@ class ClusterHost:
     @contextlib.asynccontextmanager
     async def compose(self, home: Path, credentials: CredentialPort) -> AsyncIterator[Place]:
         """Yield the cluster, with the credentials of a group of documents."""
-        async with PostgresStore(self._dsn) as store, aiohttp.ClientSession() as http:
-            if isinstance(credentials, Credentials):
-                await self._keep(store, credentials)
-            yield _Cluster(self._url, store, http)
+        async with Client(self._url) as client:
+            if isinstance(credentials, Credentials) and credentials.facts:
+                await self._keep(client, credentials)
+            yield _Cluster(client)
 
-    async def _keep(self, store: PostgresStore, credentials: Credentials) -> None:
-        key = LocalKey.from_text(self._key, "the corpus")
-        book = CredentialBook(store, key, SystemClock())
-        if not credentials.facts:
-            return
+    async def _keep(self, client: Client, credentials: Credentials) -> None:
         for alias in credentials.aliases(load_corpus(self._folder)):
             found = await credentials.credential(alias, 0)
-            # One of a server that this group does not use has no address.
-            with contextlib.suppress(CredentialInvalidError):
-                await book.add(alias, found.type, found.data)
+            try:
+                await client.put_credential(alias, found.type, found.data)
+            except RefusedError as error:
+                # One of a server that this group does not use has no address.
+                if error.code != "invalid_credential":
+                    raise
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,26 +7,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from arcbook.dsl.load import Loaded
 from arcbook.embedded import Embedded
-from arcbook.engine.state import State
-from arcbook.results.kept import Kept
-from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.services import CredentialPort
 from arcbook.settings import Settings
-from arcbook.store.api import EventLog
-from arcbook.tools.registry import Registry
+from corpus.ran import Ran, ran_here
 
 
 class Place(Protocol):
-    """A runtime and its parts."""
+    """A runtime with its catalog."""
 
-    plans: Plans
-    kept: Kept
-    registry: Registry
-    log: EventLog
+    async def register(self, text: str, loaded: Loaded, folder: Path) -> str:
+        """Register a document that lies in a folder; return its path in the catalog."""
 
-    async def run(self, planned: Planned, payload: dict[str, Any]) -> State:
-        """Run a playbook to its end."""
+    async def run(self, path: str, payload: dict[str, Any]) -> Ran:
+        """Run a playbook of the catalog to its end."""
 
 
 class Host(Protocol):
@@ -41,14 +36,14 @@ class Host(Protocol):
 class _Embedded:
     def __init__(self, embedded: Embedded) -> None:
         self._embedded = embedded
-        self.plans = embedded.plans
-        self.kept = embedded.kept
-        self.registry = embedded.registry
-        self.log = embedded.store
 
-    async def run(self, planned: Planned, payload: dict[str, Any]) -> State:
+    async def register(self, text: str, loaded: Loaded, folder: Path) -> str:
+        return (await self._embedded.plans.register(text, loaded, folder=str(folder))).path
+
+    async def run(self, path: str, payload: dict[str, Any]) -> Ran:
         runtime = await self._embedded.runtime()
-        return await runtime.run(planned, payload)
+        state = await runtime.run(await self._embedded.plans.find(path), payload)
+        return await ran_here(state, self._embedded.store, self._embedded.kept)
 
 
 class Here:

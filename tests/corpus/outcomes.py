@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 
 from arcbook.dsl.load import Loaded
 from arcbook.dsl.model import Playbook
-from arcbook.engine.state import State
-from arcbook.engine.views import Loaded as Data
-from arcbook.engine.views import NeedsData, result_view
-from arcbook.events.types import ResultRef
-from arcbook.template.access import MISSING, attribute, item, plain
+from arcbook.template.access import MISSING, attribute, item
 from corpus.documents import Check, Document
+from corpus.ran import Ran
 
 LAST_STEP: Final = "end"
 
@@ -73,20 +69,18 @@ def refused(document: Document, loaded: Loaded) -> Result:
     )
 
 
-def ended(document: Document, state: State, wrong: list[str], seconds: float) -> Result:
+def ended(document: Document, ran: Ran, wrong: list[str], seconds: float) -> Result:
     """Return what came of an execution; ``wrong`` are the checks that do not hold."""
-    expected, got = document.expected.expected_outcome, str(state.status)
-    message = state.error.message if state.error else ""
-    if got == expected == "FAILED" and not said(document, message):
+    expected = document.expected.expected_outcome
+    if ran.status == expected == "FAILED" and not said(document, ran.error):
         wrong = [*wrong, "another error was expected"]
-    failed = [failure.step for failure in state.failures if not failure.recovered]
-    at = f"{failed[0]}: " if failed else ""
-    note = "; ".join([*wrong, f"{at}{message}" if message else ""]).strip("; ")
+    at = f"{ran.failed[0]}: " if ran.failed else ""
+    note = "; ".join([*wrong, f"{at}{ran.error}" if ran.error else ""]).strip("; ")
     return Result(
         name=document.name,
         expected=expected,
-        got=got,
-        is_well=got == expected and not wrong,
+        got=ran.status,
+        is_well=ran.status == expected and not wrong,
         seconds=seconds,
         note=shortened(note),
     )
@@ -94,23 +88,24 @@ def ended(document: Document, state: State, wrong: list[str], seconds: float) ->
 
 # -- checks ---------------------------------------------------------------------------
 
-Load = Callable[[ResultRef], Awaitable[Any]]
+WHOLE: Final = frozenset({"data", "result"})
+"""Names for all that a step yielded, where it has no such field."""
 
 
-def unfinished(playbook: Playbook, state: State) -> list[str]:
+def unfinished(playbook: Playbook, ran: Ran) -> list[str]:
     """Return that an execution ended well without its last step, if so it is.
 
     A guard that silently matches nothing ends an execution too.
     """
     has_end = any(step.name == LAST_STEP for step in playbook.steps)
-    return [f"step {LAST_STEP!r} did not run"] if has_end and LAST_STEP not in state.results else []
+    return [f"step {LAST_STEP!r} did not run"] if has_end and LAST_STEP not in ran.steps else []
 
 
-async def failing(checks: list[Check], state: State, load: Load) -> list[str]:
+def failing(checks: list[Check], ran: Ran) -> list[str]:
     """Return a sentence for each check that does not hold."""
     wrong: list[str] = []
     for check in checks:
-        found = await _value(check, state, load)
+        found = _value(check, ran)
         if not _is(found, check.equals):
             shown = "nothing" if found is MISSING else repr(found)
             wrong.append(f"{check.step}.{check.field} is {shown}, not {check.equals!r}")
@@ -124,17 +119,11 @@ def _is(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
-async def _value(check: Check, state: State, load: Load) -> Any:
-    """Return the field that a check looks at, fetching what is kept by reference."""
-    result = state.results.get(check.step)
-    if result is None:
-        return MISSING
-    data: Data = {}
-    while True:
-        try:
-            found: Any = result_view(result, data)
-            for key in check.field.split("."):
-                found = item(found, int(key)) if key.isdigit() else attribute(found, key)
-            return found if found is MISSING else plain(found)
-        except NeedsData as need:
-            data[need.ref.ref] = await load(need.ref)
+def _value(check: Check, ran: Ran) -> Any:
+    """Return the field that a check looks at."""
+    found: Any = ran.steps.get(check.step, MISSING)
+    first, *rest = check.field.split(".")
+    is_whole = first in WHOLE and attribute(found, first) is MISSING
+    for key in rest if is_whole else [first, *rest]:
+        found = item(found, int(key)) if key.isdigit() else attribute(found, key)
+    return found

@@ -27,6 +27,7 @@ from arcbook.dsl.diagnostics import Diagnostic, Severity
 from arcbook.dsl.load import Loaded, load_playbook
 from arcbook.testing.services import NatsServer, PostgresServer
 from arcbook.tools.api import Credential, CredentialError
+from arcbook.tools.registry import Registry
 from corpus import outcomes
 from corpus.composition import Here, Host, Place
 from corpus.documents import EXPECTATIONS, Document, load_corpus
@@ -103,6 +104,7 @@ class Corpus:
         self.options = options
         self.settings = settings or load_settings()
         self.documents = load_corpus(options.folder)
+        self._registry = Registry()
         self._report = report
         self._credentials = Credentials(self.settings)
         self._facts: dict[str, Any] = {}
@@ -149,11 +151,11 @@ class Corpus:
             results.append(result)
             self._report(result)
 
-        folder = self._laid_out(home / "corpus")
-        async with self._host.compose(home, self._credentials) as local:
-            for document in (d for d in chosen if d.is_playbook):
-                add(outcomes.linted(document, _load(document.text, local)))
-            for result in await self._register(local, folder, chosen):
+        for document in (d for d in chosen if d.is_playbook):
+            add(outcomes.linted(document, self._load(document.text)))
+        folder = laid_out(self.options.folder, self.settings, home / "corpus")
+        async with self._host.compose(home, self._credentials) as place:
+            for result in await self._register(place, folder, chosen):
                 add(result)
         runnable = [d for d in chosen if d.is_playbook and not self.settings.obstacle(d)]
         for number, members in enumerate(groups(runnable, self.settings)):
@@ -163,37 +165,34 @@ class Corpus:
 
     # -- before running ---------------------------------------------------------------
 
-    def _laid_out(self, folder: Path) -> Path:
-        """Copy the corpus, and put the files beside it that its documents name."""
-        shutil.copytree(self.options.folder, folder, dirs_exist_ok=True)
-        for name, source in self.settings.files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                shutil.copyfile(FILES / source, path)
-        return folder
+    def _load(self, text: str) -> Loaded:
+        """Load a document; a kind whose module cannot be imported is an error of it."""
+        try:
+            return load_playbook(text, self._registry)
+        except ImportError as error:
+            fault = Diagnostic(
+                code="IMPORT", severity=Severity.ERROR, message=str(error), line=1, column=1
+            )
+            return Loaded(playbook=None, diagnostics=(fault,))
 
-    async def _register(self, local: Place, folder: Path, chosen: list[Document]) -> list[Result]:
+    async def _register(self, place: Place, folder: Path, chosen: list[Document]) -> list[Result]:
         """Register all documents, for those that are run call others; list what is not run."""
         results: list[Result] = []
         for document in self.documents:
             text = self.settings.rewritten(document.text, self._stand_in)
-            loaded = _load(text, local)
+            loaded = self._load(text)
             is_opaque = not document.is_playbook and loaded.kind == document.expected.kind
             if loaded.playbook is None and not is_opaque:
                 continue
-            await local.plans.register(
-                text,
-                loaded,
-                folder=str((folder / document.name).parent),
-                path=document.expected.catalog_path,
-            )
-            if is_opaque and document in chosen:
+            path = await place.register(text, loaded, (folder / document.name).parent)
+            if path != document.expected.catalog_path:
+                results.append(_not_registered(document, f"it is registered as {path!r}"))
+            elif is_opaque and document in chosen:
                 results.append(_registered(document, loaded))
         listed = {result.name for result in results}
         for document in chosen:
             if not document.is_playbook and document.name not in listed:
-                results.append(_not_registered(document))
+                results.append(_not_registered(document, f"it is no {document.expected.kind}"))
             elif document.is_playbook and (why := self.settings.obstacle(document)):
                 results.append(_not_run(document, why))
         return results
@@ -213,32 +212,31 @@ class Corpus:
         self._credentials.facts = facts
         waiting = deque(members)
         while waiting:
-            async with self._host.compose(home, self._credentials) as local:
+            async with self._host.compose(home, self._credentials) as place:
                 is_hung = False
                 while waiting and not is_hung:
-                    result = await self._run_one(local, waiting.popleft(), facts)
+                    result = await self._run_one(place, waiting.popleft(), facts)
                     is_hung = result.is_hung
                     yield result
 
     def _reads_platform(self, document: Document) -> bool:
         return any(t.startswith(PLATFORM) for t in document.expected.needs_existing_tables)
 
-    async def _run_one(self, local: Place, document: Document, facts: dict[str, Any]) -> Result:
+    async def _run_one(self, place: Place, document: Document, facts: dict[str, Any]) -> Result:
         """Run a document, again if the settings allow it and it is not as expected."""
         tries = max([1, *(rule.tries for rule in self.settings.rules(document))])
-        result = await self._try(local, document, facts)
+        result = await self._try(place, document, facts)
         for _ in range(tries - 1):
             if result.is_well or result.is_hung:
                 break
-            result = await self._try(local, document, facts)
+            result = await self._try(place, document, facts)
         return result
 
-    async def _try(self, local: Place, document: Document, facts: dict[str, Any]) -> Result:
-        loaded = _load(self.settings.rewritten(document.text, self._stand_in), local)
+    async def _try(self, place: Place, document: Document, facts: dict[str, Any]) -> Result:
+        loaded = self._load(self.settings.rewritten(document.text, self._stand_in))
         if loaded.playbook is None:
             return outcomes.refused(document, loaded)
         await asyncio.to_thread(_post, f"{self._stand_in}/standin/reset")
-        planned = await local.plans.find(document.expected.catalog_path)
         options = self.options
         payload = self.settings.payload(
             document, facts, full=options.full, real_time=options.real_time
@@ -247,7 +245,7 @@ class Corpus:
         began = time.monotonic()
         try:
             async with asyncio.timeout(limit):
-                state = await local.run(planned, payload)
+                ran = await place.run(document.expected.catalog_path, payload)
         except TimeoutError:
             return Result(
                 name=document.name,
@@ -259,13 +257,13 @@ class Corpus:
                 is_hung=True,
             )
         seconds = time.monotonic() - began
-        self.traces[document.name] = await trace_of(state, local.log, local.kept)
+        self.traces[document.name] = trace_of(ran)
         wrong: list[str] = []
-        if str(state.status) == "COMPLETED":
+        if ran.status == "COMPLETED":
             checks = self.settings.checks(document, full=options.full)
-            wrong = await outcomes.failing(checks, state, local.kept.load)
-            wrong += outcomes.unfinished(planned.plan.playbook, state)
-        return outcomes.ended(document, state, wrong, seconds)
+            wrong = outcomes.failing(checks, ran)
+            wrong += outcomes.unfinished(loaded.playbook, ran)
+        return outcomes.ended(document, ran, wrong, seconds)
 
     def _limit(self, document: Document) -> float:
         slow = self.options.full or self.options.real_time
@@ -273,15 +271,15 @@ class Corpus:
         return max(given, default=SLOW_TIMEOUT_SECONDS if slow else TIMEOUT_SECONDS)
 
 
-def _load(text: str, local: Place) -> Loaded:
-    """Load a document; a kind whose module cannot be imported is an error of it."""
-    try:
-        return load_playbook(text, local.registry)
-    except ImportError as error:
-        fault = Diagnostic(
-            code="IMPORT", severity=Severity.ERROR, message=str(error), line=1, column=1
-        )
-        return Loaded(playbook=None, diagnostics=(fault,))
+def laid_out(source: Path, settings: Settings, folder: Path) -> Path:
+    """Copy a corpus into a folder, and put the files beside it that its documents name."""
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    for name, file in settings.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            shutil.copyfile(FILES / file, path)
+    return folder
 
 
 def _registered(document: Document, loaded: Loaded) -> Result:
@@ -290,13 +288,13 @@ def _registered(document: Document, loaded: Loaded) -> Result:
     )
 
 
-def _not_registered(document: Document) -> Result:
+def _not_registered(document: Document, why: str) -> Result:
     return Result(
         name=document.name,
         expected="registered",
         got="REFUSED",
         is_well=False,
-        note=f"it is no {document.expected.kind}",
+        note=why,
     )
 
 

@@ -83,7 +83,9 @@ def test_each_document_is_compared_with_what_is_expected_of_it(folder):
     folder.add("unheard", external_needs=["a time machine"])
     folder.add("cluster", needs_existing_tables=["noetl.frame"])
     folder.add("broken", text="apiVersion: noetl.io/v2\nkind: Playbook", expected_outcome="FAILED")
-    folder.write("sub", "apiVersion: noetl.io/v1\nkind: Subscription\n", kind="Subscription")
+    sub = "apiVersion: noetl.io/v1\nkind: Subscription\nmetadata: {name: sub, path: tiny/sub}\n"
+    folder.write("sub", sub, kind="Subscription")
+    folder.write("moved", sub.replace("tiny/", "elsewhere/"), kind="Subscription")
     folder.write("no_sub", "kind: Other\n", kind="Subscription")
     found = {name: r for (name, is_lint), r in folder.run().items() if not is_lint}
 
@@ -103,6 +105,8 @@ def test_each_document_is_compared_with_what_is_expected_of_it(folder):
     assert shown("broken") == ("REFUSED", True)
     assert shown("sub") == ("registered", True)
     assert shown("no_sub") == ("REFUSED", False)
+    assert shown("moved") == ("REFUSED", False)
+    assert "elsewhere/sub" in found["moved.yaml"].note
     assert "start.x is 1, not True" in found["wrong.yaml"].note
     assert "on purpose" in found["unexpected.yaml"].note
     assert "noetl.frame" in found["cluster.yaml"].note

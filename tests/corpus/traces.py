@@ -6,12 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from arcbook.engine.state import State
-from arcbook.engine.views import NeedsData, result_view
-from arcbook.results.kept import Kept
-from arcbook.store.api import EventLog, all_events
-
-STEP_LEVEL: Final = ("step.", "playbook.")
+from corpus.ran import Ran
 
 TIMES: Final = {"date", "elapsed", "duration_ms", "timestamp"}
 """Names of values that tell when or for how long, and so differ from run to run."""
@@ -27,22 +22,13 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     sequence: list[tuple[str, str, int]]
 
 
-async def trace_of(state: State, log: EventLog, kept: Kept) -> Trace:
+def trace_of(ran: Ran) -> Trace:
     """Return the trace of an execution that has ended."""
-    found: dict[str, Any] = {"": state.result}
-    loaded: dict[str, Any] = {}
-    for step, result in state.results.items():
-        while step not in found:
-            try:
-                found[step] = result_view(result, loaded).plain()
-            except NeedsData as need:
-                loaded[need.ref.ref] = await kept.load(need.ref)
-    sequence: list[tuple[str, str, int]] = []
-    async for row in all_events(log, state.execution_id):
-        if row.type.startswith(STEP_LEVEL):
-            visit = msgspec.json.decode(row.body).get("visit", 0)
-            sequence.append((row.type, row.step, visit))
-    return Trace(status=str(state.status), leaves=leaves(found), sequence=sequence)
+    return Trace(
+        status=ran.status,
+        leaves=leaves({**ran.steps, "": ran.result}),
+        sequence=ran.sequence,
+    )
 
 
 def leaves(value: Any, path: str = "") -> dict[str, Any]:

@@ -74,8 +74,8 @@ Handler = Callable[[bytes], Awaitable[bytes]]
 Listener = Callable[[bytes], None]
 
 
-class Bus(Protocol):
-    """A connection to the bus."""
+class WorkerBus(Protocol):
+    """A connection to the bus, as far as workers need one."""
 
     #: Bytes that one message, request, answer or notice may have.
     payload_max: int
@@ -89,13 +89,6 @@ class Bus(Protocol):
 
     async def __aexit__(self, *exc: object) -> None:
         """Send what is waiting to be sent, and disconnect."""
-
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Hand messages to the bus, all of them at once; it has them when this returns.
-
-        Raises:
-            BusError: it does not have all of them. Publishing again is safe.
-        """
 
     async def pull(self, pools: Sequence[str], limit: int, seconds: float) -> list[Delivery]:
         """Return messages of some pools; wait for the first one, but no longer than told.
@@ -113,9 +106,6 @@ class Bus(Protocol):
     async def extend(self, deliveries: Sequence[Delivery]) -> None:
         """Say that messages are being worked on; the time to acknowledge begins anew."""
 
-    async def waiting(self, pools: Sequence[str]) -> dict[str, int]:
-        """Return how many messages of each pool wait to be pulled."""
-
     async def request(self, subject: str, body: bytes, seconds: float) -> bytes:
         """Ask whoever serves a subject, and return the answer.
 
@@ -125,11 +115,25 @@ class Bus(Protocol):
             BusError: the bus cannot be reached.
         """
 
+    async def listen(self, subject: str, listener: Listener) -> Subscription:
+        """Be told the notices of a subject. It may end in ``.*`` for all below it."""
+
+
+class Bus(WorkerBus, Protocol):
+    """A connection to the bus."""
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Hand messages to the bus, all of them at once; it has them when this returns.
+
+        Raises:
+            BusError: it does not have all of them. Publishing again is safe.
+        """
+
+    async def waiting(self, pools: Sequence[str]) -> dict[str, int]:
+        """Return how many messages of each pool wait to be pulled."""
+
     async def serve(self, subject: str, handler: Handler) -> Subscription:
         """Answer the requests of a subject, as many at once as arrive."""
 
     async def tell(self, subject: str, body: bytes) -> None:
         """Send a notice to those who listen now."""
-
-    async def listen(self, subject: str, listener: Listener) -> Subscription:
-        """Be told the notices of a subject. It may end in ``.*`` for all below it."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
+
+import msgspec
 
 from arcbook.client import operations as op
 from arcbook.client.following import follow
 from arcbook.client.link import Link
+from arcbook.runtime.protocol import CredentialRequest
+from arcbook.secrets.api import Credential
+from arcbook.secrets.delivery import Letterbox
 from arcbook.server.http.wire.catalog import Entry, ListRequest, Registered, RegisterRequest
 from arcbook.server.http.wire.credentials import CredentialView, PutCredential
 from arcbook.server.http.wire.execute import ExecuteRequest, Started, Values
@@ -27,6 +33,7 @@ from arcbook.server.http.wire.executions import (
     StatusView,
     Summary,
 )
+from arcbook.server.http.wire.keychain import KeychainView
 from arcbook.server.http.wire.schedules import PutSchedule, ScheduleView
 from arcbook.server.http.wire.system import Health, ServerView, Stats
 from arcbook.server.http.wire.workers import PoolView, WorkerView
@@ -168,6 +175,23 @@ class Client(Link):
         """Return a credential, without what is in it."""
         return await self.ask(op.CREDENTIAL, name=name)
 
+    async def open_credential(
+        self, name: str, worker_id: str, execution_id: str = ""
+    ) -> Credential:
+        """Return a credential with what is in it, which nobody on the way can read.
+
+        It takes the internal token.
+
+        Raises:
+            SealError: the answer is not for this request.
+        """
+        letterbox = Letterbox()
+        key = base64.b64encode(letterbox.public).decode()
+        wanted = {"public_key": key, "worker_id": worker_id, "execution_id": execution_id}
+        found = await self.ask(op.SEALED_CREDENTIAL, query=wanted, name=name)
+        bound = CredentialRequest.bound_to(name, int(execution_id or 0))
+        return msgspec.json.decode(letterbox.open(found, bound), type=Credential)
+
     async def put_credential(
         self, name: str, kind: str, data: Values, description: str = ""
     ) -> CredentialView:
@@ -178,6 +202,10 @@ class Client(Link):
     async def delete_credential(self, name: str) -> None:
         """Delete a credential."""
         await self.ask(op.DELETE_CREDENTIAL, name=name)
+
+    async def keychain(self, catalog_id: str) -> KeychainView:
+        """Return which secrets a version of a playbook declares."""
+        return await self.ask(op.KEYCHAIN, catalog_id=catalog_id)
 
     # -- schedules --------------------------------------------------------------------
 

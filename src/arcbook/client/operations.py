@@ -9,6 +9,7 @@ from arcbook.server.http.wire import (
     credentials,
     execute,
     executions,
+    keychain,
     schedules,
     system,
     workers,
@@ -50,7 +51,12 @@ RESOLVE: Final[Operation[Any]] = Operation("GET", "/api/result/resolve", object)
 CREDENTIALS: Final = Operation("GET", "/api/credentials", credentials.Credentials)
 PUT_CREDENTIAL: Final = Operation("POST", "/api/credentials", credentials.CredentialView)
 CREDENTIAL: Final = Operation("GET", "/api/credentials/{name}", credentials.CredentialView)
+SEALED_CREDENTIAL: Final = Operation(
+    "GET", "/api/credentials/{name}/sealed", credentials.SealedCredential
+)
 DELETE_CREDENTIAL: Final = Operation("DELETE", "/api/credentials/{name}", credentials.Deleted)
+
+KEYCHAIN: Final = Operation("GET", "/api/keychain/catalog/{catalog_id}", keychain.KeychainView)
 
 SCHEDULES: Final = Operation("GET", "/api/schedules", schedules.Schedules)
 PUT_SCHEDULE: Final = Operation("PUT", "/api/schedules/{name}", schedules.ScheduleView)

@@ -192,13 +192,14 @@ def _suspend(turn: Turn, run: Run, command: Command, given: Suspension) -> None:
         _resume(turn, command, ok(data))
 
 
-def _resume(turn: Turn, command: Command, outcome: Outcome | None) -> None:
+def _resume(turn: Turn, command: Command, outcome: Outcome | None, key: str = "") -> None:
     turn.emit(
         CommandResumed(
             command_id=command.command_id,
             step=command.step,
             visit=command.visit,
             outcome=outcome,
+            key=key,
         )
     )
     turn.decision.commands.append(command.command_id)
@@ -311,7 +312,7 @@ def _called_back(turn: Turn, given: CalledBack) -> bool:
     is_late = given.generation >= 0 and given.generation != command.generation
     if is_late or turn.state.is_cancelling:
         return False
-    _resume(turn, command, given.outcome)
+    _resume(turn, command, given.outcome, given.key)
     return True
 
 

@@ -113,6 +113,8 @@ class CalledBack(Input, frozen=True, kw_only=True, omit_defaults=True, tag="call
     #: The command's generation while it waits; whichever it is, if negative.
     generation: int = -1
     outcome: Outcome
+    #: What the caller calls it, so that it can be recognised when it comes again.
+    key: str = ""
 
 
 class Lost(Input, frozen=True, kw_only=True, omit_defaults=True, tag="lost"):

@@ -309,6 +309,8 @@ class CommandResumed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="
     visit: int
     #: Outcome of what was waited for; ``None`` for a timer.
     outcome: Outcome | None = None
+    #: What the caller from outside calls it; an empty text where it has no name.
+    key: str = ""
 
 
 class CommandLost(Event, frozen=True, kw_only=True, omit_defaults=True, tag="command.lost"):

@@ -206,7 +206,7 @@ class Owner:
             self.add(row)
         for claim in change.claims:
             out = rows[claim.command_id]
-            self.pending.get(out.row.pool, {}).pop(claim.command_id, None)
+            self._not_pending(out.row)
             out.row = out.row._replace(worker=claim.worker)
             out.expires_at = self.clock.monotonic_us() + self.lease_us
         if not rows and self.out.get(execution_id) is rows:
@@ -250,7 +250,13 @@ class Owner:
     def _forget(self, rows: dict[str, Out], command_id: str) -> None:
         out = rows.pop(command_id, None)
         if out is not None and not out.row.worker:
-            self.pending.get(out.row.pool, {}).pop(command_id, None)
+            self._not_pending(out.row)
+
+    def _not_pending(self, row: CommandRow) -> None:
+        """Have a command wait no more, nor its pool be known for it: anybody names pools."""
+        waiting = self.pending.get(row.pool, {})
+        if waiting.pop(row.command_id, None) is not None and not waiting:
+            del self.pending[row.pool]
 
     def add(self, row: CommandRow) -> Out:
         """Keep a row of the store; a claimed one with a fresh lease."""

@@ -8,10 +8,12 @@ does not fit into one message goes through the blob store, and its key in place 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
+from arcbook.bus.api import PULL_MAX
 from arcbook.engine.inputs import Abort, CalledBack, Cancel, Checkpointed, Report, Stopped
 from arcbook.runtime.work import Work
 from arcbook.secrets.delivery import Delivery
@@ -189,7 +191,12 @@ class CredentialRequest(Request, frozen=True, kw_only=True, omit_defaults=True, 
     @property
     def bound(self) -> str:
         """What the answer is an answer to."""
-        return f"{self.execution_id}|{self.alias}"
+        return self.bound_to(self.alias, self.execution_id)
+
+    @staticmethod
+    def bound_to(alias: str, execution_id: int) -> str:
+        """Return what the answer is to that hands out an alias for an execution."""
+        return f"{execution_id}|{alias}"
 
 
 class CredentialAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -249,6 +256,70 @@ class StopNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Commands whose tools a worker is to stop."""
 
     commands: list[str]
+
+
+# -- over HTTP, for workers that cannot reach the bus --------------------------------------
+
+DOOR_REQUESTS: Final = "/api/internal/worker/requests"
+DOOR_MESSAGES: Final = "/api/internal/worker/messages"
+DOOR_NOTICES: Final = "/api/internal/worker/notices"
+
+DOOR_WAIT_SECONDS_MAX: Final = 30.0
+"""Time for which a server lets a worker wait for a message or a notice."""
+
+NOBODY: Final = "nobody"
+"""Code of the refusal of a request whose subject nobody serves."""
+
+_Seconds = Annotated[float, Meta(ge=0, le=DOOR_WAIT_SECONDS_MAX)]
+
+
+class DoorRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request, as it would go over the bus."""
+
+    subject: Annotated[
+        str,
+        Meta(
+            pattern="^(server|owner\\.[A-Za-z0-9_.-]{1,200}|shard\\.[0-9]{1,4})$",
+            description="Who is asked: `server` for any, `owner.NAME`, `shard.NUMBER`.",
+        ),
+    ]
+    body: Annotated[bytes, Meta(description="A packed request, as Base64.")]
+
+
+class DoorAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request, as it would come over the bus."""
+
+    body: bytes
+
+
+class DoorPull(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish for messages of some pools."""
+
+    pools: Annotated[
+        list[Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]],
+        Meta(min_length=1, max_length=64),
+    ]
+    limit: Annotated[int, Meta(ge=1, le=PULL_MAX)] = 1
+    seconds: Annotated[_Seconds, Meta(description="How long to wait for the first one.")] = 0.0
+
+
+class DoorMessages(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages; they do not come again of themselves, but what nobody claims is told again."""
+
+    messages: list[bytes]
+
+
+class DoorListen(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that listens to what it is told."""
+
+    worker_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,200}$")]
+    seconds: Annotated[_Seconds, Meta(description="How long to wait for the first notice.")] = 0.0
+
+
+class DoorNotices(msgspec.Struct, frozen=True, kw_only=True):
+    """What it was told."""
+
+    notices: list[bytes]
 
 
 AnyRequest = (

@@ -58,7 +58,7 @@ from arcbook.runtime.protocol import (
 )
 from arcbook.runtime.work import Work, work_of
 from arcbook.secrets.api import Credential, CredentialError
-from arcbook.secrets.delivery import deliver
+from arcbook.secrets.delivery import Delivery, deliver
 from arcbook.secrets.envelope import SealError
 from arcbook.shards import shard_of
 from arcbook.store.api import Claim as ClaimRow
@@ -151,7 +151,7 @@ class Requests:
         """Answer one request."""
         try:
             return await self._answer(body)
-        except (msgspec.DecodeError, BlobMissingError) as error:
+        except (msgspec.DecodeError, BlobMissingError, OverflowError) as error:
             return FAULT + f"the request cannot be read: {error}".encode()
         except (StoreError, BusError) as error:
             return FAULT + str(error).encode()
@@ -353,13 +353,21 @@ class Requests:
     async def _playbook(self, request: PlaybookRequest, _: bytes) -> PlaybookAnswer:
         return PlaybookAnswer(entry=await self._store.entry("", catalog_id=request.catalog_id))
 
+    async def sealed(self, request: CredentialRequest) -> Delivery:
+        """Return a credential, sealed for the asker alone; the audit says who that was.
+
+        Raises:
+            CredentialError: there is none, or it cannot be opened.
+            SealError: the asker's public key is none.
+        """
+        found = await self._credentials.credential(
+            request.alias, request.execution_id, who=request.worker
+        )
+        return deliver(msgspec.json.encode(found), request.public, request.bound)
+
     async def _credential(self, request: CredentialRequest, _: bytes) -> CredentialAnswer:
         try:
-            found = await self._credentials.credential(
-                request.alias, request.execution_id, who=request.worker
-            )
-            text = msgspec.json.encode(found)
-            return CredentialAnswer(sealed=deliver(text, request.public, request.bound))
+            return CredentialAnswer(sealed=await self.sealed(request))
         except CredentialError as error:
             return CredentialAnswer(error=error.reason)
         except SealError as error:

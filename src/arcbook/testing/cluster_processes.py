@@ -49,9 +49,13 @@ class ClusterProcesses:
         self.servers.append(process)
         return process.find(_ADDRESS)
 
-    def start_worker(self, pools: Sequence[str] = ("shared",), concurrency: int = 32) -> Process:
-        """Start a worker."""
+    def start_worker(
+        self, pools: Sequence[str] = ("shared",), concurrency: int = 32, *, server: str = ""
+    ) -> Process:
+        """Start a worker; with a server's address, one that knows nothing else."""
         arguments = ["worker", "--pool", ",".join(pools), "--concurrency", str(concurrency)]
+        if server:
+            arguments += ["--server", server]
         process = self._start(arguments, r"pulls from ")
         self.workers.append(process)
         return process

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from arcbook.blobs.api import BlobMissingError
-from arcbook.bus.api import Bus, BusError, NobodyError
+from arcbook.bus.api import BusError, NobodyError, WorkerBus
 from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import make_ref
 from arcbook.runtime.protocol import (
@@ -80,7 +80,7 @@ class Control:
     """
 
     def __init__(
-        self, bus: Bus, worker: str = "", *, new_name: Callable[[], str] = random_name
+        self, bus: WorkerBus, worker: str = "", *, new_name: Callable[[], str] = random_name
     ) -> None:
         self._bus = bus
         self._worker = worker

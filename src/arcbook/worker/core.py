@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from arcbook.blobs.api import BlobStoreError
-from arcbook.bus.api import Bus, BusError, Delivery, Subscription
+from arcbook.bus.api import BusError, Delivery, Subscription, WorkerBus
 from arcbook.clock import Clock
 from arcbook.dsl.load import load_playbook
 from arcbook.engine.inputs import AnyInput, Checkpointed
@@ -95,7 +95,7 @@ class Worker:
 
     def __init__(  # noqa: PLR0913  # what a worker consists of
         self,
-        bus: Bus,
+        bus: WorkerBus,
         control: Control,
         performer: Performer,
         registry: Registry,

@@ -7,7 +7,7 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from arcbook.bus.api import Bus, BusError, Delivery
+from arcbook.bus.api import BusError, Delivery, WorkerBus
 from arcbook.engine.inputs import Report
 from arcbook.runtime.protocol import Reported, ReportRequest
 from arcbook.worker.control import PAUSES, Control, ControlError
@@ -39,7 +39,7 @@ class Reporting:
     and a report that was stored already is refused as stale, which is an answer, too.
     """
 
-    def __init__(self, worker: Worker, control: Control, bus: Bus) -> None:
+    def __init__(self, worker: Worker, control: Control, bus: WorkerBus) -> None:
         self._worker = worker
         self._control = control
         self._bus = bus

@@ -10,6 +10,7 @@ import click
 
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit, UserError
+from arcbook.cli.remote.link import keep_server, server_of
 from arcbook.cli.serving import run_in_loop, stop_asked
 from arcbook.settings import Settings
 
@@ -17,7 +18,8 @@ from arcbook.settings import Settings
 @click.command(
     help="""Perform commands of some pools, until told to stop.
 
-A worker needs the bus and nothing else: what it must know it asks the servers. SIGTERM or
+A worker needs the bus and nothing else: what it must know it asks the servers. Where it can
+reach no bus, a server's API does: --server, with ARCBOOK_INTERNAL_TOKEN. SIGTERM or
 Ctrl-C drains it: it pulls no more, finishes what it has within ARCBOOK_DRAIN_SECONDS, and
 hands back the rest. A second one ends it at once; its commands go to others when their
 leases end.
@@ -27,6 +29,7 @@ Examples:
   arcbook worker --nats nats://localhost:4222
   arcbook worker --pool shared,python --concurrency 32
   arcbook worker --pool shared --concurrency auto
+  arcbook worker --server https://arcbook.internal:8082
 """
 )
 @click.option(
@@ -41,6 +44,13 @@ Examples:
     "--nats", "nats_url", metavar="URL", help="Where NATS is.  [default: ARCBOOK_NATS_URL]"
 )
 @click.option("--dsn", metavar="DSN", help="PostgreSQL, where it is the bus.")
+@click.option(
+    "--server",
+    metavar="URL",
+    expose_value=False,
+    callback=keep_server,
+    help="A server's API, in place of a bus.",
+)
 @click.option("--name", default="", help="Name of this worker.  [default: host and process]")
 @click.pass_context
 def worker(  # the options of the verb
@@ -54,9 +64,19 @@ def worker(  # the options of the verb
     """Run a worker."""
     given = tuple(p for p in pools.replace(",", " ").split() if p) if pools else None
     settings = settings_of(
-        context, pools=given, nats_url=nats_url, dsn=dsn, **_concurrency(concurrency)
+        context, pools=given, **_bus(context, nats_url, dsn), **_concurrency(concurrency)
     )
     run_in_loop(lambda: _run(settings, name))
+
+
+def _bus(context: click.Context, nats_url: str | None, dsn: str | None) -> dict[str, Any]:
+    """Return the settings that say what the bus is."""
+    url = server_of(context)
+    if not url:
+        return {"nats_url": nats_url, "dsn": dsn}
+    if nats_url or dsn:
+        raise UserError("--server stands in place of a bus: leave out --nats and --dsn")
+    return {"server_url": url, "nats_url": "", "dsn": ""}
 
 
 def _concurrency(text: str | None) -> dict[str, Any]:

@@ -27,13 +27,14 @@ def server_option(verb: Verb) -> Verb:
         "--server",
         metavar="URL",
         expose_value=False,
-        callback=_keep,
+        callback=keep_server,
         help="Do it at a server, not in the home.",
     )
     return option(verb)
 
 
-def _keep(context: click.Context, _: click.Parameter, value: str | None) -> None:
+def keep_server(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    """Have a verb's own ``--server`` count, over one before the verb."""
     if value is not None:
         context.ensure_object(dict)["server"] = value
 

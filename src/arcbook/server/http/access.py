@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -36,8 +37,8 @@ INTERNAL: Final = "internal"
 OPEN_PATHS: Final = frozenset({"/health", "/api/health", "/api/runtime/contract"})
 """Paths that need no token, for what watches whether the server is there."""
 
-INTERNAL_PATHS: Final = "/api/internal/"
-"""How the paths begin that need the internal token."""
+INTERNAL_PATHS: Final = re.compile(r"/api/(internal/.*|credentials/[^/]+/sealed)")
+"""The paths that need the internal token."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -262,7 +263,7 @@ class AccessMiddleware:
         refused = access.refusal(scope, headers)
         if refused is not None:
             raise refused
-        is_anyones = path in OPEN_PATHS or path.startswith(INTERNAL_PATHS)
+        is_anyones = path in OPEN_PATHS or INTERNAL_PATHS.fullmatch(path) is not None
         if is_anyones and "authorization" not in headers:
             return Caller(name="anyone", scope="open")
         if not access.may_try(remote):

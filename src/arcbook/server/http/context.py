@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.server.core import Server
+from arcbook.server.door import Door
 from arcbook.server.http.access import Access
 from arcbook.server.http.audit import Audit
 from arcbook.server.http.dedup import Dedup
@@ -29,7 +30,15 @@ class Context:
         self.feed = Feed(server, settings.streams_max)
         self.dedup = Dedup(server.store, server.clock, settings.dedup_seconds)
         self.metrics = Metrics(server)
+        self.door = Door(server.bus, server.server_id, server.requests.answer)
         self.began_us = server.clock.monotonic_us()
+        #: Whether the server stops: then nothing stands open any longer.
+        self.is_closing = False
+
+    def close(self) -> None:
+        """Let streams and waiting calls end: their clients go on at another server."""
+        self.is_closing = True
+        self.door.close()
 
     def uptime_seconds(self) -> float:
         """Return how long the API has been there."""

@@ -94,7 +94,7 @@ _CHANGING: Final = (LostOwnershipError, LostServerError, OwnerAwayError)
 def refusal_of(error: Exception) -> ApiError:
     """Return what one of :data:`REFUSALS` means to a caller."""
     if isinstance(error, PlaybookInvalidError):
-        found = diagnostics_of(error.loaded.diagnostics)
+        found = diagnostics_of(error.loaded)
         return invalid(str(error), code="invalid_playbook", diagnostics=found)
     if isinstance(error, _MISSING):
         return ApiError(404, str(error))

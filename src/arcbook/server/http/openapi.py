@@ -27,7 +27,8 @@ REFUSALS: Final = {
     503: "The store, the bus or the owner of the execution does not answer; try again.",
 }
 
-_PATH_SCHEMAS: Final = {"execution_id": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}}
+_ID_SCHEMA: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}
+_PATH_SCHEMAS: Final = {"execution_id": _ID_SCHEMA, "catalog_id": _ID_SCHEMA}
 
 ALWAYS: Final = (401, 403, 503)
 """Refusals that every route has."""
@@ -38,6 +39,7 @@ _PATH_PARAMETERS: Final = {
     "name": "A name.",
     "step": "A step's name.",
     "token_id": "The token's id.",
+    "catalog_id": "The id of a version of a document.",
 }
 
 
@@ -83,7 +85,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": f"{route.tag}_{route.name}",
         "tags": [route.tag],
         "summary": route.summary,
-        "description": f"{route.description}\n\nScope: `{route.scope}`.".strip(),
+        "description": f"{route.about}\n\nScope: `{route.scope}`.",
         "parameters": _parameters(route),
         "responses": _responses(route, schemas),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -100,6 +101,11 @@ class Route:
     def name(self) -> str:
         """The handler's name, which names the operation."""
         return self.handler.__name__.strip("_")
+
+    @property
+    def about(self) -> str:
+        """What there is to say of it: at least what its handler says of itself."""
+        return self.description or inspect.cleandoc(self.handler.__doc__ or self.summary)
 
     @property
     def template(self) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import msgspec
 import uvicorn
@@ -78,8 +78,20 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.asynccontextmanager
-async def served(app: ASGIApp, on: socket.socket, tls: Tls | None = None) -> AsyncIterator[None]:
-    """Serve an application on a socket that listens."""
+async def served(
+    app: ASGIApp,
+    on: socket.socket,
+    tls: Tls | None = None,
+    before_stop: Callable[[], None] = lambda: None,
+) -> AsyncIterator[None]:
+    """Serve an application on a socket that listens.
+
+    Args:
+        app: the application.
+        on: the socket.
+        tls: how the server shows itself; plain HTTP by default.
+        before_stop: has requests end that would stand open.
+    """
     is_mutual = tls is not None and bool(tls.client_ca)
     config = uvicorn.Config(
         app,
@@ -98,5 +110,6 @@ async def served(app: ASGIApp, on: socket.socket, tls: Tls | None = None) -> Asy
     try:
         yield
     finally:
+        before_stop()
         server.should_exit = True
         await running

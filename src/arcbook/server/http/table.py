@@ -16,11 +16,13 @@ from arcbook.server.http.routes import (
     control,
     credentials,
     dashboard,
+    door,
     events,
     execute,
     executions,
     health,
     internal,
+    keychain,
     read_model,
     replay,
     reports,
@@ -44,6 +46,7 @@ MODULES: Final = (
     analyze,
     results,
     credentials,
+    keychain,
     audit,
     schedules,
     workers,
@@ -53,6 +56,7 @@ MODULES: Final = (
     read_model,
     compatibility,
     internal,
+    door,
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)

@@ -98,7 +98,8 @@ class PostgresEvents(Statements):
         return None if body is None else _DECODER.decode(body)
 
     async def executions(self, wanted: ExecutionFilter) -> list[ExecutionRow]:
-        page = (wanted.before or _ID_MAX, min(wanted.limit, PAGE_MAX), wanted.path)
+        first = (wanted.before or _ID_MAX, min(wanted.limit, PAGE_MAX))
+        page = (*first, wanted.path)
         parent, organization = wanted.parent_execution_id, wanted.organization
         if wanted.tenant:
             named = (wanted.status, parent, wanted.tenant, organization)
@@ -108,10 +109,12 @@ class PostgresEvents(Statements):
             rows = await self._all("get_executions_of_organization", *page, *named_one)
         elif parent:
             rows = await self._all("get_executions_of_parent", *page, wanted.status, parent)
+        elif wanted.path:
+            rows = await self._all("get_executions_of_path", *page, wanted.status)
         elif wanted.status:
-            rows = await self._all("get_executions_of_status", *page, wanted.status)
+            rows = await self._all("get_executions_of_status", *first, wanted.status)
         else:
-            rows = await self._all("get_executions", *page)
+            rows = await self._all("get_executions", *first)
         return [_DECODER.decode(body) for (body,) in rows]
 
     async def counts(self) -> dict[str, int]:

@@ -39,16 +39,32 @@ select body from execution where execution_id = $1
 
 -- get_executions --
 -- Executions, newest first, from the one before an id.
-select body from execution
-where execution_id < $1 and ($3 = '' or position(lower($3) in lower(path)) > 0)
-order by execution_id desc limit $2
+select body from execution where execution_id < $1 order by execution_id desc limit $2
+
+-- get_executions_of_path --
+-- Executions whose path holds a text, newest first, from the one before an id: the newest of
+-- each such path. The paths are found by steps from one to the next in their index.
+with recursive known (path) as (
+  (select path from execution order by path limit 1)
+  union all
+  select (select e.path from execution e where e.path > k.path order by e.path limit 1)
+  from known k where k.path is not null
+)
+select e.body
+from known k
+cross join lateral (
+  select execution_id, body from execution
+  where path = k.path and execution_id < $1 and ($4 = '' or status = $4)
+  order by execution_id desc limit $2
+) e
+where position(lower($3) in lower(k.path)) > 0
+order by e.execution_id desc limit $2
 
 -- get_executions_of_status --
 -- Executions of one status, newest first, from the one before an id. As a range, because for
 -- an equal status the planner may read all of them by id until it has found enough.
 select body from execution
-where (status, execution_id) < ($4, $1) and status >= $4
-  and ($3 = '' or position(lower($3) in lower(path)) > 0)
+where (status, execution_id) < ($3, $1) and status >= $3
 order by status desc, execution_id desc limit $2
 
 -- get_executions_of_parent --

@@ -174,6 +174,10 @@ class StoreContract:
         assert await listed(limit=2, before=6) == [5, 4]
         assert await listed(status="RUNNING") == [6, 4, 2]
         assert await listed(path="P/1") == [7, 4, 1]
+        assert await listed(path="p", limit=3) == [7, 6, 5]
+        assert await listed(path="/", limit=2, before=5) == [4, 3]
+        assert await listed(path="p", status="RUNNING") == [6, 4, 2]
+        assert await listed(path="p%") == []
         assert await store.unfinished() == [2, 4, 6]
         assert await store.counts() == {"COMPLETED": 4, "RUNNING": 3}
 

@@ -62,7 +62,7 @@ async def stored(call: Call, content: str) -> Registered:
     entry = await call.context.server.plans.register(
         content, loaded, tenant=caller.tenant, organization=caller.organization
     )
-    warnings = msgspec.convert(diagnostics_of(loaded.diagnostics), list[Problem])
+    warnings = msgspec.convert(diagnostics_of(loaded), list[Problem])
     return Registered(
         status="success",
         message=f"Resource '{entry.path}' version '{entry.version}' registered.",
@@ -96,7 +96,7 @@ def _check(loaded: Loaded) -> None:
         raise invalid(
             f"the document has errors: {told}" + (f"; and {more} more" if more else ""),
             code="invalid_document",
-            diagnostics=shown(diagnostics_of(loaded.diagnostics)),
+            diagnostics=shown(diagnostics_of(loaded)),
             left_out=loaded.left_out,
         )
     if not loaded.path:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any, Final
 
+from arcbook.runtime.protocol import CredentialRequest
 from arcbook.secrets.api import CredentialError
 from arcbook.secrets.credentials import Labels
+from arcbook.secrets.envelope import SealError
 from arcbook.secrets.types import CredentialInvalidError
+from arcbook.server.http.access import INTERNAL
 from arcbook.server.http.errors import ApiError, invalid, not_found
-from arcbook.server.http.route import Call, Route
+from arcbook.server.http.route import Call, Route, an_id
 from arcbook.server.http.wire.common import moment
 from arcbook.server.http.wire.credentials import (
     CredentialQuery,
@@ -17,6 +22,8 @@ from arcbook.server.http.wire.credentials import (
     CredentialView,
     Deleted,
     PutCredential,
+    SealedCredential,
+    SealedQuery,
 )
 from arcbook.store.api import CredentialRow
 
@@ -78,6 +85,33 @@ async def get(call: Call) -> CredentialView:
         await _row(call)
         raise ApiError(503, str(error), "no_key") from None
     return _view(await _row(call), opened.data)
+
+
+async def sealed(call: Call) -> SealedCredential:
+    """Return a credential that only the asker can read."""
+    asked: SealedQuery = call.query
+    request = CredentialRequest(
+        alias=call.param("name"),
+        execution_id=an_id(asked.execution_id, "execution_id") if asked.execution_id else 0,
+        worker=asked.worker_id,
+        public=_public_key(asked.public_key),
+    )
+    try:
+        found = await call.context.server.requests.sealed(request)
+    except SealError as error:
+        raise invalid(str(error), code="invalid_public_key") from None
+    except CredentialError as error:
+        await _row(call)
+        raise ApiError(503, str(error), "no_key") from None
+    return SealedCredential(eph_pub=found.eph_pub, ciphertext=found.ciphertext, bound=request.bound)
+
+
+def _public_key(text: str) -> bytes:
+    try:
+        # In a query, an unquoted plus sign arrives as a space.
+        return base64.b64decode(text.replace(" ", "+"), validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid("public_key is no Base64", code="invalid_public_key") from None
 
 
 async def delete(call: Call) -> Deleted:
@@ -176,6 +210,28 @@ ROUTES: Final = [
         answer=CredentialView,
         answer_example=CREDENTIAL,
         refusals=(404, 422),
+    ),
+    Route(
+        method="GET",
+        path="/api/credentials/{name}/sealed",
+        handler=sealed,
+        tag="credentials",
+        summary="A credential that only the asker can read",
+        description="The whole credential as JSON, sealed by X25519, HKDF-SHA256 (info "
+        "`noetl-sealed-v1`, salt: both public keys, the server's first; 32 bytes of key, 12 of "
+        "nonce) and ChaCha20-Poly1305 with the associated data `alg|v|bound`. It takes the "
+        "internal token as a bearer token; the audit has a row for every request.",
+        query=SealedQuery,
+        answer=SealedCredential,
+        answer_example={
+            "alg": "x25519-hkdf-sha256-chacha20-poly1305",
+            "v": 1,
+            "eph_pub": "Wp0mS0mR0nE8Q2hJ7m1T0J0e0zv9VxYkq1mT2dJr3Hc=",
+            "ciphertext": "c2VhbGVk",
+            "bound": "383401759197892608|warehouse",
+        },
+        scope=INTERNAL,
+        refusals=(400, 404, 422),
     ),
     Route(
         method="DELETE",

@@ -78,7 +78,7 @@ async def _stream(
     silent = 0.0
     with context.feed.following(execution_id) as news:
         yield b"retry: 1000\n\n"
-        while True:
+        while not context.is_closing:
             news.clear()
             try:
                 rows = await context.store.events(execution_id, after=after)

@@ -23,7 +23,7 @@ from arcbook.server.http.wire.executions import (
 )
 from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
 
-PAGES_LOOKED_AT_MAX: Final = 20
+PAGES_LOOKED_AT_MAX: Final = 10
 """Pages of the store that one list looks through."""
 
 RESULT_INLINE_BYTES_MAX: Final = 1024 * 1024
@@ -37,11 +37,13 @@ async def list_executions(call: Call) -> Response:
     skip = asked.offset + ((asked.page or 1) - 1) * size
     if skip > 5000:
         raise invalid("a page begins at most 5,000 rows in; go on with before=<last id>")
-    rows = await _rows(call, asked, skip + size + 1)
+    rows, looked_to = await _rows(call, asked, skip + size + 1)
     page = rows[skip : skip + size]
     headers = {}
     if len(rows) > skip + size:
-        last = str(page[-1].execution_id)
+        looked_to = page[-1].execution_id
+    if looked_to:
+        last = str(looked_to)
         following = call.request.url.remove_query_params(("offset", "page"))
         following = following.include_query_params(before=last)
         headers = {"X-Next-Before": last, "Link": f'<{following}>; rel="next"'}
@@ -49,18 +51,27 @@ async def list_executions(call: Call) -> Response:
     return Response(content, headers=headers, media_type="application/json")
 
 
-async def _rows(call: Call, asked: ExecutionsQuery, wanted: int) -> list[ExecutionRow]:
-    """Return rows that match, from the newest or from after the page before."""
+async def _rows(call: Call, asked: ExecutionsQuery, wanted: int) -> tuple[list[ExecutionRow], int]:
+    """Return rows that match, from the newest or from after the page before.
+
+    And the last row that was looked at, where there was no time to look at all of them.
+    """
     catalog_id = an_id(asked.catalog_id, "catalog_id") if asked.catalog_id else 0
     before = an_id(asked.before, "before") if asked.before else 0
-    parent = asked.parent_execution_id
+    parent, path = asked.parent_execution_id, asked.path
+    if catalog_id:
+        # Executions are stored by path: those of its other versions are looked through.
+        entry = await call.context.store.entry("", catalog_id=catalog_id)
+        if entry is None or path.lower() not in entry.path.lower():
+            return [], 0
+        path = entry.path
     found: list[ExecutionRow] = []
     for _ in range(PAGES_LOOKED_AT_MAX):
         limit = PAGE_MAX if catalog_id else min(PAGE_MAX, wanted - len(found))
         rows = await call.context.store.executions(
             ExecutionFilter(
                 status=asked.status.upper(),
-                path=asked.path,
+                path=path,
                 tenant=asked.tenant,
                 organization=asked.organization,
                 parent_execution_id=an_id(parent, "parent_execution_id") if parent else 0,
@@ -70,9 +81,9 @@ async def _rows(call: Call, asked: ExecutionsQuery, wanted: int) -> list[Executi
         )
         found += [row for row in rows if catalog_id in (0, row.catalog_id)]
         if len(rows) < limit or len(found) >= wanted:
-            break
+            return found[:wanted], 0
         before = rows[-1].execution_id
-    return found[:wanted]
+    return found, before
 
 
 async def detail(call: Call) -> Detail:
@@ -196,7 +207,8 @@ ROUTES: Final = [
         summary="List executions, newest first",
         description=(
             "Where there are more, `X-Next-Before` holds what to ask with as `before`, and "
-            "`Link` the address of the next page."
+            "`Link` the address of the next page. With `catalog_id` a page may be short of its "
+            "limit and have a next one: so many executions of other versions lie between."
         ),
         query=ExecutionsQuery,
         answer=list[Summary],

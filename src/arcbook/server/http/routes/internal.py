@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from arcbook.server.cleanup import Cleanup
 from arcbook.server.http.access import INTERNAL
-from arcbook.server.http.callbacks import call_back, outcome_of
+from arcbook.server.http.callbacks import call_back, is_good, outcome_of
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.wire.access import CallbackRequest, CallbackTaken, PendingCount
 from arcbook.server.http.wire.common import moment
 from arcbook.server.http.wire.internal import PurgeAnswer, PurgeRequest
+
+JOB_FACTS: Final = (
+    "state",
+    "reason",
+    "job_name",
+    "job_uid",
+    "exit_code",
+    "stdout_uri",
+    "stderr_uri",
+    "completed_at",
+)
+"""What a watcher of jobs tells besides a result."""
 
 DAY_US: Final = 86_400_000_000
 
@@ -27,14 +41,25 @@ async def container_callback(call: Call) -> CallbackTaken:
     """Hand the end of something outside to the step that waits for it."""
     wanted: CallbackRequest = call.body
     execution_id, step = call.id(), call.param("step")
-    outcome = outcome_of(wanted.status, wanted.result, wanted.error)
-    accepted = await call_back(call, execution_id, step, outcome)
+    status = wanted.state or wanted.status
+    reason = wanted.error or (None if is_good(status) else wanted.reason)
+    outcome = outcome_of(status, _result(wanted), reason)
+    accepted = await call_back(call, execution_id, step, outcome, wanted.job_uid or "")
     return CallbackTaken(
         status="ok" if accepted else "ignored",
         execution_id=str(execution_id),
         step=step,
         accepted=accepted,
     )
+
+
+def _result(wanted: CallbackRequest) -> Any:
+    """Return what the step yields: the result, or else what is told of a job."""
+    if wanted.result is not None:
+        return wanted.result
+    told = msgspec.structs.asdict(wanted)
+    facts = {name: told[name] for name in JOB_FACTS if told[name] is not None}
+    return facts or None
 
 
 async def purge(call: Call) -> PurgeAnswer:

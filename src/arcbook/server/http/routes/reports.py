@@ -51,7 +51,8 @@ async def _take(call: Call, event: EventRequest, of_all: Any) -> bool:
         event.result if event.result is not None else payload,
         event.error,
     )
-    return await call_back(call, execution_id, step, outcome)
+    key = "" if event.event_id is None else _event_id(event)
+    return await call_back(call, execution_id, step, outcome, key)
 
 
 def _checked(event: EventRequest, of_all: Any) -> tuple[int, str, str]:

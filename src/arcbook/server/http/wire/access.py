@@ -54,13 +54,13 @@ class TokenList(msgspec.Struct, frozen=True, kw_only=True):
 class ChangesQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which changes a page holds, newest first."""
 
-    actor: str = ""
-    action: str = ""
-    subject: str = ""
+    actor: Annotated[str, Meta(description="Who asked for it.")] = ""
+    action: Annotated[str, Meta(description="What was asked: `catalog.register`, ...")] = ""
+    subject: Annotated[str, Meta(description="What was to be changed.")] = ""
     tenant: Annotated[str, Meta(description="By whose token.")] = ""
     organization: Annotated[str, Meta(description="The organization within it.")] = ""
     before: Annotated[str, Meta(description="The last id of the page before.")] = ""
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows of a page.")] = 50
 
 
 class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,10 +96,21 @@ class PendingCount(msgspec.Struct, frozen=True, kw_only=True):
 class CallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a step waits for."""
 
-    #: ``completed`` or ``failed``, in any of their spellings.
-    status: str = "completed"
+    status: Annotated[
+        str, Meta(description="`completed` or `failed`, in any of their spellings.")
+    ] = "completed"
+    state: Annotated[str | None, Meta(description="The same, before `status`.")] = None
     result: Any = None
     error: str | None = None
+    reason: Annotated[str | None, Meta(description="The same as error, after it.")] = None
+    job_name: str | None = None
+    job_uid: Annotated[
+        str | None, Meta(description="Names the callback: one that comes again changes nothing.")
+    ] = None
+    exit_code: int | None = None
+    stdout_uri: str | None = None
+    stderr_uri: str | None = None
+    completed_at: str | None = None
 
 
 class CallbackTaken(msgspec.Struct, frozen=True, kw_only=True):

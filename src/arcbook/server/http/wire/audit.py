@@ -20,7 +20,7 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
     before: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="`next_before` of the page before.")
     ] = 0
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows of a page.")] = 100
 
 
 class AuditNote(msgspec.Struct, frozen=True, kw_only=True):

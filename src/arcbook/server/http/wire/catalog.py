@@ -145,7 +145,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 class VersionQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which version of a path is meant."""
 
-    version: str = "latest"
+    version: Annotated[str, Meta(description="A number, or `latest`.")] = "latest"
 
 
 class UiField(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from arcbook.secrets.delivery import Delivery
+
 
 class PutCredential(msgspec.Struct, frozen=True, kw_only=True):
     """A credential to be sealed and kept, in place of one of the same name."""
@@ -38,7 +40,7 @@ class CredentialView(msgspec.Struct, frozen=True, kw_only=True):
 class CredentialsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which credentials a list holds."""
 
-    type: str = ""
+    type: Annotated[str, Meta(description="Of which type.")] = ""
     q: Annotated[str, Meta(description="Part of the name or description.")] = ""
     tenant: Annotated[str, Meta(description="Whose credentials.")] = ""
     organization: Annotated[str, Meta(description="The organization within it.")] = ""
@@ -50,8 +52,32 @@ class CredentialQuery(msgspec.Struct, frozen=True, kw_only=True):
     include_data: Annotated[
         bool, Meta(description="Its fields, for a known caller of the scope admin.")
     ] = False
-    execution_id: str = ""
-    parent_execution_id: str = ""
+    execution_id: Annotated[
+        str, Meta(description="Not looked at; clients of the older server send it.")
+    ] = ""
+    parent_execution_id: Annotated[
+        str, Meta(description="Not looked at; clients of the older server send it.")
+    ] = ""
+
+
+class SealedQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """For whom a credential is sealed, and what for."""
+
+    public_key: Annotated[
+        str,
+        Meta(min_length=1, max_length=100, description="An X25519 key of the asker's, as Base64."),
+    ]
+    worker_id: Annotated[
+        str, Meta(min_length=1, max_length=200, description="Who asks, for the audit.")
+    ]
+    execution_id: Annotated[str, Meta(description="What it is for.")] = ""
+
+
+class SealedCredential(Delivery, frozen=True, kw_only=True):
+    """A credential that only the asker can read."""
+
+    #: What the answer is to; it opens with this alone.
+    bound: str
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,12 +18,18 @@ class ExecutionsQuery(msgspec.Struct, frozen=True, kw_only=True):
     catalog_id: Annotated[str, Meta(description="The version of the playbook.")] = ""
     parent_execution_id: Annotated[str, Meta(description="Children of an execution.")] = ""
     tenant: Annotated[str, Meta(description="Whose executions.")] = ""
-    organization: str = ""
+    organization: Annotated[str, Meta(description="Whose executions.")] = ""
     before: Annotated[str, Meta(description="The last id of the page before.")] = ""
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows of a page.")] = 50
     offset: Annotated[int, Meta(ge=0, le=5000, description="Prefer before.")] = 0
-    page: Annotated[int, Meta(ge=1, le=5000)] | None = None
-    page_size: Annotated[int, Meta(ge=1, le=200)] | None = None
+    page: Annotated[
+        Annotated[int, Meta(ge=1, le=5000)] | None,
+        Meta(description="Number of the page; prefer before."),
+    ] = None
+    page_size: Annotated[
+        Annotated[int, Meta(ge=1, le=200)] | None,
+        Meta(description="Rows of a page, where pages have numbers."),
+    ] = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,9 +123,11 @@ class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which events are wanted."""
 
     after: Annotated[int, Meta(ge=0, description="The last number of the page before.")] = 0
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 200
-    event_type: str = ""
-    step: str = ""
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Events of a page.")] = 200
+    event_type: Annotated[
+        str, Meta(description="Only events of these types, with commas between.")
+    ] = ""
+    step: Annotated[str, Meta(description="Only events of this step.")] = ""
     stream: Annotated[bool, Meta(description="As server-sent events, until the end.")] = False
 
 
@@ -259,23 +267,24 @@ class ResultView(msgspec.Struct, frozen=True, kw_only=True):
 class ResultQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Whose result is wanted."""
 
-    step: str = ""
+    step: Annotated[str, Meta(description="A step; the playbook's own result by default.")] = ""
 
 
 class StateQuery(msgspec.Struct, frozen=True, kw_only=True):
     """After which event a state is wanted."""
 
-    seq: Annotated[int, Meta(ge=1, le=2**31, description="The last event that counts.")] | None = (
-        None
-    )
+    seq: Annotated[
+        Annotated[int, Meta(ge=1, le=2**31)] | None,
+        Meta(description="The last event that counts."),
+    ] = None
 
 
 class ReplayQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Of which execution, and after which event, a state is wanted."""
 
-    execution_id: str
-    as_of_event_id: str = ""
-    as_of_position: str = ""
+    execution_id: Annotated[str, Meta(description="The execution.")]
+    as_of_event_id: Annotated[str, Meta(description="The last event that counts.")] = ""
+    as_of_position: Annotated[str, Meta(description="The same.")] = ""
 
 
 class ReplayedState(msgspec.Struct, frozen=True, kw_only=True):

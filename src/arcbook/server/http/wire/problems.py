@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
-from arcbook.dsl.diagnostics import Diagnostic
+from arcbook.dsl.diagnostics import excerpt
+from arcbook.dsl.load import Loaded
 from arcbook.server.http.wire.common import ErrorBody
 
 
@@ -18,8 +17,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     column: int
     message: str
+    #: What to write instead.
     hint: str = ""
     step: str = ""
+    #: The line, with a caret below the place.
+    excerpt: str = ""
 
 
 class InvalidDocument(ErrorBody, frozen=True, kw_only=True):
@@ -30,8 +32,8 @@ class InvalidDocument(ErrorBody, frozen=True, kw_only=True):
     left_out: int = 0
 
 
-def diagnostics_of(diagnostics: Iterable[Diagnostic]) -> list[dict[str, object]]:
-    """Return diagnostics as they go out."""
+def diagnostics_of(loaded: Loaded) -> list[dict[str, object]]:
+    """Return a document's diagnostics as they go out."""
     return [
         {
             "code": d.code,
@@ -41,6 +43,7 @@ def diagnostics_of(diagnostics: Iterable[Diagnostic]) -> list[dict[str, object]]
             "message": d.message,
             "hint": d.hint,
             "step": d.step,
+            "excerpt": excerpt(loaded.lines, d),
         }
-        for d in diagnostics
+        for d in loaded.diagnostics
     ]

@@ -11,17 +11,19 @@ from msgspec import Meta
 class ModelQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which executions a page holds, newest first."""
 
-    status: str = ""
-    path: str = ""
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
-    offset: Annotated[int, Meta(ge=0, le=5000)] = 0
+    status: Annotated[str, Meta(description="RUNNING, COMPLETED, FAILED or CANCELLED.")] = ""
+    path: Annotated[str, Meta(description="Part of the playbook's path.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows of a page.")] = 50
+    offset: Annotated[int, Meta(ge=0, le=5000, description="Rows before the page.")] = 0
 
 
 class ModelEventsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which events a page holds, in order."""
 
-    after: Annotated[int, Meta(ge=0, le=2**31)] = 0
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: Annotated[
+        int, Meta(ge=0, le=2**31, description="The last number of the page before.")
+    ] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Events of a page.")] = 100
 
 
 class ModelExecution(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 
 class ResolveQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which value is wanted."""
 
-    ref: str
+    ref: Annotated[str, Meta(description="A reference: `noetl://execution/...`.")]
 
 
 class PutResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +59,8 @@ class ShardInfo(msgspec.Struct, frozen=True, kw_only=True):
 class ShardQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Whose shard is asked for."""
 
-    execution_id: str
-    shard_count: int = 64
+    execution_id: Annotated[str, Meta(description="The execution.")]
+    shard_count: Annotated[int, Meta(description="Among how many shards; up to 1,024.")] = 64
 
 
 class ServerView(msgspec.Struct, frozen=True, kw_only=True):

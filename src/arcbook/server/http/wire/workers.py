@@ -57,9 +57,9 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 class WorkersQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which workers a list holds."""
 
-    kind: str = ""
-    status: str = ""
-    name: str = ""
+    kind: Annotated[str, Meta(description="`worker_pool`; others are not kept.")] = ""
+    status: Annotated[str, Meta(description="`ready` or `draining`.")] = ""
+    name: Annotated[str, Meta(description="The name of one worker.")] = ""
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):

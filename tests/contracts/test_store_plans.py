@@ -84,6 +84,7 @@ EVERYTHING = [
 ASKED = {
     "commit": arguments(EVERYTHING),
     "fenced": arguments(EVERYTHING)[:FENCES],
+    "others": ["a", [1, 2]],
     "get_stored": [SOME],
     "get_tail": [SOME, 1],
     "get_events": [SOME, 1, 1000],
@@ -97,7 +98,7 @@ ASKED = {
     "get_executions_of_organization": [SOME, 50, "", "", 0, "o"],
     "get_key": ["a/b", "k9", 3],
     "forget_keys": [3],
-    "get_notes": [50, 20, "", "", ""],
+    "get_notes": [50, 20, "", "", "", "", ""],
     "get_unfinished": [[1, 2], 0, 1000],
     "get_results": [SOME],
     "take": [[SOME, SOME + 1]],

@@ -480,6 +480,7 @@ class Drive:
             ],
             tick=entry.tick,
             key=entry.key,
+            owner=self.realm.owner,
         )
         if entry.events:
             at = entry.events[-1].at

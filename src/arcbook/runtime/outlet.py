@@ -13,6 +13,10 @@ from arcbook.store.api import Change, Claim, StartKey, Tick
 class Realm(Protocol):
     """What of all executions a drive loop owns."""
 
+    @property
+    def owner(self) -> str:
+        """The server that owns it, for commits; empty in a process that is alone."""
+
     def owns(self, execution_id: int) -> bool:
         """Return whether it owns an execution."""
 
@@ -22,6 +26,8 @@ class Realm(Protocol):
 
 class Everything:
     """All executions, for a process that is alone."""
+
+    owner = ""
 
     def __init__(self, ids: Callable[[], int]) -> None:
         self._ids = ids

@@ -51,6 +51,11 @@ class Ownership:
         """The server's name."""
         return self._row.server_id
 
+    @property
+    def owner(self) -> str:
+        """The server's name, as commits give it."""
+        return self._row.server_id
+
     def on_change(self, gained: Changed, lost: Changed) -> None:
         """Set what is done with shards that come and go."""
         self._gained, self._lost = gained, lost

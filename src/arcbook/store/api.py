@@ -128,8 +128,9 @@ class StartKey(NamedTuple):
 class Change(msgspec.Struct, kw_only=True):
     """What one commit writes for one execution: events, and what is projected from them.
 
-    It is fenced by the number of the last event, by the state of each command that it
-    claims, by the schedule whose tick it is, and by the key that it takes.
+    It is fenced by the owner of the execution's shard, by the number of the last event, by
+    the state of each command that it claims, by the schedule whose tick it is, and by the key
+    that it takes.
     """
 
     execution_id: int
@@ -154,6 +155,8 @@ class Change(msgspec.Struct, kw_only=True):
     claims: list[Claim] = []
     tick: Tick | None = None
     key: StartKey | None = None
+    #: The server that writes, which must own the shard; empty where nobody owns shards.
+    owner: str = ""
 
 
 class Stored(NamedTuple):

@@ -81,6 +81,8 @@ class MemoryStore:
             self._write(change)
 
     def _is_fenced(self, change: Change) -> bool:
+        if change.owner and self._owners.get(shard_of(change.execution_id)) != change.owner:
+            return True
         if change.events and change.after_seq != len(self.log.get(change.execution_id, ())):
             return True
         if change.claims and change.after_seq != len(self.log.get(change.execution_id, ())):

@@ -18,7 +18,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def arguments(changes: Sequence[Change]) -> list[Any]:
-    """Return the arguments of the function ``commit``, in its order; empty lists are null.
+    """Return the arguments of the query ``commit``, in its order; empty lists are null.
 
     Raises:
         StoreError: numbers of events have a gap.
@@ -47,7 +47,14 @@ def arguments(changes: Sequence[Change]) -> list[Any]:
         *_timers(ordered),
         [d for c in ordered if c.done for d in c.done] or None,
         *_columns(_issued(ordered), 9),
+        *owned(changes),
     ]
+
+
+def owned(changes: Sequence[Change]) -> tuple[str, list[int]]:
+    """Return the server that writes, and the shards that it must own, in order."""
+    owner = next((c.owner for c in changes), "")
+    return owner, sorted({shard_of(c.execution_id) for c in changes}) if owner else []
 
 
 def _identity(change: Change) -> int:

@@ -21,7 +21,7 @@ from arcbook.store.api import (
     StoreError,
     repeated_keys,
 )
-from arcbook.store.postgres.batch import FENCES, arguments
+from arcbook.store.postgres.batch import FENCES, arguments, owned
 from arcbook.store.postgres.statements import Statements
 
 COMMIT_ATTEMPTS: Final = 3
@@ -49,6 +49,7 @@ class PostgresEvents(Statements):
                 fenced = await self._commit(connection, given)
                 if fenced is None:
                     return
+                fenced = fenced or await self._of_others(connection, changes)
                 if fenced:
                     raise FencedError([c.execution_id for c in changes if c.execution_id in fenced])
         raise StoreError("commits are in each other's way for too long")
@@ -68,6 +69,12 @@ class PostgresEvents(Statements):
                 raise
             return set(await connection.fetchval(self._sql["fenced"], *given[:FENCES]) or ())
         return None
+
+    async def _of_others(self, connection: Any, changes: Sequence[Change]) -> Collection[int]:
+        """Return the executions in shards that another server owns."""
+        rows = await connection.fetch(self._sql["others"], *owned(changes))
+        shards = {shard for (shard,) in rows}
+        return {c.execution_id for c in changes if shard_of(c.execution_id) in shards}
 
     async def load(self, execution_id: int) -> Stored | None:
         found = await self._one("get_stored", execution_id)

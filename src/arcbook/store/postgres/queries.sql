@@ -6,10 +6,15 @@ select commit(
   $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
   $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
   $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57)
+from own($58, $59)
 
 -- fenced --
 -- The executions of a failed commit that another writer was quicker with.
 select fenced($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+
+-- others --
+-- Shards, of some, that another server owns.
+select shard from shard where shard = any ($2) and server_id <> $1 and $1 <> ''
 
 -- get_stored --
 -- An execution as it is loaded: its row, its snapshot and the number of that.

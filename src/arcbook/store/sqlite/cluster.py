@@ -41,7 +41,11 @@ class SqliteCluster(Statements):
     # -- commands ---------------------------------------------------------------------
 
     def _is_still_so(self, db: sqlite3.Connection, change: Change) -> bool:
-        """Tell whether what a change claims is pending, its tick is due and its key is free."""
+        """Tell whether a change's writer owns the shard, and what it takes is there to be taken."""
+        if change.owner:
+            shard = (shard_of(change.execution_id),)
+            if db.execute(self._sql["get_owner"], shard).fetchone() != (change.owner,):
+                return False
         for claim in change.claims:
             wanted = (claim.command_id, claim.generation, claim.attempt)
             if db.execute(self._sql["is_pending"], wanted).fetchone() is None:

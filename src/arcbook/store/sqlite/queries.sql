@@ -202,6 +202,10 @@ select count(*) from server
 -- Shards that servers own.
 select shard, server_id from shard where server_id in (select server_id from server)
 
+-- get_owner --
+-- The server that owns a shard.
+select server_id from shard where shard = ?
+
 -- take_shard --
 -- A shard becomes a server's.
 insert or replace into shard (server_id, shard) values (?, ?)

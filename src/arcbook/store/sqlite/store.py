@@ -113,7 +113,7 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
                 return False
         elif change.claims and self._last_seq(db, change) != after:
             return False
-        is_bound = change.claims or change.tick or change.key
+        is_bound = change.claims or change.tick or change.key or change.owner
         return not is_bound or self._is_still_so(db, change)
 
     def _fenced(self, db: sqlite3.Connection, changes: Sequence[Change]) -> list[int]:

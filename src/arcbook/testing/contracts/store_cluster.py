@@ -106,6 +106,37 @@ class _Servers:
         with pytest.raises(LostServerError):
             await store.beat("nobody", LEASE)
 
+    async def test_only_the_owner_of_a_shard_commits_to_it(self, store: ClusterStore) -> None:
+        await store.join(server("a"), LEASE)
+        await store.beat("a", LEASE)
+        started = change(1, 0, [event(1)], row=row(1), owner="a")
+        await store.commit([started])
+
+        with pytest.raises(FencedError) as fenced:
+            await store.commit([change(1, 1, [event(2)], owner="b")])
+        assert fenced.value.execution_ids == (1,)
+
+        await store.commit([change(1, 1, [event(2)], owner="a")])
+        assert len(await store.events(1)) == 2
+
+    async def test_who_has_lost_a_shard_writes_nothing_even_if_nobody_else_has(
+        self, store: ClusterStore
+    ) -> None:
+        await store.join(server("a"), SHORT)
+        await store.beat("a", SHORT)
+        await store.commit([change(1, 0, [event(1)], row=row(1), owner="a")])
+        await store.join(server("b"), LEASE)
+        await asyncio.sleep(SHORT * 1.5)
+        assert shard_of(1) in (await store.beat("b", LEASE)).shards
+
+        for late in (change(1, 1, [event(2)], owner="a"), change(1, 1, [], owner="a")):
+            with pytest.raises(FencedError) as fenced:
+                await store.commit([late])
+            assert fenced.value.execution_ids == (1,)
+
+        await store.commit([change(1, 1, [event(2)], owner="b")])
+        assert len(await store.events(1)) == 2
+
 
 class _Workers:
     """The registry of workers."""

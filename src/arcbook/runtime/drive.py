@@ -235,7 +235,6 @@ class Drive:
         else:
             slot = await self.load(item.execution_id)
             await self.outlet.loaded(slot)
-            self._doubt_parent(slot.state)
             self._timers.add(item.execution_id, slot.timers)
         self.slots[item.execution_id] = slot
         return slot
@@ -448,15 +447,6 @@ class Drive:
         times.tell = now() - began
         if self.watch is not None:
             self.watch(times)
-
-    def _doubt_parent(self, state: State) -> None:
-        """Load a parent again that waits for a child which ended: another process saw to both."""
-        parent = self.slots.get(state.parent.execution_id) if state.parent is not None else None
-        if parent is None or not state.status.is_terminal:
-            return
-        commands = (c for run in parent.state.runs.values() for c in run.commands.values())
-        if any(c.wait is not None and c.wait.child_id == state.execution_id for c in commands):
-            self._begin_anew(parent.state.execution_id)
 
     def _begin_anew(self, execution_id: int) -> None:
         """Load an execution again that another process wrote to, its commands included."""

@@ -15,7 +15,6 @@ from arcbook.clock import Clock
 from arcbook.engine.inputs import Abort, CalledBack, Cancel, Settle, Start
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
-from arcbook.ids import first_at
 from arcbook.results.frames import loop_frames
 from arcbook.results.kept import Kept
 from arcbook.runtime.drive import Drive, ExecutionMissingError
@@ -39,12 +38,6 @@ FORGET_SECONDS: Final = 60.0
 
 SCAN_BATCH: Final = 50
 """Executions that are taken over at once."""
-
-LOOK_SECONDS: Final = 5.0
-"""Time between two looks for executions that nobody drives."""
-
-LOOK_BACK_US: Final = 900_000_000
-"""Age of executions that such a look is for."""
 
 SCAN_PAUSE_SECONDS: Final = 0.5
 """Pause after which the store is asked again for what goes on in shards."""
@@ -153,7 +146,6 @@ class Server:
         await self.ownership.join()
         self._spawn("ownership", self.ownership.run())
         self._spawn("ticks", self._tick())
-        self._spawn("looks", self._look())
         self._spawn("scheduler", Scheduler(self).run())
         self._spawn("keys", self._forget_keys())
         return self
@@ -250,23 +242,6 @@ class Server:
             await asyncio.sleep(TICK_SECONDS)
             self.owner.expire()
             self.relay.tell_again(self.owner)
-
-    async def _look(self) -> None:
-        """Find executions that nobody drives.
-
-        A server that stood still may start some in shards that it has lost: nothing of
-        them is there that could fence it, and who took the shards over has looked before.
-        """
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            after = first_at(self.clock.now_us() - LOOK_BACK_US)
-            try:
-                found = await self.store.unfinished(self.ownership.shards, after=after)
-            except StoreError as error:
-                log.warning("what goes on is not known: %s", error)
-                continue
-            for execution_id in [i for i in found if i not in self.drive.slots][:SCAN_BATCH]:
-                self.drive.submit(execution_id, Settle())
 
     async def _forget_keys(self) -> None:
         while True:

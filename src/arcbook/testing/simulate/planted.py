@@ -201,8 +201,8 @@ MUTANTS: Final = (
         ),
     ),
     _mutant(
-        "never look again for what nobody drives",
-        ("server/core.py", '        self._spawn("looks", self._look())\n', ""),
+        "let whoever believes it owns a shard commit to it",
+        ("store/memory.py", "if change.owner and self", "if False and self"),
     ),
     _mutant(
         "forget the rows that a frame leaves to another",

@@ -263,6 +263,9 @@ UNAUDITED = {
     # What workers say of themselves, again and again.
     "POST /api/worker/pool/register", "POST /api/worker/pool/heartbeat",
     "DELETE /api/worker/pool/deregister",
+    # What workers ask, as over the bus: executions and the audit of secrets have it.
+    "POST /api/internal/worker/messages", "POST /api/internal/worker/notices",
+    "POST /api/internal/worker/requests",
 }  # fmt: skip
 """Routes beside GET that leave no row in the audit of changes."""
 

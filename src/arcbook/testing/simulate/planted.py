@@ -26,7 +26,8 @@ def _mutant(name: str, *patches: tuple[str, str, str]) -> Mutant:
 
 MUTANTS: Final = (
     _mutant(
-        "drop the fencing of events",
+        "drop the fencing of events and of shards",
+        ("store/memory.py", "if change.owner and self", "if False and self"),
         ("store/memory.py", "if change.events and change.after_seq !=", "if False and 0 !="),
     ),
     _mutant(

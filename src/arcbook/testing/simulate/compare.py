@@ -47,7 +47,7 @@ def _is_disturbed(world: World, execution_id: int) -> bool:
     for child, state in sorted(world.checks.states.items()):
         if state.parent is not None and state.parent.execution_id in family:
             family.add(child)
-    if family & world.checks.cancelled:
+    if family & world.checks.cancelled or family & world.effects.limited:
         return True
     texts = world.scenario.playbooks.values()
     never = world.scenario.documents or any('"never"' in text for text in texts)

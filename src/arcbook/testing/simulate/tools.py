@@ -140,6 +140,8 @@ class Effects:
         self.calls: Counter[tuple[str, int]] = Counter()
         #: Executions, steps, visits, iterations and labels that were called, as one text.
         self.called: set[str] = set()
+        #: Executions of which a call that has a time limit was cut off.
+        self.limited: set[int] = set()
         #: Calls that are being made, and of which execution.
         self._open: dict[int, tuple[int, Process]] = {}
         self._hanging: set[int] = set()
@@ -183,6 +185,10 @@ class Effects:
                 await self.calm.wait()
             else:
                 await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            if call.timeout_seconds is not None:
+                self.limited.add(call.execution_id)
+            raise
         finally:
             self._open.pop(number, None)
         return answer

@@ -265,7 +265,7 @@ UNAUDITED = {
     "DELETE /api/worker/pool/deregister",
     # What workers ask, as over the bus: executions and the audit of secrets have it.
     "POST /api/internal/worker/messages", "POST /api/internal/worker/notices",
-    "POST /api/internal/worker/requests",
+    "POST /api/internal/worker/requests", "POST /api/commands/{command_id}/claim",
 }  # fmt: skip
 """Routes beside GET that leave no row in the audit of changes."""
 

@@ -88,7 +88,13 @@ async def closed(tmp_path, tokens, monkeypatch):
 
 def place(route) -> str:
     return route.template.format(
-        execution_id="123", catalog_id="123", name="x", token_id="x", path="x", step="x"
+        execution_id="123",
+        catalog_id="123",
+        name="x",
+        token_id="x",
+        path="x",
+        step="x",
+        command_id="123:x:1",
     )
 
 

@@ -171,6 +171,11 @@ class Requests:
 
     # -- executions -------------------------------------------------------------------
 
+    async def claim(self, request: ClaimRequest) -> list[Claimed]:
+        """Give commands to a worker, whoever owns them; an answer for each."""
+        found: list[Claimed] = await self._claim(request, b"")
+        return found
+
     async def _claim(self, request: ClaimRequest, _: bytes) -> Any:
         if request.protocol != PROTOCOL:
             # Its messages go back, for a worker that can read what a claim answers.

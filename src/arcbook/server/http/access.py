@@ -37,7 +37,7 @@ INTERNAL: Final = "internal"
 OPEN_PATHS: Final = frozenset({"/health", "/api/health", "/api/runtime/contract"})
 """Paths that need no token, for what watches whether the server is there."""
 
-INTERNAL_PATHS: Final = re.compile(r"/api/(internal/.*|credentials/[^/]+/sealed)")
+INTERNAL_PATHS: Final = re.compile(r"/api/(internal/.*|commands/.*|credentials/[^/]+/sealed)")
 """The paths that need the internal token."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

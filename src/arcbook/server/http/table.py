@@ -12,6 +12,7 @@ from arcbook.server.http.routes import (
     catalog,
     catalog_batch,
     changes,
+    commands,
     compatibility,
     control,
     credentials,
@@ -56,6 +57,7 @@ MODULES: Final = (
     read_model,
     compatibility,
     internal,
+    commands,
     door,
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,42 +13,29 @@ from arcbook.testing.simulate import scenario_of, simulate
 from arcbook.testing.simulate.mutants import hunt
 from arcbook.testing.simulate.planted import MUTANTS
 from corpus.test_corpus import FOLDER, IS_THERE
-
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
-"""Seeds of generated playbooks ..."""
+from simulation.conftest import SEEDS
+from simulation.seeds_running import Simulating
 
 CORPUS_SEEDS = int(os.environ.get("SIMULATION_CORPUS_SEEDS", "240"))
-"""... and of the documents of the corpus."""
+"""Seeds of the documents of the corpus."""
 
 _LINES = (Path(__file__).parent / "seeds.txt").read_text().splitlines()
 PINNED = [int(line) for line in _LINES if line and not line.startswith("#")]
 
-_SUMMARY = re.compile(r"simulated (\d+) seeds from 0: \d+ executions, .* (\d+) broken")
-
-
-def simulated(seeds: int, *more: str) -> tuple[int, list[str]]:
-    """Run seeds as ``make simulate`` does; return how many ran, and what is said of those that broke."""
-    command = [sys.executable, "-m", "arcbook.testing.simulate", "--seeds", str(seeds), *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    summary = _SUMMARY.search(done.stdout)
-    assert summary is not None, done.stdout + done.stderr
-    assert (done.returncode == 0) == (summary[2] == "0")
-    return int(summary[1]), [line for line in done.stdout.splitlines() if line[:5] == "seed "]
-
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_everything_holds_under_faults() -> None:
-    assert simulated(SEEDS) == (SEEDS, [])
+def test_everything_holds_under_faults(simulating: Simulating) -> None:
+    assert simulating.ended() == (SEEDS, [])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not IS_THERE, reason="the corpus is not beside the project")
 def test_everything_holds_for_documents_that_people_wrote() -> None:
-    found = simulated(CORPUS_SEEDS, "--corpus", str(FOLDER))
+    running = Simulating(CORPUS_SEEDS, "--corpus", str(FOLDER))
 
-    assert found == (CORPUS_SEEDS, [])
+    assert running.ended() == (CORPUS_SEEDS, [])
 
 
 @pytest.mark.slow

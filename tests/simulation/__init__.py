@@ -1,0 +1,1 @@
+"""The production runtime under faults, and in small worlds gone through whole."""

@@ -83,7 +83,7 @@ class Reporting:
             worker=worker.worker_id,
             reports=[(r.execution_id, r.given) for r in reports],
             pools=worker.pools,
-            room=worker.room + sum(r.future is None for r in reports),
+            room=worker.room + sum(r.future is None and self._is_held(r.given) for r in reports),
         )
         try:
             answer = await self._control.owner(reports[0].execution_id, server, request, Reported)
@@ -118,12 +118,17 @@ class Reporting:
     def _released(self, report: _Report) -> Any:
         """Let go of a command, unless it has come anew: its next generation, or another attempt."""
         given = report.given
-        holding = self._worker.held.get(given.command_id)
-        if holding is not None and isinstance(given, Report):
-            work = holding.work
-            if (given.generation, given.attempt) != (work.generation, work.attempt):
-                return None
+        if given.command_id in self._worker.held and not self._is_held(given):
+            return None
         return self._worker.release(given.command_id)
+
+    def _is_held(self, given: Any) -> bool:
+        """Return whether what is reported is of the delivery that is held."""
+        holding = self._worker.held.get(given.command_id)
+        if holding is None or not isinstance(given, Report):
+            return holding is not None
+        work = holding.work
+        return (given.generation, given.attempt) == (work.generation, work.attempt)
 
     def _again(self, report: _Report) -> None:
         pause = PAUSES[min(report.tries, len(PAUSES) - 1)]

@@ -225,8 +225,8 @@ MUTANTS: Final = (
         "let go of a command that has come anew",
         (
             "worker/reporting.py",
-            "if (given.generation, given.attempt) != (work.generation, work.attempt):",
-            "if given.generation != work.generation:",
+            "return (given.generation, given.attempt) == (work.generation, work.attempt)",
+            "return given.generation == work.generation",
         ),
     ),
     _mutant(

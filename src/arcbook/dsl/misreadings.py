@@ -31,6 +31,8 @@ _HINTS: Final = {
 }
 
 
+_FLATTER: Final = "move data out of the playbook"
+
 _CHECK: Final = "check the indentation, quotes and brackets around this place"
 
 
@@ -47,6 +49,8 @@ def explain(error: yaml.YAMLError, text: str) -> SourceError:
         where = Position(opened.line + 1, opened.column + 1)
         reason = "invalid YAML: what is opened here is not closed"
         return SourceError("ARC003", reason, where, "close the quote or bracket")
+    if "nesting depth" in problem:  # the parser has a limit of its own, far beyond ours
+        return SourceError("ARC008", "values nest too deep", position, _FLATTER)
     reason = _reason(problem)
     hint = _hint(reason, position, text)
     if reason is problem and context:

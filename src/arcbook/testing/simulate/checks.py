@@ -165,12 +165,7 @@ class Checks:
             command = state.command(event.command_id)
             self.checkpointed.add((event.command_id, command.generation if command else -1))
         elif isinstance(event, StepExit):
-            run = state.runs.get(f"{event.step}:{event.visit}")
-            if run is None:
-                self.fail("once", f"{event.step}:{event.visit} left and was not there")
-                return
-            for command in run.commands.values():
-                self._apply(command)
+            self._left(state, event)
         elif isinstance(event, CommandSuspended) or (
             isinstance(event, CommandCompleted) and not event.partial
         ):
@@ -178,7 +173,25 @@ class Checks:
             if found is None or found.status is not CommandStatus.ISSUED:
                 self.fail("once", f"{event.type} of {event.command_id}, which is not out")
             else:
+                if isinstance(event, CommandCompleted) and event.worker:
+                    self._delivered(found, event.attempt)
                 self._apply(found)
+
+    def _left(self, state: State, event: StepExit) -> None:
+        run = state.runs.get(f"{event.step}:{event.visit}")
+        if run is None:
+            self.fail("once", f"{event.step}:{event.visit} left and was not there")
+            return
+        for command in run.commands.values():
+            if event.worker and run.loop is None:
+                self._delivered(command, event.attempt)
+            self._apply(command)
+
+    def _delivered(self, command: Command, attempt: int) -> None:
+        """What counts is of the delivery that is out, and not of one that was taken for lost."""
+        if command.status is CommandStatus.ISSUED and attempt != command.lost + 1:
+            said = f"{command.command_id} ends by delivery {attempt}"
+            self.fail("once", f"{said}, and {command.lost + 1} is out")
 
     def _apply(self, command: Command) -> None:
         if command.status is not CommandStatus.ISSUED:

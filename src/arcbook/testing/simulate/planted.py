@@ -185,11 +185,6 @@ MUTANTS: Final = (
         ),
     ),
     _mutant(
-        "keep the commands of before a fence",
-        ("runtime/owner.py", "        self._stale.add(execution_id)", "        return"),
-        ("runtime/owner.py", "self._stale and self._knows(slot):", "self._stale:"),
-    ),
-    _mutant(
         "let shards go in the middle of a commit",
         ("server/core.py", "        await self.drive.quiet()\n", ""),
     ),

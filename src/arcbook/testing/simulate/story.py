@@ -25,6 +25,9 @@ IDLE_SECONDS_MAX: Final = 60.0
 TURN_SECONDS: Final = 0.25
 """Time between two looks of the storm."""
 
+HANGING_SHARE: Final = 0.7
+"""How often what hangs for good is what is cancelled."""
+
 SCHEDULE: Final = "every-so-often"
 
 _REFUSALS = (
@@ -148,9 +151,7 @@ class Story:
         nodes = [n for n in world.nodes if n.process.alive and not n.process.halted]
         some = nodes[int(rng.random() * len(nodes))] if nodes else None
         if faults.strikes("cancel", "cancel"):
-            running = [i for i, s in world.checks.states.items() if not s.status.is_terminal]
-            if running:
-                world.main.run(self._cancel(running[int(rng.random() * len(running))]))
+            self._cancel_some()
         if faults.strikes("wipe", "stream wiped"):
             world.note("bus", "! is wiped")
             world.exchange.wipe()
@@ -169,6 +170,16 @@ class Story:
             world.main.run(world.restart(some))
         if faults.strikes("crash", f"{some.process.name} dies"):
             world.crash(some.process)
+
+    def _cancel_some(self) -> None:
+        """Cancel one execution; rather one that hangs for good, which nothing else ends."""
+        world, rng = self.world, self.faults.rng
+        running = [i for i, s in world.checks.states.items() if not s.status.is_terminal]
+        hanging = world.effects.hanging()
+        if hanging and rng.random() < HANGING_SHARE:
+            running = hanging
+        if running:
+            world.main.run(self._cancel(running[int(rng.random() * len(running))]))
 
     async def _away(self, seconds: float) -> None:
         self.world.note("bus", f"! is away for {seconds:.1f} s")

@@ -1,16 +1,18 @@
 """Deterministic simulation: the production runtime under faults that a seed decides.
 
-Servers, workers, a store, a bus, timers and schedules run in one process, on an event
-loop that owns time and the order of things. Faults come in where the real world would:
-at the ports. One seed is one run, byte for byte.
+Servers, workers, a store, a bus, blobs, timers and schedules run in one process, on an
+event loop that owns time and the order of things. Faults come in where the real world
+would: at the ports. One seed is one run, byte for byte.
 
     python -m arcbook.testing.simulate --seeds 100
     python -m arcbook.testing.simulate --seed 17 --trace
+    python -m arcbook.testing.simulate --seeds 100 --corpus FOLDER
 """
 
 from __future__ import annotations
 
+from arcbook.testing.simulate.library import Library
 from arcbook.testing.simulate.run import Ran, simulate
 from arcbook.testing.simulate.scenario import Scenario, scenario_of
 
-__all__ = ["Ran", "Scenario", "scenario_of", "simulate"]
+__all__ = ["Library", "Ran", "Scenario", "scenario_of", "simulate"]

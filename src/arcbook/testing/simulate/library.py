@@ -29,8 +29,11 @@ class Library:
 
     def family(self, path: str) -> dict[str, str]:
         """Return a playbook and those that it calls, itself first."""
-        found = {path: self.texts[path]}
-        for called in _PATH.findall(self.texts[path]):
+        found: dict[str, str] = {}
+        left = [path]
+        while left:
+            called = left.pop(0)
             if called in self.texts and called not in found:
-                found |= {k: v for k, v in self.family(called).items() if k not in found}
+                found[called] = self.texts[called]
+                left += _PATH.findall(found[called])
         return found

@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 
 import nats
-from nats.js.api import ConsumerConfig
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig
 
 from arcbook.bus.api import Bus, Message
 from arcbook.bus.memory import Exchange, MemoryBus
@@ -98,9 +99,9 @@ async def bare(url: str) -> None:
     here, there = await nats.connect(url), await nats.connect(url)
     js, subject = here.jetstream(), "bare.commands.shared.1"
     await js.add_stream(name="BARE", subjects=["bare.commands.>"], retention="workqueue")
-    await js.add_consumer("BARE", ConsumerConfig(durable_name="c", ack_policy="explicit"))
+    await js.add_consumer("BARE", ConsumerConfig(durable_name="c", ack_policy=AckPolicy.EXPLICIT))
 
-    async def echo(msg: nats.aio.msg.Msg) -> None:
+    async def echo(msg: Msg) -> None:
         await msg.respond(msg.data)
 
     await there.subscribe("bare.echo", cb=echo)

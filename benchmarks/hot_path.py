@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -31,7 +31,6 @@ from arcbook.engine.state import State
 from arcbook.engine.turn import LIMITS, Turn
 from arcbook.events.codec import decode, encode
 from arcbook.events.types import Recorded, StepResult, Value
-from arcbook.ids import IdGenerator
 from arcbook.results.kept import Kept
 from arcbook.runtime import drive as driving
 from arcbook.runtime.drive import Drive
@@ -40,7 +39,8 @@ from arcbook.runtime.plans import Plans
 from arcbook.runtime.pools import PoolRules
 from arcbook.runtime.slots import rebuild
 from arcbook.runtime.work import Work, work_of
-from arcbook.store.api import ClusterStore
+from arcbook.server.ownership import Ownership
+from arcbook.store.api import ClusterStore, ServerRow
 from arcbook.store.postgres import PostgresStore, upgrade
 from arcbook.store.sqlite import SqliteStore
 from arcbook.testing.services import PostgresServer
@@ -104,18 +104,31 @@ class _Silent:
 
 
 class Bench:
-    """A drive loop on a store, with an owner's bookkeeping and no workers."""
+    """A drive loop on a store, with an owner's shards and bookkeeping, and no workers."""
 
     def __init__(self, store: ClusterStore) -> None:
         self.clock = SystemClock()
-        self.ids = IdGenerator(self.clock, 1)
+        row = ServerRow(server_id="bench", machine=0, version="", url="")
+        self.ownership = Ownership(store, row, self.clock)
+        self.ids = self.ownership.ids
         self.store = store
         self.registry = Registry()
         self.plans = Plans(store, self.registry, self.ids, self.clock)
-        self.owner = Owner(PoolRules(), self.clock, _Silent())
+        self.owner = Owner(PoolRules(), self.clock, _Silent(), store)
         kept = Kept(MemoryBlobs())
-        self.drive = Drive(store, self.plans, kept, self.clock, self.ids, self.owner)
+        self.drive = Drive(
+            store, self.plans, kept, self.clock, self.ids, self.owner, realm=self.ownership
+        )
         self.owner.submit = self.drive.submit
+
+    async def __aenter__(self) -> Self:
+        await self.ownership.join()
+        self._beating = asyncio.create_task(self.ownership.run())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._beating.cancel()
+        await asyncio.gather(self._beating, return_exceptions=True)
 
     async def begin(self, text: str, count: int) -> list[int]:
         """Start executions."""
@@ -279,14 +292,15 @@ async def _loaded(bench: Bench, execution_id: int, found: Phases) -> None:
 # -- the run ---------------------------------------------------------------------------
 
 
-async def on_store(bench: Bench) -> dict[str, Any]:
+async def on_store(store: ClusterStore) -> dict[str, Any]:
     """Measure on one store."""
-    await _warm(bench)
-    found: dict[str, Any] = {"none_ms": _quantiles(await none_issued(bench))}
-    for batch in BATCHES:
-        found[f"one_batch_{batch}_ms"] = _quantiles(await inputs(bench, GUARDED, batch))
-    found["many_ms"] = _quantiles(await fan_out(bench))
-    found["phases_us"] = (await phases(bench)).table()
+    async with Bench(store) as bench:
+        await _warm(bench)
+        found: dict[str, Any] = {"none_ms": _quantiles(await none_issued(bench))}
+        for batch in BATCHES:
+            found[f"one_batch_{batch}_ms"] = _quantiles(await inputs(bench, GUARDED, batch))
+        found["many_ms"] = _quantiles(await fan_out(bench))
+        found["phases_us"] = (await phases(bench)).table()
     return found
 
 
@@ -296,13 +310,13 @@ async def run() -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir="."))
         sqlite = await stack.enter_async_context(SqliteStore(Path(folder) / "hot.db"))
-        measured["sqlite"] = await on_store(Bench(sqlite))
+        measured["sqlite"] = await on_store(sqlite)
         _say(json.dumps({"sqlite": measured["sqlite"]}))
         server = stack.enter_context(PostgresServer(fsync=True))
         dsn = server.create_database("hot")
         await upgrade(dsn)
         postgres = await stack.enter_async_context(PostgresStore(dsn))
-        measured["postgres"] = await on_store(Bench(postgres))
+        measured["postgres"] = await on_store(postgres)
         _say(json.dumps({"postgres": measured["postgres"]}))
     p50, p90, p99 = measured["postgres"]["one_batch_1_ms"]
     return {"input_ms_p50": p50, "input_ms_p90": p90, "input_ms_p99": p99, **measured}

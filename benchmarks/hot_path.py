@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 
@@ -31,15 +31,16 @@ from arcbook.engine.state import State
 from arcbook.engine.turn import LIMITS, Turn
 from arcbook.events.codec import decode, encode
 from arcbook.events.types import Recorded, StepResult, Value
+from arcbook.ids import IdGenerator
 from arcbook.results.kept import Kept
 from arcbook.runtime import drive as driving
 from arcbook.runtime.drive import Drive
+from arcbook.runtime.outlet import Everything
 from arcbook.runtime.owner import Owner
 from arcbook.runtime.plans import Plans
 from arcbook.runtime.pools import PoolRules
 from arcbook.runtime.slots import rebuild
 from arcbook.runtime.work import Work, work_of
-from arcbook.server.ownership import Ownership
 from arcbook.store.api import ClusterStore, ServerRow
 from arcbook.store.postgres import PostgresStore, upgrade
 from arcbook.store.sqlite import SqliteStore
@@ -69,6 +70,9 @@ GUARDED: Final = documents.HEAD.format(name="guarded") + "".join(
         ),
     ]
 )
+
+
+LEASE_SECONDS: Final = 3600.0
 
 
 class Phases:
@@ -103,32 +107,33 @@ class _Silent:
         """Say nothing."""
 
 
+class _Shards(Everything):
+    """Every shard, by a lease that outlasts the measurement."""
+
+    owner = "bench"
+
+
 class Bench:
     """A drive loop on a store, with an owner's shards and bookkeeping, and no workers."""
 
     def __init__(self, store: ClusterStore) -> None:
         self.clock = SystemClock()
-        row = ServerRow(server_id="bench", machine=0, version="", url="")
-        self.ownership = Ownership(store, row, self.clock)
-        self.ids = self.ownership.ids
+        self.ids = IdGenerator(self.clock, 1)
         self.store = store
         self.registry = Registry()
         self.plans = Plans(store, self.registry, self.ids, self.clock)
         self.owner = Owner(PoolRules(), self.clock, _Silent(), store)
         kept = Kept(MemoryBlobs())
         self.drive = Drive(
-            store, self.plans, kept, self.clock, self.ids, self.owner, realm=self.ownership
+            store, self.plans, kept, self.clock, self.ids, self.owner, realm=_Shards(self.ids)
         )
         self.owner.submit = self.drive.submit
 
-    async def __aenter__(self) -> Self:
-        await self.ownership.join()
-        self._beating = asyncio.create_task(self.ownership.run())
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._beating.cancel()
-        await asyncio.gather(self._beating, return_exceptions=True)
+    async def own(self) -> None:
+        """Take all shards: a commit is refused without."""
+        owner = _Shards.owner
+        await self.store.join(ServerRow(server_id=owner, machine=0), LEASE_SECONDS)
+        await self.store.beat(owner, LEASE_SECONDS)
 
     async def begin(self, text: str, count: int) -> list[int]:
         """Start executions."""
@@ -294,13 +299,14 @@ async def _loaded(bench: Bench, execution_id: int, found: Phases) -> None:
 
 async def on_store(store: ClusterStore) -> dict[str, Any]:
     """Measure on one store."""
-    async with Bench(store) as bench:
-        await _warm(bench)
-        found: dict[str, Any] = {"none_ms": _quantiles(await none_issued(bench))}
-        for batch in BATCHES:
-            found[f"one_batch_{batch}_ms"] = _quantiles(await inputs(bench, GUARDED, batch))
-        found["many_ms"] = _quantiles(await fan_out(bench))
-        found["phases_us"] = (await phases(bench)).table()
+    bench = Bench(store)
+    await bench.own()
+    await _warm(bench)
+    found: dict[str, Any] = {"none_ms": _quantiles(await none_issued(bench))}
+    for batch in BATCHES:
+        found[f"one_batch_{batch}_ms"] = _quantiles(await inputs(bench, GUARDED, batch))
+    found["many_ms"] = _quantiles(await fan_out(bench))
+    found["phases_us"] = (await phases(bench)).table()
     return found
 
 

@@ -277,6 +277,8 @@ class TracedChecks(Checks):
         for row in change.issued:
             if (row.generation, row.attempt) == (0, 1):
                 self.followed[row.command_id] = Follower(row.worker)
+                if state.is_cancelling:
+                    self._see(row.command_id, "cancel")  # in the commit that gives it out
 
     # -- answers ----------------------------------------------------------------------
 

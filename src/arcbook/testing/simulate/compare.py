@@ -64,28 +64,46 @@ def _compare(world: World, execution_id: int, state: State) -> None:
     if mine == first:
         return
     for number in range(RUNS_MAX):
-        other = _undisturbed(world, random.Random(f"durations:{number}"))
+        other = _undisturbed(world, Durations(number))
         if mine == other or first != other:
             return  # it depends on durations alone
     world.checks.fail("result", f"{execution_id} yields {mine}, undisturbed {first}")
 
 
-def _undisturbed(world: World, durations: random.Random | None) -> Any:
+class Durations:
+    """How long calls take in one run: some steps are quick, and others slow."""
+
+    def __init__(self, number: int) -> None:
+        self._random = random.Random(f"durations:{number}")
+        self._paces: dict[str, float] = {}
+
+    def of(self, step: str) -> float:
+        """Return how long a call of a step takes, in seconds."""
+        if step not in self._paces:
+            self._paces[step] = self._random.choice(_PACES)
+        return self._paces[step] * self._random.random() ** 4 * 3
+
+
+_PACES: Final = (0.0, 0.1, 1.0, 5.0)
+"""How much slower than others a step may be."""
+
+
+def _undisturbed(world: World, durations: Durations | None) -> Any:
     loop = sim_loop(random.Random(0))
     return essence(loop.run(_alone(world.scenario, durations)))
 
 
-async def _alone(scenario: Scenario, durations: random.Random | None) -> State:
+async def _alone(scenario: Scenario, durations: Durations | None) -> State:
     """Run a scenario's playbook in one process in which nothing goes wrong."""
     seed = scenario.seed
     answers = answers_of(scenario)
 
-    def takes() -> float:
-        return 0.0 if durations is None else durations.random() ** 4 * 3
+    def takes(step: str) -> float:
+        return 0.0 if durations is None else durations.of(step)
 
     def act(call: ToolCall) -> Any:
         answer = answers.answer(call)
-        return answer if durations is None else _later(answer, takes())
+        return answer if durations is None else _later(answer, takes(call.step))
 
     async with bench({}, credentials=AnyCredentials()) as made:
         add_tools(made.registry, scenario, act)
@@ -101,7 +119,7 @@ async def _alone(scenario: Scenario, durations: random.Random | None) -> State:
                         command_id=event.command_id, generation=generation, outcome=outcome
                     )
                     loop = asyncio.get_running_loop()
-                    loop.call_later(takes(), drive.submit, execution_id, given)
+                    loop.call_later(takes(event.step), drive.submit, execution_id, given)
 
         drive.listeners.append(call_back)
         root, *others = scenario.playbooks.values()

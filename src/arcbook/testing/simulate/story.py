@@ -17,7 +17,10 @@ from arcbook.testing.simulate.endings import ended_well
 from arcbook.testing.simulate.world import Node, World
 
 CALM_SECONDS_MAX: Final = 240.0
-"""Time that executions have to end once nothing goes wrong any more."""
+"""Time in which something must be committed once nothing goes wrong any more ..."""
+
+END_SECONDS_MAX: Final = 20_000.0
+"""... and in which everything must have ended: retries, loops and children take their time."""
 
 IDLE_SECONDS_MAX: Final = 60.0
 """Time that workers have then to find out."""
@@ -201,12 +204,14 @@ class Story:
             world.main.run(self._cancel(execution_id))
         await self._end_schedule()
         loop = asyncio.get_running_loop()
+        end = loop.time() + END_SECONDS_MAX
         until = loop.time() + CALM_SECONDS_MAX
-        while self._goes_on() and loop.time() < until and world.checks.broken is None:
+        while self._goes_on() and loop.time() < min(until, end) and world.checks.broken is None:
             world.moved.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(5.0):
                     await world.moved.wait()
+                    until = loop.time() + CALM_SECONDS_MAX
         until = loop.time() + IDLE_SECONDS_MAX
         while self.busy() and loop.time() < until and world.checks.broken is None:
             await asyncio.sleep(0.5)

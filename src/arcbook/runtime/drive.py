@@ -77,6 +77,9 @@ SLOTS_MAX: Final = 5000
 TRIES_MAX: Final = 5
 """Tries of an input whose commit another writer's was ahead of."""
 
+DOUBT_SECONDS: Final = 0.25
+"""Time after which an input is looked at again that came while the owner was in doubt."""
+
 EVICTIONS_MAX: Final = 64
 """Executions that one commit looks at for some to forget."""
 
@@ -128,16 +131,14 @@ class Drive:
 
     def submit(self, execution_id: int, given: AnyInput) -> None:
         """Take an input; it is decided and committed soon."""
-        self._queue.append(Item(execution_id, given))
-        self._wake.set()
+        self._put(Item(execution_id, given))
 
     def ask(
         self, execution_id: int, given: AnyInput | Claim, offer: Offer | None = None
     ) -> asyncio.Future[bool]:
         """Take an input, or a claim; the future says after the commit if it was accepted."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue.append(Item(execution_id, given, future, offer=offer))
-        self._wake.set()
+        self._put(Item(execution_id, given, future, offer=offer))
         return future
 
     def begin(
@@ -154,9 +155,12 @@ class Drive:
         item = Item(execution_id, start, future, planned)
         item.tick = tick
         item.key = key
+        self._put(item)
+        return execution_id, future
+
+    def _put(self, item: Item) -> None:
         self._queue.append(item)
         self._wake.set()
-        return execution_id, future
 
     # -- the loop ---------------------------------------------------------------------
 
@@ -204,6 +208,9 @@ class Drive:
 
     async def _take(self, item: Item, pending: dict[int, Pending]) -> bool:
         if not self.realm.owns(item.execution_id):
+            if item.future is None and self.realm.may_own(item.execution_id):
+                # Nobody says this again: it waits until a heartbeat tells who the owner is.
+                asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._put, item)
             raise LostOwnershipError(f"another server owns execution {item.execution_id}")
         return await self._give(item, pending)
 
@@ -529,8 +536,7 @@ class Drive:
             refuse(item, LostOwnershipError(reason))
         elif item.tries < TRIES_MAX:
             item.tries += 1
-            self._queue.append(item)
-            self._wake.set()
+            self._put(item)
 
     def forget(self, owned: Callable[[int], bool]) -> None:
         """Forget the executions that are not owned any more."""

@@ -20,6 +20,9 @@ class Realm(Protocol):
     def owns(self, execution_id: int) -> bool:
         """Return whether it owns an execution."""
 
+    def may_own(self, execution_id: int) -> bool:
+        """Return whether it owns an execution unless another process has taken it over."""
+
     def child_ids(self, execution_id: int) -> Callable[[], int]:
         """Return what makes ids for an execution's children, which have the same owner."""
 
@@ -33,6 +36,9 @@ class Everything:
         self._ids = ids
 
     def owns(self, execution_id: int) -> bool:
+        return True
+
+    def may_own(self, execution_id: int) -> bool:
         return True
 
     def child_ids(self, execution_id: int) -> Callable[[], int]:

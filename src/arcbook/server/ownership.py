@@ -64,7 +64,11 @@ class Ownership:
 
     def owns(self, execution_id: int) -> bool:
         """Return whether this server owns an execution, as far as it can know."""
-        return shard_of(execution_id) in self.shards and self._clock.monotonic_us() < self._until
+        return self.may_own(execution_id) and self._clock.monotonic_us() < self._until
+
+    def may_own(self, execution_id: int) -> bool:
+        """Return whether this server owned an execution by its last heartbeat."""
+        return shard_of(execution_id) in self.shards
 
     async def new_id(self) -> int:
         """Return an id for an execution that this server will own.

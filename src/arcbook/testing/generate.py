@@ -147,15 +147,17 @@ def _cursor(rng: random.Random) -> dict[str, Any]:
         "max_rows": rng.randint(1, 3),
         "row_concurrency": rng.choice([1, 1, 2]),
     }
+    claim = "{{ __frame_max_rows }}"
     if rng.random() < 0.1:
         frame["process"] = "frame"
+        claim = "whole " + claim  # for whoever answers: a body for each claim, not for each row
     spec = {
         "mode": "cursor",
         "max_in_flight": rng.choice([1, 1, 2, 3]),
         "on_error": rng.choice(["continue", "fail"]),
         "frame": frame,
     }
-    cursor = {"kind": KIND, "claim": "{{ __frame_max_rows }}"}
+    cursor = {"kind": KIND, "claim": claim}
     return {"cursor": cursor, "iterator": "item", "spec": spec}
 
 

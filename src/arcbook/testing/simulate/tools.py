@@ -53,24 +53,37 @@ class Queues:
         #: Rows that are left, by execution, step and visit as one text.
         self._left: dict[str, list[int]] = {}
         self._claims: dict[str, list[int]] = {}
+        self._whole: dict[str, bool | None] = {}
 
-    def claim(self, call: ToolCall, wanted: int) -> Outcome:
-        """Claim some rows."""
+    def claim(self, call: ToolCall, wanted: int, *, whole: bool | None = None) -> Outcome:
+        """Claim some rows.
+
+        Args:
+            call: the claim.
+            wanted: how many rows.
+            whole: whether a body is run for all of them at once; nobody knows, if none.
+        """
         command_id, _, attempt = call.idempotency_key.partition(":claim:")
         loop = command_id.rpartition(":")[0]
         if number_of(f"{self._seed}:{command_id.partition(':')[2]}:{attempt}") % 100 < 8:
             return failed(ErrorKind.SERVER_ERROR, "the queue is unkind", retryable=True)
         rows = self._claims.get(command_id)
         if rows is None:
+            self._whole[loop] = whole
             left = self._left.setdefault(loop, list(range(self.size(loop))))
             rows = self._claims[command_id] = left[:wanted]
             del left[:wanted]
         return ok({"rows": rows})
 
     def totals(self, loop: str) -> set[int]:
-        """Return how many bodies a loop that ended has run: for each row, or for each claim."""
+        """Return how many bodies a loop that ended may have run: for each row, or each claim."""
+        if loop not in self._whole:
+            return set()
         claims = [rows for key, rows in self._claims.items() if key.rpartition(":")[0] == loop]
-        return {self.size(loop), sum(bool(rows) for rows in claims)} if claims else set()
+        whole, found = self._whole[loop], sum(bool(rows) for rows in claims)
+        return (
+            {found} if whole else {self.size(loop)} if whole is False else {self.size(loop), found}
+        )
 
     def size(self, loop: str) -> int:
         """Return how many rows a loop finds: by execution, step and visit as one text."""
@@ -95,12 +108,16 @@ class GeneratedAnswers:
 
     def answer(self, call: ToolCall) -> Outcome:
         """Return what a call is answered."""
-        if "claim" in call.config:
-            return self.queues.claim(call, int(call.config["claim"]))
+        if ":claim:" in call.idempotency_key:
+            how, _, rows = str(call.config["command"]).rpartition(" ")
+            return self.queues.claim(call, int(rows), whole=how == "whole")
         key = call.idempotency_key.partition(":")[2]
         if call.input.get("row"):
             key = _POSITION.sub("", key)  # which frame has a row, and where, is a matter of chance
-        return _drawn(f"{self._seed}:{key}:{call.attempt}:{call.input.get('n')}")
+        given = call.input.get("n")
+        # What a step yields may name its execution, which is another one in another run.
+        told = given if isinstance(given, int) else type(given).__name__
+        return _drawn(f"{self._seed}:{key}:{call.attempt}:{told}")
 
 
 class SimRegistry(Registry):

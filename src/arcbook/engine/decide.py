@@ -210,6 +210,8 @@ def _checkpointed(turn: Turn, given: Checkpointed) -> bool:
     if found is None or turn.state.is_cancelling:
         return False
     run, command = found
+    if 0 < given.number <= command.recorded:
+        return True  # it comes again: it is recorded, or something later is
     turn.emit(
         CommandCheckpointed(
             command_id=command.command_id,
@@ -217,6 +219,7 @@ def _checkpointed(turn: Turn, given: Checkpointed) -> bool:
             visit=run.visit,
             state=given.state,
             index=given.index,
+            number=given.number,
         )
     )
     return True

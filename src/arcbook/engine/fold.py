@@ -266,6 +266,7 @@ def _checkpointed(state: State, at: int, event: CommandCheckpointed) -> None:
     command = state.command(event.command_id)
     if command is not None:
         command.saved = event.state
+        command.recorded = event.number
 
 
 def _resumed(state: State, at: int, event: CommandResumed) -> None:
@@ -276,12 +277,14 @@ def _resumed(state: State, at: int, event: CommandResumed) -> None:
     command.wait = None
     command.resumed_with = event.outcome
     command.generation += 1
+    command.recorded = 0
 
 
 def _lost(state: State, at: int, event: CommandLost) -> None:
     command = state.command(event.command_id)
     if command is not None:
         command.lost += 1
+        command.recorded = 0
 
 
 def _command_cancelled(state: State, at: int, event: CommandCancelled) -> None:

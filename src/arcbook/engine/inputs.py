@@ -86,6 +86,9 @@ class Checkpointed(Input, frozen=True, kw_only=True, omit_defaults=True, tag="ch
     attempt: int = 1
     state: Any = None
     index: int = -1
+    #: The how many-th it is of this delivery, from 1: one that comes late must not put an
+    #: earlier place over a later one.
+    number: int = 0
 
 
 class TimerFired(Input, frozen=True, kw_only=True, omit_defaults=True, tag="timer"):

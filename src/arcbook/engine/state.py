@@ -58,6 +58,8 @@ class Command(msgspec.Struct, kw_only=True, omit_defaults=True):
     wait: Wait | None = None
     #: Where a suspended or checkpointed pipeline goes on.
     saved: Any = None
+    #: Number of the last checkpoint of the present delivery.
+    recorded: int = 0
     #: Outcome of what was waited for.
     resumed_with: Outcome | None = None
     #: Deliveries that were lost.

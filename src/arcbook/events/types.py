@@ -299,6 +299,8 @@ class CommandCheckpointed(
     visit: int
     state: Any
     index: int = -1
+    #: The how many-th it is of its delivery, from 1; 0 where that was not counted.
+    number: int = 0
 
 
 class CommandResumed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="command.resumed"):

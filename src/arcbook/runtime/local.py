@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from functools import partial
 from typing import Any, Final, Self
 
@@ -220,9 +221,15 @@ class LocalRuntime:
             return None
         generation, attempt = command.generation, command.lost + 1
 
+        numbers = itertools.count(1)
+
         async def checkpoint(saved: Any) -> bool:
             given = Checkpointed(
-                command_id=command_id, generation=generation, attempt=attempt, state=saved
+                command_id=command_id,
+                generation=generation,
+                attempt=attempt,
+                state=saved,
+                number=next(numbers),
             )
             return await self.drive.ask(execution_id, given)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import socket
@@ -313,12 +314,15 @@ class Worker:
         if not self._is_ours(work):
             return None
 
+        numbers = itertools.count(1)
+
         async def checkpoint(saved: Any) -> bool:
             given = Checkpointed(
                 command_id=work.command_id,
                 generation=work.generation,
                 attempt=work.attempt,
                 state=saved,
+                number=next(numbers),
             )
             return await self._reporting.ask(work.context.execution_id, given)
 

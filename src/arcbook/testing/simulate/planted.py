@@ -237,6 +237,10 @@ MUTANTS: Final = (
         ("worker/core.py", "before is not None and _del", "before is None and _del"),
     ),
     _mutant(
+        "put an earlier checkpoint over a later one",
+        ("engine/decide.py", "if 0 < given.number <= command.recorded:", "if False:"),
+    ),
+    _mutant(
         "perform again what must not be",
         ("engine/pipeline.py", "if task.redelivery is Redelivery.NEVER:", "if False:"),
     ),

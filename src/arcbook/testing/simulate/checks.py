@@ -164,6 +164,8 @@ class Checks:
         elif isinstance(event, CommandCheckpointed):
             command = state.command(event.command_id)
             self.checkpointed.add((event.command_id, command.generation if command else -1))
+            if command is not None and 0 < event.number <= command.recorded:
+                self.fail("once", f"{event.command_id} goes back to place {event.number}")
         elif isinstance(event, StepExit):
             self._left(state, event)
         elif isinstance(event, CommandSuspended) or (
@@ -289,9 +291,11 @@ class Checks:
             self._input(request)
 
     def _reported(self, request: ReportRequest, reported: Reported, body: bytes) -> None:
-        for (_, given), accepted in zip(request.reports, reported.accepted, strict=True):
+        for (execution_id, given), accepted in zip(request.reports, reported.accepted, strict=True):
             if isinstance(given, Report) and given.suspended is not None:
                 self._echoes.heard(given.command_id, body)
+            elif isinstance(given, Checkpointed) and not request.forwarded:
+                self._echoes.recorded(execution_id, given.command_id, body)
             if accepted is not None:
                 self._answer(given, is_accepted=accepted, forwarded=request.forwarded)
         for work in reported.works:

@@ -166,4 +166,4 @@ def _without(value: Any) -> Any:
 _IDENTITY: Final = re.compile(r"\d{15,}")
 
 
-_NAMES: Final = frozenset({"execution_id", "message", "ref", "_ref", "at", "bytes"})
+_NAMES: Final = frozenset({"execution_id", "frames", "message", "ref", "_ref", "at", "bytes"})

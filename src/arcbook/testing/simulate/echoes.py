@@ -24,18 +24,28 @@ class Echoes:
     def __init__(self, world: World) -> None:
         self._world = world
         self._reports: dict[str, bytes] = {}
+        self._checkpoints: dict[str, bytes] = {}
 
     def heard(self, command_id: str, body: bytes) -> None:
         """Remember the request with a report of a command."""
         self._reports[command_id] = body
 
+    def recorded(self, execution_id: int, command_id: str, body: bytes) -> None:
+        """Say again what was recorded of a command before, now that it has recorded more."""
+        before = self._checkpoints.get(command_id)
+        self._checkpoints[command_id] = body
+        if before is not None and before != body:
+            self._strike(execution_id, command_id, before)
+
     def goes_on(self, execution_id: int, command_id: str) -> None:
         """Say again what was reported of a command that a worker was given anew."""
         body = self._reports.get(command_id)
+        if body is not None:
+            self._strike(execution_id, command_id, body)
+
+    def _strike(self, execution_id: int, command_id: str, body: bytes) -> None:
         faults = self._world.faults
-        if body is not None and faults.strikes(
-            "echo", f"what was said of {command_id} comes again"
-        ):
+        if faults.strikes("echo", f"what was said of {command_id} comes again"):
             self._world.note("bus", f"! what was said of {command_id} comes again")
             seconds = faults.rng.random() ** 4 * ECHO_SECONDS_MAX
             self._world.main.run(self._again(shard_subject(shard_of(execution_id)), body, seconds))

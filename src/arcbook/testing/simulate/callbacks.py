@@ -27,6 +27,8 @@ class Callbacks:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        #: Waits whose callback was taken, by command and generation.
+        self._taken: set[tuple[str, int]] = set()
 
     def asked(self, execution_id: int, command_id: str, generation: int) -> None:
         """Answer a command in a while."""
@@ -52,7 +54,14 @@ class Callbacks:
             await asyncio.sleep(0.5)
 
     def _heard(self, execution_id: int, given: CalledBack, *, taken: bool) -> None:
-        """Whoever is told that it was taken finds it in the log."""
+        """Whoever is told that it was taken finds it in the log, and it is taken once."""
+        wait = (given.command_id, given.generation)
+        if taken and wait in self._taken:
+            self._world.checks.fail(
+                "once", f"{given.command_id} was called back twice for one wait"
+            )
+        if taken:
+            self._taken.add(wait)
         command = self._world.checks.states[execution_id].command(given.command_id)
         waits = command is not None and command.wait is not None
         if taken and command is not None and waits and command.generation == given.generation:

@@ -15,7 +15,7 @@ from arcbook.testing.simulate.tools import callback_of
 if TYPE_CHECKING:
     from arcbook.testing.simulate.world import World
 
-TRIES_MAX: Final = 40
+TRIES_MAX: Final = 200
 """Times that the outside world says what somebody waits for, until it is heard."""
 
 TWICE_RISK: Final = 0.2

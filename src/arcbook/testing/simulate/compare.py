@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 RUNS_MAX: Final = 24
 """Undisturbed runs, each with other durations, before a difference counts."""
 
+_PLACED: Final = re.compile(r'"kind": "(ask|workbook)"')
+"""Tasks whose answers do not go by the row of a cursor."""
+
 _LIMITED = ("_TIMEOUT'", "'TIMEOUT'")
 """Marks of outcomes of undisturbed runs that a time limit decided."""
 
@@ -53,6 +56,8 @@ def _is_disturbed(world: World, execution_id: int) -> bool:
     if family & world.checks.cancelled or family & world.effects.limited:
         return True
     texts = world.scenario.playbooks.values()
+    if any('"cursor"' in text and _PLACED.search(text) for text in texts):
+        return True  # what such tasks yield goes by the place of a row, which is chance
     never = world.scenario.documents or any('"never"' in text for text in texts)
     rows = [row for member in family for row in world.store.log[member]]
     if never and any(row.type == "command.lost" for row in rows):

@@ -31,6 +31,9 @@ TURN_SECONDS: Final = 0.25
 HANGING_SHARE: Final = 0.7
 """How often what hangs for good is what is cancelled."""
 
+TRIES_MAX: Final = 200
+"""Times that the world asks for a start or a cancellation, half a second apart."""
+
 SCHEDULE: Final = "every-so-often"
 
 _REFUSALS = (
@@ -89,7 +92,7 @@ class Story:
         faults = self.faults
         await asyncio.sleep(faults.rng.random() * self.scenario.storm * 0.5 if number else 0.0)
         path = next(iter(self.scenario.playbooks))
-        for _ in range(40):
+        for _ in range(TRIES_MAX):
             nodes = self.world.alive(servers=True)
             if nodes:
                 node = nodes[int(faults.rng.random() * len(nodes))]
@@ -114,7 +117,7 @@ class Story:
 
     async def _cancel(self, execution_id: int) -> None:
         self.world.note("world", f"! cancels {execution_id}")
-        for _ in range(40):
+        for _ in range(TRIES_MAX):
             nodes = self.world.alive(servers=True)
             if nodes:
                 node = nodes[int(self.faults.rng.random() * len(nodes))]

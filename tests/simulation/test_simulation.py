@@ -100,3 +100,16 @@ def test_a_planted_bug_is_found() -> None:
     found = hunt(next(m for m in MUTANTS if m.name.startswith("tell before")), 20)
 
     assert found.rule == "told"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["--corpus", "/nowhere"], ["--scenario", "/nowhere"], ["--seeds", "0"], ["--jobs", "x"]],
+)
+def test_what_cannot_be_simulated_is_told_in_a_line(given: list[str]) -> None:
+    command = [sys.executable, "-m", "arcbook.testing.simulate", *given]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert given[1] in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

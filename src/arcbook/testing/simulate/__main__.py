@@ -112,24 +112,48 @@ def _one(scenario: Scenario, *, trace: bool) -> int:
     return bool(ran.message)
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+    return int(text)
+
+
+def _corpus(text: str) -> Path:
+    folder = Path(text)
+    found = _library(folder)
+    if found is None or not found.texts:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no folder with playbooks that have no errors"
+        )
+    return folder
+
+
+def _scenario(text: str) -> Scenario:
+    try:
+        return msgspec.json.decode(Path(text).read_bytes(), type=Scenario)
+    except (OSError, msgspec.DecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no scenario: {error}") from None
+
+
 def main() -> int:
     """Simulate what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m arcbook.testing.simulate")
-    parser.add_argument("--seeds", type=int, default=2000, help="how many seeds")
+    parser.add_argument("--seeds", type=_count, default=2000, help="how many seeds")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--jobs", type=_count, default=2, help="processes")
     parser.add_argument("--stop", action="store_true", help="stop at the first broken one")
     parser.add_argument(
-        "--corpus", type=Path, help="folder of playbooks in place of generated ones"
+        "--corpus", type=_corpus, help="folder of playbooks in place of generated ones"
     )
     parser.add_argument("--seed", type=int, help="run this seed alone")
-    parser.add_argument("--scenario", type=Path, help="run a scenario that was written to a file")
+    parser.add_argument(
+        "--scenario", type=_scenario, help="run a scenario that was written to a file"
+    )
     parser.add_argument("--trace", action="store_true", help="tell what happens")
     parser.add_argument("--shrink", action="store_true", help="shrink the seed's run")
     given = parser.parse_args()
     if given.scenario is not None:
-        scenario = msgspec.json.decode(given.scenario.read_bytes(), type=Scenario)
-        return _one(scenario, trace=given.trace)
+        return _one(given.scenario, trace=given.trace)
     if given.seed is not None:
         if given.shrink:
             _explain(given.seed, given.corpus)

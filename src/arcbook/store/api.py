@@ -265,14 +265,11 @@ class EventLog(Protocol):
     async def counts(self) -> dict[str, int]:
         """Return how many executions have each status."""
 
-    async def unfinished(
-        self, shards: Collection[int] | None = None, *, after: int = 0
-    ) -> list[int]:
+    async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
         """Return the executions that have not ended, of some shards or all, oldest first.
 
         Args:
             shards: the shards; all by default.
-            after: only executions with a greater id.
         """
 
     async def results(self, execution_id: int) -> list[ResultRow]:

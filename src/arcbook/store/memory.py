@@ -183,13 +183,11 @@ class MemoryStore:
     async def counts(self) -> dict[str, int]:
         return dict(Counter(row.status for row in self.rows.values()))
 
-    async def unfinished(
-        self, shards: Collection[int] | None = None, *, after: int = 0
-    ) -> list[int]:
+    async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
         return sorted(
             i
             for i, row in self.rows.items()
-            if not row.ended_at and i > after and (shards is None or shard_of(i) in shards)
+            if not row.ended_at and (shards is None or shard_of(i) in shards)
         )
 
     async def results(self, execution_id: int) -> list[ResultRow]:

@@ -127,11 +127,10 @@ class PostgresEvents(Statements):
     async def counts(self) -> dict[str, int]:
         return dict(await self._all("count_executions"))
 
-    async def unfinished(
-        self, shards: Collection[int] | None = None, *, after: int = 0
-    ) -> list[int]:
+    async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
         wanted = list(range(SHARDS) if shards is None else shards)
         found: list[int] = []
+        after = 0
         while True:
             page = await self._all("get_unfinished", wanted, after, UNFINISHED_PAGE)
             found += [execution_id for (execution_id,) in page]

@@ -197,11 +197,9 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
     async def counts(self) -> dict[str, int]:
         return dict(self._all("count_executions"))
 
-    async def unfinished(
-        self, shards: Collection[int] | None = None, *, after: int = 0
-    ) -> list[int]:
+    async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
         found = (identity for (identity,) in self._all("get_unfinished"))
-        return [i for i in found if i > after and (shards is None or shard_of(i) in shards)]
+        return [i for i in found if shards is None or shard_of(i) in shards]
 
     async def results(self, execution_id: int) -> list[ResultRow]:
         return [ResultRow(*row) for row in self._all("get_results", execution_id)]

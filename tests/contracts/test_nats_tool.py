@@ -13,7 +13,8 @@ from arcbook.outcome import ErrorKind
 from arcbook.testing.services import NatsServer, free_port
 from arcbook.testing.tools import call_tool
 from arcbook.tools.api import Credential
-from arcbook.tools.nats import KIND, Nats, decode_key, encode_key
+from arcbook.tools.nats import KIND, Nats
+from arcbook.tools.nats_keys import PAGE_KEYS, decode_key, encode_key
 
 pytestmark = pytest.mark.services
 
@@ -143,6 +144,25 @@ async def test_keys_are_listed_by_pattern(run):
     assert users.data["keys"] == ["user.1", "user.2"]
     assert everything.data["count"] == 3
     assert (none.data["status"], none.data["keys"]) == ("not_found", [])
+
+
+async def test_keys_of_many_pages_are_listed_without_those_that_were_removed(run):
+    keys = [f"key.{number}" for number in range(PAGE_KEYS + 20)]
+    for key in keys:
+        await run("kv_put", bucket="pages", key=key, value="v")
+    for operation, key in (("kv_delete", keys[0]), ("kv_purge", keys[-1])):
+        await run(operation, bucket="pages", key=key)
+    listed = await run("kv_keys", bucket="pages")
+
+    assert listed.data["keys"] == sorted(keys[1:-1])
+
+
+async def test_a_bucket_is_listed_that_lost_all_its_keys(run):
+    await run("kv_put", bucket="emptied", key="k", value="v")
+    await run("kv_delete", bucket="emptied", key="k")
+    listed = await run("kv_keys", bucket="emptied")
+
+    assert (listed.data["status"], listed.data["keys"]) == ("success", [])
 
 
 async def test_a_bucket_is_made_with_its_time_to_live(run):

@@ -23,6 +23,7 @@ from arcbook.tools.api import (
     declare,
     parse,
 )
+from arcbook.tools.nats_keys import encode_key, list_keys
 from arcbook.tools.nats_pool import (
     Identity,
     NatsPool,
@@ -54,11 +55,6 @@ TYPES: Final = frozenset({"nats", "secret"})
 STREAM_NOT_FOUND: Final = 10059
 """Number of the server's error for a stream that is not there."""
 
-ENCODED: Final = "=q="
-"""Beginning of a key that had to be written in another form."""
-
-_PLAIN_KEY: Final = re.compile(r"[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*")
-_SAFE: Final = frozenset(b"-/_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")
 
@@ -217,22 +213,6 @@ def _timed_out(operation: str, seconds: float) -> Outcome:
 # -- values ---------------------------------------------------------------------------
 
 
-def encode_key(key: str) -> str:
-    """Return a key as NATS takes it; one that NATS would refuse is written in another form."""
-    if _PLAIN_KEY.fullmatch(key) and not key.startswith(ENCODED):
-        return key
-    return ENCODED + "".join(chr(b) if b in _SAFE else f"={b:02X}" for b in key.encode())
-
-
-def decode_key(key: str) -> str:
-    """Return the key that :func:`encode_key` was given."""
-    if not key.startswith(ENCODED):
-        return key
-    text = key.removeprefix(ENCODED)
-    raw = re.sub(r"=([0-9A-F]{2})", lambda m: chr(int(m[1], 16)), text)
-    return raw.encode("latin-1").decode("utf-8", "replace")
-
-
 def encode_value(value: Any, encoding: str | None) -> bytes:
     """Return a value as bytes: text as it is, anything else as JSON.
 
@@ -334,15 +314,12 @@ async def _kv_remove(js: Any, params: NatsParams, call: ToolCall) -> dict[str, A
 
 
 async def _kv_keys(js: Any, params: NatsParams, call: ToolCall) -> dict[str, Any]:
-    from nats.js.errors import NoKeysError, NotFoundError
+    from nats.js.errors import NotFoundError
 
     try:
-        bucket = await js.key_value(params.bucket)
-        found = [decode_key(key) for key in await bucket.keys()]
+        found = await list_keys(js, str(params.bucket))
     except NotFoundError:
         return {"bucket": params.bucket, "status": "not_found", "keys": [], "count": 0}
-    except NoKeysError:
-        found = []
     return {"bucket": params.bucket, **_listed("keys", _matching(found, params.pattern))}
 
 

@@ -7,8 +7,11 @@ import asyncio
 import msgspec
 import pytest
 
+from arcbook.bus.api import BusError
 from arcbook.outcome import ok
 from arcbook.runtime.pools import PoolRules
+from arcbook.runtime.protocol import BeatRequest, Held, pack
+from arcbook.shards import SHARDS, shard_of
 from arcbook.store.api import ScheduleRow
 from arcbook.testing.cluster import Cluster
 from arcbook.tools.registry import Registry
@@ -69,6 +72,11 @@ PARENT = playbook(
       code: "result = sum(all)"
 """,
 )
+
+
+def ids_of_shards():
+    """Return an execution of each shard."""
+    return list({shard_of(i): i for i in range(1, SHARDS * 100)}.values())
 
 
 class Gate:
@@ -171,6 +179,28 @@ async def test_several_servers_share_the_work_and_each_input_finds_its_owner(clu
     assert {state.result["n"] for state in states} == {3}
     assert sum(owned) == 64
     assert all(owned)
+
+
+async def test_owners_of_several_shards_are_asked_at_once(cluster):
+    asker, owner = [(await cluster.server()).server for _ in range(2)]
+    for server in (asker, owner):
+        await server.ownership.beat()
+    asked, everybody = [], asyncio.Event()
+
+    async def unanswered(subject, body, seconds):
+        asked.append(subject)
+        if len(asked) == 3:
+            everybody.set()
+        await everybody.wait()
+        raise BusError("nobody answers")
+
+    asker.bus.request = unanswered
+    elsewhere = [i for i in ids_of_shards() if not asker.ownership.owns(i)][:3]
+    beat = BeatRequest(worker="w", held=[Held(i, "c", 1) for i in elsewhere])
+    async with asyncio.timeout(10):
+        await asker.requests.answer(pack(beat))
+
+    assert len(set(asked)) == len(asked) == 3
 
 
 async def test_what_a_dead_server_owned_goes_on_elsewhere(cluster, gate):

@@ -87,7 +87,8 @@ class Owner:
         self.pending: dict[str, dict[str, Out]] = {}
         #: Commands that the last commit put an end to; their workers may have to stop.
         self._ended_now: dict[str, Out] = {}
-        #: Executions that another server wrote to: their rows here may be wrong.
+        #: Executions with more in the store than is known here: a commit whose answer was
+        #: lost, or another server's. Their rows here may be wrong.
         self._stale: set[int] = set()
 
     # -- before the commit ------------------------------------------------------------
@@ -213,11 +214,11 @@ class Owner:
             del self.out[execution_id]
 
     def fenced(self, execution_id: int) -> None:
-        """Take note that another server wrote: what is out is not known any more."""
+        """Take note that more was written than is known here; so is what is out."""
         self._stale.add(execution_id)
 
     async def loaded(self, slot: Slot) -> None:
-        """Read again what is out of an execution, if another server wrote to it."""
+        """Read again what is out of an execution, if that is not known for sure."""
         execution_id = slot.state.execution_id
         if execution_id not in self._stale and self._knows(slot):
             return

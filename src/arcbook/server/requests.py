@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -224,13 +225,12 @@ class Requests:
             return [await self._reported(one) for one in asked]
 
         parts = [(i, r) for i, r in request.reports]
-        mine = [n for n, (i, _) in enumerate(parts) if self._realm.owns(i)]
+        mine, others = self._split([i for i, _ in parts])
         accepted: list[bool | None] = [None] * len(parts)
         for n, found in zip(mine, await here([parts[n] for n in mine]), strict=True):
             accepted[n] = found
         works = [w for e, c in offer.taken if (w := self._work(e, c)) is not None]
         if not request.forwarded:
-            others = [n for n in range(len(parts)) if n not in set(mine)]
             works += await self._forward_reports(request, others, accepted)
         return Reported(accepted=accepted, works=works)
 
@@ -247,11 +247,13 @@ class Requests:
     ) -> list[Work]:
         """Hand reports to the servers that own their executions."""
         works: list[Work] = []
-        for shard, numbers in _by_shard(others, lambda n: request.reports[n][0]).items():
-            part = msgspec.structs.replace(
-                request, reports=[request.reports[n] for n in numbers], forwarded=True, room=0
-            )
-            answer = await self._hand_on(shard, part, Reported)
+
+        def part(numbers: list[int]) -> Request:
+            reports = [request.reports[n] for n in numbers]
+            return msgspec.structs.replace(request, reports=reports, forwarded=True, room=0)
+
+        shards = _by_shard(others, lambda n: request.reports[n][0])
+        for numbers, answer in await self._hand_on(shards, part, Reported):
             if answer is not None:
                 works += answer.works
                 for n, found in zip(numbers, answer.accepted, strict=True):
@@ -269,9 +271,12 @@ class Requests:
             ):
                 gone.append(held.command_id)
         if not request.forwarded:
-            for shard, part in _by_shard(others, lambda h: h.execution_id).items():
-                handed = BeatRequest(worker=request.worker, held=part, forwarded=True)
-                answer = await self._hand_on(shard, handed, Beaten)
+
+            def part(held: list[Held]) -> Request:
+                return BeatRequest(worker=request.worker, held=held, forwarded=True)
+
+            shards = _by_shard(others, lambda h: h.execution_id)
+            for _held, answer in await self._hand_on(shards, part, Beaten):
                 gone += answer.gone if answer is not None else []
         return Beaten(gone=gone)
 
@@ -283,9 +288,11 @@ class Requests:
             else:
                 others.append(held)
         if not request.forwarded:
-            for shard, part in _by_shard(others, lambda h: h.execution_id).items():
-                handed = GiveBackRequest(worker=request.worker, held=part, forwarded=True)
-                await self._hand_on(shard, handed, Done)
+
+            def part(held: list[Held]) -> Request:
+                return GiveBackRequest(worker=request.worker, held=held, forwarded=True)
+
+            await self._hand_on(_by_shard(others, lambda h: h.execution_id), part, Done)
         return Done()
 
     async def give(self, request: InputRequest, _: bytes = b"") -> InputTaken:
@@ -301,7 +308,7 @@ class Requests:
         if request.forwarded:
             return InputTaken()
         handed = msgspec.structs.replace(request, forwarded=True)
-        answer = await self._hand_on(shard_of(request.execution_id), handed, InputTaken)
+        answer = await self._ask_owner(shard_of(request.execution_id), handed, InputTaken)
         return answer or InputTaken()
 
     # -- handing on -------------------------------------------------------------------
@@ -316,22 +323,42 @@ class Requests:
     ) -> list[Answer]:
         """Answer for what is ours, and have the owners answer for the rest."""
         items = getattr(request, field)
-        mine = [n for n, item in enumerate(items) if self._realm.owns(item.execution_id)]
+        mine, others = self._split([item.execution_id for item in items])
         answers: list[Answer] = [unknown] * len(items)
         for n, found in zip(mine, await here([items[n] for n in mine]), strict=True):
             answers[n] = found
-        others = [n for n in range(len(items)) if n not in set(mine)]
         if request.forwarded:
             return answers
-        for shard, numbers in _by_shard(others, lambda n: items[n].execution_id).items():
+
+        def part(numbers: list[int]) -> Any:
             changes = {field: [items[n] for n in numbers], "forwarded": True}
-            part = msgspec.structs.replace(request, **changes)
-            found_there = await self._hand_on(shard, part, kind)
+            return msgspec.structs.replace(request, **changes)
+
+        shards = _by_shard(others, lambda n: items[n].execution_id)
+        for numbers, found_there in await self._hand_on(shards, part, kind):
             for n, found in zip(numbers, found_there or [], strict=False):
                 answers[n] = found
         return answers
 
-    async def _hand_on(self, shard: int, request: Request, kind: type[Answer]) -> Answer | None:
+    def _split(self, execution_ids: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Return the places of the executions that are ours, and of the others."""
+        mine: list[int] = []
+        others: list[int] = []
+        for n, execution_id in enumerate(execution_ids):
+            (mine if self._realm.owns(execution_id) else others).append(n)
+        return mine, others
+
+    async def _hand_on(
+        self,
+        shards: dict[int, list[Item]],
+        part: Callable[[list[Item]], Request],
+        kind: type[Answer],
+    ) -> list[tuple[list[Item], Answer | None]]:
+        """Ask the owners of several shards at once: one that is away holds up no other."""
+        asked = (self._ask_owner(shard, part(items), kind) for shard, items in shards.items())
+        return list(zip(shards.values(), await asyncio.gather(*asked), strict=True))
+
+    async def _ask_owner(self, shard: int, request: Request, kind: type[Answer]) -> Answer | None:
         """Ask the owner of a shard; nothing, if it does not answer now."""
         try:
             body = await self._bus.request(shard_subject(shard), pack(request), FORWARD_SECONDS)

@@ -11,12 +11,13 @@ from arcbook.blobs.api import BlobStoreError
 from arcbook.blobs.postgres import PIECE_BYTES, PostgresBlobs
 from arcbook.clock import SystemClock
 from arcbook.ids import EPOCH_MS
-from arcbook.store.api import FencedError, StoreError
+from arcbook.store.api import FencedError, ResultRow, StartKey, StoreError
 from arcbook.store.postgres import PostgresStore, check, upgrade
 from arcbook.testing.clock import FakeClock
 from arcbook.testing.contracts.blobs import BlobsContract
 from arcbook.testing.contracts.store import change, event, row
 from arcbook.testing.contracts.store_cluster import ClusterStoreContract
+from arcbook.testing.contracts.store_commands import command
 
 pytestmark = pytest.mark.services
 
@@ -61,6 +62,47 @@ class TestPostgresStore(ClusterStoreContract):
         async with asyncpg_connection(store) as connection:
             found = await connection.fetchval("select body #>> '{x,y,1}' from event_readable")
         assert found == "\u00e9"
+
+    async def test_every_row_of_an_execution_is_read_with_the_labels_of_its_tenant(self, store):
+        async with asyncpg_connection(store) as connection:
+            rows = await connection.fetch(
+                "select table_name, array_agg(column_name::text) as columns "
+                "from information_schema.columns where table_schema = 'arcbook' "
+                "group by table_name having 'execution_id' = any (array_agg(column_name::text))"
+            )
+        columns = {row["table_name"]: set(row["columns"]) for row in rows}
+        labels = {"tenant", "organization"}
+        tables = {name for name in columns if not name.startswith("event_") or "_readable" in name}
+        # A head is the number of an execution's last event, and nothing else.
+        assert {
+            name
+            for name in tables - {"head"}
+            if not labels <= columns[name] and not labels <= columns.get(f"{name}_readable", set())
+        } == set()
+
+    async def test_what_an_execution_left_is_read_with_its_tenant(self, store):
+        key = StartKey(path="a/b", key="k", at=1, expires_at=9)
+        await store.commit(
+            [
+                change(
+                    1,
+                    0,
+                    [event(1)],
+                    row=row(1, seq=1, labels={"tenant": "sales", "organization": "emea"}),
+                    snapshot=b"{}",
+                    results=[ResultRow("r", "s", 1, "x", "inline")],
+                    timers={"t": 5},
+                    issued=[command("c", 1)],
+                    key=key,
+                )
+            ]
+        )
+        await store.post(1, b"{}")
+
+        async with asyncpg_connection(store) as connection:
+            for table in ("event", "snapshot", "result", "timer", "command", "inbox", "start_key"):
+                found = await connection.fetchrow(f"select * from {table}_readable")
+                assert (found["tenant"], found["organization"]) == ("sales", "emea"), table
 
     async def test_a_connection_lost_while_committing_is_told_and_healed(self, dsn, store):
         await store.commit([change(1, 0, [event(1)])])

@@ -86,9 +86,11 @@ class FileKeys:
     def open_key(self, key_id: str, sealed: bytes) -> bytes:
         return self.ring().open_key(key_id, sealed)
 
-    def turn(self) -> None:
-        """Make a new present key; those before it stay, for records that they sealed."""
+    def turn(self) -> str:
+        """Make a new present key; return the id of the one before, which stays."""
+        before = self.ring().keys[0].key_id
         self._write([new_key(), *self._texts()])
+        return before
 
     def keep(self, key_ids: set[str]) -> int:
         """Forget all older keys but some; return how many went."""

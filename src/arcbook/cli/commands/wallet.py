@@ -67,7 +67,8 @@ def status(context: click.Context, dsn: str | None) -> int:
     help="""Seal every record's data key by the present key.
 
 With a key file, a new key is made first. It stands before the older ones, which go when
-nothing is sealed by them any more and --forget is given.
+nothing is sealed by them any more and --forget is given. The key that was the present one
+until now goes at the next --forget: a server may just be storing what it sealed by it.
 """
 )
 @_DSN
@@ -78,11 +79,12 @@ def rotate(context: click.Context, dsn: str | None, *, no_new_key: bool, forget:
     """Rotate the key."""
 
     async def work(wallet: Wallet, keys: KeyProvider) -> tuple[Any, int]:
+        in_use: set[str] = set()
         if isinstance(keys, FileKeys) and not no_new_key:
-            keys.turn()
+            in_use.add(keys.turn())
         found = await wallet.rotate()
-        left = (await wallet.status()).records
-        gone = keys.keep(set(left)) if isinstance(keys, FileKeys) and forget else 0
+        in_use.update((await wallet.status()).records)
+        gone = keys.keep(in_use) if isinstance(keys, FileKeys) and forget else 0
         return found, gone
 
     found, gone = _with_wallet(settings_of(context, dsn=dsn), work)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 from arcbook.bus.api import BusError, Delivery, WorkerBus
 from arcbook.engine.inputs import Report
 from arcbook.runtime.protocol import Reported, ReportRequest
+from arcbook.runtime.work import Work
 from arcbook.worker.control import PAUSES, Control, ControlError
-
-if TYPE_CHECKING:
-    from arcbook.worker.core import Worker
 
 REPORTS_MAX: Final = 256
 """Reports of one request."""
@@ -31,6 +30,27 @@ class _Report:
         self.tries = 0
 
 
+class Holder(Protocol):
+    """A worker, as its reports need it: what it holds, and what more it can take."""
+
+    worker_id: str
+    pools: list[str]
+
+    @property
+    def held(self) -> Mapping[str, Any]:
+        """The commands that it holds, by id."""
+
+    @property
+    def room(self) -> int:
+        """How many more commands it can take."""
+
+    def begin(self, work: Work, server: str) -> None:
+        """Begin a command that came with an answer."""
+
+    def release(self, command_id: str) -> Any:
+        """Let go of a command; return what was held of it."""
+
+
 class Reporting:
     """Sends what a worker has to report to the owners of the executions.
 
@@ -39,7 +59,7 @@ class Reporting:
     and a report that was stored already is refused as stale, which is an answer, too.
     """
 
-    def __init__(self, worker: Worker, control: Control, bus: WorkerBus) -> None:
+    def __init__(self, worker: Holder, control: Control, bus: WorkerBus) -> None:
         self._worker = worker
         self._control = control
         self._bus = bus

@@ -5,25 +5,34 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import msgspec
+from starlette.requests import Request
 
 from arcbook.clock import Clock
 from arcbook.secrets.tokens import note_id
-from arcbook.server.http.access import remote_of
+from arcbook.server.http.access import Caller, remote_of
 from arcbook.server.http.errors import REFUSALS, ApiError, refusal_of
 from arcbook.store.access import ChangeAudit, ChangeNote
 from arcbook.store.api import StoreError
-
-if TYPE_CHECKING:
-    from arcbook.server.http.route import Call
 
 SUBJECT_CHARACTERS_MAX: Final = 500
 
 FAULT: Final = 500
 
 log = logging.getLogger(__name__)
+
+
+class Asked(Protocol):
+    """A call, as it is written down: who asked, of what, from where."""
+
+    request: Request
+    subject: str
+
+    @property
+    def caller(self) -> Caller:
+        """Who asked."""
 
 
 class Note:
@@ -43,7 +52,7 @@ class Audit:
         self._clock = clock
 
     @contextlib.asynccontextmanager
-    async def noted(self, action: str, call: Call) -> AsyncIterator[Note]:
+    async def noted(self, action: str, call: Asked) -> AsyncIterator[Note]:
         """Write a row, let the change be made, and write what came of it.
 
         Raises:

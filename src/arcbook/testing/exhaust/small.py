@@ -12,7 +12,6 @@ from typing import Final
 from arcbook.store.api import Change
 from arcbook.testing.exhaust.choices import Choices
 from arcbook.testing.exhaust.traces import TracedChecks
-from arcbook.testing.simulate.endings import ended_well
 from arcbook.testing.simulate.faults import Faults
 from arcbook.testing.simulate.loop import Process
 from arcbook.testing.simulate.scenario import Scenario
@@ -159,7 +158,6 @@ class SmallStory(Story):
         await self._end()
         await asyncio.sleep(AFTER_SECONDS)
         await self._calm()
-        ended_well(self)
 
     async def _end(self) -> None:
         """Wait until the execution has ended, or it is plain that it does not."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, Protocol
 
 from arcbook.engine.inputs import CalledBack
 from arcbook.runtime.drive import ExecutionMissingError
 from arcbook.server.core import OwnerAwayError, Server
 from arcbook.store.api import StoreError
+from arcbook.testing.simulate.checks import Checks
+from arcbook.testing.simulate.faults import Faults
+from arcbook.testing.simulate.loop import Process
+from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.tools import callback_of
-
-if TYPE_CHECKING:
-    from arcbook.testing.simulate.world import World
 
 TRIES_MAX: Final = 200
 """Times that the outside world says what somebody waits for, until it is heard."""
@@ -22,10 +24,25 @@ TWICE_RISK: Final = 0.2
 """How often it says it once more."""
 
 
+class Servers(Protocol):
+    """The world, as somebody outside sees it: servers that may be asked."""
+
+    scenario: Scenario
+    faults: Faults
+    checks: Checks
+    main: Process
+
+    def alive(self, *, servers: bool) -> Sequence[Any]:
+        """Return the nodes of a kind that live and are not leaving."""
+
+    async def ask(self, work: Coroutine[Any, Any, Any], node: Any, seconds: float) -> Any:
+        """Have a node do something; nothing, if it does not in time."""
+
+
 class Callbacks:
     """The outside world: it answers every command that waits for it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Servers) -> None:
         self._world = world
         #: Waits whose callback was taken, by command and generation.
         self._taken: set[tuple[str, int]] = set()

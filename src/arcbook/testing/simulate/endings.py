@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 from collections import Counter
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 from arcbook.engine.state import State, Status
 from arcbook.events.codec import decode
@@ -14,10 +13,8 @@ from arcbook.outcome import OK
 from arcbook.runtime.slots import encode_state, rebuild
 from arcbook.schedules import ticks
 from arcbook.store.api import Stored
-
-if TYPE_CHECKING:
-    from arcbook.testing.simulate.story import Story
-    from arcbook.testing.simulate.world import World
+from arcbook.testing.simulate.story import Story
+from arcbook.testing.simulate.world import World
 
 
 def ended_well(story: Story) -> None:

@@ -19,8 +19,14 @@ from arcbook.testing.clock import START_US, DeadlockError
 
 T = TypeVar("T")
 
+
+class EndlessError(RuntimeError):
+    """A run goes on for longer than any that ends."""
+
+
 FAULTS: Final = (
     DeadlockError,
+    EndlessError,
     ArithmeticError,
     AssertionError,
     LookupError,
@@ -28,6 +34,9 @@ FAULTS: Final = (
     ValueError,
 )
 """What a callback, or a run, may raise that does not go on."""
+
+STEPS_MAX: Final = 1_000_000
+"""Callbacks of one run; most runs take some ten thousand."""
 
 CLOSING_STEPS_MAX: Final = 200_000
 """Callbacks that are run to end what is left of a run."""
@@ -136,8 +145,12 @@ class SimLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(self)  # what every event loop calls
         try:
             task = self.main.run(work)
+            steps = 0
             while not task.done():
                 self._step()
+                steps += 1
+                if steps > STEPS_MAX:
+                    raise EndlessError(f"after {STEPS_MAX:,} steps the run has not ended")
             self._close()
             return task.result()
         finally:

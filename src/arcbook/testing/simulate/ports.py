@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from arcbook.blobs.api import BlobStoreError
+from arcbook.blobs.memory import MemoryBlobs
 from arcbook.bus.api import (
     BusError,
     Delivery,
@@ -16,13 +17,12 @@ from arcbook.bus.api import (
     RequestTimeoutError,
     Subscription,
 )
-from arcbook.bus.memory import MemoryBus
+from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.store.api import Change, FencedError, StoreError
-from arcbook.testing.simulate.loop import Process
-
-if TYPE_CHECKING:
-    from arcbook.testing.simulate.world import World
-
+from arcbook.store.memory import MemoryStore
+from arcbook.testing.simulate.checks import Checks
+from arcbook.testing.simulate.faults import Faults
+from arcbook.testing.simulate.loop import Process, SimLoop
 
 COPIES_MAX: Final = 8
 """Times that a request comes again, where it does."""
@@ -31,10 +31,34 @@ NOTICE_RISK: Final = 4
 """Notices are few, and lost so many times as easily as anything else."""
 
 
+class Surroundings(Protocol):
+    """The world, as ports reach it: what is behind them, and what becomes of their process."""
+
+    loop: SimLoop
+    main: Process
+    faults: Faults
+    checks: Checks
+    store: MemoryStore
+    blobs: MemoryBlobs
+    exchange: Exchange
+
+    def note(self, who: str, text: str) -> None:
+        """Add a line to the trace."""
+
+    def committed(self, process: Process, changes: Sequence[Change]) -> None:
+        """Take note of a commit."""
+
+    def crash(self, process: Process) -> None:
+        """End a process at once."""
+
+    def freeze(self, process: Process, seconds: float) -> None:
+        """Let a process stand still for a time."""
+
+
 class Port:
     """A port of one process: it takes time, and the process may end before or after."""
 
-    def __init__(self, world: World, process: Process) -> None:
+    def __init__(self, world: Surroundings, process: Process) -> None:
         self._world = world
         self._process = process
         self._faults = world.faults
@@ -129,7 +153,7 @@ class SimBlobs(Port):
 class SimBus(Port):
     """A connection to the bus."""
 
-    def __init__(self, world: World, process: Process) -> None:
+    def __init__(self, world: Surroundings, process: Process) -> None:
         super().__init__(world, process)
         self._bus = MemoryBus(world.exchange)
         self.payload_max = self._bus.payload_max

@@ -22,6 +22,7 @@ from arcbook.runtime import plans as runtime_plans
 from arcbook.testing import local
 from arcbook.testing.simulate import story
 from arcbook.testing.simulate.compare import compared
+from arcbook.testing.simulate.endings import ended_well
 from arcbook.testing.simulate.loop import FAULTS
 from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.story import Story
@@ -82,13 +83,18 @@ def tell(told: Story, *, compare: bool = False) -> None:
     world = told.world
     with _shortened(world.scenario), _listening(world), _littering():
         try:
-            world.loop.run(told.tell())
+            world.loop.run(_to_the_end(told))
         except FAULTS as error:
             if world.checks.broken is None:
                 world.checks.fail("raised", f"{type(error).__name__}: {error}")
             world.note("world", "".join(traceback.format_exception(error)))
         if compare and world.checks.broken is None:
             compared(world, told.started)
+
+
+async def _to_the_end(told: Story) -> None:
+    await told.tell()
+    ended_well(told)
 
 
 def _digest(world: World) -> str:
@@ -108,16 +114,16 @@ def _littering() -> Iterator[None]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        if not _littered:
-            gc.freeze()  # nothing that is there is garbage: a collection looks at runs alone
+        if len(_littered) % COLLECT_RUNS == 0:
+            # What is left then is there to stay: the next collection looks at runs alone.
+            _littered.clear()
+            gc.collect()
+            gc.freeze()
         gc.disable()
         try:
             yield
         finally:
             _littered.append(None)
-            if len(_littered) >= COLLECT_RUNS:
-                _littered.clear()
-                gc.collect()
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from arcbook.runtime.plans import Plans
 from arcbook.server.core import OwnerAwayError, Server
 from arcbook.store.api import LostServerError, ScheduleRow, StoreError
 from arcbook.testing.clock import START_US
-from arcbook.testing.simulate.endings import ended_well
 from arcbook.testing.simulate.world import Node, World
 
 CALM_SECONDS_MAX: Final = 240.0
@@ -75,7 +74,6 @@ class Story:
             world.main.run(self._start(number))
         await self._storm()
         await self._calm()
-        ended_well(self)
 
     async def _register(self) -> None:
         world = self.world

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import math
 import re
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Final, Protocol
 
 from arcbook.dsl.kinds import Kind
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.testing.generate import ASK, KIND
 from arcbook.testing.local import Handler, ScriptedTool
-from arcbook.testing.simulate.loop import CURRENT, Process
 from arcbook.tools.api import Deferred, ToolCall
 from arcbook.tools.registry import MODULES, Registry
-
-if TYPE_CHECKING:
-    from arcbook.testing.simulate.world import World
-
 
 QUEUE_ROWS_MAX: Final = 6
 """Rows of a queue that a cursor empties."""
@@ -146,74 +138,3 @@ def add_generated(registry: Registry, act: Handler, asked: Handler = ask) -> Non
     """Add the kinds that generated playbooks use."""
     registry.add(KIND, ScriptedTool(act), Kind(name=KIND, open=True, takes_auth=True))
     registry.add(ASK, ScriptedTool(asked), ASKS)
-
-
-class Effects:
-    """What tools did, by idempotency key: the world that a lost process leaves behind."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        #: Calls by key and try.
-        self.calls: Counter[tuple[str, int]] = Counter()
-        #: Executions, steps, visits, iterations and labels that were called, as one text.
-        self.called: set[str] = set()
-        #: Executions of which a call that has a time limit was cut off.
-        self.limited: set[int] = set()
-        #: Calls that are being made, and of which execution.
-        self._open: dict[int, tuple[int, Process]] = {}
-        self._hanging: set[int] = set()
-        self._number = 0
-        self.calm = asyncio.Event()
-
-    def call(self, call: ToolCall) -> Any:
-        """Make a call: at once, in a while, or for longer than anybody waits."""
-        key = (call.idempotency_key, call.attempt)
-        self.calls[key] += 1
-        self.called.add(call.idempotency_key.rpartition(":")[0])
-        if call.input.get("once") and self.calls[key] > 1:
-            self._world.checks.fail("once", f"{key} was performed again")
-        answer = self._world.answers.answer(call)
-        faults = self._world.faults
-        if faults.strikes("hang", f"tool hangs for good: {call.idempotency_key}"):
-            return self._later(call, answer, math.inf)
-        if faults.strikes("tool", f"tool hangs: {call.idempotency_key}"):
-            return self._later(call, answer, None)
-        if faults.strikes("tool", f"tool is slow: {call.idempotency_key}"):
-            return self._later(call, answer, 1 + 7 * faults.rng.random())
-        if faults.rng.random() < 0.5:
-            return answer
-        return self._later(call, answer, faults.rng.random() ** 3 * 0.4)
-
-    def ask(self, call: ToolCall) -> Deferred:
-        """Have a call wait for the outside world."""
-        self.called.add(call.idempotency_key.rpartition(":")[0])
-        return ask(call)
-
-    async def _later(self, call: ToolCall, answer: Outcome, seconds: float | None) -> Outcome:
-        self._number += 1
-        number = self._number
-        self._open[number] = (call.execution_id, CURRENT.get())
-        if seconds == math.inf:
-            self._hanging.add(number)
-        try:
-            if seconds == math.inf:
-                await asyncio.get_running_loop().create_future()
-            elif seconds is None:
-                await self.calm.wait()
-            else:
-                await asyncio.sleep(seconds)
-        except asyncio.CancelledError:
-            if call.timeout_seconds is not None:
-                self.limited.add(call.execution_id)
-            raise
-        finally:
-            self._open.pop(number, None)
-        return answer
-
-    def hanging(self) -> list[int]:
-        """Return the executions of which a tool hangs that only a stop can end."""
-        return sorted({self._open[n][0] for n in self._hanging & self._open.keys()})
-
-    def running(self) -> list[int]:
-        """Return the executions of which tools run, in processes that live."""
-        return sorted(i for i, process in self._open.values() if process.alive)

@@ -19,12 +19,13 @@ from arcbook.store.memory import MemoryStore
 from arcbook.testing.simulate.callbacks import Callbacks
 from arcbook.testing.simulate.checks import Checks
 from arcbook.testing.simulate.echoes import Echoes
+from arcbook.testing.simulate.effects import Effects
 from arcbook.testing.simulate.faults import Faults
 from arcbook.testing.simulate.loop import Process, sim_loop
 from arcbook.testing.simulate.ports import SimBlobs, SimBus, SimStore
 from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.script import AnyCredentials, add_tools, answers_of
-from arcbook.testing.simulate.tools import Effects, SimRegistry
+from arcbook.testing.simulate.tools import SimRegistry
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 
@@ -72,10 +73,11 @@ class World:
         self.exchange = Exchange(ACK_SECONDS)
         self.blobs = MemoryBlobs()
         asked = Callbacks(self).asked
-        self.checks = checks(self.store, asked, Echoes(self), mild=MILD.issuperset(scenario.rates))
-        self.effects = Effects(self)
-        self.registry = SimRegistry()
+        echoes = Echoes(self.faults, self.exchange, self.main, self.note)
+        self.checks = checks(self.store, asked, echoes, mild=MILD.issuperset(scenario.rates))
         self.answers = answers_of(scenario)
+        self.effects = Effects(self.answers, self.faults, self.checks.fail)
+        self.registry = SimRegistry()
         add_tools(self.registry, scenario, self.effects.call, self.effects.ask)
         self.nodes: list[Node] = []
         self.moved = asyncio.Event()

@@ -1,0 +1,94 @@
+"""What the tools of a run do, and when: at once, late, or never."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from arcbook.outcome import Outcome
+from arcbook.testing.simulate.faults import Faults
+from arcbook.testing.simulate.loop import CURRENT, Process
+from arcbook.testing.simulate.tools import Answers, ask
+from arcbook.tools.api import Deferred, ToolCall
+
+
+class Effects:
+    """What tools did, by idempotency key: the world that a lost process leaves behind.
+
+    Args:
+        answers: what calls are answered.
+        faults: what goes wrong on the way.
+        fail: is told what is broken: rule and message.
+    """
+
+    def __init__(self, answers: Answers, faults: Faults, fail: Callable[[str, str], None]) -> None:
+        self._answers = answers
+        self._faults = faults
+        self._fail = fail
+        #: Calls by key and try.
+        self.calls: Counter[tuple[str, int]] = Counter()
+        #: Executions, steps, visits, iterations and labels that were called, as one text.
+        self.called: set[str] = set()
+        #: Executions of which a call that has a time limit was cut off.
+        self.limited: set[int] = set()
+        #: Calls that are being made, and of which execution.
+        self._open: dict[int, tuple[int, Process]] = {}
+        self._hanging: set[int] = set()
+        self._number = 0
+        self.calm = asyncio.Event()
+
+    def call(self, call: ToolCall) -> Any:
+        """Make a call: at once, in a while, or for longer than anybody waits."""
+        key = (call.idempotency_key, call.attempt)
+        self.calls[key] += 1
+        self.called.add(call.idempotency_key.rpartition(":")[0])
+        if call.input.get("once") and self.calls[key] > 1:
+            self._fail("once", f"{key} was performed again")
+        answer = self._answers.answer(call)
+        faults = self._faults
+        if faults.strikes("hang", f"tool hangs for good: {call.idempotency_key}"):
+            return self._later(call, answer, math.inf)
+        if faults.strikes("tool", f"tool hangs: {call.idempotency_key}"):
+            return self._later(call, answer, None)
+        if faults.strikes("tool", f"tool is slow: {call.idempotency_key}"):
+            return self._later(call, answer, 1 + 7 * faults.rng.random())
+        if faults.rng.random() < 0.5:
+            return answer
+        return self._later(call, answer, faults.rng.random() ** 3 * 0.4)
+
+    def ask(self, call: ToolCall) -> Deferred:
+        """Have a call wait for the outside world."""
+        self.called.add(call.idempotency_key.rpartition(":")[0])
+        return ask(call)
+
+    async def _later(self, call: ToolCall, answer: Outcome, seconds: float | None) -> Outcome:
+        self._number += 1
+        number = self._number
+        self._open[number] = (call.execution_id, CURRENT.get())
+        if seconds == math.inf:
+            self._hanging.add(number)
+        try:
+            if seconds == math.inf:
+                await asyncio.get_running_loop().create_future()
+            elif seconds is None:
+                await self.calm.wait()
+            else:
+                await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            if call.timeout_seconds is not None:
+                self.limited.add(call.execution_id)
+            raise
+        finally:
+            self._open.pop(number, None)
+        return answer
+
+    def hanging(self) -> list[int]:
+        """Return the executions of which a tool hangs that only a stop can end."""
+        return sorted({self._open[n][0] for n in self._hanging & self._open.keys()})
+
+    def running(self) -> list[int]:
+        """Return the executions of which tools run, in processes that live."""
+        return sorted(i for i, process in self._open.values() if process.alive)

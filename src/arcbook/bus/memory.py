@@ -26,6 +26,7 @@ from arcbook.bus.api import (
     RequestTimeoutError,
 )
 from arcbook.bus.handling import Handling, check_size, covers, hand_over
+from arcbook.bus.waiting import Waiting
 from arcbook.clock import Clock
 
 PAYLOAD_MAX: Final = 1024**2
@@ -127,7 +128,7 @@ class Exchange:
         self.served: dict[str, deque[_Served]] = {}
         self.listeners: list[_Listening] = []
         self._seen: dict[str, float] = {}
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting = Waiting()
         self._clock = clock
 
     def now(self) -> float:
@@ -167,21 +168,11 @@ class Exchange:
 
     def wake(self) -> None:
         """Have everybody who waits for a message look again."""
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._waiting.wake()
 
     async def wait(self, seconds: float) -> None:
         """Wait until there may be a message."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiter)
-        try:
-            async with asyncio.timeout(max(seconds, 0.0)):
-                await waiter
-        except TimeoutError:
-            return
-        finally:
-            self._waiting.discard(waiter)
+        await self._waiting.wait(seconds)
 
 
 class MemoryBus:

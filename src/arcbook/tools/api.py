@@ -8,6 +8,7 @@ a tool that returns from a cancellation has stopped whatever it had started.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -122,6 +123,16 @@ class MissingExtraError(ImportError):
         )
 
 
+def require(module: str, kind: str) -> None:
+    """Make sure that a module is installed, which the extra of a kind's name brings.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    if find_spec(module) is None:
+        raise MissingExtraError(kind, kind)
+
+
 def parse(model: type[P], call: ToolCall) -> P | Outcome:
     """Return a call's parameters as its kind's model, or the outcome that says what is wrong."""
     try:
@@ -211,4 +222,5 @@ __all__ = [
     "ToolContext",
     "declare",
     "parse",
+    "require",
 ]

@@ -22,6 +22,7 @@ from arcbook.tools.api import (
     ToolContext,
     declare,
     parse,
+    require,
 )
 from arcbook.tools.nats_keys import encode_key, list_keys
 from arcbook.tools.nats_pool import (
@@ -30,7 +31,6 @@ from arcbook.tools.nats_pool import (
     Refusal,
     identity_of,
     refuse,
-    require_library,
     translated,
 )
 
@@ -140,7 +140,7 @@ class Nats:
         self._pool = NatsPool()
 
     async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
-        require_library()
+        require("nats", KIND.name)
         params = parse(NatsParams, call)
         if isinstance(params, Outcome):
             return params

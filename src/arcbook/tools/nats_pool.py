@@ -7,14 +7,12 @@ import hashlib
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from arcbook.outcome import ErrorKind, Outcome, failed
-from arcbook.tools.api import MissingExtraError
 
 CONNECT_SECONDS: Final = 5.0
 """How long connecting may take."""
@@ -71,16 +69,6 @@ def _tls_settings(settings: Settings, url: str) -> dict[str, Any] | None:
             if settings.get(spelling) is not None:
                 found.setdefault(name, settings[spelling])
     return found if found or given is True or url.startswith("tls://") else None
-
-
-def require_library() -> None:
-    """Make sure that the client library is there.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    if find_spec("nats") is None:
-        raise MissingExtraError("nats", "nats")
 
 
 class _Connection:

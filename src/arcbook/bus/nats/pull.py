@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from arcbook.bus.api import DELIVERIES_MAX, PULL_MAX, BusError
 from arcbook.bus.nats.link import Link, Subscribed
 from arcbook.bus.nats.streams import Streams
+from arcbook.bus.waiting import Waiting
 
 OPEN_SECONDS: Final = 10.0
 """Time that one request stands open; then it is made anew, should the server have lost it."""
@@ -105,7 +106,7 @@ class Puller:
         self._bury = bury
         self._pools: dict[str, _Pool] = {}
         self._by_request: dict[int, _Pool] = {}
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting = Waiting()
         self._numbers = count(1)
         self._prefix = ""
         self._hearing: Subscribed | None = None
@@ -115,7 +116,7 @@ class Puller:
         """Hear messages from now on."""
         self._prefix = f"{self._link.client.new_inbox()}."
         self._link.on_cut.append(self._cut)
-        self._link.on_back.append(self._wake)
+        self._link.on_back.append(self._waiting.wake)
         self._hearing = await self._link.subscribe(f"{self._prefix}*", self._heard)
 
     async def stop(self) -> list[NatsDelivery]:
@@ -215,20 +216,7 @@ class Puller:
         looks = [pool.looked_at for pool in pools if pool.looked_at]
         seconds = min([until, *looks, *(pool.until for pool in pools)])
         seconds -= asyncio.get_running_loop().time()
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiter)
-        try:
-            async with asyncio.timeout(max(seconds, 0.0)):
-                await waiter
-        except TimeoutError:
-            return
-        finally:
-            self._waiting.discard(waiter)
-
-    def _wake(self) -> None:
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        await self._waiting.wait(seconds)
 
     def _cut(self) -> None:
         """Forget the requests, and look for the consumers when the connection is back."""
@@ -236,14 +224,14 @@ class Puller:
             pool.forget_request()
             pool.is_made = False
         self._by_request.clear()
-        self._wake()
+        self._waiting.wake()
 
     async def _heard(self, msg: Msg) -> None:
         if msg.subject.startswith(self._prefix):
             self._status(msg)
         else:
             self._message(msg)
-        self._wake()
+        self._waiting.wake()
 
     def _message(self, msg: Msg) -> None:
         pool = self._pools.get(self._streams.pool_of(msg.subject))

@@ -27,6 +27,7 @@ from arcbook.bus.api import (
 from arcbook.bus.handling import Handling, check_size, covers, hand_over
 from arcbook.bus.postgres.database import Database
 from arcbook.bus.postgres.outbox import Outbox
+from arcbook.bus.waiting import Waiting
 
 PAYLOAD_MAX: Final = 1024**2
 """Bytes of one message; the same as a NATS server allows if nobody told it otherwise."""
@@ -70,7 +71,7 @@ class PostgresBus:
         self.database = Database(dsn, self._told, [POOLS, f"{POOLS}_{self._name}"], self._is_back)
         self._outbox = Outbox(self.database, self._name)
         self._news: dict[str, int] = {}
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting = Waiting()
         self._served: dict[str, deque[_Served]] = {}
         self._listening: list[_Listening] = []
         self._answers: dict[int, asyncio.Future[bytes]] = {}
@@ -124,28 +125,12 @@ class PostgresBus:
                 return cast("list[Delivery]", [_Pulled(*row) for row in rows])
             due = await self._due(pools)
             if news == [self._news.get(pool, 0) for pool in pools]:
-                await self._wait(min(until - now(), due))
+                await self._waiting.wait(min(until - now(), due))
 
     async def _due(self, pools: Sequence[str]) -> float:
         """Return how long it is until a message of some pools comes again."""
         ((due,),) = await self.database.run("select arcbook_bus.next_due($1)", pools)
         return POLL_SECONDS if due is None else min(max(due, SOON_SECONDS), POLL_SECONDS)
-
-    async def _wait(self, seconds: float) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiter)
-        try:
-            async with asyncio.timeout(max(seconds, 0.0)):
-                await waiter
-        except TimeoutError:
-            return
-        finally:
-            self._waiting.discard(waiter)
-
-    def _wake(self) -> None:
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         if deliveries:
@@ -249,12 +234,12 @@ class PostgresBus:
             await self._register("serve", subject)
         for pattern in {listening.pattern for listening in self._listening}:
             await self._register("listen", pattern)
-        self._wake()
+        self._waiting.wake()
 
     def _told(self, channel: str, payload: str) -> None:
         if channel == POOLS:
             self._news[payload] = self._news.get(payload, 0) + 1
-            self._wake()
+            self._waiting.wake()
         else:
             self._letters.put_nowait(payload)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.tools.api import MissingExtraError, Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse, require
 from arcbook.tools.scripts import ScriptError
 from arcbook.tools.sql import rowsets
 from arcbook.tools.sql.query import QUERY_NAMES, Query, no_statement, statements
@@ -80,7 +79,7 @@ class Duckdb:
             return failed(error.kind, str(error), code="SCRIPT", retryable=error.retryable)
         if not texts:
             return no_statement()
-        require_driver()
+        require("duckdb", KIND.name)
         from arcbook.tools.duckdb.files import Databases  # needs the extra
         from arcbook.tools.duckdb.run import Run  # needs the extra
         from arcbook.tools.duckdb.secrets import statement_of  # needs the extra
@@ -155,16 +154,6 @@ def place_of(database: str | None, workspace: str) -> Place:
     if not database:
         return Place(str(Path(workspace) / SHARED_FILE), is_kept=True)
     return Place(str(Path(workspace) / database), is_kept=False)
-
-
-def require_driver() -> None:
-    """Say which extra is missing, before anything else needs it.
-
-    Raises:
-        MissingExtraError: the driver is not installed.
-    """
-    if find_spec("duckdb") is None:
-        raise MissingExtraError("duckdb", "duckdb")
 
 
 TOOL = Duckdb

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -12,12 +11,12 @@ from msgspec import Meta
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import (
     CredentialError,
-    MissingExtraError,
     Params,
     ToolCall,
     ToolContext,
     declare,
     parse,
+    require,
 )
 from arcbook.tools.scripts import ScriptError
 from arcbook.tools.sql import rowsets
@@ -142,7 +141,7 @@ class Postgres:
             return failed(error.kind, str(error), code="SCRIPT", retryable=error.retryable)
         if not texts:
             return no_statement()
-        require_driver()
+        require("psycopg", KIND.name)
         from arcbook.tools.postgres.address import AddressError, address  # needs the extra
         from arcbook.tools.postgres.run import ParamsError, Run, script  # needs the extra
 
@@ -192,16 +191,6 @@ async def _run(run: Run, pool: Pool, call: ToolCall, schema: str, wait_seconds: 
         message = f"the database holds text that is not UTF-8: {error} ({run.where})"
         return failed(ErrorKind.TRANSFORM, message, code="PG_ENCODING")
     return ok(rowsets.result(run.commands), meta=rowsets.meta(run.commands, run.limits))
-
-
-def require_driver() -> None:
-    """Say which extra is missing, before anything else needs it.
-
-    Raises:
-        MissingExtraError: the driver is not installed.
-    """
-    if find_spec("psycopg") is None:
-        raise MissingExtraError("postgres", "postgres")
 
 
 TOOL = Postgres

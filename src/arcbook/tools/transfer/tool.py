@@ -18,13 +18,12 @@ from arcbook.tools.api import (
     ToolContext,
     declare,
     parse,
+    require,
 )
 from arcbook.tools.credentials import resolved
 from arcbook.tools.duckdb.tool import place_of
-from arcbook.tools.duckdb.tool import require_driver as require_duckdb
 from arcbook.tools.http import Http
 from arcbook.tools.postgres.tool import PoolParams, Pools
-from arcbook.tools.postgres.tool import require_driver as require_postgres
 from arcbook.tools.transfer.ends import (
     BATCH_ROWS,
     EndError,
@@ -154,7 +153,7 @@ class Transfer:
         raise fault(f"'target.type' must be postgres or duckdb, not {kind}")
 
     def _postgres(self, side: str, auth: Any, work: _Call) -> Link:
-        require_postgres()
+        require("psycopg", "postgres")
         from arcbook.tools.postgres.address import AddressError, address  # needs the extra
         from arcbook.tools.transfer.pg import link  # needs the extra
 
@@ -169,7 +168,7 @@ class Transfer:
         return link(pool, work.call, where.schema, seconds)
 
     def _duckdb(self, side: str, work: _Call) -> Place:
-        require_duckdb()
+        require("duckdb", "duckdb")
         from arcbook.tools.duckdb.files import Databases  # needs the extra
         from arcbook.tools.transfer.duck import Place  # needs the extra
 

@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from types import ModuleType
 from typing import Any, Final
 
@@ -30,7 +31,10 @@ from arcbook.testing.simulate.world import World
 from arcbook.worker import core as worker_core
 
 COLLECT_RUNS: Final = 40
-"""Runs after which garbage is collected: each time takes as long as a run."""
+"""Runs after which their garbage is collected: each time takes as long as a run."""
+
+THAW_RUNS: Final = 400
+"""Runs after which everything is looked at again, what was taken for lasting, too."""
 
 _INLINE: Final = (
     (loops, "INLINE_BYTES_MAX"),
@@ -39,7 +43,7 @@ _INLINE: Final = (
 )
 """Limits above which the items and results of loops are kept by reference."""
 
-_littered: list[None] = []
+_runs = count()
 _log = logging.getLogger("arcbook")
 
 
@@ -110,20 +114,20 @@ def _digest(world: World) -> str:
 def _littering() -> Iterator[None]:
     """Leave garbage until the end of the run: what died must stay as it was.
 
-    Coroutines of processes that died were never awaited, which nobody needs to hear.
+    Coroutines of processes that died were never awaited, which nobody needs to hear: what
+    one run leaves is collected within another, and by nothing else.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        if len(_littered) % COLLECT_RUNS == 0:
-            # What is left then is there to stay: the next collection looks at runs alone.
-            _littered.clear()
+        number = next(_runs)
+        if number % THAW_RUNS == 0:
+            gc.unfreeze()
+        if number % COLLECT_RUNS == 0:
+            # What is left lasts for a while: the next collection looks at runs alone.
             gc.collect()
             gc.freeze()
         gc.disable()
-        try:
-            yield
-        finally:
-            _littered.append(None)
+        yield
 
 
 @contextmanager

@@ -146,7 +146,7 @@ def essence(state: State) -> Any:
     return {
         "status": str(state.status),
         "result": _plain(state.result),
-        "ctx": _plain(state.ctx),
+        "ctx": {name: _plain(v) for name, v in sorted(state.ctx.items()) if name not in _RACED},
         "visits": dict(sorted(state.visits.items())),
         "results": {name: _plain(result) for name, result in sorted(state.results.items())},
         "failed": sorted((f.step, f.recovered) for f in state.failures),
@@ -167,6 +167,9 @@ def _without(value: Any) -> Any:
         return [_without(item) for item in value]
     return _IDENTITY.sub("#", value) if isinstance(value, str) else value
 
+
+_RACED: Final = frozenset({"tries"})
+"""Counts that branches and iterations side by side add to, each to what it saw."""
 
 _IDENTITY: Final = re.compile(r"\d{15,}")
 

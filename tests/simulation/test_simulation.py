@@ -81,6 +81,14 @@ def test_a_trace_changes_nothing() -> None:
     assert traced.digest == simulate(scenario).digest
 
 
+def test_a_run_that_does_not_end_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arcbook.testing.simulate.loop.STEPS_MAX", 100)
+    ran = simulate(scenario_of(0))
+
+    assert ran.rule == "raised"
+    assert "after 100 steps the run has not ended" in ran.message
+
+
 def test_every_planted_bug_can_be_planted() -> None:
     import arcbook
 

@@ -23,8 +23,10 @@ from arcbook.tools.api import ToolCall
 if TYPE_CHECKING:
     from arcbook.testing.simulate.world import World
 
-RUNS_MAX: Final = 24
-"""Undisturbed runs, each with other durations, before a difference counts."""
+RUNS_MAX: Final = 200
+"""Undisturbed runs, each with other durations, before a difference counts: one outcome in
+twenty of them is found for sure. Few runs differ, so few pay for it.
+"""
 
 _PLACED: Final = re.compile(r'"kind": "(ask|workbook)"')
 """Tasks whose answers do not go by the row of a cursor."""

@@ -57,13 +57,14 @@ def test_a_home_turns_its_key_and_everything_still_opens(arcbook: Terminal):
 def test_a_key_that_was_in_use_until_now_is_forgotten_by_the_next_rotation(arcbook: Terminal):
     arcbook("wallet", "init")
     first = (arcbook.home / "key").read_text().split()
-    arcbook("wallet", "rotate", "--forget")
+    told = arcbook("wallet", "rotate", "--forget")
     second = (arcbook.home / "key").read_text().split()
     arcbook("wallet", "rotate", "--forget")
     third = (arcbook.home / "key").read_text().split()
 
     assert second[1:] == first
     assert third[1:] == second[:1]
+    assert "the key of until now stays" in told.out
 
 
 def test_a_wrong_key_is_told_and_changes_nothing(arcbook: Terminal):

@@ -78,22 +78,24 @@ until now goes at the next --forget: a server may just be storing what it sealed
 def rotate(context: click.Context, dsn: str | None, *, no_new_key: bool, forget: bool) -> int:
     """Rotate the key."""
 
-    async def work(wallet: Wallet, keys: KeyProvider) -> tuple[Any, int]:
-        in_use: set[str] = set()
+    async def work(wallet: Wallet, keys: KeyProvider) -> tuple[Any, int, bool]:
+        before: set[str] = set()
         if isinstance(keys, FileKeys) and not no_new_key:
-            in_use.add(keys.turn())
+            before.add(keys.turn())
         found = await wallet.rotate()
-        in_use.update((await wallet.status()).records)
+        in_use = before.union((await wallet.status()).records)
         gone = keys.keep(in_use) if isinstance(keys, FileKeys) and forget else 0
-        return found, gone
+        return found, gone, bool(before)
 
-    found, gone = _with_wallet(settings_of(context, dsn=dsn), work)
+    found, gone, stays = _with_wallet(settings_of(context, dsn=dsn), work)
     click.echo(
         f"key {found.key_id}: {found.rewrapped} rewrapped, {found.skipped} already sealed by it, "
         f"{found.changed} changed meanwhile, {len(found.failed)} failed"
     )
     if gone:
         click.echo(f"{gone} older keys are removed")
+    if forget and stays:
+        click.echo("the key of until now stays: later, arcbook wallet rotate --no-new-key --forget")
     for name, reason in found.failed.items():
         click.echo(f"credential {name!r} stays as it is: {reason}", err=True)
     return Exit.FAILED if found.failed else Exit.OK

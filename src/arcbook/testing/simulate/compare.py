@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from arcbook.testing.simulate.world import World
 
 RUNS_MAX: Final = 200
-"""Undisturbed runs, each with other durations, before a difference counts: one outcome in
-twenty of them is found for sure. Few runs differ, so few pay for it.
+"""Undisturbed runs, each with other durations, before a difference counts: what one of them
+in twenty yields is all but sure to be seen. Few runs differ, so few pay for it.
 """
 
 _PLACED: Final = re.compile(r'"kind": "(ask|workbook)"')

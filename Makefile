@@ -11,7 +11,7 @@ PARTS ?=
 LARGE ?=
 export PYTHON
 
-.PHONY: help demo test check noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path \
+.PHONY: help demo test check noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
 	simulate simulate-corpus simulate-mutants exhaust environment services clean
 
 help: ## List what can be made
@@ -52,6 +52,9 @@ bench-api: environment services ## Measure the API: starts, lists among 5 millio
 
 bench-hot-path: environment services ## Measure what taking one input costs, by phase
 	@$(BIN)/python -m benchmarks.hot_path
+
+bench-templates: environment ## Measure templates beside plain Jinja2
+	@$(BIN)/python -m benchmarks.templates
 
 bench-local: environment ## Measure the embedded runtime against floors and a peer
 	@$(BIN)/python -m benchmarks.local

@@ -10,7 +10,7 @@ import pytest
 from arcbook.dsl import grammar
 from arcbook.dsl.load import load_playbook
 from arcbook.outcome import ErrorKind
-from arcbook.template.filters import FILTERS
+from arcbook.template.filters.applying import NAMES as FILTERS
 from unit.kinds import every_kind
 
 TEXT = (Path(__file__).parents[2] / "docs/language.md").read_text("utf-8")

@@ -13,7 +13,7 @@ from arcbook.engine.plan import PlanArc, PlanStep
 from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.engine.state import CommandStatus, Run
 from arcbook.engine.turn import Overlay, Turn, live_mask, render_sets
-from arcbook.engine.views import AnyOf, error_data, step_output
+from arcbook.engine.views import error_data, step_output
 from arcbook.events.types import (
     LoopResult,
     StepExit,
@@ -23,6 +23,7 @@ from arcbook.events.types import (
     Write,
 )
 from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind
+from arcbook.template.access import AnyOf
 from arcbook.template.errors import TemplateError
 
 #: What ``event.name`` is, in all its spellings, when a step is left.

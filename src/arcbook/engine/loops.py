@@ -33,7 +33,7 @@ from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.template.access import MISSING, View
 from arcbook.template.errors import TemplateError
 from arcbook.template.render import Path
-from arcbook.template.text import to_value
+from arcbook.template.text import value_of
 
 INLINE_BYTES_MAX: Final = 100 * 1024
 """Size up to which a loop's items stand in its event."""
@@ -108,7 +108,10 @@ def _items(step: PlanStep, loop: PlanLoop, scope: ExecutionScope) -> list[Any] |
         what = "nothing" if found is None or found is MISSING else repr(found)[:80]
         raise TemplateError(f"loop.in of step {step.name!r} must yield a list, not {what}")
     # What a path leads to is plain already; anything else may be a computed value.
-    return items if isinstance(items, range) or isinstance(loop.items, Path) else to_value(items)
+    if isinstance(items, range) or isinstance(loop.items, Path):
+        return items
+    found_items: list[Any] = value_of(scope.budget, items)
+    return found_items
 
 
 def _listed(found: Any) -> list[Any] | range | None:
@@ -123,7 +126,7 @@ def _listed(found: Any) -> list[Any] | range | None:
         return _json_list(found) if found.strip()[:1] == "[" else None
     if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
         return range(found)
-    if isinstance(found, (tuple, set, frozenset)) or hasattr(found, "__next__"):
+    if isinstance(found, (tuple, set, frozenset)):
         return list(found)
     return None
 

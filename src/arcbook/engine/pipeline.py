@@ -32,7 +32,9 @@ from arcbook.engine.views import (
 from arcbook.events.types import ResultRef, StepResult, Value, Write
 from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind, Outcome, failed
 from arcbook.template.access import MISSING
+from arcbook.template.budget import Budget
 from arcbook.template.errors import TemplateError
+from arcbook.template.limits import TASK_UNITS_MAX
 from arcbook.template.render import Template
 
 TASK_RUNS_MAX: Final = 1_000_000
@@ -186,6 +188,7 @@ class Pipeline:
             ),
             env=env,
             keychain={} if keychain is None else keychain,
+            budget=Budget(TASK_UNITS_MAX),
         )
         if iteration is not None and step.loop is not None:
             alone = {"item": iteration[step.loop.iterator], "index": iteration["loop_index"]}
@@ -263,6 +266,7 @@ class Pipeline:
     def _prepare(self, task: PlanTask) -> Call:
         scope, given, saved = self.scope, self._task_input, self.saved
         key = f"{self.key}:{task.label}:{saved.passes[task.label]}"
+        scope.budget.renew()
         scope.top["_idempotency_key"] = key
         given.clear()
         given.update(task.input.render(scope))
@@ -297,6 +301,7 @@ class Pipeline:
             body_key=outcome.body_key,
         )
         self._outcome = outcome
+        scope.budget.renew()
         printed = outcome.meta.get("stdout")
         if printed:
             saved.printed = (saved.printed + printed)[-PRINTED_CHARACTERS_MAX:]

@@ -17,6 +17,7 @@ from arcbook.engine.keychain import KeychainView, Opened
 from arcbook.engine.views import Loaded, result_view
 from arcbook.events.types import LoopResult, StepResult
 from arcbook.template.access import MISSING, View, plain
+from arcbook.template.budget import Budget
 from arcbook.template.errors import TemplateError
 from arcbook.template.scope import Scope
 
@@ -56,8 +57,9 @@ class ExecutionScope(Scope):
         layers: tuple[dict[str, Any], ...] = (),
         env: dict[str, str] | None = None,
         keychain: Opened | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(budget)
         self.context = context
         self.data = data
         self.now = now
@@ -67,6 +69,12 @@ class ExecutionScope(Scope):
         self.env = env or {}
         #: Secrets that were fetched; nothing where there are none to be had.
         self.keychain = keychain
+
+    def now_at(self) -> dt.datetime:
+        return dt.datetime.fromtimestamp(self.now() / MICROSECONDS, tz=dt.UTC)
+
+    def seed(self) -> str:
+        return f"{self.context.execution_id}:{self.now()}"
 
     def lookup(self, name: str) -> Any:
         found = self.top.get(name, MISSING)
@@ -174,10 +182,6 @@ def _payload(scope: ExecutionScope) -> dict[str, Any]:
     return scope.context.payload
 
 
-def _now(scope: ExecutionScope) -> Callable[[], dt.datetime]:
-    return lambda: dt.datetime.fromtimestamp(scope.now() / MICROSECONDS, tz=dt.UTC)
-
-
 _ROOTS: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
     "ctx": CtxView,
     "execution_id": _execution_id,
@@ -191,9 +195,7 @@ _GIVEN: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
     "env": lambda scope: scope.env,
     "input": _payload,
     "job": _job,
-    "now": _now,
     "path": lambda scope: scope.context.path,
     "payload": _payload,
-    "utcnow": _now,
     "version": lambda scope: scope.context.version,
 }

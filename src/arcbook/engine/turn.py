@@ -13,6 +13,7 @@ from arcbook.engine.state import State
 from arcbook.engine.views import Loaded
 from arcbook.events.types import AnyEvent, CommandCancelled, Recorded, Write
 from arcbook.template.access import MISSING
+from arcbook.template.budget import Budget
 
 MICROSECONDS: Final = 1_000_000
 
@@ -33,7 +34,7 @@ LIMITS: Final = LoopLimits()
 class Turn:
     """What a decision works with. Emitting an event folds it at once."""
 
-    __slots__ = ("_context", "at", "decision", "limits", "loaded", "new_id", "plan", "state")
+    __slots__ = ("_context", "at", "budget", "decision", "limits", "loaded", "new_id", "plan", "state")
 
     def __init__(  # what a decision depends on
         self,
@@ -52,6 +53,8 @@ class Turn:
         self.loaded = loaded
         self.limits = limits
         self.decision = Decision()
+        #: What all templates of the decision may spend together.
+        self.budget = Budget()
         self._context: Context | None = None
 
     @property
@@ -103,6 +106,7 @@ class Turn:
             loaded=self.loaded,
             top=top,
             layers=layers,
+            budget=self.budget,
         )
 
 

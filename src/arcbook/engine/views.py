@@ -7,11 +7,11 @@ the reference implementations have; the data itself is stored once, in one shape
 
 from __future__ import annotations
 
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from arcbook.events.types import LoopResult, ResultRef, StepResult, Value
 from arcbook.outcome import ERROR, ErrorInfo, Outcome
-from arcbook.template.access import MISSING, View, attribute, item
+from arcbook.template.access import MISSING, AnyOf, View, attribute, item
 from arcbook.template.errors import TemplateError
 
 Loaded = dict[str, Any]
@@ -24,26 +24,6 @@ class NeedsData(Exception):  # noqa: N818  # not an error: the caller fetches an
     def __init__(self, ref: ResultRef) -> None:
         self.ref = ref
         super().__init__(ref.ref)
-
-
-class AnyOf(str):
-    """Text that equals each of several spellings."""
-
-    __slots__ = ("spellings",)
-    spellings: frozenset[str]
-
-    def __new__(cls, *spellings: str) -> Self:
-        made = super().__new__(cls, spellings[0])
-        made.spellings = frozenset(spellings)
-        return made
-
-    def __eq__(self, other: object) -> bool:
-        return other in self.spellings
-
-    def __ne__(self, other: object) -> bool:
-        return other not in self.spellings
-
-    __hash__ = str.__hash__
 
 
 STATUS_OK: Final = AnyOf("ok", "success", "completed", "COMPLETED")
@@ -283,11 +263,9 @@ class LoopView(View):
         whole = {"results": items, "stats": self.stats(), "count": self.result.total}
         return {**whole, "errors": self.name("errors")} if self.result.errors else whole
 
-    def __iter__(self) -> Any:
-        return iter(self.items())
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.items()
+    def each(self) -> Any:
+        found = self.items()
+        return found.plain() if isinstance(found, View) else found
 
     def __len__(self) -> int:
         return self.result.total

@@ -1,14 +1,15 @@
 """How a template reaches into a value: names, keys and indexes.
 
-Both ways of evaluating a template, the fast path of :mod:`arcbook.template.paths`
-and Jinja2 itself, go through :func:`attribute` and :func:`item`, so that they
-cannot disagree. Keys of a mapping win over its methods: ``{{ page.items }}`` is
-the key ``items``.
+All evaluation goes through :func:`attribute` and :func:`item`. They look names up in
+data, and nowhere else: in keys of a mapping, in what a view answers, in a table of the
+parts of times. No name from a template ever reaches ``getattr``.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, final
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self, final
 
 
 @final
@@ -27,11 +28,33 @@ class _Missing:
 MISSING: Final = _Missing()
 
 
+@final
+class AnyOf(str):
+    """Text that equals each of several spellings."""
+
+    __slots__ = ("spellings",)
+    spellings: frozenset[str]
+
+    def __new__(cls, *spellings: str) -> Self:
+        made = super().__new__(cls, spellings[0])
+        made.spellings = frozenset(spellings)
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and str(other) in self.spellings
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
 class View:
     """A value that answers names in its own way, such as a step's result.
 
-    Subclasses say what :meth:`name` and :meth:`index` find, and what plain JSON
-    value stands for the whole when a template hands it on.
+    Subclasses say what :meth:`name` and :meth:`index` find, and what plain JSON value
+    stands for the whole. A view that is used as a value *is* that data; only names and
+    indexes, length, truth and iteration are answered by the view itself.
     """
 
     __slots__ = ()
@@ -50,17 +73,15 @@ class View:
         """Return the JSON value that ``{{ view }}`` alone yields."""
         raise NotImplementedError
 
-    def __iter__(self) -> Any:
-        return iter(self.plain())
+    def each(self) -> Any:
+        """Return the data whose items a loop over the view takes."""
+        return self.plain()
 
     def __len__(self) -> int:
         return len(self.plain())
 
     def __bool__(self) -> bool:
         return bool(self.plain())
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.plain()
 
     def __eq__(self, other: object) -> bool:
         return bool(self.plain() == plain(other))
@@ -72,43 +93,66 @@ class View:
         return str(self.plain())
 
 
-_SCALARS: Final = (str, list, tuple, type(None))
+Part = Callable[[Any], Any]
+
+_DATE: Final[dict[str, Part]] = {
+    "year": lambda d: d.year,
+    "month": lambda d: d.month,
+    "day": lambda d: d.day,
+}
+_TIME: Final[dict[str, Part]] = {
+    "hour": lambda t: t.hour,
+    "minute": lambda t: t.minute,
+    "second": lambda t: t.second,
+    "microsecond": lambda t: t.microsecond,
+}
+PARTS: Final[Mapping[type, dict[str, Part]]] = {
+    dt.datetime: {**_DATE, **_TIME},
+    dt.date: _DATE,
+    dt.time: _TIME,
+    dt.timedelta: {
+        "days": lambda d: d.days,
+        "seconds": lambda d: d.seconds,
+        "microseconds": lambda d: d.microseconds,
+    },
+}
+"""What can be read of times by name."""
+
+_SEQUENCES: Final = frozenset({list, tuple, str, bytes, AnyOf})
+_KEYS: Final = frozenset({str, int, float, bool, type(None), AnyOf})
 
 
 def attribute(obj: Any, name: str) -> Any:
-    """Return ``obj.name`` as a template means it, or :data:`MISSING`.
-
-    Methods are never returned: they are not data. Jinja2's own call syntax finds
-    them by itself.
-    """
+    """Return ``obj.name`` as a template means it, or :data:`MISSING`."""
     if type(obj) is dict:
         return obj.get(name, MISSING)
     if isinstance(obj, View):
         return obj.name(name)
     if isinstance(obj, dict):
         return obj.get(name, MISSING)
-    if obj is MISSING or isinstance(obj, _SCALARS) or name.startswith("_"):
+    parts = PARTS.get(type(obj))
+    if parts is None or name not in parts:
         return MISSING
-    value = getattr(obj, name, MISSING)
-    return MISSING if callable(value) else value
+    return parts[name](obj)
 
 
 def item(obj: Any, key: Any) -> Any:
     """Return ``obj[key]`` as a template means it, or :data:`MISSING`."""
+    if isinstance(key, View):
+        key = key.plain()
     if isinstance(obj, View):
         return obj.index(key)
-    if obj is MISSING or obj is None:
-        return MISSING
-    try:
-        return obj[key]
-    except (TypeError, LookupError):
-        return attribute(obj, key) if isinstance(key, str) else MISSING
+    if isinstance(obj, dict):
+        return obj.get(key, MISSING) if type(key) in _KEYS else MISSING
+    if type(obj) in _SEQUENCES and isinstance(key, int):
+        return obj[key] if -len(obj) <= key < len(obj) else MISSING
+    return attribute(obj, key) if isinstance(key, str) else MISSING
 
 
 def plain(value: Any) -> Any:
     """Return ``value`` with every view in it replaced by the data it stands for."""
     if isinstance(value, View):
-        return value.plain()
+        return plain(value.plain())
     if type(value) is dict:
         if any(isinstance(v, (View, dict, list)) for v in value.values()):
             return {k: plain(v) for k, v in value.items()}

@@ -30,7 +30,7 @@ class TemplateError(ValueError):
 
 
 class UnknownWordError(TemplateError):
-    """A template uses a filter or test that does not exist.
+    """A template uses a filter, test, function or method that does not exist.
 
     Attributes:
         word: its name.
@@ -43,7 +43,11 @@ class UnknownWordError(TemplateError):
         super().__init__(f"there is no {what} {word!r}", template)
 
 
+class BudgetError(TemplateError):
+    """A template needs more units, depth or size than its limits allow."""
+
+
 def shorten(text: str, limit: int) -> str:
     """Return ``text`` on one line, cut to ``limit`` characters."""
-    line = " ".join(text.split())
+    line = " ".join(text[: limit * 8].split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

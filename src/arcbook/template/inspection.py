@@ -1,80 +1,100 @@
 """What a template reads and whether it can be compiled, found without compiling it.
 
-Generating and compiling code takes ten times as long as parsing. The lint reads every
-template of a document and runs none, so it parses only; a template that is built of
-anything unusual is compiled all the same, to learn whether it can be.
+The lint reads every template of a document and runs none. Most are expressions, whose
+names are found by one walk; a template with statements is written as source as well,
+which finds what each name means and whether all of it exists. Nothing is evaluated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from jinja2 import meta, nodes
+from jinja2 import nodes
 
-from arcbook.template.environment import environment
-from arcbook.template.errors import TemplateError, UnknownWordError
+from arcbook.template import functions, limits
+from arcbook.template.emission.words import check_word
+from arcbook.template.errors import BudgetError, TemplateError
 from arcbook.template.names import Names
 
-DEPTH_MAX: Final = 120
-"""Nesting of a template's syntax tree; Python compiles about 200."""
+_EXPRESSIONS: Final = (nodes.Expr, nodes.Helper, nodes.Output, nodes.Template, nodes.If)
+"""Nodes that give no name a meaning of their own."""
 
-_PLAIN: Final = (
-    nodes.Expr, nodes.Helper, nodes.Output, nodes.Template, nodes.If, nodes.For,
+_PLAIN: Final = frozenset(
+    [
+        nodes.Add, nodes.And, nodes.Compare, nodes.Concat, nodes.CondExpr, nodes.Dict, nodes.Div,
+        nodes.Filter, nodes.FloorDiv, nodes.Getattr, nodes.Getitem, nodes.If, nodes.Keyword,
+        nodes.List, nodes.Mod, nodes.Mul, nodes.Name, nodes.Neg, nodes.Not, nodes.Operand, nodes.Or,
+        nodes.Output, nodes.Pair, nodes.Pos, nodes.Pow, nodes.Slice, nodes.Sub, nodes.Template,
+        nodes.TemplateData, nodes.Test, nodes.Tuple,
+    ]
 )  # fmt: skip
-"""Nodes that can always be compiled, given that their filters and tests exist."""
+"""Nodes that can always be written as source, given that their filters and tests exist."""
 
 _OTHERS: Final = (nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include)
 
 
-def inspect(tree: nodes.Node, source: str, compiled: Callable[[], Any]) -> Names:
+def inspect(tree: nodes.Node, source: str, emit: Callable[[], tuple[Any, str]]) -> Names:
     """Return the names that a template reads.
 
     Args:
         tree: its syntax tree.
         source: its text, for errors.
-        compiled: compiles it; raises what is wrong.
+        emit: writes it as Python source; raises what is wrong with it.
 
     Raises:
         TemplateError: it cannot be compiled.
     """
     found: set[tuple[str, ...]] = set()
-    has_scopes = is_unusual = False
+    has_statements = False
+    is_plain = True
     todo: list[tuple[nodes.Node, int]] = [(tree, 1)]
     while todo:
         node, depth = todo.pop()
-        if depth > DEPTH_MAX:
-            raise TemplateError("template syntax: the expression nests too deep", source)
+        if depth > limits.TREE_DEPTH_MAX:
+            raise BudgetError("template syntax: the expression nests too deep", source)
+        if isinstance(node, _OTHERS):
+            raise TemplateError("a template cannot take in other templates", source)
         path = _path(node)
         if path is not None:
             found.add(path)
             if not isinstance(node, nodes.Getitem):
                 continue
-        elif isinstance(node, (nodes.Filter, nodes.Test)):
-            _check_word(node, source)
-        else:
-            has_scopes |= isinstance(node, nodes.For)
-            is_unusual |= not _is_plain(node, source)
-        todo += [(child, depth + 1) for child in node.iter_child_nodes()]
-    if is_unusual:
-        compiled()
-    if is_unusual or has_scopes:
-        undeclared = _undeclared(tree, source)
-        return frozenset(path for path in found if path[0] in undeclared)
+        if isinstance(node, (nodes.Filter, nodes.Test)):
+            _checked(partial(check_word, node), source)
+        is_plain = is_plain and (type(node) in _PLAIN or _is_short_constant(node))
+        has_statements |= not isinstance(node, _EXPRESSIONS)
+        todo += [(child, depth + 1) for child in _children(node)]
+    if is_plain:
+        return frozenset(found)
+    emitter = _checked(emit, source)[0]
+    if has_statements:
+        return frozenset(path for path in found if path[0] in emitter.roots)
     return frozenset(found)
 
 
-def _is_plain(node: nodes.Node, source: str) -> bool:
-    if isinstance(node, _OTHERS):
-        raise TemplateError("a template cannot take in other templates", source)
-    return isinstance(node, _PLAIN)
-
-
-def _undeclared(tree: nodes.Node, source: str) -> set[str]:
+def _checked(check: Callable[[], Any], source: str) -> Any:
     try:
-        return meta.find_undeclared_variables(tree)  # type: ignore[arg-type]  # a template
-    except (ValueError, RuntimeError) as error:
-        raise TemplateError(f"template syntax: {error}", source) from None
+        return check()
+    except TemplateError as error:
+        if not error.template:
+            error.template = TemplateError("", source).template
+        raise
+
+
+def _is_short_constant(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Const) and (
+        not isinstance(node.value, int) or node.value.bit_length() <= limits.NUMBER_BITS_MAX
+    )
+
+
+def _children(node: nodes.Node) -> list[nodes.Node]:
+    """Return the children of a node, but for the name of a function that it calls."""
+    children = list(node.iter_child_nodes())
+    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name):
+        return [c for c in children if c is not node.node or c.name not in functions.KNOWN]  # type: ignore[attr-defined]
+    return children
 
 
 def _path(node: nodes.Node) -> tuple[str, ...] | None:
@@ -92,11 +112,3 @@ def _path(node: nodes.Node) -> tuple[str, ...] | None:
         else:
             return None
         node = node.node
-
-
-def _check_word(node: nodes.Filter | nodes.Test, source: str) -> None:
-    is_filter = isinstance(node, nodes.Filter)
-    known = environment.filters if is_filter else environment.tests
-    if node.name not in known:
-        what = "filter" if is_filter else "test"
-        raise UnknownWordError(what, node.name, tuple(known), source)

@@ -29,8 +29,8 @@ _DIFFERENT: Final = re.compile(
 _BRANCHES: Final = (
     ast.BoolOp, ast.And, ast.Or, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE,
     ast.In, ast.NotIn, ast.UnaryOp, ast.Not, ast.USub, ast.BinOp, ast.Add, ast.Sub, ast.Mult,
-    ast.Div, ast.FloorDiv, ast.Mod, ast.IfExp, ast.List, ast.Load, ast.Call, ast.Name,
-    ast.Attribute, ast.Subscript,
+    ast.Div, ast.FloorDiv, ast.Mod, ast.IfExp, ast.List, ast.Load, ast.Name, ast.Attribute,
+    ast.Subscript,
 )  # fmt: skip
 
 _CONSTANTS: Final = frozenset({"true", "false", "none"})
@@ -65,7 +65,7 @@ def _is_same(node: ast.AST) -> bool:
     """Return whether Jinja2 has a node, and means by it what Python means."""
     if isinstance(node, ast.Constant):
         return isinstance(node.value, (str, int, type(None)))
-    return isinstance(node, _BRANCHES) or (isinstance(node, ast.keyword) and node.arg is not None)
+    return isinstance(node, _BRANCHES)
 
 
 def _path(node: ast.AST) -> tuple[str, ...] | None:

@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from arcbook.template import limits
 from arcbook.template.access import MISSING, View
-from arcbook.template.errors import TemplateError
+from arcbook.template.errors import BudgetError, TemplateError
 from arcbook.template.names import NO_NAMES, Names, merge, names_of_path
 from arcbook.template.paths import Part, follow, parse_path
 from arcbook.template.scope import Scope
-from arcbook.template.text import to_text, to_value
+from arcbook.template.perform import perform
+from arcbook.template.text import joined, text_of, to_text, to_value
 from arcbook.template.truth import is_true
 
 CACHE_SIZE: Final = 8192
@@ -94,30 +95,36 @@ class Path(Template):
 class Expression(Template):
     """One ``{{ expression }}`` beyond a path; it keeps its native type."""
 
-    __slots__ = ("_code", "_program", "_written", "names", "source")
+    __slots__ = ("_code", "_evaluating", "_rendering", "_written", "names", "source")
 
     def __init__(self, source: str, names: Names, code: str, written: str) -> None:
         self.source = source
         self.names = names
         self._code = code
         self._written = written
-        self._program: Any = None
+        self._evaluating: Any = None
+        self._rendering: Any = None
 
     def evaluate(self, scope: Scope) -> Any:
-        return (self._program or self._compile())(scope)
+        program = self._evaluating
+        if program is None:
+            program = self._evaluating = self._compiled(is_result=False)
+        return perform(program, scope, self._written, self.names)
 
     def render(self, scope: Scope) -> Any:
-        found = (self._program or self._compile())(scope)
+        program = self._rendering
+        if program is None:
+            program = self._rendering = self._compiled(is_result=True)
+        found = perform(program, scope, self._written, self.names)
         if found is MISSING:
             scope.note_missing(self.source)
             return None
-        return to_value(found)
+        return found
 
-    def _compile(self) -> Any:
-        from arcbook.template import jinja  # Jinja2 loads only for playbooks that need it
+    def _compiled(self, *, is_result: bool) -> Any:
+        from arcbook.template import programs  # Jinja2 loads only for playbooks that need it
 
-        self._program = jinja.expression(self._code, self._written)
-        return self._program
+        return programs.expression(self._code, self._written, is_result=is_result)
 
 
 class Text(Template):
@@ -131,15 +138,14 @@ class Text(Template):
         self._program: Any = None
 
     def evaluate(self, scope: Scope) -> Any:
-        return (self._program or self._compile())(scope)
+        program = self._program
+        if program is None:
+            from arcbook.template import programs  # Jinja2 loads only for playbooks that need it
+
+            program = self._program = programs.text(self.source)
+        return perform(program, scope, self.source, self.names)
 
     render = evaluate
-
-    def _compile(self) -> Any:
-        from arcbook.template import jinja  # Jinja2 loads only for playbooks that need it
-
-        self._program = jinja.text(self.source)
-        return self._program
 
 
 class PathText(Template):
@@ -152,6 +158,7 @@ class PathText(Template):
         self.names = merge(p.names for p in pieces if not isinstance(p, str))
 
     def evaluate(self, scope: Scope) -> Any:
+        budget = scope.budget
         written: list[str] = []
         for piece in self.pieces:
             if type(piece) is str:
@@ -161,11 +168,8 @@ class PathText(Template):
             if found is MISSING:
                 scope.note_missing(piece.source)  # type: ignore[union-attr]
             else:
-                written.append(to_text(found))
-        text = "".join(written)
-        if len(text) > limits.OUTPUT_BYTES_MAX:
-            raise TemplateError(f"the text passes {limits.OUTPUT_BYTES_MAX:,} characters")
-        return text
+                written.append(text_of(budget, found))
+        return joined(budget, written)
 
     render = evaluate
 
@@ -248,8 +252,8 @@ def compile_text(source: str) -> Template:
     Raises:
         TemplateError: it has a syntax error or is too long.
     """
-    if len(source) > limits.SOURCE_BYTES_MAX:
-        raise TemplateError(f"the template passes {limits.SOURCE_BYTES_MAX:,} characters", source)
+    if len(source) > limits.TEXT_CHARACTERS_MAX:
+        raise BudgetError(f"the template passes {limits.TEXT_CHARACTERS_MAX:,} characters", source)
     lone = _lone_expression(source)
     if lone is not None:
         path = parse_path(lone)
@@ -291,17 +295,17 @@ def _path_text(source: str) -> PathText | None:
 
 
 def _expression(expression: str, source: str) -> Template | None:
-    from arcbook.template import jinja  # Jinja2 loads only for playbooks that need it
+    from arcbook.template import programs  # Jinja2 loads only for playbooks that need it
 
     if not expression.strip():
         raise TemplateError("the template is empty: write a name between {{ and }}", source)
-    names = jinja.expression_names(expression, source)
+    names = programs.expression_names(expression, source)
     if names is None:
         return None
     return Expression(" ".join(expression.split()), names, expression, source)
 
 
 def _text(source: str) -> Template:
-    from arcbook.template import jinja  # Jinja2 loads only for playbooks that need it
+    from arcbook.template import programs  # Jinja2 loads only for playbooks that need it
 
-    return Text(source, jinja.text_names(source))
+    return Text(source, programs.text_names(source))

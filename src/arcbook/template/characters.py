@@ -1,0 +1,27 @@
+"""Text that has a UTF-8 form: no half of a pair of surrogates stands alone in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def whole_text(text: str) -> str:
+    """Return a text with pairs of surrogates joined, and lone ones replaced by U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def whole(value: Any) -> Any:
+    """Return JSON data with what has no UTF-8 form replaced in every text of it."""
+    if type(value) is str:
+        return whole_text(value)
+    if type(value) is list:
+        return [whole(v) for v in value]
+    if type(value) is dict:
+        return {whole_text(k): whole(v) for k, v in value.items()}
+    return value

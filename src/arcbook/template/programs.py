@@ -1,0 +1,96 @@
+"""Programs: what an expression or a text with templates compiles to.
+
+A program is a Python function that was generated from Jinja2's syntax tree. It is made
+when it is first run: to register or lint a document, nothing is compiled and nothing is
+evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from arcbook.template import syntax
+from arcbook.template.emission.statements import Statements
+from arcbook.template.errors import TemplateError
+from arcbook.template.inspection import inspect
+from arcbook.template.names import Names
+from arcbook.template.perform import Program, located
+from arcbook.template.quick import quick_names
+
+_UNCOMPILABLE: Final = (MemoryError, RecursionError, SyntaxError, ValueError)
+
+
+def expression_names(code: str, source: str) -> Names | None:
+    """Return the names that an expression reads, or ``None`` if ``code`` is not one expression.
+
+    Raises:
+        TemplateError: it cannot be compiled.
+    """
+    quick = quick_names(code)
+    return parsed_names(code, source) if quick is None else quick
+
+
+def parsed_names(code: str, source: str) -> Names | None:
+    """Do what :func:`expression_names` does, by Jinja2's parser."""
+    tree = syntax.read_expression(code, source)
+    if tree is None:
+        return None
+    return inspect(tree, source, partial(_emit_expression, tree, is_result=False))
+
+
+def text_names(source: str) -> Names:
+    """Return the names that a text with templates reads.
+
+    Raises:
+        TemplateError: it cannot be compiled.
+    """
+    tree = syntax.read_text(source)
+    return inspect(tree, source, partial(_emit_text, tree))
+
+
+def expression(code: str, source: str, *, is_result: bool) -> Program | None:
+    """Compile ``code`` to a function from a scope to its value.
+
+    Args:
+        code: the expression.
+        source: the template that it stands in, for messages.
+        is_result: whether the value is wanted as data that can be handed on, or as it is found.
+
+    Returns:
+        The function; ``None`` if it is not one expression: ``a }} and {{ b``, or an error that
+        :func:`text` reports with its place.
+    """
+    tree = syntax.read_expression(code, source)
+    if tree is None:
+        return None
+    return _program(partial(_emit_expression, tree, is_result=is_result), source)
+
+
+def text(source: str) -> Program:
+    """Compile ``source`` to a function from a scope to text."""
+    return _program(partial(_emit_text, syntax.read_text(source)), source)
+
+
+def _emit_expression(tree: Any, *, is_result: bool) -> tuple[Statements, str]:
+    emitter = Statements()
+    return emitter, emitter.expression(tree, is_result=is_result)
+
+
+def _emit_text(tree: Any) -> tuple[Statements, str]:
+    emitter = Statements()
+    return emitter, emitter.template(tree)
+
+
+def _program(emit: Callable[[], tuple[Statements, str]], source: str) -> Program:
+    try:
+        emitter, code = emit()
+        table = emitter.globals.table
+        exec(compile(code, "<template>", "exec"), table)  # noqa: S102  # generated, nothing of it is the template's
+    except TemplateError as error:
+        raise located(error, source) from None
+    except _UNCOMPILABLE:
+        raise TemplateError("template syntax: it nests too deep", source) from None
+    run: Program = table["run"]
+    return run

@@ -36,7 +36,7 @@ PLAIN_FILTERS = (
     "first", "float", "forceescape", "fromjson", "int", "items", "keys", "last", "len", "length",
     "list", "lower", "max", "min", "pprint", "reverse", "round", "safe", "sort", "split",
     "string", "striptags", "sum", "title", "tojson", "trim", "unique", "upper", "urlencode",
-    "urlize", "values", "wordcount", "wordwrap", "random",
+    "values", "wordcount", "wordwrap", "random",
 )  # fmt: skip
 
 FILTERS_WITH_MORE = (

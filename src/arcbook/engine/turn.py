@@ -34,7 +34,17 @@ LIMITS: Final = LoopLimits()
 class Turn:
     """What a decision works with. Emitting an event folds it at once."""
 
-    __slots__ = ("_context", "at", "budget", "decision", "limits", "loaded", "new_id", "plan", "state")
+    __slots__ = (
+        "_context",
+        "at",
+        "budget",
+        "decision",
+        "limits",
+        "loaded",
+        "new_id",
+        "plan",
+        "state",
+    )
 
     def __init__(  # what a decision depends on
         self,

@@ -13,11 +13,14 @@ import tokenize
 from functools import lru_cache
 from typing import Any, Final
 
-from arcbook.template.access import MISSING, plain
+from arcbook.template.access import MISSING
+from arcbook.template.budget import Budget
 from arcbook.template.errors import TemplateError
 from arcbook.template.names import NO_NAMES, Names, merge, roots
 from arcbook.template.render import Literal, Template, compile_text
 from arcbook.template.scope import Scope
+from arcbook.template.text import joined
+from arcbook.template.values import weigh
 
 _HOLE: Final = re.compile(r"\{\{(?:[^{}]|\{[^{}]*\})*\}\}")
 
@@ -39,8 +42,8 @@ class Code(Template):
                 continue
             text, template = piece
             known = all(scope.lookup(r) is not MISSING for r in roots(template.names))
-            written.append(python_text(template.evaluate(scope)) if known else text)
-        return "".join(written)
+            written.append(python_text(scope.budget, template.evaluate(scope)) if known else text)
+        return joined(scope.budget, written)
 
     evaluate = render
 
@@ -96,9 +99,13 @@ def _mentions(token: tokenize.TokenInfo, name: str) -> bool:
     return is_formatted and re.search(rf"\b{name}\b", token.string) is not None
 
 
-def python_text(value: Any) -> str:
-    """Write ``value`` into Python source: text as it is, other values as literals."""
-    if value is MISSING:
-        return "None"
-    value = plain(value)
-    return value if isinstance(value, str) else repr(value)
+def python_text(budget: Budget, value: Any) -> str:
+    """Write ``value`` into Python source: text as it is, other values as literals.
+
+    Raises:
+        TemplateError: it is no data, or too large.
+    """
+    found = None if value is MISSING else weigh(budget, value)
+    text = str.__str__(found) if isinstance(found, str) else repr(found)
+    budget.characters(len(text))
+    return text

@@ -65,7 +65,7 @@ def percent(budget: Budget, template: str, values: Any) -> str:
         spec = f"%{flags}{width}{point}"
         written.append(_percent_piece(budget, spec, kind, value))
     _no_percent(template[at:])
-    if used < len(row) and named is None:
+    if used < len(row) and type(values) not in (dict, list):
         raise TemplateError("there are more values than the format has places")
     text = "".join((*written, template[at:]))
     budget.characters(len(text))
@@ -110,9 +110,10 @@ def _written(spec: str, kind: str, value: Any) -> str:
     if kind == "c" and not _is_character(value):
         raise TemplateError("%c writes a character by its number; this is none")
     try:
-        return (spec + kind) % value
+        written: str = (spec + kind) % value
     except (ArithmeticError, ValueError, TypeError):
         raise TemplateError(f"a value cannot be written as %{kind}") from None
+    return written
 
 
 def _is_character(number: int) -> bool:

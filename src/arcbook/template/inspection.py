@@ -93,7 +93,7 @@ def _children(node: nodes.Node) -> list[nodes.Node]:
     """Return the children of a node, but for the name of a function that it calls."""
     children = list(node.iter_child_nodes())
     if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name):
-        return [c for c in children if c is not node.node or c.name not in functions.KNOWN]  # type: ignore[attr-defined]
+        return [c for c in children if c is not node.node or c.name not in functions.KNOWN]
     return children
 
 

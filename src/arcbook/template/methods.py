@@ -128,7 +128,7 @@ def _rsplit(budget: Budget, value: str, sep: Any = None, maxsplit: Any = -1) -> 
     return str.rsplit(value, None if sep is None else text(sep), integer(maxsplit))
 
 
-def _splitlines(budget: Budget, value: str, keepends: Any = False) -> Any:
+def _splitlines(budget: Budget, value: str, keepends: Any = None) -> Any:
     budget.characters(len(value))
     budget.spend(len(value) >> 3)
     return value.splitlines(truthy(keepends))
@@ -233,6 +233,18 @@ def _get(budget: Budget, value: dict[str, Any], key: Any, default: Any = None) -
 # -- numbers and times ----------------------------------------------------------------
 
 
+def _bit_length(budget: Budget, value: int) -> int:
+    return value.bit_length()
+
+
+def _is_integer(budget: Budget, value: float) -> bool:
+    return value.is_integer()
+
+
+def _is_finite(budget: Budget, value: Decimal) -> bool:
+    return value.is_finite()
+
+
 def _isoformat(budget: Budget, value: Any, sep: Any = "T") -> str:
     between = text(sep)
     if len(between) != 1:
@@ -244,7 +256,6 @@ def _isoformat(budget: Budget, value: Any, sep: Any = "T") -> str:
 
 def _of_time(name: str) -> Callable[..., Any]:
     """Return a method of times that takes nothing."""
-
     method = methodcaller(name)
 
     def run(budget: Budget, value: Any) -> Any:
@@ -296,10 +307,12 @@ METHODS: Final[dict[type, dict[str, Word]]] = {
             "values": sequences.values,
         }
     ),
-    int: words({"bit_length": lambda budget, value: value.bit_length()}),
-    float: words({"is_integer": lambda budget, value: value.is_integer()}),
-    Decimal: words({"is_finite": lambda budget, value: value.is_finite()}),
-    dt.datetime: words({**_DATE, **{name: _of_time(name) for name in ("date", "time", "timestamp")}}),
+    int: words({"bit_length": _bit_length}),
+    float: words({"is_integer": _is_integer}),
+    Decimal: words({"is_finite": _is_finite}),
+    dt.datetime: words(
+        {**_DATE, **{name: _of_time(name) for name in ("date", "time", "timestamp")}}
+    ),
     dt.date: words(_DATE),
     dt.time: words({"isoformat": _isoformat, "strftime": time_text, "replace": _replaced_time}),
     dt.timedelta: words({"total_seconds": _of_time("total_seconds")}),
@@ -326,5 +339,3 @@ def invoke(budget: Budget, value: Any, name: str, args: Any, named: Any) -> Any:
     if type(value) in TEXTS:
         value = str.__str__(value)
     return call("method", word, (budget, value), args, named)
-
-

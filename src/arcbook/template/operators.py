@@ -157,7 +157,7 @@ def _quotient(name: str, compute: Callable[[Any, Any], Any], left: Any, right: A
 def mod(budget: Budget, left: Any, right: Any) -> Any:
     """Return ``left % right``: of numbers, or a format and its values."""
     left = data(left)
-    if type(left) in TEXTS:
+    if type(left) in TEXTS and right is not MISSING:
         return percent(budget, left, data(right))
     return _quotient("%", operator.mod, left, right)
 
@@ -249,7 +249,7 @@ def comparable(budget: Budget, name: str, left: Any, right: Any) -> tuple[Any, A
         if kind in LISTS:
             left, right = list(weigh(budget, left)), list(weigh(budget, right))
         try:
-            left < right  # noqa: B015  # whether they have an order at all
+            operator.lt(left, right)
         except TypeError:
             fail(name, left, right)
         return left, right

@@ -25,7 +25,6 @@ _FAULTS: Final = (
 """What Python may raise where a value is not what a function of this package foresaw."""
 
 
-
 def located(error: TemplateError, source: str) -> TemplateError:
     """Add the text of its template to an error that has none."""
     if not error.template:

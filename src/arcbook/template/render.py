@@ -18,8 +18,8 @@ from arcbook.template.access import MISSING, View
 from arcbook.template.errors import BudgetError, TemplateError
 from arcbook.template.names import NO_NAMES, Names, merge, names_of_path
 from arcbook.template.paths import Part, follow, parse_path
-from arcbook.template.scope import Scope
 from arcbook.template.perform import perform
+from arcbook.template.scope import Scope
 from arcbook.template.text import joined, text_of, to_text, to_value
 from arcbook.template.truth import is_true
 

@@ -18,6 +18,8 @@ from arcbook.template.errors import BudgetError, TemplateError
 
 _OPENING: Final = frozenset({"lparen", "lbracket", "lbrace"})
 _CLOSING: Final = frozenset({"rparen", "rbracket", "rbrace"})
+_SIGNS: Final = frozenset({"add", "sub"})
+_BOUNDS: Final = frozenset({"block_begin", "block_end", "variable_begin"})
 _BLOCKS: Final = frozenset({"for", "if", "macro", "filter", "with", "call", "block", "autoescape"})
 _UNREADABLE: Final = (RecursionError, MemoryError, SyntaxError, ValueError)
 
@@ -38,36 +40,56 @@ class _Reader(Environment):
 _reader: Final = _Reader()
 
 
+class _Nesting:
+    """How deep a template nests at a token: its brackets, prefixes, conditions and blocks."""
+
+    __slots__ = ("_before", "_opens_set", "blocks", "brackets", "conditions", "prefixes")
+
+    def __init__(self) -> None:
+        self.brackets = self.prefixes = self.conditions = self.blocks = 0
+        self._before = ""
+        self._opens_set = False
+
+    def take(self, kind: str, value: str) -> int:
+        """Take one more token; return how deep it stands."""
+        if kind in _OPENING:
+            self.brackets += 1
+        elif kind in _CLOSING:
+            self.brackets -= 1
+        elif kind in _BOUNDS:
+            self._bound(kind)
+        elif kind == "name":
+            self._name(value)
+        elif kind == "assign" and self.brackets == 0:
+            self._opens_set = False
+        is_prefix = kind in _SIGNS or (kind == "name" and value == "not")
+        self.prefixes = self.prefixes + 1 if is_prefix else 0
+        self._before = kind
+        return self.brackets + self.prefixes + self.conditions + self.blocks
+
+    def _bound(self, kind: str) -> None:
+        if kind == "block_end":
+            # A ``set`` without ``=`` stands around a text.
+            self.blocks += self._opens_set
+            self._opens_set = False
+        else:
+            self.brackets = self.conditions = 0
+
+    def _name(self, value: str) -> None:
+        if self._before == "block_begin":
+            self.blocks += (value in _BLOCKS) - (value.startswith("end") and self.blocks > 0)
+            self._opens_set = value == "set"
+        elif value == "if":
+            self.conditions += 1
+
+
 def _bounded(tokens: Iterator[Token]) -> Iterator[Token]:
     """Pass tokens on, as long as they are not too many and do not nest too deep."""
-    count = brackets = prefixes = conditions = blocks = 0
-    before = ""
-    opens_set = False
-    for token in tokens:
-        count += 1
-        kind, value = token.type, token.value
-        if kind in _OPENING:
-            brackets += 1
-        elif kind in _CLOSING:
-            brackets -= 1
-        elif kind in ("block_begin", "variable_begin"):
-            brackets = conditions = 0
-        elif kind == "block_end":
-            blocks += opens_set
-            opens_set = False
-        elif kind == "assign" and brackets == 0:
-            opens_set = False
-        elif kind == "name" and before == "block_begin":
-            blocks += (value in _BLOCKS) - (value.startswith("end") and blocks > 0)
-            opens_set = value == "set"
-        elif kind == "name" and value == "if":
-            conditions += 1
-        is_prefix = kind in ("sub", "add") or (kind == "name" and value == "not")
-        prefixes = prefixes + 1 if is_prefix else 0
-        before = kind
-        if count > limits.TOKENS_MAX:
+    nesting = _Nesting()
+    for count, token in enumerate(tokens):
+        if count >= limits.TOKENS_MAX:
             raise BudgetError(f"the template has more than {limits.TOKENS_MAX:,} tokens")
-        if brackets + prefixes + conditions + blocks > limits.NESTING_MAX:
+        if nesting.take(token.type, token.value) > limits.NESTING_MAX:
             raise BudgetError(f"template syntax: it nests deeper than {limits.NESTING_MAX} levels")
         yield token
 

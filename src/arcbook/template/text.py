@@ -73,9 +73,7 @@ def _json_default(value: Any) -> Any:
     return value if type(value) in CONTAINERS else to_text(value)
 
 
-_encode: Final = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, default=_json_default
-).encode
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_json_default).encode
 
 
 def to_value(value: Any) -> Any:
@@ -173,7 +171,7 @@ def _value(budget: Budget, value: Any, depth: int) -> Any:
     if kind is dict or kind is list or kind is tuple:
         if depth > limits.DATA_DEPTH_MAX:
             raise BudgetError(f"the value nests deeper than {limits.DATA_DEPTH_MAX} levels")
-        budget.slots(len(value))
+        budget.spend(3 + (len(value) >> 2))
         depth += 1
         if kind is dict:
             if not _TEXT_ONLY.issuperset(map(type, value)):

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from arcbook.template.access import MISSING, View
+from arcbook.template.access import MISSING
+from arcbook.template.values import data
 
 FALSE_TEXTS: Final = frozenset({"", "0", "false", "no", "none", "null", "off", "[]", "{}"})
 
+_LONGEST: Final = 1000
+"""Characters of a text that are looked at: a longer one is true, were it but blanks."""
+
 
 def is_true(value: Any) -> bool:
-    """Return whether ``value`` counts as true in a guard."""
+    """Return whether ``value`` counts as true in a guard.
+
+    Raises:
+        TemplateError: it is no data.
+    """
     if value is True:
         return True
     if value is False or value is None or value is MISSING:
         return False
-    if isinstance(value, View):
-        value = value.plain()
+    value = data(value)
     if isinstance(value, str):
-        return value.strip().lower() not in FALSE_TEXTS
+        return str.strip(value[:_LONGEST]).lower() not in FALSE_TEXTS or len(value) > _LONGEST
     return bool(value)

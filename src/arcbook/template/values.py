@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import pathlib
 import uuid
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
 from arcbook.template import limits
 from arcbook.template.access import MISSING, AnyOf, View
-from arcbook.template.budget import Budget
+from arcbook.template.budget import Budget, exhausted
 from arcbook.template.errors import BudgetError, TemplateError
 
 TIMES: Final = frozenset({dt.datetime, dt.date, dt.time, dt.timedelta})
@@ -86,7 +86,7 @@ def _admitted(value: Any) -> Any:
         return list(value)
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
-    if isinstance(value, (uuid.UUID, pathlib.PurePath)):
+    if isinstance(value, uuid.UUID):
         return str(value)
     raise TemplateError(f"a value of the type {type(value).__name__} is no data")
 
@@ -106,31 +106,36 @@ def weigh(budget: Budget, value: Any) -> Any:
         budget.left -= 1 + (len(value) >> 6 if type(value) in TEXTS else 0)
         return value
     level: list[Any] = [value]
-    depth = 0
     is_plain = True
-    while level:
-        depth += 1
-        if depth > limits.DATA_DEPTH_MAX:
-            raise BudgetError(f"the value nests deeper than {limits.DATA_DEPTH_MAX} levels")
+    for _ in range(limits.DATA_DEPTH_MAX):
         below: list[Any] = []
         for container in level:
             budget.slots(len(container))
             inner = container.values() if type(container) is dict else container
-            for element in inner:
-                kind = type(element)
-                if kind in CONTAINERS:
-                    below.append(element)
-                elif kind is str:
-                    budget.left -= len(element) >> 6
-                elif kind not in SCALARS:
-                    is_plain = False
-                    found = data(element)
-                    if type(found) in CONTAINERS:
-                        below.append(found)
+            is_plain &= _gather(budget, inner, below)
         if budget.left < 0:
-            budget.spend(0)
+            exhausted(budget)
+        if not below:
+            return value if is_plain else _data_below(value)
         level = below
-    return value if is_plain else _data_below(value)
+    raise BudgetError(f"the value nests deeper than {limits.DATA_DEPTH_MAX} levels")
+
+
+def _gather(budget: Budget, elements: Iterable[Any], containers: list[Any]) -> bool:
+    """Add the containers among elements to a list; return whether all elements are data."""
+    is_plain = True
+    for element in elements:
+        kind = type(element)
+        if kind in CONTAINERS:
+            containers.append(element)
+        elif kind is str:
+            budget.left -= len(element) >> 6
+        elif kind not in SCALARS:
+            is_plain = False
+            found = data(element)
+            if type(found) in CONTAINERS:
+                containers.append(found)
+    return is_plain
 
 
 def _data_below(value: Any) -> Any:

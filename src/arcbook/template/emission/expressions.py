@@ -38,7 +38,9 @@ _COMPARING: Final[dict[str, Callable[..., Any]]] = {
     "notin": operators.contains,
 }
 
-_PASSING: Final = frozenset({"attr", "d", "default", "first", "get", "last", "max", "min", "random"})
+_PASSING: Final = frozenset(
+    {"attr", "d", "default", "first", "get", "last", "max", "min", "random"}
+)
 """Filters that may hand on a view."""
 
 _BOOLEAN: Final = (nodes.Compare, nodes.Not, nodes.Test)
@@ -217,7 +219,7 @@ class Expressions:
             return variable
         return f"({variable} if {variable} is not UNSET else {self._variable(name, frame.outer)})"
 
-    def getattr(self, node: nodes.Getattr) -> str:
+    def attribute(self, node: nodes.Getattr) -> str:
         """Write ``a.b``."""
         inner = node.node
         if isinstance(inner, nodes.Name):
@@ -234,7 +236,7 @@ class Expressions:
             raise UnknownWordError("part of 'loop'", part, tuple(_LOOP_PARTS), "")
         return _LOOP_PARTS[part].format(i=loop.index, x=loop.items)
 
-    def getitem(self, node: nodes.Getitem) -> str:
+    def item(self, node: nodes.Getitem) -> str:
         """Write ``a[b]`` and ``a[b:c]``."""
         value = self.write(node.node)
         if isinstance(node.arg, nodes.Slice):
@@ -254,15 +256,15 @@ class Expressions:
         self.cost += len(node.data) >> 4
         return self.globals.constant(node.data)
 
-    def list(self, node: nodes.List) -> str:
+    def list_(self, node: nodes.List) -> str:
         """Write a list."""
         return f"[{', '.join(map(self.data, node.items))}]"
 
-    def tuple(self, node: nodes.Tuple) -> str:
+    def tuple_(self, node: nodes.Tuple) -> str:
         """Write a list in parentheses."""
         return f"({''.join(self.data(element) + ', ' for element in node.items)})"
 
-    def dict(self, node: nodes.Dict) -> str:
+    def dict_(self, node: nodes.Dict) -> str:
         """Write a mapping."""
         return f"{{{', '.join(self._pair(pair) for pair in node.items)}}}"
 
@@ -332,7 +334,7 @@ class Expressions:
 
     # -- words ------------------------------------------------------------------------
 
-    def filter(self, node: nodes.Filter) -> str:
+    def filter_(self, node: nodes.Filter) -> str:
         """Write a filter."""
         if node.node is None:
             raise TemplateError("template syntax: a filter stands behind a value")
@@ -477,9 +479,9 @@ _CHOOSING: Final = frozenset(
 def _is_passed_on(node: nodes.Node | None) -> bool:
     """Return whether an expression yields things of the scope as they are, or a list of such."""
     while node is not None and not _is_path(node):
-        if isinstance(node, nodes.Filter) and (node.name in _CHOOSING or _is_map(node)):
-            node = node.node
-        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
+        if (isinstance(node, nodes.Filter) and (node.name in _CHOOSING or _is_map(node))) or (
+            isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)
+        ):
             node = node.node
         else:
             return False
@@ -510,11 +512,11 @@ _HANDLERS: Final[dict[type, Callable[[Expressions, Any], str]]] = {
     nodes.Concat: Expressions.concat,
     nodes.CondExpr: Expressions.condition,
     nodes.Const: Expressions.const,
-    nodes.Dict: Expressions.dict,
-    nodes.Filter: Expressions.filter,
-    nodes.Getattr: Expressions.getattr,
-    nodes.Getitem: Expressions.getitem,
-    nodes.List: Expressions.list,
+    nodes.Dict: Expressions.dict_,
+    nodes.Filter: Expressions.filter_,
+    nodes.Getattr: Expressions.attribute,
+    nodes.Getitem: Expressions.item,
+    nodes.List: Expressions.list_,
     nodes.Name: Expressions.name,
     nodes.Neg: Expressions.minus,
     nodes.Not: Expressions.negation,
@@ -522,5 +524,5 @@ _HANDLERS: Final[dict[type, Callable[[Expressions, Any], str]]] = {
     nodes.Pos: Expressions.plus,
     nodes.TemplateData: Expressions.template_data,
     nodes.Test: Expressions.test,
-    nodes.Tuple: Expressions.tuple,
+    nodes.Tuple: Expressions.tuple_,
 }

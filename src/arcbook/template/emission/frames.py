@@ -96,7 +96,5 @@ def target_names(target: nodes.Node) -> list[str]:
 def is_namespace(node: nodes.Node) -> bool:
     """Return whether an expression makes a namespace."""
     return (
-        type(node) is nodes.Call
-        and type(node.node) is nodes.Name
-        and node.node.name == "namespace"
+        type(node) is nodes.Call and type(node.node) is nodes.Name and node.node.name == "namespace"
     )

@@ -26,18 +26,19 @@ class Statements(Expressions):
 
     Attributes:
         lines: the source so far.
+        indent: what the next line begins with.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
-        self._indent = ""
+        self.indent = ""
         self._output = "o"
         self._loops = 0
 
     def line(self, code: str) -> int:
         """Add a line; return its number."""
-        self.lines.append(self._indent + code)
+        self.lines.append(self.indent + code)
         return len(self.lines) - 1
 
     def expression(self, node: nodes.Expr, *, is_result: bool) -> str:
@@ -98,11 +99,11 @@ class Statements(Expressions):
             return
         assert isinstance(node, (nodes.Assign, nodes.AssignBlock))
         if isinstance(node, nodes.Assign) and is_namespace(node.node):
-            names = target_names(node.target)
-            if len(names) != 1 or not isinstance(node.target, nodes.Name):
+            if not isinstance(node.target, nodes.Name):
                 raise TemplateError("a namespace is given one name")
-            if names[0] not in frame.namespaces:
-                variable = frame.namespaces[names[0]] = self.globals.fresh("n")
+            name = node.target.name
+            if name not in frame.namespaces:
+                variable = frame.namespaces[name] = self.globals.fresh("n")
                 self.line(f"{variable} = {{}}")
             return
         for name in target_names(node.target):
@@ -331,10 +332,10 @@ class _Indented:
         self._statements = statements
 
     def __enter__(self) -> None:
-        self._statements._indent += " "  # noqa: SLF001  # a part of it
+        self._statements.indent += " "
 
     def __exit__(self, *_: object) -> None:
-        self._statements._indent = self._statements._indent[:-1]  # noqa: SLF001  # a part of it
+        self._statements.indent = self._statements.indent[:-1]
 
 
 class _Leaving:

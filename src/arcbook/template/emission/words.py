@@ -25,14 +25,14 @@ def check_word(node: nodes.Filter | nodes.Test) -> Word | None:
     check_arguments(node)
     if isinstance(node, nodes.Test):
         word = _word("test", TESTS, TESTS, node.name)
-        word.check("test", len(node.args), [k.key for k in node.kwargs])
+        word.check("test", len(node.args), _named(node))
         return word
     if node.name == WITH_SCOPE:
         if node.args or node.kwargs:
             raise TemplateError("filter 'random' takes no values")
         return None
     word = _word("filter", FILTERS, NAMES, node.name)
-    word.check("filter", len(node.args), [k.key for k in node.kwargs])
+    word.check("filter", len(node.args), _named(node))
     _check_applied(node)
     return word
 
@@ -49,6 +49,10 @@ def _check_applied(node: nodes.Filter) -> None:
         _word("filter", FILTERS, FILTERS, name.value)
     else:
         _word("test", TESTS, TESTS, name.value)
+
+
+def _named(node: Any) -> list[str]:
+    return [keyword.key for keyword in node.kwargs]
 
 
 def check_arguments(node: Any) -> None:

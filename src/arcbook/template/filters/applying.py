@@ -21,7 +21,7 @@ _PLAIN: Final = words({**texts.FILTERS, **sequences.FILTERS, **numbers.FILTERS})
 
 def map_items(budget: Budget, value: Any, /, *args: Any, **named: Any) -> list[Any]:
     """Return an attribute of each item, or what a filter makes of it."""
-    found = each(budget, value)
+    found = each(budget, value) if truth(value) else []
     budget.spend(2 * len(found))
     if not args:
         if "attribute" not in named or not named.keys() <= {"attribute", "default"}:
@@ -29,6 +29,7 @@ def map_items(budget: Budget, value: Any, /, *args: Any, **named: Any) -> list[A
         return column(budget, found, named["attribute"], named.get("default"))
     word = word_named("filter", FILTERS, args[0])
     made: list[Any] = []
+    budget.spend(2 * len(found))
     for element in found:
         made.append(call("filter", word, (budget, element), args[1:], named))
         if budget.left < 0:
@@ -63,12 +64,15 @@ def rejectattr(
 def _chosen(  # what the four have in common
     budget: Budget, value: Any, path: Any, args: Any, named: Any, *, wanted: bool
 ) -> list[Any]:
+    if not truth(value):
+        return []
     found = each(budget, value)
     keys = column(budget, found, path)
     if not args:
         return [v for v, key in zip(found, keys, strict=True) if truth(key) is wanted]
     word = word_named("test", TESTS, args[0])
     kept: list[Any] = []
+    budget.spend(4 * len(found))
     for element, key in zip(found, keys, strict=True):
         if truth(call("test", word, (budget, key), args[1:], named)) is wanted:
             kept.append(element)

@@ -36,7 +36,7 @@ def to_int(budget: Budget, value: Any, default: Any = 0, base: Any = 10) -> Any:
 
 def _base(base: Any) -> int:
     found = integer(base)
-    if found == 0 or 2 <= found <= 36:  # noqa: PLR1716
+    if found == 0 or 2 <= found <= 36:
         return found
     raise TemplateError("the base of a number is 0, or 2 to 36")
 

@@ -105,17 +105,19 @@ def keys_of(
 def _lowered(budget: Budget, key: Any) -> Any:
     if type(key) not in TEXTS:
         return key
-    budget.left -= len(key) >> 4
+    budget.characters(len(key))
     return str.lower(key)
 
 
-def check_order(budget: Budget, keys: list[Any]) -> None:
-    """Charge for putting keys in order.
+def ranks(budget: Budget, keys: list[Any]) -> list[Any]:
+    """Return keys as Python orders them, and charge for it.
 
     Raises:
         TemplateError: they are of kinds that have no order among them.
     """
     types = set(map(type, keys))
+    if len(keys) < 2 or types <= {type(None)} or types <= {type(MISSING)}:
+        return [0] * len(keys)
     kinds = {NUMBERS if k in NUMBERS else TEXTS if k in TEXTS else k for k in types}
     if len(kinds) > 1 or not all(k in (NUMBERS, TEXTS) or k in TIMES or k in LISTS for k in kinds):
         what = " and ".join(sorted({kind_of(key) for key in keys}))
@@ -130,10 +132,11 @@ def check_order(budget: Budget, keys: list[Any]) -> None:
             weigh(budget, key)
         weight += before - budget.left
     budget.spend(len(keys) * rounds * weight >> 2)
+    return keys
 
 
 def _ordered(budget: Budget, values: Any, keys: list[Any], reverse: Any) -> list[Any]:
-    check_order(budget, keys)
+    keys = ranks(budget, keys)
     try:
         order = sorted(range(len(keys)), key=keys.__getitem__, reverse=truthy(reverse))
     except TypeError:
@@ -182,7 +185,9 @@ def unique(
     values = each(budget, value)
     kept: list[Any] = []
     seen: set[Any] = set()
-    for element, key in zip(values, keys_of(budget, values, attribute, case_sensitive), strict=True):
+    for element, key in zip(
+        values, keys_of(budget, values, attribute, case_sensitive), strict=True
+    ):
         mark = _mark(budget, key)
         if mark not in seen:
             seen.add(mark)
@@ -222,16 +227,12 @@ def groupby(
     return groups
 
 
-def minimum(
-    budget: Budget, value: Any, case_sensitive: Any = False, attribute: Any = None
-) -> Any:
+def minimum(budget: Budget, value: Any, case_sensitive: Any = False, attribute: Any = None) -> Any:
     """Return the smallest item; missing where there is none."""
     return _extreme(budget, min, value, case_sensitive, attribute)
 
 
-def maximum(
-    budget: Budget, value: Any, case_sensitive: Any = False, attribute: Any = None
-) -> Any:
+def maximum(budget: Budget, value: Any, case_sensitive: Any = False, attribute: Any = None) -> Any:
     """Return the largest item; missing where there is none."""
     return _extreme(budget, max, value, case_sensitive, attribute)
 
@@ -242,8 +243,7 @@ def _extreme(
     values = each(budget, value)
     if not values:
         return MISSING
-    keys = keys_of(budget, values, path, case_sensitive)
-    check_order(budget, keys)
+    keys = ranks(budget, keys_of(budget, values, path, case_sensitive))
     try:
         return values[choose(range(len(keys)), key=keys.__getitem__)]
     except TypeError:
@@ -324,7 +324,7 @@ def batch(budget: Budget, value: Any, linecount: Any, fill_with: Any = None) -> 
     return rows
 
 
-def slices(budget: Budget, value: Any, slices: Any, fill_with: Any = None) -> list[Any]:  # noqa: A002
+def slices(budget: Budget, value: Any, slices: Any, fill_with: Any = None) -> list[Any]:
     """Return the items in ``slices`` lists of about the same length."""
     values, count = each(budget, value), integer(slices)
     if count < 1:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import html
 import json
 import math
 import pprint as pretty
 import re
+import string
 import textwrap
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote
 
-from markupsafe import Markup
 from markupsafe import escape as markup_escape
 
 from arcbook.template import limits
@@ -32,11 +32,18 @@ _WORD: Final = re.compile(r"\w+")
 _ATTRIBUTE_END: Final = re.compile(r"[\s/>=]", re.ASCII)
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
+_UNRESERVED: Final = string.ascii_letters + string.digits + "_.-~"
+_PATH_QUOTED: Final = [chr(c) if chr(c) in _UNRESERVED + "/" else f"%{c:02X}" for c in range(256)]
+_QUERY_QUOTED: Final = [
+    chr(c) if chr(c) in _UNRESERVED else "+" if c == ord(" ") else f"%{c:02X}" for c in range(256)
+]
+"""How each byte is written in a URL's path, and in its query."""
+
 WRAPPED_LINE_MAX: Final = 20_000
 """Characters of a line that ``wordwrap`` wraps."""
 
 
-def string(budget: Budget, value: Any) -> str:
+def written(budget: Budget, value: Any) -> str:
     """Return the text of a value, as it would stand in the middle of text."""
     found = text_of(budget, value)
     budget.characters(len(found))
@@ -45,29 +52,29 @@ def string(budget: Budget, value: Any) -> str:
 
 def upper(budget: Budget, value: Any) -> str:
     """Return the text in upper case."""
-    return string(budget, value).upper()
+    return written(budget, value).upper()
 
 
 def lower(budget: Budget, value: Any) -> str:
     """Return the text in lower case."""
-    return string(budget, value).lower()
+    return written(budget, value).lower()
 
 
 def capitalize(budget: Budget, value: Any) -> str:
     """Return the text with its first character in upper case, the rest in lower case."""
-    return string(budget, value).capitalize()
+    return written(budget, value).capitalize()
 
 
 def title(budget: Budget, value: Any) -> str:
     """Return the text with each word's first character in upper case, the rest in lower case."""
-    found = string(budget, value)
-    budget.spend(len(found) >> 2)
+    found = written(budget, value)
+    budget.spend(len(found) >> 1)
     return "".join(w[0].upper() + w[1:].lower() for w in _WORD_START.split(found) if w)
 
 
 def trim(budget: Budget, value: Any, chars: Any = None) -> str:
     """Return the text without white space, or ``chars``, at its ends."""
-    found = string(budget, value)
+    found = written(budget, value)
     if chars is None:
         return found.strip()
     wanted = text(chars)
@@ -130,11 +137,13 @@ def truncate(
     leeway: Any = None,
 ) -> str:
     """Return the text cut to a length, with ``end`` where something was cut."""
-    found, size, mark = string(budget, value), integer(length), text(end)
+    found, size, mark = written(budget, value), integer(length), text(end)
     extra = optional_integer(leeway)
     extra = 5 if extra is None else extra
     if size < len(mark) or extra < 0:
-        raise TemplateError(f"truncate needs a length of {len(mark)} or more, and no negative leeway")
+        raise TemplateError(
+            f"truncate needs a length of {len(mark)} or more, and no negative leeway"
+        )
     if len(found) <= size + extra:
         return found
     budget.characters(size)
@@ -151,7 +160,7 @@ def wordwrap(
     break_on_hyphens: Any = True,
 ) -> str:
     """Return the text with its lines wrapped to a width."""
-    found, size = string(budget, value), integer(width)
+    found, size = written(budget, value), integer(width)
     separator = "\n" if wrapstring is None else text(wrapstring)
     if size < 1:
         raise TemplateError("wordwrap needs a width of 1 or more")
@@ -190,13 +199,22 @@ def escape(budget: Budget, value: Any) -> str:
 
 
 def striptags(budget: Budget, value: Any) -> str:
-    """Return the text without tags, white space made single spaces."""
-    found = string(budget, value)
+    """Return the text without tags and comments, its white space made single spaces."""
+    found = written(budget, value)
     budget.spend(len(found) >> 1)
-    if "<" in found:
-        # An opening that is never closed is looked for from each opening.
-        budget.spend(found.count("<") * 2)
-    return str(Markup(found).striptags())
+    kept: list[str] = []
+    at = 0
+    while (start := found.find("<", at)) >= 0:
+        is_comment = found.startswith("<!--", start)
+        mark = "-->" if is_comment else ">"
+        end = found.find(mark, start + (4 if is_comment else 0))
+        if end < 0:
+            break
+        budget.spend(1)
+        kept.append(found[at:start])
+        at = end + len(mark)
+    kept.append(found[at:])
+    return " ".join(html.unescape("".join(kept)).split())
 
 
 def xmlattr(budget: Budget, value: Any, autospace: Any = True) -> str:
@@ -228,18 +246,22 @@ def urlencode(budget: Budget, value: Any) -> str:
     """Return text quoted for a URL; a mapping or a list of pairs as a query."""
     found = data(value)
     if type(found) not in CONTAINERS:
-        return _quoted(budget, found, safe="/")
+        return _quoted(budget, found, in_path=True)
     pairs = found.items() if type(found) is dict else (unpack(p, 2) for p in each(budget, found))
     made = [f"{_quoted(budget, k)}={_quoted(budget, v)}" for k, v in pairs]
     budget.characters(sum(map(len, made)) + len(made))
     return "&".join(made)
 
 
-def _quoted(budget: Budget, value: Any, safe: str = "") -> str:
+def _quoted(budget: Budget, value: Any, *, in_path: bool = False) -> str:
     found = text_of(budget, value)
     budget.characters(len(found) * 9)
-    made = quote(found.encode("utf-8", "replace"), safe=safe)
-    return made if safe else made.replace("%20", "+")
+    return "".join(
+        map(
+            (_PATH_QUOTED if in_path else _QUERY_QUOTED).__getitem__,
+            found.encode("utf-8", "replace"),
+        )
+    )
 
 
 def b64encode(budget: Budget, value: Any) -> str:
@@ -277,7 +299,7 @@ def split(budget: Budget, value: Any, separator: Any = None, limit: Any = -1) ->
     return found.split(between, most)
 
 
-def tojson(budget: Budget, value: Any, indent: Any = None) -> str:  # noqa: A002
+def tojson(budget: Budget, value: Any, indent: Any = None) -> str:
     """Return a value as JSON text."""
     return json_of(budget, value, optional_integer(indent))
 
@@ -286,7 +308,7 @@ def fromjson(budget: Budget, value: Any) -> Any:
     """Return the value of a JSON text; null where it is none."""
     found = text_of(budget, value)
     # An empty list takes three characters, and twenty times the memory.
-    budget.spend(4 + (len(found) >> 2))
+    budget.spend(6 + (len(found) >> 2))
     try:
         parsed = json.loads(found, parse_int=_json_integer)
     except (ValueError, RecursionError):
@@ -334,8 +356,6 @@ def filesizeformat(budget: Budget, value: Any, binary: Any = False) -> str:
     raise AssertionError(names)
 
 
-
-
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "b64decode": b64decode,
     "b64encode": b64encode,
@@ -351,9 +371,9 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "lower": lower,
     "pprint": pprint,
     "replace": replace,
-    "safe": string,
+    "safe": written,
     "split": split,
-    "string": string,
+    "string": written,
     "striptags": striptags,
     "title": title,
     "tojson": tojson,

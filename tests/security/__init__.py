@@ -1,0 +1,1 @@
+"""Attacks: what each tries, and that it is refused, contained or audited."""

@@ -40,7 +40,7 @@ PLAIN_FILTERS = (
 )  # fmt: skip
 
 FILTERS_WITH_MORE = (
-    "S | attr('x')", "S | batch(3) | list", "S | bounded(1, 2)", "S | center(90)",
+    "S | attr('x')", "S | batch(3) | list", "S | list | join", "S | center(90)",
     "S | default('x')", "nothing | d(S)", "{'a': S} | dictsort", "'%s!' | format(S)",
     "{'a': S} | get('a')", "[{'a': S}] | groupby('a') | list", "S | indent(4)",
     "[S, S] | join(',')", "[S] | map('upper') | list", "[S] | reject('none') | list",

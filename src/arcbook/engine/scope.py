@@ -85,12 +85,12 @@ class ExecutionScope(Scope):
                 return layer[name]
         root = _ROOTS.get(name)
         if root is not None:
-            return root(self)
+            return root(self) if self.views is None else self._view(name, root)
         context = self.context
         if name in context.ctx:
             return context.ctx[name]
         if name in context.steps:
-            return result_view(context.steps[name], self.loaded)
+            return self.step(name)
         if name in context.workload:
             return context.workload[name]
         if name in self.data:
@@ -98,14 +98,31 @@ class ExecutionScope(Scope):
         given = _GIVEN.get(name)
         return MISSING if given is None else given(self)
 
+    def step(self, name: str) -> View:
+        """Return the view of a step's result."""
+        views = self.views
+        if views is None:
+            return result_view(self.context.steps[name], self.loaded)
+        view: View | None = views.get(f".{name}")
+        if view is None:
+            view = views[f".{name}"] = result_view(self.context.steps[name], self.loaded)
+        return view
+
+    def _view(self, name: str, root: Callable[[ExecutionScope], Any]) -> Any:
+        assert self.views is not None
+        if name not in self.views:
+            self.views[name] = root(self)
+        return self.views[name]
+
 
 class CtxView(View):
     """``ctx``: what was set; below it lie workload and step results."""
 
-    __slots__ = ("scope",)
+    __slots__ = ("_whole", "scope")
 
     def __init__(self, scope: ExecutionScope) -> None:
         self.scope = scope
+        self._whole: dict[str, Any] | None = None
 
     def name(self, key: str) -> Any:
         context = self.scope.context
@@ -114,30 +131,34 @@ class CtxView(View):
         if key in context.workload:
             return context.workload[key]
         if key in context.steps:
-            return result_view(context.steps[key], self.scope.loaded)
+            return self.scope.step(key)
         given = _ROOTS.get(key) or _GIVEN.get(key)
         return given(self.scope) if given and key not in ("ctx", "workload") else MISSING
 
     def plain(self) -> Any:
-        context = self.scope.context
-        return {**context.workload, **context.ctx}
+        if self._whole is None:
+            context = self.scope.context
+            self._whole = {**context.workload, **context.ctx}
+        return self._whole
 
 
 class StepsView(View):
     """``steps``: results by the name of their step."""
 
-    __slots__ = ("scope",)
+    __slots__ = ("_whole", "scope")
 
     def __init__(self, scope: ExecutionScope) -> None:
         self.scope = scope
+        self._whole: dict[str, Any] | None = None
 
     def name(self, key: str) -> Any:
-        result = self.scope.context.steps.get(key)
-        return MISSING if result is None else result_view(result, self.scope.loaded)
+        return self.scope.step(key) if key in self.scope.context.steps else MISSING
 
     def plain(self) -> Any:
-        steps = self.scope.context.steps
-        return {name: result_view(r, self.scope.loaded).plain() for name, r in steps.items()}
+        if self._whole is None:
+            names = self.scope.context.steps
+            self._whole = {name: self.scope.step(name).plain() for name in names}
+        return self._whole
 
 
 def everything(scope: ExecutionScope) -> dict[str, Any]:

@@ -140,11 +140,13 @@ def value_view(value: Value, loaded: Loaded) -> Any:
 class StepView(View):
     """The result of a step: the last task's data, and the others' by label."""
 
-    __slots__ = ("loaded", "result")
+    __slots__ = ("_made", "loaded", "result")
 
     def __init__(self, result: StepResult, loaded: Loaded) -> None:
         self.result = result
         self.loaded = loaded
+        #: What was put together already: a template may ask for it again and again.
+        self._made: dict[str, Any] = {}
 
     def last(self) -> Any:
         """Return the data of the task that ran last."""
@@ -162,7 +164,10 @@ class StepView(View):
         if key in result.tasks:
             return labelled(value_view(result.tasks[key], self.loaded))
         if key in ("results", "tasks"):
-            return {k: value_view(v, self.loaded) for k, v in result.tasks.items()}
+            if "tasks" not in self._made:
+                tasks = {k: value_view(v, self.loaded) for k, v in result.tasks.items()}
+                self._made["tasks"] = tasks
+            return self._made["tasks"]
         if key == "error":
             return MISSING if result.error is None else error_data(result.error)
         if key == "status":
@@ -174,8 +179,16 @@ class StepView(View):
     def index(self, key: Any) -> Any:
         return self.name(key) if isinstance(key, str) else item(self.last(), key)
 
+    def is_null(self) -> bool:
+        result = self.result
+        value = result.tasks.get(result.last)
+        is_empty = value is None or (value.data is None and value.ref is None)
+        return is_empty and len(result.tasks) <= 1 and result.error is None
+
     def plain(self) -> Any:
-        return step_data(self.result, self.loaded)
+        if "plain" not in self._made:
+            self._made["plain"] = step_data(self.result, self.loaded)
+        return self._made["plain"]
 
 
 def step_data(result: StepResult, loaded: Loaded) -> Any:
@@ -219,11 +232,13 @@ class SelfData(View):
 class LoopView(View):
     """The result of a loop: the iterations' data by index, and counts."""
 
-    __slots__ = ("loaded", "result")
+    __slots__ = ("_errors", "_whole", "loaded", "result")
 
     def __init__(self, result: LoopResult, loaded: Loaded) -> None:
         self.result = result
         self.loaded = loaded
+        self._errors: list[dict[str, Any]] | None = None
+        self._whole: dict[str, Any] | None = None
 
     def items(self) -> Any:
         """Return the iterations' data by index."""
@@ -237,6 +252,12 @@ class LoopView(View):
         stats = {"total": result.total, "success": result.success, "failed": result.failed}
         return {**stats, "frames": result.frames} if result.frames else stats
 
+    def errors(self) -> list[dict[str, Any]]:
+        """Return the errors of iterations, each with its index."""
+        if self._errors is None:
+            self._errors = [{"index": i, **error_data(e)} for i, e in self.result.errors]
+        return self._errors
+
     def name(self, key: str) -> Any:
         if key in ("results", "data", "items", "result"):
             return self.items()
@@ -245,7 +266,7 @@ class LoopView(View):
         if key == "count":
             return self.result.total
         if key == "errors":
-            return [{"index": i, **error_data(e)} for i, e in self.result.errors]
+            return self.errors()
         if key == "error":
             return error_data(self.result.errors[0][1]) if self.result.errors else MISSING
         if key == "status":
@@ -258,10 +279,10 @@ class LoopView(View):
         return self.name(key) if isinstance(key, str) else item(self.items(), key)
 
     def plain(self) -> Any:
-        found = self.items()
-        items = found.plain() if isinstance(found, View) else found
-        whole = {"results": items, "stats": self.stats(), "count": self.result.total}
-        return {**whole, "errors": self.name("errors")} if self.result.errors else whole
+        if self._whole is None:
+            whole = {"results": self.each(), "stats": self.stats(), "count": self.result.total}
+            self._whole = {**whole, "errors": self.errors()} if self.result.errors else whole
+        return self._whole
 
     def each(self) -> Any:
         found = self.items()
@@ -371,6 +392,12 @@ class OutputView(View):
 
     def index(self, key: Any) -> Any:
         return self.name(key) if isinstance(key, str) else item(self.plain(), key)
+
+    def is_null(self) -> bool:
+        data = self.data
+        if isinstance(data, View):
+            return data.is_null()
+        return data is None and self.error is None
 
     def plain(self) -> Any:
         data = self.data

@@ -73,6 +73,10 @@ class View:
         """Return the JSON value that ``{{ view }}`` alone yields."""
         raise NotImplementedError
 
+    def is_null(self) -> bool:
+        """Return whether the data is null, without fetching what is kept elsewhere."""
+        return False
+
     def each(self) -> Any:
         """Return the data whose items a loop over the view takes."""
         return self.plain()

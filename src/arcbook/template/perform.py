@@ -38,6 +38,7 @@ def perform(program: Program, scope: Scope, source: str, names: Names) -> Any:
     Raises:
         TemplateError: it has no value, or used up its budget.
     """
+    scope.views = {}
     try:
         return program(scope)
     except TemplateError as error:
@@ -46,6 +47,8 @@ def perform(program: Program, scope: Scope, source: str, names: Names) -> Any:
         raise located(error, source) from None
     except _FAULTS as error:
         raise TemplateError(f"{type(error).__name__}: {error}"[:200], source) from None
+    finally:
+        scope.views = None
 
 
 def _missing(scope: Scope, names: Names) -> str:

@@ -17,13 +17,15 @@ class Scope:
     where a value was needed.
     """
 
-    __slots__ = ("budget", "draws", "missing")
+    __slots__ = ("budget", "draws", "missing", "views")
 
     def __init__(self, budget: Budget | None = None) -> None:
         self.missing: list[str] | None = None
         self.budget = Budget() if budget is None else budget
         #: Choices made by chance so far.
         self.draws = 0
+        #: Views that were looked up, by name, while a program runs: each makes its data once.
+        self.views: dict[str, Any] | None = None
 
     def lookup(self, name: str) -> Any:
         """Return the value of a root name, or :data:`MISSING`."""

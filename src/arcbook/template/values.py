@@ -66,6 +66,13 @@ def data(value: Any) -> Any:
     return _admitted(value)
 
 
+def is_there(value: Any) -> bool:
+    """Return whether a value needs no default: it is neither missing nor null."""
+    if value is MISSING or value is None:
+        return False
+    return not (isinstance(value, View) and value.is_null())
+
+
 def _admitted(value: Any) -> Any:
     """Make data of what a host handed in.
 

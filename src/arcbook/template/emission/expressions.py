@@ -186,7 +186,7 @@ class Expressions:
         variable = self.globals.fresh("t")
         code = f"({variable} := {self.write(node)})"
         condition = (
-            f"{self.use(is_there)}({code})"
+            f"{self.use(values.is_there)}({code})"
             if is_default
             else f"{self.use(operators.truth)}({code})"
         )
@@ -340,7 +340,7 @@ class Expressions:
             raise TemplateError("template syntax: a filter stands behind a value")
         if _is_plain_default(node):
             kept = self.globals.fresh("t")
-            condition = f"{self.use(is_there)}({kept} := {self.write(node.node)})"
+            condition = f"{self.use(values.is_there)}({kept} := {self.write(node.node)})"
             return f"({kept} if {condition} else {self.data(node.args[0])})"
         return self.filtered(node, self.write(node.node))
 
@@ -428,11 +428,6 @@ def cycled(number: int, turns: tuple[Any, ...]) -> Any:
     if not turns:
         raise TemplateError("loop.cycle needs values")
     return turns[number % len(turns)]
-
-
-def is_there(value: Any) -> bool:
-    """Return whether a value needs no default."""
-    return value is not MISSING and value is not None
 
 
 def given(value: Any) -> Any:

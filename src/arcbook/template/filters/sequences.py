@@ -20,6 +20,7 @@ from arcbook.template.values import (
     TEXTS,
     TIMES,
     data,
+    is_there,
     kind_of,
     weigh,
 )
@@ -372,7 +373,7 @@ def values(budget: Budget, value: Any) -> list[Any]:
 
 def default(budget: Budget, value: Any, default_value: Any = "", boolean: Any = False) -> Any:
     """Replace a missing or null value; with ``true`` any false one."""
-    if value is MISSING or value is None or (truthy(boolean) and not truth(value)):
+    if not is_there(value) or (truthy(boolean) and not truth(value)):
         return default_value
     return value
 

@@ -20,7 +20,7 @@ NAMES = {
     "word": step("five"),
     "listed": step([3, 1, 2]),
     "mapped": step({"b": 1, "a": 2}),
-    "flag": step(False),
+    "flag": step(data=False),
     "nothing": step(None),
     "half": step(2.5),
     "output": OutputView("ok", 7, None, {}, ""),

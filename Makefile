@@ -11,7 +11,7 @@ PARTS ?=
 LARGE ?=
 export PYTHON
 
-.PHONY: help demo test check noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
+.PHONY: help demo test check lock audit noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
 	simulate simulate-corpus simulate-mutants exhaust environment services clean
 
 help: ## List what can be made
@@ -34,6 +34,12 @@ corpus: environment services ## Run the corpus; CORPUS=FOLDER runs another one
 
 corpus-api: environment services ## Run the corpus through the API of a cluster, and compare
 	@PYTHONPATH=tests $(BIN)/python -m corpus.cluster $(CORPUS)
+
+lock: environment ## Make requirements.lock anew
+	@$(BIN)/python scripts/supply.py lock
+
+audit: environment ## Ask for known vulnerabilities of what is locked
+	@$(BIN)/python scripts/supply.py audit
 
 noetl-client: environment services ## Run NoETL's own command line against a server
 	@PYTHONPATH=tests $(BIN)/python -m noetl_client

@@ -45,11 +45,15 @@ def error_data(error: ErrorInfo) -> dict[str, Any]:
     }
     if error.http_status is not None:
         data["status"] = data["status_code"] = data["http_status"] = error.http_status
-    for name in ("retry_after", "sqlstate", "exception", "traceback", "where", "details"):
-        value = getattr(error, name)
-        if value is not None:
-            data[name] = value
-    return data
+    rest = {
+        "retry_after": error.retry_after,
+        "sqlstate": error.sqlstate,
+        "exception": error.exception,
+        "traceback": error.traceback,
+        "where": error.where,
+        "details": error.details,
+    }
+    return data | {name: value for name, value in rest.items() if value is not None}
 
 
 class Gone:

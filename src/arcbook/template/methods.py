@@ -28,7 +28,7 @@ _Table = dict[str, Callable[..., Any]]
 
 def _plain(name: str) -> Callable[..., Any]:
     """Return a method of text that takes nothing, and makes at most three times its length."""
-    method = getattr(str, name)
+    method = vars(str)[name]
 
     def run(budget: Budget, value: str) -> Any:
         budget.characters(len(value))
@@ -38,7 +38,7 @@ def _plain(name: str) -> Callable[..., Any]:
 
 
 def _stripping(name: str) -> Callable[..., Any]:
-    method = getattr(str, name)
+    method = vars(str)[name]
 
     def run(budget: Budget, value: str, chars: Any = None) -> Any:
         wanted = None if chars is None else text(chars)[:256]
@@ -49,7 +49,7 @@ def _stripping(name: str) -> Callable[..., Any]:
 
 
 def _finding(name: str) -> Callable[..., Any]:
-    method = getattr(str, name)
+    method = vars(str)[name]
 
     def run(budget: Budget, value: str, sub: Any, start: Any = None, end: Any = None) -> Any:
         needle = text(sub)
@@ -66,7 +66,7 @@ def _finding(name: str) -> Callable[..., Any]:
 
 
 def _partitioning(name: str) -> Callable[..., Any]:
-    method = getattr(str, name)
+    method = vars(str)[name]
 
     def run(budget: Budget, value: str, sep: Any) -> Any:
         between = text(sep)
@@ -82,7 +82,7 @@ def _partitioning(name: str) -> Callable[..., Any]:
 
 
 def _filling(name: str) -> Callable[..., Any]:
-    method = getattr(str, name)
+    method = vars(str)[name]
 
     def run(budget: Budget, value: str, width: Any, fillchar: Any = " ") -> Any:
         size, fill = integer(width), text(fillchar)
@@ -95,7 +95,7 @@ def _filling(name: str) -> Callable[..., Any]:
 
 
 def _affix(name: str) -> Callable[..., Any]:
-    method = getattr(str, name)
+    method = vars(str)[name]
 
     def run(budget: Budget, value: str, affix: Any, start: Any = None, end: Any = None) -> Any:
         found = data(affix)
@@ -108,7 +108,7 @@ def _affix(name: str) -> Callable[..., Any]:
 
 
 def _removing(name: str) -> Callable[..., Any]:
-    method = getattr(str, name)
+    method = vars(str)[name]
 
     def run(budget: Budget, value: str, affix: Any) -> Any:
         budget.characters(len(value))

@@ -121,12 +121,11 @@ def no_world_writable(name: str, node: ast.AST) -> str | None:
     """No file is made that others may write, or under a name that others can guess."""
     if called(node) in ("tempfile.mktemp", "os.tempnam"):
         return "somebody else can take the name first; use tempfile.mkstemp or mkdtemp"
-    if called(node).endswith("chmod"):
-        for argument in ast.walk(node):
-            if isinstance(argument, ast.Constant) and isinstance(argument.value, int):
-                if argument.value & 0o022 and argument.value < 0o10000:
-                    return f"mode {argument.value:o} lets others write"
-    return None
+    if not called(node).endswith("chmod"):
+        return None
+    given = [a.value for a in ast.walk(node) if isinstance(a, ast.Constant)]
+    modes = [m for m in given if isinstance(m, int) and m & 0o022 and m < 0o10000]
+    return f"mode {modes[0]:o} lets others write" if modes else None
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -11,7 +11,7 @@ PARTS ?=
 LARGE ?=
 export PYTHON
 
-.PHONY: help demo test check lock audit noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
+.PHONY: help demo test check lock audit fuzz noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
 	simulate simulate-corpus simulate-mutants exhaust environment services clean
 
 help: ## List what can be made
@@ -40,6 +40,9 @@ lock: environment ## Make requirements.lock anew
 
 audit: environment ## Ask for known vulnerabilities of what is locked
 	@$(BIN)/python scripts/supply.py audit
+
+fuzz: environment ## Give everything that reads input what nobody meant; SECONDS_EACH=60
+	@PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(or $(SECONDS_EACH),60)
 
 noetl-client: environment services ## Run NoETL's own command line against a server
 	@PYTHONPATH=tests $(BIN)/python -m noetl_client

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, available_timezones
 
 from arcbook.store.api import ScheduleRow
 
@@ -79,13 +80,18 @@ def _intervals(row: ScheduleRow, after: int) -> Iterator[int]:
         number += 1
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    # Looked up first: of a name that it does not know, ZoneInfo makes files and modules to open.
+    if name not in _zones():
         raise ScheduleError(
-            f"there is no time zone {name!r}; write one such as 'Europe/Berlin' or 'UTC'"
-        ) from None
+            f"there is no time zone {name[:60]!r}; write one such as 'Europe/Berlin' or 'UTC'"
+        )
+    return ZoneInfo(name)
 
 
 def next_after(row: ScheduleRow, after: int) -> int:

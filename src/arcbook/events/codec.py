@@ -29,7 +29,7 @@ def decode(data: bytes | str) -> AnyEvent:
     """
     try:
         return _DECODER.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UnreadableEventError(f"cannot read a stored event: {error}") from None
 
 

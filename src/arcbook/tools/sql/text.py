@@ -32,7 +32,7 @@ _ESCAPED_STRING: Final = re.compile(r"[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+'", re.DOT
 _NAME: Final = re.compile(r'[^"]*+(?:""[^"]*+)*+"')
 _TAG: Final = re.compile(r"\$(?:[^\W\d]\w*+)?+\$")
 _NAME_TAIL: Final = re.compile(r"[\w$]*+")
-_PART: Final = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^".\s][^".]*?))\s*(?:\.|$)')
+_PART: Final = re.compile(r'\s*+(?:"((?:[^"]|"")++)"\s*+|([^".\s][^".]*+))(?:\.|$)')
 
 
 class Piece(NamedTuple):
@@ -109,10 +109,10 @@ def name_parts(name: str) -> tuple[str, ...]:
         if found is None:
             break
         quoted, plain = found.groups()
-        parts.append(plain if quoted is None else quoted.replace('""', '"'))
+        parts.append(plain.rstrip() if quoted is None else quoted.replace('""', '"'))
         at = found.end()
     if not parts or at < len(name) or name.endswith("."):
-        raise BadNameError(f"{name!r} is not a name: write table or schema.table")
+        raise BadNameError(f"{name[:60]!r} is not a name: write table or schema.table")
     return tuple(parts)
 
 

@@ -36,8 +36,8 @@ class Report:
     broken: list[Broken] = field(default_factory=list)
 
 
-def run(targets: Iterable[Target], seconds: float, seed: int) -> Report:
-    """Run each target for some seconds."""
+def run(targets: Iterable[Target], seconds: float, seed: int, least: int = 0) -> Report:
+    """Run each target for some seconds, on ``least`` new inputs or more."""
     report = Report()
     for target in targets:
         chance = random.Random(f"{seed}:{target.name}")
@@ -45,7 +45,9 @@ def run(targets: Iterable[Target], seconds: float, seed: int) -> Report:
         found: list[Broken] = []
         for data in target.seeds:
             found += attempt(target, data, report)
-        while time.monotonic() < end and len(found) < BROKEN_MAX:
+        made = 0
+        while (time.monotonic() < end or made < least) and len(found) < BROKEN_MAX:
+            made += 1
             found += attempt(target, mutated(chance, target.seeds), report)
         report.broken += found
     return report
@@ -59,7 +61,7 @@ def attempt(target: Target, data: bytes, report: Report) -> list[Broken]:
         target.read(data)
     except target.refuses:
         report.refused += 1
-    except Exception:
+    except Exception:  # noqa: BLE001  # whatever it is, it is what is looked for
         return [Broken(target.name, data, traceback.format_exc(limit=-3))]
     if (spent := time.process_time() - begin) > SECONDS_FOR_ONE_MAX:
         return [Broken(target.name, data, f"took {spent:.1f} s")]

@@ -16,7 +16,7 @@ async def serve(pace: Pace, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with StandIn(pace, port) as stand_in:
-        print(stand_in.url, flush=True)  # noqa: T201  # it is for whoever started us
+        print(stand_in.url, flush=True)  # it is for whoever started us
         await stop.wait()
 
 

@@ -49,18 +49,22 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def _scope() -> DictScope:
+    scope = DictScope(dict(NAMES))
+    scope.budget = Budget(20_000)
+    return scope
+
+
 def templates(data: bytes) -> None:
     """Read, render and test a template."""
     for compiled in (compile_value(_text(data)), compile_condition(_text(data))):
         for use in (compiled.render, compiled.evaluate, compiled.test):
-            scope = DictScope(dict(NAMES))
-            scope.budget = Budget(20_000)
-            use(scope)
+            use(_scope())
 
 
 def code(data: bytes) -> None:
     """Read and render code with holes."""
-    compile_code(_text(data)).render(DictScope(dict(NAMES)))
+    compile_code(_text(data)).render(_scope())
 
 
 def documents(data: bytes) -> None:

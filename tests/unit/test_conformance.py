@@ -559,11 +559,12 @@ def lint(text):
     return load_playbook(text, KindTable({k: Kind(name=k, open=True) for k in kinds}))
 
 
-def test_29_a_step_without_a_tool_is_refused_by_name():
-    loaded = lint(playbook("- {step: start, next: {arcs: [{step: end}]}}\n- {step: end}"))
+def test_29_a_step_without_a_tool_routes_and_a_warning_names_it():
+    text = playbook("- {step: start, next: {arcs: [{step: end}]}}\n- {step: end}")
 
-    assert [d.code for d in loaded.errors] == ["ARC106", "ARC106"]
-    assert loaded.errors[0].message == "step 'start' has no tool: 'tool' is required"
+    assert [d.code for d in lint(text).diagnostics] == ["ARC106", "ARC106"]
+    assert lint(text).diagnostics[0].message == "step 'start' has no tool: it only routes"
+    assert play(text).status == "COMPLETED"
 
 
 def test_30_duplicates_and_unknown_targets_are_refused_together():

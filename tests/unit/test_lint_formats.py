@@ -172,11 +172,11 @@ def test_github_escapes_what_would_end_a_property():
 
 
 def test_text_says_how_many_problems_are_not_shown():
-    text = steps("".join(f"- {{step: s{i}}}\n" for i in range(700)))
+    text = steps("".join(f"- {{step: s{i}, tool: 7}}\n" for i in range(700)))
 
     shown = FORMATS["text"]([("a.yaml", load_document(text, KINDS))])
 
-    # Each step lacks a tool; all but the first are out of reach, too.
+    # Each step's tool is a number; all but the first are out of reach, too.
     assert "a.yaml: 399 more are not shown" in shown
 
 

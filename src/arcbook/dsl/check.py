@@ -195,7 +195,7 @@ class _Checker:
             if name in steps:
                 message = f"'set' writes {name!r}, which is also a step; templates see what is set"
                 self._warning("ARC305", message, place, "rename one of them")
-        check_spelling(book, self.report, self.kinds, written)
+        check_spelling(book, self.report, self.kinds)
 
     # -- secrets ----------------------------------------------------------------------
 

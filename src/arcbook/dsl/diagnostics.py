@@ -82,6 +82,15 @@ class Report:
         """Whether any diagnostic refuses the document."""
         return bool(self._errors)
 
+    def as_one(self, code: str, position: Position) -> None:
+        """Put one error in the place of all: the document as a whole is the wrong one."""
+        first, *rest = self._errors
+        more = f", and {len(rest)} more" if rest else ""
+        found = f"line {first.line}: {first.message}{more}"
+        message = f"this document of an older version cannot be upgraded: {found}"
+        hint = first.hint or "see 'Older spellings' in the description of the language"
+        self._errors = [_at(position, code=code, message=message, hint=hint, step=first.step)]
+
     @property
     def is_full(self) -> bool:
         """Whether further errors are only counted, so that no suggestion is needed."""

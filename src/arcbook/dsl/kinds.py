@@ -20,6 +20,9 @@ class Treatment(enum.StrEnum):
     RENDER = "render"
     #: Source code: only known names are replaced (:mod:`arcbook.template.code`).
     CODE = "code"
+    #: Text for a shell or another language: what is no template of ours stays
+    #: (:mod:`arcbook.template.script`).
+    SCRIPT = "script"
     #: They are left alone.
     RAW = "raw"
 

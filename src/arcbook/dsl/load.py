@@ -9,13 +9,15 @@ import msgspec
 from arcbook.dsl.check import check
 from arcbook.dsl.composer import compose
 from arcbook.dsl.diagnostics import Diagnostic, Report, Severity
+from arcbook.dsl.fragments import is_fragment
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Playbook
+from arcbook.dsl.names import names_everywhere, names_in
 from arcbook.dsl.parse.document import parse_playbook
 from arcbook.dsl.parse.reader import Reader
 from arcbook.dsl.source import MapNode, Node, SourceError, lines_of, read_source, readable
 from arcbook.dsl.subscription import check_subscription
-from arcbook.dsl.upgrade.playbook import upgrade
+from arcbook.dsl.upgrade.playbook import is_first_version, upgrade
 
 OPAQUE_KINDS: Final = frozenset({"Credential", "Mcp", "Memory"})
 """Kinds of documents that the catalog keeps as they are."""
@@ -69,6 +71,8 @@ def _load(content: str | bytes, kinds: Kinds, *, playbook_only: bool) -> Loaded:
         return _loaded(report, text)
     for fault in faults:
         report.error(fault.code, fault.reason, fault.position, fault.hint)
+    if is_fragment(root, report):
+        return _loaded(report, text)
     if not isinstance(root, MapNode):
         message = f"a playbook is a mapping, not {root.kind}"
         hint = "begin with 'apiVersion: noetl.io/v2' and 'kind: Playbook'"
@@ -80,10 +84,26 @@ def _load(content: str | bytes, kinds: Kinds, *, playbook_only: bool) -> Loaded:
         return _loaded(report, text, kind=kind, path=path)
     if not playbook_only and kind in OPAQUE_KINDS:
         return _loaded(report, text, kind=kind, path=path)
-    playbook = parse_playbook(Reader(report, kinds, lines_of(text)), upgrade(root, report, kinds))
+    read = Reader(report, kinds, lines_of(text))
+    playbook = parse_playbook(read, upgrade(root, text, report, kinds))
+    if report.has_errors and is_first_version(root):
+        report.as_one("ARC116", root.value["apiVersion"].position)
+        return _loaded(report, text, kind=kind, path=path)
     if playbook is not None:
+        _check_scripts(read, playbook)
         check(playbook, report, kinds)
     return _loaded(report, text, playbook, kind=kind, path=path)
+
+
+def _check_scripts(read: Reader, playbook: Playbook) -> None:
+    """Check text for shells, now that it is known which names there are."""
+    if not read.scripts:
+        return
+    everywhere = names_everywhere(playbook)
+    known = {step.name: names_in(step, everywhere) for step in playbook.steps}
+    for name, node in read.scripts:
+        read.step_name = name
+        read.check_script(node, known.get(name, everywhere))
 
 
 def _loaded(

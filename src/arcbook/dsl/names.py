@@ -49,6 +49,18 @@ GIVEN: Final = RESERVED | frozenset(
 )
 
 
+def names_everywhere(playbook: Playbook) -> frozenset[str]:
+    """Return the names that every template of a playbook may read."""
+    steps = {step.name for step in playbook.steps}
+    written = written_names(playbook)
+    return GIVEN | steps | set(playbook.workload) | set(playbook.data) | set(written)
+
+
+def names_in(step: Step, everywhere: frozenset[str]) -> frozenset[str]:
+    """Return the names that templates of one step may read."""
+    return everywhere | _local_names(step)
+
+
 def written_names(playbook: Playbook) -> dict[str, Position]:
     """Return the variables that a playbook's steps write, each with the first place."""
     found: dict[str, Position] = {}
@@ -62,12 +74,9 @@ def written_names(playbook: Playbook) -> dict[str, Position]:
     return found
 
 
-def check_spelling(
-    playbook: Playbook, report: Report, kinds: Kinds, written: dict[str, Position]
-) -> None:
+def check_spelling(playbook: Playbook, report: Report, kinds: Kinds) -> None:
     """Warn of names that are nearly, but not quite, a name that exists."""
-    steps = {step.name for step in playbook.steps}
-    everywhere = GIVEN | steps | set(playbook.workload) | set(playbook.data) | set(written)
+    everywhere = names_everywhere(playbook)
     for step in playbook.steps:
         local, noted = _local_names(step), set[str]()
         for place, value in _readings(step, kinds):

@@ -6,6 +6,8 @@ deciding costs look-ups and renders only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from arcbook.dsl.graph import Graph, build
@@ -27,9 +29,11 @@ from arcbook.dsl.model import (
     Step,
     Task,
 )
+from arcbook.dsl.names import names_everywhere, names_in
 from arcbook.template.code import compile_code, uses_name
 from arcbook.template.names import NO_NAMES, Names, merge
 from arcbook.template.render import Literal, Template, compile_condition, compile_value
+from arcbook.template.script import compile_script
 
 
 class PlanSet(NamedTuple):
@@ -164,8 +168,9 @@ class Plan:
         }
         # A secret may be needed wherever data from a step that used it comes in.
         names = merge(secret.config.names for secret in self.keychain.values())
+        known = _Known(playbook)
         self.steps = tuple(
-            _with_names(_step(i, s, kinds), names) for i, s in enumerate(playbook.steps)
+            _with_names(_step(i, s, kinds, known), names) for i, s in enumerate(playbook.steps)
         )
         self.by_name = {s.name: s for s in self.steps}
         self.output = None if playbook.output is None else compile_value(playbook.output)
@@ -177,10 +182,23 @@ class Plan:
         )
 
 
-def _step(order: int, step: Step, kinds: Kinds) -> PlanStep:
+class _Known:
+    """The names that templates of a step may read, worked out when they are asked for."""
+
+    def __init__(self, playbook: Playbook) -> None:
+        self._playbook = playbook
+        self._everywhere: frozenset[str] | None = None
+
+    def of(self, step: Step) -> frozenset[str]:
+        if self._everywhere is None:
+            self._everywhere = names_everywhere(self._playbook)
+        return names_in(step, self._everywhere)
+
+
+def _step(order: int, step: Step, kinds: Kinds, known: _Known) -> PlanStep:
     labels = {task.label: i for i, task in enumerate(step.tasks)}
     tasks = tuple(
-        _task(task, i, labels, kinds, f"steps.{step.name}.tool")
+        _task(task, i, labels, kinds, f"steps.{step.name}.tool", partial(known.of, step))
         for i, task in enumerate(step.tasks)
     )
     loop = _loop(step, kinds) if step.loop else None
@@ -230,12 +248,19 @@ def _with_names(step: PlanStep, names: Names) -> PlanStep:
     )
 
 
-def _task(task: Task, at: int, labels: dict[str, int], kinds: Kinds, where: str) -> PlanTask:
+def _task(  # everything that a task is compiled with
+    task: Task,
+    at: int,
+    labels: dict[str, int],
+    kinds: Kinds,
+    where: str,
+    known: Callable[[], frozenset[str]],
+) -> PlanTask:
     kind = kinds.kind(task.kind)
     return PlanTask(
         label=task.label,
         kind=task.kind,
-        config=_config(task.config, kind),
+        config=_config(task.config, kind, known),
         input=compile_value(task.input),
         auth=_optional(task.auth),
         set=_sets(task.set),
@@ -247,7 +272,9 @@ def _task(task: Task, at: int, labels: dict[str, int], kinds: Kinds, where: str)
     )
 
 
-def _config(config: dict[str, Any], kind: Kind | None) -> Template:
+def _config(
+    config: dict[str, Any], kind: Kind | None, known: Callable[[], frozenset[str]]
+) -> Template:
     """Compile a tool's parameters, each as its kind says."""
     literal: dict[str, Any] = {}
     compiled: dict[str, Template] = {}
@@ -258,6 +285,8 @@ def _config(config: dict[str, Any], kind: Kind | None) -> Template:
             template: Template = Literal(value)
         elif treatment is Treatment.CODE:
             template = compile_code(value)
+        elif treatment is Treatment.SCRIPT:
+            template = compile_script(value, known())
         else:
             template = compile_value(value)
         if template.is_literal:
@@ -323,7 +352,7 @@ def _claim(step: Step, loop: Loop, kinds: Kinds) -> PlanTask:
         config={**cursor.options, statement: cursor.claim},
         auth=cursor.auth,
     )
-    return _task(task, 0, {}, kinds, f"steps.{step.name}.loop")
+    return _task(task, 0, {}, kinds, f"steps.{step.name}.loop", frozenset)
 
 
 def _arc(order: int, arc: Any, step: str) -> PlanArc:

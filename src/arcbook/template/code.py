@@ -1,8 +1,9 @@
-"""Templates in the source code of other languages, where braces mean something else.
+"""Templates in the source code of Python, where braces mean something else.
 
 A ``code`` body is Python first: only a ``{{ name... }}`` whose root is a known name is
 replaced, as text. The braces of f-strings, sets and dictionaries stay. ``input`` is
-the better way to hand values to code, and the lint says so.
+the better way to hand values to code, and the lint says so. For the text of shells and
+other languages see :mod:`arcbook.template.script`.
 """
 
 from __future__ import annotations

@@ -159,6 +159,7 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
     *,
     aliases: dict[str, Iterable[str]] | None = None,
     code: Iterable[str] = (),
+    scripts: Iterable[str] = (),
     raw: Iterable[str] = (),
     any_of: Iterable[tuple[str, ...]] = (),
     open_: bool = False,
@@ -171,7 +172,11 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
     body = schema["$defs"][schema["$ref"].rpartition("/")[2]]
     required = set(body.get("required", ()))
     spelled = {key: tuple(value) for key, value in (aliases or {}).items()}
-    treatments = {**dict.fromkeys(code, Treatment.CODE), **dict.fromkeys(raw, Treatment.RAW)}
+    treatments = {
+        **dict.fromkeys(code, Treatment.CODE),
+        **dict.fromkeys(scripts, Treatment.SCRIPT),
+        **dict.fromkeys(raw, Treatment.RAW),
+    }
     params = tuple(
         Param(
             name=key,

@@ -8,10 +8,11 @@ that he does not use. The module has ``KIND``, what the language knows of it, an
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final
 
-from arcbook.dsl.kinds import Kind
+from arcbook.dsl.kinds import Kind, Param, Treatment
 from arcbook.tools.api import Tool
 
 ENTRY_POINTS: Final = "arcbook.tools"
@@ -34,14 +35,17 @@ MODULES: Final[dict[str, str]] = {
 ABSENT: Final = frozenset(
     [
         "agent",
+        "auth",
         "container",
         "ducklake",
+        "gateway",
         "gcs",
         "mcp",
         "provider",
         "rhai",
         "script",
         "secrets",
+        "sink",
         "snowflake",
         "snowflake_transfer",
         "subscription",
@@ -50,8 +54,22 @@ ABSENT: Final = frozenset(
 )
 """Kinds of the language for which no tool comes with this package; others may add them."""
 
+SCRIPTS: Final = ("args", "cmd", "cmds", "code", "command", "commands", "content", "script")
+"""Parameters of those kinds that may hold text of other programs, braces included."""
+
 NAMES: Final[dict[str, str]] = {"playbooks": "playbook", "result-fetch": "result_fetch"}
 """Other names of our kinds."""
+
+
+@lru_cache
+def _absent(name: str) -> Kind:
+    return Kind(
+        name=name,
+        params=tuple(Param(name=key, treatment=Treatment.SCRIPT) for key in SCRIPTS),
+        open=True,
+        takes_auth=True,
+        is_absent=True,
+    )
 
 
 class UnknownKindError(LookupError):
@@ -73,15 +91,14 @@ class Registry:
         A kind whose module lacks something that it imports is as good as absent: documents
         that use it can be checked all the same.
         """
-        absent = Kind(name=name, open=True, takes_auth=True, is_absent=True)
         try:
             module = self._module(name)
         except ImportError:
-            return absent
+            return _absent(name)
         if module is not None:
             kind: Kind = module.KIND
             return kind
-        return absent if name in ABSENT else None
+        return _absent(name) if name in ABSENT else None
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all kinds."""

@@ -60,6 +60,7 @@ KIND = declare(
     ShellParams,
     "Runs shell commands; its result is what they print, and how they end.",
     aliases={"cmds": ["cmd"]},
+    scripts=["command", "cmds"],
     any_of=[("command", "cmds")],
 )
 

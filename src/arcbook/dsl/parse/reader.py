@@ -14,6 +14,7 @@ from arcbook.dsl.source import ListNode, MapNode, Node, Position
 from arcbook.template.code import compile_code
 from arcbook.template.errors import TemplateError, UnknownWordError, shorten
 from arcbook.template.render import compile_condition, compile_value, is_template
+from arcbook.template.script import foreign_in
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -34,6 +35,8 @@ class Reader:
         self.lines = lines
         #: The step that is being read, for the diagnostics.
         self.step_name = ""
+        #: Text for shells, with its step: it is checked when all names are known.
+        self.scripts: list[tuple[str, Node]] = []
 
     def templated(self, node: Node | None) -> Any:
         """Check every template in a value, and return the value."""
@@ -58,6 +61,33 @@ class Reader:
             if not template.is_literal and template.names:
                 hint = "hand values to code by 'input'; they arrive as variables"
                 self.warning("ARC304", "code has templates in it", node.position, hint)
+
+    def script(self, node: Node) -> None:
+        """Take text in which templates of other programs may stand."""
+        if isinstance(node, MapNode):
+            for child in node.value.values():
+                self.script(child)
+        elif isinstance(node, ListNode):
+            for child in node.value:
+                self.script(child)
+        elif isinstance(node.value, str) and is_template(node.value):
+            self.scripts.append((self.step_name, node))
+
+    def check_script(self, node: Node, known: frozenset[str]) -> None:
+        """Check every template in a text of which not all braces need be the playbook's."""
+        try:
+            found = foreign_in(node.value, known)
+        except TemplateError as error:
+            self._template_error(node, error)
+            return
+        for text, offset, unknown in found:
+            shown_text = shorten(text, SHOWN_MAX)
+            why = f"nothing is called {unknown!r}" if unknown else "it is no expression"
+            message = f"{shown_text} stays as it is written: {why}"
+            near = did_you_mean(unknown, known) if unknown else ""
+            hint = near or "that is right for templates of other programs; else write {{ name }}"
+            line = node.value.count("\n", 0, offset) + 1
+            self.warning("ARC308", message, self._inside(node.position, line), hint)
 
     def guard(self, node: Node) -> None:
         if isinstance(node.value, (bool, int)):

@@ -9,7 +9,7 @@ import msgspec
 from arcbook.dsl.model import AdmitRule, Arc, Lifetime, NoMatch, Router, RouterMode, Step
 from arcbook.dsl.parse.loops import parse_loop
 from arcbook.dsl.parse.reader import Reader, shown
-from arcbook.dsl.parse.tasks import parse_output, parse_tasks
+from arcbook.dsl.parse.tasks import check_beside, parse_output, parse_tasks
 from arcbook.dsl.parse.values import parse_assignments, parse_inputs
 from arcbook.dsl.source import ListNode, MapNode, Node
 
@@ -39,7 +39,7 @@ def parse_steps(read: Reader, root: MapNode) -> tuple[Step, ...]:
 def _step(read: Reader, node: MapNode) -> Step:
     name = read.text(node, "step", required=True) or "?"
     read.step_name = name
-    read.known_keys(node, "step")
+    read.known_keys(node, "step", also=check_beside(read, node))
     spec = read.map(node, "spec")
     if spec is not None:
         read.known_keys(spec, "step_spec")

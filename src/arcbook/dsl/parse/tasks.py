@@ -15,16 +15,20 @@ from arcbook.template.render import is_template
 
 _COMMON: Final = frozenset(grammar.TASK)
 
+#: Parameters that a step without a tool cannot have; their kinds need not be looked at.
+_TELLING: Final = frozenset(
+    ["cmd", "cmds", "code", "command", "commands", "endpoint", "method", "query", "script", "sql", "url"]
+)  # fmt: skip
+
 
 def parse_tasks(read: Reader, step: MapNode, name: str) -> tuple[Task, ...]:
     """Return a step's tasks, at least one."""
     node = step.get("tool")
     nothing = Task(position=step.position, label=f"{name}_task", kind="noop")
     if node is None or node.value is None:
-        hint = "write 'tool: {kind: noop}' for a step that only routes"
-        if step.get("command") or step.get("query") or step.get("code"):
-            hint = "the step's own keys belong below 'tool'"
-        read.error("ARC106", f"step {name!r} has no tool: 'tool' is required", step.position, hint)
+        message = f"step {name!r} has no tool: it only routes"
+        hint = "write 'tool: {kind: noop}' if that is meant"
+        read.warning("ARC106", message, step.position, hint)
         return (nothing,)
     if not isinstance(node, (MapNode, ListNode)):
         message = f"'tool' must be a mapping or a list, not {node.kind}"
@@ -47,6 +51,39 @@ def parse_tasks(read: Reader, step: MapNode, name: str) -> tuple[Task, ...]:
                 "write 'kind'",
             )
     return tuple(tasks) or (nothing,)
+
+
+def check_beside(read: Reader, step: MapNode) -> frozenset[str]:
+    """Refuse parameters of a tool that stand beside ``tool``, and return their names."""
+    others = [key for key in step.value if key not in grammar.STEP]
+    if not others:
+        return frozenset()
+    tool = step.get("tool")
+    tasks = tool.value if isinstance(tool, ListNode) else [tool]
+    kinds = [read.kinds.kind(k) for t in tasks if (k := _kind_name(t))]
+    found: list[str] = []
+    for key in others:
+        kind = next((k for k in kinds if k is not None and _takes(k, key)), None)
+        if kind is None and (kinds or key not in _TELLING):
+            continue
+        found.append(key)
+        if kind is None:
+            message = f"{key!r} is a tool's parameter, and the step has no tool"
+            hint = f"write 'tool: {{kind: <kind>}}', and move {key!r} under 'tool'"
+        else:
+            message = f"{key!r} is a parameter of the tool {kind.name!r}, and stands beside it"
+            hint = f"move it under 'tool': indent it as far as 'kind: {kind.name}'"
+        read.error("ARC114", message, step.key_position(key), hint)
+    return frozenset(found)
+
+
+def _kind_name(task: Node | None) -> str:
+    kind = task.get("kind") if isinstance(task, MapNode) else None
+    return str(kind.value) if kind is not None else ""
+
+
+def _takes(kind: Kind, key: str) -> bool:
+    return any(key == param.name or key in param.aliases for param in kind.params)
 
 
 def _task(read: Reader, node: MapNode) -> Task:
@@ -98,6 +135,8 @@ def _config(
             _unknown_param(read, key, node, kind)
         if param is not None and param.treatment is Treatment.CODE:
             read.code(value)
+        elif param is not None and param.treatment is Treatment.SCRIPT:
+            read.script(value)
         elif param is None or param.treatment is Treatment.RENDER:
             read.templated(value)
         if param is not None:

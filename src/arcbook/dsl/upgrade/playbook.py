@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from arcbook.dsl.diagnostics import Report
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.source import ListNode, MapNode, Node
 from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.renames import Renaming, uses_older_names
 from arcbook.dsl.upgrade.routers import add_implicit_end
 from arcbook.dsl.upgrade.steps import upgrade_step
+from arcbook.dsl.upgrade.workbook import Workbook
+
+FIRST_VERSION: Final = "noetl.io/v1"
+"""The version of the language whose documents are upgraded as a whole."""
+
+_PRESENT_VERSION: Final = "noetl.io/v2"
+_KEYCHAIN_SUFFIX: Final = "_credential"
 
 
-def upgrade(root: MapNode, report: Report, kinds: Kinds) -> MapNode:
-    """Return the playbook in normal form, as far as its shape allows."""
+def is_first_version(root: MapNode) -> bool:
+    """Return whether a document says that it is of the first version of the language."""
+    version = root.get("apiVersion")
+    return version is not None and version.value == FIRST_VERSION
+
+
+def upgrade(root: MapNode, text: str, report: Report, kinds: Kinds) -> MapNode:
+    """Return the playbook in normal form, as far as its shape allows.
+
+    Args:
+        root: the document.
+        text: its text, to know what need not be looked for.
+        report: takes what is old, and what cannot be upgraded.
+        kinds: the tool kinds.
+    """
     context = Context(report, kinds)
-    if root.get("vars"):
-        context.removed("vars", root, "write the values under 'workload'")
-    context.read_workbook(root.get("workbook"))
+    root = _header(context, root)
+    root = _root_vars(context, root)
+    root = _keychain(context, root)
+    if uses_older_names(text):
+        renaming = Renaming(context, root)
+        for key in ("workbook", "output"):
+            node = root.get(key)
+            root = root if node is None else root.having(key, renaming.applied(node))
+        root = _each_step(root, renaming.applied)
+    workbook = Workbook(context, root.get("workbook"))
+    context.from_workbook = workbook.task
+    if workbook.node is not None:
+        root = root.having("workbook", workbook.node)
     steps = root.get("workflow")
     if not isinstance(steps, ListNode):
         return root
@@ -24,3 +58,62 @@ def upgrade(root: MapNode, report: Report, kinds: Kinds) -> MapNode:
     ]
     add_implicit_end(upgraded)
     return root.having("workflow", ListNode(upgraded, steps.mark))
+
+
+def _header(context: Context, root: MapNode) -> MapNode:
+    version = root.get("apiVersion")
+    if version is not None and is_first_version(root):
+        message = f"{FIRST_VERSION} is an older version of the language; it is read as the present"
+        context.old(message, version.position, f"write 'apiVersion: {_PRESENT_VERSION}'")
+        root = root.having("apiVersion", Node(_PRESENT_VERSION, version.mark))
+    executor = root.get("executor")
+    if isinstance(executor, MapNode) and executor.get("kind") and not executor.get("profile"):
+        place = executor.key_position("kind")
+        context.old("'executor.kind' is now 'executor.profile'", place, "write 'profile'")
+        root = root.having("executor", executor.renamed("kind", "profile"))
+    return root
+
+
+def _root_vars(context: Context, root: MapNode) -> MapNode:
+    """Put ``vars`` of the playbook, which templates read as ``ctx``, into the workload."""
+    given = root.get("vars")
+    if given is None or given.value is None:
+        return root.without("vars")
+    place = root.key_position("vars")
+    workload = root.get("workload")
+    own = workload if isinstance(workload, MapNode) else MapNode({}, given.mark, {})
+    if not isinstance(given, MapNode) or given.value.keys() & own.value.keys():
+        context.removed("vars", root, "write the values under 'workload', each once")
+        return root.without("vars")
+    context.old("'vars' of the playbook are now 'workload'", place, "write 'workload'")
+    for key, node in given.items():
+        own = own.having(key, node, given.key_marks.get(key))
+    return root.without("vars").having("workload", own)
+
+
+def _keychain(context: Context, root: MapNode) -> MapNode:
+    """Read ``kind: postgres_credential`` and its like: a stored credential of that type."""
+    entries = root.get("keychain")
+    if not isinstance(entries, ListNode):
+        return root
+    found: list[Node] = []
+    for entry in entries.value:
+        kind = entry.get("kind") if isinstance(entry, MapNode) else None
+        if not isinstance(entry, MapNode) or kind is None or not _names_a_type(kind.value):
+            found.append(entry)
+            continue
+        message = f"the keychain has no kind {kind.value!r}; a stored credential has its type"
+        context.old(message, kind.position, "write 'kind: credential'")
+        found.append(entry.having("kind", Node("credential", kind.mark)))
+    return root.having("keychain", ListNode(found, entries.mark))
+
+
+def _names_a_type(kind: object) -> bool:
+    return isinstance(kind, str) and kind.endswith(_KEYCHAIN_SUFFIX)
+
+
+def _each_step(root: MapNode, change: Callable[[Node], Node]) -> MapNode:
+    steps = root.get("workflow")
+    if not isinstance(steps, ListNode):
+        return root
+    return root.having("workflow", ListNode([change(s) for s in steps.value], steps.mark))

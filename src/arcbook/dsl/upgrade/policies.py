@@ -1,7 +1,8 @@
-"""What follows a task: rules, and the short form `retry`."""
+"""What follows a task: rules, and the short forms `retry` and `eval`."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from arcbook.dsl.diagnostics import did_you_mean
@@ -16,7 +17,21 @@ _RETRY_NAMES: Final = {
     "initial_delay": "delay", "max_delay": "max_delay",
 }  # fmt: skip
 _RETRY_GUARDS: Final = frozenset({"retry_on", "retry_on_status"})
+_RETRY_WHEN: Final = frozenset({"retry_when", "stop_when", "when"})
 _RETRY_REST: Final = frozenset({"backoff_multiplier", "jitter"})
+#: Names that guards of a `retry` had for what is in `output`.
+_OUTCOME: Final = {
+    "attempt": "_attempt",
+    "error": "output.error",
+    "page": "output.data",
+    "result": "output",
+    "status_code": "output.http.status",
+    "success": "(output.status == 'ok')",
+}
+_OUTCOME_NAME: Final = re.compile(
+    rf"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\.\s*\w+|\b(?P<name>{'|'.join(_OUTCOME)})\b"
+)
+_EVAL_NAMES: Final = {"expr": "when", "target": "to"}
 
 
 def upgrade_policy(context: Context, task: MapNode) -> MapNode:
@@ -29,6 +44,10 @@ def upgrade_policy(context: Context, task: MapNode) -> MapNode:
         rules = policy
     if isinstance(rules, ListNode):
         made = [_rule(context, r) if isinstance(r, MapNode) else r for r in rules.value]
+    older = task.get("eval")
+    if older is not None:
+        made += _evaluated(context, older, task)
+        task = task.without("eval")
     retry = task.get("retry")
     if retry is not None:
         made += _retry(context, retry)
@@ -54,6 +73,7 @@ def _rule(context: Context, rule: MapNode) -> MapNode:
         place = rule.key_position("else")
         rule = MapNode({}, rule.mark, rule.key_marks)
         return rule.having("then", _then(context, then) if then else MapNode({}, place, {}))
+    rule = context.guarded(rule)
     then = rule.get("then")
     if then is None and rule.get("do") is not None:
         kept = {k: v for k, v in rule.items() if k != "when"}
@@ -72,7 +92,9 @@ def _then(context: Context, then: Node) -> Node:
         node = then.get(old)
         if isinstance(node, MapNode):
             context.old(
-                f"'{old}' is now 'set'", then.key_position(old), f"write '{lifetime}.' keys"
+                f"'{old}' is now 'set'",
+                then.key_position(old),
+                f"write 'set: {{{', '.join(f'{lifetime}.{name}: ...' for name in node.value)}}}'",
             )
             base = writes if isinstance(writes, MapNode) else MapNode({}, node.mark, {})
             for key, value in node.items():
@@ -80,6 +102,31 @@ def _then(context: Context, then: Node) -> Node:
             writes = base
             then = then.without(old)
     return then if writes is None else then.having("set", writes)
+
+
+def _evaluated(context: Context, older: Node, task: MapNode) -> list[Node]:
+    """Return the rules that an ``eval`` stands for."""
+    place = task.key_position("eval")
+    context.old(
+        "'eval' is now 'spec.policy.rules'", place, "write 'spec: {policy: {rules: [...]}}'"
+    )
+    entries = older.value if isinstance(older, ListNode) else [older]
+    found: list[Node] = []
+    for entry in entries:
+        if not isinstance(entry, MapNode):
+            found.append(entry)
+            continue
+        rule, other = _now_named(entry), entry.get("else")
+        if isinstance(other, MapNode):
+            rule = rule.having("else", _now_named(other))
+        found.append(_rule(context, rule))
+    return found
+
+
+def _now_named(entry: MapNode) -> MapNode:
+    for key, now in _EVAL_NAMES.items():
+        entry = entry.renamed(key, now)
+    return entry
 
 
 def _retry(context: Context, retry: Node) -> list[Node]:
@@ -92,39 +139,66 @@ def _retry(context: Context, retry: Node) -> list[Node]:
     if isinstance(value, int) or (isinstance(value, str) and is_template(value)):
         return [_retry_rule(_FAILED, {"attempts": retry}, place)]
     if isinstance(retry, ListNode):
-        return [_rule(context, _retry_entry(r)) for r in retry.value if isinstance(r, MapNode)]
+        return [
+            _rule(context, _retry_entry(context, r)) for r in retry.value if isinstance(r, MapNode)
+        ]
     if not isinstance(retry, MapNode):
         message = f"'retry' must be a number, a boolean or a mapping, not {retry.kind}"
         context.report.error("ARC103", message, retry.position, "write 'retry: {attempts: 3}'")
         return []
-    known = {*_RETRY_NAMES, *_RETRY_GUARDS, *_RETRY_REST}
+    known = {*_RETRY_NAMES, *_RETRY_GUARDS, *_RETRY_REST, *_RETRY_WHEN}
     for key in retry.value:
         if key not in known:
             message = f"key {key!r} is not known in 'retry'; it is ignored"
             hint = did_you_mean(key, known) or "remove it"
             context.report.warning("ARC113", message, retry.key_position(key), hint)
+    return [_retry_rule(_retry_guard(retry), _tries(retry), place)]
+
+
+def _tries(retry: MapNode) -> dict[str, Node]:
+    """Return how often, and after which delays, a ``retry`` tries again."""
     then = {_RETRY_NAMES[k]: v for k, v in retry.items() if k in _RETRY_NAMES}
     multiplier = retry.get("backoff_multiplier")
     if multiplier is not None and multiplier.value not in (1, 1.0) and "backoff" not in then:
         then["backoff"] = Node("exponential", multiplier.mark)
     if isinstance(then.get("backoff"), Node) and isinstance(then["backoff"].value, (int, float)):
         then["delay"] = then.pop("backoff")
-    return [_retry_rule(_retry_guard(retry), then, place)]
+    return then
 
 
-def _retry_entry(entry: MapNode) -> MapNode:
+def _retry_entry(context: Context, entry: MapNode) -> MapNode:
+    when = entry.get("when")
+    if when is not None and isinstance(when.value, str):
+        entry = entry.having("when", Node(of_outcome(when.value), when.mark))
     then = entry.get("then")
     if not isinstance(then, MapNode):
         return entry
-    then = then.renamed("max_attempts", "attempts")
-    then = then.renamed("initial_delay", "delay")
-    then = then.without("jitter", "backoff_multiplier", "next_call", "collect")
-    if then.get("do") is None:
-        then = then.having("do", Node("retry", then.mark))
-    return entry.having("then", then)
+    for key in ("next_call", "collect"):
+        if then.get(key) is not None:
+            context.removed(key, then, PAGES_INSTEAD, where=" of 'retry'")
+    kept = {k: n for k, n in then.items() if k in ("do", "to", "set")}
+    made = MapNode({**kept, **_tries(then)}, then.mark, then.key_marks)
+    if made.get("do") is None:
+        made = made.having("do", Node("retry", then.mark))
+    return entry.having("then", made)
+
+
+def of_outcome(guard: str) -> str:
+    """Return a guard of a ``retry`` whose names are those of rules."""
+
+    def renamed(match: re.Match[str]) -> str:
+        return _OUTCOME.get(match["name"], match[0])
+
+    return _OUTCOME_NAME.sub(renamed, guard)
 
 
 def _retry_guard(retry: MapNode) -> str:
+    written = [_condition(retry, "retry_when", "when"), _condition(retry, "stop_when")]
+    if any(written):
+        on, until = written
+        parts = [f"({on})"] if on else ["output.status == 'error'"]
+        parts += [f"not ({until})"] if until else []
+        return "{{ " + " and ".join(parts) + " }}"
     statuses = retry.get("retry_on_status")
     if isinstance(statuses, ListNode):
         return f"{{{{ output.status == 'error' and output.http.status in {statuses.plain()} }}}}"
@@ -135,6 +209,23 @@ def _retry_guard(retry: MapNode) -> str:
             f"{[str(k) for k in kinds.plain()]} or output.error.http_status in {kinds.plain()}) }}}}"
         )
     return _FAILED
+
+
+def _condition(retry: MapNode, *keys: str) -> str:
+    """Return the expression of a guard below ``retry``, or nothing."""
+    node = next((found for key in keys if (found := retry.get(key)) is not None), None)
+    if node is None or node.value is None:
+        return ""
+    text = of_outcome(str(node.value)).strip()
+    is_whole = text.startswith("{{") and text.endswith("}}")
+    return text[2:-2].strip("-").strip() if is_whole else text
+
+
+PAGES_INSTEAD: Final = (
+    "write a rule that jumps back to the task, with the next page in 'set': "
+    "'then: {do: jump, to: <label>, set: {...}}'"
+)
+"""How pages are fetched."""
 
 
 def _retry_rule(when: str, then: dict[str, Node], place: Mark) -> MapNode:

@@ -1,69 +1,106 @@
-"""Where a step leads: short forms of `next`, and the implicit `end`."""
+"""Where a step leads: short and older forms of `next`, and the implicit `end`."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from arcbook.dsl.source import ListNode, MapNode, Node
 from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.routes import (
+    Branch,
+    Branches,
+    has_branches,
+    router_of,
+    shown,
+    upgrade_arc,
+)
+
+_MODES: Final = ("next_mode", "case_mode")
 
 
 def upgrade_router(context: Context, step: MapNode) -> MapNode:
     """Return a step whose ``next`` is a router with arcs."""
     node = step.get("next")
+    if step.get("case") is not None or has_branches(node):
+        return _branching(context, step)
     if node is None or node.value is None:
         return step.without("next")
-    spec = step.get("spec")
     if isinstance(node, MapNode) and "arcs" not in node.value and "step" in node.value:
         node = ListNode([node], node.mark)
     if isinstance(node.value, str) or isinstance(node, ListNode):
-        context.old("'next' is written in its short form", node.position, "write 'next.arcs'")
-        step = step.having("next", _short_router(context, node, spec))
-        return step.having("spec", spec.without("next_mode")) if isinstance(spec, MapNode) else step
+        router = _short_router(context, node, _mode(step))
+        hint = f"write '{shown(router)}'"
+        context.old("'next' is written in its short form", node.position, hint)
+        return _with_router(step, router)
     if isinstance(node, MapNode):
         arcs = node.get("arcs")
         if isinstance(arcs, ListNode):
-            kept = [_arc(context, a) for a in arcs.value]
+            kept = [upgrade_arc(context, a) if isinstance(a, MapNode) else a for a in arcs.value]
             node = node.having("arcs", ListNode(kept, arcs.mark))
-        if isinstance(spec, MapNode) and spec.get("next_mode"):
-            mode = spec.value["next_mode"]
-            old = node.get("spec")
-            made = old if isinstance(old, MapNode) else MapNode({}, mode.mark, {})
-            if not made.get("mode"):
-                node = node.having("spec", made.having("mode", mode))
-            step = step.having("spec", spec.without("next_mode"))
-        return step.having("next", node)
+        return _with_router(step, _with_mode(node, _mode(step)))
     return step
 
 
-def _arc(context: Context, arc: Node) -> Node:
-    if not isinstance(arc, MapNode):
-        return arc
-    if arc.get("args") is not None:
-        context.old("an arc's 'args' is now 'set'", arc.key_position("args"), "write 'set'")
-        arc = arc.renamed("args", "set")
-    if arc.get("cond") is not None and arc.get("when") is None:
-        context.old("an arc's 'cond' is now 'when'", arc.key_position("cond"), "write 'when'")
-        arc = arc.renamed("cond", "when")
-    return arc
+def _branching(context: Context, step: MapNode) -> MapNode:
+    """Return a step whose branches, in ``case`` and ``next``, are one router."""
+    case, node = step.get("case"), step.get("next")
+    read = Branches(context)
+    branches = [*read.of(case), *_others(read, node)]
+    router = router_of(context, branches, _mode(step), step.mark)
+    spec = node.get("spec") if isinstance(node, MapNode) else None
+    if isinstance(spec, MapNode):
+        made = router.get("spec")
+        own = made if isinstance(made, MapNode) else MapNode({}, spec.mark, {})
+        router = router.having("spec", MapNode({**own.value, **spec.value}, spec.mark, {}))
+    key = "next" if case is None else "case"
+    hint = f"write '{shown(router)}'"
+    context.old("branches are now arcs, each with its 'when'", step.key_position(key), hint)
+    return _with_router(step.without("case"), router)
 
 
-def _short_router(context: Context, node: Node, spec: Node | None) -> MapNode:
+def _others(read: Branches, node: Node | None) -> list[Branch]:
+    """Return the branches of the ``next`` beside a ``case``: what holds otherwise."""
+    found = read.of(node)
+    if isinstance(node, ListNode) and all(isinstance(e.value, str) for e in node.value):
+        return [Branch((), tuple(arc for branch in found for arc in branch.arcs))]
+    return found
+
+
+def _mode(step: MapNode) -> Node | None:
+    spec = step.get("spec")
+    if not isinstance(spec, MapNode):
+        return None
+    return next((found for key in _MODES if (found := spec.get(key)) is not None), None)
+
+
+def _with_router(step: MapNode, router: MapNode) -> MapNode:
+    spec = step.get("spec")
+    step = step.having("next", router)
+    if isinstance(spec, MapNode) and any(key in spec.value for key in _MODES):
+        step = step.having("spec", spec.without(*_MODES))
+    return step
+
+
+def _with_mode(router: MapNode, mode: Node | None) -> MapNode:
+    """Return a router with a mode; its own wins."""
+    if mode is None:
+        return router
+    old = router.get("spec")
+    made = old if isinstance(old, MapNode) else MapNode({}, mode.mark, {})
+    return router if made.get("mode") else router.having("spec", made.having("mode", mode))
+
+
+def _short_router(context: Context, node: Node, mode: Node | None) -> MapNode:
     place = node.mark
-    mode = spec.get("next_mode") if isinstance(spec, MapNode) else None
-    if isinstance(node.value, str):
-        arcs: list[Node] = [MapNode({"step": node}, place, {})]
-    else:
-        entries: list[Node] = node.value
-        arcs = [
-            MapNode({"step": e}, e.mark, {}) if isinstance(e.value, str)
-            else _arc(context, e)
-            for e in entries
-        ]  # fmt: skip
-        if mode is None and all(isinstance(e.value, str) for e in entries) and len(entries) > 1:
-            mode = Node("inclusive", place)
-    router = MapNode({"arcs": ListNode(arcs, place)}, place, {})
-    if mode is not None:
-        router = router.having("spec", MapNode({"mode": mode}, place, {}))
-    return router
+    entries: list[Node] = [node] if isinstance(node.value, str) else node.value
+    arcs: list[Node] = [
+        MapNode({"step": e}, e.mark, {}) if isinstance(e.value, str)
+        else upgrade_arc(context, e) if isinstance(e, MapNode) else e
+        for e in entries
+    ]  # fmt: skip
+    if mode is None and all(isinstance(e.value, str) for e in entries) and len(entries) > 1:
+        mode = Node("inclusive", place)
+    return _with_mode(MapNode({"arcs": ListNode(arcs, place)}, place, {}), mode)
 
 
 def add_implicit_end(steps: list[Node]) -> None:

@@ -2,42 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from arcbook.dsl.source import ListNode, MapNode, Node
+from arcbook.dsl.source import ListNode, MapNode, Mark, Node
 from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.pages import paged
+from arcbook.dsl.upgrade.placement import placed
 from arcbook.dsl.upgrade.routers import upgrade_router
-from arcbook.dsl.upgrade.tasks import SEQUENCE, lifted, normal_output, unnested, upgrade_task
-
-#: Keys of a step that the reference removed, and what to write instead.
-REMOVED_STEP_KEYS: Final = {
-    "case": "write guards on 'next.arcs[].when', and 'spec.policy.rules' on the task",
-    "retry": "write a 'retry' rule in 'spec.policy.rules' of the task",
-    "save": "write a task that saves, after the one that yields the data",
-    "set_ctx": "write 'set' with keys that begin with 'ctx.'",
-    "set_iter": "write 'set' with keys that begin with 'iter.'",
-    "sink": "write 'sink: true' on the task",
-    "vars": "write 'set' with keys that begin with 'ctx.'",
-}
+from arcbook.dsl.upgrade.sinks import result_again, take_sinks
+from arcbook.dsl.upgrade.tasks import (
+    SEQUENCE,
+    lifted,
+    normal_output,
+    unnested,
+    upgrade_task,
+    upgrade_writes,
+)
 
 _SEQUENCE_KEYS: Final = frozenset({"kind", "tasks", "name", "desc", "description", "input", "args"})
+#: Keys of a loop that now stand below its ``spec``.
+_LOOP_SPEC: Final = ("mode", "max_in_flight", "on_error", "frame")
+_LOOP_NAMES: Final = {"collection": "in", "element": "iterator"}
 
 
 def upgrade_step(context: Context, step: MapNode) -> MapNode:
     """Return a step in normal form."""
-    for key, instead in REMOVED_STEP_KEYS.items():
-        if step.get(key) is not None:
-            context.removed(key, step, instead)
-            step = step.without(key)
+    step = placed(context, step)
+    step = upgrade_writes(context, step)
     step = step.renamed("args", "input")
     step = step.renamed("description", "desc")
     output = step.get("output")
     if isinstance(output, MapNode):
         step = step.having("output", normal_output(output))
+    step = context.guarded(step)
+    step = _admission(context, step)
     step = upgrade_router(context, step)
-    step = _loop(context, step)
     name = step.get("step")
-    return _tools(context, step, str(name.value) if name else "step")
+    step = _tools(context, step, str(name.value) if name else "step")
+    return _loop(context, step)
+
+
+def _admission(context: Context, step: MapNode) -> MapNode:
+    """Return a step whose admission rules have their comparisons inside of the braces."""
+    rules: Node | None = step
+    for key in ("spec", "policy", "admit", "rules"):
+        rules = rules.get(key) if isinstance(rules, MapNode) else None
+    if not isinstance(rules, ListNode):
+        return step
+    made: list[Node] = [context.guarded(r) if isinstance(r, MapNode) else r for r in rules.value]
+    return _put(step, ("spec", "policy", "admit", "rules"), ListNode(made, rules.mark))
+
+
+def _put(node: MapNode, path: tuple[str, ...], value: Node) -> MapNode:
+    head, *rest = path
+    inner = node.value[head]
+    assert isinstance(inner, MapNode) or not rest
+    return node.having(head, _put(inner, tuple(rest), value) if rest else value)  # type: ignore[arg-type]
 
 
 def _loop(context: Context, step: MapNode) -> MapNode:
@@ -46,7 +67,12 @@ def _loop(context: Context, step: MapNode) -> MapNode:
         return step
     spec = loop.get("spec")
     made = spec if isinstance(spec, MapNode) else MapNode({}, loop.mark, {})
-    for key in ("mode", "max_in_flight", "on_error", "frame"):
+    for old, now in _LOOP_NAMES.items():
+        if loop.get(old) is not None and loop.get(now) is None:
+            place = loop.key_position(old)
+            context.old(f"'loop.{old}' is now 'loop.{now}'", place, f"write '{now}'")
+            loop = loop.renamed(old, now)
+    for key in _LOOP_SPEC:
         node = loop.get(key)
         if node is not None:
             place = loop.key_position(key)
@@ -62,16 +88,98 @@ def _loop(context: Context, step: MapNode) -> MapNode:
 
 def _tools(context: Context, step: MapNode, name: str) -> MapNode:
     step = _sequence(context, step)
+    step = _retried(context, step)
     tool = step.get("tool")
+    step, saving = take_sinks(context, step, _label(tool, f"{name}_task"))
+    step, pagination = _pagination(step)
     if isinstance(tool, MapNode):
-        return step.having("tool", upgrade_task(context, tool, f"{name}_task"))
+        tasks = _expanded(context, tool, f"{name}_task", pagination)
+        if saving:
+            tasks = _with_saving(tasks, saving, f"{name}_task")
+        if len(tasks) == 1:
+            return step.having("tool", upgrade_task(context, tasks[0], f"{name}_task"))
+        return step.having("tool", _pipeline(context, tasks, tool.mark))
     if isinstance(tool, ListNode):
-        tasks = [
-            upgrade_task(context, t, f"task_{i}", is_listed=True) if isinstance(t, MapNode) else t
-            for i, t in enumerate(tool.value)
-        ]
-        return step.having("tool", ListNode(tasks, tool.mark))
+        found: list[Node] = []
+        for i, task in enumerate(tool.value):
+            if isinstance(task, MapNode):
+                found += _expanded(context, task, f"task_{i}", None)
+            else:
+                found.append(task)
+        return step.having("tool", _pipeline(context, [*found, *saving], tool.mark))
+    if saving:
+        return step.having("tool", _pipeline(context, saving, step.mark))
     return step
+
+
+def _pipeline(context: Context, tasks: Sequence[Node], mark: Mark) -> ListNode:
+    upgraded: list[Node] = [
+        upgrade_task(context, t, f"task_{i}", is_listed=True) if isinstance(t, MapNode) else t
+        for i, t in enumerate(tasks)
+    ]
+    return ListNode(upgraded, mark)
+
+
+def _expanded(
+    context: Context, task: MapNode, label: str, pagination: MapNode | None
+) -> list[MapNode]:
+    """Return a task, or the several tasks that one with older blocks stands for."""
+    label = _label(task, label)
+    task, saving = take_sinks(context, task, label)
+    task, block = _next_calls(task)
+    block = pagination or block
+    tasks = [task] if block is None else paged(context, task, block, label)
+    return _with_saving(tasks, saving, label) if saving else tasks
+
+
+def _with_saving(tasks: list[MapNode], saving: list[MapNode], label: str) -> list[MapNode]:
+    """Return tasks, those that save the result of the last one, and the result again."""
+    last = tasks[-1]
+    if last.get("name") is None:
+        last = last.having("name", Node(label, last.mark))
+    again = result_again(str(last.value["name"].value), last.mark)
+    return [*tasks[:-1], last, *saving, again]
+
+
+def _label(tool: Node | None, label: str) -> str:
+    name = tool.get("name") if isinstance(tool, MapNode) else None
+    return str(name.value) if name is not None and isinstance(name.value, str) else label
+
+
+def _pagination(step: MapNode) -> tuple[MapNode, MapNode | None]:
+    """Return a step without the pages of its loop, and these."""
+    loop = step.get("loop")
+    block = loop.get("pagination") if isinstance(loop, MapNode) else None
+    if not isinstance(loop, MapNode) or not isinstance(block, MapNode):
+        return step, None
+    rest = loop.without("pagination")
+    return (step.having("loop", rest) if rest.value else step.without("loop")), block
+
+
+def _next_calls(task: MapNode) -> tuple[MapNode, MapNode | None]:
+    """Return a task without the pages of its ``retry``, and these."""
+    retry = task.get("retry")
+    entries = retry.value if isinstance(retry, ListNode) else []
+    for at, entry in enumerate(entries):
+        then = entry.get("then") if isinstance(entry, MapNode) else None
+        if isinstance(entry, MapNode) and isinstance(then, MapNode) and then.get("next_call"):
+            rest = [e for i, e in enumerate(entries) if i != at]
+            return task.having("retry", ListNode(rest, task.mark)), entry
+    return task, None
+
+
+def _retried(context: Context, step: MapNode) -> MapNode:
+    """Put a step's ``retry`` on its only task."""
+    retry, tool = step.get("retry"), step.get("tool")
+    if retry is None:
+        return step
+    if not isinstance(tool, MapNode):
+        context.removed("retry", step, "write 'retry' on the task that is to be tried again")
+        return step.without("retry")
+    place = step.key_position("retry")
+    context.old("a step's 'retry' is now its task's", place, "move 'retry' below 'tool'")
+    step = step.without("retry")
+    return step if tool.get("retry") else step.having("tool", tool.having("retry", retry, place))
 
 
 def _sequence(context: Context, step: MapNode) -> MapNode:

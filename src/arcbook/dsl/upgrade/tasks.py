@@ -22,29 +22,51 @@ def upgrade_task(
     context: Context, task: MapNode, label: str, *, is_listed: bool = False
 ) -> MapNode:
     """Return a task in normal form; ``label`` is its name where it has none."""
-    task = unnested(task)
+    task = upgrade_writes(context, unnested(task))
     if task.get("type") is not None and task.get("kind") is None:
         context.old("a task's 'type' is now 'kind'", task.key_position("type"), "write 'kind'")
         task = task.renamed("type", "kind")
     kind_node = task.get("kind")
     if kind_node is not None and kind_node.value == "workbook":
         own = task.get("name") if is_listed else None
-        task = context.from_workbook(task, own)
+        task = upgrade_writes(context, context.from_workbook(task, own))
         kind_node = task.get("kind")
     if kind_node is not None and kind_node.value == SEQUENCE:
         message = "a 'task_sequence' must be the only tool of its step"
         hint = "write its tasks in the step's list of tasks"
         context.report.error("ARC124", message, kind_node.position, hint)
-    if task.get("eval") is not None:
-        context.removed("eval", task, "write 'spec.policy.rules'")
-        task = task.without("eval")
     if task.get("name") is None:
         task = task.having("name", Node(label, task.mark))
     kind = context.kind(kind_node)
     task = lifted(task)
-    task = _task_names(task, kind, str(kind_node.value) if kind_node else "")
+    task = _task_names(context, task, kind, str(kind_node.value) if kind_node else "")
     task = _sink(context, task)
     return upgrade_policy(context, task)
+
+
+_WRITES: Final = {"vars": "ctx", "set_vars": "ctx", "set_ctx": "ctx", "set_iter": "iter"}
+
+
+def upgrade_writes(context: Context, node: MapNode) -> MapNode:
+    """Return a step or task that writes all its variables by ``set``."""
+    for key, lifetime in _WRITES.items():
+        written = node.get(key)
+        if written is None:
+            continue
+        place = node.key_position(key)
+        if not isinstance(written, MapNode):
+            context.removed(key, node, f"write 'set' with keys that begin with '{lifetime}.'")
+            node = node.without(key)
+            continue
+        names = ", ".join(f"{lifetime}.{name}: ..." for name in list(written.value)[:3])
+        context.old(f"'{key}' is now 'set'", place, f"write 'set: {{{names}}}'")
+        own = node.get("set")
+        made = {f"{lifetime}.{name}": value for name, value in written.items()}
+        marks = {f"{lifetime}.{name}": mark for name, mark in written.key_marks.items()}
+        if isinstance(own, MapNode):
+            made, marks = {**made, **own.value}, {**marks, **own.key_marks}
+        node = node.without(key).having("set", MapNode(made, written.mark, marks), place)
+    return node
 
 
 def lifted(task: MapNode) -> MapNode:
@@ -67,10 +89,13 @@ def lifted(task: MapNode) -> MapNode:
     return task.having("spec", spec)
 
 
-def _task_names(task: MapNode, kind: Kind | None, name: str) -> MapNode:
+def _task_names(context: Context, task: MapNode, kind: Kind | None, name: str) -> MapNode:
     if name not in _PLAIN_ARGS and not (kind and kind.param("args")):
         task = task.renamed("args", "input")
     task = task.renamed("description", "desc")
+    task = _connect_and_read(context, task)
+    if name == "transfer":
+        task = _transfer(context, task)
     if not (kind and kind.param("timeout_seconds")):
         task = task.renamed("timeout_seconds", "timeout")
     if kind is not None:
@@ -83,6 +108,38 @@ def _task_names(task: MapNode, kind: Kind | None, name: str) -> MapNode:
     return _task_output(task, kind)
 
 
+def _transfer(context: Context, task: MapNode) -> MapNode:
+    """Return a transfer whose mapping belongs to its target, and whose mode is one of ours."""
+    target, mapping = task.get("target"), task.get("mapping")
+    if not isinstance(target, MapNode):
+        return task
+    if mapping is not None and target.get("mapping") is None:
+        place = task.key_position("mapping")
+        context.old("'mapping' belongs to the target", place, "move it below 'target'")
+        target = target.having("mapping", mapping, place)
+        task = task.without("mapping").having("target", target)
+    for holder in (task, target):
+        mode = holder.get("mode")
+        if mode is not None and mode.value == "insert":
+            context.old("the mode 'insert' is now 'append'", mode.position, "write 'mode: append'")
+            changed = holder.having("mode", Node("append", mode.mark))
+            task = changed if holder is task else task.having("target", changed)
+    return task
+
+
+def _connect_and_read(context: Context, task: MapNode) -> MapNode:
+    """Return a task whose ``timeout: {connect, read}`` is one number: both together."""
+    timeout = task.get("timeout")
+    if not isinstance(timeout, MapNode):
+        return task
+    parts = [n.value for n in timeout.value.values()]
+    if not all(isinstance(part, (int, float)) for part in parts):
+        return task
+    message = "a task has one timeout, for all of a call"
+    context.old(message, timeout.position, f"write 'timeout: {sum(parts)}'")
+    return task.having("timeout", Node(sum(parts), timeout.mark))
+
+
 def _sink(context: Context, task: MapNode) -> MapNode:
     sink = task.get("sink")
     if sink is None:
@@ -90,11 +147,9 @@ def _sink(context: Context, task: MapNode) -> MapNode:
     if sink.value is True and task.get("redelivery") is None:
         task = task.having("redelivery", Node("never", sink.mark))
     elif not isinstance(sink.value, bool):
-        context.old(
-            "a 'sink' block is no longer part of the language",
-            task.key_position("sink"),
-            "write a task that saves, after this one",
-        )
+        message = f"'sink' must be true or false, not {sink.kind}"
+        hint = "write a task that saves, after this one"
+        context.report.error("ARC103", message, sink.position, hint)
     return task.without("sink")
 
 

@@ -1,0 +1,169 @@
+"""Pagination as the first version had it: a loop over pages, or a retry with a next call.
+
+Both are a task that jumps back to itself as long as there are further pages, and keeps
+in variables of the pipeline what it collected and what it asks for next.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from arcbook.dsl.source import ListNode, MapNode, Node
+from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.policies import PAGES_INSTEAD, of_outcome
+
+PAGES_MAX: Final = 1000
+"""Pages where a document says nothing."""
+
+_STRATEGIES: Final = frozenset({"append", "extend", "concat", "collect", "replace"})
+#: Parts of a request that differ from page to page.
+_MAPS: Final = ("params", "headers")
+_TEXTS: Final = ("url", "endpoint")
+_OK: Final = "output.status == 'ok'"
+
+
+class Pages(NamedTuple):
+    """What a block says."""
+
+    #: Expression that says whether there is a further page.
+    more: str
+    #: What the next request has otherwise.
+    changes: MapNode
+    strategy: str
+    #: Expression for a page's items.
+    items: str
+    #: Pages at most: a number or an expression.
+    most: str
+    #: Name of the variable that holds what was collected.
+    into: str
+
+
+def paged(context: Context, task: MapNode, block: MapNode, label: str) -> list[MapNode]:
+    """Return the tasks that fetch every page, the last one yielding all items."""
+    pages = _read(context, block)
+    if pages is None:
+        return [task]
+    message = "pages are fetched by a rule that jumps back to the task"
+    context.old(message, block.position, PAGES_INSTEAD)
+    first = task.having("name", Node(label, task.mark))
+    first = _asking(first, pages)
+    rules = _rules(pages, label, task)
+    spec = first.get("spec")
+    held = spec if isinstance(spec, MapNode) else MapNode({}, task.mark, {})
+    policy = held.get("policy")
+    base = policy if isinstance(policy, MapNode) else MapNode({}, task.mark, {})
+    own = base.get("rules")
+    kept = own.value if isinstance(own, ListNode) else []
+    base = base.having("rules", ListNode([*rules, *kept], task.mark))
+    first = first.having("spec", held.having("policy", base))
+    last = {
+        "name": Node(f"{label}_pages", task.mark),
+        "kind": Node("noop", task.mark),
+        "result": Node(f"{{{{ {pages.into} }}}}", task.mark),
+    }
+    return [first, MapNode(last, task.mark, {})]
+
+
+def _read(context: Context, block: MapNode) -> Pages | None:
+    more = block.get("continue_while") or block.get("when")
+    then = block.get("then")
+    call = block.get("next_page")
+    collect: MapNode = block
+    if isinstance(then, MapNode):
+        call = then.get("next_call")
+        given = then.get("collect")
+        collect = given if isinstance(given, MapNode) else MapNode({}, then.mark, {})
+    strategy = _text(collect, "merge_strategy", "strategy") or "append"
+    if more is None or not isinstance(call, MapNode) or strategy not in _STRATEGIES:
+        message = f"this pagination cannot be upgraded: {_missing(more, call, strategy)}"
+        context.report.error("ARC501", message, block.position, PAGES_INSTEAD)
+        return None
+    path = _text(collect, "merge_path", "path")
+    root = "output.data" if isinstance(then, MapNode) or not path else "output"
+    most = block.get("max_iterations") or block.get("max_pages") or block.get("max_attempts")
+    if isinstance(then, MapNode):
+        most = then.get("max_attempts") or then.get("attempts") or most
+    return Pages(
+        more=_expression(of_outcome(str(more.value))),
+        changes=call,
+        strategy=strategy,
+        items=f"{root}.{path}" if path else root,
+        most=str(PAGES_MAX) if most is None else _expression(str(most.value)),
+        into=_text(collect, "into") or "pages",
+    )
+
+
+def _missing(more: Node | None, call: Node | None, strategy: str) -> str:
+    if more is None:
+        return "it does not say while what it goes on ('continue_while')"
+    if not isinstance(call, MapNode):
+        return "it does not say what the next page is ('next_page')"
+    return f"its strategy is {strategy!r}, not one of {', '.join(sorted(_STRATEGIES))}"
+
+
+def _asking(task: MapNode, pages: Pages) -> MapNode:
+    """Return a task that asks for the first page, or for the one that was set."""
+    given = task.get("input") or task.get("args")
+    inputs = given if isinstance(given, MapNode) else MapNode({}, task.mark, {})
+    for key in _MAPS:
+        change = pages.changes.get(key)
+        if not isinstance(change, MapNode):
+            continue
+        written = task.get(key)
+        made = written if isinstance(written, MapNode) else MapNode({}, change.mark, {})
+        if isinstance(written, MapNode):
+            inputs = inputs.having(f"first_{key}", written)
+        for name in change.value:
+            text = f"{{{{ next_{key}['{name}'] | default(first_{key}['{name}']) }}}}"
+            made = made.having(name, Node(text, change.mark))
+        task = task.having(key, made)
+    for key in _TEXTS:
+        change, written = pages.changes.get(key), task.get("url") or task.get("endpoint")
+        if change is not None and written is not None:
+            inputs = inputs.having("first_url", written)
+            value = Node("{{ next_url | default(first_url) }}", change.mark)
+            task = task.without("endpoint").having("url", value)
+    return task.without("args").having("input", inputs) if inputs.value else task
+
+
+def _rules(pages: Pages, label: str, task: MapNode) -> list[Node]:
+    mark = task.mark
+    into, where = pages.into, pages.items
+    items = f"({where})"
+    if pages.strategy != "collect":
+        is_one = f"{items} is mapping or {items} is string or {items} is not iterable"
+        items = f"([] if {items} is none else [{items}] if {is_one} else {items})"
+    else:
+        items = f"[{items}]"
+    found = f"({into} | default([])) + {items}"
+    collected = Node(f"{{{{ {where if pages.strategy == 'replace' else found} }}}}", mark)
+    done = MapNode({into: collected}, mark, {})
+    count = "(page_count | default(1))"
+    goes_on = done.having("page_count", Node(f"{{{{ {count} + 1 }}}}", mark))
+    for key in (*_MAPS, *_TEXTS):
+        change = pages.changes.get(key)
+        if change is not None:
+            name = "next_url" if key in _TEXTS else f"next_{key}"
+            goes_on = goes_on.having(name, change)
+    jump = {"do": Node("jump", mark), "to": Node(label, mark), "set": goes_on}
+    stop = {"do": Node("continue", mark), "set": done}
+    more = f"{_OK} and ({pages.more}) and {count} < ({pages.most})"
+    return [
+        _rule(more, MapNode(jump, mark, {}), mark),
+        _rule(_OK, MapNode(stop, mark, {}), mark),
+    ]
+
+
+def _rule(when: str, then: MapNode, mark: tuple[int, int]) -> Node:
+    return MapNode({"when": Node(f"{{{{ {when} }}}}", mark), "then": then}, mark, {})
+
+
+def _expression(text: str) -> str:
+    text = text.strip()
+    is_whole = text.startswith("{{") and text.endswith("}}")
+    return text[2:-2].strip("-").strip() if is_whole else text
+
+
+def _text(node: MapNode, *keys: str) -> str:
+    found = next((n.value for k in keys if (n := node.get(k)) is not None), None)
+    return str(found) if found is not None else ""

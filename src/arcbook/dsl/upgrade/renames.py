@@ -1,0 +1,101 @@
+"""Names that templates used for what has another name now: ``vars.x`` is ``ctx.x``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from arcbook.dsl.source import ListNode, MapNode, Node, Position
+from arcbook.dsl.upgrade.context import Context
+
+NAMES: Final = {"outcome": "output", "response": "output", "vars": "ctx"}
+"""Each older name of a template's root, and the present one."""
+
+GUARDS: Final = frozenset({"when", "expr", "cond"})
+"""Keys whose text is an expression, with braces or without."""
+
+_WORDS: Final = re.compile(rf"\b(?:{'|'.join(NAMES)})\b")
+#: What GitHub's own templates look like stays as it is.
+_TEMPLATE: Final = re.compile(r"(?<!\$)\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_INSIDE: Final = re.compile(
+    r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\.\s*\w+"
+    rf"|(?P<name>\b(?:{'|'.join(NAMES)})\b)(?P<path>(?:\.\w+)*)(?!\s*(?:\(|=[^=]))"
+)
+_LOCAL_MAPS: Final = frozenset({"args", "data", "input", "with"})
+_LOCAL_TEXTS: Final = frozenset({"element", "iterator", "name"})
+
+
+class Renaming:
+    """Gives the names of one playbook's templates their present form."""
+
+    def __init__(self, context: Context, root: MapNode) -> None:
+        self.context = context
+        steps = root.get("workflow")
+        found = steps.value if isinstance(steps, ListNode) else []
+        self.taken = {
+            str(n.value) for s in found if isinstance(s, MapNode) and (n := s.get("step"))
+        }
+        for step in found:
+            for key in ("set", "vars"):
+                self.taken |= _keys(step, key)
+        self.taken |= _keys(root, "workload")
+        self.taken |= {key for key, node in root.items() if isinstance(node, MapNode)} - {"vars"}
+
+    def applied(self, node: Node) -> Node:
+        """Return a part of a playbook in which no template uses an older name."""
+        names = NAMES.keys() - self.taken - _local_names(node)
+        return self._in(node, names, is_guard=False) if names else node
+
+    def _in(self, node: Node, names: set[str], *, is_guard: bool) -> Node:
+        if isinstance(node, MapNode):
+            entries = {k: self._in(v, names, is_guard=k in GUARDS) for k, v in node.items()}
+            return MapNode(entries, node.mark, node.key_marks)
+        if isinstance(node, ListNode):
+            return ListNode([self._in(n, names, is_guard=False) for n in node.value], node.mark)
+        if isinstance(node.value, str) and _WORDS.search(node.value):
+            return Node(self._text(node.value, node.position, names, is_guard), node.mark)
+        return node
+
+    def _text(self, text: str, place: Position, names: set[str], is_guard: bool) -> str:  # noqa: FBT001
+        def renamed(match: re.Match[str]) -> str:
+            name = match["name"]
+            if name not in names:
+                return match[0]
+            now = f"{NAMES[name]}{match['path']}"
+            self.context.old(f"'{name}' is now '{NAMES[name]}'", place, f"write '{now}'")
+            return now
+
+        if is_guard and "{{" not in text:
+            return _INSIDE.sub(renamed, text)
+        return _TEMPLATE.sub(lambda template: _INSIDE.sub(renamed, template[0]), text)
+
+
+def uses_older_names(text: str) -> bool:
+    """Return whether a document's text has a word that may be an older name."""
+    return _WORDS.search(text) is not None
+
+
+def _keys(node: Node, key: str) -> set[str]:
+    found = node.get(key) if isinstance(node, MapNode) else None
+    if not isinstance(found, MapNode):
+        return set()
+    return {name.removeprefix("ctx.").partition(".")[0] for name in found.value}
+
+
+def _local_names(node: Node) -> set[str]:
+    """Return the names that a step gives to inputs, items and tasks."""
+    found: set[str] = set()
+    todo = [node]
+    while todo:
+        now = todo.pop()
+        if isinstance(now, ListNode):
+            todo += now.value
+        if not isinstance(now, MapNode):
+            continue
+        for key, inner in now.items():
+            if key in _LOCAL_MAPS and isinstance(inner, MapNode):
+                found |= inner.value.keys()
+            elif key in _LOCAL_TEXTS and isinstance(inner.value, str):
+                found.add(inner.value)
+            todo.append(inner)
+    return found

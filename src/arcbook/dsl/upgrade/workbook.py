@@ -1,0 +1,99 @@
+"""The workbook: tasks that steps use by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arcbook.dsl.diagnostics import did_you_mean
+from arcbook.dsl.source import ListNode, MapNode, Node
+from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.placement import gathered
+
+#: Keys of an entry that are not its tool's.
+_OF_ENTRY: Final = frozenset({"name", "desc", "description", "assert", "sink", "title"})
+_OWN_KEYS: Final = ("set", "spec", "auth", "timeout", "redelivery", "output")
+
+
+class Workbook:
+    """The entries of a playbook's workbook, in normal form."""
+
+    def __init__(self, context: Context, node: Node | None) -> None:
+        self.context = context
+        self.entries: dict[str, MapNode] = {}
+        #: The workbook as the parser reads it.
+        self.node = node
+        if isinstance(node, ListNode):
+            self.node = ListNode([self._entry(entry) for entry in node.value], node.mark)
+        elif node is not None and node.value is not None:
+            message = f"'workbook' must be a list, not {node.kind}"
+            hint = "write '- name: ...' for each entry"
+            context.report.error("ARC103", message, node.position, hint)
+
+    def _entry(self, entry: Node) -> Node:
+        if isinstance(entry, MapNode):
+            entry = self._gathered(entry)
+        name = entry.get("name") if isinstance(entry, MapNode) else None
+        tool = entry.get("tool") if isinstance(entry, MapNode) else None
+        report = self.context.report
+        if name is None or not isinstance(name.value, str):
+            message = "a workbook entry needs a name"
+            report.error("ARC120", message, entry.position, "write 'name'")
+        elif not isinstance(tool, MapNode):
+            message = f"workbook entry {name.value!r} needs a tool"
+            report.error("ARC121", message, entry.position, "write 'tool: {kind: ...}'")
+        else:
+            self.entries[name.value] = tool
+        return entry
+
+    def _gathered(self, entry: MapNode) -> MapNode:
+        """Return an entry whose tool is a mapping, with its parameters in it."""
+        for key in ("tool", "type", "kind"):
+            named = entry.get(key)
+            if named is None or not isinstance(named.value, str):
+                continue
+            message = f"a workbook entry's tool is a mapping, not '{key}' as text"
+            hint = f"write 'tool: {{kind: {named.value}}}', and below it the other keys"
+            self.context.old(message, entry.key_position(key), hint)
+            tool = gathered(self.context, entry, _OF_ENTRY)
+            kept = {name: node for name, node in entry.items() if name in _OF_ENTRY}
+            made = MapNode(kept, entry.mark, entry.key_marks).renamed("description", "desc")
+            return made.without("title").having("tool", tool)
+        return entry.renamed("description", "desc")
+
+    def task(self, task: MapNode, label: Node | None) -> MapNode:
+        """Return the entry that a ``workbook`` task stands for, with what the task adds."""
+        report = self.context.report
+        wanted = task.get("task") or task.get("action") or task.get("name")
+        name = wanted.value if wanted else None
+        if wanted is None or not isinstance(name, str):
+            message = "a workbook task needs the 'name' of an entry"
+            hint = did_you_mean("", self.entries) or "write 'name: <entry>'"
+            report.error("ARC122", message, task.position, hint)
+            return task
+        found = self.entries.get(name)
+        if found is None:
+            hint = did_you_mean(name, self.entries) or self._names()
+            message = f"the workbook has no entry {name!r}"
+            report.error("ARC123", message, wanted.position, hint)
+            return task
+        return _merged(task, found, label)
+
+    def _names(self) -> str:
+        if not self.entries:
+            return "the playbook's workbook has no entries"
+        return f"its entries are {', '.join(sorted(self.entries))}"
+
+
+def _merged(task: MapNode, entry: MapNode, label: Node | None) -> MapNode:
+    merged = MapNode(dict(entry.value), task.mark, entry.key_marks).without("name")
+    inputs = [node.renamed("args", "input").get("input") for node in (entry, task)]
+    given = [node for node in inputs if isinstance(node, MapNode)]
+    if given:
+        both = {key: node for source in given for key, node in source.items()}
+        marks = {key: mark for source in given for key, mark in source.key_marks.items()}
+        merged = merged.without("args").having("input", MapNode(both, given[-1].mark, marks))
+    for key in _OWN_KEYS:
+        node = task.get(key)
+        if node is not None:
+            merged = merged.having(key, node)
+    return merged if label is None else merged.having("name", label)

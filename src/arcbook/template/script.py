@@ -1,0 +1,269 @@
+"""Templates in text for a shell, beside those of other programs: ``docker --format '{{.ID}}'``.
+
+Text for a shell is full of braces: templates of Go, Helm and GitHub, ``${#array[@]}``,
+``printf "{%s}"``. What does not parse as an expression stays as it is written, and so does
+what reads a name that cannot exist. Everything else is a template like any other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from arcbook.template.access import MISSING
+from arcbook.template.errors import TemplateError
+from arcbook.template.names import NO_NAMES, Names, merge, roots
+from arcbook.template.render import (
+    Literal,
+    Mapping,
+    Sequence,
+    Template,
+    compile_text,
+    compile_value,
+    is_template,
+)
+from arcbook.template.scope import Scope
+from arcbook.template.text import to_text
+
+CACHE_SIZE: Final = 2048
+
+FUNCTIONS: Final = frozenset({"cycler", "dict", "joiner", "namespace", "now", "range", "utcnow"})
+"""Names that templates always have; in text of another language they may be its own."""
+
+_TAGS: Final = "for|endfor|if|elif|else|endif|set|endset|raw|endraw|macro|endmacro|filter|endfilter"
+_PIECE: Final = re.compile(
+    r"(?P<hole>\{\{(?:[^{}]|\{[^{}]*\})*\}\})"
+    rf"|(?P<tag>\{{%[-+]?\s*(?:{_TAGS})\b.*?%\}})"
+    r"|(?P<comment>(?<!\$)\{#.*?#\})",
+    re.DOTALL,
+)
+_MARK: Final = re.compile(r"\{[{%#]")
+_QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`")
+#: Whether text that compiles as a whole may still hold templates of another program.
+_SUSPICIOUS: Final = re.compile(
+    r"\$\{[{#]|\{\{-?\s*(?:block|define|else|end|if|range|template|with)\b"
+    r"|\{\{[^}]*[\s(|]\.[A-Za-z_]"
+)
+#: A field of Go's templates: a dot with nothing before it, or a variable.
+_GO_FIELD: Final = re.compile(r"(?:^|[\s(|,])(?:\.(?:[A-Za-z_]|[\s)]|$)|\$)")
+_GO_BLOCK: Final = re.compile(r"(?:block|define|if|range|with)\s+[^\s(]")
+#: What templates of GitHub Actions read; they have a ``$`` before them.
+_GITHUB: Final = frozenset(
+    ["env", "github", "inputs", "job", "jobs", "matrix", "needs", "runner", "secrets", "steps", "strategy", "vars"]
+)  # fmt: skip
+_OPENED: Final = re.compile(r"(?<!\$)\{\{-?\s*([A-Za-z_]\w*)[.|\[]")
+_FIRST_NAME: Final = re.compile(r"-?\s*([A-Za-z_]\w*)\s*[.|\[]")
+
+
+class Foreign(NamedTuple):
+    """Braces that are no template of the playbook."""
+
+    text: str
+    #: Where in the whole text it begins.
+    offset: int
+    #: The name that nothing has; empty for what is no expression.
+    unknown: str
+
+
+class _Piece(NamedTuple):
+    #: ``text``, ``hole``, ``tag`` or ``comment``; ``foreign`` for what stays.
+    kind: str
+    text: str
+    offset: int
+    template: Template | None = None
+    #: Roots that may exist only when it is rendered.
+    unknown: frozenset[str] = frozenset()
+    #: What is rendered where they do not exist; nothing for the text as written.
+    otherwise: Template | None = None
+
+
+class Script(Template):
+    """Text with templates between braces that stay."""
+
+    __slots__ = ("names", "pieces")
+
+    def __init__(self, pieces: tuple[_Piece, ...]) -> None:
+        self.pieces = pieces
+        self.names: Names = merge(p.template.names for p in pieces if p.template is not None)
+
+    def render(self, scope: Scope) -> Any:
+        if len(self.pieces) == 1:
+            return _rendered(self.pieces[0], scope)
+        return "".join(to_text(_rendered(piece, scope)) for piece in self.pieces)
+
+    evaluate = render
+
+
+def _rendered(piece: _Piece, scope: Scope) -> Any:
+    if piece.template is None or any(scope.lookup(r) is MISSING for r in piece.unknown):
+        return piece.text if piece.otherwise is None else piece.otherwise.render(scope)
+    return piece.template.render(scope)
+
+
+def compile_script(value: Any, known: frozenset[str]) -> Template:
+    """Compile the text of a script, or a list of such.
+
+    Args:
+        value: the text.
+        known: names that templates may read.
+
+    Raises:
+        TemplateError: a template in it that is the playbook's own has a syntax error.
+    """
+    if isinstance(value, str):
+        return _compile(value, known) if is_template(value) else Literal(value)
+    if isinstance(value, list):
+        parts = tuple(compile_script(v, known) for v in value)
+        return Literal(value) if all(p.is_literal for p in parts) else Sequence(parts)
+    if isinstance(value, dict):
+        pairs = tuple((compile_value(k), compile_script(v, known)) for k, v in value.items())
+        return Literal(value) if all(v.is_literal for _, v in pairs) else Mapping(pairs)
+    return Literal(value)
+
+
+def foreign_in(source: str, known: frozenset[str]) -> list[Foreign]:
+    """Return what of a text looks like a template and is none of the playbook's.
+
+    Raises:
+        TemplateError: a template in it that is the playbook's own has a syntax error.
+    """
+    if _whole(source, known) is not None:
+        return []
+    pieces = tuple(_pieces(source, known))
+    in_tags = frozenset[str]()
+    if any(piece.kind == "tag" for piece in pieces):
+        _, in_tags = _tagged(pieces, known)
+    found: list[Foreign] = []
+    for piece in pieces:
+        unknown = in_tags if piece.kind == "tag" else piece.unknown
+        if piece.kind == "foreign" or unknown:
+            found.append(Foreign(piece.text, piece.offset, min(unknown, default="")))
+    return found
+
+
+@lru_cache(CACHE_SIZE)
+def _compile(source: str, known: frozenset[str]) -> Template:
+    whole = _whole(source, known)
+    if whole is not None:
+        return whole
+    pieces = tuple(_pieces(source, known))
+    if any(piece.kind == "tag" for piece in pieces):
+        whole, unknown = _tagged(pieces, known)
+        if not unknown:
+            return whole
+        plain = _script(source, tuple(_pieces(source, known, has_tags=False)))
+        return Script((_Piece("hole", source, 0, whole, unknown, plain),))
+    return _script(source, pieces)
+
+
+def _tagged(pieces: tuple[_Piece, ...], known: frozenset[str]) -> tuple[Template, frozenset[str]]:
+    """Return the one template that a text with tags is, and the unknown names it reads."""
+    whole = compile_text("".join(_escaped(piece) for piece in pieces))
+    return whole, roots(whole.names) - known
+
+
+def _script(source: str, pieces: tuple[_Piece, ...]) -> Template:
+    kept = tuple(piece for piece in pieces if piece.kind != "comment")
+    is_plain = len(kept) == len(pieces) and all(piece.template is None for piece in pieces)
+    return Literal(source) if is_plain else Script(kept)
+
+
+def _whole(source: str, known: frozenset[str]) -> Template | None:
+    """Return the template that a text is as a whole, if nothing in it is foreign."""
+    if _SUSPICIOUS.search(source):
+        return None
+    try:
+        template = compile_text(source)
+    except TemplateError:
+        return None
+    return template if roots(template.names) <= known else None
+
+
+def _pieces(
+    source: str, known: frozenset[str], *, has_tags: bool | None = None
+) -> Iterator[_Piece]:
+    """Yield the pieces of a text; without tags, tags are text like any other."""
+    at = depth = 0
+    matches = list(_PIECE.finditer(source))
+    if has_tags is None:
+        has_tags = any(match.lastgroup == "tag" for match in matches)
+    for match in matches:
+        if match.start() > at:
+            yield _text(source[at : match.start()], at, known)
+        at = match.end()
+        kind = str(match.lastgroup)
+        if kind == "tag" and not has_tags:
+            kind = "text"
+        if kind != "hole":
+            yield _Piece(kind, match[0], match.start())
+            continue
+        opens = _go_depth(match[0])
+        is_go = opens != 0 and (opens > 0 or depth > 0)
+        depth = max(0, depth + opens) if is_go else depth
+        before = source[match.start() - 1 : match.start()]
+        yield _hole(match[0], match.start(), before, known, is_go=is_go, has_tags=has_tags)
+    if at < len(source):
+        yield _text(source[at:], at, known)
+
+
+def _text(text: str, offset: int, known: frozenset[str]) -> _Piece:
+    """Return a piece without templates.
+
+    Raises:
+        TemplateError: one begins in it that is not closed.
+    """
+    for match in _OPENED.finditer(text):
+        if match[1] in known - FUNCTIONS:
+            line = text[match.start() :].partition("\n")[0]
+            raise TemplateError("the template is not closed: it needs '}}'", line)
+    return _Piece("text", text, offset)
+
+
+def _go_depth(hole: str) -> int:
+    """Return how a hole changes the nesting of Go's blocks; 0 if it is none of them."""
+    inner = hole[2:-2].strip("-").strip()
+    if inner == "end":
+        return -1
+    return 1 if _GO_BLOCK.match(inner) else 0
+
+
+def _hole(
+    text: str, offset: int, before: str, known: frozenset[str], *, is_go: bool, has_tags: bool
+) -> _Piece:
+    foreign = _Piece("foreign", text, offset)
+    inner = text[2:-2]
+    if is_go or _GO_FIELD.search(_QUOTED.sub('""', inner.strip().removeprefix("-"))):
+        return foreign
+    try:
+        template = compile_text(text)
+    except TemplateError as error:
+        if _is_own(inner, known):
+            raise error from None
+        return foreign
+    read = roots(template.names)
+    if before == "$" and read & _GITHUB:
+        return foreign
+    unknown = frozenset() if has_tags or template.names == NO_NAMES else read - known
+    return _Piece("hole", text, offset, template, unknown)
+
+
+def _is_own(inner: str, known: frozenset[str]) -> bool:
+    """Return whether a template that cannot be compiled was meant to be the playbook's."""
+    first = _FIRST_NAME.match(inner.strip())
+    return first is not None and first[1] in known - FUNCTIONS
+
+
+def _escaped(piece: _Piece) -> str:
+    """Return a piece as text of a template: what stays is written out as a text."""
+    if piece.kind in ("hole", "tag", "comment"):
+        return piece.text
+    if piece.kind == "foreign":
+        return _literal(piece.text)
+    return _MARK.sub(lambda mark: _literal(mark[0]), piece.text)
+
+
+def _literal(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{{{{ '{escaped}' }}}}"

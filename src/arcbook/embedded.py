@@ -9,18 +9,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
 
+from arcbook.beside import calls_playbooks, named_files, siblings
 from arcbook.blobs.filesystem import FilesystemBlobs
 from arcbook.clock import SystemClock
 from arcbook.dsl.load import Loaded, load_playbook
+from arcbook.dsl.model import Playbook
 from arcbook.engine.fold import apply
 from arcbook.engine.inputs import Cancel
-from arcbook.engine.plan import Plan
 from arcbook.engine.state import State
 from arcbook.engine.views import NeedsData, result_view
 from arcbook.events.codec import decode
@@ -46,9 +47,6 @@ from arcbook.tools.registry import Registry
 STORE_FILE: Final = "arcbook.db"
 ERRORS_TOLD_MAX: Final = 10
 """Errors of a document that an exception's message tells."""
-
-SIBLINGS_MAX: Final = 500
-"""Documents that are looked at below a playbook's folder for the playbooks it calls."""
 
 
 class OwnedElsewhereError(RuntimeError):
@@ -183,6 +181,18 @@ class Embedded:
         folder = Path(planned.entry.folder)
         for content, loaded, place in siblings(folder, planned.entry.path, self.registry):
             await self.register_loaded(content, loaded, str(place.resolve()))
+        await self.register_files(planned.plan.playbook, planned.entry.folder)
+
+    async def register_files(self, playbook: Playbook, folder: str) -> None:
+        """Register the playbooks that one calls by their files, as it calls them.
+
+        Raises:
+            AmbiguousFileError: two of them have the same name.
+        """
+        for found in named_files(playbook, Path(folder), self.registry):
+            await self.plans.register(
+                found.content, found.loaded, folder=str(found.folder), path=found.path
+            )
 
     # -- executions -------------------------------------------------------------------
 
@@ -346,21 +356,3 @@ class _LateCredentials:
 
 def _enters(recorded: Recorded, step: str) -> bool:
     return isinstance(recorded.event, StepEnter) and recorded.event.step == step
-
-
-def calls_playbooks(plan: Plan) -> bool:
-    """Return whether a playbook calls others."""
-    return any(task.kind == "playbook" for step in plan.steps for task in step.tasks)
-
-
-def siblings(folder: Path, path: str, registry: Registry) -> Iterator[tuple[str, Loaded, Path]]:
-    """Yield the good playbooks below a folder but one: text, document and folder of each."""
-    files = [p for p in sorted(folder.rglob("*.y*ml")) if p.is_file()][:SIBLINGS_MAX]
-    for file in files:
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            content = file.read_text("utf-8")
-            if "kind: Playbook" not in content:
-                continue
-            loaded = load_playbook(content, registry)
-            if loaded.playbook is not None and loaded.playbook.path != path:
-                yield content, loaded, file.parent

@@ -24,7 +24,7 @@ from arcbook.server.http.wire.executions import ResultView
 from arcbook.store.postgres import upgrade
 from arcbook.testing.cluster_processes import ClusterProcesses
 from arcbook.testing.services import NatsServer, PostgresServer
-from corpus.composition import Place
+from corpus.composition import MissingError, Place, Placed
 from corpus.documents import load_corpus
 from corpus.outcomes import Result
 from corpus.ran import STEP_LEVEL, Ran
@@ -39,12 +39,19 @@ class _Cluster:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def register(self, text: str, _: Loaded, __: Path) -> str:
-        return (await self._client.register(text)).path
+    async def register(self, text: str, _: Loaded, __: Path) -> Placed:
+        made = await self._client.register(text)
+        return Placed(made.path, made.version)
 
-    async def run(self, path: str, payload: dict[str, Any]) -> Ran:
+    async def run(self, path: str, version: int, payload: dict[str, Any]) -> Ran:
         client = self._client
-        execution_id = (await client.execute(path, payload)).execution_id
+        try:
+            started = await client.execute(path, payload, version=version)
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            raise MissingError(str(error)) from None
+        execution_id = started.execution_id
         sequence = [
             (event.event_type, event.node_name, event.data.get("visit", 0))
             async for event in client.follow(execution_id)
@@ -128,17 +135,19 @@ class ClusterHost:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the corpus here twice, then on a cluster; compare, and return the exit status."""
-    options = options_of(arguments)
-    here = [Corpus(options, lambda _: None) for _ in range(2)]
-    for number, corpus in enumerate(here, 1):
-        sys.stdout.write(f"running it here, {number} of {len(here)}\n")
-        sys.stdout.flush()
-        corpus.run()
-    table = Table(load_corpus(options.folder))
-    with ClusterHost(options.folder) as host:
-        there = Corpus(options, table.row, host=host)
-        results = there.run()
-    return 0 if table.totals(compared(here, there, results, table)) else 1
+    asked = options_of(arguments)
+    table = Table([d for options in asked for d in load_corpus(options.folder)])
+    results: list[Result] = []
+    for options in asked:
+        here = [Corpus(options, lambda _: None) for _ in range(2)]
+        for number, corpus in enumerate(here, 1):
+            sys.stdout.write(f"running it here, {number} of {len(here)}\n")
+            sys.stdout.flush()
+            corpus.run()
+        with ClusterHost(options.folder) as host:
+            there = Corpus(options, table.row, host=host)
+            results += compared(here, there, there.run(), table)
+    return 0 if table.totals(results) else 1
 
 
 def compared(

@@ -5,23 +5,39 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from arcbook.dsl.load import Loaded
 from arcbook.embedded import Embedded
+from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
 from arcbook.runtime.services import CredentialPort
 from arcbook.settings import Settings
 from corpus.ran import Ran, ran_here
 
 
+class Placed(NamedTuple):
+    """Where a document is in the catalog."""
+
+    path: str
+    version: int
+
+
+class MissingError(LookupError):
+    """A document cannot be looked up; the message says why."""
+
+
 class Place(Protocol):
     """A runtime with its catalog."""
 
-    async def register(self, text: str, loaded: Loaded, folder: Path) -> str:
-        """Register a document that lies in a folder; return its path in the catalog."""
+    async def register(self, text: str, loaded: Loaded, folder: Path) -> Placed:
+        """Register a document that lies in a folder; return its place in the catalog."""
 
-    async def run(self, path: str, payload: dict[str, Any]) -> Ran:
-        """Run a playbook of the catalog to its end."""
+    async def run(self, path: str, version: int, payload: dict[str, Any]) -> Ran:
+        """Run a version of a playbook of the catalog to its end.
+
+        Raises:
+            MissingError: the catalog has no such playbook, or it cannot run.
+        """
 
 
 class Host(Protocol):
@@ -37,12 +53,19 @@ class _Embedded:
     def __init__(self, embedded: Embedded) -> None:
         self._embedded = embedded
 
-    async def register(self, text: str, loaded: Loaded, folder: Path) -> str:
-        return (await self._embedded.plans.register(text, loaded, folder=str(folder))).path
+    async def register(self, text: str, loaded: Loaded, folder: Path) -> Placed:
+        entry = await self._embedded.plans.register(text, loaded, folder=str(folder))
+        if loaded.playbook is not None:
+            await self._embedded.register_files(loaded.playbook, str(folder))
+        return Placed(entry.path, entry.version)
 
-    async def run(self, path: str, payload: dict[str, Any]) -> Ran:
+    async def run(self, path: str, version: int, payload: dict[str, Any]) -> Ran:
         runtime = await self._embedded.runtime()
-        state = await runtime.run(await self._embedded.plans.find(path), payload)
+        try:
+            planned = await self._embedded.plans.find(path, version)
+        except (PlaybookMissingError, PlaybookInvalidError) as error:
+            raise MissingError(str(error)) from None
+        state = await runtime.run(planned, payload)
         return await ran_here(state, self._embedded.store, self._embedded.kept)
 
 

@@ -1,4 +1,7 @@
-"""A corpus: documents in a folder, and what is expected of each."""
+"""A corpus: documents in a folder, and what is expected of each.
+
+What is expected stands in the folder itself, or else here, in a folder of the same name.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import msgspec
 import yaml
 
 EXPECTATIONS: Final = "expectations.json"
+HERE: Final = Path(__file__).parent
 
 _PATTERN: Final = re.compile(r"must match \((.+)\)")
 _CREATED: Final = re.compile(r"create\s+table\s+(?:if\s+not\s+exists\s+)?([\w.]+)", re.IGNORECASE)
@@ -54,7 +58,13 @@ class Document:
     def __init__(self, root: Path, expected: Expectation) -> None:
         self.expected = expected
         self.path = root / expected.file
-        self.text = self.path.read_text("utf-8")
+        #: Why there is no text, or nothing.
+        self.unreadable = ""
+        try:
+            self.text = self.path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            self.text = ""
+            self.unreadable = f"{type(error).__name__}: {error}"
 
     @property
     def name(self) -> str:
@@ -94,7 +104,25 @@ def load_corpus(root: Path) -> list[Document]:
     """Return the documents of a corpus, in the order of its expectations.
 
     Raises:
-        FileNotFoundError: the folder has no expectations.
+        FileNotFoundError: there are no expectations for the folder.
     """
-    data = (root / EXPECTATIONS).read_bytes()
+    data = expectations_of(root).read_bytes()
     return [Document(root, e) for e in msgspec.json.decode(data, type=list[Expectation])]
+
+
+def expectations_of(root: Path) -> Path:
+    """Return the file that says what is expected of a folder's documents."""
+    own = root / EXPECTATIONS
+    return own if own.is_file() else HERE / root.resolve().name / EXPECTATIONS
+
+
+def is_corpus(root: Path) -> bool:
+    """Return whether there are documents, and something is expected of them."""
+    return root.is_dir() and expectations_of(root).is_file()
+
+
+def others(root: Path, documents: list[Document]) -> list[Path]:
+    """Return the documents below a folder of which nothing is expected."""
+    known = {document.path.resolve() for document in documents}
+    files = sorted(f for f in root.rglob("*") if f.suffix in (".yaml", ".yml") and f.is_file())
+    return [file for file in files if file.resolve() not in known]

@@ -69,6 +69,17 @@ def refused(document: Document, loaded: Loaded) -> Result:
     )
 
 
+def not_found(document: Document, why: str) -> Result:
+    """Return what it means that a document cannot be had, or not be looked up."""
+    return Result(
+        name=document.name,
+        expected=document.expected.expected_outcome,
+        got="MISSING",
+        is_well=False,
+        note=shortened(why),
+    )
+
+
 def ended(document: Document, ran: Ran, wrong: list[str], seconds: float) -> Result:
     """Return what came of an execution; ``wrong`` are the checks that do not hold."""
     expected = document.expected.expected_outcome

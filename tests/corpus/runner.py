@@ -24,13 +24,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from arcbook.dsl.diagnostics import Diagnostic, Severity
-from arcbook.dsl.load import Loaded, load_playbook
+from arcbook.dsl.load import Loaded, load_document
+from arcbook.dsl.paths import catalog_path
 from arcbook.testing.services import NatsServer, PostgresServer
 from arcbook.tools.api import Credential, CredentialError
 from arcbook.tools.registry import Registry
 from corpus import outcomes
-from corpus.composition import Here, Host, Place
-from corpus.documents import EXPECTATIONS, Document, load_corpus
+from corpus.composition import Here, Host, MissingError, Place, Placed
+from corpus.documents import EXPECTATIONS, Document, is_corpus, load_corpus, others
 from corpus.order import groups
 from corpus.outcomes import Result
 from corpus.settings import PLATFORM, Settings, facts_of, load_settings
@@ -40,7 +41,9 @@ from standin.server import StandInProcess
 from standin.world import Pace
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
-DEFAULT_FOLDER: Final = PROJECT.parent / "shared" / "corpus" / "noetl-e2e"
+FOLDERS: Final = PROJECT.parent / "shared" / "corpus"
+DEFAULT_FOLDER: Final = FOLDERS / "noetl-e2e"
+DOCUMENTATION: Final = FOLDERS / "noetl-docs"
 TIMEOUT_SECONDS: Final = 120.0
 """How long one document may take at reduced scale."""
 
@@ -108,6 +111,8 @@ class Corpus:
         self._report = report
         self._credentials = Credentials(self.settings)
         self._facts: dict[str, Any] = {}
+        #: Where each document is in the catalog, by its name.
+        self._placed: dict[str, Placed] = {}
         self._postgres: PostgresServer | None = None
         self._stand_in = ""
         self._stack = contextlib.ExitStack()
@@ -168,7 +173,7 @@ class Corpus:
     def _load(self, text: str) -> Loaded:
         """Load a document; a kind whose module cannot be imported is an error of it."""
         try:
-            return load_playbook(text, self._registry)
+            return load_document(text, self._registry)
         except ImportError as error:
             fault = Diagnostic(
                 code="IMPORT", severity=Severity.ERROR, message=str(error), line=1, column=1
@@ -178,16 +183,20 @@ class Corpus:
     async def _register(self, place: Place, folder: Path, chosen: list[Document]) -> list[Result]:
         """Register all documents, for those that are run call others; list what is not run."""
         results: list[Result] = []
+        for file in others(self.options.folder, self.documents):
+            name = file.relative_to(self.options.folder)
+            await self._registered(place, _text(file), folder / name)
         for document in self.documents:
-            text = self.settings.rewritten(document.text, self._stand_in)
-            loaded = self._load(text)
-            is_opaque = not document.is_playbook and loaded.kind == document.expected.kind
-            if loaded.playbook is None and not is_opaque:
+            placed = await self._registered(place, document.text, folder / document.name)
+            if placed is None:
                 continue
-            path = await place.register(text, loaded, (folder / document.name).parent)
-            if path != document.expected.catalog_path:
-                results.append(_not_registered(document, f"it is registered as {path!r}"))
-            elif is_opaque and document in chosen:
+            found, loaded = placed
+            self._placed[document.name] = found
+            if found.path != catalog_path(document.expected.catalog_path):
+                results.append(_not_registered(document, f"it is registered as {found.path!r}"))
+            elif not document.is_playbook and loaded.kind != document.expected.kind:
+                results.append(_not_registered(document, f"it is a {loaded.kind}"))
+            elif not document.is_playbook and document in chosen:
                 results.append(_registered(document, loaded))
         listed = {result.name for result in results}
         for document in chosen:
@@ -196,6 +205,16 @@ class Corpus:
             elif document.is_playbook and (why := self.settings.obstacle(document)):
                 results.append(_not_run(document, why))
         return results
+
+    async def _registered(
+        self, place: Place, text: str, file: Path
+    ) -> tuple[Placed, Loaded] | None:
+        """Register a document; nothing comes of one that has errors, or is none."""
+        text = self.settings.rewritten(text, self._stand_in)
+        loaded = self._load(text)
+        if loaded.errors or not loaded.path:
+            return None
+        return await place.register(text, loaded, file.parent), loaded
 
     # -- running ----------------------------------------------------------------------
 
@@ -209,6 +228,7 @@ class Corpus:
             facts |= parts_of(address)
             if any(self._reads_platform(d) for d in members):
                 make_catalog(address, self.documents)
+            prepare(address, [s for d in members if (s := self.settings.prepared_by(d))])
         self._credentials.facts = facts
         waiting = deque(members)
         while waiting:
@@ -233,9 +253,12 @@ class Corpus:
         return result
 
     async def _try(self, place: Place, document: Document, facts: dict[str, Any]) -> Result:
+        if document.unreadable:
+            return outcomes.not_found(document, document.unreadable)
         loaded = self._load(self.settings.rewritten(document.text, self._stand_in))
         if loaded.playbook is None:
             return outcomes.refused(document, loaded)
+        placed = self._placed.get(document.name)
         await asyncio.to_thread(_post, f"{self._stand_in}/standin/reset")
         options = self.options
         payload = self.settings.payload(
@@ -245,7 +268,11 @@ class Corpus:
         began = time.monotonic()
         try:
             async with asyncio.timeout(limit):
-                ran = await place.run(document.expected.catalog_path, payload)
+                ran = await place.run(
+                    document.expected.catalog_path, placed.version if placed else 0, payload
+                )
+        except MissingError as error:
+            return outcomes.not_found(document, str(error))
         except TimeoutError:
             return Result(
                 name=document.name,
@@ -338,6 +365,22 @@ def make_catalog(address: str, documents: Iterable[Document]) -> None:
             )
 
 
+def prepare(address: str, statements: Iterable[str]) -> None:
+    """Make in a database what documents find there."""
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)  # type: ignore[call-overload]  # our own settings
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def _post(url: str) -> None:
     from urllib.request import Request, urlopen
 
@@ -382,8 +425,8 @@ def _well(results: list[Result]) -> int:
     return sum(1 for result in results if result.is_well)
 
 
-def options_of(arguments: list[str] | None) -> Options:
-    """Return what a command line asks for."""
+def options_of(arguments: list[str] | None) -> list[Options]:
+    """Return what a command line asks for: a run over each corpus."""
     parser = argparse.ArgumentParser(prog="corpus", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, help=f"folder with {EXPECTATIONS}")
     parser.add_argument("--full", action="store_true", help="documents at their full scale")
@@ -391,21 +434,28 @@ def options_of(arguments: list[str] | None) -> Options:
     parser.add_argument("--only", default="", help="pattern of the documents to run")
     parser.add_argument("--home", type=Path, help="folder to keep the runtime's store in")
     given = parser.parse_args(arguments)
-    folder = given.folder or Path(os.environ.get("CORPUS") or DEFAULT_FOLDER)
-    if not (folder / EXPECTATIONS).is_file():
-        parser.error(f"there is no {EXPECTATIONS} in {folder}")
-    return Options(
-        folder=folder,
-        full=given.full,
-        real_time=given.real_time,
-        only=given.only,
-        home=given.home,
-    )
+    asked = given.folder or os.environ.get("CORPUS")
+    folders = [Path(asked)] if asked else [DEFAULT_FOLDER]
+    if not asked and is_corpus(DOCUMENTATION):
+        folders.append(DOCUMENTATION)
+    for folder in folders:
+        if not is_corpus(folder):
+            parser.error(f"there is no {EXPECTATIONS} for {folder}")
+    return [
+        Options(
+            folder=folder,
+            full=given.full,
+            real_time=given.real_time,
+            only=given.only,
+            home=given.home,
+        )
+        for folder in folders
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a corpus and return the exit status."""
-    options = options_of(arguments)
-    table = Table(load_corpus(options.folder))
-    corpus = Corpus(options, table.row)
-    return 0 if table.totals(corpus.run()) else 1
+    asked = options_of(arguments)
+    table = Table([d for options in asked for d in load_corpus(options.folder)])
+    results = [result for options in asked for result in Corpus(options, table.row).run()]
+    return 0 if table.totals(results) else 1

@@ -51,6 +51,8 @@ class DocumentRule(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[Check] = []
     reduced_checks: list[Check] = []
     full_checks: list[Check] = []
+    #: SQL that makes what they find in their database.
+    before: str = ""
     after: list[str] = []
     ignore: list[str] = []
     #: Why its results differ from run to run.
@@ -139,6 +141,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if re.search(rule.alias, alias):
                 return rule.type, filled(rule.data, facts)
         return None
+
+    def prepared_by(self, document: Document) -> str:
+        """Return the SQL that makes what a document finds in its database."""
+        return "\n".join(rule.before for rule in self.rules(document) if rule.before)
 
     def varies(self, document: Document) -> bool:
         """Return whether a document's results differ from run to run."""

@@ -16,6 +16,7 @@ routes = web.RouteTableDef()
 PLACEHOLDER: Final = "/host/jsonplaceholder.typicode.com"
 HTTPBIN: Final = "/host/httpbin.org"
 EXAMPLE: Final = "/host/api.example.com"
+LOCAL: Final = "/host/local-api"
 GATEWAY: Final = "/host/gateway"
 GCS: Final = "/host/fake-gcs"
 ECHO: Final = "/host/echo"
@@ -123,6 +124,17 @@ async def raw(request: web.Request) -> web.Response:
     return web.Response(text=path.read_text("utf-8"), content_type="text/plain")
 
 
+@routes.get(f"{EXAMPLE}/ping")
+async def ping(_: web.Request) -> web.Response:
+    return answer({"ok": True})
+
+
+@routes.get(f"{EXAMPLE}/items")
+async def numbered_items(request: web.Request) -> web.Response:
+    page, size = whole(request, "page", 1), whole(request, "per_page", 100)
+    return answer(public.numbered_items(page, size))
+
+
 @routes.get(f"{EXAMPLE}/data")
 async def data_page(request: web.Request) -> web.Response:
     return answer(public.data_page(whole(request, "page", 1), whole(request, "pageSize", 100)))
@@ -173,3 +185,21 @@ async def echo(request: web.Request) -> web.Response:
     if not request.app[WORLD].echo_is_on:
         return complain(503, "switched off")
     return answer(await _mirror(request))
+
+
+# -- a service of one's own, as examples have it --------------------------------------
+
+
+@routes.get(f"{LOCAL}/health")
+async def local_health(_: web.Request) -> web.Response:
+    return answer({"status": "ok"})
+
+
+@routes.post(f"{LOCAL}/api/users")
+async def new_user(request: web.Request) -> web.Response:
+    return answer({**(await _json(request) or {}), "id": 7}, 201)
+
+
+@routes.route("*", LOCAL + "/api/users/{id:.+}")
+async def local_user(request: web.Request) -> web.Response:
+    return answer({"id": request.match_info["id"], "method": request.method})

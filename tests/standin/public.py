@@ -130,3 +130,17 @@ def account(identity: str) -> dict[str, Any]:
         "status": "inactive" if identity.endswith("0") else "active",
         "created_at": "2023-05-01T12:00:00Z",
     }
+
+
+NUMBERED_ITEMS: Final = 250
+"""Items that come in pages with ``meta``."""
+
+
+def numbered_items(page: int, size: int) -> dict[str, Any]:
+    """Return a page of numbered items, and whether there is a further one."""
+    first = (page - 1) * size
+    numbers = range(first + 1, min(first + size, NUMBERED_ITEMS) + 1)
+    return {
+        "items": [{"id": n, "name": f"item {n}", "value": n / 2} for n in numbers],
+        "meta": {"page": page, "has_more": first + size < NUMBERED_ITEMS},
+    }

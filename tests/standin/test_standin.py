@@ -227,6 +227,21 @@ async def test_a_page_of_data_ends_and_an_account_has_a_status(get):
     assert (user["email"], user["status"]) == ("user42@example.com", "active")
 
 
+async def test_pages_of_numbered_items_tell_of_further_ones(get):
+    pages = [(await get(f"/host/api.example.com/items?page={n}"))[1] for n in (1, 2, 3)]
+
+    assert [len(page["items"]) for page in pages] == [100, 100, 50]
+    assert [page["meta"]["has_more"] for page in pages] == [True, True, False]
+
+
+async def test_a_service_of_ones_own_has_health_and_users(get):
+    _, health, _ = await get("/host/local-api/health")
+    _, made, _ = await get("/host/local-api/api/users", "POST", data=b'{"name": "a"}')
+    _, gone, _ = await get("/host/local-api/api/users/7", "DELETE")
+
+    assert (health["status"], made["id"], gone["method"]) == ("ok", 7, "DELETE")
+
+
 async def test_uploads_are_counted_by_name(get):
     for name in ("a", "b", "a"):
         await get(f"/host/fake-gcs/upload/storage/v1/b/bucket/o?name={name}", "POST", data=b"x")

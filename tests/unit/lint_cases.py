@@ -31,9 +31,7 @@ KINDS = KindTable(
             name="python",
             params=(Param(name="code", treatment=Treatment.CODE),),
         ),
-        "shell": Kind(
-            name="shell", params=(Param(name="command", treatment=Treatment.SCRIPT),)
-        ),
+        "shell": Kind(name="shell", params=(Param(name="command", treatment=Treatment.SCRIPT),)),
         "wasm": Kind(name="wasm", open=True, is_absent=True),
     }
 )

@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from arcbook.beside import AmbiguousFileError
 from arcbook.blobs.api import BlobStoreError
 from arcbook.bus.api import BusError
 from arcbook.cli.errors import Exit
@@ -27,6 +28,7 @@ KNOWN: Final[dict[type[Exception], Exit]] = {
     FaultedError: Exit.FAILED,
     RefusedError: Exit.BAD_INPUT,
     ClientError: Exit.FAILED,
+    AmbiguousFileError: Exit.BAD_INPUT,
     BlobStoreError: Exit.FAILED,
     BusError: Exit.FAILED,
     ExecutionMissingError: Exit.BAD_INPUT,

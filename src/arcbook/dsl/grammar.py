@@ -33,7 +33,9 @@ PLAYBOOK: Final[Keys] = {
     "keychain": _key("Secrets by name.", type="array", items={"$ref": "keychain"}),
     "workbook": _key("Tasks to use by name.", type="array", items={"$ref": "workbook"}),
     "workflow": _key("The steps.", type="array", items={"$ref": "step"}, minItems=1),
-    "output": _key("Template of the playbook's result; else the last step's data."),
+    "output": _key(
+        "Template of the playbook's result; else the data of the last step with a tool."
+    ),
 }
 
 METADATA: Final[Keys] = {

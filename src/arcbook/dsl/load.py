@@ -15,6 +15,7 @@ from arcbook.dsl.model import Playbook
 from arcbook.dsl.names import names_everywhere, names_in
 from arcbook.dsl.parse.document import parse_playbook
 from arcbook.dsl.parse.reader import Reader
+from arcbook.dsl.paths import catalog_path
 from arcbook.dsl.source import MapNode, Node, SourceError, lines_of, read_source, readable
 from arcbook.dsl.subscription import check_subscription
 from arcbook.dsl.upgrade.playbook import is_first_version, upgrade
@@ -123,7 +124,7 @@ def _path(root: MapNode) -> str:
     metadata = root.get("metadata")
     if not isinstance(metadata, MapNode):
         return ""
-    return (_text(metadata.get("path")) or _text(metadata.get("name"))).strip("/")
+    return catalog_path(_text(metadata.get("path")) or _text(metadata.get("name")))
 
 
 def _text(node: Node | None) -> str:

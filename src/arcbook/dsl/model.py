@@ -222,6 +222,8 @@ class Step(_Part, frozen=True, kw_only=True):
     tasks: tuple[Task, ...]
     #: Whether the document wrote a list of tasks.
     is_pipeline: bool = False
+    #: Whether the document wrote no tool: the step leads on, and yields nothing of its own.
+    routes_only: bool = False
     input: dict[str, Any] = {}
     loop: Loop | None = None
     #: Guard; where it is false the step is passed over.

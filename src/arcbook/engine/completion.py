@@ -87,7 +87,7 @@ def _missing_next(turn: Turn) -> ErrorInfo | None:
 
 
 def _result(turn: Turn) -> tuple[object, ResultRef | None]:
-    """Return the playbook's result: ``output``, else the data of its last step."""
+    """Return the playbook's result: ``output``, else the data of its last step with a tool."""
     if turn.plan.output is not None:
         return turn.plan.output.render(turn.scope()), None
     step = _last_step(turn)
@@ -112,8 +112,18 @@ def _last_step(turn: Turn) -> PlanStep | None:
     by_name = turn.plan.by_name
     for name in (turn.plan.playbook.final, "end", turn.state.last_leaf):
         if name and name in results:
-            return by_name.get(name)
+            step = by_name.get(name)
+            return step if step is None or not step.routes_only else _last_with_tool(turn, step)
     return None
+
+
+def _last_with_tool(turn: Turn, routing: PlanStep) -> PlanStep:
+    """Return the step that ended last of those with a tool; the given one if there is none."""
+    for name in reversed(turn.state.results):
+        step = turn.plan.by_name.get(name)
+        if step is not None and not step.routes_only:
+            return step
+    return routing
 
 
 def cancelled(turn: Turn) -> None:

@@ -126,6 +126,9 @@ def _exited(state: State, at: int, event: StepExit) -> None:
     state.runs.pop(run_key(step, event.visit), None)
     result = event.loop if event.loop is not None else event.result
     if result is not None and event.visit >= state.visits.get(step, 0):
+        if step in state.results:
+            # The results stand in the order in which their steps ended.
+            del state.results[step]
         state.results[step] = result
     if event.set:
         write(state.ctx, event.set)

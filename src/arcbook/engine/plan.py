@@ -114,6 +114,7 @@ class PlanStep(NamedTuple):
     name: str
     tasks: tuple[PlanTask, ...]
     is_pipeline: bool
+    routes_only: bool
     input: Template
     loop: PlanLoop | None
     when: Template | None
@@ -211,6 +212,7 @@ def _step(order: int, step: Step, kinds: Kinds, known: _Known) -> PlanStep:
         name=step.name,
         tasks=tasks,
         is_pipeline=step.is_pipeline,
+        routes_only=step.routes_only,
         input=input_,
         loop=loop,
         when=None if step.when is None else compile_condition(step.when),
@@ -223,10 +225,12 @@ def _step(order: int, step: Step, kinds: Kinds, known: _Known) -> PlanStep:
         timeout=_optional(step.timeout),
         pool=step.pool,
         wanted=tuple(sorted({_wanted(name) for name in names})),
-        reads_everything=any(_reads_everything(t, kinds) for t in step.tasks)
+        # Python's `context` holds every name there is.
+        reads_everything=any(_code_uses("context", t, kinds) for t in step.tasks)
         or ("ctx",) in names
         or ("steps",) in names,
-        reads_workload=("workload",) in names,
+        reads_workload=("workload",) in names
+        or any(_code_uses("workload", t, kinds) for t in step.tasks),
         reads_payload=any(name[0] in ("payload", "input") for name in names),
         reads_previous=any(name[0] in ("result", "output", "_prev") for name in names),
         outputs={t.label: t.output for t in step.tasks if t.output is not None},
@@ -401,13 +405,13 @@ def _wanted(name: tuple[str, ...]) -> str:
 _ROOTS: Final = frozenset({"ctx", "steps", "workload"})
 
 
-def _reads_everything(task: Task, kinds: Kinds) -> bool:
-    """Whether a task's code may read any name: Python's ``context`` holds them all."""
+def _code_uses(name: str, task: Task, kinds: Kinds) -> bool:
+    """Return whether a task's code reads a name that code is given when it asks for it."""
     kind = kinds.kind(task.kind)
     if kind is None:
         return False
     return any(
         param.treatment is Treatment.CODE
-        and uses_name(str(task.config.get(param.name, "")), "context")
+        and uses_name(str(task.config.get(param.name, "")), name)
         for param in kind.params
     )

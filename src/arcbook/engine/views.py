@@ -30,9 +30,16 @@ STATUS_OK: Final = AnyOf("ok", "success", "completed", "COMPLETED")
 STATUS_ERROR: Final = AnyOf("error", "failed", "failure", "FAILED")
 
 
-def status_text(status: str) -> AnyOf:
-    """Return a status that equals each spelling that documents compare it with."""
-    return STATUS_ERROR if status == ERROR else STATUS_OK
+def status_text(status: str, helpers: dict[str, Any]) -> AnyOf:
+    """Return a status that equals each spelling that documents compare it with.
+
+    That of an HTTP call equals the number of its answer as well.
+    """
+    found = STATUS_ERROR if status == ERROR else STATUS_OK
+    http = helpers.get("http")
+    if http is None or not isinstance(number := http.get("status"), int):
+        return found
+    return AnyOf(str(found), *found.spellings, number=number)
 
 
 def error_data(error: ErrorInfo) -> dict[str, Any]:
@@ -175,7 +182,7 @@ class StepView(View):
         if key == "error":
             return MISSING if result.error is None else error_data(result.error)
         if key == "status":
-            return status_text(result.status)
+            return status_text(result.status, result.helpers)
         if key in result.helpers:
             return result.helpers[key]
         return MISSING
@@ -274,7 +281,7 @@ class LoopView(View):
         if key == "error":
             return error_data(self.result.errors[0][1]) if self.result.errors else MISSING
         if key == "status":
-            return status_text("ok")
+            return STATUS_OK
         if key in ("_ref", "_store") and self.result.ref is not None:
             return self.items().name(key)
         return self.stats().get(key, MISSING)
@@ -369,7 +376,7 @@ class OutputView(View):
 
     def name(self, key: str) -> Any:
         if key == "status":
-            return status_text(self.status)
+            return status_text(self.status, self.helpers)
         if key == "data":
             return self.body()
         if key == "error":

@@ -10,6 +10,7 @@ from typing import Final
 from arcbook.clock import Clock
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.load import Loaded, load_playbook
+from arcbook.dsl.paths import catalog_path
 from arcbook.engine.plan import Plan
 from arcbook.store.api import Catalog, CatalogEntry
 
@@ -70,6 +71,7 @@ class Plans:
         if catalog_id is not None and catalog_id in self._by_id:
             self._by_id.move_to_end(catalog_id)
             return self._by_id[catalog_id]
+        path = catalog_path(path)
         entry = await self._catalog.entry(path, version, catalog_id)
         if entry is None:
             named = f"with id {catalog_id}" if catalog_id is not None else repr(path)
@@ -105,7 +107,7 @@ class Plans:
         entry = await self._catalog.register(
             CatalogEntry(
                 catalog_id=self._ids(),
-                path=path or loaded.path,
+                path=catalog_path(path or loaded.path),
                 version=0,
                 kind=loaded.kind.lower() or "playbook",
                 content=content,

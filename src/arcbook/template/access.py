@@ -30,18 +30,22 @@ MISSING: Final = _Missing()
 
 @final
 class AnyOf(str):
-    """Text that equals each of several spellings."""
+    """Text that equals each of several spellings, and a number if it has one."""
 
-    __slots__ = ("spellings",)
+    __slots__ = ("number", "spellings")
+    number: int | None
     spellings: frozenset[str]
 
-    def __new__(cls, *spellings: str) -> Self:
+    def __new__(cls, *spellings: str, number: int | None = None) -> Self:
         made = super().__new__(cls, spellings[0])
         made.spellings = frozenset(spellings)
+        made.number = number
         return made
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, str) and str(other) in self.spellings
+        if isinstance(other, str):
+            return str(other) in self.spellings
+        return type(other) is int and other == self.number
 
     def __ne__(self, other: object) -> bool:
         return not self == other

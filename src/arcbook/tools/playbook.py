@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from arcbook.dsl.paths import catalog_path
 from arcbook.outcome import Outcome
 from arcbook.tools.api import Deferred, Params, ToolCall, ToolContext, declare, parse
 
@@ -56,7 +57,7 @@ class Playbook:
         latest = params.version in (None, "", "latest")
         return Deferred(
             kind="child",
-            path=(params.path or "").strip("/"),
+            path=catalog_path(params.path or ""),
             catalog_id=None if params.catalog_id is None else int(params.catalog_id),
             version=None if latest else int(params.version or 0),
             payload=call.input or params.payload or {},

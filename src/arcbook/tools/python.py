@@ -158,6 +158,8 @@ def _request(  # what a request is made of
         request["prepared"] = prepared
     if "context" not in call.input and uses_name(source, "context"):
         request["context"] = context.names()
+    if "workload" not in call.input and uses_name(source, "workload"):
+        request["workload"] = context.names()["workload"]
     return request
 
 

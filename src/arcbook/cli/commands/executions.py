@@ -61,7 +61,7 @@ def list_(  # the options of the verb
     """List executions."""
     wanted = ExecutionFilter(
         status=(status or "").upper(),
-        path=path,
+        path=path.lstrip("/"),
         parent_execution_id=execution_id(parent),
         before=execution_id(before),
         limit=limit,

@@ -145,7 +145,7 @@ class _Job:
     async def _planned(self) -> Planned:
         embedded = self.embedded
         if self.content is None:
-            return await embedded.plans.find(self.name.strip("/"))
+            return await embedded.plans.find(self.name)
         folder = str(Path(self.name).resolve().parent)
         planned = await embedded.register(self.content, self.name, folder)
         await embedded.register_siblings(planned)

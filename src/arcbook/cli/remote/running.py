@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from arcbook.beside import calls_playbooks, siblings
 from arcbook.cli.context import Given
 from arcbook.cli.interrupts import catch_interrupts
 from arcbook.cli.progress import View
 from arcbook.cli.remote.rows import recorded
 from arcbook.client import Client
 from arcbook.dsl.load import Loaded, load_playbook
-from arcbook.embedded import InvalidPlaybookError, calls_playbooks, siblings
+from arcbook.embedded import InvalidPlaybookError
 from arcbook.engine.fold import apply
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import State
@@ -61,7 +62,7 @@ class RemoteJob:
         """Return the document, and what to execute."""
         registry = Registry()
         if self._content is None:
-            entry = await self._client.resource(self._name.strip("/"))
+            entry = await self._client.resource(self._name)
             return load_playbook(entry.content, registry), {"catalog_id": entry.catalog_id}
         loaded = load_playbook(self._content, registry)
         if loaded.playbook is None:

@@ -8,6 +8,7 @@ from arcbook.dsl import grammar
 from arcbook.dsl.model import KeychainEntry, Playbook
 from arcbook.dsl.parse.reader import Reader
 from arcbook.dsl.parse.steps import parse_steps
+from arcbook.dsl.paths import catalog_path
 from arcbook.dsl.source import ListNode, MapNode, Node
 
 
@@ -38,7 +39,7 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
     return Playbook(
         position=root.position,
         name=name or path or "playbook",
-        path=(path or name or "playbook").strip("/"),
+        path=catalog_path(path or name or "") or "playbook",
         version=str(read.scalar(metadata, "version") or ""),
         description=read.text(metadata, "description") or "" if metadata else "",
         labels=labels.plain() if isinstance(labels, MapNode) else {},

@@ -49,6 +49,7 @@ def _step(read: Reader, node: MapNode) -> Step:
         description=str(read.scalar(node, "desc") or ""),
         tasks=parse_tasks(read, node, name),
         is_pipeline=isinstance(node.get("tool"), ListNode),
+        routes_only=(tool := node.get("tool")) is None or tool.value is None,
         input=parse_inputs(read, node),
         loop=parse_loop(read, node),
         when=_step_guard(read, node),

@@ -18,6 +18,8 @@ class Context:
         self.kinds = kinds
         #: Returns what stands for a ``workbook`` task, given its label.
         self.from_workbook: Callable[[MapNode, Node | None], MapNode] = lambda task, _: task
+        #: Returns the kind of the entry that a ``workbook`` task names.
+        self.kind_of_entry: Callable[[MapNode], Node | None] = lambda _: None
 
     def old(self, message: str, position: Position, hint: str) -> None:
         """Note an old spelling that is understood."""

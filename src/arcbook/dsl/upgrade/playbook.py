@@ -48,6 +48,7 @@ def upgrade(root: MapNode, text: str, report: Report, kinds: Kinds) -> MapNode:
         root = _each_step(root, renaming.applied)
     workbook = Workbook(context, root.get("workbook"))
     context.from_workbook = workbook.task
+    context.kind_of_entry = workbook.kind
     if workbook.node is not None:
         root = root.having("workbook", workbook.node)
     steps = root.get("workflow")

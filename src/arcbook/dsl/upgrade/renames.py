@@ -21,6 +21,7 @@ _INSIDE: Final = re.compile(
     r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\.\s*\w+"
     rf"|(?P<name>\b(?:{'|'.join(NAMES)})\b)(?P<path>(?:\.\w+)*)(?!\s*(?:\(|=[^=]))"
 )
+_STATUS: Final = re.compile(r"\bresult\.status\b(?!\s*==\s*['\"])")
 _LOCAL_MAPS: Final = frozenset({"args", "data", "input", "with"})
 _LOCAL_TEXTS: Final = frozenset({"element", "iterator", "name"})
 
@@ -68,6 +69,30 @@ class Renaming:
         if is_guard and "{{" not in text:
             return _INSIDE.sub(renamed, text)
         return _TEMPLATE.sub(lambda template: _INSIDE.sub(renamed, template[0]), text)
+
+
+def status_codes(context: Context, step: MapNode) -> MapNode:
+    """Return a step with an ``http`` tool that reads its status by the present name.
+
+    The reference's own command line yields ``body`` and ``status``; here ``status`` says
+    whether a call went well, and ``status_code`` is the number.
+    """
+
+    def changed(node: Node) -> Node:
+        if isinstance(node, MapNode):
+            return MapNode({k: changed(n) for k, n in node.items()}, node.mark, node.key_marks)
+        if isinstance(node, ListNode):
+            return ListNode([changed(n) for n in node.value], node.mark)
+        if not isinstance(node.value, str) or not _STATUS.search(node.value):
+            return node
+        message = "the number of an answer is 'status_code'"
+        context.old(message, node.position, "write 'result.status_code'")
+        return Node(_STATUS.sub("result.status_code", node.value), node.mark)
+
+    for key in ("set", "vars", "case", "next"):
+        node = step.get(key)
+        step = step if node is None else step.having(key, changed(node))
+    return step
 
 
 def uses_older_names(text: str) -> bool:

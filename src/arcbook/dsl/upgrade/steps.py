@@ -9,6 +9,7 @@ from arcbook.dsl.source import ListNode, MapNode, Mark, Node
 from arcbook.dsl.upgrade.context import Context
 from arcbook.dsl.upgrade.pages import paged
 from arcbook.dsl.upgrade.placement import placed
+from arcbook.dsl.upgrade.renames import status_codes
 from arcbook.dsl.upgrade.routers import upgrade_router
 from arcbook.dsl.upgrade.sinks import result_again, take_sinks
 from arcbook.dsl.upgrade.tasks import (
@@ -29,6 +30,8 @@ _LOOP_NAMES: Final = {"collection": "in", "element": "iterator"}
 def upgrade_step(context: Context, step: MapNode) -> MapNode:
     """Return a step in normal form."""
     step = placed(context, step)
+    if _calls_http(context, step):
+        step = status_codes(context, step)
     step = upgrade_writes(context, step)
     step = step.renamed("args", "input")
     step = step.renamed("description", "desc")
@@ -41,6 +44,15 @@ def upgrade_step(context: Context, step: MapNode) -> MapNode:
     name = step.get("step")
     step = _tools(context, step, str(name.value) if name else "step")
     return _loop(context, step)
+
+
+def _calls_http(context: Context, step: MapNode) -> bool:
+    """Return whether a step's only tool is ``http``, by itself or by the workbook."""
+    tool = step.get("tool")
+    kind = tool.get("kind") if isinstance(tool, MapNode) else None
+    if kind is not None and kind.value == "workbook" and isinstance(tool, MapNode):
+        kind = context.kind_of_entry(tool)
+    return kind is not None and kind.value == "http"
 
 
 def _admission(context: Context, step: MapNode) -> MapNode:

@@ -60,6 +60,12 @@ class Workbook:
             return made.without("title").having("tool", tool)
         return entry.renamed("description", "desc")
 
+    def kind(self, task: MapNode) -> Node | None:
+        """Return the kind of the entry that a task names, if there is such an entry."""
+        wanted = task.get("task") or task.get("action") or task.get("name")
+        entry = self.entries.get(wanted.value) if wanted and isinstance(wanted.value, str) else None
+        return None if entry is None else entry.get("kind") or entry.get("type")
+
     def task(self, task: MapNode, label: Node | None) -> MapNode:
         """Return the entry that a ``workbook`` task stands for, with what the task adds."""
         report = self.context.report

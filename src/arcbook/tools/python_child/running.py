@@ -65,8 +65,9 @@ def run(request: dict[str, Any], prepared: Prepared, output_fd: int) -> dict[str
         namespace.setdefault("execution_id", request.get("execution_id"))
         for name in ("args", "input_data"):
             namespace[name] = inputs
-        if request.get("context") is not None:
-            namespace["context"] = request["context"]
+        for name in ("context", "workload"):
+            if request.get(name) is not None:
+                namespace[name] = request[name]
         namespace.update(inputs)
         returned = _execute(prepared, namespace)
         value = _result(returned, namespace, inputs)
@@ -137,7 +138,9 @@ def _arguments(main: Callable[..., Any], inputs: dict[str, Any]) -> dict[str, An
     parameters = inspect.signature(main).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return dict(inputs)
-    return {p.name: inputs[p.name] for p in parameters if p.name in inputs}
+    # ``input_data`` is all of them, as it is for code outside of a function.
+    known = {"input_data": inputs, **inputs}
+    return {p.name: known[p.name] for p in parameters if p.name in known}
 
 
 def _failure(error: BaseException, message: str) -> dict[str, Any]:

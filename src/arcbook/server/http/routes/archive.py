@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from arcbook.dsl.paths import catalog_path
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.catalog import a_version
 from arcbook.server.http.wire.catalog import Archived, ArchiveRequest, Restored, Version
@@ -35,7 +36,7 @@ async def restore(call: Call) -> Restored:
 
 async def _archive(call: Call, at: int) -> tuple[str, list[Version]]:
     wanted: ArchiveRequest = call.body
-    path = call.subject = wanted.path.strip("/")
+    path = call.subject = catalog_path(wanted.path)
     rows = await call.context.store.archive(path, a_version(wanted.version), at)
     found = [Version(catalog_id=str(row.catalog_id), version=row.version) for row in rows]
     return path, found

@@ -9,6 +9,7 @@ import msgspec
 
 from arcbook.dsl.diagnostics import Severity
 from arcbook.dsl.load import Loaded, load_document
+from arcbook.dsl.paths import catalog_path
 from arcbook.runtime.pools import SYSTEM_PREFIX
 from arcbook.secrets.taint import shown
 from arcbook.server.http.documents import part_of, root_of, text_of
@@ -55,7 +56,7 @@ async def stored(call: Call, content: str) -> Registered:
         loaded = load_document(content, kinds)
     call.subject = loaded.path or call.subject
     _check(loaded)
-    if loaded.path.strip("/").startswith(SYSTEM_PREFIX):
+    if loaded.path.startswith(SYSTEM_PREFIX):
         # Such a playbook is given the internal token.
         call.context.access.require(call.caller, "admin")
     caller = call.caller
@@ -140,7 +141,7 @@ async def find(call: Call, path: str | None, version: Any, catalog_id: Any) -> C
             raise invalid(f"catalog_id is a number, not {str(catalog_id)[:40]!r}")
         found = await store.entry("", catalog_id=number)
     elif path:
-        found = await store.entry(path.strip("/"), a_version(version))
+        found = await store.entry(catalog_path(path), a_version(version))
     else:
         raise invalid("say which document: path, or catalog_id")
     if found is None:
@@ -167,7 +168,7 @@ async def ui_schema(call: Call) -> UiSchema:
     tail = "/" + call.param("path")
     if not tail.endswith(UI_TAIL):
         raise not_found(f"route /api/catalog{tail[:200]}")
-    path = tail.removesuffix(UI_TAIL).strip("/")
+    path = catalog_path(tail.removesuffix(UI_TAIL))
     if not path:
         raise invalid("say which document: /api/catalog/<path>/ui_schema")
     row = await find(call, path, call.query.version, None)

@@ -69,7 +69,7 @@ async def _planned(call: Call, wanted: ExecuteRequest) -> Planned:
         return await plans.find(catalog_id=number)
     if not wanted.path:
         raise invalid("say which playbook: path, or catalog_id")
-    return await plans.find(wanted.path.strip("/"), a_version(wanted.version))
+    return await plans.find(wanted.path, a_version(wanted.version))
 
 
 async def _begin(

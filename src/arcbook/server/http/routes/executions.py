@@ -58,7 +58,7 @@ async def _rows(call: Call, asked: ExecutionsQuery, wanted: int) -> tuple[list[E
     """
     catalog_id = an_id(asked.catalog_id, "catalog_id") if asked.catalog_id else 0
     before = an_id(asked.before, "before") if asked.before else 0
-    parent, path = asked.parent_execution_id, asked.path
+    parent, path = asked.parent_execution_id, asked.path.lstrip("/")
     if catalog_id:
         # Executions are stored by path: those of its other versions are looked through.
         entry = await call.context.store.entry("", catalog_id=catalog_id)

@@ -28,7 +28,7 @@ async def model_executions(call: Call) -> ModelExecutions:
     if asked.offset + asked.limit > PAGE_MAX:
         raise invalid(f"a page ends at most {PAGE_MAX:,} rows in; use GET /api/executions")
     wanted = ExecutionFilter(
-        status=asked.status.upper(), path=asked.path, limit=asked.offset + asked.limit
+        status=asked.status.upper(), path=asked.path.lstrip("/"), limit=asked.offset + asked.limit
     )
     rows = (await call.context.store.executions(wanted))[asked.offset :]
     return ModelExecutions(

@@ -23,10 +23,10 @@ async def put(call: Call) -> ScheduleView:
     wanted: PutSchedule = call.body
     known = await _find(call)
     now = call.context.server.clock.now_us()
-    await call.context.server.plans.find(wanted.path.strip("/"), wanted.version)
+    planned = await call.context.server.plans.find(wanted.path, wanted.version)
     row = ScheduleRow(
         name=call.param("name"),
-        path=wanted.path.strip("/"),
+        path=planned.entry.path,
         version=wanted.version,
         payload=wanted.payload,
         pool=wanted.pool or None,

@@ -202,7 +202,7 @@ CASES = [
     Case("ARC404", task("{kind: http, url: x, headers: ¶text}"), "type object"),
     Case("ARC405", task("{kind: http, url: x, method: ¶PSOT}"), "did you mean 'POST'?"),
     Case("ARC406", task("{kind: ¶wasm}"), "register a tool"),
-    Case("ARC501", steps(f"- step: start\n  {NOOP}\n  case: [{{when: a, then: [{{¶fail: b}}]}}]\n"), "then: {do: fail}"),
+    Case("ARC501", steps(f"- step: start\n  {NOOP}\n  case: [{{when: a, then: [{{¶collect: b}}]}}]\n"), "jumps back"),
     Case("ARC502", steps(f"- step: start\n  {NOOP}\n  next: ¶end\n- step: end\n  {NOOP}\n"), "next: {arcs: [{step: end}]}"),
     Case("ARC601", subscription("{source: ¶nast, mode: pull, dispatch: {playbook: p}}"), "did you mean 'nats'?"),
     Case("ARC602", subscription("¶{source: nats, mode: pull}"), "write its path"),

@@ -27,7 +27,12 @@ SCHEMA = json_schema(REGISTRY, ABSENT | NAMES.keys())
 SMALL = jsonschema.Draft202012Validator(json_schema(KINDS))
 
 #: The upgrade reads these, and an editor asks for the normal form instead.
-NOT_FOR_EDITORS = {"type of a task", "a task below its label", "a task_sequence", "vars"}
+NOT_FOR_EDITORS = {
+    "a call", "a sink", "a task below its label", "a task_sequence",
+    "a timeout in parts", "a tool as text", "a type of a step", "a workbook of the first version",
+    "an iterator", "auth beside the tool", "data of a step", "text in Base64", "then in arcs",
+    "the kind of the executor", "type of a task", "collection of a loop",
+}  # fmt: skip
 
 
 def problems(text: str, validator: Any = SMALL) -> list[str]:

@@ -82,14 +82,19 @@ class Report:
         """Whether any diagnostic refuses the document."""
         return bool(self._errors)
 
-    def as_one(self, code: str, position: Position) -> None:
-        """Put one error in the place of all: the document as a whole is the wrong one."""
-        first, *rest = self._errors
+    @property
+    def errors(self) -> int:
+        """How many errors were noted."""
+        return len(self._errors)
+
+    def as_one(self, code: str, position: Position, after: int) -> None:
+        """Put one error in the place of all but the first few: the whole document is wrong."""
+        kept, (first, *rest) = self._errors[:after], self._errors[after:]
         more = f", and {len(rest)} more" if rest else ""
         found = f"line {first.line}: {first.message}{more}"
         message = f"this document of an older version cannot be upgraded: {found}"
         hint = first.hint or "see 'Older spellings' in the description of the language"
-        self._errors = [_at(position, code=code, message=message, hint=hint, step=first.step)]
+        self._errors = [*kept, _at(position, code=code, message=message, hint=hint)]
 
     @property
     def is_full(self) -> bool:

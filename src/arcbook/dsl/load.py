@@ -85,10 +85,10 @@ def _load(content: str | bytes, kinds: Kinds, *, playbook_only: bool) -> Loaded:
         return _loaded(report, text, kind=kind, path=path)
     if not playbook_only and kind in OPAQUE_KINDS:
         return _loaded(report, text, kind=kind, path=path)
-    read = Reader(report, kinds, lines_of(text))
+    read, before = Reader(report, kinds, lines_of(text)), report.errors
     playbook = parse_playbook(read, upgrade(root, text, report, kinds))
-    if report.has_errors and is_first_version(root):
-        report.as_one("ARC116", root.value["apiVersion"].position)
+    if report.errors > before and is_first_version(root):
+        report.as_one("ARC116", root.value["apiVersion"].position, before)
         return _loaded(report, text, kind=kind, path=path)
     if playbook is not None:
         _check_scripts(read, playbook)

@@ -411,7 +411,6 @@ def _code_uses(name: str, task: Task, kinds: Kinds) -> bool:
     if kind is None:
         return False
     return any(
-        param.treatment is Treatment.CODE
-        and uses_name(str(task.config.get(param.name, "")), name)
+        param.treatment is Treatment.CODE and uses_name(str(task.config.get(param.name, "")), name)
         for param in kind.params
     )

@@ -41,6 +41,7 @@ KIND = declare(
     "playbook",
     PlaybookParams,
     "Runs another playbook; its result is the task's.",
+    aliases={"return_step": ["return"]},
     any_of=[("path", "catalog_id")],
     waits=True,
     names=["playbooks"],

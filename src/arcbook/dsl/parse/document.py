@@ -92,7 +92,7 @@ def _executor(read: Reader, root: MapNode) -> dict[str, Any]:
         "entry_step": read.text(spec, "entry_step"),
         "final_step": read.text(spec, "final_step"),
         "no_next_is_error": read.flag(spec, "no_next_is_error"),
-        "timeout": read.number(spec, "timeout"),
+        "timeout": read.seconds(spec, "timeout"),
         "places": {key: child.position for key, child in spec.items()},
     }
     return found

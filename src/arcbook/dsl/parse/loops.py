@@ -88,7 +88,7 @@ def _frame(read: Reader, spec: MapNode | None) -> Frame:
         rows_max=read.number(node, "max_rows", least=1) or 1,
         row_concurrency=read.number(node, "row_concurrency", least=1) or 1,
         process=process,
-        lease_seconds=read.number(node, "lease_seconds"),
-        heartbeat_seconds=read.number(node, "heartbeat_seconds"),
+        lease_seconds=read.seconds(node, "lease_seconds"),
+        heartbeat_seconds=read.seconds(node, "heartbeat_seconds"),
         attempts_max=read.number(node, "max_attempts", least=1),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -14,7 +15,7 @@ from arcbook.dsl.source import ListNode, MapNode, Node, Position
 from arcbook.template.code import compile_code
 from arcbook.template.errors import TemplateError, UnknownWordError, shorten
 from arcbook.template.render import compile_condition, compile_value, is_template
-from arcbook.template.script import foreign_in
+from arcbook.template.script import Foreign, foreign_in
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -22,6 +23,11 @@ E = TypeVar("E", bound=StrEnum)
 SHOWN_MAX: Final = 60
 """Characters of a value in a message."""
 
+BRACES_SHOWN_MAX: Final = 3
+"""Templates of other programs that a message shows."""
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _GUARD_HINT: Final = "write \"{{ name == 'value' }}\""
 
 
@@ -80,14 +86,28 @@ class Reader:
         except TemplateError as error:
             self._template_error(node, error)
             return
-        for text, offset, unknown in found:
-            shown_text = shorten(text, SHOWN_MAX)
-            why = f"nothing is called {unknown!r}" if unknown else "it is no expression"
-            message = f"{shown_text} stays as it is written: {why}"
-            near = did_you_mean(unknown, known) if unknown else ""
-            hint = near or "that is right for templates of other programs; else write {{ name }}"
-            line = node.value.count("\n", 0, offset) + 1
-            self.warning("ARC308", message, self._inside(node.position, line), hint)
+        others = [braces for braces in found if not braces.unknown]
+        if others:
+            texts = ", ".join(
+                shorten(braces.text, SHOWN_MAX) for braces in others[:BRACES_SHOWN_MAX]
+            )
+            rest = len(others) - BRACES_SHOWN_MAX
+            more = f" and {rest} more" if rest > 0 else ""
+            why = "stays as it is written: it is no expression"
+            if others[1:]:
+                why = "stay as they are written: they are no expressions"
+            self._foreign(node, others[0], f"{texts}{more} {why}", "")
+        for braces in found:
+            if braces.unknown:
+                why = f"stays as it is written: nothing is called {braces.unknown!r}"
+                message = f"{shorten(braces.text, SHOWN_MAX)} {why}"
+                self._foreign(node, braces, message, did_you_mean(braces.unknown, known))
+
+    def _foreign(self, node: Node, braces: Foreign, message: str, hint: str) -> None:
+        line = node.value.count("\n", 0, braces.offset) + 1
+        hint = hint or "that is right for templates of other programs"
+        place = self._inside(node.position, line)
+        self.warning("ARC308", message, place, hint)
 
     def guard(self, node: Node) -> None:
         if isinstance(node.value, (bool, int)):
@@ -198,6 +218,16 @@ class Reader:
             message = f"{key!r} must be at least {least:g}, not {value!r}"
             self.error("ARC111", message, found.position, f"write {least:g} or more")
         return number
+
+    def seconds(self, node: MapNode | None, key: str, *, least: float | None = None) -> Any:
+        """Return a number of seconds, also of one that is written with its unit: ``5m``."""
+        found = node.get(key) if node is not None else None
+        match = _DURATION.fullmatch(found.value) if found and isinstance(found.value, str) else None
+        if match is None or node is None or found is None:
+            return self.number(node, key, least=least)
+        value = float(match[1]) * _UNITS[match[2]]
+        whole = Node(int(value) if value.is_integer() else value, found.mark)
+        return self.number(node.having(key, whole), key, least=least)
 
     def choice(self, node: MapNode | None, key: str, choices: type[E], default: E) -> E:
         found = node.get(key) if node is not None else None

@@ -57,7 +57,7 @@ def _step(read: Reader, node: MapNode) -> Step:
         set=parse_assignments(read, node.get("set"), Lifetime.CTX),
         router=_router(read, node),
         join=_join(read, spec),
-        timeout=read.number(spec, "timeout") if spec else None,
+        timeout=read.seconds(spec, "timeout") if spec else None,
         pool=read.text(spec, "pool") if spec else None,
     )
     output = parse_output(read, node)

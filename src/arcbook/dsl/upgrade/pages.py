@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from arcbook.dsl.source import ListNode, MapNode, Node
+from arcbook.dsl.source import MapNode, Node
 from arcbook.dsl.upgrade.context import Context
 from arcbook.dsl.upgrade.policies import PAGES_INSTEAD, of_outcome
+from arcbook.dsl.upgrade.reactions import with_rules
 
 PAGES_MAX: Final = 1000
 """Pages where a document says nothing."""
 
 _STRATEGIES: Final = frozenset({"append", "extend", "concat", "collect", "replace"})
 #: Parts of a request that differ from page to page.
-_MAPS: Final = ("params", "headers")
+_MAPS: Final = ("params", "headers", "json", "payload", "data", "body", "form")
 _TEXTS: Final = ("url", "endpoint")
+_KEYS: Final = frozenset(
+    ["type", "continue_while", "next_page", "merge_strategy", "merge_path", "max_iterations", "max_pages", "into", "retry", "when", "then"]
+)  # fmt: skip
 _OK: Final = "output.status == 'ok'"
 
 
@@ -48,14 +52,10 @@ def paged(context: Context, task: MapNode, block: MapNode, label: str) -> list[M
     first = task.having("name", Node(label, task.mark))
     first = _asking(first, pages)
     rules = _rules(pages, label, task)
-    spec = first.get("spec")
-    held = spec if isinstance(spec, MapNode) else MapNode({}, task.mark, {})
-    policy = held.get("policy")
-    base = policy if isinstance(policy, MapNode) else MapNode({}, task.mark, {})
-    own = base.get("rules")
-    kept = own.value if isinstance(own, ListNode) else []
-    base = base.having("rules", ListNode([*rules, *kept], task.mark))
-    first = first.having("spec", held.having("policy", base))
+    first = with_rules(first, rules)
+    retry = block.get("retry")
+    if retry is not None and first.get("retry") is None:
+        first = first.having("retry", retry, block.key_marks.get("retry"))
     last = {
         "name": Node(f"{label}_pages", task.mark),
         "kind": Node("noop", task.mark),
@@ -74,8 +74,9 @@ def _read(context: Context, block: MapNode) -> Pages | None:
         given = then.get("collect")
         collect = given if isinstance(given, MapNode) else MapNode({}, then.mark, {})
     strategy = _text(collect, "merge_strategy", "strategy") or "append"
-    if more is None or not isinstance(call, MapNode) or strategy not in _STRATEGIES:
-        message = f"this pagination cannot be upgraded: {_missing(more, call, strategy)}"
+    why = _missing(block, more, call, strategy)
+    if more is None or not isinstance(call, MapNode) or why:
+        message = f"this pagination cannot be upgraded: {why}"
         context.report.error("ARC501", message, block.position, PAGES_INSTEAD)
         return None
     path = _text(collect, "merge_path", "path")
@@ -93,12 +94,23 @@ def _read(context: Context, block: MapNode) -> Pages | None:
     )
 
 
-def _missing(more: Node | None, call: Node | None, strategy: str) -> str:
+def _missing(block: MapNode, more: Node | None, call: Node | None, strategy: str) -> str:
+    """Return why a block cannot be upgraded, or nothing."""
+    others = sorted(block.value.keys() - _KEYS)
+    if others:
+        return f"{others[0]!r} has no counterpart"
     if more is None:
         return "it does not say while what it goes on ('continue_while')"
     if not isinstance(call, MapNode):
         return "it does not say what the next page is ('next_page')"
-    return f"its strategy is {strategy!r}, not one of {', '.join(sorted(_STRATEGIES))}"
+    if strategy not in _STRATEGIES:
+        return f"its strategy is {strategy!r}, not one of {', '.join(sorted(_STRATEGIES))}"
+    odd = [key for key, node in call.items() if not _can_change(key, node)]
+    return f"the next page changes {odd[0]!r}" if odd else ""
+
+
+def _can_change(key: str, node: Node) -> bool:
+    return key in _TEXTS or (key in _MAPS and isinstance(node, MapNode))
 
 
 def _asking(task: MapNode, pages: Pages) -> MapNode:

@@ -36,7 +36,7 @@ def placed(context: Context, step: MapNode) -> MapNode:
         step = _gathered_step(context, step, "tool")
     elif isinstance(tool, MapNode):
         step = _with_auth(context, step, tool)
-    return _iterated(context, step)
+    return _iterated(context, _routing(context, step))
 
 
 def gathered(context: Context, entry: Node, others: frozenset[str]) -> MapNode:
@@ -65,6 +65,16 @@ def _gathered_step(context: Context, step: MapNode, key: str) -> MapNode:
     kept = {name: node for name, node in step.items() if name in _OF_STEP}
     rest = MapNode(kept, step.mark, step.key_marks)
     return rest.having("tool", tool, step.key_marks.get(key))
+
+
+def _routing(context: Context, step: MapNode) -> MapNode:
+    """Return a step without a tool for one whose tool is ``start`` or ``end``."""
+    tool = step.get("tool")
+    if not isinstance(tool, MapNode) or _value(tool, "kind") not in ("start", "end"):
+        return step
+    message = f"{_value(tool, 'kind')!r} is no tool: a step that only routes has none"
+    context.old(message, step.key_position("tool"), "remove it")
+    return step.without("tool")
 
 
 def _with_auth(context: Context, step: MapNode, tool: MapNode) -> MapNode:

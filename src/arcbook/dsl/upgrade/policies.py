@@ -152,10 +152,10 @@ def _retry(context: Context, retry: Node) -> list[Node]:
             message = f"key {key!r} is not known in 'retry'; it is ignored"
             hint = did_you_mean(key, known) or "remove it"
             context.report.warning("ARC113", message, retry.key_position(key), hint)
-    return [_retry_rule(_retry_guard(retry), _tries(retry), place)]
+    return [_retry_rule(_retry_guard(retry), tries(retry), place)]
 
 
-def _tries(retry: MapNode) -> dict[str, Node]:
+def tries(retry: MapNode) -> dict[str, Node]:
     """Return how often, and after which delays, a ``retry`` tries again."""
     then = {_RETRY_NAMES[k]: v for k, v in retry.items() if k in _RETRY_NAMES}
     multiplier = retry.get("backoff_multiplier")
@@ -177,7 +177,7 @@ def _retry_entry(context: Context, entry: MapNode) -> MapNode:
         if then.get(key) is not None:
             context.removed(key, then, PAGES_INSTEAD, where=" of 'retry'")
     kept = {k: n for k, n in then.items() if k in ("do", "to", "set")}
-    made = MapNode({**kept, **_tries(then)}, then.mark, then.key_marks)
+    made = MapNode({**kept, **tries(then)}, then.mark, then.key_marks)
     if made.get("do") is None:
         made = made.having("do", Node("retry", then.mark))
     return entry.having("then", made)

@@ -86,7 +86,13 @@ class Branches:
                     plain += branch.arcs
                 else:
                     guarded.append(branch)
-        found = [*guarded, *([Branch(guards, tuple(plain))] if plain else [])]
+        if node is None:
+            return []
+        if writes and not plain and not guarded:
+            message = "a branch that leads nowhere cannot set variables"
+            hint = "write 'set' on the step, with the condition in the value"
+            self.context.report.error("ARC501", message, node.position, hint)
+        found = guarded if guarded and not plain else [*guarded, Branch(guards, tuple(plain))]
         return [_writing(branch, writes) for branch in found]
 
     def _arc(self, arc: MapNode, guards: tuple[Node, ...]) -> Branch:
@@ -122,7 +128,8 @@ def router_of(context: Context, branches: list[Branch], mode: Node | None, place
     written such that only one branch is taken.
     """
     is_inclusive = mode is not None and str(mode.value).lower() == "inclusive"
-    has_fork = not is_inclusive and any(len(branch.arcs) > 1 for branch in branches)
+    # One without steps ends there, so that the others are not taken.
+    has_fork = not is_inclusive and any(len(branch.arcs) != 1 for branch in branches)
     arcs: list[Node] = []
     before: list[str] = []
     for branch in branches:

@@ -13,9 +13,15 @@ def _instead(successor: str, **schema: Any) -> dict[str, Any]:
 
 
 OLDER: Final[dict[str, dict[str, dict[str, Any]]]] = {
-    "arc": {"args": _instead("`set`", type="object"), "cond": _instead("`when`")},
+    "arc": {
+        **{key: _instead("`set`", type="object") for key in ("args", "data", "input", "with")},
+        "cond": _instead("`when`"),
+    },
     "loop": {
-        key: _instead(f"`spec.{key}`") for key in ("mode", "max_in_flight", "on_error", "frame")
+        **{
+            key: _instead(f"`spec.{key}`") for key in ("mode", "max_in_flight", "on_error", "frame")
+        },
+        "pagination": _instead("a rule that jumps back to the task"),
     },
     "output": {"output_select": _instead("`select`")},
     "rule": {
@@ -25,7 +31,18 @@ OLDER: Final[dict[str, dict[str, dict[str, Any]]]] = {
             for key in ("do", "attempts", "backoff", "delay", "max_delay", "to", "set")
         },
     },
-    "step": {"args": _instead("`input`", type="object"), "description": _instead("`desc`")},
+    "step": {
+        "args": _instead("`input`", type="object"),
+        "case": _instead("`next.arcs`, each with its `when`"),
+        "description": _instead("`desc`"),
+        "retry": _instead("`retry` on the task"),
+        "save": _instead("a task that saves"),
+        "set_ctx": _instead("`set` with keys that begin with `ctx.`", type="object"),
+        "set_iter": _instead("`set` with keys that begin with `iter.`", type="object"),
+        "sink": _instead("a task that saves"),
+        "vars": _instead("`set` with keys that begin with `ctx.`", type="object"),
+    },
+    "task": {"eval": _instead("`spec.policy.rules`", type="array")},
     "step_spec": {"next_mode": _instead("`next.spec.mode`", type="string")},
     "then": {
         "set_ctx": _instead("`set` with keys that begin with `ctx.`", type="object"),
@@ -38,7 +55,7 @@ OLDER: Final[dict[str, dict[str, dict[str, Any]]]] = {
 SHORTER: Final[dict[tuple[str, str], tuple[dict[str, Any], ...]]] = {
     ("step", "next"): (
         {"type": ["string", "array", "null"]},
-        {"type": "object", "required": ["step"]},
+        *({"type": "object", "required": [key]} for key in ("step", "then", "else", "case")),
     ),
     ("rule", "then"): ({"type": "string"},),
     ("task_spec", "policy"): ({"type": "array"},),

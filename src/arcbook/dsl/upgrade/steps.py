@@ -9,6 +9,7 @@ from arcbook.dsl.source import ListNode, MapNode, Mark, Node
 from arcbook.dsl.upgrade.context import Context
 from arcbook.dsl.upgrade.pages import paged
 from arcbook.dsl.upgrade.placement import placed
+from arcbook.dsl.upgrade.reactions import take_reactions
 from arcbook.dsl.upgrade.renames import status_codes
 from arcbook.dsl.upgrade.routers import upgrade_router
 from arcbook.dsl.upgrade.sinks import result_again, take_sinks
@@ -30,6 +31,7 @@ _LOOP_NAMES: Final = {"collection": "in", "element": "iterator"}
 def upgrade_step(context: Context, step: MapNode) -> MapNode:
     """Return a step in normal form."""
     step = placed(context, step)
+    step = take_reactions(context, step)
     if _calls_http(context, step):
         step = status_codes(context, step)
     step = upgrade_writes(context, step)
@@ -87,6 +89,7 @@ def _loop(context: Context, step: MapNode) -> MapNode:
     for key in _LOOP_SPEC:
         node = loop.get(key)
         if node is not None:
+            node = _loop_mode(context, node) if key == "mode" else node
             place = loop.key_position(key)
             context.old(f"'loop.{key}' is now 'loop.spec.{key}'", place, "move it below 'spec'")
             made = made.having(key, node, place)
@@ -96,6 +99,13 @@ def _loop(context: Context, step: MapNode) -> MapNode:
     if on_error is not None and not made.get("on_error"):
         made = made.having("on_error", on_error)
     return step.having("loop", loop.having("spec", made) if made.value else loop)
+
+
+def _loop_mode(context: Context, mode: Node) -> Node:
+    if mode.value != "async":
+        return mode
+    context.old("the mode 'async' is now 'parallel'", mode.position, "write 'mode: parallel'")
+    return Node("parallel", mode.mark)
 
 
 def _tools(context: Context, step: MapNode, name: str) -> MapNode:

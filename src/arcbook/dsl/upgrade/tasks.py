@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Final
 
 from arcbook.dsl.kinds import Kind
 from arcbook.dsl.source import ListNode, MapNode, Node
 from arcbook.dsl.upgrade.context import Context
 from arcbook.dsl.upgrade.policies import upgrade_policy
+from arcbook.template.render import is_template
 
 _POLICY_KEYS: Final = frozenset({"policy", "timeout", "redelivery", "pool"})
 _TASK_KEYS: Final = frozenset(
     ["name", "desc", "description", "kind", "input", "auth", "set", "timeout", "retry", "redelivery", "sink", "output", "spec", "assert"]
 )  # fmt: skip
+_ENCODED: Final = ("_b64", "_base64")
 _PLAIN_ARGS: Final = frozenset({"container"})
 SEQUENCE: Final = "task_sequence"
 """The kind whose tasks take its place."""
@@ -94,6 +97,7 @@ def _task_names(context: Context, task: MapNode, kind: Kind | None, name: str) -
         task = task.renamed("args", "input")
     task = task.renamed("description", "desc")
     task = _connect_and_read(context, task)
+    task = _decoded(context, task, kind)
     if name == "transfer":
         task = _transfer(context, task)
     if not (kind and kind.param("timeout_seconds")):
@@ -106,6 +110,25 @@ def _task_names(context: Context, task: MapNode, kind: Kind | None, name: str) -
                 if alias not in _TASK_KEYS:
                     task = task.renamed(alias, param.name)
     return _task_output(task, kind)
+
+
+def _decoded(context: Context, task: MapNode, kind: Kind | None) -> MapNode:
+    """Return a task whose parameters are text, also those that were written in Base64."""
+    for key, node in task.items():
+        name = next((key.removesuffix(s) for s in _ENCODED if key.endswith(s)), "")
+        if not name or kind is None or not isinstance(node.value, str) or is_template(node.value):
+            continue
+        if not any(name == p.name or name in p.aliases for p in kind.params):
+            continue
+        context.old(f"{key!r} is now {name!r}", task.key_position(key), f"write {name!r} as text")
+        try:
+            text = base64.b64decode(node.value, validate=True).decode()
+        except ValueError:
+            message = f"{key!r} is not Base64 of a text"
+            context.report.error("ARC404", message, node.position, f"write {name!r} as text")
+            text = ""
+        task = task.without(key).having(name, Node(text, node.mark))
+    return task
 
 
 def _transfer(context: Context, task: MapNode) -> MapNode:

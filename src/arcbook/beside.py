@@ -67,13 +67,14 @@ def named_files(playbook: Playbook, folder: Path, kinds: Kinds) -> Iterator[Besi
         caller, place = todo.pop()
         for name in _files(caller):
             file, path = (place / name).resolve(), catalog_path(name)
-            known = seen.setdefault(path, file)
-            if known != file:
+            known = seen.get(path)
+            if known is not None and known != file:
                 message = f"{name!r} is both {known} and {file}: call one by its 'metadata.path'"
                 raise AmbiguousFileError(message)
-            content = _text(file)
-            if not content or len(seen) > FILES_MAX:
+            content = "" if known is not None or len(seen) >= FILES_MAX else _text(file)
+            if not content:
                 continue
+            seen[path] = file
             loaded = load_playbook(content, kinds)
             if loaded.playbook is None:
                 continue

@@ -166,8 +166,9 @@ def test_a_run_may_begin_at_a_target(arcbook: Terminal) -> None:
     assert "✓  measure" in ran.err
 
 
-def test_a_playbook_that_ran_once_runs_again_by_its_path(arcbook: Terminal) -> None:
-    ran = arcbook("run", "reports/weather", "--quiet", "--set", "city=Rome")
+@pytest.mark.parametrize("path", ["reports/weather", "/reports/weather", "reports//weather/"])
+def test_a_playbook_that_ran_once_runs_again_by_its_path(arcbook: Terminal, path: str) -> None:
+    ran = arcbook("run", path, "--quiet", "--set", "city=Rome")
 
     assert ran.json["city"] == "Rome"
 

@@ -141,6 +141,23 @@ async def test_versions_are_found_by_number(api: Api):
         assert (status, answer["status"]) == (expected, expected), body
 
 
+@pytest.mark.parametrize("path", ["/examples/hello", "examples/hello/", "//examples/hello//"])
+async def test_slashes_around_a_path_say_nothing_wherever_it_is_given(api: Api, path: str):
+    registered = await api.register(HELLO.replace("examples/hello", path))
+    assert registered["path"] == "examples/hello"
+
+    entry = await api.post("/api/catalog/resource", {"path": path})
+    assert entry["path"] == "examples/hello"
+    execution_id = await api.run(path)
+    assert (await api.ended(execution_id))["status"] == "COMPLETED"
+    found = await api.get("/api/executions", params={"path": "/examples/hello"})
+    assert [e["execution_id"] for e in found] == [execution_id]
+    made = await api.call("PUT", "/api/schedules/s", {"path": path, "every_seconds": 3600})
+    assert made[1]["path"] == "examples/hello"
+    gone = await api.post("/api/catalog/delete", {"path": path})
+    assert gone["path"] == "examples/hello"
+
+
 async def test_a_form_is_guessed_from_the_workload(api: Api):
     await api.register(HELLO)
 

@@ -84,6 +84,7 @@ def test_each_document_is_compared_with_what_is_expected_of_it(folder):
     folder.add("cluster", needs_existing_tables=["noetl.frame"])
     folder.add("broken", text="apiVersion: noetl.io/v2\nkind: Playbook", expected_outcome="FAILED")
     sub = "apiVersion: noetl.io/v1\nkind: Subscription\nmetadata: {name: sub, path: tiny/sub}\n"
+    sub += "spec: {source: nats, mode: pull, dispatch: {playbook: tiny/well}}\n"
     folder.write("sub", sub, kind="Subscription")
     folder.write("moved", sub.replace("tiny/", "elsewhere/"), kind="Subscription")
     folder.write("no_sub", "kind: Other\n", kind="Subscription")
@@ -172,6 +173,64 @@ def test_the_last_line_counts_and_the_exit_status_says_whether_all_is_well(folde
     folder.add("unexpected", "raise ValueError")
     assert main([str(folder.root), "--only", "tiny/"]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "corpus: 1 as expected of 2"
+
+
+@pytest.mark.slow
+def test_a_document_that_cannot_be_had_or_looked_up_is_a_row_and_no_traceback(folder):
+    folder.add("gone")
+    (folder.root / "gone.yaml").unlink()
+    folder.add(
+        "moved", text=PLAYBOOK.format(name="x", path="tiny/x", code="result = 1", workload="{}")
+    )
+    folder.add("well")
+    found = folder.run()
+
+    assert (found["gone.yaml", False].got, found["gone.yaml", False].is_well) == ("MISSING", False)
+    assert "FileNotFoundError" in found["gone.yaml", False].note
+    assert (found["moved.yaml", False].got, found["moved.yaml", False].is_well) == (
+        "MISSING",
+        False,
+    )
+    assert "tiny/moved" in found["moved.yaml", False].note
+    assert found["well.yaml", False].is_well
+
+
+@pytest.mark.slow
+def test_documents_of_one_path_are_run_each_in_its_own_version(folder):
+    for name in ("one", "two"):
+        text = PLAYBOOK.format(
+            name=name, path="tiny/same", code=f"result = '{name}'", workload="{}"
+        )
+        folder.add(name, text=text, catalog_path="/tiny/same/", checks=check("data", name))
+    found = folder.run()
+
+    assert found["one.yaml", False].is_well, found["one.yaml", False].note
+    assert found["two.yaml", False].is_well, found["two.yaml", False].note
+
+
+@pytest.mark.slow
+def test_documents_of_which_nothing_is_expected_are_registered_for_those_that_call_them(folder):
+    below = folder.root / "below"
+    below.mkdir()
+    child = PLAYBOOK.format(name="c", path="/tiny/child/", code="result = given", workload="{}")
+    (below / "child.yaml").write_text(child)
+    (below / "credential.yaml").write_text("kind: Credential\nmetadata: {name: c}\n")
+    (below / "broken.yaml").write_text("a: [")
+    parent = PLAYBOOK.format(name="parent", path="tiny/parent", code="", workload="{}")
+    parent = parent[: parent.index("    tool:")]
+    steps = "    tool: {kind: playbook, path: tiny/child, input: {a: 1}}\n    next: file\n"
+    steps += "  - step: file\n    tool: {kind: playbook, path: ./below/child.yaml, input: {a: 2}}\n"
+    checks = [*check("a", 1), *check("a", 2, "file")]
+    folder.write("parent", parent + steps, checks=checks)
+    found = folder.run()
+
+    assert found["parent.yaml", False].is_well, found["parent.yaml", False].note
+
+
+def test_what_is_expected_of_a_folder_may_stand_here():
+    from corpus.documents import HERE, expectations_of
+
+    assert expectations_of(Path("/elsewhere/noetl-docs")) == HERE / "noetl-docs/expectations.json"
 
 
 def test_a_folder_without_expectations_is_refused(tmp_path, capsys):

@@ -567,6 +567,45 @@ def test_29_a_step_without_a_tool_routes_and_a_warning_names_it():
     assert play(text).status == "COMPLETED"
 
 
+def test_a_step_that_only_routes_does_not_hide_the_result_of_the_work():
+    text = playbook("""
+        - {step: start, next: [{step: first}]}
+        - {step: first, tool: {kind: count}, next: [{step: second}]}
+        - step: second
+          tool: {kind: count}
+          next: [{step: first, when: "{{ second.n < 5 }}"}, {step: end}]
+        - {step: end}
+        """)
+    numbers = iter(range(1, 100))
+    ran = play(text, {"count": lambda _: {"n": next(numbers)}})
+
+    assert ran.status == "COMPLETED"
+    assert ran.state.result == {"n": 6}
+    assert list(ran.state.results) == ["start", "first", "second", "end"]
+
+
+def test_a_playbook_of_routing_steps_alone_has_their_result():
+    ran = play(playbook("- {step: start, next: [{step: end}]}\n- {step: end}"))
+
+    assert ran.state.result == {"status": "ok", "message": "noop"}
+
+
+@pytest.mark.parametrize(
+    "guard", ["start.status == 200", "start.status == 'ok'", "output.status == 200"]
+)
+def test_the_status_of_an_http_call_equals_its_number_too(guard):
+    text = playbook(f"""
+        - step: start
+          tool: {{kind: web}}
+          next: {{arcs: [{{step: good, when: "{{{{ {guard} }}}}"}}, {{step: bad}}]}}
+        - {{step: good, tool: {{kind: noop}}}}
+        - {{step: bad, tool: {{kind: noop}}}}
+        """)
+    ran = play(text, {"web": lambda _: Outcome(status="ok", data={}, http={"status": 200})})
+
+    assert ran.steps == ["start", "good"]
+
+
 def test_30_duplicates_and_unknown_targets_are_refused_together():
     loaded = lint(
         playbook("""

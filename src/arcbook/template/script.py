@@ -54,6 +54,7 @@ _GITHUB: Final = frozenset(
     ["env", "github", "inputs", "job", "jobs", "matrix", "needs", "runner", "secrets", "steps", "strategy", "vars"]
 )  # fmt: skip
 _OPENED: Final = re.compile(r"(?<!\$)\{\{-?\s*([A-Za-z_]\w*)[.|\[]")
+_CONSTANT: Final = re.compile(rf"\{{\{{-?\s*(?:{_QUOTED.pattern}|\d+)\s*-?\}}\}}")
 _FIRST_NAME: Final = re.compile(r"-?\s*([A-Za-z_]\w*)\s*[.|\[]")
 
 
@@ -203,7 +204,8 @@ def _pieces(
         is_go = opens != 0 and (opens > 0 or depth > 0)
         depth = max(0, depth + opens) if is_go else depth
         before = source[match.start() - 1 : match.start()]
-        yield _hole(match[0], match.start(), before, known, is_go=is_go, has_tags=has_tags)
+        in_go = is_go or (depth > 0 and _CONSTANT.fullmatch(match[0]) is not None)
+        yield _hole(match[0], match.start(), before, known, is_go=in_go, has_tags=has_tags)
     if at < len(source):
         yield _text(source[at:], at, known)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.graph import Graph, bits, build, components
 from arcbook.dsl.kinds import Kinds
-from arcbook.dsl.model import Do, Loop, Playbook, Router, RouterMode, Step
+from arcbook.dsl.model import Arc, Do, Loop, Playbook, Router, RouterMode, Step
 from arcbook.dsl.names import RESERVED, check_spelling, secrets_outside_tasks, written_names
 from arcbook.dsl.source import Position
 from arcbook.template.render import is_template
@@ -41,6 +42,7 @@ class _Checker:
                 self._loop(step, step.loop)
         self._reachability()
         self._forks()
+        self._never_taken()
         self._endless()
         self._collisions()
         self._secrets()
@@ -165,6 +167,18 @@ class _Checker:
                 hint = "route them to one step if what follows needs all of them"
                 self._warning("ARC212", message, router.position, hint, step.name)
 
+    def _never_taken(self) -> None:
+        for step in self.playbook.steps:
+            if step.router.mode is not RouterMode.EXCLUSIVE:
+                continue
+            is_taken = False
+            for arc in step.router.arcs:
+                if is_taken and not _may_catch(arc):
+                    message = f"the arc to {arc.to!r} is never taken: one before it always is"
+                    hint = "give that one a 'when', or write 'spec: {mode: inclusive}' for both"
+                    self._warning("ARC213", message, arc.position, hint, step.name)
+                is_taken = is_taken or arc.when is None or arc.when is True
+
     def _endless(self) -> None:
         successors = self.graph.successors
         for component in components(successors, (1 << len(successors)) - 1):
@@ -214,6 +228,14 @@ class _Checker:
         self, code: str, message: str, place: Position, hint: str = "", step: str = ""
     ) -> None:
         self.report.warning(code, message, place, hint, step)
+
+
+_OF_FAILURES: Final = re.compile(r"\b(?:event|error|status)\b")
+
+
+def _may_catch(arc: Arc) -> bool:
+    """Return whether an arc may be taken after a failure, when others are not."""
+    return isinstance(arc.when, str) and _OF_FAILURES.search(arc.when) is not None
 
 
 def _always_fires(router: Router) -> bool:

@@ -29,7 +29,7 @@ test: environment services ## Run every suite; starts and stops the servers that
 check: environment ## Format, lint, types, import contract, ratchets
 	@sh scripts/check
 
-corpus: environment services ## Run the corpus; CORPUS=FOLDER runs another one
+corpus: environment services ## Run real playbooks and those of the documentation; CORPUS=FOLDER runs others
 	@PYTHONPATH=tests $(BIN)/python -m corpus $(CORPUS)
 
 corpus-api: environment services ## Run the corpus through the API of a cluster, and compare

@@ -186,6 +186,7 @@ CASES = [
     Case("ARC301", steps(f"- step: start\n  {NOOP}\n  set: {{ctx.a: ¶'{{{{ x | lenght }}}}'}}\n"), "did you mean 'length'?"),
     Case("ARC301", steps(f"- step: start\n  {NOOP}\n  when: ¶'a ==='\n"), "check brackets"),
     Case("ARC301", task("\n    kind: http\n    url: |\n      first\n      ¶{{ a b }}"), "check brackets"),
+    Case("ARC301", task("{kind: python, code: ¶'{{ a b }}'}"), "check brackets"),
     Case("ARC302", steps(f"- step: start\n  {NOOP}\n  when: ¶[a]\n"), "name == 'value'"),
     Case("ARC302", steps(f"- step: start\n  {NOOP}\n  when: ¶'{{{{ a }}}} production'\n"), "inside the braces"),
     Case("ARC303", steps(f"- step: start\n  {NOOP}\n  next: {{arcs: [{{step: ctx}}]}}\n- ¶step: ctx\n  {NOOP}\n"), "another name"),

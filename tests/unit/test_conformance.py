@@ -584,6 +584,20 @@ def test_a_step_that_only_routes_does_not_hide_the_result_of_the_work():
     assert list(ran.state.results) == ["start", "first", "second", "end"]
 
 
+def test_input_is_what_the_request_brought_and_what_step_and_task_are_given():
+    text = playbook("""
+        - step: start
+          input: {of_step: 1}
+          tool:
+            kind: echo
+            input: {of_task: "{{ input.of_step + 1 }}"}
+            sum: "{{ input.brought }} {{ input.of_step }} {{ input.of_task }}"
+        """)
+    ran = play(text, {"echo": echo}, payload={"brought": 0})
+
+    assert ran.state.result["sum"] == "0 1 2"
+
+
 def test_a_playbook_of_routing_steps_alone_has_their_result():
     ran = play(playbook("- {step: start, next: [{step: end}]}\n- {step: end}"))
 

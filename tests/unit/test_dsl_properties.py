@@ -60,6 +60,9 @@ workflow:
 WORDS = sorted({key for table in grammar.TABLES.values() for key in table} | {
     "args", "case", "cond", "eval", "expr", "name", "next_mode", "type", "allow", "admit", "tasks",
     "output_select", "set_ctx", "x", "<<", "max_attempts", "retry_on", "credential",
+    "vars", "sink", "save", "pagination", "call", "task", "collection", "element", "data", "with",
+    "continue_while", "next_page", "next_call", "collect", "params", "table", "storage", "file",
+    "retry_when", "mapping", "target", "cmds", "code_b64", "fail",
 })  # fmt: skip
 #: JSON writes other characters as two escapes, which YAML does not put together.
 BASIC = st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"])
@@ -70,6 +73,8 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from(
         ["start", "end", "a", "http", "python", "noop", "workbook", "task_sequence", "retry",
+         "iterator", "shell", "postgres", "transfer", "file", "upsert", "append", "async",
+         "{{ a }} == b", "{{ vars.a }}", "{{.ID}}", "{{ a }} b", "noetl.io/v1",
          "jump", "previous", "cursor", "parallel", "inclusive", "", "{{ a }}", "{{ a b }}",
          "{{", "{% if a %}", "{% set x = 1 %}{{ x }}", "{{ a | nothing }}", "ctx.a", "1", "many"]
     ),

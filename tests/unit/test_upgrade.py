@@ -169,6 +169,9 @@ OLDER = [
     Pair("vars of the playbook", "vars: {a: 1}\n" + step(NOOP), "workload: {a: 1}\n" + step(NOOP)),
     Pair("outcome in a rule", rules("{when: \"{{ outcome.status == 'error' }}\", then: {do: fail}}"), rules("{when: \"{{ output.status == 'error' }}\", then: {do: fail}}")),
     Pair("response in a guard", arcs("{arcs: [{step: end, when: '{{ response.a }}'}]}"), arcs("{arcs: [{step: end, when: '{{ output.a }}'}]}")),
+    Pair("args in templates", step(f"set: {{ctx.a: '{{{{ args.b.c }}}} {{{{ args }}}}'}}\n  {NOOP}"), step(f"set: {{ctx.a: '{{{{ b.c }}}} {{{{ args }}}}'}}\n  {NOOP}")),
+    Pair("a timeout with its unit", task("timeout: 5m"), task("timeout: 300"), is_noted=False),
+    Pair("a delay with its unit", rules("{when: a, then: {do: retry, delay: 500ms}}"), rules("{when: a, then: {do: retry, delay: 0.5}}"), is_noted=False),
     Pair("result.status of http", task("x: 1}\n  set: {ctx.a: '{{ result.status == 200 }}'"), task("x: 1}\n  set: {ctx.a: '{{ result.status_code == 200 }}'")),
     # -- the tool
     Pair("a tool as text", step("tool: http\n  url: u\n  args: {a: 1}\n  next: {arcs: [{step: end}]}"), step("tool: {kind: http, url: u, input: {a: 1}}\n  next: {arcs: [{step: end}]}")),
@@ -376,6 +379,15 @@ def test_a_document_of_the_first_version_is_read_as_one_of_the_present():
 
     assert loaded.playbook is not None
     assert loaded.diagnostics[0].hint == "write 'apiVersion: noetl.io/v2'"
+
+
+def test_the_first_version_has_its_name_and_path_at_the_root():
+    head = "apiVersion: noetl.io/v1\nkind: playbook\nname: n\npath: /a/b\n"
+    loaded = load_playbook(head + step(NOOP), KINDS)
+
+    assert loaded.playbook is not None
+    assert (loaded.playbook.name, loaded.playbook.path, loaded.path) == ("n", "a/b", "a/b")
+    assert "write 'metadata: {name: ..., path: ...}'" in [d.hint for d in loaded.diagnostics]
 
 
 def test_a_document_of_the_first_version_that_cannot_be_upgraded_has_one_error_that_says_why():

@@ -49,7 +49,8 @@ def is_fragment(root: Node, report: Report) -> bool:
 def _is_whole(root: MapNode) -> bool:
     """Return whether a mapping is, or was meant to be, a whole document."""
     kind = root.get("kind")
-    return "apiVersion" in root.value or (kind is not None and kind.value in DOCUMENT_KINDS)
+    is_known = kind is not None and isinstance(kind.value, str) and kind.value in DOCUMENT_KINDS
+    return is_known or "apiVersion" in root.value
 
 
 def _part(part: MapNode) -> tuple[str, str]:

@@ -101,10 +101,13 @@ def _check_scripts(read: Reader, playbook: Playbook) -> None:
     if not read.scripts:
         return
     everywhere = names_everywhere(playbook)
-    known = {step.name: names_in(step, everywhere) for step in playbook.steps}
+    steps = {step.name: step for step in playbook.steps}
+    known: dict[str, frozenset[str]] = {}
     for name, node in read.scripts:
+        if name not in known:
+            known[name] = names_in(steps[name], everywhere) if name in steps else everywhere
         read.step_name = name
-        read.check_script(node, known.get(name, everywhere))
+        read.check_script(node, known[name])
 
 
 def _loaded(
@@ -122,6 +125,8 @@ def _loaded(
 
 def _path(root: MapNode) -> str:
     metadata = root.get("metadata")
+    if metadata is None:
+        metadata = root  # where the first version has its name and path
     if not isinstance(metadata, MapNode):
         return ""
     return catalog_path(_text(metadata.get("path")) or _text(metadata.get("name")))

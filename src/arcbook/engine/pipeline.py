@@ -190,6 +190,7 @@ class Pipeline:
             keychain={} if keychain is None else keychain,
             budget=Budget(TASK_UNITS_MAX),
         )
+        self.scope.inputs = (self._step_input, self._task_input)
         if iteration is not None and step.loop is not None:
             alone = {"item": iteration[step.loop.iterator], "index": iteration["loop_index"]}
             self.saved.iter = {**alone, **iteration, **self.saved.iter}

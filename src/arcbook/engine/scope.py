@@ -44,7 +44,9 @@ class Context(msgspec.Struct, kw_only=True, omit_defaults=True):
 class ExecutionScope(Scope):
     """Names of one execution, over layers for one task, iteration or arc."""
 
-    __slots__ = ("base", "context", "data", "env", "keychain", "layers", "loaded", "now", "top")
+    __slots__ = (
+        "base", "context", "data", "env", "inputs", "keychain", "layers", "loaded", "now", "top",
+    )  # fmt: skip
 
     def __init__(  # everything that a name can come from
         self,
@@ -66,6 +68,8 @@ class ExecutionScope(Scope):
         self.loaded = loaded
         self.top: dict[str, Any] = {} if top is None else top
         self.layers = layers
+        #: The inputs of the step and of the task, filled in place.
+        self.inputs: tuple[dict[str, Any], ...] = ()
         self.env = env or {}
         #: Secrets that were fetched; nothing where there are none to be had.
         self.keychain = keychain
@@ -203,6 +207,14 @@ def _payload(scope: ExecutionScope) -> dict[str, Any]:
     return scope.context.payload
 
 
+def _input(scope: ExecutionScope) -> dict[str, Any]:
+    """Return what the request brought, and what the step and its task are given."""
+    found = dict(scope.context.payload)
+    for given in scope.inputs:
+        found.update(given)
+    return found
+
+
 _ROOTS: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
     "ctx": CtxView,
     "execution_id": _execution_id,
@@ -214,7 +226,7 @@ _ROOTS: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
 _GIVEN: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
     "catalog_id": lambda scope: str(scope.context.catalog_id),
     "env": lambda scope: scope.env,
-    "input": _payload,
+    "input": _input,
     "job": _job,
     "path": lambda scope: scope.context.path,
     "payload": _payload,

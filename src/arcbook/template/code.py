@@ -53,10 +53,13 @@ def compile_code(source: Any) -> Template:
     """Compile source code; text without holes is a literal.
 
     Code that is one ``{{ expression }}`` and nothing else is an ordinary template.
+
+    Raises:
+        TemplateError: that template has a syntax error.
     """
     if not isinstance(source, str) or "{{" not in source:
         return Literal(source)
-    if source.strip().startswith("{{") and source.strip().endswith("}}") and "\n" not in source:
+    if _HOLE.fullmatch(source.strip()) and "\n" not in source.strip():
         return compile_text(source.strip())
     pieces: list[str | tuple[str, Template]] = []
     at = 0

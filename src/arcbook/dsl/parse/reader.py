@@ -63,7 +63,11 @@ class Reader:
 
     def code(self, node: Node) -> None:
         if isinstance(node.value, str) and is_template(node.value):
-            template = compile_code(node.value)
+            try:
+                template = compile_code(node.value)
+            except TemplateError as error:
+                self._template_error(node, error)
+                return
             if not template.is_literal and template.names:
                 hint = "hand values to code by 'input'; they arrive as variables"
                 self.warning("ARC304", "code has templates in it", node.position, hint)

@@ -18,6 +18,8 @@ FIRST_VERSION: Final = "noetl.io/v1"
 """The version of the language whose documents are upgraded as a whole."""
 
 _PRESENT_VERSION: Final = "noetl.io/v2"
+_LOWER_KINDS: Final = ("playbook", "agent")
+_METADATA: Final = ("name", "path", "version", "description")
 _KEYCHAIN_SUFFIX: Final = "_credential"
 
 
@@ -67,12 +69,33 @@ def _header(context: Context, root: MapNode) -> MapNode:
         message = f"{FIRST_VERSION} is an older version of the language; it is read as the present"
         context.old(message, version.position, f"write 'apiVersion: {_PRESENT_VERSION}'")
         root = root.having("apiVersion", Node(_PRESENT_VERSION, version.mark))
+    root = _metadata(context, root)
+    kind = root.get("kind")
+    if kind is not None and kind.value in _LOWER_KINDS:
+        right = str(kind.value).capitalize()
+        context.old(f"the kind is written {right!r}", kind.position, f"write 'kind: {right}'")
+        root = root.having("kind", Node(right, kind.mark))
     executor = root.get("executor")
     if isinstance(executor, MapNode) and executor.get("kind") and not executor.get("profile"):
         place = executor.key_position("kind")
         context.old("'executor.kind' is now 'executor.profile'", place, "write 'profile'")
         root = root.having("executor", executor.renamed("kind", "profile"))
     return root
+
+
+def _metadata(context: Context, root: MapNode) -> MapNode:
+    """Return a playbook whose name and path stand below ``metadata``."""
+    written = [key for key in _METADATA if root.get(key) is not None]
+    if not written or root.get("metadata") is not None:
+        return root
+    place = root.key_position(written[0])
+    names = ", ".join(f"{key}: ..." for key in written)
+    context.old(
+        "the name of a playbook is in its metadata", place, f"write 'metadata: {{{names}}}'"
+    )
+    entries = {key: root.value[key] for key in written}
+    made = MapNode(entries, place, root.key_marks)
+    return root.without(*written).having("metadata", made, place)
 
 
 def _root_vars(context: Context, root: MapNode) -> MapNode:

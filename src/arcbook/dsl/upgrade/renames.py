@@ -8,8 +8,8 @@ from typing import Final
 from arcbook.dsl.source import ListNode, MapNode, Node, Position
 from arcbook.dsl.upgrade.context import Context
 
-NAMES: Final = {"outcome": "output", "response": "output", "vars": "ctx"}
-"""Each older name of a template's root, and the present one."""
+NAMES: Final = {"args": "", "outcome": "output", "response": "output", "vars": "ctx"}
+"""Each older name of a template's root, and the present one; empty where a name stands alone."""
 
 GUARDS: Final = frozenset({"when", "expr", "cond"})
 """Keys whose text is an expression, with braces or without."""
@@ -59,11 +59,12 @@ class Renaming:
 
     def _text(self, text: str, place: Position, names: set[str], is_guard: bool) -> str:  # noqa: FBT001
         def renamed(match: re.Match[str]) -> str:
-            name = match["name"]
-            if name not in names:
+            name, path = match["name"], match["path"]
+            now = f"{NAMES[name]}{path}".removeprefix(".") if name in names else ""
+            if not now:
                 return match[0]
-            now = f"{NAMES[name]}{match['path']}"
-            self.context.old(f"'{name}' is now '{NAMES[name]}'", place, f"write '{now}'")
+            is_now = f"'{NAMES[name]}'" if NAMES[name] else "read by its name alone"
+            self.context.old(f"'{name}' is now {is_now}", place, f"write '{now}'")
             return now
 
         if is_guard and "{{" not in text:

@@ -25,7 +25,7 @@ from arcbook.template.render import (
     is_template,
 )
 from arcbook.template.scope import Scope
-from arcbook.template.text import to_text
+from arcbook.template.text import joined, text_of
 
 CACHE_SIZE: Final = 2048
 
@@ -55,6 +55,7 @@ _GITHUB: Final = frozenset(
 )  # fmt: skip
 _OPENED: Final = re.compile(r"(?<!\$)\{\{-?\s*([A-Za-z_]\w*)[.|\[]")
 _CONSTANT: Final = re.compile(rf"\{{\{{-?\s*(?:{_QUOTED.pattern}|\d+)\s*-?\}}\}}")
+_NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _FIRST_NAME: Final = re.compile(r"-?\s*([A-Za-z_]\w*)\s*[.|\[]")
 
 
@@ -92,7 +93,8 @@ class Script(Template):
     def render(self, scope: Scope) -> Any:
         if len(self.pieces) == 1:
             return _rendered(self.pieces[0], scope)
-        return "".join(to_text(_rendered(piece, scope)) for piece in self.pieces)
+        budget = scope.budget
+        return joined(budget, [text_of(budget, _rendered(p, scope)) for p in self.pieces])
 
     evaluate = render
 
@@ -132,13 +134,10 @@ def foreign_in(source: str, known: frozenset[str]) -> list[Foreign]:
     """
     if _whole(source, known) is not None:
         return []
-    pieces = tuple(_pieces(source, known))
-    in_tags = frozenset[str]()
-    if any(piece.kind == "tag" for piece in pieces):
-        _, in_tags = _tagged(pieces, known)
+    pieces, tagged = _apart(source, known)
     found: list[Foreign] = []
     for piece in pieces:
-        unknown = in_tags if piece.kind == "tag" else piece.unknown
+        unknown = tagged.unknown if piece.kind == "tag" and tagged else piece.unknown
         if piece.kind == "foreign" or unknown:
             found.append(Foreign(piece.text, piece.offset, min(unknown, default="")))
     return found
@@ -149,20 +148,36 @@ def _compile(source: str, known: frozenset[str]) -> Template:
     whole = _whole(source, known)
     if whole is not None:
         return whole
+    pieces, tagged = _apart(source, known)
+    if tagged is None:
+        return _script(source, pieces)
+    if not tagged.unknown:
+        return tagged.whole
+    plain = _script(source, tuple(_pieces(source, known, has_tags=False)))
+    return Script((_Piece("hole", source, 0, tagged.whole, tagged.unknown, plain),))
+
+
+class _Tagged(NamedTuple):
+    """The one template that a text with tags is."""
+
+    whole: Template
+    #: Names in it that may exist only when it is rendered.
+    unknown: frozenset[str]
+
+
+def _apart(source: str, known: frozenset[str]) -> tuple[tuple[_Piece, ...], _Tagged | None]:
+    """Return a text's pieces, and if it has tags of the playbook, what it is as a whole."""
     pieces = tuple(_pieces(source, known))
-    if any(piece.kind == "tag" for piece in pieces):
-        whole, unknown = _tagged(pieces, known)
-        if not unknown:
-            return whole
-        plain = _script(source, tuple(_pieces(source, known, has_tags=False)))
-        return Script((_Piece("hole", source, 0, whole, unknown, plain),))
-    return _script(source, pieces)
-
-
-def _tagged(pieces: tuple[_Piece, ...], known: frozenset[str]) -> tuple[Template, frozenset[str]]:
-    """Return the one template that a text with tags is, and the unknown names it reads."""
-    whole = compile_text("".join(_escaped(piece) for piece in pieces))
-    return whole, roots(whole.names) - known
+    tags = [piece.text for piece in pieces if piece.kind == "tag"]
+    if not tags:
+        return pieces, None
+    try:
+        whole = compile_text("".join(_escaped(piece) for piece in pieces))
+    except TemplateError:
+        if any(name in known - FUNCTIONS for tag in tags for name in _NAME.findall(tag)):
+            raise
+        return tuple(_pieces(source, known, has_tags=False)), None
+    return pieces, _Tagged(whole, roots(whole.names) - known)
 
 
 def _script(source: str, pieces: tuple[_Piece, ...]) -> Template:
@@ -196,7 +211,7 @@ def _pieces(
         at = match.end()
         kind = str(match.lastgroup)
         if kind == "tag" and not has_tags:
-            kind = "text"
+            kind = "foreign"
         if kind != "hole":
             yield _Piece(kind, match[0], match.start())
             continue

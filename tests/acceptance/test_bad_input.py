@@ -34,7 +34,7 @@ DOCUMENTS: dict[str, tuple[str | bytes, str]] = {
     "a null character": (HEAD + "x: a\0b\n", "not allowed"),
     "a list for a mapping": (HEAD.replace("{name: bad}", "[bad]") + STEP, ":3:11: error[ARC103]"),
     "a number for a list": (HEAD + "workflow: 7\n", ":4:1: error[ARC105]"),
-    "text for a tool": (HEAD + "workflow:\n  - step: start\n    tool: noop\n", ":6:11: error[ARC103]"),
+    "a number for a tool": (HEAD + "workflow:\n  - step: start\n    tool: 7\n", ":6:11: error[ARC103]"),
     "no workflow": (HEAD, "error[ARC"),
     "another kind of document": (HEAD.replace("Playbook", "Frob") + STEP, ":2:7: error[ARC"),
     "an unknown tool": (HEAD + STEP.replace("noop", "pyhton"), "did you mean 'python'?"),

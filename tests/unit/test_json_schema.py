@@ -31,7 +31,7 @@ NOT_FOR_EDITORS = {
     "a call", "a sink", "a task below its label", "a task_sequence",
     "a timeout in parts", "a tool as text", "a type of a step", "a workbook of the first version",
     "an iterator", "auth beside the tool", "data of a step", "text in Base64", "then in arcs",
-    "the kind of the executor", "type of a task", "collection of a loop",
+    "the kind of the executor", "mode: async below spec", "one value as the input of code", "type of a task", "collection of a loop",
 }  # fmt: skip
 
 

@@ -190,6 +190,8 @@ OLDER = [
         "workbook: [{name: load, type: http, url: u, description: d}]\n" + step("type: workbook\n  name: load\n  data: {a: 1}"),
         step("tool: {kind: http, url: u, input: {a: 1}}"),
     ),
+    Pair("one value as the input of code", step("tool: {kind: python, code: x, args: '{{ a }}'}"), step("tool: {kind: python, code: x, input: {input_data: '{{ a }}'}}")),
+    Pair("mode: async below spec", loop("spec: {mode: async}"), loop("spec: {mode: parallel}")),
     Pair("a timeout in parts", task("spec: {timeout: {connect: 5, read: 15}}"), task("timeout: 20")),
     Pair("text in Base64", step("tool: {kind: python, code_b64: eCA9IDE=}"), step("tool: {kind: python, code: x = 1}")),
     Pair("retry of a step", step("retry: {attempts: 2}\n  tool: {kind: http, url: u}"), step("tool: {kind: http, url: u, retry: {attempts: 2}}")),

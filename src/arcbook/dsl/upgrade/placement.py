@@ -97,10 +97,9 @@ def _with_inputs(context: Context, tool: MapNode) -> MapNode:
         node = tool.get(key)
         if node is None or key == "input" or _has_param(kind, key):
             continue
-        if isinstance(node, MapNode):
+        if isinstance(node, MapNode) or key != "data":
             tool = tool.renamed(key, "input")
         elif isinstance(node.value, str):
-            # A lone value is there under the name that it is given by.
             own = MapNode({key: node}, node.mark, {})
             tool = tool.without(key).having("input", own)
     return tool

@@ -89,11 +89,13 @@ def _loop(context: Context, step: MapNode) -> MapNode:
     for key in _LOOP_SPEC:
         node = loop.get(key)
         if node is not None:
-            node = _loop_mode(context, node) if key == "mode" else node
             place = loop.key_position(key)
             context.old(f"'loop.{key}' is now 'loop.spec.{key}'", place, "move it below 'spec'")
             made = made.having(key, node, place)
             loop = loop.without(key)
+    mode = made.get("mode")
+    if mode is not None:
+        made = made.having("mode", _loop_mode(context, mode))
     policy = made.get("policy")
     on_error = policy.get("on_error") if isinstance(policy, MapNode) else None
     if on_error is not None and not made.get("on_error"):

@@ -96,6 +96,7 @@ def _task_names(context: Context, task: MapNode, kind: Kind | None, name: str) -
     if name not in _PLAIN_ARGS and not (kind and kind.param("args")):
         task = task.renamed("args", "input")
     task = task.renamed("description", "desc")
+    task = _whole_input(context, task, name)
     task = _connect_and_read(context, task)
     task = _decoded(context, task, kind)
     if name == "transfer":
@@ -147,6 +148,21 @@ def _transfer(context: Context, task: MapNode) -> MapNode:
             context.old("the mode 'insert' is now 'append'", mode.position, "write 'mode: append'")
             changed = holder.having("mode", Node("append", mode.mark))
             task = changed if holder is task else task.having("target", changed)
+    return task
+
+
+def _whole_input(context: Context, task: MapNode, kind: str) -> MapNode:
+    """Return a task that is given one value as a whole: ``input: "{{ row }}"``."""
+    given = task.get("input")
+    if given is None or not isinstance(given.value, str) or not is_template(given.value):
+        return task
+    if kind == "playbook" and task.get("payload") is None:
+        context.old("an input as a whole is 'payload'", given.position, "write 'payload'")
+        return task.renamed("input", "payload")
+    if kind == "python":
+        hint = "write 'input: {input_data: \"{{ ... }}\"}'"
+        context.old("the inputs of code have names", given.position, hint)
+        return task.having("input", MapNode({"input_data": given}, given.mark, {}))
     return task
 
 

@@ -195,6 +195,7 @@ OLDER = [
     Pair("a timeout in parts", task("spec: {timeout: {connect: 5, read: 15}}"), task("timeout: 20")),
     Pair("text in Base64", step("tool: {kind: python, code_b64: eCA9IDE=}"), step("tool: {kind: python, code: x = 1}")),
     Pair("retry of a step", step("retry: {attempts: 2}\n  tool: {kind: http, url: u}"), step("tool: {kind: http, url: u, retry: {attempts: 2}}")),
+    Pair("sink of a step", step("sink: true\n  tool: {kind: http, url: u}"), step("tool: {kind: http, url: u, redelivery: never}")),
     Pair("eval of a task", task("eval: [{expr: a, do: jump, target: task_0}, {else: {do: break}}], name: task_0"), task("name: task_0, spec: {policy: {rules: [{when: a, then: {do: jump, to: task_0}}, {then: {do: break}}]}}")),
     Pair(
         "a case that retries",
@@ -411,6 +412,12 @@ def test_what_a_branch_did_besides_leading_somewhere_is_refused_with_its_success
     assert {(d.code, bool(d.hint)) for d in loaded.errors} == {("ARC501", True)}
 
 
+def test_a_branch_that_leads_nowhere_at_all_is_refused():
+    loaded = load_playbook(HEAD + arcs("[{when: a}, {step: end}]"), KINDS)
+
+    assert [d.code for d in loaded.errors] == ["ARC110"]
+
+
 def test_a_branch_that_only_sets_is_refused_and_not_forgotten():
     loaded = load_playbook(HEAD + branch("case: [{when: a, then: [{set: {x: 1}}]}]"), KINDS)
 
@@ -434,6 +441,13 @@ def test_pages_that_cannot_be_fetched_as_written_are_refused(block: str, why: st
     (found,) = loaded.errors
     assert found.code == "ARC501"
     assert why in found.message
+
+
+@pytest.mark.parametrize("key", ["save", "sink"])
+def test_what_says_to_save_in_no_known_way_is_refused_and_not_forgotten(key: str):
+    loaded = load_playbook(HEAD + step(f"{NOOP}\n  {key}: somewhere"), KINDS)
+
+    assert [d.code for d in loaded.errors] == ["ARC501"]
 
 
 def test_a_retry_of_a_step_with_several_tasks_is_refused():

@@ -21,7 +21,7 @@ _INSIDE: Final = re.compile(
     r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\.\s*\w+"
     rf"|(?P<name>\b(?:{'|'.join(NAMES)})\b)(?P<path>(?:\.\w+)*)(?!\s*(?:\(|=[^=]))"
 )
-_STATUS: Final = re.compile(r"\bresult\.status\b(?!\s*==\s*['\"])")
+_STATUS: Final = re.compile(r"\bresult\.status\b(?!\s*[=!]=\s*['\"])")
 _LOCAL_MAPS: Final = frozenset({"args", "data", "input", "with"})
 _LOCAL_TEXTS: Final = frozenset({"element", "iterator", "name"})
 

@@ -11,6 +11,7 @@ from arcbook.dsl.source import ListNode, MapNode, Mark, Node
 from arcbook.dsl.upgrade.context import Context
 
 _BRANCHING: Final = frozenset({"when", "cond", "then", "else", "case", "next"})
+_LEADING: Final = frozenset({"then", "else", "case", "next"})
 _IN_BRANCH: Final = _BRANCHING | {"set", "vars", "desc", "description", "name"}
 _VALUES: Final = ("args", "data", "with", "input")
 
@@ -65,6 +66,9 @@ class Branches:
         for key in ("case", "next"):
             found += self.of(node.get(key), inner)
         self._no_others(node)
+        if guard is not None and not node.value.keys() & _LEADING:
+            message = "a branch does not say where it leads"
+            self.context.report.error("ARC110", message, node.position, "write 'step' or 'then'")
         return found
 
     def _guard(self, node: MapNode) -> Node | None:

@@ -39,7 +39,11 @@ def take_sinks(context: Context, holder: MapNode, name: str) -> tuple[MapNode, l
     found: list[MapNode] = []
     for key in KEYS:
         node = holder.get(key)
-        if node is None or not isinstance(node, (MapNode, ListNode)):
+        if node is None or isinstance(node.value, bool):
+            continue
+        if not isinstance(node, (MapNode, ListNode)):
+            context.removed(key, holder, _INSTEAD)
+            holder = holder.without(key)
             continue
         holder = holder.without(key)
         blocks = node.value if isinstance(node, ListNode) else [node]

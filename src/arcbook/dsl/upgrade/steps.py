@@ -113,6 +113,7 @@ def _loop_mode(context: Context, mode: Node) -> Node:
 def _tools(context: Context, step: MapNode, name: str) -> MapNode:
     step = _sequence(context, step)
     step = _retried(context, step)
+    step = _final(context, step)
     tool = step.get("tool")
     step, saving = take_sinks(context, step, _label(tool, f"{name}_task"))
     step, pagination = _pagination(step)
@@ -190,6 +191,16 @@ def _next_calls(task: MapNode) -> tuple[MapNode, MapNode | None]:
             rest = [e for i, e in enumerate(entries) if i != at]
             return task.having("retry", ListNode(rest, task.mark)), entry
     return task, None
+
+
+def _final(context: Context, step: MapNode) -> MapNode:
+    """Put a step's ``sink: true`` on its only task."""
+    sink, tool = step.get("sink"), step.get("tool")
+    if sink is None or not isinstance(sink.value, bool) or not isinstance(tool, MapNode):
+        return step
+    place = step.key_position("sink")
+    context.old("a step's 'sink' is now its task's", place, "move 'sink' below 'tool'")
+    return step.without("sink").having("tool", tool.having("sink", sink, place))
 
 
 def _retried(context: Context, step: MapNode) -> MapNode:

@@ -96,12 +96,13 @@ def test_a_failed_execution_is_false_and_tells_the_cause(tmp_path: Path) -> None
 
 
 def test_a_wrong_document_is_refused_with_every_problem_and_its_place(tmp_path: Path) -> None:
+    steps = [{"step": "start", "tool": {}, "next": {"arcs": [{"step": "gone"}]}}]
+
     with pytest.raises(arcbook.InvalidPlaybookError) as caught:
-        steps = [{"step": "start", "tool": {}, "next": {"arcs": [{"step": "gone"}]}}]
         arcbook.run({**DOCUMENT, "workflow": steps}, home=tmp_path)
 
     assert "1:" in str(caught.value)
-    assert "a pipeline needs at least one task" in str(caught.value)
+    assert "task 'start_task' has no 'kind'" in str(caught.value)
     assert "'gone', which is no step" in str(caught.value)
 
 

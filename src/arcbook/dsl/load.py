@@ -12,7 +12,7 @@ from arcbook.dsl.diagnostics import Diagnostic, Report, Severity
 from arcbook.dsl.fragments import is_fragment
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Playbook
-from arcbook.dsl.names import names_everywhere, names_in
+from arcbook.dsl.names import KnownNames, names_everywhere
 from arcbook.dsl.parse.document import parse_playbook
 from arcbook.dsl.parse.reader import Reader
 from arcbook.dsl.paths import catalog_path
@@ -102,10 +102,10 @@ def _check_scripts(read: Reader, playbook: Playbook) -> None:
         return
     everywhere = names_everywhere(playbook)
     steps = {step.name: step for step in playbook.steps}
-    known: dict[str, frozenset[str]] = {}
+    known: dict[str, KnownNames] = {}
     for name, node in read.scripts:
         if name not in known:
-            known[name] = names_in(steps[name], everywhere) if name in steps else everywhere
+            known[name] = KnownNames(everywhere, steps.get(name))
         read.step_name = name
         read.check_script(node, known[name])
 

@@ -56,9 +56,20 @@ def names_everywhere(playbook: Playbook) -> frozenset[str]:
     return GIVEN | steps | set(playbook.workload) | set(playbook.data) | set(written)
 
 
-def names_in(step: Step, everywhere: frozenset[str]) -> frozenset[str]:
-    """Return the names that templates of one step may read."""
-    return everywhere | _local_names(step)
+class KnownNames:
+    """The names that templates of one step may read."""
+
+    __slots__ = ("_everywhere", "_local")
+
+    def __init__(self, everywhere: frozenset[str], step: Step | None = None) -> None:
+        self._everywhere = everywhere
+        self._local = frozenset[str]() if step is None else _local_names(step)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._everywhere or name in self._local
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._everywhere | self._local)
 
 
 def written_names(playbook: Playbook) -> dict[str, Position]:
@@ -88,7 +99,7 @@ def check_spelling(playbook: Playbook, report: Report, kinds: Kinds) -> None:
                     report.warning("ARC306", message, place, near, step.name)
 
 
-def _local_names(step: Step) -> set[str]:
+def _local_names(step: Step) -> frozenset[str]:
     """Return the names that only one step has."""
     local = set(step.input)
     if step.loop:
@@ -97,7 +108,7 @@ def _local_names(step: Step) -> set[str]:
         local |= set(task.input) | {task.label}
         for group in (task.set, *(r.set for r in task.rules)):
             local |= {a.path[0] for a in group}
-    return local
+    return frozenset(local)
 
 
 def _readings(step: Step, kinds: Kinds) -> Iterator[tuple[Position, Any]]:

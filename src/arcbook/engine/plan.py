@@ -6,7 +6,7 @@ deciding costs look-ups and renders only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -29,7 +29,7 @@ from arcbook.dsl.model import (
     Step,
     Task,
 )
-from arcbook.dsl.names import names_everywhere, names_in
+from arcbook.dsl.names import KnownNames, names_everywhere
 from arcbook.template.code import compile_code, uses_name
 from arcbook.template.names import NO_NAMES, Names, merge
 from arcbook.template.render import Literal, Template, compile_condition, compile_value
@@ -184,16 +184,16 @@ class Plan:
 
 
 class _Known:
-    """The names that templates of a step may read, worked out when they are asked for."""
+    """The names that templates of steps may read, worked out when they are asked for."""
 
     def __init__(self, playbook: Playbook) -> None:
         self._playbook = playbook
         self._everywhere: frozenset[str] | None = None
 
-    def of(self, step: Step) -> frozenset[str]:
+    def of(self, step: Step) -> KnownNames:
         if self._everywhere is None:
             self._everywhere = names_everywhere(self._playbook)
-        return names_in(step, self._everywhere)
+        return KnownNames(self._everywhere, step)
 
 
 def _step(order: int, step: Step, kinds: Kinds, known: _Known) -> PlanStep:
@@ -258,7 +258,7 @@ def _task(  # everything that a task is compiled with
     labels: dict[str, int],
     kinds: Kinds,
     where: str,
-    known: Callable[[], frozenset[str]],
+    known: Callable[[], Container[str]],
 ) -> PlanTask:
     kind = kinds.kind(task.kind)
     return PlanTask(
@@ -277,7 +277,7 @@ def _task(  # everything that a task is compiled with
 
 
 def _config(
-    config: dict[str, Any], kind: Kind | None, known: Callable[[], frozenset[str]]
+    config: dict[str, Any], kind: Kind | None, known: Callable[[], Container[str]]
 ) -> Template:
     """Compile a tool's parameters, each as its kind says."""
     literal: dict[str, Any] = {}

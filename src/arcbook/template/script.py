@@ -8,7 +8,7 @@ what reads a name that cannot exist. Everything else is a template like any othe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -105,7 +105,7 @@ def _rendered(piece: _Piece, scope: Scope) -> Any:
     return piece.template.render(scope)
 
 
-def compile_script(value: Any, known: frozenset[str]) -> Template:
+def compile_script(value: Any, known: Container[str]) -> Template:
     """Compile the text of a script, or a list of such.
 
     Args:
@@ -116,7 +116,7 @@ def compile_script(value: Any, known: frozenset[str]) -> Template:
         TemplateError: a template in it that is the playbook's own has a syntax error.
     """
     if isinstance(value, str):
-        return _compile(value, known) if is_template(value) else Literal(value)
+        return _compile(value, _mentioned(value, known)) if is_template(value) else Literal(value)
     if isinstance(value, list):
         parts = tuple(compile_script(v, known) for v in value)
         return Literal(value) if all(p.is_literal for p in parts) else Sequence(parts)
@@ -126,21 +126,27 @@ def compile_script(value: Any, known: frozenset[str]) -> Template:
     return Literal(value)
 
 
-def foreign_in(source: str, known: frozenset[str]) -> list[Foreign]:
+def foreign_in(source: str, known: Container[str]) -> list[Foreign]:
     """Return what of a text looks like a template and is none of the playbook's.
 
     Raises:
         TemplateError: a template in it that is the playbook's own has a syntax error.
     """
-    if _whole(source, known) is not None:
+    mentioned = _mentioned(source, known)
+    if _whole(source, mentioned) is not None:
         return []
-    pieces, tagged = _apart(source, known)
+    pieces, tagged = _apart(source, mentioned)
     found: list[Foreign] = []
     for piece in pieces:
         unknown = tagged.unknown if piece.kind == "tag" and tagged else piece.unknown
         if piece.kind == "foreign" or unknown:
             found.append(Foreign(piece.text, piece.offset, min(unknown, default="")))
     return found
+
+
+def _mentioned(source: str, known: Container[str]) -> frozenset[str]:
+    """Return the known names that a text has as words; no others matter to it."""
+    return frozenset(word for word in set(_NAME.findall(source)) if word in known)
 
 
 @lru_cache(CACHE_SIZE)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import Report, did_you_mean
@@ -18,6 +18,10 @@ from arcbook.template.render import compile_condition, compile_value, is_templat
 from arcbook.template.script import Foreign, foreign_in
 
 E = TypeVar("E", bound=StrEnum)
+
+
+class Names(Container[str], Iterable[str], Protocol):
+    """Names that can be looked for and listed."""
 
 
 SHOWN_MAX: Final = 60
@@ -83,7 +87,7 @@ class Reader:
         elif isinstance(node.value, str) and is_template(node.value):
             self.scripts.append((self.step_name, node))
 
-    def check_script(self, node: Node, known: frozenset[str]) -> None:
+    def check_script(self, node: Node, known: Names) -> None:
         """Check every template in a text of which not all braces need be the playbook's."""
         try:
             found = foreign_in(node.value, known)

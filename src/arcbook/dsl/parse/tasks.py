@@ -55,9 +55,9 @@ def parse_tasks(read: Reader, step: MapNode, name: str) -> tuple[Task, ...]:
 
 def check_beside(read: Reader, step: MapNode) -> frozenset[str]:
     """Refuse parameters of a tool that stand beside ``tool``, and return their names."""
-    others = [key for key in step.value if key not in grammar.STEP]
-    if not others:
+    if grammar.STEP.keys() >= step.value.keys():
         return frozenset()
+    others = [key for key in step.value if key not in grammar.STEP]
     tool = step.get("tool")
     tasks = tool.value if isinstance(tool, ListNode) else [tool]
     kinds = [read.kinds.kind(k) for t in tasks if (k := _kind_name(t))]

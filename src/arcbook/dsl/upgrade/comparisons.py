@@ -68,6 +68,8 @@ def stands_outside(guard: str) -> bool:
     """Return whether a guard has more than a template in it."""
     if "{{" not in guard or "{%" in guard:
         return False
+    if guard.startswith("{{") and guard.find("{{", 2) < 0 and guard.endswith("}}"):
+        return False
     outside = _HOLES.sub("", guard).strip()
     return bool(outside) and "{{" not in outside
 

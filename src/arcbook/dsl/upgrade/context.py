@@ -16,6 +16,8 @@ class Context:
     def __init__(self, report: Report, kinds: Kinds) -> None:
         self.report = report
         self.kinds = kinds
+        #: Whether the document reads ``result.status`` anywhere.
+        self.mentions_status = False
         #: Returns what stands for a ``workbook`` task, given its label.
         self.from_workbook: Callable[[MapNode, Node | None], MapNode] = lambda task, _: task
         #: Returns the kind of the entry that a ``workbook`` task names.

@@ -39,6 +39,7 @@ def upgrade(root: MapNode, text: str, report: Report, kinds: Kinds) -> MapNode:
         kinds: the tool kinds.
     """
     context = Context(report, kinds)
+    context.mentions_status = "result.status" in text
     root = _header(context, root)
     root = _root_vars(context, root)
     root = _keychain(context, root)

@@ -98,7 +98,7 @@ def status_codes(context: Context, step: MapNode) -> MapNode:
 
 def uses_older_names(text: str) -> bool:
     """Return whether a document's text has a word that may be an older name."""
-    return _WORDS.search(text) is not None
+    return any(name in text for name in NAMES) and _WORDS.search(text) is not None
 
 
 def _keys(node: Node, key: str) -> set[str]:

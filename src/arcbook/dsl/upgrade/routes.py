@@ -13,6 +13,7 @@ from arcbook.dsl.upgrade.context import Context
 _BRANCHING: Final = frozenset({"when", "cond", "then", "else", "case", "next"})
 _LEADING: Final = frozenset({"then", "else", "case", "next"})
 _IN_BRANCH: Final = _BRANCHING | {"set", "vars", "desc", "description", "name"}
+_OLDER: Final = frozenset({"args", "cond", "data", "input", "with"})
 _VALUES: Final = ("args", "data", "with", "input")
 
 
@@ -27,13 +28,15 @@ class Branch(NamedTuple):
 
 def has_branches(node: Node | None) -> bool:
     """Return whether a ``next`` has a branch of the older kind somewhere in it."""
-    if isinstance(node, ListNode):
-        return any(has_branches(entry) for entry in node.value)
-    if not isinstance(node, MapNode):
-        return False
-    if isinstance(node.get("arcs"), ListNode):
-        return has_branches(node.value["arcs"])
-    return "step" not in node.value and bool(_BRANCHING & node.value.keys())
+    if isinstance(node, MapNode) and isinstance(node.value.get("arcs"), ListNode):
+        node = node.value["arcs"]
+    if not isinstance(node, ListNode):
+        return isinstance(node, MapNode) and _is_branch(node)
+    return any(isinstance(entry, MapNode) and _is_branch(entry) for entry in node.value)
+
+
+def _is_branch(node: MapNode) -> bool:
+    return "step" not in node.value and not _BRANCHING.isdisjoint(node.value)
 
 
 class Branches:
@@ -114,6 +117,8 @@ class Branches:
 
 def upgrade_arc(context: Context, arc: MapNode) -> MapNode:
     """Return an arc in normal form."""
+    if _OLDER.isdisjoint(arc.value):
+        return context.guarded(arc)
     for key in _VALUES:
         if arc.get(key) is not None:
             place = arc.key_position(key)

@@ -37,6 +37,8 @@ def take_sinks(context: Context, holder: MapNode, name: str) -> tuple[MapNode, l
         name: label of the task whose result is saved.
     """
     found: list[MapNode] = []
+    if "sink" not in holder.value and "save" not in holder.value:
+        return holder, found
     for key in KEYS:
         node = holder.get(key)
         if node is None or isinstance(node.value, bool):

@@ -32,7 +32,7 @@ def upgrade_step(context: Context, step: MapNode) -> MapNode:
     """Return a step in normal form."""
     step = placed(context, step)
     step = take_reactions(context, step)
-    if _calls_http(context, step):
+    if context.mentions_status and _calls_http(context, step):
         step = status_codes(context, step)
     step = upgrade_writes(context, step)
     step = step.renamed("args", "input")

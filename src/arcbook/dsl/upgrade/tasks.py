@@ -52,6 +52,8 @@ _WRITES: Final = {"vars": "ctx", "set_vars": "ctx", "set_ctx": "ctx", "set_iter"
 
 def upgrade_writes(context: Context, node: MapNode) -> MapNode:
     """Return a step or task that writes all its variables by ``set``."""
+    if _WRITES.keys().isdisjoint(node.value):
+        return node
     for key, lifetime in _WRITES.items():
         written = node.get(key)
         if written is None:
@@ -115,9 +117,9 @@ def _task_names(context: Context, task: MapNode, kind: Kind | None, name: str) -
 
 def _decoded(context: Context, task: MapNode, kind: Kind | None) -> MapNode:
     """Return a task whose parameters are text, also those that were written in Base64."""
-    for key, node in task.items():
-        name = next((key.removesuffix(s) for s in _ENCODED if key.endswith(s)), "")
-        if not name or kind is None or not isinstance(node.value, str) or is_template(node.value):
+    for key in [key for key in task.value if key.endswith(_ENCODED)]:
+        node, name = task.value[key], key.rpartition("_")[0]
+        if kind is None or not isinstance(node.value, str) or is_template(node.value):
             continue
         if not any(name == p.name or name in p.aliases for p in kind.params):
             continue

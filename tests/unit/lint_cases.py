@@ -182,7 +182,7 @@ CASES = [
         ),
         "route them to one step",
     ),
-    Case("ARC213", steps(f"- step: start\n  {NOOP}\n  next: {{arcs: [{{step: a}}, ¶{{step: b, when: x}}]}}\n- step: a\n  {NOOP}\n- step: b\n  {NOOP}\n"), "mode: inclusive"),
+    Case("ARC214", steps(f"- step: start\n  {NOOP}\n  next: {{arcs: [{{step: a}}, ¶{{step: b, when: x}}]}}\n- step: a\n  {NOOP}\n- step: b\n  {NOOP}\n"), "mode: inclusive"),
     Case("ARC301", steps(f"- step: start\n  {NOOP}\n  set: {{ctx.a: ¶'{{{{ x | lenght }}}}'}}\n"), "did you mean 'length'?"),
     Case("ARC301", steps(f"- step: start\n  {NOOP}\n  when: ¶'a ==='\n"), "check brackets"),
     Case("ARC301", task("\n    kind: http\n    url: |\n      first\n      ¶{{ a b }}"), "check brackets"),

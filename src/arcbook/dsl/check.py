@@ -176,7 +176,7 @@ class _Checker:
                 if is_taken and not _may_catch(arc):
                     message = f"the arc to {arc.to!r} is never taken: one before it always is"
                     hint = "give that one a 'when', or write 'spec: {mode: inclusive}' for both"
-                    self._warning("ARC213", message, arc.position, hint, step.name)
+                    self._warning("ARC214", message, arc.position, hint, step.name)
                 is_taken = is_taken or arc.when is None or arc.when is True
 
     def _endless(self) -> None:

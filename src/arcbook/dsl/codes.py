@@ -63,7 +63,7 @@ CODES: Final[dict[str, str]] = {
     "ARC210": "Steps go round for ever.",
     "ARC211": "No path leads to a step.",
     "ARC212": "The branches of a fork never meet again.",
-    "ARC213": "An arc is never taken.",
+    "ARC214": "An arc is never taken.",
     "ARC301": "A template has a syntax error.",
     "ARC302": "A guard is not an expression.",
     "ARC303": "A name hides a name of the language.",

@@ -33,7 +33,7 @@ class PoolRules(msgspec.Struct, frozen=True, kw_only=True):
             return SHARED
         if run.pool:
             return run.pool
-        if state.path.startswith(SYSTEM_PREFIX):
+        if state.path.removeprefix("/").startswith(SYSTEM_PREFIX):
             return SYSTEM
         for task in step.tasks:
             found = self.kinds.get(task.kind)

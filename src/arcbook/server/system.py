@@ -59,7 +59,7 @@ class SystemCredentials:
         if alias != INTERNAL_CREDENTIAL:
             return await self._others.credential(alias, execution_id, who=who)
         row = await self._store.execution(execution_id)
-        if row is None or not row.path.startswith(SYSTEM_PREFIX):
+        if row is None or not row.path.strip("/").startswith(SYSTEM_PREFIX):
             raise CredentialError(alias, f"is for playbooks {SYSTEM_PREFIX}* only")
         if not self._token:
             raise CredentialError(alias, "is not there: the server has no ARCBOOK_INTERNAL_TOKEN")

@@ -56,7 +56,7 @@ async def stored(call: Call, content: str) -> Registered:
         loaded = load_document(content, kinds)
     call.subject = loaded.path or call.subject
     _check(loaded)
-    if loaded.path.startswith(SYSTEM_PREFIX):
+    if loaded.path.strip("/").startswith(SYSTEM_PREFIX):
         # Such a playbook is given the internal token.
         call.context.access.require(call.caller, "admin")
     caller = call.caller

@@ -13,6 +13,7 @@ import orjson
 
 from arcbook.dsl.load import load_document, load_playbook
 from arcbook.dsl.source import SourceError
+from arcbook.dsl.upgrade.comparisons import NotUnderstoodError, comparison, stands_outside
 from arcbook.events.codec import UnreadableEventError, decode
 from arcbook.results.refs import InvalidRefError, parse_ref
 from arcbook.schedules import ScheduleError, upcoming, validated
@@ -23,8 +24,11 @@ from arcbook.template.code import compile_code
 from arcbook.template.errors import TemplateError
 from arcbook.template.render import compile_condition, compile_value
 from arcbook.template.scope import DictScope
+from arcbook.template.script import compile_script, foreign_in
 from arcbook.tools.sql import text as sql
 from unit.kinds import every_kind
+from unit.test_script_text import STAYS
+from unit.test_upgrade import COMPARISONS
 
 KINDS: Final = every_kind()
 ROOT: Final = Path(__file__).parents[2]
@@ -65,6 +69,22 @@ def templates(data: bytes) -> None:
 def code(data: bytes) -> None:
     """Read and render code with holes."""
     compile_code(_text(data)).render(_scope())
+
+
+def scripts(data: bytes) -> None:
+    """Read and render text for a shell."""
+    text = _text(data)
+    foreign_in(text, NAMES)
+    scope = DictScope(dict(NAMES))
+    scope.budget = Budget(20_000)
+    compile_script(text, NAMES).render(scope)
+
+
+def guards(data: bytes) -> None:
+    """Read a guard whose comparison may stand outside of its braces."""
+    text = _text(data)
+    if stands_outside(text):
+        compile_condition("{{ " + comparison(text).exact + " }}")
 
 
 def documents(data: bytes) -> None:
@@ -119,13 +139,19 @@ def _lines(name: str) -> list[bytes]:
 
 TEMPLATES: Final = [*_lines("tests/security/test_templates.py"), *_lines("docs/language.md")]
 DOCUMENTS: Final = [
-    *_files("examples/**/*.yaml", "tests/corpus/*.yaml"),
+    *_files("examples/**/*.yaml", "tests/corpus/spellings/*.yaml"),
     *[block.encode() for block in (ROOT / "docs/language.md").read_text("utf-8").split("```yaml")],
+]
+
+SCRIPTS: Final = [
+    text.encode() for text in (*STAYS, "{% for a in b %}{{ a.id }} {{.ID}}{% endfor %}")
 ]
 
 TARGETS: Final = (
     Target("templates", templates, TEMPLATES, (TemplateError,)),
     Target("code", code, [*TEMPLATES, b"x = f'{{a}}'\n"], (TemplateError,)),
+    Target("scripts", scripts, SCRIPTS, (TemplateError,)),
+    Target("guards", guards, [guard.encode() for guard, _ in COMPARISONS], (NotUnderstoodError, TemplateError)),
     Target("documents", documents, DOCUMENTS, (SourceError,)),
     Target("sql", statements, [b"select 1; select $$a;b$$; insert into t values ('x''y', E'\\'');", b"begin; do $a$ begin null; end $a$; commit"]),
     Target("sql names", names_in_sql, [b'public."a b".c', b"t"], (sql.BadNameError,)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -108,6 +110,22 @@ def test_a_name_that_a_step_or_a_request_brings_is_asked_for():
     assert {("workload", "name"), ("brought",)} <= compile_script(
         "{{ workload.name }} {{ brought }} {{.ID}}", KNOWN
     ).names
+
+
+@pytest.mark.parametrize("read", [foreign_in, compile_script])
+def test_text_may_not_have_more_templates_than_a_person_writes(read):
+    with pytest.raises(TemplateError, match="more than 4,096 templates"):
+        read("{{.ID}}" * 5_000, KNOWN)
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ {a" * 20_000, "{#" * 40_000, "{% if" * 20_000, "$ {{" * 20_000]
+)
+def test_braces_that_are_never_closed_cost_no_more_than_their_length(text):
+    begin = time.process_time()
+
+    assert rendered(text) == text
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize(

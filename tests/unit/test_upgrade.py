@@ -340,6 +340,13 @@ def test_text_around_a_template_that_is_no_comparison_is_refused(guard: str):
     assert [(d.code, "inside the braces" in d.hint) for d in loaded.errors] == [("ARC302", True)]
 
 
+def test_parentheses_may_not_be_deeper_than_a_person_writes_them():
+    deep = "(" * 5_000 + "{{ a }} == b" + ")" * 5_000
+    loaded = load_playbook(HEAD + arcs(f'{{arcs: [{{step: end, when: "{deep}"}}]}}'), KINDS)
+
+    assert [d.code for d in loaded.errors] == ["ARC302"]
+
+
 @pytest.mark.parametrize("name", ["workload", "step", "set", "iterator", "input"])
 def test_a_name_of_the_playbooks_own_is_not_taken_for_an_older_one(name: str):
     given = {
@@ -410,6 +417,16 @@ def test_what_a_branch_did_besides_leading_somewhere_is_refused_with_its_success
     loaded = load_playbook(HEAD + branch(f"case: [{{when: a, then: [{{{action}: b}}]}}]"), KINDS)
 
     assert {(d.code, bool(d.hint)) for d in loaded.errors} == {("ARC501", True)}
+
+
+@pytest.mark.parametrize(("branches", "codes"), [(50, []), (51, ["ARC501"])])
+def test_branches_that_exclude_each_other_have_a_limit(branches: int, codes: list[str]):
+    """Each has the guards of all before it, so many are a document that grows too far."""
+    cases = ["{when: x, then: [{step: end}, {step: end}]}"]
+    cases += [f"{{when: '{{{{ a == {i} }}}}', then: [{{step: end}}]}}" for i in range(1, branches)]
+    loaded = load_playbook(HEAD + branch(f"case: [{', '.join(cases)}]"), KINDS)
+
+    assert [d.code for d in loaded.errors] == codes
 
 
 def test_a_branch_that_leads_nowhere_at_all_is_refused():

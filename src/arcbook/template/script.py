@@ -12,6 +12,7 @@ from collections.abc import Container, Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from arcbook.template import limits
 from arcbook.template.access import MISSING
 from arcbook.template.errors import TemplateError
 from arcbook.template.names import NO_NAMES, Names, merge, roots
@@ -32,19 +33,21 @@ CACHE_SIZE: Final = 2048
 FUNCTIONS: Final = frozenset({"cycler", "dict", "joiner", "namespace", "now", "range", "utcnow"})
 """Names that templates always have; in text of another language they may be its own."""
 
-_TAGS: Final = "for|endfor|if|elif|else|endif|set|endset|raw|endraw|macro|endmacro|filter|endfilter"
-_PIECE: Final = re.compile(
-    r"(?P<hole>\{\{(?:[^{}]|\{[^{}]*\})*\}\})"
-    rf"|(?P<tag>\{{%[-+]?\s*(?:{_TAGS})\b.*?%\}})"
-    r"|(?P<comment>(?<!\$)\{#.*?#\})",
-    re.DOTALL,
-)
+HOLES_MAX: Final = 4096
+"""Templates in one text that is not a template as a whole."""
+
 _MARK: Final = re.compile(r"\{[{%#]")
+_KINDS: Final = {"{{": "hole", "{%": "tag", "{#": "comment"}
+_HOLE: Final = re.compile(r"\{\{(?:[^{}]|\{[^{}]*\})*\}\}")
+_TAG: Final = re.compile(
+    r"\{%[-+]?\s*(?:for|endfor|if|elif|else|endif|set|endset|with|endwith|raw|endraw"
+    r"|macro|endmacro|filter|endfilter)\b"
+)
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`")
 #: Whether text that compiles as a whole may still hold templates of another program.
 _SUSPICIOUS: Final = re.compile(
     r"\$\{[{#]|\{\{-?\s*(?:block|define|else|end|if|range|template|with)\b"
-    r"|\{\{[^}]*[\s(|]\.[A-Za-z_]"
+    r"|\{\{[^{}]*[\s(|]\.[A-Za-z_]"
 )
 #: A field of Go's templates: a dot with nothing before it, or a variable.
 _GO_FIELD: Final = re.compile(r"(?:^|[\s(|,])(?:\.(?:[A-Za-z_]|[\s)]|$)|\$)")
@@ -133,6 +136,9 @@ def foreign_in(source: str, known: Container[str]) -> list[Foreign]:
         TemplateError: a template in it that is the playbook's own has a syntax error.
     """
     mentioned = _mentioned(source, known)
+    if len(source) > limits.SOURCE_CHARACTERS_MAX:
+        compile_text(source)
+        return []
     if _whole(source, mentioned) is not None:
         return []
     pieces, tagged = _apart(source, mentioned)
@@ -151,6 +157,8 @@ def _mentioned(source: str, known: Container[str]) -> frozenset[str]:
 
 @lru_cache(CACHE_SIZE)
 def _compile(source: str, known: frozenset[str]) -> Template:
+    if len(source) > limits.SOURCE_CHARACTERS_MAX:
+        return compile_text(source)  # which says what is too much
     whole = _whole(source, known)
     if whole is not None:
         return whole
@@ -208,27 +216,57 @@ def _pieces(
 ) -> Iterator[_Piece]:
     """Yield the pieces of a text; without tags, tags are text like any other."""
     at = depth = 0
-    matches = list(_PIECE.finditer(source))
+    spans = list(_spans(source))
     if has_tags is None:
-        has_tags = any(match.lastgroup == "tag" for match in matches)
-    for match in matches:
-        if match.start() > at:
-            yield _text(source[at : match.start()], at, known)
-        at = match.end()
-        kind = str(match.lastgroup)
-        if kind == "tag" and not has_tags:
-            kind = "foreign"
+        has_tags = any(kind == "tag" for kind, _, _ in spans)
+    for kind, start, end in spans:
+        if start > at:
+            yield _text(source[at:start], at, known)
+        at, text = end, source[start:end]
         if kind != "hole":
-            yield _Piece(kind, match[0], match.start())
+            yield _Piece("foreign" if kind == "tag" and not has_tags else kind, text, start)
             continue
-        opens = _go_depth(match[0])
+        opens = _go_depth(text)
         is_go = opens != 0 and (opens > 0 or depth > 0)
         depth = max(0, depth + opens) if is_go else depth
-        before = source[match.start() - 1 : match.start()]
-        in_go = is_go or (depth > 0 and _CONSTANT.fullmatch(match[0]) is not None)
-        yield _hole(match[0], match.start(), before, known, is_go=in_go, has_tags=has_tags)
+        in_go = is_go or (depth > 0 and _CONSTANT.fullmatch(text) is not None)
+        before = source[start - 1 : start]
+        yield _hole(text, start, before, known, is_go=in_go, has_tags=has_tags)
     if at < len(source):
         yield _text(source[at:], at, known)
+
+
+def _spans(source: str) -> Iterator[tuple[str, int, int]]:
+    """Yield what looks like a template: what it is, where it begins and ends.
+
+    Raises:
+        TemplateError: there are too many.
+    """
+    unclosed: set[str] = set()
+    at = holes = 0
+    while (mark := _MARK.search(source, at)) is not None:
+        start, opening = mark.start(), mark[0]
+        at = start + 1
+        if opening == "{{":
+            end = hole.end() if (hole := _HOLE.match(source, start)) is not None else 0
+        elif opening in unclosed or not _is_tag(source, start):
+            continue
+        elif (end := source.find(f"{opening[1]}}}", start + 2) + 2) == 1:
+            unclosed.add(opening)  # and nothing behind this place is closed either
+            continue
+        if end:
+            holes += opening == "{{"
+            if holes > HOLES_MAX:
+                raise TemplateError(f"the text has more than {HOLES_MAX:,} templates")
+            yield _KINDS[opening], start, end
+            at = end
+
+
+def _is_tag(source: str, start: int) -> bool:
+    """Return whether a tag or a comment of templates begins at a place."""
+    if source[start + 1] == "%":
+        return _TAG.match(source, start) is not None
+    return source[start - 1 : start] != "$"
 
 
 def _text(text: str, offset: int, known: frozenset[str]) -> _Piece:

@@ -11,6 +11,9 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+DEPTH_MAX: Final = 50
+"""Parentheses and negations within each other."""
+
 _HOLE: Final = r"\{\{(?:[^{}]|\{[^{}]*\})*\}\}"
 _HOLES: Final = re.compile(_HOLE)
 _TOKEN: Final = re.compile(
@@ -117,6 +120,7 @@ class _Guard:
     def __init__(self, tokens: list[_Token]) -> None:
         self.tokens = tokens
         self.at = 0
+        self.depth = 0
 
     def whole(self) -> Comparison:
         found = self._either()
@@ -149,6 +153,14 @@ class _Guard:
         return Comparison(exact, f" {word} ".join(part.shown for part in parts))
 
     def _negated(self) -> Comparison:
+        self.depth += 1
+        if self.depth > DEPTH_MAX:
+            raise NotUnderstoodError
+        found = self._one()
+        self.depth -= 1
+        return found
+
+    def _one(self) -> Comparison:
         if self._takes("not"):
             inner = self._negated()
             return Comparison(f"(not {inner.exact})", f"not {inner.shown}")

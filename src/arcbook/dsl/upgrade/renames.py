@@ -16,7 +16,9 @@ GUARDS: Final = frozenset({"when", "expr", "cond"})
 
 _WORDS: Final = re.compile(rf"\b(?:{'|'.join(NAMES)})\b")
 #: What GitHub's own templates look like stays as it is.
-_TEMPLATE: Final = re.compile(r"(?<!\$)\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_TEMPLATE: Final = re.compile(
+    r"(?<!\$)\{\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}\}|\{%(?:(?!\{%)[^%]|%(?!\}))*%\}"
+)
 _INSIDE: Final = re.compile(
     r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\.\s*\w+"
     rf"|(?P<name>\b(?:{'|'.join(NAMES)})\b)(?P<path>(?:\.\w+)*)(?!\s*(?:\(|=[^=]))"

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from arcbook.dsl.source import ListNode, MapNode, Mark, Node
+from arcbook.dsl.source import ListNode, MapNode, Mark, Node, Position
 from arcbook.dsl.upgrade.context import Context
 
 _BRANCHING: Final = frozenset({"when", "cond", "then", "else", "case", "next"})
+FORKED_MAX: Final = 50
+"""Branches whose guards exclude each other, when one of them leads to several steps."""
+
 _LEADING: Final = frozenset({"then", "else", "case", "next"})
 _IN_BRANCH: Final = _BRANCHING | {"set", "vars", "desc", "description", "name"}
 _OLDER: Final = frozenset({"args", "cond", "data", "input", "with"})
@@ -139,6 +142,11 @@ def router_of(context: Context, branches: list[Branch], mode: Node | None, place
     is_inclusive = mode is not None and str(mode.value).lower() == "inclusive"
     # One without steps ends there, so that the others are not taken.
     has_fork = not is_inclusive and any(len(branch.arcs) != 1 for branch in branches)
+    if has_fork and len(branches) > FORKED_MAX:
+        message = f"more than {FORKED_MAX} branches, of which one leads to several steps"
+        hint = "write 'next: {spec: {mode: inclusive}, arcs: [...]}' with the guards that are meant"
+        context.report.error("ARC501", message, Position(*place), hint)
+        branches = branches[:FORKED_MAX]
     arcs: list[Node] = []
     before: list[str] = []
     for branch in branches:

@@ -75,9 +75,7 @@ def scripts(data: bytes) -> None:
     """Read and render text for a shell."""
     text = _text(data)
     foreign_in(text, NAMES)
-    scope = DictScope(dict(NAMES))
-    scope.budget = Budget(20_000)
-    compile_script(text, NAMES).render(scope)
+    compile_script(text, NAMES).render(_scope())
 
 
 def guards(data: bytes) -> None:

@@ -111,7 +111,6 @@ def lock() -> int:
         (package / "__init__.py").touch()
         uv = [sys.executable, "-m", "uv"]
         flags = [
-            "--all-extras",
             "--all-groups",
             "--no-emit-project",
             "--no-annotate",

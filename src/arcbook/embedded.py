@@ -161,11 +161,22 @@ class Embedded:
         Raises:
             InvalidPlaybookError: it has errors.
         """
-        loaded = load_playbook(content, self.registry)
-        if loaded.playbook is None:
-            raise InvalidPlaybookError(name, loaded)
+        loaded = self.checked(content, name)
         entry = await self.register_loaded(content, loaded, folder)
         return await self.plans.find(catalog_id=entry.catalog_id)
+
+    def checked(
+        self, content: str | bytes, name: str, allow: frozenset[str] = frozenset()
+    ) -> Loaded:
+        """Return a document that is free of errors.
+
+        Raises:
+            InvalidPlaybookError: it has errors.
+        """
+        loaded = load_playbook(content, self.registry, allow=allow)
+        if loaded.playbook is None:
+            raise InvalidPlaybookError(name, loaded)
+        return loaded
 
     async def register_loaded(
         self, content: str | bytes, loaded: Loaded, folder: str = ""

@@ -15,6 +15,23 @@ from arcbook.settings import Settings, load_settings
 
 T = TypeVar("T")
 
+ALLOWED: Final = "arcbook.allowed"
+
+
+def _keep_allowed(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> None:
+    context.meta[ALLOWED] = frozenset(given)
+
+
+allow_option = click.option(
+    "--allow",
+    multiple=True,
+    metavar="KEY",
+    expose_value=False,
+    callback=_keep_allowed,
+    help="Let a key pass that the language does not have.",
+)
+"""For keys that would be refused; a comment '# arcbook: allow KEY' in the document does so, too."""
+
 ID_MAX: Final = 2**63 - 1
 """The largest id that a store can hold."""
 
@@ -61,6 +78,24 @@ def execution_id(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) > ID_MAX:
         raise UserError(f"{text!r} is not an execution's id: see 'arcbook executions list'")
     return int(text)
+
+
+def allowed_of(context: click.Context) -> frozenset[str]:
+    """Return the keys that the command line allows."""
+    allowed: frozenset[str] = context.meta.get(ALLOWED, frozenset())
+    return allowed
+
+
+def refuse_allowed(context: click.Context) -> None:
+    """Refuse ``--allow`` where a server checks the document.
+
+    Raises:
+        UserError: a key was given.
+    """
+    allowed = allowed_of(context)
+    if allowed:
+        comment = f"# arcbook: allow {', '.join(sorted(allowed))}"
+        raise UserError(f"a server takes no --allow: write the comment '{comment}' in the document")
 
 
 class Given(NamedTuple):

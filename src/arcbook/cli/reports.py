@@ -10,6 +10,7 @@ from urllib.parse import quote
 import click
 import orjson
 
+from arcbook.cli.warnings import count
 from arcbook.dsl.codes import CODES
 from arcbook.dsl.diagnostics import Diagnostic, Severity, excerpt
 from arcbook.dsl.load import Loaded
@@ -28,7 +29,9 @@ def as_text(checked: Checked) -> str:
             parts.append(f"{name}: {loaded.left_out:,} more are not shown")
     errors = sum(len(loaded.errors) for _, loaded in checked)
     warnings = sum(len(loaded.diagnostics) for _, loaded in checked) - errors
-    summary = f"{_count(len(checked), 'document')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}"
+    summary = (
+        f"{count(len(checked), 'document')}: {count(errors, 'error')}, {count(warnings, 'warning')}"
+    )
     colour = "red" if errors else "yellow" if warnings else "green"
     parts.append(click.style(summary, fg=colour, bold=True))
     return "\n".join(parts) + "\n"
@@ -47,10 +50,6 @@ def _text(name: str, diagnostic: Diagnostic, lines: Sequence[str]) -> str:
     if diagnostic.hint:
         text.append(click.style(f"      = {diagnostic.hint}", fg="cyan"))
     return "\n".join(text)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def as_json(checked: Checked) -> str:

@@ -35,6 +35,7 @@ CODES: Final[dict[str, str]] = {
     "ARC114": "A tool's parameter stands beside the tool.",
     "ARC115": "The document is a part of a playbook.",
     "ARC116": "An older document cannot be upgraded.",
+    "ARC117": "A key is not known, and what it asks for would not be done.",
     "ARC120": "A workbook entry has no name.",
     "ARC121": "A workbook entry has no tool.",
     "ARC122": "A workbook task does not say which entry it is.",

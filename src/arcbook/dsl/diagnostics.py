@@ -16,6 +16,9 @@ from arcbook.dsl.source import Position
 DIAGNOSTICS_MAX: Final = 500
 """Errors, and warnings, reported for one document."""
 
+LATER: Final = frozenset({"ARC117"})
+"""Errors that came when documents had been accepted already; these still run."""
+
 EXCERPT_COLUMNS_MAX: Final = 160
 """Length of the line shown with a diagnostic."""
 
@@ -49,9 +52,17 @@ class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report:
-    """Collects the diagnostics of one document, in one pass over all of it."""
+    """Collects the diagnostics of one document, in one pass over all of it.
 
-    def __init__(self) -> None:
+    Args:
+        allowed: keys that may stand where the language has none of that name.
+        is_stored: whether the document was accepted before; what has become an error
+            since then does not refuse it.
+    """
+
+    def __init__(self, allowed: frozenset[str] = frozenset(), *, is_stored: bool = False) -> None:
+        self._allowed = allowed
+        self._is_stored = is_stored
         self._errors: list[Diagnostic] = []
         self._warnings: list[Diagnostic] = []
         #: Diagnostics that were over the limit.
@@ -61,8 +72,15 @@ class Report:
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""
     ) -> None:
         """Note something that refuses the document."""
+        if self._is_stored and code in LATER:
+            self.warning(code, message, position, hint, step)
+            return
         made = _at(position, code=code, message=message, hint=hint, step=step)
         self._add(self._errors, made)
+
+    def allows(self, key: str) -> bool:
+        """Return whether a key may stand where the language has none of that name."""
+        return key in self._allowed
 
     def warning(
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -45,25 +46,57 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
 
 
-def load_document(content: str | bytes, kinds: Kinds) -> Loaded:
+def load_document(
+    content: str | bytes, kinds: Kinds, *, allow: frozenset[str] = frozenset()
+) -> Loaded:
     """Load one document of any kind and check all of it.
 
     Nothing is raised for a bad document: its diagnostics say what is wrong with it.
+
+    Args:
+        content: the document.
+        kinds: the tool kinds that there are.
+        allow: keys that may stand where the language has none of that name.
     """
-    return _load(content, kinds, playbook_only=False)
+    text = readable(content)
+    return _load(content, text, kinds, Report(allow | allowed_keys(text)), playbook_only=False)
 
 
-def load_playbook(content: str | bytes, kinds: Kinds) -> Loaded:
+def load_playbook(
+    content: str | bytes,
+    kinds: Kinds,
+    *,
+    allow: frozenset[str] = frozenset(),
+    is_stored: bool = False,
+) -> Loaded:
     """Load a document that is to be a playbook, and check all of it.
 
     Nothing is raised for a bad document: its diagnostics say what is wrong with it.
+
+    Args:
+        content: the document.
+        kinds: the tool kinds that there are.
+        allow: keys that may stand where the language has none of that name.
+        is_stored: whether it was accepted before, maybe by an earlier version.
     """
-    return _load(content, kinds, playbook_only=True)
-
-
-def _load(content: str | bytes, kinds: Kinds, *, playbook_only: bool) -> Loaded:
-    report = Report()
     text = readable(content)
+    report = Report(allow | allowed_keys(text), is_stored=is_stored)
+    return _load(content, text, kinds, report, playbook_only=True)
+
+
+_ALLOWS: Final = re.compile(r"#\s*arcbook:\s*allow\s+([\w ,-]+)")
+
+
+def allowed_keys(text: str) -> frozenset[str]:
+    """Return the keys that comments of a document allow: ``# arcbook: allow owner``."""
+    if "arcbook:" not in text:
+        return frozenset()
+    return frozenset(key for found in _ALLOWS.findall(text) for key in re.split(r"[ ,]+", found))
+
+
+def _load(
+    content: str | bytes, text: str, kinds: Kinds, report: Report, *, playbook_only: bool
+) -> Loaded:
     try:
         text = read_source(content)
         root, faults = compose(text)

@@ -78,7 +78,9 @@ class Plans:
             which = f" version {version}" if version is not None else ""
             raise PlaybookMissingError(f"there is no playbook {named}{which} in the catalog")
         found = self._by_id.get(entry.catalog_id)
-        return found or self._plan(entry, load_playbook(entry.content, self._kinds))
+        if found is not None:
+            return found
+        return self._plan(entry, load_playbook(entry.content, self._kinds, is_stored=True))
 
     def _plan(self, entry: CatalogEntry, loaded: Loaded) -> Planned:
         if loaded.playbook is None:

@@ -293,7 +293,7 @@ class Worker:
         return self._planned(entry) if entry is not None else None
 
     def _planned(self, entry: CatalogEntry) -> Planned | None:
-        loaded = load_playbook(entry.content, self._registry)
+        loaded = load_playbook(entry.content, self._registry, is_stored=True)
         if loaded.playbook is None:
             return None
         return Planned(entry, Plan(loaded.playbook, self._registry))

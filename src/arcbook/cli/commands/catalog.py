@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arcbook.cli.context import read_document, with_embedded
+from arcbook.cli.context import (
+    allow_option,
+    allowed_of,
+    read_document,
+    refuse_allowed,
+    with_embedded,
+)
 from arcbook.cli.errors import Exit
 from arcbook.cli.remote.link import server_of, server_option, with_client
 from arcbook.cli.reports import as_text
 from arcbook.cli.text import moment, table
+from arcbook.cli.warnings import tell_warnings
 from arcbook.dsl.load import Loaded, load_document
 from arcbook.embedded import Embedded
 from arcbook.store.api import CatalogEntry
@@ -40,23 +47,27 @@ Examples:
 """
 )
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|FOLDER...")
+@allow_option
 @server_option
 @click.pass_context
 def register(context: click.Context, paths: tuple[str, ...]) -> int:
     """Register documents."""
+    allow = allowed_of(context)
 
     async def work(embedded: Embedded) -> bool:
         async def keep(path: Path, content: bytes, loaded: Loaded) -> CatalogEntry:
             return await embedded.register_loaded(content, loaded, str(path.parent.resolve()))
 
-        return await _each(paths, embedded.registry, keep)
+        return await _each(paths, embedded.registry, keep, allow)
 
     async def remote(client: Client) -> bool:
         async def keep(_: Path, content: bytes, loaded: Loaded) -> Registered:
             return await client.register(content.decode("utf-8-sig"), loaded.kind)
 
-        return await _each(paths, Registry(), keep)
+        return await _each(paths, Registry(), keep, allow)
 
+    if server_of(context):
+        refuse_allowed(context)
     good = with_client(context, remote) if server_of(context) else with_embedded(context, work)
     return Exit.OK if good else Exit.FAILED
 
@@ -65,17 +76,19 @@ async def _each(
     paths: tuple[str, ...],
     registry: Registry,
     keep: Callable[[Path, bytes, Loaded], Awaitable[CatalogEntry | Registered]],
+    allow: frozenset[str],
 ) -> bool:
     """Check documents and keep the good ones; return whether all are."""
     good = True
     for path in _files(paths):
         content = read_document(str(path))
-        loaded = load_document(content, registry)
+        loaded = load_document(content, registry, allow=allow)
         if loaded.errors:
             click.echo(as_text([(str(path), loaded)]), nl=False, err=True)
             good = False
             continue
         entry = await keep(path, content, loaded)
+        tell_warnings(str(path), loaded.diagnostics)
         click.echo(f"{entry.path} version {entry.version}  ({path})")
     return good
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from arcbook.cli.context import read_document
+from arcbook.cli.context import allow_option, allowed_of, read_document
 from arcbook.cli.errors import Exit, UserError
 from arcbook.cli.reports import FORMATS
 from arcbook.dsl.diagnostics import Severity
@@ -41,10 +41,14 @@ Examples:
     help="How problems are written.",
 )
 @click.option("--strict", is_flag=True, help="Warnings fail, too.")
-def lint(paths: tuple[str, ...], form: str, *, strict: bool) -> int:
+@allow_option
+@click.pass_context
+def lint(context: click.Context, paths: tuple[str, ...], form: str, *, strict: bool) -> int:
     """Check playbooks."""
-    registry = Registry()
-    checked = [(name, load_document(content, registry)) for name, content in _documents(paths)]
+    registry, allow = Registry(), allowed_of(context)
+    checked = [
+        (name, load_document(content, registry, allow=allow)) for name, content in _documents(paths)
+    ]
     click.echo(FORMATS[form](checked), nl=False)
     found = [d.severity for _, loaded in checked for d in loaded.diagnostics]
     bad = Severity.ERROR in found or (strict and found)

@@ -11,12 +11,21 @@ from typing import Any
 import click
 
 from arcbook.cli import early
-from arcbook.cli.context import Given, parse_given, read_document, settings_of
+from arcbook.cli.context import (
+    Given,
+    allow_option,
+    allowed_of,
+    parse_given,
+    read_document,
+    refuse_allowed,
+    settings_of,
+)
 from arcbook.cli.errors import UserError
 from arcbook.cli.finish import finish, outcome_code
 from arcbook.cli.interrupts import catch_interrupts
 from arcbook.cli.progress import Lines, Live, Silent, View
 from arcbook.cli.remote.link import client_of, server_of, server_option
+from arcbook.cli.warnings import tell_warnings
 from arcbook.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.runtime.plans import Planned
@@ -51,6 +60,7 @@ Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 @click.option("--json", "as_json", is_flag=True, help="Print only the outcome, as JSON.")
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @click.option("--watch/--no-watch", default=None, help="A live view; on a terminal by default.")
+@allow_option
 @server_option
 @click.pass_context
 def run(  # the options of the verb
@@ -72,15 +82,18 @@ def run(  # the options of the verb
     if server_of(context):
         if target is not None or resume:
             raise UserError("--target and --resume are for runs in the home, not at a server")
+        refuse_allowed(context)
         from arcbook.cli.remote.running import RemoteJob  # heavy: an HTTP client
 
-        remote = RemoteJob(client_of(context), playbook, content, view)
+        remote = RemoteJob(
+            client_of(context), playbook, content, view, tells=not (as_json or quiet)
+        )
         return _finished(remote.run(given), as_json=as_json, quiet=quiet)
     embedded = Embedded(settings_of(context))
     spawned = early.take()
     if spawned is not None:
         embedded.use_python(spawned)
-    job = _Job(embedded, playbook, content, view)
+    job = _Job(embedded, playbook, content, view, allowed_of(context), tells=not (as_json or quiet))
     return _finished(job.run(given, target, resume=resume), as_json=as_json, quiet=quiet)
 
 
@@ -111,7 +124,18 @@ def _view(title: str, *, silent: bool, watch: bool | None) -> View:
 class _Job:
     """One call of the verb."""
 
-    def __init__(self, embedded: Embedded, name: str, content: bytes | None, view: View) -> None:
+    def __init__(
+        self,
+        embedded: Embedded,
+        name: str,
+        content: bytes | None,
+        view: View,
+        allow: frozenset[str],
+        *,
+        tells: bool,
+    ) -> None:
+        self.allow = allow
+        self.tells = tells
         self.embedded = embedded
         self.name = name
         self.content = content
@@ -147,7 +171,11 @@ class _Job:
         if self.content is None:
             return await embedded.plans.find(self.name)
         folder = str(Path(self.name).resolve().parent)
-        planned = await embedded.register(self.content, self.name, folder)
+        loaded = embedded.checked(self.content, self.name, self.allow)
+        if self.tells:
+            tell_warnings(self.name, loaded.diagnostics)
+        entry = await embedded.register_loaded(self.content, loaded, folder)
+        planned = await embedded.plans.find(catalog_id=entry.catalog_id)
         await embedded.register_siblings(planned)
         return planned
 

@@ -10,6 +10,7 @@ from arcbook.cli.context import Given
 from arcbook.cli.interrupts import catch_interrupts
 from arcbook.cli.progress import View
 from arcbook.cli.remote.rows import recorded
+from arcbook.cli.warnings import tell_warnings
 from arcbook.client import Client
 from arcbook.dsl.load import Loaded, load_playbook
 from arcbook.embedded import InvalidPlaybookError
@@ -27,9 +28,13 @@ class RemoteJob:
         name: the playbook's file, or its path in the catalog.
         content: what is in the file, if it is one.
         view: shows the run.
+        tells: whether warnings are printed.
     """
 
-    def __init__(self, client: Client, name: str, content: bytes | None, view: View) -> None:
+    def __init__(
+        self, client: Client, name: str, content: bytes | None, view: View, *, tells: bool
+    ) -> None:
+        self._tells = tells
         self._client = client
         self._name = name
         self._content = content
@@ -67,6 +72,8 @@ class RemoteJob:
         loaded = load_playbook(self._content, registry)
         if loaded.playbook is None:
             raise InvalidPlaybookError(self._name, loaded)
+        if self._tells:
+            tell_warnings(self._name, loaded.diagnostics)
         if calls_playbooks(Plan(loaded.playbook, registry)):
             folder = Path(self._name).resolve().parent
             for text, _, _ in siblings(folder, loaded.playbook.path, registry):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from arcbook.dsl import grammar
+from arcbook.dsl.mistaken import repair_of
 from arcbook.dsl.model import KeychainEntry, Playbook
-from arcbook.dsl.parse.reader import Reader
+from arcbook.dsl.parse.reader import Reader, unknown_key
 from arcbook.dsl.parse.steps import parse_steps
 from arcbook.dsl.paths import catalog_path
 from arcbook.dsl.source import ListNode, MapNode, Node
@@ -74,9 +75,17 @@ def _header(read: Reader, root: MapNode) -> None:
     elif kind.value not in ("Playbook", "Agent"):
         message = f"kind {kind.value!r} is not a playbook"
         read.error("ARC102", message, kind.position, "write 'Playbook'")
-    for key in root.value:
-        if key not in grammar.PLAYBOOK and not isinstance(root.value[key], MapNode):
-            read.unknown_key(key, root, grammar.PLAYBOOK)
+    for key, node in root.items():
+        if key in grammar.PLAYBOOK or (isinstance(node, MapNode) and _is_data(read, key)):
+            continue
+        unknown_key(read.report, key, root, "playbook", grammar.PLAYBOOK)
+
+
+def _is_data(read: Reader, key: str) -> bool:
+    """Return whether a mapping at the root is there for templates, and no misspelt part."""
+    if not repair_of(key, "playbook", grammar.PLAYBOOK):
+        return True
+    return any(f"{key}." in line or f"{key}[" in line for line in read.lines)
 
 
 def _executor(read: Reader, root: MapNode) -> dict[str, Any]:

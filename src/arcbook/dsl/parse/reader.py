@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.kinds import Kinds
+from arcbook.dsl.mistaken import repair_of
 from arcbook.dsl.source import ListNode, MapNode, Node, Position
 from arcbook.template.code import compile_code
 from arcbook.template.errors import TemplateError, UnknownWordError, shorten
@@ -263,12 +264,21 @@ class Reader:
         known = grammar.TABLES[table]
         for key in node.value:
             if key not in known and key not in also:
-                self.unknown_key(key, node, known)
+                unknown_key(self.report, key, node, table, known, self.step_name)
 
-    def unknown_key(self, key: str, node: MapNode, known: grammar.Keys) -> None:
-        message = f"key {key!r} is not known here; it is ignored"
-        hint = did_you_mean(key, known) or "remove it"
-        self.warning("ARC113", message, node.key_position(key), hint)
+
+def unknown_key(
+    report: Report, key: str, node: MapNode, table: str, known: Iterable[str], step: str = ""
+) -> None:
+    """Note a key that is not of the language: an error, if it seems to ask for something."""
+    place, repair = node.key_position(key), repair_of(key, table, known)
+    if repair and not report.allows(key):
+        message = f"key {key!r} is not known here; what it asks for would not be done"
+        report.error("ARC117", message, place, repair, step)
+        return
+    message = f"key {key!r} is not known here; it is ignored"
+    hint = repair or did_you_mean(key, known) or "remove it"
+    report.warning("ARC113", message, place, hint, step)
 
 
 def shown(node: Node) -> str:

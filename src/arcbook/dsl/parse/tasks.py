@@ -7,6 +7,7 @@ from typing import Any, Final
 from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.kinds import Kind, Treatment
+from arcbook.dsl.mistaken import repair_of
 from arcbook.dsl.model import Backoff, Do, Lifetime, OutputSpec, Redelivery, Rule, Task
 from arcbook.dsl.parse.reader import Reader, as_number, shown
 from arcbook.dsl.parse.values import parse_assignments, parse_inputs
@@ -147,9 +148,14 @@ def _config(
 
 
 def _unknown_param(read: Reader, key: str, node: MapNode, kind: Kind) -> None:
-    known = [p.name for p in kind.params] + list(_COMMON)
+    known = [name for p in kind.params for name in (p.name, *p.aliases)] + list(_COMMON)
+    place, repair = node.key_position(key), repair_of(key, "task", known)
+    if repair and not read.report.allows(key):
+        message = f"tool kind {kind.name!r} has no parameter {key!r}, which would not be obeyed"
+        read.error("ARC117", message, place, repair)
+        return
     message = f"tool kind {kind.name!r} has no parameter {key!r}; it is ignored"
-    read.warning("ARC403", message, node.key_position(key), did_you_mean(key, known) or "remove it")
+    read.warning("ARC403", message, place, repair or did_you_mean(key, known) or "remove it")
 
 
 def _required(read: Reader, node: MapNode, kind: Kind, config: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from arcbook.dsl.diagnostics import did_you_mean
+from arcbook.dsl.parse.reader import unknown_key
 from arcbook.dsl.source import ListNode, MapNode, Mark, Node
 from arcbook.dsl.upgrade.context import Context
 from arcbook.template.render import is_template
@@ -149,9 +149,7 @@ def _retry(context: Context, retry: Node) -> list[Node]:
     known = {*_RETRY_NAMES, *_RETRY_GUARDS, *_RETRY_REST, *_RETRY_WHEN}
     for key in retry.value:
         if key not in known:
-            message = f"key {key!r} is not known in 'retry'; it is ignored"
-            hint = did_you_mean(key, known) or "remove it"
-            context.report.warning("ARC113", message, retry.key_position(key), hint)
+            unknown_key(context.report, key, retry, "then", known)
     return [_retry_rule(_retry_guard(retry), tries(retry), place)]
 
 

@@ -140,9 +140,9 @@ def _shortened(scenario: Scenario) -> Iterator[None]:
     loaded: dict[str, Any] = {}
     plans: dict[int, Plan] = {}
 
-    def load_once(content: str, kinds: Any) -> Any:
+    def load_once(content: str, kinds: Any, **how: Any) -> Any:
         if content not in loaded:
-            loaded[content] = load_playbook(content, kinds)
+            loaded[content] = load_playbook(content, kinds, **how)
         return loaded[content]
 
     def plan_once(playbook: Any, kinds: Any) -> Plan:

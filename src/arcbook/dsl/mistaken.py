@@ -1,0 +1,146 @@
+"""Keys that are not of the language but ask for something: misspelt, or another program's.
+
+To pass over such a key would leave out what the document says, so it is an error. A key
+that is neither near to one of the language nor known here is only a remark, as far as
+anyone can tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+_WHEN: Final = "write 'when: \"{{ name == 'value' }}\"' on the step"
+_LOOP: Final = "write 'loop: {in: \"{{ name_of_a_list }}\", iterator: item}' on the step"
+_NEXT: Final = "write 'next: {arcs: [{step: <name>}]}' on the step that comes before"
+_ON: Final = "write 'next: {arcs: [{step: <name>}]}'"
+_RETRY: Final = "write 'retry: {attempts: 3}' below 'tool'"
+_SECRETS: Final = "write 'keychain' at the root, and read '{{ keychain.<name>.<field> }}'"
+_CATCH: Final = "write an arc with 'when: \"{{ output.status == 'error' }}\"'"
+
+
+def _each(keys: str, repair: str) -> dict[str, str]:
+    return dict.fromkeys(keys.split(), repair)
+
+
+_ANYWHERE: Final = {
+    **_each("if condition only_if run_if unless", _WHEN),
+    **_each("foreach for_each for with_items iterate", _LOOP),
+    **_each("depends_on dependson needs after", _NEXT),
+    **_each("then goto transition on_success", _ON),
+    **_each("on_error on_failure catch", _CATCH),
+    **_each("secret secrets", _SECRETS),
+}
+
+FOREIGN: Final[dict[str, dict[str, str]]] = {
+    "step": {
+        **_ANYWHERE,
+        **_each("timeout timeout_seconds timeout_s", "write 'spec: {timeout: 30}' on the step"),
+        **_each("retry retries max_retries", _RETRY),
+        **_each("pool join policy", "move it below the step's 'spec'"),
+        **_each("parallel concurrency max_in_flight", "write 'loop: {spec: {max_in_flight: 4}}'"),
+    },
+    "task": {
+        **_ANYWHERE,
+        "when": _WHEN,
+        "loop": _LOOP,
+        "next": _ON,
+        **_each("retries max_retries", _RETRY),
+    },
+    "loop": {
+        **_each("over items list each", "write 'in: \"{{ name_of_a_list }}\"'"),
+        **_each("as item", "write 'iterator: item'"),
+        **_each("concurrency max_concurrency parallel", "write 'spec: {max_in_flight: 4}'"),
+        **_each("when if where", "write 'in: \"{{ items | selectattr('field') }}\"'"),
+        **_each("retry retries", _RETRY),
+    },
+    "loop_spec": {
+        **_each("concurrency max_concurrency parallel", "write 'max_in_flight: 4'"),
+    },
+    "next": {
+        **_each("when if", "move it to the arc: 'arcs: [{step: <name>, when: ...}]'"),
+    },
+    "arc": {
+        **_each("if condition", "write 'when: \"{{ name == 'value' }}\"'"),
+        **_each("to goto target then", "write 'step: <name>'"),
+    },
+    "rule": {
+        **_each("if condition", "write 'when'"),
+        **_each("action", "write 'then: {do: ...}'"),
+    },
+    "then": {
+        **_each("retries max_attempts max_retries times", "write 'attempts: 3'"),
+        **_each("wait interval", "write 'delay: 5'"),
+        **_each("action", "write 'do: continue', or retry, jump, break, fail"),
+    },
+    "executor_spec": _each("timeout_seconds timeout_s", "write 'timeout: 30'"),
+    "playbook": {
+        **_each("secret secrets", _SECRETS),
+        **_each("steps jobs", "write 'workflow: [{step: start, tool: {kind: ...}}]'"),
+        **_each("timeout", "write 'executor: {spec: {timeout: 30}}'"),
+        **_each("retry retries", _RETRY),
+        **_each("on schedule cron", "write 'arcbook schedule', or a schedule of the API"),
+        **_each("depends_on needs", _NEXT),
+    },
+}
+"""What other programs call something that the language has, and how that is written here."""
+
+REMARKS: Final = frozenset(
+    ["assert", "capabilities", "desc", "description", "labels", "max_bytes", "max_seconds", "tags"]
+)
+"""Keys of the language that change nothing that runs, so that a misspelt one does not either."""
+
+FOREIGN_LENGTH_MIN: Final = 6
+"""Length from which a misspelt word of another program is told from some other word."""
+
+LONG: Final = 7
+"""Length from which two slips in one word are still that word."""
+
+
+def repair_of(key: str, table: str, known: Iterable[str]) -> str:
+    """Return what to write in place of a key that asks for something, or nothing."""
+    foreign = FOREIGN.get(table, {})
+    plain = key.lower().replace("-", "_")
+    if plain in foreign:
+        return foreign[plain]
+    near = misspelt(key, known)
+    if near:
+        return "" if near in REMARKS else f"did you mean {near!r}?"
+    far = misspelt(key, foreign) if len(key) >= FOREIGN_LENGTH_MIN else ""
+    return foreign[far] if far else ""
+
+
+def misspelt(word: str, known: Iterable[str]) -> str:
+    """Return the word of which another is a misspelling, or an empty text.
+
+    Upper case and hyphens make no difference; else it is a slip or two, and not in the
+    first letter.
+    """
+    plain = _plain(word)
+    by_plain: Mapping[str, str] = {_plain(k): k for k in known if k != word}
+    if plain in by_plain:
+        return by_plain[plain]
+    found = [(_slips(plain, other), other) for other in by_plain if len(other) > 1]
+    slips, nearest = min(found, default=(LONG, ""))
+    return by_plain[nearest] if slips <= (2 if len(plain) >= LONG else 1) else ""
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[-_ ]", "", word).lower()
+
+
+def _slips(one: str, other: str) -> int:
+    """Return how many letters are left out, too much, wrong, or in each other's place."""
+    if abs(len(one) - len(other)) > 2 or one[:1] != other[:1]:
+        return 3
+    rows = [list(range(len(other) + 1))]
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(other, 1):
+            cost = min(row[j - 1] + 1, rows[-1][j] + 1, rows[-1][j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                cost = min(cost, rows[-2][j - 2] + 1)
+            row.append(cost)
+        rows.append(row)
+    return rows[-1][-1]

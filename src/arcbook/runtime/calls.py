@@ -50,6 +50,7 @@ def call_tool(  # what a call depends on
         idempotency_key=request.idempotency_key,
         attempt=request.attempt,
         execution_id=work.context.execution_id,
+        catalog_id=work.context.catalog_id,
         step=work.step,
         label=task.label,
     )

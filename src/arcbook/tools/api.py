@@ -37,6 +37,8 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str = ""
     attempt: int = 1
     execution_id: int = 0
+    #: The version of the execution's document.
+    catalog_id: int = 0
     step: str = ""
     label: str = ""
     #: The alias that ``auth`` named.

@@ -13,7 +13,7 @@ from msgspec import Meta
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.template.code import uses_name
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
-from arcbook.tools.python_pool import ChildLostError, PythonPool, Zygote
+from arcbook.tools.python_pool import Child, ChildLostError, Owner, PythonPool, Zygote
 from arcbook.tools.python_start import Spawned
 from arcbook.tools.scripts import ScriptError, load_script
 
@@ -88,22 +88,21 @@ class Python:
         request = _request(call, params, context, source, digest, prepared)
         modules = frozenset(prepared["imports"]) if prepared else frozenset[str]()
         zygote = self._pool.zygote(modules)
+        owner = (call.execution_id, call.catalog_id)
         timeout = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
         async with self._slots:
-            return await self._call(zygote, request, digest, timeout)
+            return await self._call(zygote, request, owner, timeout)
 
     async def _call(
-        self, zygote: Zygote, request: dict[str, Any], digest: bytes, seconds: float
+        self, zygote: Zygote, request: dict[str, Any], owner: Owner, seconds: float
     ) -> Outcome:
-        prepared = request.get("prepared")
-        alone = request["env"] or request["cwd"]
         try:
-            child = await zygote.take(comes_back=bool(prepared and prepared["pure"] and not alone))
+            child = await zygote.take(owner)
         except ChildLostError as error:
             return failed(ErrorKind.PROCESS, str(error), code="PY_LOST", retryable=True)
         try:
             async with asyncio.timeout(seconds):
-                answer = await child.ask(request)
+                answer = await self._answer(child, request)
         except TimeoutError:
             printed = child.printed()
             child.kill()
@@ -122,14 +121,26 @@ class Python:
         except BaseException:
             child.kill()
             raise
-        if answer.get("prepared"):
-            self._pool.remember(digest, answer["prepared"])
-        printed = child.printed(answer["printed"])
-        if answer["again"]:
+        printed = child.printed(answer.get("printed"))
+        if answer.get("again") is True:
             zygote.give_back(child)
         else:
             child.kill()
         return _outcome(answer, printed)
+
+    async def _answer(self, child: Child, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask a child; keep how it prepared the code if nobody's code could say so.
+
+        What a child prepares serves other executions. So it counts only from one that has
+        run nothing, and that tells it before it runs the code.
+        """
+        is_clean, child.is_clean = child.is_clean, False
+        request["tells"] = is_clean and "source" in request
+        answer = await child.ask(request)
+        if request["tells"] and "prepared" in answer:
+            self._pool.remember(bytes.fromhex(request["digest"]), answer["prepared"])
+            answer = await child.answer()
+        return answer
 
     async def close(self) -> None:
         self._pool.close()
@@ -171,15 +182,15 @@ def _outcome(answer: dict[str, Any], printed: str) -> Outcome:
     meta: dict[str, Any] = {"stdout": printed} if printed else {}
     if len(printed) >= OUTPUT_SHOWN_MAX:
         meta["truncated"] = True
-    if answer["ok"]:
-        data = _streams(printed) if answer["empty"] else answer["data"]
+    if answer.get("ok") is True:
+        data = _streams(printed) if answer.get("empty") else answer.get("data")
         return ok(data, meta=meta)
     kind, retryable = classify(answer)
-    exception = answer["exception"]
+    exception = str(answer.get("exception"))
     facts = {"exception": exception, "traceback": answer.get("traceback", "")}
     outcome = failed(
         kind,
-        f"{exception}: {answer['message']}",
+        f"{exception}: {answer.get('message')}",
         code=f"PY_{exception}",
         retryable=retryable,
         **facts,
@@ -189,7 +200,8 @@ def _outcome(answer: dict[str, Any], printed: str) -> Outcome:
 
 def classify(answer: dict[str, Any]) -> tuple[ErrorKind, bool]:
     """Return the error kind of an exception, and whether another try may help."""
-    bases = set(answer.get("bases", ()))
+    named = answer.get("bases")
+    bases = {str(name) for name in named} if isinstance(named, list) else set[str]()
     if answer.get("kind") == "config":
         return ErrorKind.CONFIG, False
     if bases & {"JSONDecodeError", "SyntaxError", "UnicodeDecodeError"}:

@@ -1,8 +1,9 @@
 """Warm processes for Python code: a zygote forks them ahead of need.
 
-A call takes an idle child, talks to it over a socket pair and, unless the child says
-that nothing of the call stays behind, lets it end. Another one is ordered at once, so
-that the next call finds one waiting.
+A child that ran code of one execution never runs code of another. A call takes a child
+that its own execution left idle, or a clean one; another clean one is ordered at once, so
+that the next execution finds one waiting. What a child says is never believed: it may be
+the code that speaks.
 """
 
 from __future__ import annotations
@@ -22,14 +23,23 @@ import orjson
 
 from arcbook.tools.python_start import Spawned, spawn
 
-IDLE_MAX: Final = 4
-"""Children that wait for a call, for each zygote."""
+CLEAN_AHEAD: Final = 2
+"""Children that never ran anything and wait for a call, for each zygote."""
+
+HELD_MAX: Final = 32
+"""Idle children of executions, for each zygote; the longest idle one ends."""
+
+HELD_SECONDS: Final = 5.0
+"""How long an idle child waits for another call of its execution, which may have ended."""
 
 ZYGOTES_MAX: Final = 4
 """Zygotes with modules of their own imported."""
 
 ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
 """Size of what a call may yield."""
+
+PRINTED_BYTES_MAX: Final = 1024 * 1024
+"""Size of what a call may print."""
 
 PREPARED_MAX: Final = 2048
 """Compiled code that is remembered."""
@@ -39,18 +49,29 @@ class ChildLostError(RuntimeError):
     """A child ended without an answer: it was killed, or ran out of memory."""
 
 
-class Child:
-    """One process that can serve a call."""
+Owner = tuple[int, int]
+"""An execution, and the version of its document."""
 
-    __slots__ = ("output_fd", "pid", "sock")
+
+class Child:
+    """One process that can serve calls of one execution."""
+
+    __slots__ = ("_received", "ending", "is_clean", "output_fd", "owner", "pid", "sock")
 
     def __init__(self, pid: int, sock: socket.socket, output_fd: int) -> None:
         self.pid = pid
         self.sock = sock
         self.output_fd = output_fd
+        #: Whose code it may run; nobody's yet.
+        self.owner: Owner | None = None
+        #: Whether it has run nobody's code, so that it is ours that speaks.
+        self.is_clean = True
+        #: Ends it when it has been idle for long.
+        self.ending: asyncio.TimerHandle | None = None
+        self._received = b""
 
     async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request and return the answer.
+        """Send a request and return the answer, or what comes before it.
 
         Raises:
             ChildLostError: the child ended first.
@@ -59,13 +80,29 @@ class Child:
         body = orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS, default=str)
         try:
             await loop.sock_sendall(self.sock, struct.pack("!I", len(body)) + body)
-            answer: dict[str, Any] = orjson.loads(await self._frame(loop))
-        except (ConnectionError, OSError) as error:
+        except OSError as error:
             raise ChildLostError(str(error)) from None
+        return await self.answer()
+
+    async def answer(self) -> dict[str, Any]:
+        """Return what the child says next.
+
+        Raises:
+            ChildLostError: it ended first, or says what is no answer.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            answer = orjson.loads(await self._frame(loop))
+        except OSError as error:
+            raise ChildLostError(str(error)) from None
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ChildLostError("what it answered is no answer")
         return answer
 
     async def _frame(self, loop: asyncio.AbstractEventLoop) -> bytes:
-        data = await loop.sock_recv(self.sock, 1 << 16)
+        data = self._received or await loop.sock_recv(self.sock, 1 << 16)
         while 0 < len(data) < 4:
             data += await loop.sock_recv(self.sock, 1 << 16)
         if not data:
@@ -82,12 +119,15 @@ class Child:
                 raise ChildLostError("the process ended in the middle of its answer")
             parts.append(part)
             got += len(part)
-        return b"".join(parts)[4:]
+        data = b"".join(parts)
+        self._received = data[size:]
+        return data[4:size]
 
-    def printed(self, size: int | None = None) -> str:
-        """Return what the call printed."""
-        if size is None:
+    def printed(self, size: Any = None) -> str:
+        """Return what the call printed, as far as the child's word on its size is believed."""
+        if not isinstance(size, int):
             size = os.lseek(self.output_fd, 0, os.SEEK_CUR)
+        size = max(0, min(size, PRINTED_BYTES_MAX))
         return os.pread(self.output_fd, size, 0).decode("utf-8", "replace") if size else ""
 
     def kill(self) -> None:
@@ -98,6 +138,9 @@ class Child:
 
     def close(self) -> None:
         """Let go of the child's descriptors; a child whose socket closes ends."""
+        if self.ending is not None:
+            self.ending.cancel()
+            self.ending = None
         if self.output_fd >= 0:
             self.sock.close()
             os.close(self.output_fd)
@@ -113,7 +156,8 @@ class Zygote:
         self._modules = sorted(modules)
         self._memory_bytes = memory_bytes
         self._spawned = spawned
-        self._idle: deque[Child] = deque()
+        self._clean: deque[Child] = deque()
+        self._held: OrderedDict[Child, None] = OrderedDict()
         self._waiting: deque[asyncio.Future[Child]] = deque()
         self._ordered = 0
         self._listens = False
@@ -160,7 +204,13 @@ class Zygote:
             if not future.done():
                 future.set_result(child)
                 return
-        self._idle.append(child)
+        self._clean.append(child)
+
+    def _order_ahead(self) -> None:
+        """Order what is missing for those who wait, and some for whoever comes next."""
+        wanted = len(self._waiting) + CLEAN_AHEAD - len(self._clean) - self._ordered
+        if wanted > 0:
+            self._order(min(wanted, 64))
 
     def _lost(self) -> None:
         """The process is gone: whoever waits gets an error, the next call a new one."""
@@ -170,29 +220,59 @@ class Zygote:
             if not future.done():
                 future.set_exception(ChildLostError("the process that forks children is gone"))
 
-    async def take(self, *, comes_back: bool) -> Child:
-        """Return an idle child; order the next one unless this one will come back."""
+    async def take(self, owner: Owner) -> Child:
+        """Return an idle child of an execution, or a clean one, which is now its own."""
         self._start()
-        if self._idle:
-            child = self._idle.popleft()
-            if not comes_back and len(self._idle) + self._ordered < IDLE_MAX:
-                self._order(1)
+        child = self._idle(owner)
+        if child is not None:
             return child
-        future: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        missing = len(self._waiting) - self._ordered
-        if missing > 0:
-            self._order(min(missing, 64))
-        return await future
+        if self._clean:
+            child = self._clean.popleft()
+            self._order_ahead()
+        else:
+            future: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            self._order_ahead()
+            child = await self._coming(future)
+        child.owner = owner
+        return child
+
+    async def _coming(self, future: asyncio.Future[Child]) -> Child:
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._hand_out(future.result())
+            raise
+
+    def _idle(self, owner: Owner) -> Child | None:
+        for child in reversed(self._held):
+            if child.owner == owner:
+                self._forget(child)
+                return child
+        return None
+
+    def _forget(self, child: Child) -> None:
+        del self._held[child]
+        if child.ending is not None:
+            child.ending.cancel()
+            child.ending = None
 
     def give_back(self, child: Child) -> None:
-        """Take back a child that can serve another call."""
-        if self._waiting:
-            self._hand_out(child)
-        elif len(self._idle) < IDLE_MAX and self._spawned is not None:
-            self._idle.appendleft(child)
-        else:
-            child.close()
+        """Take back a child that can serve another call of its execution."""
+        if self._spawned is None:
+            child.kill()
+            return
+        loop = asyncio.get_running_loop()
+        self._held[child] = None
+        child.ending = loop.call_later(HELD_SECONDS, self._end, child)
+        if len(self._held) > HELD_MAX:
+            self._end(next(iter(self._held)))
+
+    def _end(self, child: Child) -> None:
+        """End an idle child, with whatever its code left running."""
+        self._forget(child)
+        child.kill()
 
     def stop(self) -> None:
         """End the process and its children; stopping twice is well."""
@@ -200,9 +280,11 @@ class Zygote:
         if spawned is not None and self._listens:
             with contextlib.suppress(RuntimeError, ValueError):
                 asyncio.get_running_loop().remove_reader(spawned.control)
-        for child in self._idle:
+        for child in list(self._held):
+            self._end(child)
+        for child in self._clean:
             child.close()
-        self._idle.clear()
+        self._clean.clear()
         self._ordered = 0
         self._listens = False
         if spawned is None:

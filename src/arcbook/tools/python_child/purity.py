@@ -1,4 +1,8 @@
-"""Whether code can be proved to leave nothing behind in its process."""
+"""Whether code looks as if it left nothing behind in its process.
+
+It decides whether the next call of the same execution may use the process again, and no
+more: code that deceives it meets only itself.
+"""
 
 from __future__ import annotations
 

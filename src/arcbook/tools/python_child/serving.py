@@ -15,13 +15,13 @@ from arcbook.tools.python_child.wire import answer, receive
 
 
 def serve(sock: socket.socket, output_fd: int) -> None:
-    """Serve calls in a child, until one may have left something behind."""
+    """Serve calls of one execution in a child, until one may have left something behind."""
     os.dup2(output_fd, 1)
     os.dup2(output_fd, 2)
     known: dict[str, Prepared] = {}
     while (request := receive(sock)) is not None:
         os.lseek(output_fd, 0, os.SEEK_SET)
-        reply = _serve(request, known, output_fd)
+        reply = _serve(request, known, sock, output_fd)
         pure = reply.pop("pure", False)
         reply["printed"] = os.lseek(output_fd, 0, os.SEEK_CUR)
         reply["again"] = pure and reply["ok"]
@@ -30,7 +30,9 @@ def serve(sock: socket.socket, output_fd: int) -> None:
             return
 
 
-def _serve(request: dict[str, Any], known: dict[str, Prepared], output_fd: int) -> dict[str, Any]:
+def _serve(
+    request: dict[str, Any], known: dict[str, Prepared], sock: socket.socket, output_fd: int
+) -> dict[str, Any]:
     digest = request["digest"]
     prepared, wire = known.get(digest), None
     if prepared is None:
@@ -39,14 +41,15 @@ def _serve(request: dict[str, Any], known: dict[str, Prepared], output_fd: int) 
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return _syntax_failure(error)
         known[digest] = prepared
+    if wire is not None and request.get("tells"):
+        # Told before the code runs, which could say something else afterwards.
+        answer(sock, {"prepared": wire})
     linecache.cache[FILENAME] = (0, None, request.get("lines") or [], FILENAME)
     fresh = not prepared.pure or bool(request.get("env") or request.get("cwd"))
     if fresh:
         _settle_in(request)
     reply = run(request, prepared, output_fd)
     reply["pure"] = not fresh
-    if wire is not None:
-        reply["prepared"] = wire
     return reply
 
 

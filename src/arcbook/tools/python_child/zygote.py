@@ -6,7 +6,6 @@ import array
 import contextlib
 import fcntl
 import os
-import resource
 import select
 import signal
 import socket
@@ -15,6 +14,7 @@ import sys
 import traceback
 from typing import Any
 
+from arcbook.tools.python_child import apart
 from arcbook.tools.python_child.running import OUTPUT_BYTES_MAX
 from arcbook.tools.python_child.serving import serve
 
@@ -29,6 +29,8 @@ class Zygote:
 
     def run(self) -> None:
         """Serve the parent until it closes its end."""
+        apart.hide()
+        apart.take_no_privileges()
         wake, signalled = os.pipe()
         for fd in (wake, signalled):
             os.set_blocking(fd, False)
@@ -67,9 +69,7 @@ class Zygote:
         if pid == 0:
             status = 1
             try:
-                self.control.close()
-                theirs.close()
-                self._become_child()
+                self._become_child([mine.fileno(), output_fd])
                 serve(mine, output_fd)
                 status = 0
             except BaseException:  # noqa: BLE001  # nothing may run in a child but a call
@@ -85,14 +85,13 @@ class Zygote:
         theirs.close()
         os.close(output_fd)
 
-    def _become_child(self) -> None:
+    def _become_child(self, kept: list[int]) -> None:
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        if self.memory_bytes:
-            resource.setrlimit(resource.RLIMIT_DATA, (self.memory_bytes, self.memory_bytes))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        apart.close_others(kept)
+        apart.limit(self.memory_bytes)
 
     def _end(self) -> None:
         for pid in self.children:

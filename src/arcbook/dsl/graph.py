@@ -19,6 +19,8 @@ class Graph(NamedTuple):
     successors: tuple[int, ...]
     #: For each step, the steps reachable from it by one or more arcs.
     reach: tuple[int, ...]
+    #: For each step, the steps from which it is reachable.
+    ancestors: tuple[int, ...]
     #: For each step S, the steps whose token could still arrive at S for the same visit.
     blockers: tuple[int, ...]
 
@@ -44,13 +46,25 @@ def build(names: Sequence[str], arcs: Sequence[Sequence[str]]) -> Graph:
         for target in targets:
             if target in index:
                 successors[i] |= 1 << index[target]
+    predecessors = reverse(successors)
+    ancestors = closure(predecessors)
     loops = loop_arcs(successors)
     return Graph(
         names=tuple(names),
         successors=tuple(successors),
         reach=tuple(closure(successors)),
-        blockers=tuple(_blockers(successors, loops)),
+        ancestors=tuple(ancestors),
+        blockers=tuple(_blockers(predecessors, ancestors, loops)),
     )
+
+
+def reverse(successors: Sequence[int]) -> list[int]:
+    """Return, for each step, the steps whose arcs lead to it."""
+    predecessors = [0] * len(successors)
+    for i, targets in enumerate(successors):
+        for j in bits(targets):
+            predecessors[j] |= 1 << i
+    return predecessors
 
 
 def closure(successors: Sequence[int]) -> list[int]:
@@ -162,7 +176,9 @@ def loop_arcs(successors: Sequence[int]) -> list[LoopArcs]:
     return found
 
 
-def _blockers(successors: Sequence[int], loops: Sequence[LoopArcs]) -> list[int]:
+def _blockers(
+    predecessors: Sequence[int], ancestors: Sequence[int], loops: Sequence[LoopArcs]
+) -> list[int]:
     """Return, for each step S, the steps from which a token may still arrive at S.
 
     A token waits at S while another live token can reach S without passing through S.
@@ -170,12 +186,7 @@ def _blockers(successors: Sequence[int], loops: Sequence[LoopArcs]) -> list[int]
     next visit. So two tokens never wait for each other, in any graph (a cycle of waits
     would be a cycle of arcs without an arc into its header).
     """
-    size = len(successors)
-    predecessors = [0] * size
-    for i in range(size):
-        for j in bits(successors[i]):
-            predecessors[j] |= 1 << i
-    ancestors = closure(predecessors)
+    size = len(predecessors)
     looping = 0
     for loop in loops:
         looping |= loop.members

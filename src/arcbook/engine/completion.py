@@ -9,7 +9,6 @@ from __future__ import annotations
 from arcbook.engine.leaving import stop_commands
 from arcbook.engine.pipeline import template_failure
 from arcbook.engine.plan import PlanStep
-from arcbook.engine.state import CommandStatus
 from arcbook.engine.turn import Turn
 from arcbook.engine.views import LoopView, NeedsData, RefView, result_view
 from arcbook.events.types import (
@@ -128,12 +127,9 @@ def _last_with_tool(turn: Turn, routing: PlanStep) -> PlanStep:
 
 def cancelled(turn: Turn) -> None:
     """End a cancelled execution once nothing of it runs any more."""
-    for run in turn.state.runs.values():
-        for command in run.commands.values():
-            waits_for_child = command.wait is not None and command.wait.kind == "child"
-            if command.status is CommandStatus.ISSUED or waits_for_child:
-                return
     state = turn.state
+    if state.live.still_stopping(state.runs):
+        return
     turn.emit(
         PlaybookCancelled(reason=state.cancel_reason or "", unconfirmed=list(state.unconfirmed))
     )

@@ -253,7 +253,7 @@ def _lost(turn: Turn, given: Lost) -> bool:
 
 def _timer(turn: Turn, given: TimerFired) -> bool:
     kind, _, rest = given.timer_id.partition(":")
-    if turn.state.is_cancelling or given.timer_id not in turn.state.timers():
+    if turn.state.is_cancelling or turn.state.due(given.timer_id) is None:
         return False
     if kind == "playbook":
         seconds = (turn.at - turn.state.started_at) / MICROSECONDS

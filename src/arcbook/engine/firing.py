@@ -21,25 +21,39 @@ def fire_ready(turn: Turn) -> bool:
     state = turn.state
     if not state.waiting:
         return False
-    live = live_mask(turn)
     fired = False
     for name in list(state.waiting):
         step = turn.plan.by_name[name]
         tokens = state.waiting[name]
-        blocked = live & turn.plan.graph.blockers[step.order]
+        blocked = _is_blocked(turn, step)
         if blocked and not (step.join and len(tokens) >= step.join):
             continue
-        _fire(turn, step, tokens, early=bool(blocked))
+        _fire(turn, step, tokens, early=blocked)
         fired = True
-        live = live_mask(turn)
     _close_joins(turn)
     return fired
+
+
+def _is_blocked(turn: Turn, step: PlanStep) -> bool:
+    """Return whether a step waits for a token that can still reach it.
+
+    One that it waits for is remembered: as long as that is there, no other is looked for.
+    """
+    live = turn.state.live
+    if live.is_at(live.witness.get(step.name)):
+        return True
+    blocked = live_mask(turn) & turn.plan.graph.blockers[step.order]
+    if blocked:
+        live.witness[step.name] = turn.plan.graph.names[blocked.bit_length() - 1]
+    else:
+        live.witness.pop(step.name, None)
+    return bool(blocked)
 
 
 def _close_joins(turn: Turn) -> None:
     for name in list(turn.state.absorbing):
         step = turn.plan.by_name[name]
-        if not live_mask(turn) & turn.plan.graph.blockers[step.order]:
+        if not _is_blocked(turn, step):
             turn.emit(JoinClosed(step=name))
 
 

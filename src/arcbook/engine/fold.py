@@ -71,6 +71,8 @@ def apply(state: State, recorded: Recorded) -> State:
     """Apply one event, and return the state, which is changed in place."""
     seq, at, event = recorded
     state.seq = seq
+    # Made before the state changes, if it was not: each change is then noted once.
+    _ = state.live
     _HANDLERS[type(event)](state, at, event)
     return state
 
@@ -90,18 +92,38 @@ def _started(state: State, at: int, event: PlaybookStarted) -> None:
     state.ctx = dict(event.ctx)
     state.results = dict(event.results)
     if event.entry:
-        state.waiting[event.entry] = [Token("")]
+        _unwait(state, event.entry)
+        _wait(state, event.entry, Token(""))
 
 
 def _token_placed(state: State, at: int, event: TokenPlaced) -> None:
-    state.waiting.setdefault(event.step, []).append(Token(event.came_from))
+    _wait(state, event.step, Token(event.came_from))
     state.final_ran = True
+
+
+def _wait(state: State, step: str, token: Token) -> None:
+    tokens = state.waiting.get(step)
+    if tokens is None:
+        state.waiting[step] = [token]
+        state.live.add(step)
+    else:
+        tokens.append(token)
+
+
+def _unwait(state: State, step: str) -> None:
+    if state.waiting.pop(step, None) is not None:
+        state.live.remove(step)
 
 
 def _entered(state: State, at: int, event: StepEnter) -> None:
     step, visit = event.step, event.visit
-    state.waiting.pop(step, None)
+    live = state.live
+    key = run_key(step, visit)
+    if key not in state.runs:
+        live.add(step)
+    _unwait(state, step)
     state.visits[step] = visit
+    live.see(step)
     if event.early and step not in state.absorbing:
         state.absorbing.append(step)
     run = Run(
@@ -118,12 +140,15 @@ def _entered(state: State, at: int, event: StepEnter) -> None:
         run.commands[identity] = Command(command_id=identity, step=step, visit=visit)
     else:
         run.loop = LoopRun(start=event.loop)
-    state.runs[run_key(step, visit)] = run
+    state.runs[key] = run
+    if event.loop is not None:
+        live.moving[key] = None
 
 
 def _exited(state: State, at: int, event: StepExit) -> None:
     step = event.step
-    state.runs.pop(run_key(step, event.visit), None)
+    if state.runs.pop(run_key(step, event.visit), None) is not None:
+        state.live.remove(step)
     result = event.loop if event.loop is not None else event.result
     if result is not None and event.visit >= state.visits.get(step, 0):
         if step in state.results:
@@ -135,6 +160,8 @@ def _exited(state: State, at: int, event: StepExit) -> None:
     if event.status == ERROR:
         failure = Failure(step, event.error or _UNKNOWN, event.recovered)
         state.failures.append(failure)
+        if not event.recovered:
+            state.live.add(step)
     _send(state, step, event.took)
     if not event.took:
         state.last_leaf = step
@@ -143,8 +170,9 @@ def _exited(state: State, at: int, event: StepExit) -> None:
 def _skipped(state: State, at: int, event: StepSkipped) -> None:
     if event.reason == "unreachable":
         state.skipped.append(event.step)
+        state.live.see(event.step)
         return
-    state.waiting.pop(event.step, None)
+    _unwait(state, event.step)
     if event.set:
         write(state.ctx, event.set)
     _send(state, event.step, event.took)
@@ -155,7 +183,7 @@ def _send(state: State, step: str, took: list[Took]) -> None:
         if arc.set:
             write(state.ctx, arc.set)
         if not arc.absorbed:
-            state.waiting.setdefault(arc.to, []).append(Token(step, arc.locals))
+            _wait(state, arc.to, Token(step, arc.locals))
 
 
 def _join_closed(state: State, at: int, event: JoinClosed) -> None:
@@ -200,9 +228,11 @@ def _take_returned(loop: LoopRun, first: int, count: int) -> None:
 
 
 def _command_completed(state: State, at: int, event: CommandCompleted) -> None:
-    run = state.runs.get(run_key(event.step, event.visit))
+    key = run_key(event.step, event.visit)
+    run = state.runs.get(key)
     if run is None or run.loop is None:
         return
+    state.live.moving[key] = None
     command = None if event.partial else run.commands.pop(event.command_id, None)
     loop = run.loop
     if event.set:
@@ -244,10 +274,13 @@ def _keep(loop: LoopRun, event: CommandCompleted) -> None:
 
 
 def _suspended(state: State, at: int, event: CommandSuspended) -> None:
-    run = state.runs.get(run_key(event.step, event.visit))
+    key = run_key(event.step, event.visit)
+    run = state.runs.get(key)
     command = run.commands.get(event.command_id) if run else None
     if command is None or run is None:
         return
+    if run.loop is not None:
+        state.live.moving[key] = None
     if event.index >= 0 and run.loop is not None and command.count != 1:
         _split_suspended(run.loop, command, event.index)
     command.status = CommandStatus.SUSPENDED
@@ -291,15 +324,19 @@ def _lost(state: State, at: int, event: CommandLost) -> None:
 
 
 def _command_cancelled(state: State, at: int, event: CommandCancelled) -> None:
-    run = state.runs.get(run_key(event.step, event.visit))
+    key = run_key(event.step, event.visit)
+    run = state.runs.get(key)
     command = run.commands.pop(event.command_id, None) if run is not None else None
+    if command is not None and run is not None and run.loop is not None:
+        state.live.moving[key] = None
     if command is not None and not event.confirmed:
         state.unconfirmed.append(event.command_id)
 
 
 def _cancel_requested(state: State, at: int, event: CancelRequested) -> None:
     state.cancel_reason = event.reason
-    state.waiting.clear()
+    for step in list(state.waiting):
+        _unwait(state, step)
 
 
 def _completed(state: State, at: int, event: PlaybookCompleted) -> None:
@@ -323,6 +360,7 @@ def _end(state: State, at: int, status: Status) -> None:
     state.ended_at = at
     state.waiting.clear()
     state.runs.clear()
+    state.live.clear(state)
 
 
 def write(ctx: dict[str, Any], writes: Iterable[Write]) -> None:

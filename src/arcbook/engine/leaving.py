@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from arcbook.dsl.graph import bits
 from arcbook.dsl.model import Lifetime, NoMatch
 from arcbook.engine.fold import write
 from arcbook.engine.inputs import Report
@@ -246,15 +245,19 @@ def _no_match(step: PlanStep) -> ErrorInfo:
 def _skip_unreachable(turn: Turn, step: PlanStep) -> None:
     """Record the steps that an arc which did not fire has put out of reach, once each."""
     graph = turn.plan.graph
-    state = turn.state
-    candidates = graph.reach[step.order]
-    reachable = live_mask(turn)
-    for i in bits(reachable):
-        reachable |= graph.reach[i]
-    for i in bits(candidates & ~reachable):
-        name = graph.names[i]
-        if name not in state.visits and name not in state.skipped:
-            turn.emit(StepSkipped(step=name, reason="unreachable"))
+    live = live_mask(turn)
+    if live >> step.order & 1:
+        return
+    left = graph.reach[step.order] & ~turn.state.live.seen(turn.plan)
+    while left:
+        bit = left & -left
+        i = bit.bit_length() - 1
+        if live & (graph.ancestors[i] | bit):
+            # What is behind it is in reach as well.
+            left &= ~(graph.reach[i] | bit)
+        else:
+            left ^= bit
+            turn.emit(StepSkipped(step=graph.names[i], reason="unreachable"))
 
 
 def warnings_of(scope: ExecutionScope, step: PlanStep) -> list[str]:

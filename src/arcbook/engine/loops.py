@@ -145,9 +145,12 @@ def _json_list(text: str) -> list[Any] | None:
 def advance(turn: Turn) -> bool:
     """Give out frames and end loops; return whether anything changed."""
     moved = False
-    for run in list(turn.state.runs.values()):
-        if run.loop is not None:
+    state = turn.state
+    for key in list(state.live.moving):
+        run = state.runs.get(key)
+        if run is not None and run.loop is not None:
             moved |= _advance(turn, run, run.loop)
+        state.live.moving.pop(key, None)
     return moved
 
 

@@ -8,10 +8,12 @@ and built again. It is mutable so that a step costs what it changes, but only
 from __future__ import annotations
 
 import enum
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
+from arcbook.engine.live import Live
 from arcbook.events.types import LoopResult, LoopStart, Parent, ResultRef, StepResult, Wait
 from arcbook.outcome import ErrorInfo, Outcome
 
@@ -104,6 +106,15 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     due_at: int | None = None
     pool: str | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a worker or a child execution is still at work for it."""
+        return any(
+            command.status is CommandStatus.ISSUED
+            or (command.wait is not None and command.wait.kind == "child")
+            for command in self.commands.values()
+        )
+
 
 class Token(msgspec.Struct, frozen=True, omit_defaults=True):
     """Permission for one arrival at a step."""
@@ -129,7 +140,7 @@ class Failure(msgspec.Struct, frozen=True):
     recovered: bool = False
 
 
-class State(msgspec.Struct, kw_only=True, omit_defaults=True):
+class State(msgspec.Struct, kw_only=True, omit_defaults=True, dict=True):
     """One execution."""
 
     execution_id: int
@@ -169,6 +180,11 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
     result_ref: ResultRef | None = None
     error: ErrorInfo | None = None
 
+    @cached_property
+    def live(self) -> Live:
+        """Where the tokens are: derived, and no part of what is stored."""
+        return Live(self)
+
     @property
     def is_cancelling(self) -> bool:
         """Whether a cancellation was asked for and has not ended the execution yet."""
@@ -179,6 +195,22 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
         _, _, key = command_id.partition(":")
         run = self.runs.get(key) or self.runs.get(run_key_of(command_id))
         return run.commands.get(command_id) if run else None
+
+    def due(self, timer_id: str) -> int | None:
+        """Return when a timer is due, in microseconds since the epoch; None without it."""
+        if self.status.is_terminal:
+            return None
+        kind, _, rest = timer_id.partition(":")
+        if kind == "playbook":
+            return self.due_at
+        if kind == "step":
+            run = self.runs.get(rest)
+            return None if run is None else run.due_at
+        identity, _, generation = rest.rpartition(":")
+        command = self.command(identity)
+        if command is None or command.wait is None or str(command.generation) != generation:
+            return None
+        return command.wait.due_at
 
     def timers(self) -> dict[str, int]:
         """Return what is due, by timer id, in microseconds since the epoch."""

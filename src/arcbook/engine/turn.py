@@ -126,17 +126,7 @@ def live_mask(turn: Turn) -> int:
     A step that failed and was not caught stays: a join behind it must not run on what
     is missing.
     """
-    by_name = turn.plan.by_name
-    state = turn.state
-    mask = 0
-    for run in state.runs.values():
-        mask |= 1 << by_name[run.step].order
-    for name in state.waiting:
-        mask |= 1 << by_name[name].order
-    for failure in state.failures:
-        if not failure.recovered:
-            mask |= 1 << by_name[failure.step].order
-    return mask
+    return turn.state.live.mask(turn.plan)
 
 
 class Overlay(dict[str, Any]):

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from arcbook.clock import Clock
 from arcbook.engine.inputs import AnyInput, Lost, Stopped
-from arcbook.engine.state import Command, CommandStatus
+from arcbook.engine.state import Command, CommandStatus, run_key, run_key_of
 from arcbook.events.types import (
     CommandCancelled,
     CommandCompleted,
@@ -82,6 +82,8 @@ class Owner:
         self.relay = relay
         self.lease_us = int(lease_seconds * MICROSECONDS)
         self.out: dict[int, dict[str, Out]] = {}
+        #: The same by execution and visit, for a visit may end before its commands do.
+        self._of_visit: dict[tuple[int, str], dict[str, None]] = {}
         self.submit: Callable[[int, AnyInput], None] = lambda _, __: None
         #: Pending commands by pool, the oldest first.
         self.pending: dict[str, dict[str, Out]] = {}
@@ -171,7 +173,8 @@ class Owner:
 
     def _ended(self, slot: Slot, events: list[Recorded]) -> list[str]:
         """Return the commands that events, folded already, put an end to."""
-        out = self.out.get(slot.state.execution_id)
+        identity = slot.state.execution_id
+        out = self.out.get(identity)
         if not out:
             return []
         if slot.state.status.is_terminal:
@@ -181,10 +184,8 @@ class Owner:
             event = recorded.event
             if isinstance(event, (CommandCompleted, CommandSuspended, CommandCancelled)):
                 ended.append(event.command_id)
-            elif isinstance(event, StepExit) and len(out) > 1:
-                ended += [i for i in out if slot.state.command(i) is None]
             elif isinstance(event, StepExit):
-                ended += out
+                ended += self._of_visit.get((identity, run_key(event.step, event.visit)), ())
         return [i for i in dict.fromkeys(ended) if i in out and not _is_issued(slot, i)]
 
     # -- after the commit -------------------------------------------------------------
@@ -250,7 +251,14 @@ class Owner:
 
     def _forget(self, rows: dict[str, Out], command_id: str) -> None:
         out = rows.pop(command_id, None)
-        if out is not None and not out.row.worker:
+        if out is None:
+            return
+        visit = _visit_of(out.row)
+        of_visit = self._of_visit.get(visit, {})
+        of_visit.pop(command_id, None)
+        if not of_visit:
+            self._of_visit.pop(visit, None)
+        if not out.row.worker:
             self._not_pending(out.row)
 
     def _not_pending(self, row: CommandRow) -> None:
@@ -263,6 +271,7 @@ class Owner:
         """Keep a row of the store; a claimed one with a fresh lease."""
         out = Out(row)
         self.out.setdefault(row.execution_id, {})[row.command_id] = out
+        self._of_visit.setdefault(_visit_of(row), {})[row.command_id] = None
         if row.worker:
             out.expires_at = self.clock.monotonic_us() + self.lease_us
         else:
@@ -370,6 +379,10 @@ def _is_out(command: Command | None, generation: int, attempt: int) -> bool:
         and command.generation == generation
         and command.lost + 1 == attempt
     )
+
+
+def _visit_of(row: CommandRow) -> tuple[int, str]:
+    return row.execution_id, run_key_of(row.command_id)
 
 
 def _is_issued(slot: Slot, command_id: str) -> bool:

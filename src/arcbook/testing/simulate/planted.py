@@ -174,7 +174,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "let timers move on what is being cancelled",
-        ("engine/decide.py", "turn.state.is_cancelling or given.timer_id", "given.timer_id"),
+        ("engine/decide.py", "turn.state.is_cancelling or turn.state.due(", "turn.state.due("),
     ),
     _mutant(
         "forget a new stop of what was cancelled before a takeover",

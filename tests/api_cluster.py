@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -21,12 +21,27 @@ from arcbook.server.http.app import create_app
 from arcbook.server.http.context import Context
 from arcbook.server.http.serving import listening, served
 from arcbook.server.http.settings import HttpSettings
+from arcbook.store.api import ClusterStore
 from arcbook.store.memory import MemoryStore
 from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 
 Answer = tuple[int, Any, Any]
+
+Opens = Callable[[], contextlib.AbstractAsyncContextManager[ClusterStore]]
+
+
+@contextlib.asynccontextmanager
+async def in_memory() -> AsyncIterator[ClusterStore]:
+    """Yield a store in memory."""
+    yield MemoryStore()
+
+
+class Stores:
+    """Which store the clusters stand on that are put together here."""
+
+    opens: Opens = staticmethod(in_memory)
 
 
 class Api:
@@ -112,10 +127,10 @@ async def cluster(
     folder: Any, *, servers: int = 1, settings: HttpSettings | None = None
 ) -> AsyncIterator[list[Api]]:
     """Yield the APIs of some servers on one store, with a worker beside them."""
-    clock, store, blobs = SystemClock(), MemoryStore(), MemoryBlobs()
-    exchange = Exchange()
-    credentials = CredentialBook(store, LocalKey(bytes(range(32)), "the test"), clock)
+    clock, blobs, exchange = SystemClock(), MemoryBlobs(), Exchange()
     async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(Stores.opens())
+        credentials = CredentialBook(store, LocalKey(bytes(range(32)), "the test"), clock)
         found = []
         for number in range(servers):
             bus = await stack.enter_async_context(MemoryBus(exchange))

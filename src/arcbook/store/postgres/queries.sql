@@ -150,7 +150,7 @@ order by path limit $3
 -- archive --
 -- Take versions of a document out of use, or bring them back.
 update catalog set archived_at = $3::bigint
-where path = $1 and ($2::integer is null or version = $2) and (archived_at = 0) = ($3 <> 0)
+where path = $1 and ($2::integer is null or version = $2) and (archived_at = 0) = ($3::bigint <> 0)
 returning *
 
 -- put_credential --

@@ -116,7 +116,7 @@ async def serving(
     url = f"http://127.0.0.1:{on.getsockname()[1]}"
     context = app.state.context
     async with (
-        served(app, on, before_stop=context.close),
+        served(app, on, None, context.close, context.settings.limits),
         aiohttp.ClientSession() as session,
     ):
         yield Api(server, url, session, context)

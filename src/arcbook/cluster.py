@@ -6,6 +6,7 @@ PostgreSQL is the bus as well.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -129,7 +130,7 @@ def http_of(settings: Settings, *, has_stored_tokens: bool = False) -> HttpSetti
     """Return how the API behaves.
 
     Raises:
-        SettingsError: a token is not ``SCOPE=SHA256``.
+        SettingsError: a token is not ``SCOPE=SHA256``, or a proxy no address.
     """
     oidc = None
     if settings.oidc_issuer:
@@ -151,7 +152,25 @@ def http_of(settings: Settings, *, has_stored_tokens: bool = False) -> HttpSetti
         is_local=is_loopback(settings.host),
         requests_per_second=settings.requests_per_second,
         origins=settings.origins,
+        proxies=_proxies(settings.proxies),
+        connections_max=settings.connections,
+        head_seconds=settings.head_seconds,
+        body_seconds=settings.body_seconds,
+        write_seconds=settings.write_seconds,
+        streams_max=settings.streams,
     )
+
+
+def _proxies(given: Sequence[str]) -> tuple[str, ...]:
+    """Return proxies as they are named: each an address or a network."""
+    for one in given:
+        try:
+            ipaddress.ip_network(one)
+        except ValueError:
+            raise SettingsError(
+                f"ARCBOOK_PROXIES has {one[:60]!r}: write addresses or networks, 10.0.0.0/8"
+            ) from None
+    return tuple(given)
 
 
 def _tokens(given: Sequence[str]) -> dict[str, str]:
@@ -256,7 +275,7 @@ async def served_control_plane(
             control_plane(settings, opened, url=url, server_id=server_id) as plane,
         ):
             app = create_app(plane.server, plane.credentials, http)
-            async with served(app, on, tls, before_stop=app.state.context.close):
+            async with served(app, on, tls, app.state.context.close, http.limits):
                 yield plane, url
 
 

@@ -84,6 +84,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_second: Annotated[
         float, Doc("Requests of one caller in a second, on average; 0 sets no limit.")
     ] = 5000.0
+    proxies: Annotated[
+        tuple[str, ...],
+        Doc("Addresses and networks of proxies whose `X-Forwarded-For` is believed."),
+    ] = ()
+    connections: Annotated[
+        int, Doc("Connections to the API at once; beyond them, only what must be is answered.")
+    ] = 1000
+    head_seconds: Annotated[
+        float, Doc("Seconds that a connection has for the whole head of its next request.")
+    ] = 10.0
+    body_seconds: Annotated[
+        float, Doc("Seconds within which the next part of a request's body has to come.")
+    ] = 20.0
+    write_seconds: Annotated[
+        float, Doc("Seconds within which a caller has to take a part of what it is sent.")
+    ] = 30.0
+    streams: Annotated[int, Doc("Event streams that may be open at once on one server.")] = 1000
     body_bytes: Annotated[int, Doc("Bytes of a request's body.")] = 4 * 1024 * 1024
     result_bytes: Annotated[int, Doc("Bytes of a body that puts a result.")] = 64 * 1024 * 1024
     oidc_issuer: Annotated[str, Doc("Identity provider whose JWTs are taken: its `iss`.")] = ""

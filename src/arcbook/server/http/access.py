@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from arcbook.clock import Clock
 from arcbook.secrets.tokens import SCOPES as TOKEN_SCOPES
 from arcbook.secrets.tokens import digest_of
+from arcbook.server.http.connections import CROWDED
 from arcbook.server.http.errors import REFUSALS, ApiError, error_response, refusal_of
 from arcbook.server.http.limits import RateLimit
 from arcbook.server.http.oidc import Oidc
@@ -43,7 +44,13 @@ INTERNAL_PATHS: Final = re.compile(r"/api/(internal/.*|commands/.*|credentials/[
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 FAILURES_PER_SECOND: Final = 5.0
-"""Wrong tokens that one address may show."""
+"""Wrong tokens that one address may show before it is told to wait."""
+
+ADDRESS_CHARACTERS_MAX: Final = 100
+"""What is kept of an address that is none."""
+
+NETWORK_BITS: Final = 64
+"""Of an IPv6 address, what counts as one address: whoever has one has all of those."""
 
 
 class UnsafeBindingError(SettingsError):
@@ -60,6 +67,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     #: Whose work it is; an empty text where nobody says.
     tenant: str = ""
     organization: str = ""
+
+    @property
+    def may_crowd(self) -> bool:
+        """Whether it is answered even when others are not."""
+        return self.is_known and self.scope in (INTERNAL, SCOPES[-1])
 
     @property
     def labels(self) -> dict[str, str]:
@@ -135,7 +147,7 @@ class Access:
             await self.tokens.look()
         if self.is_open:
             return Caller(name="local", scope="admin")
-        if not is_bearer:
+        if not (is_bearer and token):
             return None
         return self._configured(token) or await self._stored(token) or await self._signed(token)
 
@@ -189,13 +201,9 @@ class Access:
             return ApiError(403, "without authentication the API answers on loopback only")
         return None
 
-    def may_try(self, remote: str) -> bool:
-        """Return whether an address has not shown too many wrong tokens."""
-        return self._failures.has_room(remote)
-
-    def failed(self, remote: str) -> None:
-        """Take note of a wrong token."""
-        self._failures.take(remote)
+    def failed(self, remote: str) -> bool:
+        """Count a wrong token; return whether its address may show another one."""
+        return self._failures.take(remote)
 
     def is_within_rate(self, caller: Caller, remote: str) -> bool:
         """Count a request; return whether its caller may ask that often."""
@@ -259,27 +267,46 @@ class AccessMiddleware:
             ApiError: the request is refused, whatever it asks for.
         """
         access, path = self._access, scope["path"]
-        remote = remote_of(scope)
+        remote = counted(remote_of(scope))
         refused = access.refusal(scope, headers)
         if refused is not None:
             raise refused
-        is_anyones = path in OPEN_PATHS or INTERNAL_PATHS.fullmatch(path) is not None
-        if is_anyones and "authorization" not in headers:
+        if path in OPEN_PATHS:
             return Caller(name="anyone", scope="open")
-        if not access.may_try(remote):
-            raise ApiError(429, "too many wrong tokens came from this address")
+        # A good token is never refused for the wrong ones that came from the same address.
         caller = await access.caller(headers)
+        if caller is None and _shows_token(headers) and not access.failed(remote):
+            raise ApiError(429, "too many wrong tokens came from this address")
+        if scope.get(CROWDED) and (caller is None or not caller.may_crowd):
+            raise ApiError(503, "too many connections are open; try again", "crowded")
+        if caller is None and INTERNAL_PATHS.fullmatch(path) is not None:
+            return Caller(name="anyone", scope="open")
         if caller is None:
-            access.failed(remote)
-            if is_anyones:
-                return Caller(name="anyone", scope="open")
             raise ApiError(401, "this needs 'Authorization: Bearer <token>'")
         if not access.is_within_rate(caller, remote):
             raise ApiError(429, "this caller asks too often; wait a moment")
         return caller
 
 
+def _shows_token(headers: Headers) -> bool:
+    """Return whether a request shows a token at all: none is no wrong one."""
+    return bool(headers.get("authorization", "").partition(" ")[2].strip())
+
+
 def remote_of(scope: Scope) -> str:
     """Return the address from which a request came."""
     client = scope.get("client")
-    return str(client[0]) if client else ""
+    return str(client[0])[:ADDRESS_CHARACTERS_MAX] if client else ""
+
+
+def counted(remote: str) -> str:
+    """Return what counts as one with an address."""
+    try:
+        address = ipaddress.ip_address(remote)
+    except ValueError:
+        return remote
+    if isinstance(address, ipaddress.IPv4Address):
+        return remote
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), NETWORK_BITS), strict=False))

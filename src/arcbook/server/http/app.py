@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Mounted
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.server.core import Server
@@ -64,6 +65,9 @@ def create_app(
             expose_headers=["X-Next-Before", "Link"],
         )
         middleware.insert(0, cors)
+    if settings.proxies:
+        proxies = list(settings.proxies)
+        middleware.insert(0, Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies))
     app = Starlette(
         routes=mounted,
         middleware=middleware,

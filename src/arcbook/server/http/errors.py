@@ -52,6 +52,7 @@ _CODES: Final = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "too_slow",
     409: "conflict",
     413: "too_large",
     415: "unsupported_media_type",
@@ -60,6 +61,10 @@ _CODES: Final = {
     500: "internal",
     503: "unavailable",
 }
+
+
+ENDING: Final = frozenset({"crowded", "too_slow"})
+"""Codes of errors after which a connection is not kept."""
 
 
 def not_found(what: str) -> ApiError:
@@ -118,6 +123,8 @@ def error_response(error: ApiError) -> Response:
     )
     plain = msgspec.to_builtins(body) | error.facts
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if error.status in (429, 503) else {}
+    if error.code in ENDING:
+        headers["Connection"] = "close"
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     content = msgspec.json.encode(plain)

@@ -20,6 +20,7 @@ REFUSALS: Final = {
     401: "No valid token.",
     403: "The caller may not do this.",
     404: "It is not there.",
+    408: "The body did not come in time.",
     409: "It cannot be done as things stand.",
     413: "The body is longer than allowed.",
     422: "The request is understood and cannot be.",
@@ -141,7 +142,8 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     for media_type, schema in route.other_types.items():
         found[str(route.status)]["content"][media_type] = {"schema": schema}
     of_query = (422,) if route.query is not None else ()
-    for status in sorted({*route.refusals, *ALWAYS, *of_query}):
+    of_body = (408,) if route.body is not None else ()
+    for status in sorted({*route.refusals, *ALWAYS, *of_query, *of_body}):
         kind = InvalidDocument if status == 422 else ErrorBody
         example = {"error": REFUSALS[status], "status": status, "code": "", "detail": ""}
         found[str(status)] = {

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from arcbook.server.http.access import Caller
 from arcbook.server.http.context import Context
 from arcbook.server.http.errors import REFUSALS, ApiError, error_response, refusal_of
 from arcbook.server.http.wire.common import identity
+
+BODY_PART_BYTES: Final = 16 * 1024
+"""What of a body has to come each time: who sends by the byte is not waited for."""
 
 ENCODER: Final = msgspec.json.Encoder()
 
@@ -115,14 +119,14 @@ class Route:
 
 def endpoint(route: Route, context: Context) -> Callable[[Request], Awaitable[Response]]:
     """Return what the router calls for a route."""
-    limit = getattr(context.settings, route.limit)
+    limit, seconds = getattr(context.settings, route.limit), context.settings.body_seconds
     decoder = msgspec.json.Decoder(route.body) if route.body is not None else None
 
     async def called(request: Request) -> Response:
         try:
             context.access.require(request.scope["arcbook.caller"], route.scope)
             query = _query(request, route.query) if route.query is not None else None
-            body = await _body(request, route, decoder, limit)
+            body = await _body(request, route, decoder, limit, seconds)
             call = Call(request, context, body, query)
             if route.change:
                 async with context.audit.noted(route.change, call) as note:
@@ -149,11 +153,15 @@ def _query(request: Request, wanted: type[Struct]) -> Struct:
 
 
 async def _body(
-    request: Request, route: Route, decoder: msgspec.json.Decoder[Any] | None, limit: int
+    request: Request,
+    route: Route,
+    decoder: msgspec.json.Decoder[Any] | None,
+    limit: int,
+    seconds: float,
 ) -> Any:
     if decoder is None:
         return None
-    data = await read(request, limit)
+    data = await read(request, limit, seconds)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type in route.raw_types:
         return data
@@ -162,22 +170,36 @@ async def _body(
     return decoded(data, decoder)
 
 
-async def read(request: Request, limit: int) -> bytes:
+async def read(request: Request, limit: int, seconds: float) -> bytes:
     """Return a request's body.
 
+    Args:
+        request: the request.
+        limit: bytes that it may have.
+        seconds: time within which each :data:`BODY_PART_BYTES` of it have to come.
+
     Raises:
-        ApiError: it is longer than allowed.
+        ApiError: it is longer than allowed, or comes too slowly.
     """
     length = request.headers.get("content-length", "")
     if length.isdigit() and len(length) < 19 and int(length) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds) as waiting:
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise _too_large(limit)
+                if size // BODY_PART_BYTES > (size - len(part)) // BODY_PART_BYTES:
+                    waiting.reschedule(loop.time() + seconds)
+                parts.append(part)
+    except TimeoutError:
+        raise ApiError(408, "the body did not come in time") from None
+    except ClientDisconnect:
+        raise ApiError(408, "the body ended too early") from None
     return b"".join(parts)
 
 

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from arcbook.server.http.access import check_binding
+from arcbook.server.http.connections import Limits, limited
 from arcbook.server.http.settings import HttpSettings
 from arcbook.settings import SettingsError
 
@@ -83,6 +84,7 @@ async def served(
     on: socket.socket,
     tls: Tls | None = None,
     before_stop: Callable[[], None] = lambda: None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[None]:
     """Serve an application on a socket that listens.
 
@@ -91,11 +93,18 @@ async def served(
         on: the socket.
         tls: how the server shows itself; plain HTTP by default.
         before_stop: has requests end that would stand open.
+        limits: what connections may.
     """
+    limits = limits or Limits()
     is_mutual = tls is not None and bool(tls.client_ca)
     config = uvicorn.Config(
         app,
         lifespan="off",
+        http=limited(limits),
+        ws="none",
+        # The application knows whom to believe where a request came from.
+        proxy_headers=False,
+        timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]  # any number will do
         log_config=None,
         access_log=False,
         server_header=False,

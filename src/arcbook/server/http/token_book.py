@@ -25,7 +25,7 @@ class TokenBook:
     def __init__(self, store: Tokens, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._known: OrderedDict[str, tuple[int, TokenRow | None]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[int, TokenRow]] = OrderedDict()
         self._counted_at: int | None = None
         #: Whether there ever was a token. It stays so: the last one's removal opens nothing.
         self.has_any = False
@@ -62,10 +62,14 @@ class TokenBook:
 
     async def _row(self, token_id: str) -> TokenRow | None:
         now = self._clock.monotonic_us()
-        at, row = self._known.get(token_id, (-_FRESH_US, None))
-        if now - at < _FRESH_US and token_id in self._known:
-            return row
+        known = self._known.get(token_id)
+        if known is not None and now - known[0] < _FRESH_US:
+            return known[1]
         row = await self._store.token(token_id)
+        if row is None:
+            # Made up names would push out those that there are.
+            self._known.pop(token_id, None)
+            return None
         self._known[token_id] = (now, row)
         self._known.move_to_end(token_id)
         while len(self._known) > KNOWN_MAX:

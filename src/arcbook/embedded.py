@@ -29,12 +29,12 @@ from arcbook.events.types import Recorded, StepEnter
 from arcbook.ids import MACHINE_MAX, IdGenerator
 from arcbook.results.frames import loop_frames
 from arcbook.results.kept import Kept
+from arcbook.runtime.boundary import stored_state
 from arcbook.runtime.drive import ExecutionMissingError
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.local import LocalRuntime
 from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.services import CredentialPort
-from arcbook.runtime.slots import rebuild
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.keys import keys_of
 from arcbook.settings import Settings
@@ -296,10 +296,10 @@ class Embedded:
         Raises:
             ExecutionMissingError: there is none.
         """
-        stored = await self.store.load(execution_id)
-        if stored is None:
+        found = await stored_state(self.store, execution_id)
+        if found is None:
             raise ExecutionMissingError(f"there is no execution {execution_id}")
-        return rebuild(execution_id, stored)
+        return found.state
 
     async def state_before(self, execution_id: int, step: str) -> State | None:
         """Return the state in which an execution last entered a step."""

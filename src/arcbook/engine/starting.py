@@ -11,6 +11,7 @@ from arcbook.engine.pipeline import number, template_failure
 from arcbook.engine.scope import Context
 from arcbook.engine.turn import MICROSECONDS, Turn
 from arcbook.events.types import PlaybookStarted
+from arcbook.outcome import ErrorInfo
 from arcbook.template.access import MISSING
 from arcbook.template.errors import TemplateError
 from arcbook.template.names import roots
@@ -22,6 +23,9 @@ def start(turn: Turn, given: Start) -> bool:
     state = turn.state
     if state.seq:
         return False
+    if given.fault is not None:
+        _fail(turn, given, given.fault)
+        return True
     error = None
     warnings: list[str] = []
     due_at = None
@@ -60,6 +64,21 @@ def start(turn: Turn, given: Start) -> bool:
     if error is not None:
         completion.abort(turn, error)
     return True
+
+
+def _fail(turn: Turn, given: Start, error: ErrorInfo) -> None:
+    """Record an execution that cannot begin."""
+    turn.emit(
+        PlaybookStarted(
+            path=given.path,
+            version=given.version,
+            catalog_id=given.catalog_id,
+            parent=given.parent,
+            entry="",
+            labels=given.labels,
+        )
+    )
+    completion.abort(turn, error)
 
 
 def _due_at(turn: Turn) -> int | None:

@@ -9,8 +9,7 @@ execution, never the batch.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import traceback
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -23,47 +22,49 @@ from arcbook.engine.fold import fold
 from arcbook.engine.inputs import (
     Abort,
     AnyInput,
-    Cancel,
-    ChildEnded,
     Decision,
     Report,
     Settle,
     Start,
-    StartChild,
     TimerFired,
 )
-from arcbook.engine.state import State, Status
+from arcbook.engine.state import State
 from arcbook.engine.turn import LIMITS, LoopLimits
-from arcbook.engine.views import Gone, NeedsData, RefView, result_view
-from arcbook.events.codec import encode
+from arcbook.engine.views import Gone
 from arcbook.events.types import (
     CommandResumed,
     CommandSuspended,
-    Parent,
     PlaybookStarted,
     Recorded,
     ResultRef,
     StepEnter,
 )
-from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.results.kept import Kept, ResultMissingError
-from arcbook.runtime.items import Item, inherited, link, refuse, together
+from arcbook.runtime.boundary import (
+    DecisionHungError,
+    UnrecordableError,
+    event_rows,
+    fault_of,
+    stored_state,
+    without_plan,
+)
+from arcbook.runtime.children import Children, ExecutionMissingError
+from arcbook.runtime.items import Item, apart, refuse, together
 from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, TurnTimes
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
-from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, rebuild, row_of
+from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, row_of
 from arcbook.runtime.timers import Timers
 from arcbook.store.api import (
     ROW_AGE_US_MAX,
     Change,
     Claim,
-    EventRow,
     FencedError,
     ResultRow,
     StartKey,
     Store,
     Tick,
+    UnstorableError,
 )
-from arcbook.template.errors import TemplateError
 
 BATCH_MAX: Final = 512
 """Inputs of one commit."""
@@ -84,8 +85,7 @@ EVICTIONS_MAX: Final = 64
 """Executions that one commit looks at for some to forget."""
 
 
-class ExecutionMissingError(LookupError):
-    """There is no such execution."""
+log = logging.getLogger(__name__)
 
 
 class LostOwnershipError(RuntimeError):
@@ -125,6 +125,7 @@ class Drive:
         self._wake = asyncio.Event()
         self._turning = asyncio.Lock()
         self._timers = Timers(clock, self._fire)
+        self._children = Children(plans, self._give, self._fetch)
         self._last_at = 0
 
     # -- inputs -----------------------------------------------------------------------
@@ -249,14 +250,22 @@ class Drive:
     async def load(self, execution_id: int) -> Slot:
         """Build an execution's state from the store.
 
+        One that cannot be gone on with, because its log cannot be read or its playbook is
+        gone, comes as a slot that says so: it can be ended.
+
         Raises:
             ExecutionMissingError: there is none.
         """
-        stored = await self.store.load(execution_id)
-        if stored is None:
+        found = await stored_state(self.store, execution_id)
+        if found is None:
             raise ExecutionMissingError(f"there is no execution {execution_id}")
-        state = rebuild(execution_id, stored)
-        planned = await self.plans.find(state.path, catalog_id=state.catalog_id)
+        state = found.state
+        if found.unread:
+            return without_plan(state, found.unread)
+        try:
+            planned = await self.plans.find(state.path, catalog_id=state.catalog_id)
+        except (PlaybookMissingError, PlaybookInvalidError) as error:
+            return without_plan(state, str(error))
         return Slot(state, planned)
 
     async def _decide(
@@ -264,13 +273,16 @@ class Drive:
     ) -> bool:
         """Decide one input, fetching what its templates need."""
         slot = entry.slot
+        if slot.broken is not None:
+            given = Abort(error=slot.broken)
         accepted = None
         while True:
             try:
                 decision = self._decision(slot, given)
-            except Exception as error:  # noqa: BLE001  # one execution fails, not the batch
-                await self._fault(slot, entry, error)
-                return False
+                rows = event_rows(decision.events)
+            except (Exception, DecisionHungError) as error:  # noqa: BLE001  # one, not the batch
+                return await self._fault(entry, item, error, pending)
+            entry.rows += rows
             if accepted is None and not decision.again:
                 accepted = decision.accepted
             await self._gather(entry, item, decision, pending)
@@ -292,22 +304,29 @@ class Drive:
             limits=self.limits,
         )
 
-    async def _fault(self, slot: Slot, entry: Pending, error: Exception) -> None:
+    async def _fault(
+        self, entry: Pending, item: Item, error: BaseException, pending: dict[int, Pending]
+    ) -> bool:
         """Fail an execution whose decision raised; its state is built again first."""
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        message = (
-            f"deciding failed: {type(error).__name__}: {error} "
-            f"({frame.name}, line {frame.lineno}); this is a fault of Arcbook"
-        )
-        stored = await self.store.load(slot.state.execution_id)
-        state = State(execution_id=slot.state.execution_id)
-        if stored is not None:
-            state = rebuild(slot.state.execution_id, stored)
+        slot = entry.slot
+        log.error("execution %d: deciding failed", item.execution_id, exc_info=error)
+        found = await stored_state(self.store, item.execution_id)
+        state = State(execution_id=item.execution_id) if found is None else found.state
         slot.state = fold(state, entry.events)
-        info = ErrorInfo(kind=ErrorKind.UNKNOWN, message=message, code="ENGINE_FAULT")
-        decision = self._decision(slot, Abort(error=info))
-        entry.events += decision.events
-        entry.stop += decision.stop
+        info = fault_of(error)
+        given: AnyInput = Abort(error=info)
+        if isinstance(item.given, Start) and not slot.state.seq:
+            given = msgspec.structs.replace(item.given, fault=info)
+        decision = self._decision(slot, given)
+        try:
+            entry.rows += event_rows(decision.events)
+        except UnrecordableError:
+            # Not even who and where: it was refused, not recorded as failed.
+            self.slots.pop(item.execution_id, None)
+            pending.pop(item.execution_id, None)
+            raise
+        await self._gather(entry, item, decision, pending)
+        return decision.accepted
 
     async def _fetch(self, slot: Slot, refs: Iterable[ResultRef]) -> None:
         for ref in refs:
@@ -336,92 +355,11 @@ class Drive:
         if slot.timed or any(_may_set_timer(r.event) for r in decision.events):
             entry.timers_changed = True
         for child in decision.children:
-            await self._start_child(child, pending, item.offer)
+            await self._children.start(child, pending, item.offer)
         for child_id in decision.cancel_children:
-            await self._cancel_child(slot, child_id, pending)
+            await self._children.cancel(slot, child_id, pending)
         if decision.events and slot.state.status.is_terminal and slot.state.parent is not None:
-            await self._tell_parent(slot, slot.state.parent, pending, item.offer)
-
-    # -- children ---------------------------------------------------------------------
-
-    async def _start_child(
-        self, child: StartChild, pending: dict[int, Pending], offer: Offer | None
-    ) -> None:
-        """Start a child in the same commit as its parent's wait."""
-        try:
-            planned = await self.plans.find(child.path, child.version, child.catalog_id)
-        except (PlaybookMissingError, PlaybookInvalidError) as error:
-            info = ErrorInfo(kind=ErrorKind.NOT_FOUND, message=str(error), code="NO_PLAYBOOK")
-            ended = ChildEnded(
-                command_id=child.parent.command_id,
-                child_id=child.execution_id,
-                status="FAILED",
-                error=info,
-                path=child.path,
-            )
-            await self._give(Item(child.parent.execution_id, ended), pending)
-            return
-        start = Start(
-            path=planned.entry.path,
-            version=planned.entry.version,
-            catalog_id=planned.entry.catalog_id,
-            payload=child.payload,
-            parent=child.parent,
-            pool=child.pool,
-            labels=inherited(pending, child.parent.execution_id),
-        )
-        item = Item(child.execution_id, start, planned=planned, offer=offer)
-        await self._give(item, pending)
-        link(pending, child.execution_id, child.parent.execution_id)
-
-    async def _cancel_child(self, slot: Slot, child_id: int, pending: dict[int, Pending]) -> None:
-        """Cancel a child in the same commit as what stops its parent."""
-        cancel = Cancel(reason="the parent was stopped")
-        with contextlib.suppress(ExecutionMissingError):
-            await self._give(Item(child_id, cancel), pending)
-            link(pending, child_id, slot.state.execution_id)
-
-    async def _tell_parent(
-        self, slot: Slot, parent: Parent, pending: dict[int, Pending], offer: Offer | None
-    ) -> None:
-        """Hand a child's end to the command that waits for it, in the same commit."""
-        if not parent.command_id:
-            return
-        state = slot.state
-        ended = ChildEnded(
-            command_id=parent.command_id,
-            child_id=state.execution_id,
-            status=str(state.status),
-            error=state.error,
-            path=state.path,
-        )
-        try:
-            result = await self._child_result(slot, parent.return_step)
-            ended = msgspec.structs.replace(ended, result=result)
-        except TemplateError as gone:
-            info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
-            ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
-        await self._give(Item(parent.execution_id, ended, offer=offer), pending)
-        link(pending, state.execution_id, parent.execution_id)
-
-    async def _child_result(self, slot: Slot, return_step: str) -> Any:
-        """Return the result that a parent wants of a child.
-
-        Raises:
-            TemplateError: it is gone.
-        """
-        state = slot.state
-        found = state.results.get(return_step)
-        while True:
-            try:
-                if found is not None:
-                    return result_view(found, slot.loaded).plain()
-                if state.result_ref is not None:
-                    return RefView(state.result_ref, slot.loaded).plain()
-            except NeedsData as need:
-                await self._fetch(slot, [need.ref])
-            else:
-                return state.result
+            await self._children.tell_parent(slot, slot.state.parent, pending, item.offer)
 
     # -- commit -----------------------------------------------------------------------
 
@@ -431,29 +369,68 @@ class Drive:
         now = self.clock.monotonic_us
         changed = {i: entry for i, entry in pending.items() if entry.events or entry.claims}
         unchanged = [entry for i, entry in pending.items() if i not in changed]
-        lost: set[int] = set()
+        lost: dict[int, Exception] = {}
+        began = now()
+        stored = await self._store(changed, lost, times) if changed else {}
+        times.store = now() - began - times.encode
+        for entry in unchanged:
+            if entry.stop:
+                self.outlet.stop(entry.slot, entry.stop)
+        began = now()
+        self._tell(batch, stored, lost)
+        times.tell = now() - began
+        if self.watch is not None:
+            self.watch(times)
+
+    async def _store(
+        self, changed: dict[int, Pending], lost: dict[int, Exception], times: TurnTimes
+    ) -> dict[int, Pending]:
+        """Store what was decided, and return what of it is stored.
+
+        What another process was quicker with is lost. What the store cannot hold fails its
+        own execution: the others are stored without it.
+        """
+        now = self.clock.monotonic_us
         while changed:
             began = now()
             changes = [self._change(entry) for entry in changed.values()]
-            times.encode = now() - began
+            times.encode += now() - began
             try:
                 await self.store.commit(changes)
                 break
             except FencedError as error:
                 for execution_id in together(changed, error.execution_ids):
-                    lost.add(execution_id)
+                    lost[execution_id] = error
                     del changed[execution_id]
                     self._begin_anew(execution_id)
-            finally:
-                times.store += now() - began - times.encode
-        for entry in unchanged:
-            if entry.stop:
-                self.outlet.stop(entry.slot, entry.stop)
-        began = now()
-        self._tell(batch, changed, lost)
-        times.tell = now() - began
-        if self.watch is not None:
-            self.watch(times)
+            except UnstorableError as error:
+                groups = apart(changed)
+                if len(groups) == 1:
+                    return await self._give_up(changed, lost, error)
+                stored: dict[int, Pending] = {}
+                for group in groups:
+                    stored |= await self._store(group, lost, times)
+                return stored
+        return changed
+
+    async def _give_up(
+        self, changed: dict[int, Pending], lost: dict[int, Exception], error: UnstorableError
+    ) -> dict[int, Pending]:
+        """Fail executions that one input changed, as what changed cannot be stored."""
+        for execution_id, entry in list(changed.items()):
+            log.error("execution %d: its change cannot be stored: %s", execution_id, error)
+            found = await stored_state(self.store, execution_id)
+            entry.begin_anew(State(execution_id=execution_id) if found is None else found.state)
+            decision = self._decision(entry.slot, Abort(error=fault_of(error)))
+            entry.events, entry.stop = decision.events, decision.stop
+            entry.rows = event_rows(entry.events)
+            if not entry.events:
+                lost[execution_id] = error
+                self.slots.pop(execution_id, None)
+                del changed[execution_id]
+        if changed:
+            await self.store.commit([self._change(entry) for entry in changed.values()])
+        return changed
 
     def _begin_anew(self, execution_id: int) -> None:
         """Load an execution again that another process wrote to, its commands included."""
@@ -468,10 +445,7 @@ class Drive:
         entry.change = change = Change(
             execution_id=state.execution_id,
             after_seq=entry.after_seq,
-            events=[
-                EventRow(seq, at, event.type, getattr(event, "step", ""), encode(event))
-                for seq, at, event in entry.events
-            ],
+            events=entry.rows,
             results=[
                 ResultRow(r.ref, _step_of(r.ref), r.bytes, r.sha256, r.store) for r in entry.kept
             ],
@@ -491,13 +465,18 @@ class Drive:
         self.outlet.project(entry, change)
         return change
 
-    def _tell(self, batch: list[Item], changed: dict[int, Pending], lost: set[int]) -> None:
+    def _tell(
+        self, batch: list[Item], stored: dict[int, Pending], lost: dict[int, Exception]
+    ) -> None:
         """Answer, give out commands and set timers: all of it is stored now."""
-        for execution_id, entry in changed.items():
+        for execution_id, entry in stored.items():
             self._tell_of(execution_id, entry)
         for item in batch:
-            if item.execution_id in lost:
+            error = lost.get(item.execution_id)
+            if isinstance(error, FencedError):
                 self._again(item)
+            elif error is not None:
+                refuse(item, error)
             elif item.future is not None and not item.future.done():
                 item.future.set_result(item.accepted)
         self._evict()
@@ -519,7 +498,10 @@ class Drive:
         if entry.stop:
             self.outlet.stop(slot, entry.stop)
         for listener in self.listeners:
-            listener(execution_id, entry.events, state)
+            try:
+                listener(execution_id, entry.events, state)
+            except Exception:
+                log.exception("a listener failed at execution %d", execution_id)
         live = [command for command in entry.commands if state.command(command) is not None]
         if live:
             self.outlet.issue(slot, live)
@@ -577,6 +559,7 @@ _REFUSALS: Final = (
     LostOwnershipError,
     PlaybookInvalidError,
     PlaybookMissingError,
+    UnrecordableError,
 )
 
 
@@ -588,3 +571,6 @@ def _may_set_timer(event: Any) -> bool:
 
 def _step_of(ref: str) -> str:
     return ref.split("/result/", 1)[-1].rpartition("/")[0]
+
+
+__all__ = ["Drive", "ExecutionMissingError", "LostOwnershipError"]

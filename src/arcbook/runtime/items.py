@@ -67,6 +67,16 @@ def together(changed: dict[int, Pending], execution_ids: Iterable[int]) -> set[i
     return found
 
 
+def apart(changed: dict[int, Pending]) -> list[dict[int, Pending]]:
+    """Return executions in groups: each of those that one input changed together."""
+    groups: list[dict[int, Pending]] = []
+    left = dict(changed)
+    while left:
+        found = together(left, [next(iter(left))])
+        groups.append({i: left.pop(i) for i in list(left) if i in found})
+    return groups
+
+
 def inherited(pending: dict[int, Pending], execution_id: int) -> dict[str, str]:
     """Return the labels that an execution hands on to a child."""
     labels = pending[execution_id].slot.state.labels

@@ -36,7 +36,7 @@ from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.services import Steps
 from arcbook.runtime.slots import Slot
 from arcbook.runtime.work import work_of
-from arcbook.store.api import Change, Claim, Store
+from arcbook.store.api import Change, Claim, Store, StoreError
 
 CONCURRENCY: Final = 128
 """Commands performed at once."""
@@ -90,19 +90,23 @@ class LocalRuntime:
         await self.performer.tools.close()
 
     async def _drive(self) -> None:
-        """Drive; if the store fails, everyone who waits is told why."""
-        try:
-            await self.drive.run()
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            self.drive.refuse(error)
-            self._refuse(error)
-            raise
+        """Drive; when the store fails, everyone who waits is told why, and later runs go on."""
+        while True:
+            try:
+                await self.drive.run()
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                self.drive.refuse(error)
+                self.drive.slots.clear()
+                self._refuse(error)
+                if not isinstance(error, StoreError):
+                    raise
 
     def _refuse(self, error: BaseException) -> None:
         """Tell everyone who waits for an end why there is none."""
-        for waiters in self._waiters.values():
+        told, self._waiters = self._waiters, {}
+        for waiters in told.values():
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_exception(error)

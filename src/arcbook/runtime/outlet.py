@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from arcbook.engine.state import State
 from arcbook.events.types import Recorded, ResultRef
 from arcbook.runtime.slots import Slot
-from arcbook.store.api import Change, Claim, StartKey, Tick
+from arcbook.store.api import Change, Claim, EventRow, StartKey, Tick
 
 
 class Realm(Protocol):
@@ -71,6 +72,7 @@ class Pending:
         "kept",
         "key",
         "linked",
+        "rows",
         "slot",
         "stop",
         "tick",
@@ -79,8 +81,17 @@ class Pending:
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
-        self.after_seq = slot.state.seq
+        #: Executions that one input changed together with this one: all are stored, or none.
+        self.linked: set[int] = set()
+        self.begin_anew(slot.state)
+
+    def begin_anew(self, state: State) -> None:
+        """Begin with nothing to write, the execution being where the store has it."""
+        self.slot.state = state
+        self.after_seq = state.seq
         self.events: list[Recorded] = []
+        #: The events as they are stored.
+        self.rows: list[EventRow] = []
         self.commands: list[str] = []
         self.stop: list[str] = []
         self.kept: list[ResultRef] = []
@@ -91,8 +102,6 @@ class Pending:
         self.handed: dict[str, str] = {}
         self.tick: Tick | None = None
         self.key: StartKey | None = None
-        #: Executions that one input changed together with this one: all are stored, or none.
-        self.linked: set[int] = set()
         self.change: Change | None = None
 
 

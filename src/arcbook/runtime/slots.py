@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import msgspec
 
-from arcbook.engine.fold import fold
+from arcbook.engine.fold import apply
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import State
-from arcbook.events.codec import decode
+from arcbook.events.codec import UnreadableEventError, decode
 from arcbook.events.types import Recorded
+from arcbook.outcome import ErrorInfo
 from arcbook.runtime.plans import Planned
-from arcbook.store.api import ExecutionRow, Stored
+from arcbook.store.api import EventRow, ExecutionRow, Stored
 
 SNAPSHOT_EVENTS: Final = 1000
 """Events after which a state is saved."""
@@ -24,14 +25,33 @@ FINAL_SNAPSHOT_EVENTS: Final = 200
 CURRENT_SHOWN_MAX: Final = 5
 """Steps named in an execution's row."""
 
-_STATE_ENCODER: Final = msgspec.json.Encoder()
-_STATE_DECODER: Final[msgspec.json.Decoder[State]] = msgspec.json.Decoder(State)
+SNAPSHOT_VERSION: Final = 1
+"""Form of saved states. One of another form is not read: the log says the same."""
+
+
+class UnreadableStateError(ValueError):
+    """A saved state is damaged, or of another version."""
+
+
+class _Saved(msgspec.Struct, frozen=True):
+    version: int
+    state: State
+
+
+class _Version(msgspec.Struct, frozen=True):
+    version: int = 0
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final[msgspec.json.Decoder[_Saved]] = msgspec.json.Decoder(_Saved)
+_VERSION_DECODER: Final[msgspec.json.Decoder[_Version]] = msgspec.json.Decoder(_Version)
 
 
 class Slot:
     """An execution in memory."""
 
     __slots__ = (
+        "broken",
         "loaded",
         "plan",
         "planned",
@@ -52,6 +72,8 @@ class Slot:
         self.row_at = 0
         self.timers: dict[str, int] = state.timers()
         self.timed = bool(self.timers)
+        #: Why the execution cannot be gone on with, and can only be ended.
+        self.broken: ErrorInfo | None = None
 
 
 def is_time_to_save(slot: Slot) -> bool:
@@ -83,14 +105,49 @@ def row_of(state: State, at: int) -> ExecutionRow:
 
 
 def rebuild(execution_id: int, stored: Stored) -> State:
-    """Return the state that a stored execution is in."""
-    if stored.snapshot is None:
-        state = State(execution_id=execution_id)
-    else:
-        state = _STATE_DECODER.decode(stored.snapshot)
-    return fold(state, (Recorded(row.seq, row.at, decode(row.body)) for row in stored.events))
+    """Return the state that a stored execution is in.
+
+    Raises:
+        UnreadableStateError: its saved state cannot be read; the log may be.
+        UnreadableEventError: its log cannot be read, or does not follow.
+    """
+    state = State(execution_id=execution_id)
+    if stored.snapshot is not None:
+        state = decode_state(stored.snapshot)
+    for row in stored.events:
+        follow(state, row)
+    return state
+
+
+def follow(state: State, row: EventRow) -> None:
+    """Advance a state by a stored event.
+
+    Raises:
+        UnreadableEventError: it cannot be read, or does not follow.
+    """
+    recorded = Recorded(row.seq, row.at, decode(row.body))
+    try:
+        apply(state, recorded)
+    except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise UnreadableEventError(f"event {row.seq} does not follow: {said}") from error
 
 
 def encode_state(state: State) -> bytes:
     """Return a state as it is stored."""
-    return _STATE_ENCODER.encode(state)
+    return _ENCODER.encode(_Saved(SNAPSHOT_VERSION, state))
+
+
+def decode_state(data: bytes) -> State:
+    """Return a state that was stored.
+
+    Raises:
+        UnreadableStateError: it is damaged, or of another version.
+    """
+    try:
+        version = _VERSION_DECODER.decode(data).version
+        if version != SNAPSHOT_VERSION:
+            raise UnreadableStateError(f"a saved state has the form {version}, not ours")
+        return _DECODER.decode(data).state
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableStateError(f"a saved state cannot be read: {error}") from error

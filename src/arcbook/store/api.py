@@ -185,6 +185,13 @@ class StoreError(RuntimeError):
     """The store cannot do what was asked: the disk is full, a file cannot be written, ..."""
 
 
+class UnstorableError(StoreError):
+    """A value is none that the store can hold: nothing was written, nor will be on another try.
+
+    Trying again is of no use, and the store itself is well.
+    """
+
+
 class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A version of a document in the catalog."""
 
@@ -239,6 +246,7 @@ class EventLog(Protocol):
 
         Raises:
             FencedError: another writer appended to one of the executions.
+            UnstorableError: a change holds a value that the store cannot hold.
             StoreError: the store cannot write.
         """
 

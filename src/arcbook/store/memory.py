@@ -33,6 +33,7 @@ from arcbook.store.api import (
     Stored,
     StoreError,
     Tick,
+    UnstorableError,
     WorkerRow,
     repeated_keys,
 )
@@ -77,6 +78,8 @@ class MemoryStore:
         fenced += [c.execution_id for c in changes if self._is_fenced(c)]
         if fenced:
             raise FencedError(fenced)
+        for change in changes:
+            _check_text(change)
         for change in changes:
             self._write(change)
 
@@ -436,3 +439,12 @@ class MemoryStore:
 
     async def delete_schedule(self, name: str) -> bool:
         return self.ticking.pop(name, None) is not None
+
+
+def _check_text(change: Change) -> None:
+    """Refuse what no store on a disk takes: half of a surrogate pair."""
+    kept = (change.row, change.results, change.issued, change.claims, change.tick, change.key)
+    try:
+        msgspec.json.encode((kept, [(event.type, event.step) for event in change.events]))
+    except UnicodeEncodeError as error:
+        raise UnstorableError(f"a value cannot be stored: {error}") from error

@@ -15,9 +15,9 @@ from arcbook.engine.state import State
 from arcbook.events.codec import decode
 from arcbook.events.types import Recorded
 from arcbook.results.kept import Kept
+from arcbook.runtime.boundary import stored_state
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.pools import PoolRules
-from arcbook.runtime.slots import rebuild
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.server.core import Server
 from arcbook.server.requests import Credentials
@@ -202,9 +202,9 @@ class Cluster:
 
     async def state(self, execution_id: int) -> State:
         """Return an execution's state as it is stored."""
-        stored = await self.store.load(execution_id)
-        assert stored is not None
-        return rebuild(execution_id, stored)
+        found = await stored_state(self.store, execution_id)
+        assert found is not None
+        return found.state
 
     def events(self, execution_id: int) -> list[Recorded]:
         """Return an execution's events."""

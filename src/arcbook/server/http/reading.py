@@ -9,8 +9,8 @@ from arcbook.engine.state import State
 from arcbook.engine.views import NeedsData, result_view
 from arcbook.events.codec import decode
 from arcbook.events.types import Recorded, StepEnter
+from arcbook.runtime.boundary import stored_state
 from arcbook.runtime.drive import ExecutionMissingError
-from arcbook.runtime.slots import rebuild
 from arcbook.server.core import Server
 from arcbook.store.api import ExecutionRow, all_events
 
@@ -39,10 +39,10 @@ class Reading:
         Raises:
             ExecutionMissingError: there is none.
         """
-        stored = await self._store.load(execution_id)
-        if stored is None:
+        found = await stored_state(self._store, execution_id)
+        if found is None:
             raise _missing(execution_id)
-        return rebuild(execution_id, stored)
+        return found.state
 
     async def result(self, state: State) -> Any:
         """Return a playbook's result, fetched if it is kept by reference.

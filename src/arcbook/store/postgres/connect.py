@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
-from arcbook.store.api import StoreError
+from arcbook.store.api import StoreError, UnstorableError
 
 SCHEMA: Final = "arcbook"
 """The schema of PostgreSQL that holds our tables."""
@@ -106,14 +106,16 @@ class Address:
         """Turn errors of the driver and the server into ours, each with what to do."""
         try:
             yield
+        except (asyncpg.DataError, UnicodeEncodeError) as error:
+            raise self._error("a value cannot be stored", error, UnstorableError) from error
         except asyncpg.PostgresError as error:
             raise self._error(_advice(error), error) from error
         except asyncpg.exceptions.ClientConfigurationError:
             raise self._error("the DSN is refused") from None  # its own words may quote it
         except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            is_value = isinstance(error, ValueError)
-            advice = "a value is refused" if is_value else "the connection failed"
-            raise self._error(advice, error) from error
+            if isinstance(error, ValueError):
+                raise self._error("a value cannot be stored", error, UnstorableError) from error
+            raise self._error("the connection failed", error) from error
         except TimeoutError as error:
             raise self._error("it does not answer in time") from error
         except OSError as error:
@@ -121,12 +123,14 @@ class Address:
         except ValueError:
             raise self._error("the DSN is refused") from None
 
-    def _error(self, advice: str, reason: object = "") -> StoreError:
+    def _error(
+        self, advice: str, reason: object = "", kind: type[StoreError] = StoreError
+    ) -> StoreError:
         """Return an error of ours; only the words of others could hold the password."""
         said = getattr(reason, "strerror", None) or str(reason)
         for secret in self._secrets:
             said = said.replace(secret, "***")
-        return StoreError(f"{self._name}: {advice}" + (f" ({said})" if said else ""))
+        return kind(f"{self._name}: {advice}" + (f" ({said})" if said else ""))
 
 
 def _advice(error: Any) -> str:

@@ -43,7 +43,8 @@ class PostgresEvents(Statements):
     async def commit(self, changes: Sequence[Change]) -> None:
         if repeated := repeated_keys(changes):
             raise FencedError(repeated)
-        given = arguments(changes)
+        with self._address.translated():
+            given = arguments(changes)
         async with self.connection() as connection:
             for _ in range(COMMIT_ATTEMPTS):
                 fenced = await self._commit(connection, given)

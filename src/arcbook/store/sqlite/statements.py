@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from arcbook.store.api import StoreError
+from arcbook.store.api import StoreError, UnstorableError
 from arcbook.store.sql import load_queries
 
 BUSY_TIMEOUT_MS: Final = 15_000
@@ -119,6 +119,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.IntegrityError as error:
         raise StoreError(f"{path}: the store refuses the change: {error}") from error
+    except (sqlite3.DataError, sqlite3.InterfaceError, UnicodeEncodeError, OverflowError) as error:
+        raise UnstorableError(f"{path}: a value cannot be stored: {error}") from error
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path}: {_advice(str(error))}") from error
 

@@ -22,6 +22,7 @@ from arcbook.store.api import (
     ResultRow,
     Store,
     StoreError,
+    UnstorableError,
     all_events,
 )
 from arcbook.store.secret_audit import SecretNote, SecretNotes
@@ -73,6 +74,29 @@ class StoreContract:
         assert stored.events == [*first, event(3)]
         assert stored.snapshot is None
         assert stored.row.seq == 3
+
+    @pytest.mark.parametrize("text", ["\ud83d", "a\x00b", "\uffff", "\U0010ffff"])
+    @pytest.mark.parametrize("where", ["step", "type", "path", "tenant"])
+    async def test_a_text_is_stored_as_it_is_or_refused_and_nothing_of_the_commit_written(
+        self, store: Store, text: str, where: str
+    ) -> None:
+        good = change(1, 0, [event(1)])
+        bad = change(2, 0, [event(1, kind=text) if where == "type" else event(1, step=text)])
+        if where in ("path", "tenant"):
+            facts = {"path": text} if where == "path" else {"labels": {"tenant": text}}
+            bad = change(2, 0, [event(1)], row=row(2, seq=1, **facts))
+        try:
+            await store.commit([good, bad])
+        except UnstorableError:
+            assert await store.load(1) is None
+            assert await store.load(2) is None
+        else:
+            assert text != "\ud83d"
+            stored = await store.load(2)
+            assert stored is not None
+            assert stored.row == bad.row
+            assert stored.events == bad.events
+        await store.commit([change(3, 0, [event(1)])])
 
     async def test_another_process_reads_what_was_committed(
         self, store: Store, opened: Opened

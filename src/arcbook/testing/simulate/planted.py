@@ -46,9 +46,9 @@ MUTANTS: Final = (
         "tell before the commit",
         (
             "runtime/drive.py",
-            "        lost: set[int] = set()\n",
+            "        lost: dict[int, Exception] = {}\n",
             """\
-        lost: set[int] = set()
+        lost: dict[int, Exception] = {}
         for one in changed.values():
             for listener in self.listeners:
                 listener(one.slot.state.execution_id, one.events, one.slot.state)
@@ -117,7 +117,11 @@ MUTANTS: Final = (
     ),
     _mutant(
         "drop a child's end",
-        ("runtime/drive.py", "        if not parent.command_id:", "        if parent.command_id:"),
+        (
+            "runtime/children.py",
+            "        if not parent.command_id:",
+            "        if parent.command_id:",
+        ),
     ),
     _mutant(
         "do not load timers on a takeover",
@@ -130,7 +134,7 @@ MUTANTS: Final = (
     _mutant(
         "do not cancel children",
         (
-            "runtime/drive.py",
+            "runtime/children.py",
             "        with contextlib.suppress(ExecutionMissingError):\n",
             "        with contextlib.suppress(ExecutionMissingError):\n            return\n",
         ),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import random
 import resource
-import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -219,16 +219,21 @@ def test_cancelling_many_branches_costs_each_what_few_cost():
 @pytest.mark.slow
 async def test_ten_thousand_branches_cost_each_what_a_quarter_of_them_cost():
     """The whole runtime: decisions, commits, commands, tools; not Python's collector."""
-    each = {}
-    gc.disable()
-    for size in (2_500, 10_000):
-        bench = Bench(SystemClock(), {KIND: lambda _: {"n": 1}})
-        plan = await bench.register(document_of("branches of a join", size))
-        async with bench.runtime:
-            began = time.process_time()
-            state = await bench.runtime.run(plan, {})
-            each[size] = (time.process_time() - began) / size
-        assert state.status is Status.COMPLETED
-    gc.enable()
+    best: dict[int, float] = {}
+    async with AsyncExitStack() as stack:
+        plans = {}
+        for size in (2_500, 10_000):
+            bench = Bench(SystemClock(), {KIND: lambda _: {"n": 1}})
+            plan = await bench.register(document_of("branches of a join", size))
+            plans[size] = await stack.enter_async_context(bench.runtime), plan
+        stack.callback(gc.enable)
+        gc.disable()
+        for _ in range(4):
+            for size, (runtime, plan) in plans.items():
+                began = user_time()
+                state = await runtime.run(plan, {})
+                each = (user_time() - began) / size
+                assert state.status is Status.COMPLETED
+                best[size] = min(best.get(size, each), each)
 
-    assert each[10_000] < 1.3 * each[2_500]
+    assert best[10_000] < 1.3 * best[2_500]

@@ -8,7 +8,6 @@ is made without what other entries hold.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -38,10 +37,11 @@ DEPTH_MAX: Final = 8
 class CommandKeychain:
     """What a command may read as ``keychain``, and by ``auth``."""
 
-    def __init__(self, services: Services, plan: Plan, context: Callable[[], Context]) -> None:
+    def __init__(self, services: Services, plan: Plan, context: Context) -> None:
         self._services = services
         self._plan = plan
-        self._context = context
+        #: The names of the command; not the command itself, which has this.
+        self.context = context
         #: What was fetched so far, for scopes.
         self.opened: Opened = {}
 
@@ -60,7 +60,7 @@ class CommandKeychain:
         Raises:
             CredentialError: it cannot be had.
         """
-        services, context = self._services, self._context()
+        services, context = self._services, self.context
         entry = self._plan.keychain.get(name)
         if entry is None:
             found = await services.credentials.credential(name, context.execution_id)
@@ -84,7 +84,7 @@ class CommandKeychain:
         Raises:
             CredentialError: there is none.
         """
-        wanted = token_of(credential, self._context().execution_id)
+        wanted = token_of(credential, self.context.execution_id)
         if wanted is None:
             return credential
         found = await self._services.keychain.open(wanted)
@@ -117,7 +117,7 @@ class CommandKeychain:
                 return config
 
     def _scope(self, opened: Opened) -> ExecutionScope:
-        services, context = self._services, self._context()
+        services, context = self._services, self.context
         return ExecutionScope(
             msgspec.structs.replace(context, ctx={}, steps={}, locals={}),
             data=self._plan.playbook.data,
@@ -135,7 +135,7 @@ class CommandKeychain:
             told = entry.config.render(scope)
         except TemplateError:
             told = None
-        facts = msgspec.json.encode([self._context().path, entry.name, entry.kind, told])
+        facts = msgspec.json.encode([self.context.path, entry.name, entry.kind, told])
         digest = hashlib.blake2b(facts, digest_size=8).hexdigest()
         return f"{PREFIX}.{digest}.{entry.name}"
 

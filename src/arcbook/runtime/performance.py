@@ -63,7 +63,7 @@ class Performance:
         self.folder = folder
         self.checkpoint = checkpoint
         self.loaded: Loaded = {}
-        self.keychain = CommandKeychain(services, plan, lambda: self.work.context)
+        self.keychain = CommandKeychain(services, plan, work.context)
         self.kept: list[ResultRef] = []
         self.began_at = services.clock.now_us()
         self.began = services.clock.monotonic_us()
@@ -251,6 +251,7 @@ class Performance:
                 continue  # its mark stays, which a tool cannot take for the secret
         plain = self.services.secrets.reveal(msgspec.to_builtins(self.work))
         self.work = msgspec.convert(plain, Work)
+        self.keychain.context = self.work.context
 
     async def _open(self, alias: str) -> Credential:
         services = self.services

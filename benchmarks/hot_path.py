@@ -103,7 +103,7 @@ class _Silent:
     def publish(self, rows: Any) -> None:
         """Say nothing."""
 
-    def stop(self, worker: str, command_ids: list[str]) -> None:
+    def stop(self, worker: str, rows: Any) -> None:
         """Say nothing."""
 
 

@@ -16,16 +16,20 @@ from arcbook.results.kept import Kept
 from arcbook.runtime.execute import Performer
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey
+from arcbook.secrets.sessions import Root, WorkerToken
 from arcbook.server.core import Server
+from arcbook.server.guard import GuardedBus
 from arcbook.server.http.app import create_app
 from arcbook.server.http.context import Context
 from arcbook.server.http.serving import listening, served
 from arcbook.server.http.settings import HttpSettings
 from arcbook.store.api import ClusterStore
 from arcbook.store.memory import MemoryStore
+from arcbook.testing.cluster import ENTRY_TEXT
 from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
+from arcbook.worker.sealed import SealedBus
 
 Answer = tuple[int, Any, Any]
 
@@ -134,13 +138,15 @@ async def cluster(
         found = []
         for number in range(servers):
             bus = await stack.enter_async_context(MemoryBus(exchange))
+            guarded = GuardedBus(bus, Root(ENTRY_TEXT), store, clock)
             server = Server(
-                store, bus, blobs, Registry(), credentials, clock, server_id=f"server-{number}"
+                store, guarded, blobs, Registry(), credentials, clock, server_id=f"server-{number}"
             )
             await stack.enter_async_context(server)
             found.append(await stack.enter_async_context(serving(server, credentials, settings)))
         bus = await stack.enter_async_context(MemoryBus(exchange))
-        control, registry = Control(bus, "w1"), Registry()
+        sealed = SealedBus(bus, lambda: WorkerToken(ENTRY_TEXT), "w1", ["shared"])
+        control, registry = Control(sealed, "w1"), Registry()
         performer = Performer(
             registry,
             Kept(RemoteBlobs(control), loop_reader=control.frames),
@@ -149,6 +155,15 @@ async def cluster(
             worker="w1",
             workspace=lambda _: str(folder),
         )
-        worker = Worker(bus, control, performer, registry, clock, pools=["shared"], concurrency=64)
+        worker = Worker(
+            sealed,
+            control,
+            performer,
+            registry,
+            clock,
+            pools=["shared"],
+            concurrency=64,
+            worker_id="w1",
+        )
         await stack.enter_async_context(worker)
         yield found

@@ -7,6 +7,7 @@ PostgreSQL is the bus as well.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import re
 import socket
@@ -26,9 +27,12 @@ from arcbook.results.kept import Kept
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.pools import PoolRules
 from arcbook.secrets.credentials import CredentialBook
-from arcbook.secrets.keys import keys_of
+from arcbook.secrets.envelope import SealError
+from arcbook.secrets.keys import BUS_FILE, ENTRY_FILE, keys_of, leave_token, token_in
+from arcbook.secrets.sessions import Root, WorkerToken
 from arcbook.secrets.tokens import SCOPES
 from arcbook.server.core import Server
+from arcbook.server.guard import GuardedBus
 from arcbook.server.http.access import is_loopback
 from arcbook.server.http.app import create_app
 from arcbook.server.http.oidc import OidcSettings
@@ -43,6 +47,9 @@ from arcbook.worker.adapting import adapting
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 from arcbook.worker.over_http import HttpBus
+from arcbook.worker.sealed import SealedBus
+
+log = logging.getLogger(__name__)
 
 _DIGEST: Final = re.compile("[0-9a-fA-F]{64}")
 
@@ -109,6 +116,38 @@ def worker_bus_of(settings: Settings) -> WorkerBus:
     if not settings.internal_token:
         raise SettingsError("a worker over HTTP needs ARCBOOK_INTERNAL_TOKEN, the servers' own")
     return HttpBus(settings.server_url, settings.internal_token)
+
+
+def bus_token(settings: Settings) -> str:
+    """Return the token that the servers of a cluster share, and prove on their bus.
+
+    Raises:
+        SettingsError: none is configured, and the file for it cannot be used.
+    """
+    return settings.internal_token or token_in(settings.home / BUS_FILE)
+
+
+def leave_entry(settings: Settings, root: Root) -> None:
+    """Leave what workers of the same home enter with; those elsewhere are given a token."""
+    try:
+        leave_token(settings.home / ENTRY_FILE, root.built_in)
+    except SealError as error:
+        log.warning("workers of this home need a token of their own: %s", error)
+
+
+def worker_token_of(settings: Settings) -> WorkerToken:
+    """Return the token by which a worker enters, as it is now.
+
+    Raises:
+        SettingsError: none is configured, and the file for it cannot be used.
+    """
+    given = settings.worker_token or settings.internal_token
+    if given:
+        return WorkerToken(given)
+    left = settings.home / ENTRY_FILE
+    if left.exists():
+        return WorkerToken(token_in(left))
+    return WorkerToken(Root(bus_token(settings)).built_in)
 
 
 def rules_of(settings: Settings) -> PoolRules:
@@ -232,9 +271,11 @@ async def control_plane(
     """Yield a running server."""
     clock = SystemClock()
     credentials = CredentialBook(parts.store, keys_of(settings, make=False), clock)
+    root = Root(bus_token(settings))
+    leave_entry(settings, root)
     server = Server(
         parts.store,
-        parts.bus,
+        GuardedBus(parts.bus, root, parts.store, clock),
         parts.blobs,
         Registry(),
         SystemCredentials(credentials, parts.store, settings.internal_token),
@@ -314,6 +355,8 @@ async def worker_on(
     """Yield a worker that runs on a bus."""
     clock = SystemClock()
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"
+    name = worker_token_of(settings).name_for(name)
+    bus = SealedBus(bus, lambda: worker_token_of(settings), name, settings.pools)
     control = Control(bus, name)
     registry = Registry()
     performer = Performer(

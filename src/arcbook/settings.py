@@ -121,7 +121,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     server_token: Annotated[str, Doc("API token that clients show to a server.")] = ""
     internal_token: Annotated[
-        str, Doc("Token of `/api/internal`, which only playbooks `system/*` get.")
+        str,
+        Doc(
+            "Token that the servers of a cluster share, of `/api/internal` and of the bus; only "
+            "playbooks `system/*` get it. Without one, a file in the home is that of the bus."
+        ),
+    ] = ""
+    worker_token: Annotated[
+        str,
+        Doc("Token of the scope `worker`, by which a worker enters; else the internal one."),
     ] = ""
     retention_days: Annotated[
         float,

@@ -11,6 +11,8 @@ import time
 import pytest
 
 from arcbook.bus.nats import NatsAccess, NatsBus
+from arcbook.clock import SystemClock
+from arcbook.cluster import bus_token, worker_token_of
 from arcbook.runtime.protocol import (
     PROTOCOL,
     Claimed,
@@ -19,10 +21,15 @@ from arcbook.runtime.protocol import (
     Registered,
     RegisterRequest,
 )
+from arcbook.secrets.sessions import Root
+from arcbook.server.guard import GuardedBus
+from arcbook.settings import Settings
 from arcbook.store.api import WorkerRow
+from arcbook.store.memory import MemoryStore
 from arcbook.testing.processes import Process
 from arcbook.testing.services import NatsServer, bare_environment
 from arcbook.worker.control import Control
+from arcbook.worker.sealed import SealedBus
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
@@ -220,6 +227,12 @@ def test_options_that_cannot_be(arcbook, arguments):
 # -- what does not fit together ---------------------------------------------------------
 
 
+def entered(arcbook, bus):
+    """Return a bus on which the worker ``old`` of the servers' home may speak."""
+    settings = Settings(home=arcbook.home)
+    return SealedBus(bus, lambda: worker_token_of(settings), "old", ["shared"])
+
+
 def test_a_worker_of_another_version_is_refused(arcbook, upgraded, nats, processes):
     serve(processes, arcbook, upgraded, nats)
 
@@ -227,7 +240,7 @@ def test_a_worker_of_another_version_is_refused(arcbook, upgraded, nats, process
         async with NatsBus(nats.url, "noetl", NatsAccess()) as bus:
             row = WorkerRow(worker_id="old", pools=["shared"], capacity=1)
             request = RegisterRequest(row=row, protocol=protocol)
-            return await Control(bus).once("server", request, Registered)
+            return await Control(entered(arcbook, bus)).once("server", request, Registered)
 
     assert asyncio.run(register(PROTOCOL)).refused == ""
     refused = asyncio.run(register(PROTOCOL + 1)).refused
@@ -241,7 +254,8 @@ def test_claims_of_a_worker_of_another_version_go_back(arcbook, upgraded, nats, 
         async with NatsBus(nats.url, "noetl", NatsAccess()) as bus:
             commands = [CommandNotice(execution_id=1, command_id="none")]
             request = ClaimRequest(worker="old", commands=commands, protocol=protocol)
-            (answer,) = await Control(bus).once("server", request, list[Claimed])
+            control = Control(entered(arcbook, bus))
+            (answer,) = await control.once("server", request, list[Claimed])
             return answer.outcome
 
     assert asyncio.run(claim(PROTOCOL)) == "failed"
@@ -253,11 +267,13 @@ def test_a_refused_worker_ends_and_says_why(arcbook, nats, processes):
     answer = json.dumps({"refused": "use the same version of Arcbook"}).encode()
 
     async def refuse():
-        async def answered(_):
+        async def answered(*_):
             return b"=" + answer
 
         async with NatsBus(nats.url, "noetl", NatsAccess()) as bus:
-            await bus.serve("server", answered)
+            root = Root(bus_token(Settings(home=arcbook.home)))
+            guarded = GuardedBus(bus, root, MemoryStore(), SystemClock())
+            await guarded.serve("server", answered)
             return await asyncio.to_thread(arcbook, "worker", "--nats", nats.url)
 
     ran = asyncio.run(refuse())

@@ -21,15 +21,19 @@ from arcbook.cluster import worker_bus_of, worker_on
 from arcbook.runtime.protocol import DOOR_MESSAGES, control_subject
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey
+from arcbook.secrets.sessions import Root, WorkerToken
 from arcbook.server import door
 from arcbook.server.core import Server
+from arcbook.server.guard import GuardedBus
 from arcbook.server.http.settings import HttpSettings
 from arcbook.settings import Settings, SettingsError
 from arcbook.store.memory import MemoryStore
 from arcbook.store.postgres import upgrade
 from arcbook.testing.cluster_processes import ClusterProcesses
 from arcbook.tools.registry import Registry
+from arcbook.worker.control import Control
 from arcbook.worker.over_http import HttpBus
+from arcbook.worker.sealed import SealedBus
 
 TOKEN = "inner"
 
@@ -71,7 +75,8 @@ async def servers(count: int):
         for number in range(count):
             bus = await stack.enter_async_context(MemoryBus(exchange))
             name = f"server-{number}"
-            server = Server(store, bus, blobs, Registry(), credentials, clock, server_id=name)
+            guarded = GuardedBus(bus, Root(TOKEN), store, clock)
+            server = Server(store, guarded, blobs, Registry(), credentials, clock, server_id=name)
             await stack.enter_async_context(server)
             found.append(await stack.enter_async_context(serving(server, credentials, settings)))
         yield found
@@ -86,6 +91,10 @@ async def outpost(api: Api, folder):
         worker_on(bus, settings, worker_id="outpost") as made,
     ):
         yield made
+
+
+def sealed(bus, name):
+    return SealedBus(bus, lambda: WorkerToken(TOKEN), name, ["shared"])
 
 
 @pytest.fixture
@@ -233,13 +242,16 @@ async def test_a_server_that_is_not_there_is_nobody(api: Api):
 )
 async def test_a_request_that_cannot_be_read_is_told_so(api: Api, body):
     async with HttpBus(api.url, TOKEN) as bus:
-        assert (await bus.request("server", body, 5.0)).startswith(b"!")
+        assert (await bus.request("server", body, 5.0)).startswith(b"-")
+        assert (await sealed(bus, "w7").request("server", body, 5.0)).startswith(b"!")
 
 
 async def test_a_notice_reaches_who_waits_for_it(api: Api):
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     async with HttpBus(api.url, TOKEN) as bus:
-        listening = await bus.listen(control_subject("w7"), heard.put_nowait)
+        listener = sealed(bus, "w7")
+        await Control(listener).playbook(1)
+        listening = await listener.listen(control_subject("w7"), heard.put_nowait)
         async with asyncio.timeout(10):
             while heard.empty():
                 await api.server.bus.tell(control_subject("w7"), b"stop it")

@@ -18,16 +18,20 @@ from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.delivery import Letterbox, deliver
 from arcbook.secrets.envelope import LocalKey, SealError, key_of_record, rewrap, seal, unseal
 from arcbook.secrets.keys import FileKeys, Keyring, NoKeys, keys_of, new_key
+from arcbook.secrets.sessions import Root, WorkerToken
 from arcbook.secrets.wallet import Wallet
 from arcbook.server.core import Server
+from arcbook.server.guard import GuardedBus
 from arcbook.settings import SettingsError, load_settings
 from arcbook.store.memory import MemoryStore
 from arcbook.store.secret_audit import SecretNotes
 from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control
+from arcbook.worker.sealed import SealedBus
 
 OLD, NEW = (LocalKey(bytes([n]) * 32, "the test") for n in (1, 2))
 SECRET = "s3cret-in-the-wallet"
+TOKEN = "the token of the bus"
 
 
 def book(keys, store=None):
@@ -261,20 +265,22 @@ async def test_a_worker_gets_a_credential_sealed_and_the_audit_says_so():
     credentials = book(OLD, store)
     await credentials.add("api", "bearer", {"token": SECRET})
     async with MemoryBus(exchange) as bus, MemoryBus(exchange) as far:
-        server = Server(store, bus, MemoryBlobs(), Registry(), credentials, SystemClock())
+        guarded = GuardedBus(bus, Root(TOKEN), store, SystemClock())
+        server = Server(store, guarded, MemoryBlobs(), Registry(), credentials, SystemClock())
+        sealed = SealedBus(far, lambda: WorkerToken(TOKEN), "w1", ["shared"])
         async with server:
-            found = await Control(far, "w1").credential("api", 7)
+            found = await Control(sealed, "w1").credential("api", 7)
             with pytest.raises(CredentialError, match="credential 'none' is not known"):
-                await Control(far, "w1").credential("none", 7)
-            request = CredentialRequest(alias="api", execution_id=7, worker="spy", public=b"")
-            answer = await far.request(ANY_SERVER, pack(request), 5.0)
+                await Control(sealed, "w1").credential("none", 7)
+            request = CredentialRequest(alias="api", execution_id=7, worker="w1", public=b"")
+            answer = await sealed.request(ANY_SERVER, pack(request), 5.0)
     notes = await store.secret_notes(SecretNotes())
 
     assert found.data == {"token": SECRET}
     assert SECRET.encode() not in answer
     assert msgspec.json.decode(unpack(answer)[0])["error"].startswith("cannot be handed out")
     assert [(n.who, n.action, n.alias, n.execution_id, n.outcome) for n in notes] == [
-        ("spy", "resolve", "api", 7, "ok"),
+        ("w1", "resolve", "api", 7, "ok"),
         ("w1", "resolve", "none", 7, "unknown"),
         ("w1", "resolve", "api", 7, "ok"),
         ("me", "put", "api", 0, "ok"),

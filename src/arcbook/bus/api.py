@@ -77,8 +77,9 @@ Listener = Callable[[bytes], None]
 class WorkerBus(Protocol):
     """A connection to the bus, as far as workers need one."""
 
-    #: Bytes that one message, request, answer or notice may have.
-    payload_max: int
+    @property
+    def payload_max(self) -> int:
+        """Bytes that one message, request, answer or notice may have."""
 
     async def __aenter__(self) -> Self:
         """Connect, and create what is missing; what is there and fits is left alone.

@@ -49,7 +49,7 @@ from arcbook.runtime.boundary import (
     without_plan,
 )
 from arcbook.runtime.children import Children, ExecutionMissingError
-from arcbook.runtime.items import Item, apart, refuse, together
+from arcbook.runtime.items import Item, apart, is_anothers, refuse, together
 from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, TurnTimes
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, row_of
@@ -226,7 +226,9 @@ class Drive:
         if entry is None:
             entry = pending[item.execution_id] = Pending(slot)
         if isinstance(item.given, Claim):
-            return self.outlet.claim(entry, item.given)
+            return self.outlet.claim(entry, item.given, item.offer)
+        if is_anothers(entry, item, self.outlet):
+            return False
         if item.tick is not None:
             entry.tick = item.tick
         if item.key is not None:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from arcbook.engine.inputs import AnyInput
-from arcbook.runtime.outlet import Offer, Pending
+from arcbook.engine.inputs import AnyInput, Checkpointed, Report, Stopped
+from arcbook.runtime.outlet import Offer, Outlet, Pending
 from arcbook.runtime.plans import Planned
 from arcbook.store.api import Claim, StartKey, Tick
 
@@ -87,3 +87,11 @@ def refuse(item: Item, error: BaseException) -> None:
     """Tell whoever waits for an input that it was not taken."""
     if item.future is not None and not item.future.done():
         item.future.set_exception(error)
+
+
+def is_anothers(entry: Pending, item: Item, outlet: Outlet) -> bool:
+    """Return whether a worker reports of a command that it has not got."""
+    given, offer = item.given, item.offer
+    if offer is None or not isinstance(given, (Report, Checkpointed, Stopped)):
+        return False
+    return not outlet.is_holder(entry, given.command_id, offer.worker)

@@ -198,8 +198,12 @@ class LocalRuntime:
         runs = slot.state.runs.values()
         return any(c.status is CommandStatus.ISSUED for r in runs for c in r.commands.values())
 
-    def claim(self, entry: Pending, claim: Claim) -> bool:
+    def claim(self, entry: Pending, claim: Claim, offer: Offer | None) -> bool:
         """Refuse: there is no worker but this process."""
+        return False
+
+    def is_holder(self, entry: Pending, command_id: str, worker: str) -> bool:
+        """Return whether a worker has a command: this process alone performs."""
         return False
 
     def hand_over(self, entry: Pending, command_ids: list[str], offer: Offer) -> None:

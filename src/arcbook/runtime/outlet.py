@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from arcbook.engine.state import State
@@ -47,16 +47,29 @@ class Everything:
 
 
 class Offer:
-    """Room that a worker has, offered with its report: what follows may go to it at once."""
+    """Who claims or reports, what it may be given, and the room that it has.
 
-    __slots__ = ("pools", "room", "taken", "worker")
+    What follows from a report may go to its worker at once.
+    """
 
-    def __init__(self, worker: str, pools: frozenset[str], room: int) -> None:
+    __slots__ = ("pools", "room", "taken", "tenant", "worker")
+
+    def __init__(
+        self, worker: str, pools: frozenset[str] | None, room: int = 0, *, tenant: str = ""
+    ) -> None:
         self.worker = worker
+        #: The pools whose commands it may have; nothing means all.
         self.pools = pools
         self.room = room
+        #: The tenant whose executions it may perform; empty means everybody's.
+        self.tenant = tenant
         #: Commands that were handed over: execution and command.
         self.taken: list[tuple[int, str]] = []
+
+    def may_have(self, pool: str, labels: Mapping[str, str]) -> bool:
+        """Return whether a command may go to it."""
+        is_of_pool = self.pools is None or pool in self.pools
+        return is_of_pool and self.tenant in ("", labels.get("tenant", ""))
 
 
 class Pending:
@@ -117,8 +130,11 @@ class Outlet(Protocol):
     def needs(self, slot: Slot) -> bool:
         """Return whether an execution must stay in memory."""
 
-    def claim(self, entry: Pending, claim: Claim) -> bool:
+    def claim(self, entry: Pending, claim: Claim, offer: Offer | None) -> bool:
         """Return whether a worker may have a command; if so it is noted in ``entry``."""
+
+    def is_holder(self, entry: Pending, command_id: str, worker: str) -> bool:
+        """Return whether a worker has a command, of which it reports."""
 
     def hand_over(self, entry: Pending, command_ids: list[str], offer: Offer) -> None:
         """Note in ``entry`` which commands go to the worker that offers room."""

@@ -45,7 +45,7 @@ class Relay(Protocol):
     def publish(self, rows: Iterable[CommandRow]) -> None:
         """Tell pools that there are commands."""
 
-    def stop(self, worker: str, command_ids: list[str]) -> None:
+    def stop(self, worker: str, rows: list[CommandRow]) -> None:
         """Tell a worker to stop the tools of some commands."""
 
 
@@ -99,8 +99,8 @@ class Owner:
         """Return whether an execution must stay in memory: none, the store has them."""
         return False
 
-    def claim(self, entry: Pending, claim: Claim) -> bool:
-        """Note that a worker takes a command, if it is there to be taken."""
+    def claim(self, entry: Pending, claim: Claim, offer: Offer | None) -> bool:
+        """Note that a worker takes a command, if it is there to be taken by this one."""
         state = entry.slot.state
         command = state.command(claim.command_id)
         if not _is_out(command, claim.generation, claim.attempt) or state.is_cancelling:
@@ -108,8 +108,19 @@ class Owner:
         out = self.out.get(state.execution_id, {}).get(claim.command_id)
         if out is None or out.row.worker or claim.command_id in entry.claims:
             return False
+        if offer is not None and not offer.may_have(out.row.pool, state.labels):
+            return False
         entry.claims[claim.command_id] = claim
         return True
+
+    def is_holder(self, entry: Pending, command_id: str, worker: str) -> bool:
+        """Return whether a worker has a command: by the store, or by the commit that is made."""
+        if entry.handed.get(command_id) == worker:
+            return True
+        claim = entry.claims.get(command_id)
+        if claim is not None:
+            return claim.worker == worker
+        return self.holds(entry.slot.state.execution_id, command_id, worker) is not None
 
     def hand_over(self, entry: Pending, command_ids: list[str], offer: Offer) -> None:
         """Give commands to the worker whose report led to them, without the bus.
@@ -122,7 +133,7 @@ class Owner:
             if offer.room <= 0:
                 return
             pool = self._pool(slot, command_id)
-            if pool in offer.pools and not self._has_older(pool):
+            if offer.may_have(pool, slot.state.labels) and not self._has_older(pool):
                 entry.handed[command_id] = offer.worker
                 offer.taken.append((slot.state.execution_id, command_id))
                 offer.room -= 1
@@ -298,14 +309,14 @@ class Owner:
         """Have workers stop; what nobody holds is stopped already."""
         execution_id = slot.state.execution_id
         rows = self.out.get(execution_id, {})
-        by_worker: dict[str, list[str]] = {}
+        by_worker: dict[str, list[CommandRow]] = {}
         for command_id in command_ids:
             out = rows.get(command_id) or self._ended_now.get(command_id)
             if out is None or not out.row.worker:
                 self.submit(execution_id, Stopped(command_id=command_id))
                 continue
             out.stop_by = self.clock.monotonic_us() + STOP_US
-            by_worker.setdefault(out.row.worker, []).append(command_id)
+            by_worker.setdefault(out.row.worker, []).append(out.row)
         for worker, stopping in by_worker.items():
             self.relay.stop(worker, stopping)
 

@@ -19,7 +19,7 @@ from arcbook.runtime.work import Work
 from arcbook.secrets.delivery import Delivery
 from arcbook.store.api import CatalogEntry, WorkerRow
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 """Version of what stands in this file. A worker of another one is refused."""
 
 ANY_SERVER: Final = "server"
@@ -79,6 +79,9 @@ class ClaimRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="
     forwarded: bool = False
     #: The version that the worker speaks; one that does not say is older than versions.
     protocol: int = 0
+    #: The pools and the tenant of the worker, as a server knows them; none means any.
+    pools: list[str] = []
+    tenant: str = ""
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,6 +104,8 @@ class ReportRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag=
     pools: list[str] = []
     room: int = 0
     forwarded: bool = False
+    #: The worker's tenant, as a server knows it.
+    tenant: str = ""
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -187,6 +192,7 @@ class CredentialRequest(Request, frozen=True, kw_only=True, omit_defaults=True, 
     worker: str
     #: The public key for which the answer is sealed.
     public: bytes
+    forwarded: bool = False
 
     @property
     def bound(self) -> str:
@@ -252,10 +258,18 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """There is nothing else to say."""
 
 
+class Stopping(msgspec.Struct, frozen=True, array_like=True):
+    """A command as a worker has it: said again later, it stops nothing that came anew."""
+
+    command_id: str
+    generation: int
+    attempt: int
+
+
 class StopNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Commands whose tools a worker is to stop."""
 
-    commands: list[str]
+    commands: list[Stopping]
 
 
 # -- over HTTP, for workers that cannot reach the bus --------------------------------------

@@ -7,6 +7,7 @@ open while they are being sealed again. The file is read again when it has chang
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -18,6 +19,12 @@ from arcbook.settings import Settings, SettingsError
 
 KEY_FILE: Final = "key"
 """The file in the home that holds keys where the settings name none."""
+
+BUS_FILE: Final = "bus-token"
+"""The file in the home that holds the servers' token where the settings name none ..."""
+
+ENTRY_FILE: Final = "worker-token"
+"""... and the one where a server leaves what workers of the same home enter with."""
 
 VARIABLE: Final = "ARCBOOK_ENCRYPTION_KEY"
 
@@ -187,6 +194,49 @@ def make_key_file(path: Path, text: str = "") -> None:
         file.write((text or new_key()) + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def token_in(path: Path) -> str:
+    """Return the token in a file that its owner alone can read; it is made if it is not there.
+
+    Whoever comes first makes it, as a whole: servers and workers of one home start together.
+
+    Raises:
+        SettingsError: it cannot be used.
+    """
+    try:
+        if not path.exists():
+            fresh = _written(path, "")
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(fresh)
+            fresh.unlink()
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise SettingsError(f"{path} can be read by others: chmod 600 {path}")
+        text = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError, SealError) as error:
+        raise SettingsError(f"the token of the bus in {path} cannot be used: {error}") from None
+    if not text:
+        raise SettingsError(f"the token of the bus in {path} is empty: remove the file")
+    return text
+
+
+def leave_token(path: Path, text: str) -> None:
+    """Put a token into a file that its owner alone can read.
+
+    Raises:
+        SealError: it cannot be written.
+    """
+    try:
+        _written(path, text).replace(path)
+    except OSError as error:
+        raise SealError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _written(path: Path, text: str) -> Path:
+    """Return a new file beside another one, complete: nobody sees it in part."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(8).hex()}")
+    make_key_file(fresh, text)
+    return fresh
 
 
 def _no_key(path: Path) -> str:

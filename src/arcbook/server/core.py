@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final, Self
 
 from arcbook.blobs.api import Blobs
-from arcbook.bus.api import Bus, Subscription
+from arcbook.bus.api import Subscription
 from arcbook.clock import Clock
 from arcbook.engine.inputs import Abort, CalledBack, Cancel, Settle, Start
 from arcbook.engine.state import State
@@ -23,6 +23,7 @@ from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.pools import PoolRules
 from arcbook.runtime.protocol import ANY_SERVER, InputRequest, owner_subject, shard_subject
 from arcbook.runtime.tasks import cancelled
+from arcbook.server.guard import ServerBus
 from arcbook.server.ownership import Ownership
 from arcbook.server.relay import BusRelay
 from arcbook.server.requests import Credentials, Requests
@@ -60,7 +61,7 @@ class Server:
 
     Args:
         store: the store, opened.
-        bus: the bus, connected.
+        bus: the bus, connected; it knows who asks.
         blobs: where values by reference are.
         registry: the kinds of tools; none of them runs here.
         credentials: opens credentials for workers.
@@ -73,7 +74,7 @@ class Server:
     def __init__(  # noqa: PLR0913  # what a server consists of
         self,
         store: ClusterStore,
-        bus: Bus,
+        bus: ServerBus,
         blobs: Blobs,
         registry: Registry,
         credentials: Credentials,
@@ -95,6 +96,7 @@ class Server:
         self.ownership = Ownership(store, row, clock)
         self.kept = Kept(blobs, loop_reader=self._frames)
         self.plans = Plans(store, registry, self._new_id, clock)
+        bus.call(self.server_id)
         self.relay = BusRelay(bus, self.server_id)
         self.owner = Owner(
             rules or PoolRules(), clock, self.relay, store, lease_seconds=lease_seconds

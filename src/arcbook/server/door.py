@@ -11,8 +11,9 @@ import contextlib
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from arcbook.bus.api import Bus, Delivery, Handler
+from arcbook.bus.api import Delivery
 from arcbook.runtime.protocol import DoorListen, DoorPull, control_subject, owner_subject
+from arcbook.server.guard import GuardedBus, KnowingHandler
 
 WAITING_MAX: Final = 2000
 """Calls of workers that may wait at once."""
@@ -35,13 +36,14 @@ class Door:
     """One server's door for workers outside.
 
     Args:
-        bus: the bus, connected.
+        bus: the bus, connected; what workers say here is sealed as on the bus.
         server_id: this server.
         answer: answers requests; what other servers own it hands on to them.
     """
 
-    def __init__(self, bus: Bus, server_id: str, answer: Handler) -> None:
-        self._bus = bus
+    def __init__(self, bus: GuardedBus, server_id: str, answer: KnowingHandler) -> None:
+        self._guarded = bus
+        self._bus = bus.plain
         self._own = owner_subject(server_id)
         self._answer = answer
         self._waiting = 0
@@ -60,7 +62,7 @@ class Door:
         """
         is_anothers = subject.startswith(owner_subject("")) and subject != self._own
         if not is_anothers:
-            return await self._answer(body)
+            return await self._guarded.answer(subject, self._answer, body)
         return await self._bus.request(subject, body, FORWARD_SECONDS)
 
     async def pull(self, wanted: DoorPull) -> list[Delivery]:

@@ -11,14 +11,16 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
-from arcbook.bus.api import Bus, BusError, Message
+from arcbook.bus.api import BusError, Message
 from arcbook.runtime.owner import Owner
 from arcbook.runtime.protocol import (
     ENCODER,
     CommandNotice,
     StopNotice,
+    Stopping,
     control_subject,
 )
+from arcbook.server.guard import ServerBus
 from arcbook.store.api import CommandRow
 
 AGAIN_US: Final = 5_000_000
@@ -33,7 +35,7 @@ log = logging.getLogger(__name__)
 class BusRelay:
     """Publishes what the owner gives out, in batches, behind its back."""
 
-    def __init__(self, bus: Bus, server_id: str) -> None:
+    def __init__(self, bus: ServerBus, server_id: str) -> None:
         self._bus = bus
         self._server_id = server_id
         self._rows: list[CommandRow] = []
@@ -48,9 +50,10 @@ class BusRelay:
         self._rows += rows
         self._wake.set()
 
-    def stop(self, worker: str, command_ids: list[str]) -> None:
+    def stop(self, worker: str, rows: list[CommandRow]) -> None:
         """Tell a worker to stop the tools of some commands."""
-        body = ENCODER.encode(StopNotice(commands=command_ids))
+        stopping = [Stopping(row.command_id, row.generation, row.attempt) for row in rows]
+        body = ENCODER.encode(StopNotice(commands=stopping))
         self._soon(self._bus.tell(control_subject(worker), body))
 
     def _soon(self, telling: Coroutine[Any, Any, None]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from arcbook.blobs.api import BlobMissingError, Blobs
-from arcbook.bus.api import Bus, BusError
+from arcbook.bus.api import BusError
 from arcbook.engine.inputs import Checkpointed, Report, Stopped
 from arcbook.engine.state import CommandStatus
 from arcbook.results.kept import Kept, ResultMissingError
@@ -61,6 +61,9 @@ from arcbook.runtime.work import Work, work_of
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.delivery import Delivery, deliver
 from arcbook.secrets.envelope import SealError
+from arcbook.secrets.sessions import Ticket
+from arcbook.server.guard import ServerBus
+from arcbook.server.permission import ForbiddenError, permitted
 from arcbook.shards import shard_of
 from arcbook.store.api import Claim as ClaimRow
 from arcbook.store.api import ClusterStore, StoreError
@@ -117,7 +120,7 @@ class Requests:
         owner: Owner,
         realm: Realm,
         store: ClusterStore,
-        bus: Bus,
+        bus: ServerBus,
         kept: Kept,
         blobs: Blobs,
         credentials: Credentials,
@@ -148,20 +151,23 @@ class Requests:
             ReportRequest: self._report,
         }
 
-    async def answer(self, body: bytes) -> bytes:
-        """Answer one request."""
+    async def answer(self, body: bytes, asker: Ticket) -> bytes:
+        """Answer one request of a known asker."""
         try:
-            return await self._answer(body)
+            return await self._answer(body, asker)
+        except ForbiddenError as error:
+            log.warning("refused: %s", error)
+            return FAULT + f"refused: {error}".encode()
         except (msgspec.DecodeError, BlobMissingError, OverflowError) as error:
             return FAULT + f"the request cannot be read: {error}".encode()
         except (StoreError, BusError) as error:
             return FAULT + str(error).encode()
 
-    async def _answer(self, body: bytes) -> bytes:
+    async def _answer(self, body: bytes, asker: Ticket) -> bytes:
         if body[:1] == ELSEWHERE:
             body = await self._blobs.get(body[1:].decode())
         head, data = unpack(body)
-        request = REQUESTS.decode(head)
+        request = permitted(REQUESTS.decode(head), asker)
         answer = await self._handlers[type(request)](request, data)
         packed = answer if isinstance(answer, bytes) else pack(answer)
         if len(packed) <= self._bus.payload_max - OVERHEAD_BYTES:
@@ -183,11 +189,15 @@ class Requests:
             log.warning("claims refused: %s", _other_version(request.worker, request.protocol))
             return [_LATER] * len(request.commands)
 
+        pools = frozenset(request.pools) if request.pools else None
+        offer = Offer(request.worker, pools, tenant=request.tenant)
+
         async def here(wanted: Sequence[CommandNotice]) -> list[Claimed]:
             asked = [
                 self._drive.ask(
                     c.execution_id,
                     ClaimRow(c.command_id, c.generation, c.attempt, request.worker),
+                    offer,
                 )
                 for c in wanted
             ]
@@ -218,7 +228,8 @@ class Requests:
         return work_of(slot.state, slot.plan, command)
 
     async def _report(self, request: ReportRequest, _: bytes) -> Any:
-        offer = Offer(request.worker, frozenset(request.pools), request.room)
+        pools = frozenset(request.pools)
+        offer = Offer(request.worker, pools, request.room, tenant=request.tenant)
 
         async def here(reports: Sequence[GivenReport]) -> list[bool | None]:
             asked = [self._drive.ask(i, given, offer) for i, given in reports]

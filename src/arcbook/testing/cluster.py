@@ -19,16 +19,24 @@ from arcbook.runtime.boundary import stored_state
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.pools import PoolRules
 from arcbook.secrets.api import Credential, CredentialError
+from arcbook.secrets.sessions import SERVER, Root, Ticket, WorkerToken
 from arcbook.server.core import Server
+from arcbook.server.guard import GuardedBus
 from arcbook.server.requests import Credentials
 from arcbook.shards import shard_of
 from arcbook.store.memory import MemoryStore
 from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
+from arcbook.worker.sealed import SealedBus
 
 ENDS_SECONDS: Final = 20.0
 """How long a test waits for an execution to end."""
+
+ENTRY_TEXT: Final = "the token of a test's servers and workers"
+
+A_SERVER: Final = Ticket(SERVER, "another", "", b"", "", [], b"")
+"""The session of another server, which may ask anything."""
 
 LEASE_SECONDS: Final = 0.6
 """How long a worker may be silent here."""
@@ -120,7 +128,7 @@ class Cluster:
         bus = await MemoryBus(self.exchange).__aenter__()
         server = Server(
             self.store,
-            bus,
+            GuardedBus(bus, Root(ENTRY_TEXT), self.store, self.clock),
             self.blobs,
             Registry(),
             self.credentials,
@@ -142,7 +150,8 @@ class Cluster:
         """Start a worker."""
         bus = await MemoryBus(self.exchange).__aenter__()
         name = f"worker-{len(self.workers) + 1}"
-        control = Control(bus, name)
+        sealed = SealedBus(bus, lambda: WorkerToken(ENTRY_TEXT), name, pools)
+        control = Control(sealed, name)
         tools = registry or Registry()
         performer = Performer(
             tools,
@@ -153,7 +162,7 @@ class Cluster:
             workspace=lambda _: str(self.folder),
         )
         worker = Worker(
-            bus,
+            sealed,
             control,
             performer,
             tools,

@@ -363,7 +363,12 @@ class Worker:
             notice = _STOPS.decode(body)
         except msgspec.DecodeError:
             return
-        for command_id in notice.commands:
+        for stopping in notice.commands:
+            command_id = stopping.command_id
+            holding = self.held.get(command_id)
+            is_meant = (stopping.generation, stopping.attempt)
+            if holding is None or _delivery(holding.work) != is_meant:
+                continue
             if not self.crew.stop(command_id):
                 self.release(command_id)
 

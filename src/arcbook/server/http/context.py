@@ -5,6 +5,7 @@ from __future__ import annotations
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.server.core import Server
 from arcbook.server.door import Door
+from arcbook.server.guard import GuardedBus
 from arcbook.server.http.access import Access
 from arcbook.server.http.audit import Audit
 from arcbook.server.http.dedup import Dedup
@@ -30,7 +31,9 @@ class Context:
         self.feed = Feed(server, settings.streams_max)
         self.dedup = Dedup(server.store, server.clock, settings.dedup_seconds)
         self.metrics = Metrics(server)
-        self.door = Door(server.bus, server.server_id, server.requests.answer)
+        bus = server.bus
+        assert isinstance(bus, GuardedBus)
+        self.door = Door(bus, server.server_id, server.requests.answer)
         self.began_us = server.clock.monotonic_us()
         #: Whether the server stops: then nothing stands open any longer.
         self.is_closing = False

@@ -14,6 +14,7 @@ from arcbook.events.codec import decode
 from arcbook.results.kept import Kept
 from arcbook.runtime.execute import Performer
 from arcbook.server.core import Server
+from arcbook.server.guard import ServerBus
 from arcbook.store.api import Change, ClusterStore
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.simulate.callbacks import Callbacks
@@ -144,7 +145,7 @@ class World:
     def _server(self, process: Process, bus: SimBus) -> Server:
         server = Server(
             cast("ClusterStore", SimStore(self, process)),
-            cast("Bus", bus),
+            cast("ServerBus", bus),
             SimBlobs(self, process),
             self.registry,
             AnyCredentials(),

@@ -1,0 +1,308 @@
+"""Sessions: how servers know who speaks on a bus that anybody may read and write.
+
+A worker enters with a token that it never sends: it proves it by a code over its greeting,
+and the session's key comes back sealed for a key pair of that greeting, bound to the token.
+So each side knows that the other one has the token, and who recorded it all can open nothing.
+
+What a server knows of a session is derived: from the servers' own token and the session's
+ticket, which comes with every request. So any server knows every session, after any restart.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.secrets.envelope import SealError
+from arcbook.secrets.tokens import PREFIX, id_of
+
+WORKER: Final = "worker"
+SERVER: Final = "server"
+
+BUILT_IN: Final = "worker"
+"""Id of the token that is in no database: whoever has the servers' token can derive it."""
+
+SALT_BYTES: Final = 12
+"""Bytes in the text of a worker's token that make it a new one."""
+
+PROOF_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+TAG_BYTES: Final = 16
+
+TICKET_BYTES_MAX: Final = 2048
+"""Bytes of a ticket, which goes with each request."""
+
+POOLS_MAX: Final = 64
+"""Pools of one worker."""
+
+
+class Ticket(msgspec.Struct, frozen=True, array_like=True):
+    """Whose session it is, and what they may; no secret, but worth nothing without the key."""
+
+    kind: str
+    name: str
+    #: The token it was entered with, and what made its text; empty for the servers' own.
+    token_id: str
+    salt: bytes
+    #: Whose executions it may perform; empty for anybody's.
+    tenant: str
+    pools: list[str]
+    #: Makes each session another one.
+    nonce: bytes
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is a server's."""
+        return self.kind == SERVER
+
+
+class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a worker enters."""
+
+    worker: str
+    pools: list[str]
+    #: The public half of a key pair that is made for this greeting.
+    public: bytes
+    token_id: str = ""
+    salt: bytes = b""
+    #: Made with the token, over all of the above.
+    proof: bytes = b""
+
+    def proved(self, verifier: bytes) -> Greeting:
+        """Return it with the proof that a token makes."""
+        return msgspec.structs.replace(self, proof=self._proof(verifier))
+
+    def is_proved(self, verifier: bytes) -> bool:
+        """Return whether whoever wrote it has a token."""
+        return hmac.compare_digest(self._proof(verifier), self.proof)
+
+    def _proof(self, verifier: bytes) -> bytes:
+        plain = msgspec.structs.replace(self, proof=b"")
+        return _code(verifier, b"greeting", msgspec.json.encode(plain))
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer: a :class:`Granted`, sealed; or why there is none, which anybody can write."""
+
+    public: bytes = b""
+    sealed: bytes = b""
+    refused: str = ""
+
+
+class Granted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker gets: its ticket, the session's key, and the key of what it is told."""
+
+    ticket: bytes
+    key: bytes
+    notices: bytes
+
+
+class WorkerToken:
+    """The token of a worker. It cannot be printed.
+
+    Args:
+        text: a token of the scope ``worker``, or the servers' own.
+    """
+
+    __slots__ = ("_text", "salt", "token_id")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.token_id, self.salt = parts_of(text)
+
+    def __repr__(self) -> str:
+        return f"WorkerToken({self.token_id!r})"
+
+    @property
+    def verifier(self) -> bytes:
+        """What proves it."""
+        return verifier_of(self._text)
+
+    def name_for(self, name: str) -> str:
+        """Return the name of a worker that has this token: one of another's cannot have it."""
+        return qualified(self.token_id, name)
+
+
+def qualified(token_id: str, name: str) -> str:
+    """Return a worker's name as its token allows it."""
+    if token_id in ("", BUILT_IN) or name.startswith(f"{token_id}."):
+        return name
+    return f"{token_id}.{name}"
+
+
+def parts_of(text: str) -> tuple[str, bytes]:
+    """Return the id and the salt of a worker's token; nothing of the servers' own."""
+    token_id = id_of(text)
+    if not token_id:
+        return "", b""
+    try:
+        secret = base64.urlsafe_b64decode(text.split("_", 2)[2])
+    except (binascii.Error, ValueError):
+        return "", b""
+    is_ours = len(secret) == SALT_BYTES + PROOF_BYTES
+    return (token_id, secret[:SALT_BYTES]) if is_ours else ("", b"")
+
+
+def verifier_of(text: str) -> bytes:
+    """Return what proves a token."""
+    return hashlib.sha256(b"arcbook-bus-verifier|" + text.encode("utf-8", "surrogatepass")).digest()
+
+
+class Root:
+    """What the servers of a cluster share: all keys of their bus. It cannot be printed.
+
+    Args:
+        text: the servers' token.
+    """
+
+    __slots__ = ("_key", "_verifier")
+
+    def __init__(self, text: str) -> None:
+        self._key = _code(text.encode("utf-8", "surrogatepass"), b"root", b"arcbook-bus-v1")
+        self._verifier = verifier_of(text)
+
+    def session_key(self, ticket: bytes) -> bytes:
+        """Return the key of a session."""
+        return _code(self._key, b"session", ticket)
+
+    def notices_key(self, worker: str) -> bytes:
+        """Return the key of what a worker is told without having asked."""
+        return _code(self._key, b"notices", worker.encode())
+
+    def worker_token(self, token_id: str, salt: bytes | None = None) -> str:
+        """Return the text of a worker's token: nobody else can make it, nor read it anywhere."""
+        salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
+        made = salt + _code(self._key, b"token", token_id.encode() + b"|" + salt)
+        return f"{PREFIX}_{token_id}_{base64.urlsafe_b64encode(made).decode()}"
+
+    @property
+    def built_in(self) -> str:
+        """The worker's token that is always there."""
+        return self.worker_token(BUILT_IN, bytes(SALT_BYTES))
+
+    def verifier(self, token_id: str, salt: bytes) -> bytes:
+        """Return what proves a token; the servers' own has no id."""
+        if not token_id:
+            return self._verifier
+        return verifier_of(self.worker_token(token_id, salt))
+
+    def own_ticket(self, server_id: str) -> bytes:
+        """Return a new ticket of a server."""
+        return encoded(Ticket(SERVER, server_id, "", b"", "", [], secrets.token_bytes(16)))
+
+    def grant(self, greeting: Greeting, tenant: str) -> Welcome:
+        """Let a worker in whose token was checked.
+
+        Raises:
+            SealError: its public key is none, or its pools are too many.
+        """
+        name, pools = greeting.worker, greeting.pools
+        nonce = secrets.token_bytes(16)
+        made = Ticket(WORKER, name, greeting.token_id, greeting.salt, tenant, pools, nonce)
+        ticket = encoded(made)
+        if len(ticket) > TICKET_BYTES_MAX:
+            raise SealError(f"a worker's name and pools have at most {TICKET_BYTES_MAX} bytes")
+        granted = Granted(
+            ticket=ticket, key=self.session_key(ticket), notices=self.notices_key(name)
+        )
+        private, public = _pair()
+        verifier = self.verifier(greeting.token_id, greeting.salt)
+        key = _welcome_key(private, greeting.public, verifier, public)
+        sealed = Cipher(key).seal(msgspec.json.encode(granted), greeting.proof)
+        return Welcome(public=public, sealed=sealed)
+
+
+class Entering:
+    """A worker's side of an entry: a greeting, and what opens the answer to it."""
+
+    def __init__(self, token: WorkerToken, worker: str, pools: list[str]) -> None:
+        self._token = token
+        self._private, public = _pair()
+        plain = Greeting(
+            worker=worker, pools=pools, public=public, token_id=token.token_id, salt=token.salt
+        )
+        self.greeting = plain.proved(token.verifier)
+
+    def granted(self, welcome: Welcome) -> Granted:
+        """Return what a server granted.
+
+        Raises:
+            SealError: whoever answered has not got the token.
+        """
+        public = self.greeting.public
+        key = _welcome_key(self._private, welcome.public, self._token.verifier, public)
+        text = Cipher(key).open(welcome.sealed, self.greeting.proof)
+        return msgspec.json.decode(text, type=Granted)
+
+
+class Cipher:
+    """Seals and opens what one key is for."""
+
+    __slots__ = ("_aead", "_invalid")
+
+    def __init__(self, key: bytes) -> None:
+        from cryptography.exceptions import InvalidTag  # heavy: only where used
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self._aead = AESGCM(key)
+        self._invalid: Any = InvalidTag
+
+    def seal(self, text: bytes, bound: bytes) -> bytes:
+        """Return a text sealed; it opens only with what it is bound to."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, text, bound)
+
+    def open(self, sealed: bytes, bound: bytes) -> bytes:
+        """Return what was sealed.
+
+        Raises:
+            SealError: it was sealed by another key, for something else, or changed.
+        """
+        if len(sealed) < NONCE_BYTES + TAG_BYTES:
+            raise SealError("a sealed message is cut off")
+        try:
+            return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
+        except self._invalid:
+            raise SealError("a sealed message does not open") from None
+
+
+def encoded(ticket: Ticket) -> bytes:
+    """Return a ticket as it goes with requests."""
+    return msgspec.json.encode(ticket)
+
+
+def decoded(ticket: bytes) -> Ticket:
+    """Return a ticket. Only one whose key opened a request is to be believed."""
+    return _TICKETS.decode(ticket)
+
+
+_TICKETS: Final = msgspec.json.Decoder(Ticket)
+
+
+def _code(key: bytes, purpose: bytes, text: bytes) -> bytes:
+    return hmac.digest(key, purpose + b"|" + text, "sha256")
+
+
+def _pair() -> tuple[Any, bytes]:
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # heavy
+
+    private = X25519PrivateKey.generate()
+    return private, private.public_key().public_bytes_raw()
+
+
+def _welcome_key(private: Any, other: bytes, verifier: bytes, public: bytes) -> bytes:
+    """Return the key of one welcome: both pairs and the token are in it."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey  # heavy
+
+    try:
+        shared = private.exchange(X25519PublicKey.from_public_bytes(other))
+    except ValueError:
+        raise SealError("a public key cannot be used") from None
+    both = b"".join(sorted((public, other)))
+    return _code(_code(verifier, b"welcome", shared), b"pair", both)

@@ -1,0 +1,147 @@
+"""Handing out credentials: to a worker that performs what names them, and to nobody else."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from typing import Final, Protocol
+
+import msgspec
+
+from arcbook.engine.inputs import Settle
+from arcbook.runtime.aliases import Aliases, aliases_of
+from arcbook.runtime.drive import Drive, ExecutionMissingError, LostOwnershipError
+from arcbook.runtime.owner import Owner
+from arcbook.runtime.plans import Planned, PlaybookInvalidError, PlaybookMissingError
+from arcbook.runtime.protocol import CredentialRequest
+from arcbook.runtime.slots import Slot
+from arcbook.runtime.work import Work, work_of
+from arcbook.secrets.api import Credential, CredentialError
+from arcbook.secrets.delivery import Delivery, deliver
+from arcbook.secrets.taint import MARK_BYTES, proofs
+from arcbook.store.api import Credentials as CredentialRows
+
+DOCUMENTS_MAX: Final = 1000
+"""Documents whose names of credentials are remembered."""
+
+log = logging.getLogger(__name__)
+
+
+class Credentials(Protocol):
+    """Opens stored credentials, and notes who got which, or did not."""
+
+    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
+        """Return a credential, opened.
+
+        Raises:
+            CredentialError: there is none, or it cannot be opened.
+        """
+
+    async def noted(self, alias: str, execution_id: int, *, who: str) -> None:
+        """Note that somebody asked for a credential and may not have it."""
+
+    async def proves(self, alias: str, marks: dict[str, str]) -> bool:
+        """Return whether one of some marks was made by whoever had the credential."""
+
+
+class HandingOut:
+    """Decides who gets a credential, for executions that a server owns.
+
+    Args:
+        drive: drives them.
+        owner: knows who holds which of their commands.
+        rows: the credentials as they are stored.
+        credentials: opens them.
+    """
+
+    def __init__(
+        self, drive: Drive, owner: Owner, rows: CredentialRows, credentials: Credentials
+    ) -> None:
+        self._drive = drive
+        self._owner = owner
+        self._rows = rows
+        self._credentials = credentials
+        self._documents: OrderedDict[int, Aliases] = OrderedDict()
+
+    async def sealed(self, request: CredentialRequest) -> Delivery:
+        """Return a credential, sealed for the asker alone; the audit says who that was.
+
+        Raises:
+            CredentialError: there is none, it cannot be opened, or the asker may not have it.
+            SealError: the asker's public key is none.
+            LostOwnershipError: the execution went to another server.
+            StoreError: the store does not answer.
+        """
+        reason = await self._reason(request)
+        if reason:
+            log.warning(
+                "worker %s gets no credential %r: %s", request.worker, request.alias, reason
+            )
+            await self._credentials.noted(request.alias, request.execution_id, who=request.worker)
+            raise CredentialError(request.alias, f"is refused: {reason}")
+        found = await self._credentials.credential(
+            request.alias, request.execution_id, who=request.worker
+        )
+        return deliver(msgspec.json.encode(found), request.public, request.bound)
+
+    async def _reason(self, request: CredentialRequest) -> str:
+        """Return why the asker may not have it, if so."""
+        slot = await self._slot(request.execution_id)
+        works = self._held(slot, request.worker) if slot is not None else []
+        if slot is None or not works:
+            return f"worker {request.worker} performs nothing of execution {request.execution_id}"
+        row = await self._rows.credential(request.alias)
+        labels = slot.state.labels
+        if row is not None and row.tenant not in ("", labels.get("tenant", "")):
+            return "it is another tenant's"
+        if row is not None and row.organization not in ("", labels.get("organization", "")):
+            return "it is another organization's"
+        if self._named(slot.planned).names(request.alias, works):
+            return ""
+        if row is not None and await self._is_in_data(request, works):
+            return ""
+        return f"the document {slot.state.path!r} does not name it"
+
+    async def _slot(self, execution_id: int) -> Slot | None:
+        """Return an execution, with what is out of it as the store has it."""
+        try:
+            if execution_id not in self._drive.slots:
+                await self._drive.ask(execution_id, Settle())
+        except (ExecutionMissingError, PlaybookInvalidError, PlaybookMissingError):
+            return None
+        found = self._drive.slots.get(execution_id)
+        if found is None:
+            raise LostOwnershipError(f"execution {execution_id} went to another server")
+        return found
+
+    def _held(self, slot: Slot, worker: str) -> list[Work]:
+        """Return the commands that a worker holds of an execution."""
+        state = slot.state
+        found: list[Work] = []
+        for out in self._owner.out.get(state.execution_id, {}).values():
+            command = state.command(out.row.command_id)
+            if out.row.worker == worker and command is not None:
+                found.append(work_of(state, slot.plan, command))
+        return found
+
+    def _named(self, planned: Planned) -> Aliases:
+        catalog_id = planned.entry.catalog_id
+        found = self._documents.get(catalog_id)
+        if found is None:
+            found = self._documents[catalog_id] = aliases_of(planned.plan.playbook)
+            while len(self._documents) > DOCUMENTS_MAX:
+                self._documents.popitem(last=False)
+        return found
+
+    async def _is_in_data(self, request: CredentialRequest, works: list[Work]) -> bool:
+        """Return whether secrets of it stand in what is performed, as marks with their proof.
+
+        What another document's step yielded may hold them: a worker puts the secrets back.
+        """
+        alias = request.alias
+        packed = [msgspec.json.encode(work) for work in works]
+        found: dict[str, str] = {}
+        for text in packed:
+            if MARK_BYTES in text:
+                found |= proofs(text.decode(), alias)
+        return bool(found) and await self._credentials.proves(alias, found)

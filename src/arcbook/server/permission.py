@@ -1,0 +1,64 @@
+"""What an asker may ask: a worker for itself alone, a server for those who asked it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from arcbook.runtime.protocol import (
+    BeatRequest,
+    ClaimRequest,
+    CredentialRequest,
+    GiveBackRequest,
+    InputRequest,
+    RegisterRequest,
+    ReportRequest,
+)
+from arcbook.secrets.sessions import Ticket
+
+_NAMED: Final = (
+    BeatRequest,
+    ClaimRequest,
+    CredentialRequest,
+    GiveBackRequest,
+    ReportRequest,
+)
+
+
+class ForbiddenError(RuntimeError):
+    """The asker may not ask that."""
+
+
+def permitted(request: Any, asker: Ticket) -> Any:
+    """Return a request as its asker may make it: limited to its pools and its tenant.
+
+    Raises:
+        ForbiddenError: it asks in another's name, or for what only servers ask.
+    """
+    if asker.is_server:
+        return request
+    if isinstance(request, InputRequest):
+        raise ForbiddenError(f"worker {asker.name} gives inputs, which only servers do")
+    if isinstance(request, RegisterRequest):
+        return _registered(request, asker)
+    if not isinstance(request, _NAMED):
+        return request
+    if request.worker != asker.name:
+        raise ForbiddenError(f"worker {asker.name} asks as {request.worker[:200]!r}")
+    if request.forwarded:
+        raise ForbiddenError(f"worker {asker.name} hands something on, which only servers do")
+    if isinstance(request, ClaimRequest):
+        return msgspec.structs.replace(request, pools=asker.pools, tenant=asker.tenant)
+    if isinstance(request, ReportRequest):
+        pools = [pool for pool in request.pools if pool in asker.pools]
+        return msgspec.structs.replace(request, pools=pools, tenant=asker.tenant)
+    return request
+
+
+def _registered(request: RegisterRequest, asker: Ticket) -> RegisterRequest:
+    if request.row.worker_id != asker.name:
+        raise ForbiddenError(f"worker {asker.name} registers as {request.row.worker_id[:200]!r}")
+    if not set(request.row.pools) <= set(asker.pools):
+        raise ForbiddenError(f"worker {asker.name} registers for pools that it did not enter for")
+    return request

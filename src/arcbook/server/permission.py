@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from arcbook.engine.inputs import Report
 from arcbook.runtime.protocol import (
     BeatRequest,
     ClaimRequest,
@@ -16,6 +17,7 @@ from arcbook.runtime.protocol import (
     ReportRequest,
 )
 from arcbook.secrets.sessions import Ticket
+from arcbook.store.api import WorkerRow
 
 _NAMED: Final = (
     BeatRequest,
@@ -41,13 +43,9 @@ def permitted(request: Any, asker: Ticket) -> Any:
     if isinstance(request, InputRequest):
         raise ForbiddenError(f"worker {asker.name} gives inputs, which only servers do")
     if isinstance(request, RegisterRequest):
-        return _registered(request, asker)
-    if not isinstance(request, _NAMED):
-        return request
-    if request.worker != asker.name:
-        raise ForbiddenError(f"worker {asker.name} asks as {request.worker[:200]!r}")
-    if request.forwarded:
-        raise ForbiddenError(f"worker {asker.name} hands something on, which only servers do")
+        _check_row(request.row, asker)
+    elif isinstance(request, _NAMED):
+        _check_name(request, asker)
     if isinstance(request, ClaimRequest):
         return msgspec.structs.replace(request, pools=asker.pools, tenant=asker.tenant)
     if isinstance(request, ReportRequest):
@@ -56,9 +54,20 @@ def permitted(request: Any, asker: Ticket) -> Any:
     return request
 
 
-def _registered(request: RegisterRequest, asker: Ticket) -> RegisterRequest:
-    if request.row.worker_id != asker.name:
-        raise ForbiddenError(f"worker {asker.name} registers as {request.row.worker_id[:200]!r}")
-    if not set(request.row.pools) <= set(asker.pools):
+def _check_name(request: Any, asker: Ticket) -> None:
+    """Refuse what a worker asks in another's name, or as if it were a server."""
+    if request.worker != asker.name:
+        raise ForbiddenError(f"worker {asker.name} asks as {request.worker[:200]!r}")
+    if request.forwarded:
+        raise ForbiddenError(f"worker {asker.name} hands something on, which only servers do")
+    for _, given in getattr(request, "reports", ()):
+        if isinstance(given, Report) and given.worker not in ("", asker.name):
+            raise ForbiddenError(f"worker {asker.name} reports as {given.worker[:200]!r}")
+
+
+def _check_row(row: WorkerRow, asker: Ticket) -> None:
+    """Refuse to enter a worker into the registry as what it is not."""
+    if row.worker_id != asker.name:
+        raise ForbiddenError(f"worker {asker.name} registers as {row.worker_id[:200]!r}")
+    if not set(row.pools) <= set(asker.pools):
         raise ForbiddenError(f"worker {asker.name} registers for pools that it did not enter for")
-    return request

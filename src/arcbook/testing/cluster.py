@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
 from arcbook.blobs.memory import MemoryBlobs
+from arcbook.bus.api import Bus
 from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.clock import Clock, SystemClock
 from arcbook.dsl.load import load_playbook
@@ -53,7 +54,7 @@ class NoCredentials:
 class RunningServer:
     """A server, and the means to end it in any way."""
 
-    def __init__(self, server: Server, bus: MemoryBus) -> None:
+    def __init__(self, server: Server, bus: Bus) -> None:
         self.server = server
         self.bus = bus
 
@@ -75,7 +76,7 @@ class RunningServer:
 class RunningWorker:
     """A worker, and the means to end it in any way."""
 
-    def __init__(self, worker: Worker, bus: MemoryBus) -> None:
+    def __init__(self, worker: Worker, bus: Bus) -> None:
         self.worker = worker
         self.bus = bus
 
@@ -101,10 +102,12 @@ class Cluster:
         lease_seconds: float = LEASE_SECONDS,
         rules: PoolRules | None = None,
         clock: Clock | None = None,
+        open_bus: Callable[[], Bus] | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self.store = MemoryStore()
         self.exchange = Exchange()
+        self.open_bus = open_bus or (lambda: MemoryBus(self.exchange))
         self.blobs = MemoryBlobs()
         self.folder = folder
         self.credentials = credentials or NoCredentials()
@@ -125,7 +128,7 @@ class Cluster:
 
     async def server(self) -> RunningServer:
         """Start a server."""
-        bus = await MemoryBus(self.exchange).__aenter__()
+        bus = await self.open_bus().__aenter__()
         server = Server(
             self.store,
             GuardedBus(bus, Root(ENTRY_TEXT), self.store, self.clock),
@@ -148,7 +151,7 @@ class Cluster:
         registry: Registry | None = None,
     ) -> RunningWorker:
         """Start a worker."""
-        bus = await MemoryBus(self.exchange).__aenter__()
+        bus = await self.open_bus().__aenter__()
         name = f"worker-{len(self.workers) + 1}"
         sealed = SealedBus(bus, lambda: WorkerToken(ENTRY_TEXT), name, pools)
         control = Control(sealed, name)

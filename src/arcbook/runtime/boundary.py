@@ -106,8 +106,12 @@ class Found(NamedTuple):
     """An execution's state as the store has it."""
 
     state: State
+    #: The execution at a glance, which may be behind.
+    row: ExecutionRow
     #: Why the log cannot be read to its end; empty if it can.
     unread: str = ""
+    #: When the last event was that the load came upon; 0 if there is none after the snapshot.
+    last_at: int = 0
 
 
 async def stored_state(log: EventLog, execution_id: int) -> Found | None:
@@ -119,7 +123,8 @@ async def stored_state(log: EventLog, execution_id: int) -> Found | None:
     if stored is None:
         return None
     try:
-        return Found(rebuild(execution_id, stored))
+        last_at = stored.events[-1].at if stored.events else 0
+        return Found(rebuild(execution_id, stored), stored.row, last_at=last_at)
     except (UnreadableStateError, UnreadableEventError):
         return await _salvaged(stored.row, all_events(log, execution_id))
 
@@ -140,7 +145,7 @@ async def _salvaged(row: ExecutionRow, log: AsyncIterator[EventRow]) -> Found:
         state.status = Status(row.status)
         if state.parent is None and row.parent_execution_id:
             state.parent = Parent(execution_id=row.parent_execution_id, command_id="")
-    return Found(state, unread)
+    return Found(state, row, unread)
 
 
 def without_plan(state: State, reason: str) -> Slot:

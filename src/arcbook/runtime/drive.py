@@ -42,6 +42,7 @@ from arcbook.events.types import (
 from arcbook.results.kept import Kept, ResultMissingError
 from arcbook.runtime.boundary import (
     DecisionHungError,
+    Found,
     UnrecordableError,
     event_rows,
     fault_of,
@@ -52,6 +53,7 @@ from arcbook.runtime.children import Children, ExecutionMissingError
 from arcbook.runtime.items import Item, apart, is_anothers, refuse, together
 from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, TurnTimes
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
+from arcbook.runtime.rows import REFRESH_ROW, RefreshRow, StaleRows
 from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, row_of
 from arcbook.runtime.timers import Timers
 from arcbook.store.api import (
@@ -125,6 +127,7 @@ class Drive:
         self._wake = asyncio.Event()
         self._turning = asyncio.Lock()
         self._timers = Timers(clock, self._fire)
+        self._rows = StaleRows(clock, lambda i: self._put(Item(i, REFRESH_ROW)))
         self._children = Children(plans, self._give, self._fetch)
         self._last_at = 0
 
@@ -227,6 +230,9 @@ class Drive:
             entry = pending[item.execution_id] = Pending(slot)
         if isinstance(item.given, Claim):
             return self.outlet.claim(entry, item.given, item.offer)
+        if isinstance(item.given, RefreshRow):
+            entry.refresh = slot.row_seq < slot.state.seq
+            return True
         if is_anothers(entry, item, self.outlet):
             return False
         if item.tick is not None:
@@ -246,6 +252,8 @@ class Drive:
             slot = await self.load(item.execution_id)
             await self.outlet.loaded(slot)
             self._timers.add(item.execution_id, slot.timers)
+            if slot.row_seq < slot.state.seq:
+                self._rows.behind(item.execution_id)
         self.slots[item.execution_id] = slot
         return slot
 
@@ -263,12 +271,16 @@ class Drive:
             raise ExecutionMissingError(f"there is no execution {execution_id}")
         state = found.state
         if found.unread:
-            return without_plan(state, found.unread)
+            return self._as_stored(without_plan(state, found.unread), found)
         try:
             planned = await self.plans.find(state.path, catalog_id=state.catalog_id)
         except (PlaybookMissingError, PlaybookInvalidError) as error:
-            return without_plan(state, str(error))
-        return Slot(state, planned)
+            return self._as_stored(without_plan(state, str(error)), found)
+        return self._as_stored(Slot(state, planned), found)
+
+    def _as_stored(self, slot: Slot, found: Found) -> Slot:
+        slot.row_seq, slot.event_at = found.row.seq, max(found.row.updated_at, found.last_at)
+        return slot
 
     async def _decide(
         self, entry: Pending, item: Item, given: AnyInput, pending: dict[int, Pending]
@@ -369,7 +381,7 @@ class Drive:
         self, batch: list[Item], pending: dict[int, Pending], times: TurnTimes
     ) -> None:
         now = self.clock.monotonic_us
-        changed = {i: entry for i, entry in pending.items() if entry.events or entry.claims}
+        changed = {i: entry for i, entry in pending.items() if entry.has_changed}
         unchanged = [entry for i, entry in pending.items() if i not in changed]
         lost: dict[int, Exception] = {}
         began = now()
@@ -456,9 +468,12 @@ class Drive:
             owner=self.realm.owner,
         )
         if entry.events:
-            at = entry.events[-1].at
-            if at - slot.row_at > ROW_AGE_US_MAX or state.status.is_terminal:
-                change.row = row_of(state, at)
+            slot.event_at = at = entry.events[-1].at
+            is_old = at - slot.row_at > ROW_AGE_US_MAX
+            entry.refresh = entry.refresh or is_old or state.status.is_terminal
+        if entry.refresh:
+            change.row = row_of(state, slot.event_at)
+        if entry.events:
             if is_time_to_save(slot):
                 change.snapshot = encode_state(state)
             if entry.timers_changed:
@@ -488,7 +503,10 @@ class Drive:
         state = slot.state
         assert change is not None
         if change.row is not None:
-            slot.row_at = change.row.updated_at
+            slot.row_at, slot.row_seq = change.row.updated_at, change.row.seq
+            self._rows.written(execution_id)
+        elif slot.row_seq < state.seq:
+            self._rows.behind(execution_id)
         if change.snapshot is not None:
             slot.snapshot_seq = state.seq
         if change.timers is not None:
@@ -547,6 +565,7 @@ class Drive:
     def close(self) -> None:
         """Stop the timers."""
         self._timers.close()
+        self._rows.close()
 
     async def adopt(self, execution_id: int) -> Slot:
         """Take over an execution from the store, its timers included."""

@@ -9,6 +9,7 @@ from typing import Final
 from arcbook.engine.inputs import AnyInput, Checkpointed, Report, Stopped
 from arcbook.runtime.outlet import Offer, Outlet, Pending
 from arcbook.runtime.plans import Planned
+from arcbook.runtime.rows import RefreshRow
 from arcbook.store.api import Claim, StartKey, Tick
 
 INHERITED: Final = ("tenant", "organization")
@@ -33,7 +34,7 @@ class Item:
     def __init__(
         self,
         execution_id: int,
-        given: AnyInput | Claim,
+        given: AnyInput | Claim | RefreshRow,
         future: asyncio.Future[bool] | None = None,
         planned: Planned | None = None,
         offer: Offer | None = None,

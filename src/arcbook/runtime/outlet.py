@@ -85,6 +85,7 @@ class Pending:
         "kept",
         "key",
         "linked",
+        "refresh",
         "rows",
         "slot",
         "stop",
@@ -115,7 +116,14 @@ class Pending:
         self.handed: dict[str, str] = {}
         self.tick: Tick | None = None
         self.key: StartKey | None = None
+        #: Whether the execution's row is to be written though nothing has happened.
+        self.refresh = False
         self.change: Change | None = None
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether there is anything to store."""
+        return bool(self.events or self.claims or self.refresh)
 
 
 class Outlet(Protocol):

@@ -52,10 +52,12 @@ class Slot:
 
     __slots__ = (
         "broken",
+        "event_at",
         "loaded",
         "plan",
         "planned",
         "row_at",
+        "row_seq",
         "snapshot_seq",
         "state",
         "timed",
@@ -70,6 +72,9 @@ class Slot:
         self.snapshot_seq = state.seq
         #: When the execution's row was written last.
         self.row_at = 0
+        #: The last event that the execution's row knows, and when the last of all was.
+        self.row_seq = 0
+        self.event_at = 0
         self.timers: dict[str, int] = state.timers()
         self.timed = bool(self.timers)
         #: Why the execution cannot be gone on with, and can only be ended.

@@ -138,7 +138,8 @@ class Change(msgspec.Struct, kw_only=True):
     after_seq: int
     events: list[EventRow]
     #: The execution at a glance, if it is to be written: at its start and end, and when the
-    #: one that is stored is older than :data:`ROW_AGE_US_MAX`.
+    #: one that is stored is older than :data:`ROW_AGE_US_MAX`; without events if nothing
+    #: happens after one that was not written.
     row: ExecutionRow | None = None
     #: The state after the events, when it is time to save it.
     snapshot: bytes | None = None
@@ -157,6 +158,11 @@ class Change(msgspec.Struct, kw_only=True):
     key: StartKey | None = None
     #: The server that writes, which must own the shard; empty where nobody owns shards.
     owner: str = ""
+
+    @property
+    def looks_at_head(self) -> bool:
+        """Whether it adds no events, and yet holds only if nobody else has."""
+        return not self.events and bool(self.claims or self.row is not None)
 
 
 class Stored(NamedTuple):

@@ -88,7 +88,7 @@ class MemoryStore:
             return True
         if change.events and change.after_seq != len(self.log.get(change.execution_id, ())):
             return True
-        if change.claims and change.after_seq != len(self.log.get(change.execution_id, ())):
+        if change.looks_at_head and change.after_seq != len(self.log.get(change.execution_id, ())):
             return True
         if any(not self._is_pending(claim) for claim in change.claims):
             return True

@@ -70,7 +70,7 @@ def _heads(changes: Sequence[Change]) -> list[Any]:
             if events[0].seq != after + 1 or last != after + len(events):
                 raise StoreError(f"execution {change.execution_id}: event numbers have a gap")
             found.append((change.execution_id, after, last))
-        elif change.claims:  # what is claimed may have been cancelled by another server
+        elif change.looks_at_head:  # what is claimed may have been cancelled by another server
             found.append((change.execution_id, change.after_seq, change.after_seq))
     return found
 

@@ -111,7 +111,7 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
             is_known = not after or self._written.get(change.execution_id) == after
             if not is_known and db.execute(self._sql["has_event"], before).fetchone() is None:
                 return False
-        elif change.claims and self._last_seq(db, change) != after:
+        elif change.looks_at_head and self._last_seq(db, change) != after:
             return False
         is_bound = change.claims or change.tick or change.key or change.owner
         return not is_bound or self._is_still_so(db, change)
@@ -120,7 +120,9 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
         return [c.execution_id for c in changes if self._is_fenced(db, c)]
 
     def _is_fenced(self, db: sqlite3.Connection, change: Change) -> bool:
-        if (change.events or change.claims) and self._last_seq(db, change) != change.after_seq:
+        if (change.events or change.looks_at_head) and self._last_seq(
+            db, change
+        ) != change.after_seq:
             return True
         return not self._is_still_so(db, change)
 

@@ -126,6 +126,30 @@ class StoreContract:
         assert [e.step for e in await store.events(1)] == ["s", "theirs"]
         assert len(await store.events(2)) == 1
 
+    async def test_a_row_alone_is_written_unless_another_writer_was_there(
+        self, store: Store, opened: Opened
+    ) -> None:
+        await store.commit([change(1, 0, [event(1)]), change(2, 0, [event(1)])])
+        await store.commit([change(1, 1, [], row=row(1, seq=1, current="new"))])
+        found = await store.execution(1)
+        assert found is not None
+        assert found.current == "new"
+
+        await (await opened()).commit([change(1, 1, [event(2)])])
+        with pytest.raises(FencedError) as raised:
+            await store.commit(
+                [
+                    change(1, 1, [], row=row(1, seq=1, current="old")),
+                    change(2, 1, [], row=row(2, seq=1, current="old")),
+                ]
+            )
+
+        assert raised.value.execution_ids == (1,)
+        for execution_id in (1, 2):
+            found = await store.execution(execution_id)
+            assert found is not None
+            assert found.current != "old"
+
     async def test_an_execution_ends_at_most_once(self, store: Store) -> None:
         await store.commit([change(1, 0, [event(1), event(2, "playbook.completed", "")])])
 

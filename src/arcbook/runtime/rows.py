@@ -1,0 +1,66 @@
+"""Executions whose rows are behind their events, and when that is made good.
+
+A row is not written with each commit. What a commit leaves out is written a little later,
+unless a later commit of the execution has done it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from arcbook.clock import Clock
+from arcbook.store.api import ROW_AGE_US_MAX
+
+
+class RefreshRow:
+    """Asks for an execution's row to be written as its events have it."""
+
+
+REFRESH_ROW = RefreshRow()
+
+
+class StaleRows:
+    """Remembers what is behind, and asks for it once when it has been for long enough."""
+
+    def __init__(self, clock: Clock, refresh: Callable[[int], None]) -> None:
+        self._clock = clock
+        self._refresh = refresh
+        #: When each is to be written, by the monotonic clock; the first one stands first.
+        self._due: dict[int, int] = {}
+        self._handle: asyncio.TimerHandle | None = None
+
+    def behind(self, execution_id: int) -> None:
+        """Note that an execution's row is behind its events."""
+        self._due.setdefault(execution_id, self._clock.monotonic_us() + ROW_AGE_US_MAX)
+        self._arm()
+
+    def written(self, execution_id: int) -> None:
+        """Note that an execution's row says what its events say."""
+        self._due.pop(execution_id, None)
+
+    def _arm(self) -> None:
+        if self._handle is None and self._due:
+            first = next(iter(self._due.values()))
+            delay = max(0, first - self._clock.monotonic_us()) / 1_000_000
+            self._handle = asyncio.get_running_loop().call_later(delay, self._ask)
+
+    def _ask(self) -> None:
+        self._handle = None
+        now = self._clock.monotonic_us()
+        due = []
+        for execution_id, at in self._due.items():
+            if at > now:
+                break
+            due.append(execution_id)
+        for execution_id in due:
+            del self._due[execution_id]
+            self._refresh(execution_id)
+        self._arm()
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        self._due.clear()
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None

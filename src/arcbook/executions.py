@@ -52,6 +52,17 @@ class StepView(msgspec.Struct, kw_only=True):
         return max(0, self.ended_at - self.entered_at) if self.ended_at else 0
 
 
+WARNINGS_MAX: Final = 100
+"""Warnings that are kept of one step."""
+
+
+def _note(kept: list[str], more: list[str]) -> None:
+    """Add warnings to those of a step, each once."""
+    for warning in more:
+        if warning not in kept and len(kept) < WARNINGS_MAX:
+            kept.append(warning)
+
+
 class Progress:
     """The steps of an execution, kept up to date by its events."""
 
@@ -70,6 +81,11 @@ class Progress:
             handler = _HANDLERS.get(type(event))
             if handler is not None:
                 handler(self, at, event)
+
+    def all_warnings(self) -> list[str]:
+        """Return the warnings of the execution and of its steps, each once."""
+        own = [w for step in self.steps.values() for w in step.warnings]
+        return list(dict.fromkeys([*self.warnings, *own]))
 
     def step(self, name: str) -> StepView:
         """Return a step, noting it where it is new."""
@@ -91,7 +107,7 @@ def _step_enter(progress: Progress, at: int, event: StepEnter) -> None:
     step.total = event.loop.total if event.loop else -1
     step.done = step.failed = 0
     step.error, step.waits_for = None, ""
-    step.warnings = list(event.warnings)
+    _note(step.warnings, event.warnings)
 
 
 def _step_exit(progress: Progress, at: int, event: StepExit) -> None:
@@ -100,7 +116,7 @@ def _step_exit(progress: Progress, at: int, event: StepExit) -> None:
     step.retries = event.retries
     step.error = event.error or (event.result.error if event.result else None)
     step.printed = event.printed
-    step.warnings += event.warnings
+    _note(step.warnings, event.warnings)
     step.result = event.loop if event.loop is not None else event.result
     step.waits_for = ""
     step.status = "done"
@@ -114,6 +130,7 @@ def _step_exit(progress: Progress, at: int, event: StepExit) -> None:
 def _step_skipped(progress: Progress, at: int, event: StepSkipped) -> None:
     step = progress.step(event.step)
     step.status = "skipped"
+    _note(step.warnings, event.warnings)
     step.entered_at = step.ended_at = at
 
 
@@ -125,6 +142,7 @@ def _command_completed(progress: Progress, at: int, event: CommandCompleted) -> 
     step = progress.step(event.step)
     step.done += event.count
     step.failed += len(event.failed)
+    _note(step.warnings, event.warnings)
 
 
 def _command_suspended(progress: Progress, at: int, event: CommandSuspended) -> None:
@@ -137,6 +155,7 @@ def _command_suspended(progress: Progress, at: int, event: CommandSuspended) -> 
 
 def _playbook_completed(progress: Progress, at: int, event: PlaybookCompleted) -> None:
     progress.ended_at = at
+    progress.warnings += event.warnings
 
 
 def _playbook_failed(progress: Progress, at: int, event: PlaybookFailed) -> None:

@@ -92,3 +92,120 @@ class TestWarnings:
         ran = arcbook("run", arcbook.write("n.yaml", book("workflow:\n- step: s\n")), "--json")
 
         assert ran.err == ""
+
+
+PRICES = book(
+    """workload: {price: 1, limits: {rows: 5}}
+workflow:
+- step: start
+  tool: {kind: python, code: "result = {'price': 3}"}
+  set:
+    ctx.a: "{{ workload.missing }}"
+    ctx.b: "{{ start.data.prise }}"
+    ctx.c: "at {{ scheduled_at }}"
+  next:
+    arcs:
+    - step: cheap
+      when: "{{ workload.prise < 3 }}"
+    - step: end
+- step: cheap
+  tool: {kind: noop}
+- step: end
+  tool: {kind: noop}
+"""
+)
+
+
+class TestNamesThatNothingBrings:
+    def test_the_lint_finds_each_at_its_place(self, arcbook: Terminal):
+        ran = arcbook("lint", arcbook.write("n.yaml", PRICES), "--format", "json")
+
+        assert [(d["line"], d["column"], d["code"], d["hint"][:20]) for d in ran.json] == [
+            (9, 12, "ARC309", "give it a default: '"),
+            (10, 12, "ARC309", "did you mean 'price'"),
+            (11, 12, "ARC306", "give it a default: '"),
+            (15, 13, "ARC309", "did you mean 'price'"),
+        ]
+
+    @pytest.mark.parametrize("template", ["{{ nofunc(1) }}", "{{ 1 | nofilter }}"])
+    def test_a_function_or_filter_that_is_not_there_refuses_the_document(
+        self, arcbook: Terminal, template: str
+    ):
+        ran = arcbook("run", arcbook.write("n.yaml", step(f"set: {{ctx.a: '{template}'}}")))
+
+        assert ran.code == 2
+        assert "n.yaml:7:16: error[ARC301]" in ran.err
+
+    def test_the_run_ends_with_what_had_no_value(self, arcbook: Terminal):
+        ran = arcbook("run", arcbook.write("n.yaml", PRICES))
+
+        assert ran.code == 0
+        assert "4 warnings\n" in ran.err[ran.err.index("start  ") :]
+        for name in ("workload.missing", "start.data.prise", "scheduled_at", "workload.prise"):
+            assert f"steps.start: {name!r} has no value" in ran.err
+
+    def test_what_had_no_value_is_in_the_outcome_as_json(self, arcbook: Terminal):
+        outcome = arcbook("run", arcbook.write("n.yaml", PRICES), "--json").json
+
+        assert "steps.start: 'workload.missing' has no value" in outcome["warnings"]
+
+    def test_a_strict_run_refuses_the_document(self, arcbook: Terminal):
+        ran = arcbook("run", arcbook.write("n.yaml", PRICES), "--strict")
+
+        assert ran.code == 2
+        assert arcbook.executions() == []
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            "set: {ctx.a: '{{ ctx.b[0] }}'}",
+            'next: {arcs: [{step: start, when: "{{ workload.b.c == 1 }}"}]}',
+            "input: {a: '{{ workload.b.c }}'}",
+        ],
+    )
+    def test_a_strict_run_fails_where_a_name_has_no_value(self, arcbook: Terminal, part: str):
+        text = step(part).replace("workflow:", "workload: {b: {d: 1}}\nworkflow:")
+        text = text.replace("  set:", "  input: {x: 1}\n  set:").replace("b[0]", "a")
+
+        ran = arcbook("run", arcbook.write("n.yaml", text), "--strict", "--json")
+
+        assert ran.code == 1
+        assert ran.json["error"]["kind"] == "template"
+        assert "has no value, and the run is strict" in ran.json["error"]["message"]
+
+    def test_a_name_with_a_default_is_no_warning(self, arcbook: Terminal):
+        text = step("set: {ctx.a: '{{ workload.b | default(2) }}', ctx.c: '{{ d or 1 }}'}")
+
+        ran = arcbook("run", arcbook.write("n.yaml", text.replace("workflow:", "workload: {a: 1}\nworkflow:")), "--strict")  # fmt: skip
+
+        assert ran.code == 0
+
+    def test_a_value_for_a_name_that_the_workload_lacks_is_refused(self, arcbook: Terminal):
+        name = arcbook.write("n.yaml", PRICES.replace("prise", "price"))
+
+        for given in (["--set", "prise=2"], ["--payload", '{"prise": 2}']):
+            ran = arcbook("run", name, *given)
+            assert ran.code == 2
+            assert "the workload has no 'prise': did you mean 'price'?" in ran.err
+        assert "no 'limits.rowz'" in arcbook("run", name, "--set", "limits.rowz=2").err
+        assert arcbook("run", name, "--set", "prise=2", "--allow", "prise").code == 0
+
+    def test_it_is_a_warning_where_no_workload_is_declared(self, arcbook: Terminal):
+        ran = arcbook("run", arcbook.write("n.yaml", step("desc: d")), "--set", "prise=2")
+
+        assert ran.code == 0
+        assert "warning: the workload has no 'prise'" in ran.err
+
+
+class TestPythonCode:
+    def test_code_that_is_not_python_refuses_the_document_at_its_line(self, arcbook: Terminal):
+        text = book(
+            "workflow:\n- step: start\n  tool:\n    kind: python\n"
+            "    code: |\n      a = 1\n      if a\n        b = 2\n"
+        )
+
+        ran = arcbook("run", arcbook.write("n.yaml", text))
+
+        assert ran.code == 2
+        assert "n.yaml:10:11: error[ARC310]: the code is not Python: expected ':'" in ran.err
+        assert "   10 |       if a\n                  ^" in ran.err

@@ -162,7 +162,7 @@ def test_a_run_may_begin_at_a_target(arcbook: Terminal) -> None:
     ran = arcbook("run", "weather.yaml", "--target", "measure")
 
     assert ran.code == 0
-    assert "start" not in ran.err
+    assert "✓  start" not in ran.err
     assert "✓  measure" in ran.err
 
 

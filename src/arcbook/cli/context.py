@@ -32,6 +32,27 @@ allow_option = click.option(
 )
 """For keys that would be refused; a comment '# arcbook: allow KEY' in the document does so, too."""
 
+STRICT: Final = "arcbook.strict"
+
+
+def _keep_strict(context: click.Context, _: click.Parameter, given: Any) -> None:
+    context.meta[STRICT] = given
+
+
+strict_option = click.option(
+    "--strict",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep_strict,
+    help="Warnings are errors: of the document, and names without a value.",
+)
+
+
+def strict_of(context: click.Context) -> bool:
+    """Return whether the command line asks for a strict run."""
+    return bool(context.meta.get(STRICT))
+
+
 ID_MAX: Final = 2**63 - 1
 """The largest id that a store can hold."""
 
@@ -104,6 +125,10 @@ class Given(NamedTuple):
     payload: dict[str, Any]
     #: Single values, each with the keys that lead to it.
     assigned: list[tuple[list[str], Any]]
+
+    def paths(self) -> list[tuple[str, ...]]:
+        """Return where the values go, below the workload."""
+        return [*((key,) for key in self.payload), *(tuple(path) for path, _ in self.assigned)]
 
     def over(self, defaults: dict[str, Any]) -> dict[str, Any]:
         """Return the payload with the single values put in.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from arcbook.cli.errors import Exit
 from arcbook.cli.text import coloured, duration, value
+from arcbook.cli.warnings import tell_lacking
 from arcbook.engine.state import State, Status
 from arcbook.outcome import ErrorInfo
 from arcbook.secrets.taint import shown
@@ -19,10 +21,12 @@ def outcome_code(state: State) -> int:
     return int(codes.get(state.status, Exit.FAILED))
 
 
-def finish(state: State, data: Any, *, as_json: bool, quiet: bool) -> None:
+def finish(
+    state: State, data: Any, *, as_json: bool, quiet: bool, warnings: Sequence[str] = ()
+) -> None:
     """Print how an execution ended."""
     if as_json:
-        click.echo(_json(state, data))
+        click.echo(_json(state, data, warnings))
         return
     if state.status is Status.COMPLETED:
         if data is not None:
@@ -32,6 +36,7 @@ def finish(state: State, data: Any, *, as_json: bool, quiet: bool) -> None:
     if not quiet:
         took = duration(state.ended_at - state.started_at)
         line = f"{coloured(str(state.status))}  execution {state.execution_id}  {took}"
+        tell_lacking(warnings)
         click.echo(line, err=True)
 
 
@@ -46,7 +51,7 @@ def cause_of(error: ErrorInfo) -> str:
     return "\n".join(lines)
 
 
-def _json(state: State, data: Any) -> str:
+def _json(state: State, data: Any, warnings: Sequence[str]) -> str:
     error: dict[str, str | None] | None = None
     if state.error is not None:
         error = {"kind": str(state.error.kind), "message": state.error.message}
@@ -58,6 +63,7 @@ def _json(state: State, data: Any) -> str:
         "result": data,
         "error": error,
         "failed_steps": list(dict.fromkeys(f.step for f in state.failures if not f.recovered)),
+        "warnings": [shown(warning) for warning in warnings],
         "duration_ms": round((state.ended_at - state.started_at) / 1000, 3),
     }
     return value(outcome)

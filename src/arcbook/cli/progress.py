@@ -42,9 +42,20 @@ class View(Protocol):
     def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
         """Take what was just committed."""
 
+    def warnings(self) -> list[str]:
+        """Return what was lacking in the run and in its children, each once."""
+
 
 class Silent:
-    """Shows nothing."""
+    """Shows nothing while a run goes; keeps what there is to say at its end."""
+
+    def __init__(self) -> None:
+        self.progress: dict[int, Progress] = {}
+
+    def warnings(self) -> list[str]:
+        """Return what was lacking in the run and in its children, each once."""
+        every = [w for progress in self.progress.values() for w in progress.all_warnings()]
+        return list(dict.fromkeys(every))
 
     def __enter__(self) -> Self:
         return self
@@ -53,14 +64,14 @@ class Silent:
         return None
 
     def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
-        return None
+        self.progress.setdefault(execution_id, Progress()).add(events)
 
 
 class Lines(Silent):
     """Writes a line when a step ends."""
 
     def __init__(self) -> None:
-        self.progress: dict[int, Progress] = {}
+        super().__init__()
         self._told: set[tuple[int, str, int]] = set()
 
     def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
@@ -131,8 +142,8 @@ class Live(Silent):
         from rich.console import Console  # heavy; only for a live view
         from rich.live import Live as RichLive
 
+        super().__init__()
         self.title = title
-        self.progress: dict[int, Progress] = {}
         self._root = 0
         self._live = RichLive(
             get_renderable=self._draw,

@@ -7,7 +7,15 @@ from typing import Final
 
 import click
 
+from arcbook.cli.errors import UserError
 from arcbook.dsl.diagnostics import Diagnostic, Severity
+from arcbook.dsl.load import Loaded
+from arcbook.dsl.model import Playbook
+from arcbook.given import unknown_inputs
+from arcbook.secrets.taint import shown
+
+LACKING_SHOWN_MAX: Final = 20
+"""Names without a value that are shown at the end of a run."""
 
 WARNINGS_SHOWN_MAX: Final = 3
 """Warnings of one code that are shown; the lint shows all."""
@@ -40,6 +48,50 @@ def tell_warnings(name: str, found: Sequence[Diagnostic]) -> None:
     text = warnings_of(name, found)
     if text:
         click.echo(text, err=True)
+
+
+def refuse_warnings(name: str, loaded: Loaded) -> None:
+    """Refuse a document with warnings, as a strict run does.
+
+    Raises:
+        UserError: it has some.
+    """
+    text = warnings_of(name, loaded.diagnostics)
+    if text:
+        raise UserError(f"the run is strict, and the document has warnings\n{text}")
+
+
+def check_given(
+    playbook: Playbook,
+    content: str,
+    paths: Sequence[tuple[str, ...]],
+    allowed: frozenset[str],
+    *,
+    strict: bool = False,
+) -> None:
+    """Refuse values that nothing in a playbook can read; warn where it declares no workload.
+
+    Raises:
+        UserError: there are some.
+    """
+    wanted = [path for path in paths if not allowed & {".".join(path), path[-1]}]
+    unknown = unknown_inputs(playbook, content, wanted)
+    if unknown and (playbook.workload or strict):
+        raise UserError("\n".join([*unknown, "'--allow NAME' lets one pass"]))
+    for sentence in unknown:
+        click.echo(click.style(f"warning: {sentence}", fg="yellow"), err=True)
+
+
+def tell_lacking(warnings: Sequence[str]) -> None:
+    """Print what a run lacked, at its end."""
+    if not warnings:
+        return
+    click.echo(click.style(count(len(warnings), "warning"), fg="yellow", bold=True), err=True)
+    for warning in warnings[:LACKING_SHOWN_MAX]:
+        click.echo(f"  {shown(warning)}", err=True)
+    left = len(warnings) - LACKING_SHOWN_MAX
+    if left > 0:
+        click.echo(f"  and {left:,} more: arcbook executions show", err=True)
 
 
 def count(number: int, noun: str) -> str:

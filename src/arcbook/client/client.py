@@ -98,6 +98,7 @@ class Client(Link):
         catalog_id: str | None = None,
         pool: str | None = None,
         idempotency_key: str | None = None,
+        strict: bool = False,
     ) -> Started:
         """Start an execution; this returns once the start is durable."""
         wanted = ExecuteRequest(
@@ -107,6 +108,7 @@ class Client(Link):
             workload=workload,
             execution_pool=pool,
             idempotency_key=idempotency_key,
+            strict=strict,
         )
         return await self.ask(op.EXECUTE, wanted)
 

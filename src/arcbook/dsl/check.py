@@ -9,7 +9,7 @@ from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.graph import Graph, bits, build, components
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Arc, Do, Loop, Playbook, Router, RouterMode, Step
-from arcbook.dsl.names import RESERVED, check_spelling, secrets_outside_tasks, written_names
+from arcbook.dsl.names import RESERVED, secrets_outside_tasks, written_names
 from arcbook.dsl.source import Position
 from arcbook.template.render import is_template
 
@@ -209,7 +209,6 @@ class _Checker:
             if name in steps:
                 message = f"'set' writes {name!r}, which is also a step; templates see what is set"
                 self._warning("ARC305", message, place, "rename one of them")
-        check_spelling(book, self.report, self.kinds)
 
     # -- secrets ----------------------------------------------------------------------
 

@@ -73,6 +73,8 @@ CODES: Final[dict[str, str]] = {
     "ARC306": "A template reads a name that nothing has.",
     "ARC307": "A secret is read where no worker is.",
     "ARC308": "Braces in the text of a shell are no template of the playbook.",
+    "ARC309": "A template reads a part that its value cannot have.",
+    "ARC310": "Code is not Python.",
     "ARC401": "There is no such tool kind.",
     "ARC402": "A tool lacks a parameter that it requires.",
     "ARC403": "A tool has no such parameter, and ignores it.",

@@ -16,7 +16,7 @@ from arcbook.dsl.source import Position
 DIAGNOSTICS_MAX: Final = 500
 """Errors, and warnings, reported for one document."""
 
-LATER: Final = frozenset({"ARC117"})
+LATER: Final = frozenset({"ARC117", "ARC310"})
 """Errors that came when documents had been accepted already; these still run."""
 
 EXCERPT_COLUMNS_MAX: Final = 160

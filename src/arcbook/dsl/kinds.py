@@ -57,6 +57,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     takes_auth: bool = False
     #: Other names of the kind.
     names: tuple[str, ...] = ()
+    #: Fields of its result, where these are always the same.
+    fields: tuple[str, ...] = ()
     #: Whether this installation knows of the kind and has no tool for it.
     is_absent: bool = False
 

@@ -12,6 +12,7 @@ from arcbook.dsl.composer import compose
 from arcbook.dsl.diagnostics import Diagnostic, Report, Severity
 from arcbook.dsl.fragments import is_fragment
 from arcbook.dsl.kinds import Kinds
+from arcbook.dsl.missing import check_names
 from arcbook.dsl.model import Playbook
 from arcbook.dsl.names import KnownNames, names_everywhere
 from arcbook.dsl.parse.document import parse_playbook
@@ -125,6 +126,7 @@ def _load(
         return _loaded(report, text, kind=kind, path=path)
     if playbook is not None:
         _check_scripts(read, playbook)
+        check_names(playbook, read.readings, lines_of(text), report, kinds)
         check(playbook, report, kinds)
     return _loaded(report, text, playbook, kind=kind, path=path)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from arcbook.dsl.diagnostics import Report, did_you_mean
-from arcbook.dsl.kinds import Kinds, Treatment
 from arcbook.dsl.model import Lifetime, Playbook, Step
 from arcbook.dsl.source import Position
 from arcbook.template.names import roots
@@ -59,17 +57,18 @@ def names_everywhere(playbook: Playbook) -> frozenset[str]:
 class KnownNames:
     """The names that templates of one step may read."""
 
-    __slots__ = ("_everywhere", "_local")
+    __slots__ = ("_everywhere", "local")
 
     def __init__(self, everywhere: frozenset[str], step: Step | None = None) -> None:
         self._everywhere = everywhere
-        self._local = frozenset[str]() if step is None else _local_names(step)
+        #: Those that only the step has.
+        self.local = frozenset[str]() if step is None else _local_names(step)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._everywhere or name in self._local
+        return name in self._everywhere or name in self.local
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._everywhere | self._local)
+        return iter(self._everywhere | self.local)
 
 
 def written_names(playbook: Playbook) -> dict[str, Position]:
@@ -85,20 +84,6 @@ def written_names(playbook: Playbook) -> dict[str, Position]:
     return found
 
 
-def check_spelling(playbook: Playbook, report: Report, kinds: Kinds) -> None:
-    """Warn of names that are nearly, but not quite, a name that exists."""
-    everywhere = names_everywhere(playbook)
-    for step in playbook.steps:
-        local, noted = _local_names(step), set[str]()
-        for place, value in _readings(step, kinds):
-            for name in sorted(_roots_of(value) - everywhere - local - noted):
-                near = did_you_mean(name, everywhere | local) if len(name) > 3 else ""
-                if near:
-                    noted.add(name)
-                    message = f"nothing is called {name!r} unless a request brings it"
-                    report.warning("ARC306", message, place, near, step.name)
-
-
 def _local_names(step: Step) -> frozenset[str]:
     """Return the names that only one step has."""
     local = set(step.input)
@@ -109,24 +94,6 @@ def _local_names(step: Step) -> frozenset[str]:
         for group in (task.set, *(r.set for r in task.rules)):
             local |= {a.path[0] for a in group}
     return frozenset(local)
-
-
-def _readings(step: Step, kinds: Kinds) -> Iterator[tuple[Position, Any]]:
-    """Yield what of a step holds templates, with its place."""
-    yield step.position, [step.when, step.input]
-    for task in step.tasks:
-        yield task.position, task.input
-        kind = kinds.kind(task.kind)
-        for key, value in task.config.items():
-            param = kind.param(key) if kind else None
-            if param is None or param.treatment is Treatment.RENDER:
-                yield task.places.get(key, task.position), value
-        for rule in task.rules:
-            yield rule.position, rule.when
-    for assignment in (*step.set, *(a for arc in step.router.arcs for a in arc.set)):
-        yield assignment.position, assignment.value
-    for arc in step.router.arcs:
-        yield arc.position, arc.when
 
 
 def secrets_outside_tasks(playbook: Playbook) -> Iterator[tuple[str, Position, str]]:

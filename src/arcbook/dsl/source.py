@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 DOCUMENT_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -193,3 +193,22 @@ def _encodable(text: str) -> str:
         position = place_of(text, error.start)
         raise SourceError("ARC002", reason, position, "save the document as UTF-8") from None
     return text
+
+
+def place_inside(lines: Sequence[str], node: Node, line: int, column: int = 0) -> Position:
+    """Return the place of a line of a text, and of a column in it where one is given.
+
+    Only text after '|' has the lines that the document has; of other text it is the beginning.
+    """
+    start = node.position
+    written = lines[start.line - 1 : start.line] or ("",)
+    inside = start.line + line
+    if written[0][start.column - 1 : start.column] != "|" or inside > len(lines):
+        return start
+    shown = lines[inside - 1]
+    if not shown.strip():
+        return Position(inside, 1)
+    if not column:
+        return Position(inside, len(shown) - len(shown.lstrip()) + 1)
+    own = str(node.value).split("\n")[line - 1 : line] or [""]
+    return Position(inside, max(0, len(shown.rstrip()) - len(own[0].rstrip())) + column)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from arcbook.engine.leaving import stop_commands
 from arcbook.engine.pipeline import template_failure
 from arcbook.engine.plan import PlanStep
-from arcbook.engine.turn import Turn
+from arcbook.engine.turn import Turn, lacking
 from arcbook.engine.views import LoopView, NeedsData, RefView, result_view
 from arcbook.events.types import (
     LoopResult,
@@ -61,16 +61,17 @@ def _failure(step: str, error: ErrorInfo) -> ErrorInfo:
 def _complete(turn: Turn) -> None:
     state = turn.state
     error = _missing_next(turn)
+    warnings: list[str] = []
     if error is None:
         try:
-            result, ref = _result(turn)
+            result, ref, warnings = _result(turn)
         except TemplateError as fault:
             error = template_failure(fault, "output").error
     if error is not None:
         turn.emit(PlaybookFailed(error=error))
         return
     recovered = list(dict.fromkeys(f.step for f in state.failures))
-    turn.emit(PlaybookCompleted(result=result, ref=ref, recovered=recovered))
+    turn.emit(PlaybookCompleted(result=result, ref=ref, recovered=recovered, warnings=warnings))
 
 
 def _missing_next(turn: Turn) -> ErrorInfo | None:
@@ -85,10 +86,17 @@ def _missing_next(turn: Turn) -> ErrorInfo | None:
     return ErrorInfo(kind=ErrorKind.CONFIG, message=message, code="NO_NEXT")
 
 
-def _result(turn: Turn) -> tuple[object, ResultRef | None]:
-    """Return the playbook's result: ``output``, else the data of its last step with a tool."""
-    if turn.plan.output is not None:
-        return turn.plan.output.render(turn.scope()), None
+def _result(turn: Turn) -> tuple[object, ResultRef | None, list[str]]:
+    """Return the playbook's result, and what it lacked: ``output``, else that of its last step."""
+    if turn.plan.output is None:
+        return *_last_result(turn), []
+    scope = turn.scope()
+    found = turn.plan.output.render(scope)
+    return found, None, lacking(scope, "output", strict=turn.state.strict)
+
+
+def _last_result(turn: Turn) -> tuple[object, ResultRef | None]:
+    """Return the data of the last step with a tool."""
     step = _last_step(turn)
     result = turn.state.results.get(step.name) if step else None
     if result is None:

@@ -77,12 +77,13 @@ def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> No
                     step=step.name,
                     reason=reason,
                     took=took,
-                    warnings=warnings_of(scope, step),
+                    warnings=warnings_of(scope, step, strict=turn.state.strict),
                 )
             )
             return
         loop = loops.begin(turn, step, scope) if step.loop else None
         due_at = _due_at(turn, step.timeout, scope)
+        warnings = warnings_of(scope, step, strict=turn.state.strict)
     except TemplateError as error:
         _enter(turn, step, came_from, local, warnings_of(scope, step), early=early)
         run = turn.state.runs[f"{step.name}:{turn.state.visits[step.name]}"]
@@ -90,7 +91,6 @@ def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> No
         assert fault is not None
         fail(turn, run, fault, stop=False)
         return
-    warnings = warnings_of(scope, step)
     _enter(turn, step, came_from, local, warnings, early=early, loop=loop, due_at=due_at)
     if loop is None:
         _give_out(turn, step)

@@ -87,6 +87,7 @@ def _started(state: State, at: int, event: PlaybookStarted) -> None:
     state.parent = event.parent
     state.pool = event.pool
     state.labels = event.labels
+    state.strict = event.strict
     state.workload = event.workload
     state.payload = event.payload
     state.ctx = dict(event.ctx)

@@ -32,6 +32,8 @@ class Start(Input, frozen=True, kw_only=True, omit_defaults=True, tag="start"):
     results: dict[str, StepResult | LoopResult] = {}
     #: Why it cannot begin: it is recorded as failed, and nothing of what it was given is read.
     fault: ErrorInfo | None = None
+    #: A name without a value is an error and no warning.
+    strict: bool = False
 
 
 class Suspension(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,7 +11,7 @@ from arcbook.engine.pipeline import IterationResult, template_failure
 from arcbook.engine.plan import PlanArc, PlanStep
 from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.engine.state import CommandStatus, Run
-from arcbook.engine.turn import Overlay, Turn, live_mask, render_sets
+from arcbook.engine.turn import Overlay, Turn, lacking, live_mask, render_sets
 from arcbook.engine.views import error_data, step_output
 from arcbook.events.types import (
     LoopResult,
@@ -147,10 +147,11 @@ def _route(  # everything that guards and ``set`` see
         nothing = left.status == OK and step.arcs and not left.took
         if nothing and step.on_no_match is NoMatch.ERROR:
             left.status, left.error = ERROR, _no_match(step)
+        left.warnings += warnings_of(scope, step, strict=turn.state.strict)
     except TemplateError as fault:
         left.status, left.took = ERROR, []
         left.error = template_failure(fault, f"steps.{step.name}.next").error
-    left.warnings += warnings_of(scope, step)
+        left.warnings += warnings_of(scope, step)
 
 
 def _leaving_scope(  # everything that guards and ``set`` see
@@ -260,6 +261,10 @@ def _skip_unreachable(turn: Turn, step: PlanStep) -> None:
             turn.emit(StepSkipped(step=graph.names[i], reason="unreachable"))
 
 
-def warnings_of(scope: ExecutionScope, step: PlanStep) -> list[str]:
-    """Return what the step's templates lacked."""
-    return [f"steps.{step.name}: {name!r} has no value" for name in scope.take_missing()]
+def warnings_of(scope: ExecutionScope, step: PlanStep, *, strict: bool = False) -> list[str]:
+    """Return what the step's templates lacked.
+
+    Raises:
+        TemplateError: they lacked something, and the execution is strict.
+    """
+    return lacking(scope, f"steps.{step.name}", strict=strict)

@@ -347,6 +347,7 @@ class Pipeline:
             test = partial(rule.when.test, self.scope)
             if (yield from self._render(test, task.where)):
                 return rule
+            self._note_missing(task.where)
         return None
 
     def _retry(
@@ -439,6 +440,9 @@ class Pipeline:
         missing = self.scope.missing
         if missing is not None:
             self.scope.missing = None
+            if self.context.strict:
+                fault = TemplateError(f"{missing[0]!r} has no value, and the run is strict")
+                raise _Stop(ERROR, template_failure(fault, where).error)
             for name in missing:
                 note = f"{where}: {name!r} has no value"
                 if note not in self._warnings:

@@ -39,6 +39,8 @@ class Context(msgspec.Struct, kw_only=True, omit_defaults=True):
     locals: dict[str, Any] = {}
     #: The step from which the token came.
     came_from: str = ""
+    #: A name without a value is an error and no warning.
+    strict: bool = False
 
 
 class ExecutionScope(Scope):

@@ -9,7 +9,7 @@ from arcbook.engine import completion
 from arcbook.engine.inputs import Start
 from arcbook.engine.pipeline import number, template_failure
 from arcbook.engine.scope import Context
-from arcbook.engine.turn import MICROSECONDS, Turn
+from arcbook.engine.turn import MICROSECONDS, Turn, lacking
 from arcbook.events.types import PlaybookStarted
 from arcbook.outcome import ErrorInfo
 from arcbook.template.access import MISSING
@@ -39,7 +39,7 @@ def start(turn: Turn, given: Start) -> bool:
         payload=given.payload,
     )
     try:
-        workload, warnings = _workload(turn, given.payload)
+        workload, warnings = _workload(turn, given)
         due_at = _due_at(turn)
     except TemplateError as fault:
         error = template_failure(fault, "workload").error
@@ -57,6 +57,7 @@ def start(turn: Turn, given: Start) -> bool:
             labels=given.labels,
             ctx=given.ctx,
             results=given.results,
+            strict=given.strict,
             warnings=warnings,
         )
     )
@@ -89,13 +90,13 @@ def _due_at(turn: Turn) -> int | None:
     return None if seconds is None else turn.at + int(seconds * MICROSECONDS)
 
 
-def _workload(turn: Turn, payload: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _workload(turn: Turn, given: Start) -> tuple[dict[str, Any], list[str]]:
     """Return the workload with its own templates rendered; the request's are data.
 
     A value may read other workload keys, in any order; one that reads itself, directly
     or in a circle, finds nothing there.
     """
-    defaults = turn.plan.playbook.workload
+    defaults, payload = turn.plan.playbook.workload, given.payload
     compiled = {k: compile_value(v) for k, v in defaults.items() if k not in payload}
     templated = {k: t for k, t in compiled.items() if not t.is_literal}
     if not templated:
@@ -108,7 +109,7 @@ def _workload(turn: Turn, payload: dict[str, Any]) -> tuple[dict[str, Any], list
     for key in _in_order(templated):
         values[key] = templated[key].render(scope)
     values = {k: (None if v is MISSING else v) for k, v in values.items()}
-    return values, [f"workload: {name!r} has no value" for name in scope.take_missing()]
+    return values, lacking(scope, "workload", strict=given.strict)
 
 
 def _in_order(templates: dict[str, Template]) -> list[str]:

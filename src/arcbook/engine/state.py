@@ -156,6 +156,8 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True, dict=True):
     parent: Parent | None = None
     pool: str | None = None
     labels: dict[str, str] = {}
+    #: A name without a value is an error and no warning.
+    strict: bool = False
     workload: dict[str, Any] = {}
     payload: dict[str, Any] = {}
     ctx: dict[str, Any] = {}

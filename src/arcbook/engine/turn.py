@@ -14,6 +14,7 @@ from arcbook.engine.views import Loaded
 from arcbook.events.types import AnyEvent, CommandCancelled, Recorded, Write
 from arcbook.template.access import MISSING
 from arcbook.template.budget import Budget
+from arcbook.template.errors import TemplateError
 
 MICROSECONDS: Final = 1_000_000
 
@@ -127,6 +128,18 @@ def live_mask(turn: Turn) -> int:
     is missing.
     """
     return turn.state.live.mask(turn.plan)
+
+
+def lacking(scope: ExecutionScope, where: str, *, strict: bool) -> list[str]:
+    """Return the warnings of a scope: names that had no value where one was needed.
+
+    Raises:
+        TemplateError: there are some, and the execution is strict.
+    """
+    found = [f"{where}: {name!r} has no value" for name in scope.take_missing()]
+    if found and strict:
+        raise TemplateError(f"{found[0]}, and the run is strict")
+    return found
 
 
 class Overlay(dict[str, Any]):

@@ -160,6 +160,8 @@ class PlaybookStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=
     #: Variables and results that it begins with, when it goes on from another execution.
     ctx: dict[str, Any] = {}
     results: dict[str, StepResult | LoopResult] = {}
+    #: A name without a value is an error and no warning.
+    strict: bool = False
     warnings: list[str] = []
 
 
@@ -354,6 +356,7 @@ class PlaybookCompleted(
     ref: ResultRef | None = None
     #: Steps whose failure an arc caught.
     recovered: list[str] = []
+    warnings: list[str] = []
 
 
 class PlaybookFailed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="playbook.failed"):

@@ -68,6 +68,7 @@ class Children:
             parent=child.parent,
             pool=child.pool,
             labels=inherited(pending, child.parent.execution_id),
+            strict=pending[child.parent.execution_id].slot.state.strict,
         )
         item = Item(child.execution_id, start, planned=planned, offer=offer)
         await self._give(item, pending)

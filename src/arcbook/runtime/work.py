@@ -65,6 +65,7 @@ def slice_of(state: State, step: PlanStep, local: dict[str, Any], came_from: str
             steps=dict(state.results),
             locals=local,
             came_from=came_from,
+            strict=state.strict,
         )
     names = step.wanted
     ctx, results, workload = state.ctx, state.results, state.workload
@@ -84,4 +85,5 @@ def slice_of(state: State, step: PlanStep, local: dict[str, Any], came_from: str
         steps=steps,
         locals=local,
         came_from=came_from,
+        strict=state.strict,
     )

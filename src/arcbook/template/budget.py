@@ -15,11 +15,13 @@ class Budget:
     static cost off :attr:`left` itself, and calls :func:`exhausted` when that is below zero.
     """
 
-    __slots__ = ("left", "limit")
+    __slots__ = ("left", "limit", "missed")
 
     def __init__(self, limit: int = limits.UNITS_MAX) -> None:
         self.limit = limit
         self.left = limit
+        #: Whether a missing value was computed with, for the note that it was missing.
+        self.missed = False
 
     def spend(self, units: int) -> None:
         """Take units off.

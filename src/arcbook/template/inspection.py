@@ -56,7 +56,7 @@ def inspect(tree: nodes.Node, source: str, emit: Callable[[], tuple[Any, str]]) 
             raise BudgetError("template syntax: the expression nests too deep", source)
         if isinstance(node, _OTHERS):
             raise TemplateError("a template cannot take in other templates", source)
-        path = _path(node)
+        path = path_of(node)
         if path is not None:
             found.add(path)
             if not isinstance(node, nodes.Getitem):
@@ -97,7 +97,7 @@ def _children(node: nodes.Node) -> list[nodes.Node]:
     return children
 
 
-def _path(node: nodes.Node) -> tuple[str, ...] | None:
+def path_of(node: nodes.Node) -> tuple[str, ...] | None:
     """Return the name that a node reads, as the path from its root."""
     keys: list[str] = []
     while True:

@@ -210,6 +210,8 @@ def equal(budget: Budget, left: Any, right: Any) -> bool:
     if kind not in DATA or other not in DATA:
         return equal(budget, data(left), data(right))
     if kind in SCALARS or other in SCALARS:
+        if left is MISSING or right is MISSING:
+            budget.missed = True
         return (kind in SCALARS and other in SCALARS) and bool(left == right)
     if (kind is dict) is not (other is dict) or len(left) != len(right):
         return False
@@ -227,6 +229,7 @@ def _ordering(name: str, compare: Callable[[Any, Any], Any]) -> Callable[..., bo
             return bool(compare(left, right))
         left, right = data(left), data(right)
         if left is MISSING or right is MISSING:
+            budget.missed = True
             return False
         return bool(compare(*comparable(budget, name, left, right)))
 
@@ -279,6 +282,7 @@ def contains(budget: Budget, needle: Any, among: Any) -> bool:
     if kind in LISTS:
         return _is_among(budget, needle, among)
     if among is MISSING:
+        budget.missed = True
         return False
     fail("in", needle, among)
 
@@ -346,6 +350,7 @@ def each(budget: Budget, value: Any) -> Any:
         budget.slots(len(value))
         return value if kind in LISTS else list(value)
     if value is MISSING:
+        budget.missed = True
         return ()
     raise TemplateError(f"{kind_of(value)} has no items to go through")
 

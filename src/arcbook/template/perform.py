@@ -40,7 +40,7 @@ def perform(program: Program, scope: Scope, source: str, names: Names) -> Any:
     """
     scope.views = {}
     try:
-        return program(scope)
+        found = program(scope)
     except TemplateError as error:
         if "a missing value" in error.reason:
             error.reason += _missing(scope, names)
@@ -49,6 +49,32 @@ def perform(program: Program, scope: Scope, source: str, names: Names) -> Any:
         raise TemplateError(f"{type(error).__name__}: {error}"[:200], source) from None
     finally:
         scope.views = None
+    if scope.budget.missed:
+        scope.budget.missed = False
+        for name in _lost(scope, names):
+            scope.note_missing(name)
+    return found
+
+
+_MAY_LACK: Final = frozenset({"error", "event", "iter", "loop", "output"})
+"""Names of which parts come and go, so that guards ask for them as they are."""
+
+
+def _lost(scope: Scope, names: Names) -> list[str]:
+    """Return the names of a template that lead into something that is there, and get lost.
+
+    Where the root of a name is missing it may be a step that has not run, and what lies
+    below null is null.
+    """
+    found: list[str] = []
+    for path in sorted(names):
+        value = MISSING if path[0] in _MAY_LACK else scope.lookup(path[0])
+        for key in path[1:]:
+            below = attribute(value, key)
+            if below is MISSING and value is not MISSING and value is not None:
+                found.append(".".join(path))
+            value = below
+    return found
 
 
 def _missing(scope: Scope, names: Names) -> str:

@@ -168,6 +168,7 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
     waits: bool = False,
     takes_auth: bool = False,
     names: Iterable[str] = (),
+    fields: Iterable[str] = (),
 ) -> Kind:
     """Return what the language needs to know of a kind, from its parameter model."""
     schema = msgspec.json.schema(model)
@@ -200,6 +201,7 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
         waits=waits,
         takes_auth=takes_auth,
         names=tuple(names),
+        fields=tuple(fields),
     )
 
 

@@ -62,6 +62,7 @@ KIND = declare(
     aliases={"cmds": ["cmd"]},
     scripts=["command", "cmds"],
     any_of=[("command", "cmds")],
+    fields=["commands", "duration_ms", "exit_code", "returncode", "stderr", "stdout", "truncated"],
 )
 
 

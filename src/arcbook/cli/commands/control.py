@@ -85,7 +85,7 @@ def resume(context: click.Context, execution: str | None) -> int:
     if not states:
         click.echo("there is nothing to resume")
     for state in states:
-        finish(state, None, as_json=False, quiet=False)
+        finish(state, None, as_json=False, quiet=False, warnings=view.warnings())
     return max((outcome_code(state) for state in states), default=int(Exit.OK))
 
 
@@ -144,5 +144,5 @@ def retry_from(context: click.Context, execution: str, step: str, *, latest: boo
             return state, await embedded.result_of(state)
 
     state, data = asyncio.run(work())
-    finish(state, data, as_json=False, quiet=False)
+    finish(state, data, as_json=False, quiet=False, warnings=view.warnings())
     return outcome_code(state)

@@ -144,8 +144,7 @@ def show(context: click.Context, execution: str) -> None:
     click.echo()
     for step in progress.steps.values():
         click.echo(line_of(step))
-    notes = [*progress.warnings, *(w for s in progress.steps.values() for w in s.warnings)]
-    for note in dict.fromkeys(notes):
+    for note in progress.all_warnings():
         click.echo(click.style(f"warning: {note}", fg="yellow"))
     if progress.error is not None:
         click.echo("\n" + cause_of(progress.error))

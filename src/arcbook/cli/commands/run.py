@@ -19,13 +19,15 @@ from arcbook.cli.context import (
     read_document,
     refuse_allowed,
     settings_of,
+    strict_of,
+    strict_option,
 )
 from arcbook.cli.errors import UserError
 from arcbook.cli.finish import finish, outcome_code
 from arcbook.cli.interrupts import catch_interrupts
 from arcbook.cli.progress import Lines, Live, Silent, View
 from arcbook.cli.remote.link import client_of, server_of, server_option
-from arcbook.cli.warnings import tell_warnings
+from arcbook.cli.warnings import check_given, refuse_warnings, tell_warnings
 from arcbook.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.runtime.plans import Planned
@@ -61,6 +63,7 @@ Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @click.option("--watch/--no-watch", default=None, help="A live view; on a terminal by default.")
 @allow_option
+@strict_option
 @server_option
 @click.pass_context
 def run(  # the options of the verb
@@ -83,29 +86,38 @@ def run(  # the options of the verb
         if target is not None or resume:
             raise UserError("--target and --resume are for runs in the home, not at a server")
         refuse_allowed(context)
+        strict = strict_of(context)
         from arcbook.cli.remote.running import RemoteJob  # heavy: an HTTP client
 
         remote = RemoteJob(
-            client_of(context), playbook, content, view, tells=not (as_json or quiet)
+            client_of(context), playbook, content, view, strict=strict, tells=not (as_json or quiet)
         )
-        return _finished(remote.run(given), as_json=as_json, quiet=quiet)
+        return _finished(remote.run(given), view, as_json=as_json, quiet=quiet)
     embedded = Embedded(settings_of(context))
     spawned = early.take()
     if spawned is not None:
         embedded.use_python(spawned)
-    job = _Job(embedded, playbook, content, view, allowed_of(context), tells=not (as_json or quiet))
-    return _finished(job.run(given, target, resume=resume), as_json=as_json, quiet=quiet)
+    job = _Job(
+        embedded,
+        playbook,
+        content,
+        view,
+        allowed_of(context),
+        strict=strict_of(context),
+        tells=not (as_json or quiet),
+    )
+    return _finished(job.run(given, target, resume=resume), view, as_json=as_json, quiet=quiet)
 
 
 def _finished(
-    running: Coroutine[Any, Any, tuple[State, Any]], *, as_json: bool, quiet: bool
+    running: Coroutine[Any, Any, tuple[State, Any]], view: View, *, as_json: bool, quiet: bool
 ) -> int:
     """Run to the end, and print how it ended."""
     try:
         state, data = asyncio.run(running)
     except asyncio.CancelledError:
         raise click.Abort from None
-    finish(state, data, as_json=as_json, quiet=quiet)
+    finish(state, data, as_json=as_json, quiet=quiet, warnings=view.warnings())
     return outcome_code(state)
 
 
@@ -132,9 +144,11 @@ class _Job:
         view: View,
         allow: frozenset[str],
         *,
+        strict: bool,
         tells: bool,
     ) -> None:
         self.allow = allow
+        self.strict = strict
         self.tells = tells
         self.embedded = embedded
         self.name = name
@@ -148,6 +162,10 @@ class _Job:
             if target is not None and target not in planned.plan.by_name:
                 raise UserError(f"the playbook has no step {target!r} to begin at")
             unfinished = await self._unfinished(planned) if resume else None
+            content = planned.entry.content
+            check_given(
+                planned.plan.playbook, content, given.paths(), self.allow, strict=self.strict
+            )
             catch_interrupts(self._cancel)
             with self.view:
                 if unfinished is not None:
@@ -160,6 +178,7 @@ class _Job:
                         started=self._started,
                         listener=self.view.listen,
                         entry=target,
+                        strict=self.strict,
                     )
             return state, await embedded.result_of(state)
 
@@ -172,6 +191,8 @@ class _Job:
             return await embedded.plans.find(self.name)
         folder = str(Path(self.name).resolve().parent)
         loaded = embedded.checked(self.content, self.name, self.allow)
+        if self.strict:
+            refuse_warnings(self.name, loaded)
         if self.tells:
             tell_warnings(self.name, loaded.diagnostics)
         entry = await embedded.register_loaded(self.content, loaded, folder)

@@ -10,7 +10,7 @@ from arcbook.cli.context import Given
 from arcbook.cli.interrupts import catch_interrupts
 from arcbook.cli.progress import View
 from arcbook.cli.remote.rows import recorded
-from arcbook.cli.warnings import tell_warnings
+from arcbook.cli.warnings import check_given, refuse_warnings, tell_warnings
 from arcbook.client import Client
 from arcbook.dsl.load import Loaded, load_playbook
 from arcbook.embedded import InvalidPlaybookError
@@ -28,12 +28,21 @@ class RemoteJob:
         name: the playbook's file, or its path in the catalog.
         content: what is in the file, if it is one.
         view: shows the run.
+        strict: whether warnings are errors.
         tells: whether warnings are printed.
     """
 
     def __init__(
-        self, client: Client, name: str, content: bytes | None, view: View, *, tells: bool
+        self,
+        client: Client,
+        name: str,
+        content: bytes | None,
+        view: View,
+        *,
+        strict: bool,
+        tells: bool,
     ) -> None:
+        self._strict = strict
         self._tells = tells
         self._client = client
         self._name = name
@@ -47,6 +56,11 @@ class RemoteJob:
             loaded, facts = await self._registered()
             defaults = loaded.playbook.workload if loaded.playbook is not None else {}
             catch_interrupts(self._cancel)
+            if loaded.playbook is not None:
+                text = "\n".join(loaded.lines)
+                check_given(loaded.playbook, text, given.paths(), frozenset(), strict=self._strict)
+            if self._strict:
+                facts["strict"] = True
             started = await client.execute(workload=given.over(defaults), **facts)
             self._execution_id = started.execution_id
             state = await self._followed()
@@ -72,6 +86,8 @@ class RemoteJob:
         loaded = load_playbook(self._content, registry)
         if loaded.playbook is None:
             raise InvalidPlaybookError(self._name, loaded)
+        if self._strict:
+            refuse_warnings(self._name, loaded)
         if self._tells:
             tell_warnings(self._name, loaded.diagnostics)
         if calls_playbooks(Plan(loaded.playbook, registry)):

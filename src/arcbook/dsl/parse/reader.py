@@ -11,8 +11,10 @@ from typing import Any, Final, Protocol, TypeVar
 from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.kinds import Kinds
+from arcbook.dsl.missing import Reading
 from arcbook.dsl.mistaken import repair_of
-from arcbook.dsl.source import ListNode, MapNode, Node, Position
+from arcbook.dsl.python_code import read_code
+from arcbook.dsl.source import ListNode, MapNode, Node, Position, place_inside
 from arcbook.template.code import compile_code
 from arcbook.template.errors import TemplateError, UnknownWordError, shorten
 from arcbook.template.render import compile_condition, compile_value, is_template
@@ -48,6 +50,8 @@ class Reader:
         self.step_name = ""
         #: Text for shells, with its step: it is checked when all names are known.
         self.scripts: list[tuple[str, Node]] = []
+        #: Values with templates in them.
+        self.readings: list[Reading] = []
 
     def templated(self, node: Node | None) -> Any:
         """Check every template in a value, and return the value."""
@@ -61,12 +65,21 @@ class Reader:
                 self.templated(child)
         elif isinstance(node.value, str) and is_template(node.value):
             try:
-                compile_value(node.value)
+                names = compile_value(node.value).names
             except TemplateError as error:
                 self._template_error(node, error)
+            else:
+                self.readings.append(Reading(self.step_name, node, names))
         return node.plain()
 
     def code(self, node: Node) -> None:
+        """Check Python code, and the templates in it."""
+        if isinstance(node.value, str) and "{{" not in node.value:
+            found = read_code(node.value)
+            if found.fault:
+                place = place_inside(self.lines, node, found.line, found.column)
+                hint = "write Python; the place is where its parser stopped"
+                self.error("ARC310", f"the code is not Python: {found.fault}", place, hint)
         if isinstance(node.value, str) and is_template(node.value):
             try:
                 template = compile_code(node.value)
@@ -115,7 +128,7 @@ class Reader:
     def _foreign(self, node: Node, braces: Foreign, message: str, hint: str) -> None:
         line = node.value.count("\n", 0, braces.offset) + 1
         hint = hint or "that is right for templates of other programs"
-        place = self._inside(node.position, line)
+        place = place_inside(self.lines, node, line)
         self.warning("ARC308", message, place, hint)
 
     def guard(self, node: Node) -> None:
@@ -133,9 +146,11 @@ class Reader:
             self.error("ARC302", message, node.position, _GUARD_HINT)
             return
         try:
-            compile_condition(text)
+            names = compile_condition(text).names
         except TemplateError as error:
             self._template_error(node, error)
+        else:
+            self.readings.append(Reading(self.step_name, node, names))
 
     def _template_error(self, node: Node, error: TemplateError) -> None:
         hint = "check brackets, quotes and the ends '}}' and '%}'"
@@ -143,18 +158,8 @@ class Reader:
             hint = did_you_mean(error.word, error.known) or "see the list of filters and tests"
         elif "empty" in error.reason:
             hint = 'write "{{ name }}"'
-        place = self._inside(node.position, error.line)
+        place = place_inside(self.lines, node, error.line)
         self.error("ARC301", f"{error.reason}: {error.template}", place, hint)
-
-    def _inside(self, start: Position, line: int) -> Position:
-        """Return the place of a line of a text that begins at ``start``."""
-        written = self.lines[start.line - 1 : start.line] or ("",)
-        inside = start.line + line
-        # Only text after '|' has the lines that the document has.
-        if written[0][start.column - 1 : start.column] != "|" or inside > len(self.lines):
-            return start
-        shown = self.lines[inside - 1]
-        return Position(inside, len(shown) - len(shown.lstrip()) + 1 if shown.strip() else 1)
 
     def map(self, node: MapNode | None, key: str, *, required: bool = False) -> MapNode | None:
         found = node.get(key) if node is not None else None

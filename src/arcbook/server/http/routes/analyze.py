@@ -32,7 +32,6 @@ async def analyze(call: Call) -> Analysis:
         progress.add([Recorded(event.seq, event.at, decode(event.body))])
     steps = list(progress.steps.values())
     slowest = sorted(steps, key=lambda s: -s.duration_us)[:SLOWEST]
-    warnings = [*progress.warnings, *(w for s in steps for w in s.warnings)]
     return Analysis(
         execution_id=str(row.execution_id),
         path=row.path,
@@ -44,7 +43,7 @@ async def analyze(call: Call) -> Analysis:
         slowest=[step.name for step in slowest if step.duration_us],
         failed=[step.name for step in steps if step.status == "failed"],
         error=str(shown(progress.error.message)) if progress.error else None,
-        warnings=shown(list(dict.fromkeys(warnings))),
+        warnings=shown(progress.all_warnings()),
     )
 
 

@@ -6,7 +6,9 @@ import asyncio
 from typing import Any, Final
 
 from arcbook.events.types import Parent
+from arcbook.given import unknown_inputs
 from arcbook.runtime.plans import Planned
+from arcbook.secrets.taint import shown
 from arcbook.server.http.errors import REFUSALS, ApiError, invalid, refusal_of
 from arcbook.server.http.route import ENCODER, Call, Route, an_id
 from arcbook.server.http.routes.catalog import a_version
@@ -36,9 +38,15 @@ async def execute(call: Call) -> Started:
 
 async def _start(call: Call, wanted: ExecuteRequest, header_key: str = "") -> Started:
     planned = await _planned(call, wanted)
+    paths = [(key,) for key in wanted.values()]
+    unknown = unknown_inputs(planned.plan.playbook, planned.entry.content, paths)
+    warnings: list[str] = shown(unknown)
+    if unknown and wanted.strict:
+        raise invalid("; ".join(warnings))
     dedup = _dedup(wanted, header_key)
     if dedup is None:
-        return Started(execution_id=str(await _begin(call, planned, wanted)))
+        started = await _begin(call, planned, wanted)
+        return Started(execution_id=str(started), warnings=warnings)
 
     async def begin(key: StartKey) -> int:
         return await _begin(call, planned, wanted, key)
@@ -48,7 +56,7 @@ async def _start(call: Call, wanted: ExecuteRequest, header_key: str = "") -> St
     found, was_there = await call.context.dedup.once(path, dedup.key, seconds, begin)
     if was_there:
         return Started(execution_id=str(found), status="duplicate", commands_generated=0)
-    return Started(execution_id=str(found))
+    return Started(execution_id=str(found), warnings=warnings)
 
 
 def _dedup(wanted: ExecuteRequest, header_key: str) -> DedupKey | None:
@@ -84,6 +92,7 @@ async def _begin(
         wanted.values(),
         parent=parent,
         pool=wanted.execution_pool or None,
+        strict=wanted.strict,
         labels=labels | call.caller.labels,
         key=key,
     )

@@ -30,6 +30,7 @@ class ExecuteRequest(msgspec.Struct, frozen=True, kw_only=True):
     context: Annotated[Values | None, Meta(description="The same as payload.")] = None
     parent_execution_id: Id | None = None
     execution_pool: PoolName | None = None
+    strict: Annotated[bool, Meta(description="A name without a value is an error.")] = False
     trace: Any = None
     dedup: DedupKey | None = None
     idempotency_key: str | None = None
@@ -48,6 +49,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     #: ``started``, or ``duplicate`` where a key stood for an execution already.
     status: str = "started"
     commands_generated: int = 1
+    #: Values of the request that nothing in the playbook can read.
+    warnings: list[str] = []
 
 
 class BatchRequest(msgspec.Struct, frozen=True, kw_only=True):

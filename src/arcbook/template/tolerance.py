@@ -1,0 +1,66 @@
+"""Which names a template can do without: what it says for the case that they are missing.
+
+``{{ x | default(1) }}`` and ``{% if x is defined %}`` know that ``x`` may be missing. The
+lint leaves such names alone. Nothing is evaluated.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jinja2 import nodes
+
+from arcbook.template import syntax
+from arcbook.template.errors import TemplateError
+from arcbook.template.inspection import path_of
+from arcbook.template.names import NO_NAMES, Names
+
+_FILTERS: Final = frozenset({"default", "d"})
+_TESTS: Final = frozenset({"defined", "undefined", "none"})
+
+
+def tolerated(source: str) -> Names:
+    """Return the names that a template provides for the lack of."""
+    try:
+        tree = syntax.read_text(source)
+    except TemplateError:
+        return NO_NAMES
+    found: set[tuple[str, ...]] = set()
+    for node in tree.find_all((nodes.Filter, nodes.Test, nodes.Or, nodes.And, nodes.Not)):
+        _take(node, found)
+    for block in tree.find_all(nodes.If):
+        _paths(block.test, found)
+    for choice in tree.find_all(nodes.CondExpr):
+        _paths(choice.test, found)
+    return frozenset(found)
+
+
+def _take(node: nodes.Node, found: set[tuple[str, ...]]) -> None:
+    if isinstance(node, nodes.Filter):
+        if node.name in _FILTERS and node.node is not None:
+            _below(node.node, found)
+    elif isinstance(node, nodes.Test):
+        if node.name in _TESTS:
+            _below(node.node, found)
+    elif isinstance(node, nodes.Not):
+        _paths(node.node, found)
+    elif isinstance(node, (nodes.Or, nodes.And)):
+        _paths(node.left, found)
+
+
+def _paths(node: nodes.Node | None, found: set[tuple[str, ...]]) -> None:
+    """Add a name that stands alone, where only its truth counts."""
+    path = None if node is None else path_of(node)
+    if path is not None:
+        found.add(path)
+
+
+def _below(node: nodes.Node, found: set[tuple[str, ...]]) -> None:
+    _paths(node, found)
+    for child in node.iter_child_nodes():
+        _below(child, found)
+
+
+def is_tolerated(path: tuple[str, ...], names: Names) -> bool:
+    """Return whether a name, or what it lies in, is among names."""
+    return any(path[: len(name)] == name for name in names)

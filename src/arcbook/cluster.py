@@ -26,6 +26,7 @@ from arcbook.clock import SystemClock
 from arcbook.results.kept import Kept
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.pools import PoolRules
+from arcbook.runtime.rehearsal import rehearse
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.keys import BUS_FILE, ENTRY_FILE, keys_of, leave_token, token_in
@@ -285,6 +286,7 @@ async def control_plane(
         server_id=server_id,
         url=url,
         version=release(),
+        rehearse=rehearse,
     )
     async with server:
         keeping = Housekeeping(server, settings.server_url or url, settings.internal_token)

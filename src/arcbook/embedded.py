@@ -34,6 +34,7 @@ from arcbook.runtime.drive import ExecutionMissingError
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.local import LocalRuntime
 from arcbook.runtime.plans import Planned, Plans
+from arcbook.runtime.rehearsal import rehearse
 from arcbook.runtime.services import CredentialPort
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.keys import keys_of
@@ -136,6 +137,7 @@ class Embedded:
                 self.clock,
                 self.ids,
                 concurrency=self.settings.concurrency,
+                rehearse=rehearse,
             )
             self._runtime = await self._stack.enter_async_context(runtime)
         return self._runtime

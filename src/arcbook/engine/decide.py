@@ -90,6 +90,31 @@ def decide(  # what a decision depends on, and nothing else
     return decision
 
 
+def give_up(
+    state: State, plan: Plan, error: ErrorInfo, *, at: int, start: Start | None = None
+) -> Decision:
+    """Fail an execution that cannot be gone on with, evaluating nothing of it.
+
+    Args:
+        state: the execution; on return it is advanced by the decision's events.
+        plan: the playbook it runs.
+        error: why.
+        at: the time, in microseconds since the epoch.
+        start: what began it, if that is what cannot be decided.
+    """
+    turn = Turn(state, plan, at=at, new_id=_no_id, loaded={}, limits=LIMITS)
+    if state.seq == 0 and start is not None:
+        starting.begin_nothing(turn, start)
+    turn.decision.accepted = state.seq > 0 and not state.status.is_terminal
+    if turn.decision.accepted:
+        completion.abort(turn, error)
+    return turn.decision
+
+
+def _no_id() -> int:
+    raise AssertionError("what is given up starts no child")
+
+
 def _settle(turn: Turn) -> None:
     """Go on until nothing is left to do without a further input."""
     while not turn.state.status.is_terminal:

@@ -30,8 +30,6 @@ class Start(Input, frozen=True, kw_only=True, omit_defaults=True, tag="start"):
     #: Results and variables to begin with, for a run that goes on from another's.
     ctx: dict[str, Any] = {}
     results: dict[str, StepResult | LoopResult] = {}
-    #: Why it cannot begin: it is recorded as failed, and nothing of what it was given is read.
-    fault: ErrorInfo | None = None
     #: A name without a value is an error and no warning.
     strict: bool = False
 

@@ -11,7 +11,6 @@ from arcbook.engine.pipeline import number, template_failure
 from arcbook.engine.scope import Context
 from arcbook.engine.turn import MICROSECONDS, Turn, lacking
 from arcbook.events.types import PlaybookStarted
-from arcbook.outcome import ErrorInfo
 from arcbook.template.access import MISSING
 from arcbook.template.errors import TemplateError
 from arcbook.template.names import roots
@@ -23,9 +22,6 @@ def start(turn: Turn, given: Start) -> bool:
     state = turn.state
     if state.seq:
         return False
-    if given.fault is not None:
-        _fail(turn, given, given.fault)
-        return True
     error = None
     warnings: list[str] = []
     due_at = None
@@ -67,8 +63,8 @@ def start(turn: Turn, given: Start) -> bool:
     return True
 
 
-def _fail(turn: Turn, given: Start, error: ErrorInfo) -> None:
-    """Record an execution that cannot begin."""
+def begin_nothing(turn: Turn, given: Start) -> None:
+    """Record the start of an execution whose input cannot be taken; nothing of that is read."""
     turn.emit(
         PlaybookStarted(
             path=given.path,
@@ -79,7 +75,6 @@ def _fail(turn: Turn, given: Start, error: ErrorInfo) -> None:
             labels=given.labels,
         )
     )
-    completion.abort(turn, error)
 
 
 def _due_at(turn: Turn) -> int | None:

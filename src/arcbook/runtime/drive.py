@@ -14,13 +14,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import msgspec
-
 from arcbook.clock import Clock
-from arcbook.engine.decide import decide
 from arcbook.engine.fold import fold
 from arcbook.engine.inputs import (
-    Abort,
     AnyInput,
     Decision,
     Report,
@@ -50,12 +46,14 @@ from arcbook.runtime.boundary import (
     without_plan,
 )
 from arcbook.runtime.children import Children, ExecutionMissingError
+from arcbook.runtime.decider import SLOW_US, Decider
 from arcbook.runtime.items import Item, apart, is_anothers, refuse, together
 from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, TurnTimes
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.runtime.rows import REFRESH_ROW, RefreshRow, StaleRows
 from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, row_of
 from arcbook.runtime.timers import Timers
+from arcbook.runtime.trials import Suspects
 from arcbook.store.api import (
     ROW_AGE_US_MAX,
     Change,
@@ -111,6 +109,7 @@ class Drive:
         *,
         limits: LoopLimits = LIMITS,
         realm: Realm | None = None,
+        suspects: Suspects | None = None,
     ) -> None:
         self.store = store
         self.plans = plans
@@ -118,8 +117,9 @@ class Drive:
         self.clock = clock
         self.ids = ids
         self.outlet = outlet
-        self.limits = limits
         self.realm = realm or Everything(ids)
+        self.decider = Decider(clock, self.realm, limits)
+        self.suspects = suspects or Suspects(store, "", clock)
         self.listeners: list[Listener] = []
         self.watch: Callable[[TurnTimes], None] | None = None
         self.slots: OrderedDict[int, Slot] = OrderedDict()
@@ -129,7 +129,6 @@ class Drive:
         self._timers = Timers(clock, self._fire)
         self._rows = StaleRows(clock, lambda i: self._put(Item(i, REFRESH_ROW)))
         self._children = Children(plans, self._give, self._fetch)
-        self._last_at = 0
 
     # -- inputs -----------------------------------------------------------------------
 
@@ -191,7 +190,8 @@ class Drive:
         times = TurnTimes()
         now = self.clock.monotonic_us
         try:
-            while queue and len(batch) < BATCH_MAX:
+            most = await self.suspects.take_up(queue, BATCH_MAX)
+            while queue and len(batch) < most:
                 item = queue.popleft()
                 batch.append(item)
                 began = now()
@@ -199,9 +199,15 @@ class Drive:
                     item.accepted = await self._take(item, pending)
                 except _REFUSALS as error:
                     refuse(batch.pop(), error)
-                times.decide.append(now() - began)
+                took = now() - began
+                times.decide.append(took)
+                if took > SLOW_US:
+                    log.warning(
+                        "execution %d: an input took %d ms", item.execution_id, took // 1000
+                    )
             if pending:
                 await self._commit(batch, pending, times)
+            await self.suspects.through()
         except BaseException as error:
             # What was decided is not stored, or nobody knows: it is built again when needed.
             for execution_id in pending:
@@ -287,12 +293,10 @@ class Drive:
     ) -> bool:
         """Decide one input, fetching what its templates need."""
         slot = entry.slot
-        if slot.broken is not None:
-            given = Abort(error=slot.broken)
         accepted = None
         while True:
             try:
-                decision = self._decision(slot, given)
+                decision = await self._decision(slot, given)
                 rows = event_rows(decision.events)
             except (Exception, DecisionHungError) as error:  # noqa: BLE001  # one, not the batch
                 return await self._fault(entry, item, error, pending)
@@ -306,32 +310,28 @@ class Drive:
             if not decision.again:
                 given = Settle()
 
-    def _decision(self, slot: Slot, given: AnyInput) -> Decision:
-        self._last_at = at = max(self.clock.now_us(), self._last_at)
-        return decide(
-            slot.state,
-            slot.plan,
-            given,
-            at=at,
-            new_id=self.realm.child_ids(slot.state.execution_id),
-            loaded=slot.loaded,
-            limits=self.limits,
-        )
+    async def _decision(self, slot: Slot, given: AnyInput) -> Decision:
+        """Ask for a decision, or give up what cannot be decided."""
+        decider = self.decider
+        if slot.broken is None and self.suspects.is_suspect(slot.state.execution_id):
+            slot.broken = await self.suspects.doubt(
+                slot.state.execution_id, lambda: decider.decide(slot, given)
+            )
+        if slot.broken is not None:
+            start = given if isinstance(given, Start) else None
+            return decider.give_up(slot, slot.broken, start)
+        return decider.decide(slot, given)
 
     async def _fault(
         self, entry: Pending, item: Item, error: BaseException, pending: dict[int, Pending]
     ) -> bool:
         """Fail an execution whose decision raised; its state is built again first."""
-        slot = entry.slot
+        slot, start = entry.slot, item.given if isinstance(item.given, Start) else None
         log.error("execution %d: deciding failed", item.execution_id, exc_info=error)
         found = await stored_state(self.store, item.execution_id)
         state = State(execution_id=item.execution_id) if found is None else found.state
         slot.state = fold(state, entry.events)
-        info = fault_of(error)
-        given: AnyInput = Abort(error=info)
-        if isinstance(item.given, Start) and not slot.state.seq:
-            given = msgspec.structs.replace(item.given, fault=info)
-        decision = self._decision(slot, given)
+        decision = self.decider.give_up(slot, fault_of(error), start)
         try:
             entry.rows += event_rows(decision.events)
         except UnrecordableError:
@@ -435,7 +435,7 @@ class Drive:
             log.error("execution %d: its change cannot be stored: %s", execution_id, error)
             found = await stored_state(self.store, execution_id)
             entry.begin_anew(State(execution_id=execution_id) if found is None else found.state)
-            decision = self._decision(entry.slot, Abort(error=fault_of(error)))
+            decision = self.decider.give_up(entry.slot, fault_of(error))
             entry.events, entry.stop = decision.events, decision.stop
             entry.rows = event_rows(entry.events)
             if not entry.events:

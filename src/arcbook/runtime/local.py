@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import uuid
 from functools import partial
 from typing import Any, Final, Self
 
@@ -35,6 +36,7 @@ from arcbook.runtime.outlet import Offer, Pending
 from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.services import Steps
 from arcbook.runtime.slots import Slot
+from arcbook.runtime.trials import Rehearsal, Suspects
 from arcbook.runtime.work import work_of
 from arcbook.store.api import Change, Claim, Store, StoreError
 
@@ -60,13 +62,15 @@ class LocalRuntime:
         ids: IdGenerator,
         *,
         concurrency: int = CONCURRENCY,
+        rehearse: Rehearsal | None = None,
     ) -> None:
         self.store = store
         self.plans = plans
         self.kept = kept
         self.performer = performer
         self.clock = clock
-        self.drive = Drive(store, plans, kept, clock, ids, self)
+        suspects = Suspects(store, f"local/{uuid.uuid4().hex}", clock, rehearse)
+        self.drive = Drive(store, plans, kept, clock, ids, self, suspects=suspects)
         self.drive.listeners.append(self._watch)
         self._crew = Crew(concurrency, self._done, self._away)
         self._waiters: dict[int, list[asyncio.Future[State]]] = {}
@@ -154,6 +158,7 @@ class LocalRuntime:
             quiet: do not perform its commands; it is to be cancelled.
         """
         self.performer.may_meet_marks = True
+        await self.drive.suspects.watch([execution_id])
         slot = await self.drive.adopt(execution_id)
         ended = self.ended(execution_id)
         state = slot.state

@@ -23,6 +23,7 @@ from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.pools import PoolRules
 from arcbook.runtime.protocol import ANY_SERVER, InputRequest, owner_subject, shard_subject
 from arcbook.runtime.tasks import cancelled
+from arcbook.runtime.trials import Rehearsal, Suspects
 from arcbook.server.guard import ServerBus
 from arcbook.server.ownership import Ownership
 from arcbook.server.relay import BusRelay
@@ -40,8 +41,8 @@ FORGET_SECONDS: Final = 60.0
 SCAN_BATCH: Final = 50
 """Executions that are taken over at once."""
 
-SCAN_PAUSE_SECONDS: Final = 0.5
-"""Pause after which the store is asked again for what goes on in shards."""
+_RUN: Final = "/"
+"""What stands between a server's name and that of its process, where trials are noted."""
 
 OWNER_TRIES: Final = 12
 """Times that the owner of an execution is looked for; it may be changing ..."""
@@ -69,6 +70,7 @@ class Server:
         rules: how pools are chosen.
         lease_seconds: how long a worker may be silent.
         server_id: its name; a new one by default.
+        rehearse: tries decisions that may have ended other servers apart from this one.
     """
 
     def __init__(  # noqa: PLR0913  # what a server consists of
@@ -85,6 +87,7 @@ class Server:
         server_id: str = "",
         url: str = "",
         version: str = "",
+        rehearse: Rehearsal | None = None,
     ) -> None:
         self.server_id = server_id or f"server-{uuid.uuid4().hex[:12]}"
         self.store = store
@@ -101,6 +104,8 @@ class Server:
         self.owner = Owner(
             rules or PoolRules(), clock, self.relay, store, lease_seconds=lease_seconds
         )
+        # A server may come again under its name, and what it left behind is then another's.
+        self._owner_name = f"{self.server_id}{_RUN}{uuid.uuid4().hex[:12]}"
         self.drive = Drive(
             store,
             self.plans,
@@ -109,6 +114,7 @@ class Server:
             self._new_id,
             self.owner,
             realm=self.ownership,
+            suspects=Suspects(store, self._owner_name, clock, rehearse),
         )
         self.owner.submit = self.drive.submit
         self.requests = Requests(
@@ -180,16 +186,31 @@ class Server:
             for row in page:
                 self.owner.add(row)
             after = page[-1].command_id
+        waiting = await self.store.unfinished(shards)
+        await self._suspect(waiting)
         for shard in shards - self._served.keys():
             subject = shard_subject(shard)
             self._served[shard] = await self.bus.serve(subject, self.requests.answer)
-        task = asyncio.create_task(self._take_over(shards), name="scan")
+        task = asyncio.create_task(self._take_over(shards, waiting), name="scan")
         self._scans.add(task)
         task.add_done_callback(self._scans.discard)
 
-    async def _take_over(self, shards: frozenset[int]) -> None:
-        """Go on with every execution of some shards that has not ended."""
-        waiting = await self._unfinished(shards)
+    async def _suspect(self, execution_ids: list[int]) -> None:
+        """Watch what is taken over: a decision may be what ended the server before."""
+        alive = {server.server_id for server in await self.store.servers()}
+        names = {
+            trial.owner
+            for trial in await self.store.trials()
+            if trial.owner == self._owner_name
+            or (
+                (server_id := trial.owner.rpartition(_RUN)[0]) in alive
+                and server_id != self.server_id
+            )
+        }
+        await self.drive.suspects.watch(execution_ids, names)
+
+    async def _take_over(self, shards: frozenset[int], waiting: list[int]) -> None:
+        """Go on with the executions of some shards that have not ended."""
         if waiting:
             log.info("server %s takes over %d executions", self.server_id, len(waiting))
         for at in range(0, len(waiting), SCAN_BATCH):
@@ -200,16 +221,6 @@ class Server:
             await asyncio.gather(*settled, return_exceptions=True)
         again = [out for outs in self.owner.pending.values() for out in outs.values()]
         self.owner.publish([out for out in again if not out.publishes])
-
-    async def _unfinished(self, shards: frozenset[int]) -> list[int]:
-        """Return what goes on in shards; ask the store until it says, or they are lost."""
-        while owned := shards & self.ownership.shards:
-            try:
-                return await self.store.unfinished(owned)
-            except StoreError as error:
-                log.warning("what goes on in %d shards is not known: %s", len(owned), error)
-                await asyncio.sleep(SCAN_PAUSE_SECONDS)
-        return []
 
     async def _lost(self, shards: frozenset[int]) -> None:
         """Forget what is in shards, once it is not being written any more; serve them no more."""

@@ -447,6 +447,31 @@ class Schedules(Protocol):
         """Delete a schedule; return whether there was one."""
 
 
+class Trial(NamedTuple):
+    """Somebody decided an execution, and has not said since that it went well."""
+
+    execution_id: int
+    owner: str
+
+
+class Trials(Protocol):
+    """What owners were deciding when they vanished."""
+
+    async def put_trials(self, owner: str, execution_ids: Collection[int]) -> None:
+        """Note what an owner decides now, in place of what it decided before.
+
+        Args:
+            owner: the owner; no other process has the same name.
+            execution_ids: the executions; none when it is through with them.
+        """
+
+    async def trials(self) -> list[Trial]:
+        """Return what is being decided, or was when its owner died; by execution and owner."""
+
+    async def forget_trials(self, execution_ids: Collection[int]) -> None:
+        """Forget that executions were tried, whoever it was."""
+
+
 class Inbox(Protocol):
     """Inputs for executions that another process of the same store owns."""
 
@@ -500,7 +525,7 @@ class Credentials(Protocol):
         """Delete a credential; return whether there was one."""
 
 
-class Store(EventLog, Inbox, Catalog, Credentials, SecretAudit, Protocol):
+class Store(EventLog, Trials, Inbox, Catalog, Credentials, SecretAudit, Protocol):
     """What one process needs, and its lifetime."""
 
     async def __aenter__(self) -> Self:

@@ -33,6 +33,7 @@ from arcbook.store.api import (
     Stored,
     StoreError,
     Tick,
+    Trial,
     UnstorableError,
     WorkerRow,
     repeated_keys,
@@ -57,6 +58,7 @@ class MemoryStore:
         self.out: dict[str, CommandRow] = {}
         self.ticking: dict[str, ScheduleRow] = {}
         self.keys: dict[tuple[str, str], tuple[int, int]] = {}
+        self.tried: set[Trial] = set()
         self.tokens_by_id: dict[str, TokenRow] = {}
         self.changes: dict[int, ChangeNote] = {}
         self._workers: dict[str, WorkerRow] = {}
@@ -210,6 +212,18 @@ class MemoryStore:
         for key in expired:
             del self.keys[key]
         return len(expired)
+
+    # -- trials -----------------------------------------------------------------------
+
+    async def put_trials(self, owner: str, execution_ids: Collection[int]) -> None:
+        self.tried = {t for t in self.tried if t.owner != owner}
+        self.tried |= {Trial(execution_id, owner) for execution_id in execution_ids}
+
+    async def trials(self) -> list[Trial]:
+        return sorted(self.tried)
+
+    async def forget_trials(self, execution_ids: Collection[int]) -> None:
+        self.tried = {t for t in self.tried if t.execution_id not in execution_ids}
 
     # -- inbox ------------------------------------------------------------------------
 

@@ -36,11 +36,13 @@ def dev(context: click.Context, port: int | None, home: str | None) -> None:
 
 async def _run(settings: Settings) -> None:
     from arcbook.development import development  # heavy: store, API, tools
+    from arcbook.runtime.watchdog import Watchdog
 
     stop = stop_asked()
     async with development(settings) as running:
         click.echo(f"server and worker listen on {running.url}")
         click.echo(f"state is in {running.folder}; Ctrl-C stops")
-        await stop.wait()
+        with Watchdog(running.plane.server.drive.decider.deciding).watching():
+            await stop.wait()
         click.echo(f"stopping: {len(running.worker.held)} commands go on", err=True)
     click.echo("stopped; what has not ended goes on at the next start", err=True)

@@ -50,9 +50,11 @@ def server(
 
 async def _run(settings: Settings) -> None:
     from arcbook.cluster import served_control_plane  # heavy: store, bus, API
+    from arcbook.runtime.watchdog import Watchdog
 
     stop = stop_asked()
     async with served_control_plane(settings) as (plane, url):
         click.echo(f"server {plane.server.server_id} listens on {url}")
-        await stop.wait()
+        with Watchdog(plane.server.drive.decider.deciding).watching():
+            await stop.wait()
         click.echo("handing over")

@@ -9,6 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from arcbook.engine.state import State, Status
 from arcbook.events.types import TERMINAL, AnyEvent, Recorded
+from arcbook.runtime.decider import SLOW_US
 from arcbook.runtime.outlet import TurnTimes
 from arcbook.server.core import Server
 
@@ -78,6 +79,11 @@ class Metrics:
             buckets=QUICK_SECONDS,
             registry=self.registry,
         )
+        self.slow = Counter(
+            "arcbook_slow_inputs",
+            "Inputs that took longer than a server's loop should ever stand still.",
+            registry=self.registry,
+        )
         self._phases = {name: self.phase_seconds.labels(name) for name in PHASES}
         server.drive.watch = self._turned
         self.commands = Gauge(
@@ -113,6 +119,8 @@ class Metrics:
         shared = (times.encode + times.tell) / max(1, len(times.decide))
         for decide in times.decide:
             self.input_seconds.observe((decide + shared) / MICROSECONDS)
+            if decide > SLOW_US:
+                self.slow.inc()
         self._phases["decide"].observe(sum(times.decide) / MICROSECONDS)
         self._phases["encode"].observe(times.encode / MICROSECONDS)
         self._phases["store"].observe(times.store / MICROSECONDS)

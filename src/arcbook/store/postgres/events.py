@@ -19,6 +19,7 @@ from arcbook.store.api import (
     ResultRow,
     Stored,
     StoreError,
+    Trial,
     repeated_keys,
 )
 from arcbook.store.postgres.batch import FENCES, arguments, owned
@@ -151,6 +152,17 @@ class PostgresEvents(Statements):
 
     async def forget_keys(self, before: int) -> int:
         return int(await self._value("forget_keys", before))
+
+    # -- trials -----------------------------------------------------------------------
+
+    async def put_trials(self, owner: str, execution_ids: Collection[int]) -> None:
+        await self._value("put_trials", owner, list(execution_ids))
+
+    async def trials(self) -> list[Trial]:
+        return [Trial(*row) for row in await self._all("get_trials")]
+
+    async def forget_trials(self, execution_ids: Collection[int]) -> None:
+        await self._value("forget_trials", list(execution_ids))
 
     # -- inbox ------------------------------------------------------------------------
 

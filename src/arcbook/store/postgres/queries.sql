@@ -280,6 +280,23 @@ select execution_id from start_key where path = $1 and key = $2 and expires_at >
 -- Forget keys that have expired, and count them.
 with gone as (delete from start_key where expires_at < $1 returning 1) select count(*) from gone
 
+-- put_trials --
+-- Note which executions an owner tries to decide, in place of those that it tried before.
+with gone as (
+  delete from trial where owner = $1 and not execution_id = any ($2::bigint[])
+)
+insert into trial (execution_id, owner)
+select execution_id, $1 from unnest($2::bigint[]) as tried (execution_id)
+on conflict do nothing
+
+-- get_trials --
+-- Executions that were being decided, with who decided them.
+select execution_id, owner from trial order by execution_id, owner
+
+-- forget_trials --
+-- Forget who tried executions, whoever it was.
+delete from trial where execution_id = any ($1::bigint[])
+
 -- put_token --
 -- Store a token, in place of one of the same id.
 insert into token (token_id, body) values ($1, $2)

@@ -270,6 +270,22 @@ insert or replace into start_key (path, key, execution_id, expires_at) values (?
 -- Forget keys that have expired.
 delete from start_key where expires_at < ?
 
+-- put_trial --
+-- Note that an owner tries to decide an execution.
+insert or ignore into trial (execution_id, owner) values (?, ?)
+
+-- end_trials --
+-- Forget what an owner tried.
+delete from trial where owner = ?
+
+-- get_trials --
+-- Executions that were being decided, with who decided them.
+select execution_id, owner from trial order by execution_id, owner
+
+-- forget_trial --
+-- Forget who tried an execution, whoever it was.
+delete from trial where execution_id = ?
+
 -- put_token --
 -- Store a token, in place of one of the same id.
 insert or replace into token (token_id, body) values (?, ?)

@@ -27,6 +27,7 @@ from arcbook.store.api import (
     ResultRow,
     Stored,
     StoreError,
+    Trial,
     repeated_keys,
 )
 from arcbook.store.sqlite.access import SqliteAccess
@@ -219,6 +220,22 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
 
     async def forget_keys(self, before: int) -> int:
         return self._write("forget_keys", before)
+
+    # -- trials -----------------------------------------------------------------------
+
+    async def put_trials(self, owner: str, execution_ids: Collection[int]) -> None:
+        db = self._db
+        with translated(self._path), self._transaction(db):
+            db.execute(self._sql["end_trials"], (owner,))
+            db.executemany(self._sql["put_trial"], [(i, owner) for i in execution_ids])
+
+    async def trials(self) -> list[Trial]:
+        return [Trial(*row) for row in self._all("get_trials")]
+
+    async def forget_trials(self, execution_ids: Collection[int]) -> None:
+        db = self._db
+        with translated(self._path), self._transaction(db):
+            db.executemany(self._sql["forget_trial"], [(i,) for i in execution_ids])
 
     # -- inbox ------------------------------------------------------------------------
 

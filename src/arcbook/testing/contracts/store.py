@@ -98,6 +98,28 @@ class StoreContract:
             assert stored.events == bad.events
         await store.commit([change(3, 0, [event(1)])])
 
+    async def test_what_an_owner_tries_stands_until_it_tries_something_else(
+        self, store: Store, opened: Opened
+    ) -> None:
+        await store.put_trials("a", [1, 2])
+        await store.put_trials("b", [2])
+        await store.put_trials("a", [2, 3])
+
+        other = await opened()
+        assert await other.trials() == [(2, "a"), (2, "b"), (3, "a")]
+        await other.put_trials("a", [])
+        assert await store.trials() == [(2, "b")]
+
+    async def test_that_an_execution_was_tried_is_forgotten_whoever_tried_it(
+        self, store: Store
+    ) -> None:
+        await store.put_trials("a", [1, 2])
+        await store.put_trials("b", [2])
+
+        await store.forget_trials([2, 9])
+
+        assert await store.trials() == [(1, "a")]
+
     async def test_another_process_reads_what_was_committed(
         self, store: Store, opened: Opened
     ) -> None:

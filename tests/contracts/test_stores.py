@@ -60,7 +60,7 @@ class TestSqliteStore(ClusterStoreContract):
         await store.commit([change(1, 0, [event(1)])])
         for table in ("command", "server", "shard", "worker", "schedule"):
             store._db.execute(f"drop table {table}")
-        for table in ("start_key", "token", "change_audit"):
+        for table in ("start_key", "token", "change_audit", "trial"):
             store._db.execute(f"drop table {table}")
         store._db.execute("drop index execution_tenant")
         for column in ("tenant", "organization"):

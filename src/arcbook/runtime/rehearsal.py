@@ -70,10 +70,8 @@ def _perform(work: Callable[[], object]) -> NoReturn:
         work()
     except MemoryError:
         status = _MEMORY
-    except BaseException:  # noqa: BLE001, S110  # it is met again, in earnest
-        pass
     finally:
-        os._exit(status)
+        os._exit(status)  # whatever else was raised is met again, in earnest
 
 
 def _limit_memory() -> None:

@@ -14,7 +14,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from arcbook.blobs.api import Blobs
@@ -43,12 +42,15 @@ from arcbook.server.system import Housekeeping, SystemCredentials
 from arcbook.settings import Settings, SettingsError
 from arcbook.store.api import ClusterStore, StoreError
 from arcbook.store.postgres import PostgresStore
+from arcbook.tools.confinement import Confinement
+from arcbook.tools.isolation import choose
 from arcbook.tools.registry import Registry
 from arcbook.worker.adapting import adapting
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 from arcbook.worker.over_http import HttpBus
 from arcbook.worker.sealed import SealedBus
+from arcbook.working import confinement_of
 
 log = logging.getLogger(__name__)
 
@@ -341,20 +343,34 @@ async def worker(settings: Settings, *, worker_id: str = "") -> AsyncIterator[Wo
 
     Raises:
         SettingsError: something it needs is not named.
+        IsolationError: code cannot be run as far apart as the settings want it.
         BusError: the bus cannot be used.
     """
+    confinement = await choose(
+        settings.isolation, lambda isolation: confinement_of(settings, isolation)
+    )
     async with (
         worker_bus_of(settings) as bus,
-        worker_on(bus, settings, worker_id=worker_id) as made,
+        worker_on(bus, settings, worker_id=worker_id, confinement=confinement) as made,
     ):
         yield made
 
 
 @asynccontextmanager
 async def worker_on(
-    bus: WorkerBus, settings: Settings, *, worker_id: str = ""
+    bus: WorkerBus,
+    settings: Settings,
+    *,
+    worker_id: str = "",
+    confinement: Confinement | None = None,
 ) -> AsyncIterator[Worker]:
-    """Yield a worker that runs on a bus."""
+    """Yield a worker that runs on a bus.
+
+    Without a confinement it works for whoever started it, who may reach what he pleases.
+    """
+    limits = confinement or Confinement(
+        workspaces=str(settings.home / "work"), memory_bytes=settings.python_memory_bytes
+    )
     clock = SystemClock()
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"
     name = worker_token_of(settings).name_for(name)
@@ -367,8 +383,9 @@ async def worker_on(
         control,
         clock,
         worker=name,
-        workspace=lambda execution_id: _workspace(settings.home, execution_id),
+        workspace=limits.make_workspace,
         env=settings.template_names(),
+        confinement=limits,
     )
     made = Worker(
         bus,
@@ -384,9 +401,3 @@ async def worker_on(
     )
     async with made, adapting(made, enabled=settings.adaptive):
         yield made
-
-
-def _workspace(home: Path, execution_id: int) -> str:
-    folder = home / "work" / str(execution_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    return str(folder)

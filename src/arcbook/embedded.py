@@ -41,6 +41,7 @@ from arcbook.secrets.keys import keys_of
 from arcbook.settings import Settings
 from arcbook.store.api import CatalogEntry, ExecutionRow, Store, all_events
 from arcbook.store.sqlite import SqliteStore
+from arcbook.tools.confinement import Confinement
 from arcbook.tools.python import Python
 from arcbook.tools.python_start import Spawned
 from arcbook.tools.registry import Registry
@@ -120,14 +121,19 @@ class Embedded:
     async def runtime(self) -> LocalRuntime:
         """Return the runtime, started when first asked for."""
         if self._runtime is None:
+            confinement = Confinement(
+                workspaces=str(self.home / "work"),
+                memory_bytes=self.settings.python_memory_bytes,
+            )
             performer = Performer(
                 self.registry,
                 self.kept,
                 self._lookup,
                 self.clock,
                 worker=f"local-{os.getpid()}",
-                workspace=self._workspace,
+                workspace=confinement.make_workspace,
                 env=self.settings.template_names(),
+                confinement=confinement,
             )
             runtime = LocalRuntime(
                 self.store,
@@ -144,13 +150,8 @@ class Embedded:
 
     def use_python(self, spawned: Spawned) -> None:
         """Run Python code by a zygote that was started already."""
-        tool = Python(self.settings.python_memory_bytes, spawned)
+        tool = Python(spawned)
         self.registry.add("python", tool, self.registry.kind("python"))
-
-    def _workspace(self, execution_id: int) -> str:
-        folder = self.home / "work" / str(execution_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder)
 
     def _frames(self, execution_id: int, step: str, visit: str) -> AsyncIterator[Any]:
         return loop_frames(self.store, execution_id, step, int(visit))

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from arcbook.initial import wipe
+
 PREFIX: Final = "ARCBOOK_"
 
 
@@ -20,6 +22,8 @@ class Doc(msgspec.Struct, frozen=True):
     """What a setting is for."""
 
     text: str
+    #: Whether its value opens something, so that it does not stay in the environment.
+    is_secret: bool = False
 
 
 def _default_home() -> Path:
@@ -36,11 +40,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     home: Annotated[Path, Doc("Folder that holds the embedded store, results and keys.")]
     encryption_key: Annotated[
-        str, Doc("Key of the credential store: 32 bytes in Base64; else a file in the home.")
+        str,
+        Doc(
+            "Key of the credential store: 32 bytes in Base64; else a file in the home.",
+            is_secret=True,
+        ),
     ] = ""
     encryption_keys_old: Annotated[
         tuple[str, ...],
-        Doc("Keys that sealed credentials before; they open, and `wallet rotate` replaces them."),
+        Doc(
+            "Keys that sealed credentials before; they open, and `wallet rotate` replaces them.",
+            is_secret=True,
+        ),
     ] = ()
     key_provider: Annotated[
         str, Doc("Who holds the key of the credential store: local, vault, aws, gcp or azure.")
@@ -54,19 +65,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     python_memory_bytes: Annotated[
         int, Doc("Memory that one call of the python tool may use, in bytes.")
     ] = 4 * 1024**3
+    isolation: Annotated[
+        str,
+        Doc(
+            "How far apart a worker runs code of users: process, user or sandbox; `auto` is the "
+            "strongest that the machine allows."
+        ),
+    ] = "auto"
+    isolation_uid: Annotated[
+        int, Doc("First of 16,384 user ids that code runs as, where the worker is root.")
+    ] = 20_000
+    isolation_network: Annotated[bool, Doc("Whether code in a sandbox reaches the network.")] = True
+    folders: Annotated[
+        tuple[str, ...],
+        Doc("Folders that tools of a worker may use beside the execution's own."),
+    ] = ()
     dsn: Annotated[
-        str, Doc("PostgreSQL of the cluster: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
+        str,
+        Doc(
+            "PostgreSQL of the cluster: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.",
+            is_secret=True,
+        ),
     ] = ""
     nats_url: Annotated[
         str,
-        Doc("Address of NATS, `nats://host:4222` or `tls://host:4222`; commas between several."),
+        Doc(
+            "Address of NATS, `nats://host:4222` or `tls://host:4222`; commas between several.",
+            is_secret=True,
+        ),
     ] = ""
     nats_base: Annotated[str, Doc("First part of all subjects, streams and consumers.")] = "noetl"
-    nats_user: Annotated[str, Doc("User of NATS.")] = ""
-    nats_password: Annotated[str, Doc("Password of the user of NATS.")] = ""
-    nats_token: Annotated[str, Doc("Token that NATS wants instead of a user.")] = ""
+    nats_user: Annotated[str, Doc("User of NATS.", is_secret=True)] = ""
+    nats_password: Annotated[str, Doc("Password of the user of NATS.", is_secret=True)] = ""
+    nats_token: Annotated[str, Doc("Token that NATS wants instead of a user.", is_secret=True)] = ""
     nats_creds: Annotated[str, Doc("File of NATS credentials: a JWT and its seed.")] = ""
-    nats_nkey_seed: Annotated[str, Doc("Seed of an NKEY that NATS knows.")] = ""
+    nats_nkey_seed: Annotated[str, Doc("Seed of an NKEY that NATS knows.", is_secret=True)] = ""
     nats_tls_ca: Annotated[
         str, Doc("File of certificates that NATS may show; those of the system by default.")
     ] = ""
@@ -76,7 +109,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Doc("Port on which a server listens; 0 takes a free one.")] = 8082
     api_tokens: Annotated[
         tuple[str, ...],
-        Doc("API tokens as `SCOPE=SHA256` of the token; those of the database count as well."),
+        Doc(
+            "API tokens as `SCOPE=SHA256` of the token; those of the database count as well.",
+            is_secret=True,
+        ),
     ] = ()
     origins: Annotated[
         tuple[str, ...], Doc("Origins of web pages that may call the API: `https://gui.example`.")
@@ -119,17 +155,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Doc("Where clients and system playbooks reach a server; loopback and its port if empty."),
     ] = ""
-    server_token: Annotated[str, Doc("API token that clients show to a server.")] = ""
+    server_token: Annotated[
+        str, Doc("API token that clients show to a server.", is_secret=True)
+    ] = ""
     internal_token: Annotated[
         str,
         Doc(
             "Token that the servers of a cluster share, of `/api/internal` and of the bus; only "
-            "playbooks `system/*` get it. Without one, a file in the home is that of the bus."
+            "playbooks `system/*` get it. Without one, a file in the home is that of the bus.",
+            is_secret=True,
         ),
     ] = ""
     worker_token: Annotated[
         str,
-        Doc("Token of the scope `worker`, by which a worker enters; else the internal one."),
+        Doc(
+            "Token of the scope `worker`, by which a worker enters; else the internal one.",
+            is_secret=True,
+        ),
     ] = ""
     retention_days: Annotated[
         float,
@@ -184,6 +226,23 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     values.setdefault("home", _default_home())
     values["home"] = Path(values["home"]).expanduser()
     return Settings(**values)
+
+
+def drop_secrets() -> None:
+    """Take what opens something out of the environment, once the settings are read.
+
+    What is started later inherits none of it, and none of it is in ``/proc``, where the
+    environment stays as it was at the start.
+    """
+    hints = get_type_hints(Settings, include_extras=True)
+    names = [
+        PREFIX + name.upper()
+        for name, hint in hints.items()
+        if any(isinstance(doc, Doc) and doc.is_secret for doc in get_args(hint)[1:])
+    ]
+    held = {name: value for name in names if (value := os.environ.pop(name, None)) is not None}
+    for name, value in held.items():
+        wipe(f"{name}={value}".encode())
 
 
 def _convert(name: str, text: str, hint: Any) -> Any:

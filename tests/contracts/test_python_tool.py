@@ -8,6 +8,7 @@ import pytest
 
 from arcbook.outcome import ErrorKind
 from arcbook.testing.tools import FakeContext, call_tool
+from arcbook.tools.confinement import Confinement
 from arcbook.tools.python import Python
 
 
@@ -128,9 +129,11 @@ async def test_output_is_kept_up_to_a_limit(python):
 
 
 async def test_memory_has_a_limit():
-    tool = Python(memory_bytes=256 * 1024 * 1024)
+    tool = Python()
+    context = FakeContext(confinement=Confinement(memory_bytes=256 * 1024 * 1024))
     try:
-        outcome = await run(tool, "x = bytearray(1024 * 1024 * 1024)\nresult = 1")
+        code = "x = bytearray(1024 * 1024 * 1024)\nresult = 1"
+        outcome = await run(tool, code, context=context)
     finally:
         await tool.close()
 

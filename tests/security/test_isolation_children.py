@@ -312,7 +312,7 @@ async def test_contained_a_child_of_an_execution_that_goes_on_no_more_ends(pytho
 def is_running(pid: int) -> bool:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
 
@@ -334,10 +334,10 @@ async def test_a_lost_child_is_told(python):
     child.close()
 
 
-def _closed_socket() -> tuple[Any, int]:
+def _closed_socket() -> tuple[Any, int, int]:
     import socket
 
     mine, theirs = socket.socketpair()
     theirs.close()
     mine.setblocking(False)  # noqa: FBT003  # the socket API
-    return mine, os.open(os.devnull, os.O_RDONLY)
+    return mine, os.open(os.devnull, os.O_RDONLY), os.pidfd_open(os.getpid())

@@ -30,6 +30,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "up": ("up", "Run a cluster on this machine, each part a process."),
     "server": ("server", "Own and drive the executions of a cluster."),
     "worker": ("worker", "Perform commands of a cluster."),
+    "doctor": ("doctor", "Say how far apart this machine runs code of users."),
     "token": ("token", "Make, list, rotate and remove API tokens of a cluster."),
     "db": ("db", "Make, upgrade and check the database of a cluster."),
     "schema": ("schema", "Print the JSON Schema of playbooks, for editors."),

@@ -30,6 +30,15 @@ def run_in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         raise UserError(f"this needs {error.name}; {advice}") from None
 
 
+def keep_secrets() -> None:
+    """Let nothing that runs beside this process read what it was told, once it has read it."""
+    from arcbook.settings import drop_secrets
+    from arcbook.tools.python_child.apart import hide  # of the C library
+
+    drop_secrets()
+    hide()
+
+
 def stop_asked() -> asyncio.Event:
     """Return what is set when this process is told to stop; told twice, it ends at once."""
     stop = asyncio.Event()

@@ -19,6 +19,7 @@ from arcbook.runtime.services import Services, Steps
 from arcbook.runtime.work import Work
 from arcbook.template.errors import TemplateError
 from arcbook.tools.api import Credential, CredentialError, Deferred, Tool, ToolCall
+from arcbook.tools.confinement import Confinement
 from arcbook.tools.credentials import resolved
 from arcbook.tools.registry import UnknownKindError
 
@@ -130,6 +131,10 @@ class CallContext:
     @property
     def workspace(self) -> str:
         return self._services.workspace(self._call.execution_id)
+
+    @property
+    def confinement(self) -> Confinement:
+        return self._services.confinement
 
     def names(self) -> dict[str, Any]:
         return everything(self._scope)

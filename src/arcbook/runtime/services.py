@@ -11,6 +11,7 @@ from arcbook.secrets.keychain import Keychain
 from arcbook.secrets.logs import redact
 from arcbook.secrets.taint import Secrets
 from arcbook.tools.api import Credential
+from arcbook.tools.confinement import Confinement
 from arcbook.tools.registry import Registry
 
 Steps = Generator[Awaitable[Any], Any, Any]
@@ -41,6 +42,7 @@ class Services:
         worker: str,
         workspace: Callable[[int], str],
         env: dict[str, str] | None = None,
+        confinement: Confinement | None = None,
     ) -> None:
         self.tools = tools
         self.kept = kept
@@ -49,6 +51,7 @@ class Services:
         self.worker = worker
         self.workspace = workspace
         self.env = env or {}
+        self.confinement = confinement or Confinement()
         self.secrets = Secrets()
         redact(self.secrets)
         self.keychain = Keychain(credentials, clock)

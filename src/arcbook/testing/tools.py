@@ -7,6 +7,7 @@ from typing import Any
 
 from arcbook.outcome import Outcome
 from arcbook.tools.api import Credential, CredentialError, Deferred, Tool, ToolCall
+from arcbook.tools.confinement import Confinement
 
 
 class FakeResults:
@@ -30,10 +31,12 @@ class FakeContext:
         names: dict[str, Any] | None = None,
         folder: str = "",
         workspace: str = "",
+        confinement: Confinement | None = None,
     ) -> None:
         self.results = FakeResults(results)
         self.folder = folder
         self.workspace = workspace
+        self.confinement = confinement or Confinement()
         self._credentials = credentials or {}
         self._names = names or {}
 

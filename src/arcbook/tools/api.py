@@ -16,6 +16,7 @@ import msgspec
 from arcbook.dsl.kinds import Kind, Param, Treatment
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.secrets.api import Credential, CredentialError
+from arcbook.tools.confinement import Confinement
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -83,6 +84,10 @@ class ToolContext(Protocol):
     @property
     def workspace(self) -> str:
         """Folder for files that steps of this execution share."""
+
+    @property
+    def confinement(self) -> Confinement:
+        """What code of users and tools can reach on this machine."""
 
     def names(self) -> dict[str, Any]:
         """Return every name that the task's templates may read, as plain data."""

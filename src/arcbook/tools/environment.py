@@ -7,6 +7,7 @@ reaches nobody's code.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Any, Final
 
 from arcbook.tools.texts import text_of
@@ -17,9 +18,11 @@ ENVIRONMENT: Final = frozenset(
 )  # fmt: skip
 
 
-def environment(given: dict[str, Any] | None = None) -> dict[str, str]:
+def environment(
+    given: dict[str, Any] | None = None, seen: Collection[str] = ENVIRONMENT
+) -> dict[str, str]:
     """Return the environment for code: what it may see of ours, and what it is given."""
-    found = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
+    found = {name: value for name, value in os.environ.items() if name in seen}
     for name, value in (given or {}).items():
         text = text_of(value)
         if text is not None:

@@ -13,12 +13,10 @@ from msgspec import Meta
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.template.code import uses_name
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.confinement import OutsideError
 from arcbook.tools.python_pool import Child, ChildLostError, Owner, PythonPool, Zygote
 from arcbook.tools.python_start import Spawned
 from arcbook.tools.scripts import ScriptError, load_script
-
-MEMORY_BYTES_MAX: Final = 4 * 1024**3
-"""Memory that one call may use."""
 
 OUTPUT_SHOWN_MAX: Final = 1024 * 1024
 """What code may print; a child drops the rest."""
@@ -65,10 +63,9 @@ KIND = declare(
 class Python:
     """Runs code in warm processes."""
 
-    def __init__(
-        self, memory_bytes: int = MEMORY_BYTES_MAX, spawned: Spawned | None = None
-    ) -> None:
-        self._pool = PythonPool(memory_bytes, spawned)
+    def __init__(self, spawned: Spawned | None = None) -> None:
+        self._pool: PythonPool | None = None
+        self._spawned = spawned
         self._slots = asyncio.Semaphore(max(2, 2 * (os.cpu_count() or 1)))
 
     async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
@@ -84,66 +81,74 @@ class Python:
         except ScriptError as error:
             return failed(error.kind, str(error), code="SCRIPT", retryable=error.retryable)
         digest = hashlib.blake2b(f"{params.libs!r}\0{source}".encode(), digest_size=16).digest()
-        prepared = self._pool.prepared(digest)
-        request = _request(call, params, context, source, digest, prepared)
+        pool = self._pool = self._pool or PythonPool(context.confinement, self._spawned)
+        prepared = pool.prepared(digest)
+        try:
+            request = _request(call, params, context, source, digest, prepared)
+        except OutsideError as error:
+            return failed(ErrorKind.CONFIG, f"'cwd': {error}", code="OUTSIDE")
         modules = frozenset(prepared["imports"]) if prepared else frozenset[str]()
-        zygote = self._pool.zygote(modules)
+        zygote = pool.zygote(modules)
         owner = (call.execution_id, call.catalog_id)
         timeout = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
         async with self._slots:
-            return await self._call(zygote, request, owner, timeout)
+            return await self._call(pool, zygote, request, owner, timeout)
 
     async def _call(
-        self, zygote: Zygote, request: dict[str, Any], owner: Owner, seconds: float
+        self,
+        pool: PythonPool,
+        zygote: Zygote,
+        request: dict[str, Any],
+        owner: Owner,
+        seconds: float,
     ) -> Outcome:
         try:
             child = await zygote.take(owner)
         except ChildLostError as error:
             return failed(ErrorKind.PROCESS, str(error), code="PY_LOST", retryable=True)
+        serves_again = False
         try:
             async with asyncio.timeout(seconds):
-                answer = await self._answer(child, request)
+                answer = await _answer(pool, child, request)
+            serves_again = answer.get("again") is True
+            printed = child.printed(answer.get("printed"))
         except TimeoutError:
-            printed = child.printed()
-            child.kill()
             message = f"the code did not end within {seconds:g} seconds"
             return failed(
                 ErrorKind.TIMEOUT,
                 message,
                 code="PY_TIMEOUT",
                 retryable=True,
-                data=_streams(printed),
+                data=_streams(child.printed()),
             )
         except ChildLostError as error:
-            child.kill()
             message = f"the process that ran the code ended: {error} (out of memory, or a crash)"
             return failed(ErrorKind.PROCESS, message, code="PY_LOST")
-        except BaseException:
-            child.kill()
-            raise
-        printed = child.printed(answer.get("printed"))
-        if answer.get("again") is True:
-            zygote.give_back(child)
-        else:
-            child.kill()
+        finally:
+            zygote.give_back(child, serves_again=serves_again)
         return _outcome(answer, printed)
 
-    async def _answer(self, child: Child, request: dict[str, Any]) -> dict[str, Any]:
-        """Ask a child; keep how it prepared the code if nobody's code could say so.
-
-        What a child prepares serves other executions. So it counts only from one that has
-        run nothing, and that tells it before it runs the code.
-        """
-        is_clean, child.is_clean = child.is_clean, False
-        request["tells"] = is_clean and "source" in request
-        answer = await child.ask(request)
-        if request["tells"] and "prepared" in answer:
-            self._pool.remember(bytes.fromhex(request["digest"]), answer["prepared"])
-            answer = await child.answer()
-        return answer
-
     async def close(self) -> None:
-        self._pool.close()
+        if self._pool is not None:
+            self._pool.close()
+        elif self._spawned is not None:
+            self._spawned.control.close()
+            self._spawned.process.wait()
+
+
+async def _answer(pool: PythonPool, child: Child, request: dict[str, Any]) -> dict[str, Any]:
+    """Ask a child; keep how it prepared the code if nobody's code could say so.
+
+    What a child prepares serves other executions. So it counts only from one that has
+    run nothing, and that tells it before it runs the code.
+    """
+    is_clean, child.is_clean = child.is_clean, False
+    request["tells"] = is_clean and "source" in request
+    answer = await child.ask(request)
+    if request["tells"] and "prepared" in answer:
+        pool.remember(bytes.fromhex(request["digest"]), answer["prepared"])
+        answer = await child.answer()
+    return answer
 
 
 def _request(  # what a request is made of
@@ -161,8 +166,11 @@ def _request(  # what a request is made of
         "execution_id": str(call.execution_id),
         "lines": source.splitlines(keepends=True),
         "env": params.env,
-        "cwd": str(Path(params.cwd).absolute()) if params.cwd else None,
+        "cwd": str(Path(_folder(params.cwd, context)).absolute()) if params.cwd else None,
     }
+    if not context.confinement.is_open:
+        request["workspace"] = context.workspace
+        request["uid"] = context.confinement.uid(call.execution_id)
     if prepared is None:
         request["source"] = source
     else:
@@ -172,6 +180,10 @@ def _request(  # what a request is made of
     if "workload" not in call.input and uses_name(source, "workload"):
         request["workload"] = context.names()["workload"]
     return request
+
+
+def _folder(written: str, context: ToolContext) -> str:
+    return context.confinement.resolve(written, context.workspace)
 
 
 def _streams(printed: str) -> dict[str, Any]:

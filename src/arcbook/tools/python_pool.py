@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import orjson
 
+from arcbook.tools.confinement import Confinement, Isolation
 from arcbook.tools.python_start import Spawned, spawn
 
 CLEAN_AHEAD: Final = 2
@@ -56,12 +57,14 @@ Owner = tuple[int, int]
 class Child:
     """One process that can serve calls of one execution."""
 
-    __slots__ = ("_received", "ending", "is_clean", "output_fd", "owner", "pid", "sock")
+    __slots__ = ("_handle", "_received", "ending", "is_clean", "output_fd", "owner", "pid", "sock")
 
-    def __init__(self, pid: int, sock: socket.socket, output_fd: int) -> None:
+    def __init__(self, pid: int, sock: socket.socket, output_fd: int, handle: int) -> None:
+        #: Its process group; 0 if it is in a sandbox, where it takes all that is its own along.
         self.pid = pid
         self.sock = sock
         self.output_fd = output_fd
+        self._handle = handle
         #: Whose code it may run; nobody's yet.
         self.owner: Owner | None = None
         #: Whether it has run nobody's code, so that it is ours that speaks.
@@ -132,8 +135,12 @@ class Child:
 
     def kill(self) -> None:
         """End the child and everything that it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        if self.output_fd >= 0:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if self.pid:
+                    os.killpg(self.pid, signal.SIGKILL)
+                else:
+                    signal.pidfd_send_signal(self._handle, signal.SIGKILL)
         self.close()
 
     def close(self) -> None:
@@ -144,6 +151,7 @@ class Child:
         if self.output_fd >= 0:
             self.sock.close()
             os.close(self.output_fd)
+            os.close(self._handle)
             self.output_fd = -1
 
 
@@ -151,11 +159,16 @@ class Zygote:
     """A process that forks children; started when first needed."""
 
     def __init__(
-        self, modules: Iterable[str], memory_bytes: int, spawned: Spawned | None = None
+        self,
+        modules: Iterable[str],
+        confinement: Confinement,
+        spawned: Spawned | None = None,
     ) -> None:
         self._modules = sorted(modules)
-        self._memory_bytes = memory_bytes
+        self._confinement = confinement
         self._spawned = spawned
+        self._busy = 0
+        self._is_retired = False
         self._clean: deque[Child] = deque()
         self._held: OrderedDict[Child, None] = OrderedDict()
         self._waiting: deque[asyncio.Future[Child]] = deque()
@@ -165,7 +178,7 @@ class Zygote:
     def _start(self) -> None:
         """Start the process if it is not there, and take the children that come."""
         if self._spawned is None:
-            self._spawned = spawn(self._modules, self._memory_bytes)
+            self._spawned = start_zygote(self._confinement, self._modules)
         if not self._listens:
             self._listens = True
             self._listen()
@@ -183,7 +196,7 @@ class Zygote:
     def _receive(self) -> None:
         while self._spawned is not None:
             try:
-                data, ancillary, _, _ = self._spawned.control.recvmsg(4, socket.CMSG_SPACE(8))
+                data, ancillary, _, _ = self._spawned.control.recvmsg(4, socket.CMSG_SPACE(12))
             except BlockingIOError:
                 return
             except OSError:
@@ -192,11 +205,11 @@ class Zygote:
                 self._lost()
                 return
             fds = array.array("i")
-            fds.frombytes(ancillary[0][2][:8])
+            fds.frombytes(ancillary[0][2][:12])
             sock = socket.socket(fileno=fds[0])
             sock.setblocking(False)  # noqa: FBT003  # the socket API
             self._ordered -= 1
-            self._hand_out(Child(struct.unpack("!I", data)[0], sock, fds[1]))
+            self._hand_out(Child(struct.unpack("!I", data)[0], sock, *fds[1:]))
 
     def _hand_out(self, child: Child) -> None:
         while self._waiting:
@@ -224,8 +237,12 @@ class Zygote:
         """Return an idle child of an execution, or a clean one, which is now its own."""
         self._start()
         child = self._idle(owner)
-        if child is not None:
-            return child
+        if child is None:
+            child = await self._taken_clean(owner)
+        self._busy += 1
+        return child
+
+    async def _taken_clean(self, owner: Owner) -> Child:
         if self._clean:
             child = self._clean.popleft()
             self._order_ahead()
@@ -258,9 +275,12 @@ class Zygote:
             child.ending.cancel()
             child.ending = None
 
-    def give_back(self, child: Child) -> None:
-        """Take back a child that can serve another call of its execution."""
-        if self._spawned is None:
+    def give_back(self, child: Child, *, serves_again: bool) -> None:
+        """Take back a child after a call; it ends unless it can serve another one."""
+        self._busy -= 1
+        if self._is_retired and not self._busy:
+            self.stop()
+        if not serves_again or self._spawned is None:
             child.kill()
             return
         loop = asyncio.get_running_loop()
@@ -273,6 +293,12 @@ class Zygote:
         """End an idle child, with whatever its code left running."""
         self._forget(child)
         child.kill()
+
+    def retire(self) -> None:
+        """Stop as soon as no child is in a call."""
+        self._is_retired = True
+        if not self._busy:
+            self.stop()
 
     def stop(self) -> None:
         """End the process and its children; stopping twice is well."""
@@ -294,12 +320,25 @@ class Zygote:
         spawned.process.wait()
 
 
+def start_zygote(confinement: Confinement, modules: Iterable[str] = ()) -> Spawned:
+    """Start a zygote, apart as it is to be."""
+    is_sandbox = confinement.isolation is Isolation.SANDBOX
+    return spawn(
+        modules,
+        confinement.memory_bytes,
+        before=confinement.zygote(),
+        workspaces=confinement.workspaces if is_sandbox else "",
+        folders=confinement.folders or (),
+        is_confined=confinement.isolation is not Isolation.PROCESS,
+    )
+
+
 class PythonPool:
     """Children for calls, from the plain zygote or from one with the modules needed."""
 
-    def __init__(self, memory_bytes: int, spawned: Spawned | None = None) -> None:
-        self._memory_bytes = memory_bytes
-        self._plain = Zygote((), memory_bytes, spawned)
+    def __init__(self, confinement: Confinement, spawned: Spawned | None = None) -> None:
+        self._confinement = confinement
+        self._plain = Zygote((), confinement, spawned)
         self._special: OrderedDict[frozenset[str], Zygote] = OrderedDict()
         self._wanted: dict[frozenset[str], int] = {}
         self._prepared: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
@@ -328,10 +367,10 @@ class PythonPool:
         self._wanted[modules] = self._wanted.get(modules, 0) + 1
         if self._wanted[modules] < 2:
             return self._plain
-        found = self._special[modules] = Zygote(modules, self._memory_bytes)
+        found = self._special[modules] = Zygote(modules, self._confinement)
         while len(self._special) > ZYGOTES_MAX:
             _, oldest = self._special.popitem(last=False)
-            oldest.stop()
+            oldest.retire()
         return found
 
     def close(self) -> None:

@@ -6,10 +6,11 @@ imported, it is ready by the time that the first step needs it.
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,11 +26,35 @@ class Spawned(NamedTuple):
     control: socket.socket
 
 
-def spawn(modules: Iterable[str] = (), memory_bytes: int = 0) -> Spawned:
-    """Start a zygote that has some modules imported."""
+def spawn(
+    modules: Iterable[str] = (),
+    memory_bytes: int = 0,
+    *,
+    before: Sequence[str] = (),
+    workspaces: str = "",
+    folders: Sequence[str] = (),
+    is_confined: bool = False,
+) -> Spawned:
+    """Start a zygote that has some modules imported.
+
+    Args:
+        modules: what it imports ahead.
+        memory_bytes: memory that a child may use.
+        before: what stands before its command, to run it apart.
+        workspaces: in a sandbox, the folder of all workspaces; a child sees its own alone.
+        folders: other folders that a child in a sandbox sees.
+        is_confined: whether its children run as other users, or in a sandbox.
+    """
     mine, theirs = socket.socketpair()
-    command = [sys.executable, "-I", "-X", "utf8", str(CHILD_SCRIPT)]
-    command += [str(theirs.fileno()), str(memory_bytes), *sorted(modules)]
+    facts = {
+        "control": theirs.fileno(),
+        "memory_bytes": memory_bytes,
+        "modules": sorted(modules),
+        "workspaces": workspaces,
+        "folders": list(folders),
+        "is_confined": is_confined,
+    }
+    command = [*before, sys.executable, "-I", "-X", "utf8", str(CHILD_SCRIPT), json.dumps(facts)]
     process = subprocess.Popen(  # noqa: S603  # our own script
         command,
         pass_fds=[theirs.fileno()],

@@ -10,14 +10,14 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
-from arcbook.tools.environment import environment
+from arcbook.tools.confinement import Confinement, Launch, OutsideError, Place
 from arcbook.tools.texts import text_of
 
 TIMEOUT_SECONDS: Final = 3600.0
@@ -66,14 +66,6 @@ KIND = declare(
 )
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and with what commands run."""
-
-    shell: str
-    cwd: str | None
-    env: dict[str, str]
-
-
 class ShellError(RuntimeError):
     """Commands cannot be run; the message says why."""
 
@@ -99,9 +91,9 @@ class Shell:
         commands: list[Command] = []
         try:
             scripts = _scripts(params)
-            place = _place(params)
+            setting = _setting(params, call, context)
             async with self._slots, asyncio.timeout(seconds):
-                await _run_all(scripts, place, commands)
+                await _run_all(scripts, setting, commands)
         except ShellError as error:
             return failed(
                 error.kind,
@@ -133,15 +125,34 @@ def _scripts(params: ShellParams) -> list[str]:
     return scripts
 
 
-def _place(params: ShellParams) -> Place:
-    env = environment(params.env)
+class Setting(NamedTuple):
+    """What commands run in."""
+
+    shell: str
+    place: Place
+    confinement: Confinement
+
+    def launch(self, script: str) -> Launch:
+        """Return how to start a script."""
+        return self.confinement.launch([self.shell, "-c", script], self.place)
+
+
+def _setting(params: ShellParams, call: ToolCall, context: ToolContext) -> Setting:
+    confinement = context.confinement
+    workspace = "" if confinement.is_open else context.workspace
+    env = confinement.environment(workspace, params.env)
     name = params.shell or "sh"
     shell = shutil.which(name, path=env.get("PATH"))
     if shell is None:
         raise ShellError(f"there is no shell {name!r}")
-    if params.cwd and not Path(params.cwd).is_dir():
+    try:
+        cwd = confinement.resolve(params.cwd, workspace) if params.cwd else workspace or None
+    except OutsideError as error:
+        raise ShellError(f"'cwd': {error}") from None
+    if cwd and not Path(cwd).is_dir():
         raise ShellError(f"there is no folder {params.cwd!r} to run in")
-    return Place(shell=shell, cwd=params.cwd or None, env=env)
+    place = Place(execution_id=call.execution_id, workspace=workspace, cwd=cwd, env=env)
+    return Setting(shell, place, confinement)
 
 
 # -- running --------------------------------------------------------------------------
@@ -206,12 +217,12 @@ class Command(asyncio.SubprocessProtocol):
         self.exited.set()
 
 
-async def _run_all(scripts: list[str], place: Place, commands: list[Command]) -> None:
+async def _run_all(scripts: list[str], setting: Setting, commands: list[Command]) -> None:
     """Run scripts one after the other until one fails; ``commands`` takes note of each."""
     for script in scripts:
         command = Command(_room(commands))
         commands.append(command)
-        await _run(script, place, command)
+        await _run(script, setting, command)
         if command.exit_code != 0:
             return
 
@@ -223,9 +234,9 @@ def _room(commands: list[Command]) -> tuple[int, int]:
     return OUTPUT_BYTES_MAX - used[0], OUTPUT_BYTES_MAX - used[1]
 
 
-async def _run(script: str, place: Place, command: Command) -> None:
+async def _run(script: str, setting: Setting, command: Command) -> None:
     """Run one script to its end; nothing that it started in its group outlives this."""
-    starting = asyncio.ensure_future(_start(script, place, command))
+    starting = asyncio.ensure_future(_start(script, setting, command))
     try:
         transport = await asyncio.shield(starting)
     except asyncio.CancelledError:
@@ -244,19 +255,19 @@ async def _run(script: str, place: Place, command: Command) -> None:
     command.killed = code < 0
 
 
-async def _start(script: str, place: Place, command: Command) -> asyncio.SubprocessTransport:
+async def _start(script: str, setting: Setting, command: Command) -> asyncio.SubprocessTransport:
     loop = asyncio.get_running_loop()
     try:
-        transport, _ = await loop.subprocess_exec(
-            lambda: command,
-            place.shell,
-            "-c",
-            script,
-            stdin=asyncio.subprocess.DEVNULL,
-            cwd=place.cwd,
-            env=place.env,
-            start_new_session=True,
-        )
+        launch = setting.launch(script)
+        with launch.stdin() as stdin:
+            transport, _ = await loop.subprocess_exec(
+                lambda: command,
+                *launch.argv,
+                stdin=stdin,
+                cwd=launch.cwd,
+                env=launch.env,
+                start_new_session=True,
+            )
     except ValueError as error:
         raise ShellError(f"the command cannot be run: {error}") from None
     except OSError as error:

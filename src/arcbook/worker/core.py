@@ -110,6 +110,8 @@ class Worker:
     ) -> None:
         self.worker_id = worker_id or f"worker-{uuid.uuid4().hex[:12]}"
         self.pools = list(pools)
+        #: How far apart it runs code of users.
+        self.isolation = performer.confinement.isolation
         self._bus = bus
         self._control = control
         self._performer = performer

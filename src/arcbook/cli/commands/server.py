@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from arcbook.cli.context import settings_of
-from arcbook.cli.serving import run_in_loop, stop_asked
+from arcbook.cli.serving import keep_secrets, run_in_loop, stop_asked
 from arcbook.settings import Settings
 
 
@@ -45,6 +45,7 @@ def server(
 ) -> None:
     """Run a server."""
     settings = settings_of(context, dsn=dsn, nats_url=nats_url, host=host, port=port, **tls)
+    keep_secrets()
     run_in_loop(lambda: _run(settings))
 
 

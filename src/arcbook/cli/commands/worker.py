@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit, UserError
 from arcbook.cli.remote.link import keep_server, server_of
-from arcbook.cli.serving import run_in_loop, stop_asked
+from arcbook.cli.serving import keep_secrets, run_in_loop, stop_asked
 from arcbook.settings import Settings
+
+if TYPE_CHECKING:
+    from arcbook.worker.core import Worker
 
 
 @click.command(
@@ -66,6 +70,7 @@ def worker(  # the options of the verb
     settings = settings_of(
         context, pools=given, **_bus(context, nats_url, dsn), **_concurrency(concurrency)
     )
+    keep_secrets()
     run_in_loop(lambda: _run(settings, name))
 
 
@@ -92,12 +97,22 @@ def _concurrency(text: str | None) -> dict[str, Any]:
 
 async def _run(settings: Settings, name: str) -> None:
     from arcbook.cluster import worker as running  # heavy: bus, tools
+    from arcbook.tools.isolation import IsolationError
 
     stop = stop_asked()
-    async with running(settings, worker_id=name) as made:
+    try:
+        await _work(running(settings, worker_id=name), settings, stop)
+    except IsolationError as error:
+        raise UserError(str(error)) from None
+
+
+async def _work(
+    running: AbstractAsyncContextManager[Worker], settings: Settings, stop: asyncio.Event
+) -> None:
+    async with running as made:
         click.echo(
             f"worker {made.worker_id} pulls from {', '.join(made.pools)}, "
-            f"{made.crew.concurrency} commands at once"
+            f"{made.crew.concurrency} commands at once, isolation {made.isolation}"
         )
         await _either(stop, made.is_refused)
         if made.refused:

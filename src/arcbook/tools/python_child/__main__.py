@@ -1,10 +1,11 @@
-"""Being a zygote: ``python_child <control fd> <memory bytes> [module ...]``."""
+"""Being a zygote: ``python_child <JSON of its facts>``."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import importlib
+import json
 import socket
 import sys
 from pathlib import Path
@@ -42,18 +43,21 @@ def _own_module() -> Any:
 def main() -> None:
     """Be a zygote."""
     zygote = _own_module()
-    control = socket.socket(fileno=int(sys.argv[1]))
-    for name in sys.argv[3:]:
+    facts = json.loads(sys.argv[1])
+    control = socket.socket(fileno=facts["control"])
+    for name in [*facts["modules"], *BASE_MODULES]:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    for name in BASE_MODULES:
-        importlib.import_module(name)
-    memory_bytes = int(sys.argv[2])
     sys.argv = ["<playbook>"]
     gc.collect()
     gc.freeze()
     try:
-        zygote.Zygote(control, memory_bytes).run()
+        zygote.Zygote(
+            control,
+            facts["memory_bytes"],
+            place=zygote.Place(facts["workspaces"], tuple(facts["folders"])),
+            is_confined=facts["is_confined"],
+        ).run()
     except OSError as error:
         sys.exit(f"no more Python code can be started: {error}")
 

@@ -7,19 +7,43 @@ import os
 import socket
 import sys
 import traceback
-from typing import Any
+from typing import Any, Final, NamedTuple
 
+from arcbook.tools.python_child import apart
 from arcbook.tools.python_child.prepare import FILENAME, RENAMED, Prepared
 from arcbook.tools.python_child.running import run
 from arcbook.tools.python_child.wire import answer, receive
 
+TEMPORARY: Final = "/tmp"
+"""Where temporary files of executions are."""
 
-def serve(sock: socket.socket, output_fd: int) -> None:
+PROCESSES_MAX: Final = 512
+"""Processes of one execution, where its code runs as a user of its own."""
+
+
+class Place(NamedTuple):
+    """What a child in a sandbox sees of files that are no programs; nothing elsewhere."""
+
+    workspaces: str = ""
+    folders: tuple[str, ...] = ()
+    #: Descriptor of the workspaces.
+    of_all: int = -1
+
+
+PROCESSES_OF_ALL_MAX: Final = 1024
+"""Processes of all executions of a sandbox, where their code runs as one user."""
+
+
+def serve(sock: socket.socket, output_fd: int, place: Place) -> None:
     """Serve calls of one execution in a child, until one may have left something behind."""
     os.dup2(output_fd, 1)
     os.dup2(output_fd, 2)
     known: dict[str, Prepared] = {}
+    is_placed = False
     while (request := receive(sock)) is not None:
+        if not is_placed:
+            is_placed = True
+            _take_place(request, place)
         os.lseek(output_fd, 0, os.SEEK_SET)
         reply = _serve(request, known, sock, output_fd)
         pure = reply.pop("pure", False)
@@ -74,10 +98,33 @@ def _modules(libs: Any) -> list[str]:
     return modules
 
 
+def _take_place(request: dict[str, Any], place: Place) -> None:
+    """Be the execution's own process from now on: its workspace, its user, nothing else."""
+    workspace: str = request.get("workspace") or ""
+    uid: int | None = request.get("uid")
+    if place.workspaces:
+        apart.see_only(place.of_all, place.workspaces, workspace)
+    if workspace:
+        _set({"HOME": workspace, "TMPDIR": TEMPORARY})
+        os.chdir(workspace)
+    if uid is not None or place.workspaces:
+        apart.limit_processes(PROCESSES_MAX if uid is not None else PROCESSES_OF_ALL_MAX)
+    if uid is not None:
+        apart.drop_bounding_set()
+        apart.become(uid)
+    if place.workspaces:
+        apart.drop_capabilities()
+        apart.show()
+
+
+def _set(variables: dict[str, Any]) -> None:
+    os.environ.update({str(k): str(v) for k, v in variables.items()})
+
+
 def _settle_in(request: dict[str, Any]) -> None:
     """Give a child that serves one call its own environment, folder and limits."""
     if request.get("env"):
-        os.environ.update({str(k): str(v) for k, v in request["env"].items()})
+        _set(request["env"])
     if request.get("cwd"):
         os.chdir(request["cwd"])
         sys.path.insert(0, request["cwd"])

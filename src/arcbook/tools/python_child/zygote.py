@@ -16,21 +16,27 @@ from typing import Any
 
 from arcbook.tools.python_child import apart
 from arcbook.tools.python_child.running import OUTPUT_BYTES_MAX
-from arcbook.tools.python_child.serving import serve
+from arcbook.tools.python_child.serving import Place, serve
 
 
 class Zygote:
     """Forks children for its parent, and takes them along when the parent is gone."""
 
-    def __init__(self, control: socket.socket, memory_bytes: int) -> None:
+    def __init__(
+        self, control: socket.socket, memory_bytes: int, *, place: Place, is_confined: bool
+    ) -> None:
         self.control = control
         self.memory_bytes = memory_bytes
+        self.place = place
+        self.is_confined = is_confined
         self.children: set[int] = set()
+        self.pids = apart.Pids() if place.workspaces else None
 
     def run(self) -> None:
         """Serve the parent until it closes its end."""
         apart.hide()
-        apart.take_no_privileges()
+        if self.is_confined:
+            apart.take_no_privileges()
         wake, signalled = os.pipe()
         for fd in (wake, signalled):
             os.set_blocking(fd, False)
@@ -65,33 +71,43 @@ class Zygote:
     def _fork(self) -> None:
         mine, theirs = socket.socketpair()
         output_fd = _output_file()
+        if self.pids is not None:
+            self.pids.divide()
         pid = os.fork()
         if pid == 0:
             status = 1
             try:
-                self._become_child([mine.fileno(), output_fd])
-                serve(mine, output_fd)
+                of_all = self._become_child([mine.fileno(), output_fd])
+                serve(mine, output_fd, self.place._replace(of_all=of_all))
                 status = 0
             except BaseException:  # noqa: BLE001  # nothing may run in a child but a call
                 traceback.print_exc(file=sys.__stderr__)
             finally:
                 os._exit(status)
+        if self.pids is not None:
+            self.pids.rejoin()
         self.children.add(pid)
         mine.close()
-        fds = array.array("i", [theirs.fileno(), output_fd])
+        handle = os.pidfd_open(pid)
+        fds = array.array("i", [theirs.fileno(), output_fd, handle])
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
         with contextlib.suppress(OSError):
-            self.control.sendmsg([struct.pack("!I", pid)], ancillary)
+            # The number means something to the parent only where it sees the same processes.
+            self.control.sendmsg([struct.pack("!I", 0 if self.pids else pid)], ancillary)
         theirs.close()
         os.close(output_fd)
+        os.close(handle)
 
-    def _become_child(self, kept: list[int]) -> None:
+    def _become_child(self, kept: list[int]) -> int:
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         apart.close_others(kept)
         apart.limit(self.memory_bytes)
+        if not self.place.workspaces:
+            return -1
+        return apart.separate(self.place.workspaces, self.place.folders)
 
     def _end(self) -> None:
         for pid in self.children:

@@ -1,0 +1,39 @@
+"""``arcbook doctor``."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from arcbook.cli.context import settings_of
+from arcbook.settings import Settings
+
+
+@click.command(
+    help="""Say how far apart a worker on this machine runs code of users.
+
+Each way is tried, the strongest first. A worker takes the first that works, or the one that
+ARCBOOK_ISOLATION names.
+
+\b
+Examples:
+  arcbook doctor
+"""
+)
+@click.pass_context
+def doctor(context: click.Context) -> None:
+    """Look at this machine."""
+    asyncio.run(_run(settings_of(context)))
+
+
+async def _run(settings: Settings) -> None:
+    from arcbook.tools.isolation import look  # only where it is tried
+    from arcbook.working import confinement_of
+
+    found = await look(lambda isolation: confinement_of(settings, isolation))
+    for confinement, why_not in found:
+        click.echo(f"isolation {confinement.isolation:<8} {why_not or 'works'}")
+    works = next((str(c.isolation) for c, why_not in found if not why_not), "none")
+    chosen = works if settings.isolation == "auto" else settings.isolation
+    click.echo(f"a worker uses      {chosen}")

@@ -1,0 +1,285 @@
+"""How far apart code of users runs from the worker, and which files tools may reach for it.
+
+``process``: a process of its own, as the same user. ``user``: as a user whom nothing
+belongs to, another one for each execution; the worker must be root. ``sandbox``: in
+namespaces of its own, made by bubblewrap, with the system read-only, no processes but its
+own, and a workspace and temporary files that no other execution sees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from arcbook.tools import sandbox
+from arcbook.tools.environment import environment
+
+PROGRAMS: Final = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
+"""Where programs are that set others apart."""
+
+PACKAGES: Final = {
+    "bwrap": "bubblewrap",
+    "env": "coreutils",
+    "prlimit": "util-linux",
+    "setpriv": "util-linux",
+}
+"""The package that has each of them."""
+
+UIDS: Final = 16_384
+"""User ids over which executions are spread, where code runs as other users."""
+
+PROCESSES_MAX: Final = 512
+"""Processes of one execution, where code runs as a user of its own."""
+
+FILES_MAX: Final = 4096
+"""Descriptors that a process of users may have open."""
+
+FILE_BYTES_MAX: Final = 64 * 1024**3
+"""Size of a file that a process of users may write."""
+
+MEMORY_BYTES_MAX: Final = 4 * 1024**3
+"""Memory that one process of users may use."""
+
+
+class Isolation(StrEnum):
+    """How far apart code of users runs, from the weakest."""
+
+    PROCESS = "process"
+    USER = "user"
+    SANDBOX = "sandbox"
+
+
+class OutsideError(PermissionError):
+    """A path leads out of what tools may reach; the message says where it leads."""
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where, for whom and with what a command runs."""
+
+    execution_id: int
+    workspace: str
+    cwd: str | None
+    env: dict[str, str]
+
+
+class Launch(NamedTuple):
+    """How a command is started."""
+
+    argv: list[str]
+    cwd: str | None
+    env: dict[str, str]
+    #: What it reads its environment from; nothing if it is given one.
+    variables: bytes | None
+
+    @contextlib.contextmanager
+    def stdin(self) -> Iterator[int]:
+        """Yield what is to be the standard input of the command."""
+        fd = os.open(os.devnull, os.O_RDONLY)
+        if self.variables is not None:
+            os.close(fd)
+            fd = os.memfd_create("variables")
+            os.write(fd, self.variables)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+_WITH_ENVIRONMENT: Final = ("/bin/sh", "-c", '. /dev/stdin; exec "$0" "$@" </dev/null')
+"""Takes the environment from its standard input: what stands in words, every user can see."""
+
+_NAME: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _exports(env: dict[str, str]) -> bytes:
+    """Return variables as a shell reads them."""
+    lines = []
+    for name, value in env.items():
+        if not _NAME.fullmatch(name) or "\0" in value:
+            raise ValueError(f"{name!r} cannot be a variable of a command")
+        lines.append(f"export {name}=" + "'" + value.replace("'", "'\\''") + "'\n")
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+@lru_cache
+def program(name: str) -> str:
+    """Return where a program of the system is, whatever the path of whoever calls says.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    found = shutil.which(name, path=PROGRAMS)
+    if found is None:
+        raise FileNotFoundError(f"there is no program {name!r}; install {PACKAGES[name]}")
+    return found
+
+
+class Confinement(msgspec.Struct, frozen=True, kw_only=True):
+    """What code of users, and tools that work for it, can reach on this machine."""
+
+    isolation: Isolation = Isolation.PROCESS
+    #: What tools may use beside the workspace; everything if nothing is said.
+    folders: tuple[str, ...] | None = None
+    #: The folder in which all workspaces are.
+    workspaces: str = ""
+    has_network: bool = True
+    #: First of the user ids that code runs as.
+    first_uid: int = 20_000
+    memory_bytes: int = MEMORY_BYTES_MAX
+
+    @classmethod
+    def of_worker(  # what a worker may say of it
+        cls,
+        isolation: Isolation,
+        *,
+        workspaces: Path,
+        folders: Iterable[str] = (),
+        has_network: bool = True,
+        first_uid: int = 20_000,
+        memory_bytes: int = MEMORY_BYTES_MAX,
+    ) -> Confinement:
+        """Return that of a worker, which works for others: only named folders are reached."""
+        workspaces.mkdir(parents=True, exist_ok=True)
+        # Whoever is in one of them learns nothing of the others.
+        workspaces.chmod(0o711)
+        return cls(
+            isolation=isolation,
+            folders=tuple(os.path.realpath(folder) for folder in folders),
+            workspaces=os.path.realpath(workspaces),
+            has_network=has_network,
+            first_uid=first_uid,
+            memory_bytes=memory_bytes,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether tools may reach all that this process may: a run of one's own."""
+        return self.folders is None
+
+    def uid(self, execution_id: int) -> int | None:
+        """Return the user whose code an execution's is; nothing where it is our own."""
+        if self.isolation is Isolation.PROCESS or os.geteuid() != 0:
+            return None
+        return self.first_uid + execution_id % UIDS
+
+    # -- places -------------------------------------------------------------------------
+
+    def make_workspace(self, execution_id: int) -> str:
+        """Return the folder that steps of an execution share; made if it is not there."""
+        folder = Path(self.workspaces, str(execution_id))
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            uid = self.uid(execution_id)
+            if uid is not None:
+                os.chown(folder, uid, uid)
+        return str(folder)
+
+    def resolve(self, path: str | os.PathLike[str], workspace: str) -> str:
+        """Return where a path leads, links followed; a relative one begins in the workspace.
+
+        Raises:
+            OutsideError: it leads out of the workspace and of the folders of the settings.
+        """
+        if self.folders is None:
+            return str(path)
+        try:
+            found = os.path.realpath(Path(workspace) / path)
+        except OSError as error:
+            raise OutsideError(f"{str(path)!r} cannot be followed: {error.strerror}") from None
+        if not self.is_within(found, workspace):
+            raise OutsideError(
+                f"{str(path)!r} leads to {found}, which is neither in the execution's folder nor "
+                "in one of ARCBOOK_FOLDERS"
+            )
+        return found
+
+    def is_within(self, found: str, workspace: str) -> bool:
+        """Whether a path without links lies where tools may reach."""
+        if self.folders is None:
+            return True
+        roots = [os.path.realpath(root) for root in (workspace, *self.folders) if root]
+        return any(found == root or found.startswith(root + os.sep) for root in roots)
+
+    def environment(self, workspace: str, given: dict[str, Any] | None = None) -> dict[str, str]:
+        """Return the environment of a command."""
+        if self.is_open:
+            return environment(given)
+        found = environment()
+        found.pop("TMPDIR", None)
+        return {**found, "HOME": workspace, **environment(given, seen=())}
+
+    # -- processes ----------------------------------------------------------------------
+
+    def launch(self, command: list[str], place: Place) -> Launch:
+        """Return how to start a command of an execution, apart as it is to run.
+
+        Raises:
+            ValueError: a variable's name cannot be given to it.
+        """
+        if self.isolation is Isolation.PROCESS:
+            return Launch(command, place.cwd, place.env, None)
+        uid = self.uid(place.execution_id)
+        inside = list(_limited(self.memory_bytes))
+        if uid is not None:
+            inside = [*_as_user(uid), *inside]
+        # Whoever sets a command's environment must not choose what runs before it is apart.
+        inside += [*_WITH_ENVIRONMENT, *command]
+        variables = _exports(place.env)
+        if self.isolation is Isolation.USER:
+            return Launch(inside, place.cwd, {}, variables)
+        view = sandbox.view(self.folders or (), has_network=self.has_network)
+        view += [*sandbox.shown(place.workspace, "--bind"), "--die-with-parent"]
+        if uid is None:
+            view += ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
+        view += ["--chdir", place.cwd or "/", "--"]
+        # Bubblewrap itself lives on when the command is asked to end.
+        outside = [program("env"), "--ignore-signal=TERM", program("bwrap"), *view]
+        return Launch(
+            [*outside, program("env"), "--default-signal=TERM", *inside], None, {}, variables
+        )
+
+    def zygote(self) -> list[str]:
+        """Return what stands before the process that forks children for Python code.
+
+        It keeps what it needs to set its children apart from each other, runs no code of
+        users, and its children lose it before they do.
+        """
+        if self.isolation is not Isolation.SANDBOX:
+            return []
+        view = sandbox.view(self.folders or (), has_network=self.has_network)
+        view += [*sandbox.shown(self.workspaces, "--bind"), "--as-pid-1"]
+        if os.geteuid() != 0:
+            view += ["--unshare-user", "--disable-userns", "--cap-add", "CAP_SYS_ADMIN"]
+        return [program("bwrap"), *view, "--"]
+
+
+def _as_user(uid: int) -> Iterable[str]:
+    caps = ("--inh-caps=-all", "--bounding-set=-all")
+    return (
+        program("setpriv"),
+        f"--reuid={uid}",
+        f"--regid={uid}",
+        "--clear-groups",
+        "--no-new-privs",
+        *caps,
+    )
+
+
+def _limited(memory_bytes: int) -> Iterable[str]:
+    limits = {
+        "core": 0,
+        "nofile": FILES_MAX,
+        "fsize": FILE_BYTES_MAX,
+        "nproc": PROCESSES_MAX,
+        "data": memory_bytes,
+    }
+    return (program("prlimit"), *(f"--{name}={limit}" for name, limit in limits.items()))

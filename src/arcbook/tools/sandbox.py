@@ -1,0 +1,69 @@
+"""What a sandbox shows of the machine: the arguments of bubblewrap.
+
+An allow-list: programs and libraries, Python, what name resolution and TLS read, and
+folders of the settings. Neither homes nor the worker's own folder are there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+PROGRAM: Final = "bwrap"
+
+_SYSTEM: Final = ("/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin")
+
+_ETC: Final = (
+    "alternatives", "ca-certificates", "crypto-policies", "group", "host.conf", "hosts",
+    "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf",
+    "passwd", "pki", "protocols", "resolv.conf", "services", "ssl", "timezone",
+)  # fmt: skip
+
+
+def view(folders: Iterable[str], *, has_network: bool) -> list[str]:
+    """Return the arguments for namespaces of one's own and what is seen in them."""
+    found = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    if not has_network:
+        found.append("--unshare-net")
+    found += ["--ro-bind", "/usr", "/usr"]
+    for path in _SYSTEM:
+        if Path(path).is_symlink():
+            found += ["--symlink", str(Path(path).readlink()), path]
+        elif Path(path).is_dir():
+            found += ["--ro-bind", path, path]
+    for name in _ETC:
+        found += _seen(f"/etc/{name}")
+    for path in _python():
+        found += shown(path, "--ro-bind")
+    found += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp"]
+    for folder in folders:
+        found += shown(folder, "--bind")
+    return found
+
+
+def shown(path: str, how: str) -> list[str]:
+    """Return the arguments to see a folder where it is, below folders that all may pass."""
+    above = [str(parent) for parent in reversed(Path(path).parents)][1:]
+    passed = [part for parent in above for part in ("--perms", "0755", "--dir", parent)]
+    return [*passed, how, path, path]
+
+
+def _seen(path: str) -> list[str]:
+    """Return how a file is seen, by what a link leads to, which may lie elsewhere."""
+    real = os.path.realpath(path)
+    return ["--ro-bind", real, path] if Path(real).exists() else []
+
+
+def _python() -> list[str]:
+    """Return where the interpreter and what is installed for it are, as far as not in /usr."""
+    places = [sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), *_linked()]
+    found = [place for place in dict.fromkeys(places) if not place.startswith("/usr/")]
+    return [p for p in found if not any(p.startswith(q + os.sep) for q in found)]
+
+
+def _linked() -> list[str]:
+    """Return the interpreter's own folder, which a virtual environment only links to."""
+    return [str(Path(os.path.realpath(sys.executable)).parents[1])]

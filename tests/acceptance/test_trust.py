@@ -209,3 +209,61 @@ class TestPythonCode:
         assert ran.code == 2
         assert "n.yaml:10:11: error[ARC310]: the code is not Python: expected ':'" in ran.err
         assert "   10 |       if a\n                  ^" in ran.err
+
+
+LOOP = """workflow:
+- step: start
+  loop: {in: "{{ range(60) | list }}", iterator: n, spec: {mode: parallel, on_error: continue}}
+  tool:
+  - {name: first, kind: python, input: {n: "{{ n }}"}, code: "result = {'n': n, 'pad': 'x' * SIZE}"}
+  - {name: second, kind: python, input: {n: "{{ n }}"}, code: "result = 1 // (n % 2)"}
+output:
+  failed: "{{ start.stats.failed }}"
+  errors: "{{ start.errors | map(attribute='index') | list }}"
+  marked: "{{ start.results | selectattr('__failed__') | map(attribute='error.exception') | list }}"
+  ran: "{{ start.results | rejectattr('__failed__') | list | length }}"
+"""
+
+
+class TestLoops:
+    @pytest.mark.parametrize("size", [1, 20_000], ids=["small", "by reference"])
+    def test_a_summary_counts_every_error(self, arcbook: Terminal, size: int):
+        text = book(LOOP.replace("SIZE", str(size)))
+
+        result = arcbook("run", arcbook.write("n.yaml", text), "--json").json["result"]
+
+        assert result == {
+            "failed": 30,
+            "errors": list(range(0, 60, 2)),
+            "marked": ["ZeroDivisionError"] * 30,
+            "ran": 30,
+        }
+
+    def test_where_errors_are_cut_it_says_so_beside_the_count(self, arcbook: Terminal):
+        text = book(LOOP.replace("SIZE", "20000").partition("output:")[0])
+
+        result = arcbook("run", arcbook.write("n.yaml", text), "--json").json["result"]
+
+        assert result["stats"] == {"total": 60, "success": 30, "failed": 30}
+        assert len(result["errors"]) < 30
+        assert result["truncated"] is True
+
+    def test_a_failed_item_keeps_what_its_tasks_left(self, arcbook: Terminal):
+        text = book(LOOP.replace("SIZE", "1").partition("output:")[0] + 'output: "{{ start.results[0] }}"\n')  # fmt: skip
+
+        result = arcbook("run", arcbook.write("n.yaml", text), "--json").json["result"]
+
+        assert result["__failed__"] is True
+        assert result["error"]["exception"] == "ZeroDivisionError"
+        assert result["data"]["first"] == {"n": 0, "pad": "x"}
+
+
+class TestNoop:
+    @pytest.mark.parametrize(
+        ("tool", "data"),
+        [("input: {a: 1}", {"a": 1}), ("result: [2]", [2]), ("message: hi", {"status": "ok", "message": "hi"}), ("desc: d", None)],
+    )  # fmt: skip
+    def test_it_yields_what_its_page_says(self, arcbook: Terminal, tool: str, data: object):
+        text = step("desc: d", f"{{kind: noop, {tool}}}")
+
+        assert arcbook("run", arcbook.write("n.yaml", text), "--json").json["result"] == data

@@ -10,7 +10,7 @@ from arcbook.engine.leaving import stop_commands
 from arcbook.engine.pipeline import template_failure
 from arcbook.engine.plan import PlanStep
 from arcbook.engine.turn import Turn, lacking
-from arcbook.engine.views import LoopView, NeedsData, RefView, result_view
+from arcbook.engine.views import LoopView, NeedsData, RefView, error_data, result_view
 from arcbook.events.types import (
     LoopResult,
     PlaybookCancelled,
@@ -104,7 +104,11 @@ def _last_result(turn: Turn) -> tuple[object, ResultRef | None]:
     if isinstance(result, LoopResult) and result.ref is not None:
         view = LoopView(result, turn.loaded)
         kept = {"_ref": result.ref.ref, "_store": result.ref.store, "count": result.total}
-        return {"results": kept, "stats": view.stats(), "count": result.total}, None
+        whole = {"results": kept, "stats": view.stats(), "count": result.total}
+        if result.errors:
+            first = [{"index": index, **error_data(error)} for index, error in result.errors]
+            whole |= {"errors": first, "truncated": result.truncated}
+        return whole, None
     try:
         return result_view(result, turn.loaded).plain(), None
     except NeedsData as need:

@@ -306,6 +306,7 @@ def _end(turn: Turn, run: Run, loop: LoopRun, plan: PlanLoop) -> None:
         items=items,
         ref=ref,
         errors=list(loop.errors),
+        truncated=loop.failed > len(loop.errors),
         frames=loop.frames if loop.start.total < 0 else 0,
     )
     leave_loop(turn, run, result, error)

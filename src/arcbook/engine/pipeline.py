@@ -164,6 +164,7 @@ class Pipeline:
         self.loaded = loaded
         self._resumed_with = resumed_with
         self._warnings: list[str] = []
+        self._is_iteration = iteration is not None
         #: The last outcome, without its data.
         self._outcome = self.saved.outcome
         # The layers of names; filled and emptied in place.
@@ -216,8 +217,11 @@ class Pipeline:
         except _Stop as stop:
             status, error = stop.status, stop.error
         saved = self.saved
+        results = saved.results
+        if status == ERROR and self._is_iteration:
+            results = msgspec.structs.replace(results, failed=True, error=error or results.error)
         return IterationResult(
-            result=saved.results,
+            result=results,
             status=status,
             error=error,
             writes=saved.writes,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from arcbook.events.types import LoopResult, ResultRef, StepResult, Value
-from arcbook.outcome import ERROR, ErrorInfo, Outcome
+from arcbook.outcome import ERROR, ErrorInfo, ErrorKind, Outcome
 from arcbook.template.access import MISSING, AnyOf, View, attribute, item
 from arcbook.template.errors import TemplateError
 
@@ -202,11 +202,33 @@ class StepView(View):
         return self._made["plain"]
 
 
+FAILED_MARK: Final = "__failed__"
+"""The key by which the result of an iteration that failed is told from data."""
+
+
+def failed_data(result: StepResult) -> dict[str, Any]:
+    """Return what stands in a loop's results for an iteration that failed."""
+    error = result.error or ErrorInfo(kind=ErrorKind.UNKNOWN, message="the iteration failed")
+    found = {
+        label: v.data if v.ref is None else {"_ref": v.ref.ref, "_store": v.ref.store}
+        for label, v in result.tasks.items()
+    }
+    data = found.get(result.last) if len(found) <= 1 else found
+    return {FAILED_MARK: True, "status": ERROR, "error": error_data(error), "data": data}
+
+
+def is_failed(item: Any) -> bool:
+    """Return whether an item of a loop's results is that of an iteration that failed."""
+    return type(item) is dict and item.get(FAILED_MARK) is True
+
+
 def step_data(result: StepResult, loaded: Loaded) -> Any:
     """Return the data that a step's result stands for as a whole.
 
     One task: its data. Several: the last one's fields over the data by label.
     """
+    if result.failed:
+        return failed_data(result)
     plain_tasks = {
         label: v.data if v.ref is None else RefView(v.ref, loaded).plain()
         for label, v in result.tasks.items()
@@ -266,7 +288,12 @@ class LoopView(View):
     def errors(self) -> list[dict[str, Any]]:
         """Return the errors of iterations, each with its index."""
         if self._errors is None:
-            self._errors = [{"index": i, **error_data(e)} for i, e in self.result.errors]
+            found = [{"index": i, **error_data(e)} for i, e in self.result.errors]
+            if self.result.truncated:
+                items = enumerate(self.each())
+                every = [{"index": i, **v["error"]} for i, v in items if is_failed(v)]
+                found = max(found, every, key=len)  # older logs have the first ones only
+            self._errors = found
         return self._errors
 
     def name(self, key: str) -> Any:

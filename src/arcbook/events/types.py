@@ -60,6 +60,8 @@ class StepResult(
     helpers: dict[str, Any] = {}
     #: Field of the last task's data that ``output.data`` means.
     body_key: str = ""
+    #: Whether it is of an iteration that failed.
+    failed: bool = False
 
 
 class LoopResult(
@@ -74,8 +76,10 @@ class LoopResult(
     items: list[Any] | None = None
     #: Where the data is otherwise.
     ref: ResultRef | None = None
-    #: The first failures, by index.
+    #: The first failures, by index; the data of each failed iteration has its error, too.
     errors: list[tuple[int, ErrorInfo]] = []
+    #: Whether there are more failures than that.
+    truncated: bool = False
     #: Frames claimed, for a cursor loop.
     frames: int = 0
 

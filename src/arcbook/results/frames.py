@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 from arcbook.engine.views import NeedsData, step_data
 from arcbook.events.codec import decode
-from arcbook.events.types import CommandCompleted, ResultRef
+from arcbook.events.types import CommandCompleted, Recorded, ResultRef, StepResult
+from arcbook.results.refs import parse_ref
 from arcbook.store.api import EventLog
 
 PAGE_EVENTS: Final = 200
 
+Frame = tuple[int, list[Any], ResultRef | None]
+"""A frame's first index, and the data of its iterations or the reference to it."""
+
 
 async def loop_frames(
     log: EventLog, execution_id: int, step: str, visit: int
-) -> AsyncIterator[tuple[int, list[Any], ResultRef | None]]:
+) -> AsyncIterator[Frame]:
     """Yield each frame's first index, and its data or the reference to it."""
     after = 0
     types = ("command.completed",)
@@ -26,12 +30,23 @@ async def loop_frames(
             after = row.seq
             event = decode(row.body)
             if isinstance(event, CommandCompleted) and event.visit == visit:
-                yield event.first, [_data(result) for result in event.results], event.ref
+                yield _frame(event)
 
 
-def _data(result: Any) -> Any:
-    """Return an iteration's data, or the reference to it."""
+def frames_of(ref: ResultRef, events: Iterable[Recorded]) -> list[Frame]:
+    """Return the frames of a loop among events that are not stored yet."""
+    parts = parse_ref(ref.ref)
+    found = [event for _, _, event in events if isinstance(event, CommandCompleted)]
+    return [_frame(e) for e in found if (e.step, str(e.visit)) == (parts.step, parts.name)]
+
+
+def _frame(event: CommandCompleted) -> Frame:
+    return event.first, [_data(result) for result in event.results], event.ref
+
+
+def _data(result: StepResult) -> Any:
+    """Return an iteration's data, or its result where some of that is kept by reference."""
     try:
         return step_data(result, {})
-    except NeedsData as need:
-        return need.ref
+    except NeedsData:
+        return result

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
 
 import msgspec
 
 from arcbook.blobs.api import BlobMissingError, Blobs
 from arcbook.dsl.model import OutputSpec
+from arcbook.engine.views import step_data
 from arcbook.events.types import ResultRef, StepResult, Value
+from arcbook.results.frames import Frame
 from arcbook.results.refs import make_ref, parse_ref
 from arcbook.results.summary import summarise
 
@@ -41,7 +43,7 @@ class ResultTooLargeError(ValueError):
     """A task's data passes the limit."""
 
 
-LoopReader = Callable[[int, str, str], AsyncIterator[tuple[int, list[Any], ResultRef | None]]]
+LoopReader = Callable[[int, str, str], AsyncIterator[Frame]]
 """Yields a loop's frames: first index, data in order or a reference to it."""
 
 
@@ -120,8 +122,12 @@ class Kept:
 
     # -- reading ----------------------------------------------------------------------
 
-    async def load(self, ref: ResultRef) -> Any:
+    async def load(self, ref: ResultRef, more: Iterable[Frame] = ()) -> Any:
         """Return the value of a reference.
+
+        Args:
+            ref: the reference.
+            more: frames of a loop that the log does not have yet.
 
         Raises:
             ResultMissingError: it is gone.
@@ -129,7 +135,7 @@ class Kept:
         if ref.store == "items":
             return await self.items(ref, 0, int(ref.summary["count"]))
         if ref.store == "loop":
-            return await self._loop(ref.ref, int(ref.summary["count"]))
+            return await self._loop(ref.ref, int(ref.summary["count"]), more)
         return await self.load_ref(ref.ref)
 
     async def load_ref(self, ref: str) -> Any:
@@ -177,21 +183,33 @@ class Kept:
             raise ResultMissingError(f"the items {ref} are gone")
         return found
 
-    async def _loop(self, ref: str, count: int = 0) -> list[Any]:
+    async def _loop(self, ref: str, count: int = 0, more: Iterable[Frame] = ()) -> list[Any]:
         """Return the iterations' data of a loop by index, from what its frames left."""
         if self._loop_reader is None:
             raise ResultMissingError(f"the result {ref} cannot be read here")
         parts = parse_ref(ref)
         found: dict[int, Any] = {}
         frames = self._loop_reader(parts.execution_id, parts.step, parts.name)
-        async for first, data, frame_ref in frames:
-            values = data if frame_ref is None else await self.load(frame_ref)
-            for i, value in enumerate(values):
-                data_ref = value if isinstance(value, ResultRef) else None
-                found[first + i] = value if data_ref is None else await self.load(data_ref)
+        async for frame in frames:
+            await self._put_in(found, frame)
+        for frame in more:
+            await self._put_in(found, frame)
         if not found and not count:
             raise ResultMissingError(f"the result {ref} is gone")
         return [found.get(i) for i in range(max(count, max(found, default=-1) + 1))]
+
+    async def _put_in(self, found: dict[int, Any], frame: Frame) -> None:
+        """Add the data of a frame's iterations to that of others, by index."""
+        first, data, frame_ref = frame
+        values = data if frame_ref is None else await self.load(frame_ref)
+        for i, value in enumerate(values):
+            whole = isinstance(value, StepResult)
+            found[first + i] = await self._whole(value) if whole else value
+
+    async def _whole(self, result: StepResult) -> Any:
+        """Return an iteration's data of which some is kept by reference."""
+        refs = [value.ref for value in result.tasks.values() if value.ref is not None]
+        return step_data(result, {ref.ref: await self.load(ref) for ref in refs})
 
 
 _PLAIN: Final = OutputSpec()

@@ -37,7 +37,7 @@ class Children:
         self,
         plans: Plans,
         give: Callable[[Item, dict[int, Pending]], Awaitable[bool]],
-        fetch: Callable[[Slot, Iterable[ResultRef]], Awaitable[None]],
+        fetch: Callable[[Pending, Iterable[ResultRef]], Awaitable[None]],
     ) -> None:
         self._plans = plans
         self._give = give
@@ -82,12 +82,12 @@ class Children:
             link(pending, child_id, slot.state.execution_id)
 
     async def tell_parent(
-        self, slot: Slot, parent: Parent, pending: dict[int, Pending], offer: Offer | None
+        self, entry: Pending, parent: Parent, pending: dict[int, Pending], offer: Offer | None
     ) -> None:
         """Hand a child's end to the command that waits for it, in the same commit."""
         if not parent.command_id:
             return
-        state = slot.state
+        state = entry.slot.state
         ended = ChildEnded(
             command_id=parent.command_id,
             child_id=state.execution_id,
@@ -96,7 +96,7 @@ class Children:
             path=state.path,
         )
         try:
-            result = await self._result(slot, parent.return_step)
+            result = await self._result(entry, parent.return_step)
             ended = msgspec.structs.replace(ended, result=result)
         except TemplateError as gone:
             info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
@@ -107,13 +107,13 @@ class Children:
             return  # nobody waits any more: the parent was deleted
         link(pending, state.execution_id, parent.execution_id)
 
-    async def _result(self, slot: Slot, return_step: str) -> Any:
+    async def _result(self, entry: Pending, return_step: str) -> Any:
         """Return the result that a parent wants of a child.
 
         Raises:
             TemplateError: it is gone.
         """
-        state = slot.state
+        slot, state = entry.slot, entry.slot.state
         found = state.results.get(return_step)
         while True:
             try:
@@ -122,6 +122,6 @@ class Children:
                 if state.result_ref is not None:
                     return RefView(state.result_ref, slot.loaded).plain()
             except NeedsData as need:
-                await self._fetch(slot, [need.ref])
+                await self._fetch(entry, [need.ref])
             else:
                 return state.result

@@ -35,6 +35,7 @@ from arcbook.events.types import (
     ResultRef,
     StepEnter,
 )
+from arcbook.results.frames import frames_of
 from arcbook.results.kept import Kept, ResultMissingError
 from arcbook.runtime.boundary import (
     DecisionHungError,
@@ -306,7 +307,7 @@ class Drive:
             await self._gather(entry, item, decision, pending)
             if not decision.needs:
                 return bool(accepted)
-            await self._fetch(slot, decision.needs)
+            await self._fetch(entry, decision.needs)
             if not decision.again:
                 given = Settle()
 
@@ -342,10 +343,13 @@ class Drive:
         await self._gather(entry, item, decision, pending)
         return decision.accepted
 
-    async def _fetch(self, slot: Slot, refs: Iterable[ResultRef]) -> None:
+    async def _fetch(self, entry: Pending, refs: Iterable[ResultRef]) -> None:
+        slot = entry.slot
         for ref in refs:
+            # A loop that ends in this batch has frames that are not in the log yet.
+            more = frames_of(ref, entry.events) if ref.store == "loop" else []
             try:
-                slot.loaded[ref.ref] = await self.kept.load(ref)
+                slot.loaded[ref.ref] = await self.kept.load(ref, more)
             except ResultMissingError as error:
                 slot.loaded[ref.ref] = Gone(str(error))
             while len(slot.loaded) > LOADED_VALUES_MAX:
@@ -373,7 +377,7 @@ class Drive:
         for child_id in decision.cancel_children:
             await self._children.cancel(slot, child_id, pending)
         if decision.events and slot.state.status.is_terminal and slot.state.parent is not None:
-            await self._children.tell_parent(slot, slot.state.parent, pending, item.offer)
+            await self._children.tell_parent(entry, slot.state.parent, pending, item.offer)
 
     # -- commit -----------------------------------------------------------------------
 

@@ -27,7 +27,9 @@ class Noop:
         config = call.config
         if config.get("result") is not None:
             return ok(config["result"])
-        return ok({"status": "ok", "message": config.get("message") or "noop"})
+        if config.get("message") is not None:
+            return ok({"status": "ok", "message": config["message"]})
+        return ok(dict(call.input) or None)
 
     async def close(self) -> None:
         return None

@@ -68,8 +68,9 @@ from arcbook.shards import shard_of
 from arcbook.store.api import Claim as ClaimRow
 from arcbook.store.api import ClusterStore, StoreError
 
-FORWARD_SECONDS: Final = 5.0
-"""Time that another server has to answer what is handed on to it."""
+FORWARD_SECONDS: Final = 1.5
+"""Time that another server has to answer what is handed on to it; less than whoever asks
+waits, who would have no answer for the rest either."""
 
 UPLOADS_MAX: Final = 64
 """Blobs that arrive in parts at the same time."""
@@ -201,11 +202,12 @@ class Requests:
                 )
                 for c in wanted
             ]
-            return [await self._claimed(c, a) for c, a in zip(wanted, asked, strict=True)]
+            who = request.worker
+            return [await self._claimed(c, a, who) for c, a in zip(wanted, asked, strict=True)]
 
         return await self._each(request, "commands", here, list[Claimed], _LATER)
 
-    async def _claimed(self, wanted: CommandNotice, asked: Awaitable[bool]) -> Claimed:
+    async def _claimed(self, wanted: CommandNotice, asked: Awaitable[bool], worker: str) -> Claimed:
         try:
             if await asked:
                 work = self._work(wanted.execution_id, wanted.command_id)
@@ -214,6 +216,15 @@ class Requests:
             return _FAILED
         except _REFUSALS:
             return _LATER
+        # The answer to its first claim may have been lost, with the server that gave it.
+        is_its_own = self._owner.extend(
+            wanted.execution_id, wanted.command_id, wanted.generation, worker
+        )
+        slot = self._drive.slots.get(wanted.execution_id)
+        is_its_own = is_its_own and slot is not None and not slot.state.is_cancelling
+        work = self._work(wanted.execution_id, wanted.command_id) if is_its_own else None
+        if work is not None and work.attempt == wanted.attempt:
+            return Claimed(outcome="claimed", work=work)
         out = self._owner.out.get(wanted.execution_id, {}).get(wanted.command_id)
         if out is not None and out.row.worker:
             return Claimed(outcome="already_claimed")

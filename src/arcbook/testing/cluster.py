@@ -105,7 +105,7 @@ class Cluster:
         open_bus: Callable[[], Bus] | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
-        self.store = MemoryStore()
+        self.store = MemoryStore(self.clock)
         self.exchange = Exchange()
         self.open_bus = open_bus or (lambda: MemoryBus(self.exchange))
         self.blobs = MemoryBlobs()

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from arcbook.blobs.api import BlobMissingError
-from arcbook.bus.api import BusError, NobodyError, WorkerBus
+from arcbook.bus.api import BusError, NobodyError, RequestTimeoutError, WorkerBus
 from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import make_ref
 from arcbook.runtime.protocol import (
@@ -44,6 +44,9 @@ from arcbook.store.api import CatalogEntry
 
 ANSWER_SECONDS: Final = 10.0
 """Time that a server has to answer."""
+
+OWNER_SECONDS: Final = 2.0
+"""Time that a server has to answer as the owner it was; then whoever owns it is asked."""
 
 PATIENCE_SECONDS: Final = 60.0
 """Time for which something that a command needs is asked for again and again."""
@@ -86,7 +89,13 @@ class Control:
         self._worker = worker
         self._new_name = new_name
 
-    async def once(self, subject: str, request: Request, kind: type[Answer]) -> Answer:
+    async def once(
+        self,
+        subject: str,
+        request: Request,
+        kind: type[Answer],
+        seconds: float = ANSWER_SECONDS,
+    ) -> Answer:
         """Ask once.
 
         Raises:
@@ -98,7 +107,7 @@ class Control:
             key = f"wire/{self._new_name()}"
             await RemoteBlobs(self).put(key, body)
             body = ELSEWHERE + key.encode()
-        answer = await self._bus.request(subject, body, ANSWER_SECONDS)
+        answer = await self._bus.request(subject, body, seconds)
         return await self._read(answer, kind)
 
     async def exchange(
@@ -128,15 +137,18 @@ class Control:
     ) -> Answer:
         """Ask the server that owns an execution: where it was, else whoever has its shard.
 
+        What is asked may be asked twice: one that does not answer in time may have done it.
+
         Raises:
             BusError: nobody answered.
         """
         if server:
             try:
-                return await self.once(owner_subject(server), request, kind)
-            except NobodyError:
-                pass
-        return await self.once(shard_subject(shard_of(execution_id)), request, kind)
+                return await self.once(owner_subject(server), request, kind, OWNER_SECONDS)
+            except (NobodyError, RequestTimeoutError) as error:
+                log.info("server %s does not answer for what it owned: %s", server, error)
+        shard = shard_subject(shard_of(execution_id))
+        return await self.once(shard, request, kind, OWNER_SECONDS)
 
     async def any(self, request: Request, kind: type[Answer]) -> Answer:
         """Ask any server, again and again.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, Self
 
@@ -55,6 +56,10 @@ BEAT_SECONDS: Final = 4.0
 RETRY_LATER_SECONDS: Final = 0.5
 """Time after which a message comes again whose command nobody could give out."""
 
+CLAIM_PAUSES: Final = (0.1, 0.25, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0)
+"""Pauses between claims that nobody answers. It may be ours all the same, so that nobody
+else could have it: it is not given back before another owner had the time to come."""
+
 AWAY_SECONDS: Final = 0.5
 """Pause while the bus is away."""
 
@@ -70,7 +75,7 @@ log = logging.getLogger(__name__)
 class Holding:
     """A command that this worker holds."""
 
-    __slots__ = ("delivery", "server", "work")
+    __slots__ = ("delivery", "is_over", "server", "work")
 
     def __init__(self, work: Work, server: str, delivery: Delivery | None) -> None:
         self.work = work
@@ -78,6 +83,8 @@ class Holding:
         self.server = server
         #: The message it came by; nothing if it came with an answer.
         self.delivery = delivery
+        #: Whether what became of it is reported, and not answered yet.
+        self.is_over = False
 
 
 class Worker:
@@ -123,6 +130,8 @@ class Worker:
         self._beat_seconds = beat_seconds
         self.crew = Crew(concurrency, self._done, self._away)
         self.held: dict[str, Holding] = {}
+        #: Claims that nobody has answered yet.
+        self._claiming = 0
         self._reporting = Reporting(self, control, bus)
         self._plans: dict[int, asyncio.Future[Planned | None]] = {}
         self._room = asyncio.Event()
@@ -193,7 +202,9 @@ class Worker:
     @property
     def room(self) -> int:
         """How many further commands this worker could perform at once."""
-        return 0 if self._draining else max(0, self.crew.concurrency - len(self.held))
+        if self._draining:
+            return 0
+        return max(0, self.crew.concurrency - len(self.held) - self._claiming)
 
     async def _pull(self) -> None:
         while True:
@@ -219,10 +230,35 @@ class Worker:
                 await self._bus.acknowledge([delivery])
                 continue
             by_server.setdefault(notice.server, []).append((notice, delivery))
-        for server, wanted in by_server.items():
-            await self._claim_of(server, wanted)
+        answered = await asyncio.gather(*(self._claim_of(s, w) for s, w in by_server.items()))
+        for wanted, is_answered in zip(by_server.values(), answered, strict=True):
+            if not is_answered:
+                self._spawn(self._claim_again(wanted))
 
-    async def _claim_of(self, server: str, wanted: list[tuple[CommandNotice, Delivery]]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._loops.append(task)
+        task.add_done_callback(self._loops.remove)
+
+    async def _claim_again(self, wanted: list[tuple[CommandNotice, Delivery]]) -> None:
+        """Claim from whoever owns the commands by now, until somebody answers."""
+        self._claiming += len(wanted)
+        try:
+            for pause in CLAIM_PAUSES:
+                await asyncio.sleep(pause)
+                if self._draining:
+                    break
+                if await self._claim_of("", wanted):
+                    return
+            with contextlib.suppress(BusError):
+                await self._bus.give_back([delivery for _, delivery in wanted], 0)
+        finally:
+            self._claiming -= len(wanted)
+            if self.room:
+                self._room.set()
+
+    async def _claim_of(self, server: str, wanted: list[tuple[CommandNotice, Delivery]]) -> bool:
+        """Claim commands; return whether anybody answered."""
         request = ClaimRequest(
             worker=self.worker_id,
             commands=[notice for notice, _ in wanted],
@@ -233,7 +269,7 @@ class Worker:
             answers = await self._control.owner(execution_id, server, request, list[Claimed])
         except (BusError, ControlError) as error:
             log.info("claims are not answered: %s", error)
-            answers = [Claimed(outcome="retry_later")] * len(wanted)
+            return False
         over: list[Delivery] = []
         later: list[Delivery] = []
         for answer, (notice, delivery) in zip(answers, wanted, strict=True):
@@ -247,6 +283,7 @@ class Worker:
             await self._bus.acknowledge(over)
         if later:
             await self._bus.give_back(later, RETRY_LATER_SECONDS)
+        return True
 
     # -- performing -------------------------------------------------------------------
 
@@ -261,9 +298,7 @@ class Worker:
         self._idle.clear()
         planned = self._ready(work.context.catalog_id)
         if planned is None:
-            task = asyncio.create_task(self._begin_later(work))
-            self._loops.append(task)
-            task.add_done_callback(self._loops.remove)
+            self._spawn(self._begin_later(work))
         else:
             self._begin(work, planned)
 
@@ -347,6 +382,9 @@ class Worker:
         if given is None:
             self._let_go(job)
         else:
+            holding = self.held.get(job.command_id)
+            if holding is not None and _delivery(holding.work) == (job.generation, job.attempt):
+                holding.is_over = True
             self._reporting.report(job.execution_id, given)
 
     def release(self, command_id: str) -> Holding | None:
@@ -371,7 +409,7 @@ class Worker:
             is_meant = (stopping.generation, stopping.attempt)
             if holding is None or _delivery(holding.work) != is_meant:
                 continue
-            if not self.crew.stop(command_id):
+            if not self.crew.stop(command_id) and not holding.is_over:
                 self.release(command_id)
 
     # -- heartbeats -------------------------------------------------------------------

@@ -110,12 +110,24 @@ class Reporting:
         except (BusError, ControlError) as error:
             log.info("reports are not answered: %s", error)
             answer = Reported(accepted=[None] * len(reports))
+            self._leave(server)
         finally:
             self._sending.discard(server)
             self._wake.set()
         for work in answer.works:
             worker.begin(work, server)
         await self._settle(reports, answer.accepted)
+
+    def _leave(self, server: str) -> None:
+        """Ask a server no more that does not answer: whoever owns the shards now is found."""
+        if not server:
+            return
+        for holding in self._worker.held.values():
+            if holding.server == server:
+                holding.server = ""
+        waiting = self._waiting.pop(server, [])
+        if waiting:
+            self._waiting[""] += waiting
 
     async def _settle(self, reports: list[_Report], accepted: list[bool | None]) -> None:
         stored: list[Delivery] = []

@@ -113,6 +113,11 @@ class Found(NamedTuple):
     #: When the last event was that the load came upon; 0 if there is none after the snapshot.
     last_at: int = 0
 
+    def noted(self, slot: Slot) -> Slot:
+        """Note in a slot what the execution's row knows, and return it."""
+        slot.row_seq, slot.event_at = self.row.seq, max(self.row.updated_at, self.last_at)
+        return slot
+
 
 async def stored_state(log: EventLog, execution_id: int) -> Found | None:
     """Return the state that an execution is in by its log, as far as that can be read.

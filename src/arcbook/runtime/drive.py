@@ -39,7 +39,6 @@ from arcbook.results.frames import frames_of
 from arcbook.results.kept import Kept, ResultMissingError
 from arcbook.runtime.boundary import (
     DecisionHungError,
-    Found,
     UnrecordableError,
     event_rows,
     fault_of,
@@ -278,16 +277,12 @@ class Drive:
             raise ExecutionMissingError(f"there is no execution {execution_id}")
         state = found.state
         if found.unread:
-            return self._as_stored(without_plan(state, found.unread), found)
+            return found.noted(without_plan(state, found.unread))
         try:
             planned = await self.plans.find(state.path, catalog_id=state.catalog_id)
         except (PlaybookMissingError, PlaybookInvalidError) as error:
-            return self._as_stored(without_plan(state, str(error)), found)
-        return self._as_stored(Slot(state, planned), found)
-
-    def _as_stored(self, slot: Slot, found: Found) -> Slot:
-        slot.row_seq, slot.event_at = found.row.seq, max(found.row.updated_at, found.last_at)
-        return slot
+            return found.noted(without_plan(state, str(error)))
+        return found.noted(Slot(state, planned))
 
     async def _decide(
         self, entry: Pending, item: Item, given: AnyInput, pending: dict[int, Pending]

@@ -44,7 +44,7 @@ CONCURRENCY: Final = 128
 WAITING: Final = documents.HEAD.format(name="waiting") + (
     "workflow:\n- step: start\n  tool:\n    kind: python\n    code: \"raise ValueError('later')\"\n"
     "    spec: {policy: {rules: [{when: \"{{ output.status == 'error' }}\","
-    " then: {do: retry, attempts: 9, delay: 3600, backoff: none}}]}}\n"
+    " then: {do: retry, attempts: 9, delay: 3600, backoff: fixed}}]}}\n"
 )
 
 CLOCK: Final = documents.HEAD.format(name="clock") + (
@@ -175,6 +175,8 @@ async def idle(bench: Bench) -> dict[str, float]:
         await asyncio.gather(*(bench.start("waiting") for _ in range(50)))
     while any(await _out(bench)):
         await asyncio.sleep(0.1)
+    waiting = (await bench.store.counts()).get("RUNNING", 0)
+    assert waiting == IDLE, f"{waiting} executions wait, not {IDLE}"
     before = bench.cpu_seconds()
     await asyncio.sleep(IDLE_SECONDS)
     used = bench.cpu_seconds() - before

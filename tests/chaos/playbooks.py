@@ -100,7 +100,7 @@ workflow:
         policy:
           rules:
             - when: "{{{{ output.status == 'error' }}}}"
-              then: {{do: retry, attempts: 5, delay: 1.2, backoff: none}}
+              then: {{do: retry, attempts: 5, delay: 1.2, backoff: fixed}}
     next: {{arcs: [{{step: end}}]}}
   - step: end
     tool: {effect()}

@@ -165,6 +165,7 @@ CASES = [
     Case("ARC150", task("{kind: noop, spec: {policy: ¶{on: error}}}"), "rules:"),
     Case("ARC151", rule("¶{when: true}"), "then: {do: continue}"),
     Case("ARC152", rule("{when: true, then: ¶{do: jump}}"), "to: <label>"),
+    Case("ARC153", rule("{when: true, then: {do: retry, backoff: none, delay: ¶5}}"), "backoff: fixed"),
     Case("ARC160", steps(f"- step: start\n  {NOOP}\n  set: {{¶ctx..a: 1}}\n"), "between the dots"),
     Case("ARC201", steps(f"- step: start\n  {NOOP}\n- ¶step: start\n  {NOOP}\n"), "rename"),
     Case("ARC202", book(f"keychain:\n- name: a\n- ¶name: a\nworkflow:\n- step: start\n  {NOOP}\n"), "rename"),

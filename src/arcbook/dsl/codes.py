@@ -51,6 +51,7 @@ CODES: Final[dict[str, str]] = {
     "ARC150": "A policy has no rules.",
     "ARC151": "A policy rule does not say what to do.",
     "ARC152": "A jump does not say where to.",
+    "ARC153": "A delay is written, and no backoff is asked for.",
     "ARC160": "A key of `set` has an empty part.",
     "ARC201": "Two steps have one name.",
     "ARC202": "Two keychain entries have one name.",

@@ -242,6 +242,7 @@ def _rule(read: Reader, node: MapNode) -> Rule:
     if do is Do.JUMP and read.text(then, "to") is None:
         message = "'do: jump' needs 'to': the label of a task"
         read.error("ARC152", message, then.position, "write 'to: <label>'")
+    _check_delay(read, then)
     return Rule(
         position=node.position,
         when=when,
@@ -253,6 +254,14 @@ def _rule(read: Reader, node: MapNode) -> Rule:
         to=read.text(then, "to"),
         set=parse_assignments(read, then.get("set"), Lifetime.LOCAL),
     )
+
+
+def _check_delay(read: Reader, then: MapNode) -> None:
+    """Warn of a delay that does not count: the reference waits for nothing there either."""
+    backoff, delay = then.get("backoff"), then.get("delay")
+    if backoff is not None and backoff.value == Backoff.NONE and delay is not None and delay.value:
+        message = "'backoff: none' means that there is no delay: the one that is written is ignored"
+        read.warning("ARC153", message, delay.position, "write 'backoff: fixed', or no 'delay'")
 
 
 def _backoff_unwritten(then: MapNode) -> Backoff:

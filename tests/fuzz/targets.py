@@ -26,6 +26,7 @@ from arcbook.template.render import compile_condition, compile_value
 from arcbook.template.scope import DictScope
 from arcbook.template.script import compile_script, foreign_in
 from arcbook.tools.sql import text as sql
+from fuzz import house
 from unit.kinds import every_kind
 from unit.test_script_text import STAYS
 from unit.test_upgrade import COMPARISONS
@@ -156,5 +157,8 @@ TARGETS: Final = (
     Target("events", decode, [b'{"type":"step.exit","step":"a","visit":1,"status":"ok","result":{"tasks":{},"last":""}}', b'{"type":"playbook.started","path":"a"}'], (UnreadableEventError,)),
     Target("references", lambda data: parse_ref(_text(data)), [b"noetl://execution/1/result/a/b"], (InvalidRefError,)),
     Target("schedules", schedules, [b'{"name":"a","path":"p","cron":"*/5 * * * *","timezone":"Europe/Berlin"}', b'{"name":"a","path":"p","every_seconds":60}'], (ScheduleError, msgspec.ValidationError, orjson.JSONDecodeError)),
+    Target("api", house.api, house.CALLS),
+    Target("bus frames", house.frames, [*house.REQUESTS, b"\x01{}", b"\x00" * 64]),
+    Target("bus requests", house.requests, house.REQUESTS),
     Target("redaction", redaction, [b"s3cr3t-Canary/Value+1 and czNjcjN0LUNhbmFyeS9WYWx1ZSsx"]),
 )  # fmt: skip

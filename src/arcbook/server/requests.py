@@ -16,6 +16,7 @@ from arcbook.engine.inputs import Checkpointed, Report, Stopped
 from arcbook.engine.state import CommandStatus
 from arcbook.results.kept import Kept, ResultMissingError
 from arcbook.results.refs import InvalidRefError
+from arcbook.runtime.boundary import reason_of
 from arcbook.runtime.drive import Drive, ExecutionMissingError, LostOwnershipError
 from arcbook.runtime.outlet import Offer
 from arcbook.runtime.owner import Owner
@@ -71,6 +72,9 @@ from arcbook.store.api import ClusterStore, StoreError
 FORWARD_SECONDS: Final = 1.5
 """Time that another server has to answer what is handed on to it; less than whoever asks
 waits, who would have no answer for the rest either."""
+
+WIRE: Final = "wire/"
+"""Where requests and answers lie that are too large for the bus."""
 
 UPLOADS_MAX: Final = 64
 """Blobs that arrive in parts at the same time."""
@@ -159,21 +163,21 @@ class Requests:
         except ForbiddenError as error:
             log.warning("refused: %s", error)
             return FAULT + f"refused: {error}".encode()
-        except (msgspec.DecodeError, BlobMissingError, OverflowError) as error:
-            return FAULT + f"the request cannot be read: {error}".encode()
+        except (ValueError, BlobMissingError, OverflowError, RecursionError) as error:
+            return FAULT + f"the request cannot be read: {reason_of(error)}".encode()
         except (StoreError, BusError) as error:
             return FAULT + str(error).encode()
 
     async def _answer(self, body: bytes, asker: Ticket) -> bytes:
         if body[:1] == ELSEWHERE:
-            body = await self._blobs.get(body[1:].decode())
+            body = await self._blobs.get(_wire_key(body[1:]))
         head, data = unpack(body)
         request = permitted(REQUESTS.decode(head), asker)
         answer = await self._handlers[type(request)](request, data)
         packed = answer if isinstance(answer, bytes) else pack(answer)
         if len(packed) <= self._bus.payload_max - OVERHEAD_BYTES:
             return packed
-        key = f"wire/{self._drive.ids()}"
+        key = f"{WIRE}{self._drive.ids()}"
         await self._blobs.put(key, packed)
         return ELSEWHERE + key.encode()
 
@@ -479,3 +483,15 @@ def _by_shard(items: Sequence[Item], execution_of: Callable[[Item], int]) -> dic
     for item in items:
         found[shard_of(execution_of(item))].append(item)
     return found
+
+
+def _wire_key(name: bytes) -> str:
+    """Return where a request lies that was too large for the bus.
+
+    Raises:
+        ValueError: it is no such place.
+    """
+    key = name.decode()
+    if not key.startswith(WIRE):
+        raise ValueError("it lies where no request lies")
+    return key

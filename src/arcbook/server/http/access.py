@@ -271,6 +271,8 @@ class AccessMiddleware:
         refused = access.refusal(scope, headers)
         if refused is not None:
             raise refused
+        if not scope["query_string"].isascii():
+            raise ApiError(400, "the query holds characters that must be in % notation")
         if path in OPEN_PATHS:
             return Caller(name="anyone", scope="open")
         # A good token is never refused for the wrong ones that came from the same address.

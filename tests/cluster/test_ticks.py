@@ -149,3 +149,26 @@ async def test_a_paused_one_does_not_tick_and_one_without_a_playbook_goes_on(clu
 
     assert rows["pulse"].next_at == row.next_at
     assert await ticked(cluster) == []
+
+
+async def test_many_that_are_due_together_are_started_in_a_few_commits(cluster, clock):
+    await cluster.server()
+    await cluster.register(NOOP)
+    row = await schedule(cluster, every_seconds=3600.0)
+    for number in range(1_200):
+        await cluster.store.put_schedule(msgspec.structs.replace(row, name=f"pulse-{number}"))
+    commits = []
+    inner = cluster.store.commit
+
+    async def commit(changes):
+        commits.append(sum(change.tick is not None for change in changes))
+        await inner(changes)
+
+    cluster.store.commit = commit
+    clock.ahead_us += 3600 * 1_000_000
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while sum(commits) < 1_201:
+            await asyncio.sleep(0.005)
+
+    assert sum(commits) == 1_201
+    assert len([count for count in commits if count]) < 60

@@ -16,6 +16,9 @@ from arcbook.store.api import ClusterStore, LostServerError, ScheduleRow, StoreE
 LOOK_SECONDS: Final = 0.5
 """Time between two looks for schedules that are due."""
 
+DUE_MAX: Final = 500
+"""Schedules that are started together."""
+
 log = logging.getLogger(__name__)
 
 
@@ -53,17 +56,28 @@ class Scheduler:
 
     async def look(self) -> None:
         """Start what is due."""
-        now = self._server.clock.now_us()
-        for row in await self._server.store.due_schedules(now):
-            await self._tick(row, now)
+        found = DUE_MAX
+        while found == DUE_MAX:
+            now = self._server.clock.now_us()
+            rows = await self._server.store.due_schedules(now, DUE_MAX)
+            found = len(rows)
+            # All of them at once: the drive loop commits together what comes together.
+            done = await asyncio.gather(
+                *(self._tick(row, now) for row in rows), return_exceptions=True
+            )
+            for error in done:
+                if isinstance(error, BaseException):
+                    raise error
+            if not any(done):
+                return  # another server is at it, or nothing can start
 
-    async def _tick(self, row: ScheduleRow, now: int) -> None:
+    async def _tick(self, row: ScheduleRow, now: int) -> bool:
+        """Start what is due; return whether the schedule goes on by it."""
         server, next_at = self._server, 0
         try:
             due_at, next_at = due(row, now)
             if not due_at:
-                await self._skip(row, next_at)
-                return
+                return await self._skip(row, next_at)
             planned = await server.plans.find(row.path, row.version)
             moment = dt.datetime.fromtimestamp(due_at / MICROSECONDS, dt.UTC)
             await server.start(
@@ -74,14 +88,15 @@ class Scheduler:
                 labels=_labels(row, moment.isoformat()),
             )
         except (LostOwnershipError, LostServerError):
-            return  # another server was first, or will be
+            return False  # another server was first, or will be
         except (PlaybookMissingError, PlaybookInvalidError, ScheduleError) as error:
             log.warning("schedule %r cannot start its playbook: %s", row.name, error)
-            await self._skip(row, next_at)
+            return await self._skip(row, next_at)
+        return True
 
-    async def _skip(self, row: ScheduleRow, next_at: int) -> None:
+    async def _skip(self, row: ScheduleRow, next_at: int) -> bool:
         """Wait for the next time, unless another server was first."""
-        await self._server.store.skip_tick(Tick(row.name, row.next_at, next_at))
+        return await self._server.store.skip_tick(Tick(row.name, row.next_at, next_at))
 
 
 def _labels(row: ScheduleRow, scheduled_at: str) -> dict[str, str]:

@@ -105,7 +105,7 @@ class Housekeeping:
     async def _schedule(self) -> None:
         """Have the clean-up run every hour, unless there is such a schedule already."""
         store, now = self._server.store, self._server.clock.now_us()
-        if any(row.name == CLEANUP_SCHEDULE for row in await store.schedules()):
+        if await store.schedule(CLEANUP_SCHEDULE) is not None:
             return
         row = ScheduleRow(
             name=CLEANUP_SCHEDULE, path=CLEANUP, every_seconds=CLEANUP_SECONDS, created_at=now

@@ -433,6 +433,9 @@ class Schedules(Protocol):
     async def schedules(self) -> list[ScheduleRow]:
         """Return all schedules, by name."""
 
+    async def schedule(self, name: str) -> ScheduleRow | None:
+        """Return a schedule."""
+
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         """Return those not paused that are due by a time, the longest due first."""
 

@@ -440,6 +440,9 @@ class MemoryStore:
     async def schedules(self) -> list[ScheduleRow]:
         return [self.ticking[name] for name in sorted(self.ticking)]
 
+    async def schedule(self, name: str) -> ScheduleRow | None:
+        return self.ticking.get(name)
+
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         due = [row for row in self.ticking.values() if not row.paused and 0 < row.next_at <= at]
         return sorted(due, key=lambda row: (row.next_at, row.name))[:limit]

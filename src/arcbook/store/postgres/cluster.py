@@ -95,6 +95,10 @@ class PostgresCluster(Statements):
             if len(page) < PAGE_MAX:
                 return found
 
+    async def schedule(self, name: str) -> ScheduleRow | None:
+        found = await self._all("get_schedule", name)
+        return _schedule(found[0]) if found else None
+
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         rows = await self._all("get_due_schedules", at, min(limit, PAGE_MAX))
         return [_schedule(row) for row in rows]

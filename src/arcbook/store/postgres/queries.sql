@@ -243,6 +243,10 @@ on conflict (name) do update set
 select body, next_at, last_at, last_execution_id from schedule
 where name > $1 order by name limit $2
 
+-- get_schedule --
+-- A schedule by its name.
+select body, next_at, last_at, last_execution_id from schedule where name = $1
+
 -- get_due_schedules --
 -- Schedules that are due, the longest due first.
 select body, next_at, last_at, last_execution_id from schedule

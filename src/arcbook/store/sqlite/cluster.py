@@ -163,6 +163,10 @@ class SqliteCluster(Statements):
     async def schedules(self) -> list[ScheduleRow]:
         return [_schedule(row) for row in self._all("get_schedules")]
 
+    async def schedule(self, name: str) -> ScheduleRow | None:
+        found = self._all("get_schedule", name)
+        return _schedule(found[0]) if found else None
+
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         rows = self._all("get_due_schedules", at, min(limit, PAGE_MAX))
         return [_schedule(row) for row in rows]

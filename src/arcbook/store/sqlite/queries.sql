@@ -245,6 +245,10 @@ values (?, ?, ?, ?, ?, ?)
 -- All schedules.
 select body, next_at, last_at, last_execution_id from schedule order by name
 
+-- get_schedule --
+-- A schedule by its name.
+select body, next_at, last_at, last_execution_id from schedule where name = ?
+
 -- get_due_schedules --
 -- Schedules that are due, the longest due first.
 select body, next_at, last_at, last_execution_id from schedule

@@ -170,6 +170,8 @@ class _Schedules:
             await store.put_schedule(made)
 
         assert await store.schedules() == [schedule("a"), two]
+        assert await store.schedule("b") == two
+        assert await store.schedule("c") is None
         await store.put_schedule(one)
         assert await store.schedules() == [schedule("a"), one]
         assert await store.delete_schedule("b")

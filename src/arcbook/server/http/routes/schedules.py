@@ -91,8 +91,7 @@ async def resume(call: Call) -> ScheduleView:
 
 
 async def _find(call: Call) -> ScheduleRow | None:
-    rows = await call.context.store.schedules()
-    return next((row for row in rows if row.name == call.param("name")), None)
+    return await call.context.store.schedule(call.param("name"))
 
 
 async def _known(call: Call) -> ScheduleRow:

@@ -116,9 +116,12 @@ def worker_bus_of(settings: Settings) -> WorkerBus:
             "name the bus: ARCBOOK_NATS_URL, ARCBOOK_DSN for PostgreSQL alone, or a server by "
             "--server"
         )
-    if not settings.internal_token:
-        raise SettingsError("a worker over HTTP needs ARCBOOK_INTERNAL_TOKEN, the servers' own")
-    return HttpBus(settings.server_url, settings.internal_token)
+    token = _entry_of(settings)
+    if not token:
+        raise SettingsError(
+            "a worker over HTTP needs ARCBOOK_WORKER_TOKEN, or the servers' ARCBOOK_INTERNAL_TOKEN"
+        )
+    return HttpBus(settings.server_url, token)
 
 
 def bus_token(settings: Settings) -> str:
@@ -144,13 +147,14 @@ def worker_token_of(settings: Settings) -> WorkerToken:
     Raises:
         SettingsError: none is configured, and the file for it cannot be used.
     """
+    return WorkerToken(_entry_of(settings) or Root(bus_token(settings)).built_in)
+
+
+def _entry_of(settings: Settings) -> str:
+    """Return the token that a worker was given, or a server left for it; else nothing."""
     given = settings.worker_token or settings.internal_token
-    if given:
-        return WorkerToken(given)
     left = settings.home / ENTRY_FILE
-    if left.exists():
-        return WorkerToken(token_in(left))
-    return WorkerToken(Root(bus_token(settings)).built_in)
+    return given or (token_in(left) if left.exists() else "")
 
 
 def rules_of(settings: Settings) -> PoolRules:
@@ -168,7 +172,9 @@ def rules_of(settings: Settings) -> PoolRules:
     return PoolRules(kinds=kinds, routing=settings.routing)
 
 
-def http_of(settings: Settings, *, has_stored_tokens: bool = False) -> HttpSettings:
+def http_of(
+    settings: Settings, *, has_stored_tokens: bool = False, worker_token: str = ""
+) -> HttpSettings:
     """Return how the API behaves.
 
     Raises:
@@ -190,6 +196,7 @@ def http_of(settings: Settings, *, has_stored_tokens: bool = False) -> HttpSetti
         has_stored_tokens=has_stored_tokens,
         oidc=oidc,
         internal_token=settings.internal_token,
+        worker_token=worker_token,
         retention_days=settings.retention_days,
         is_local=is_loopback(settings.host),
         requests_per_second=settings.requests_per_second,
@@ -309,7 +316,11 @@ async def served_control_plane(
         StoreError: the database cannot be used.
         BusError: the bus cannot be used.
     """
-    http = http_of(settings, has_stored_tokens=await _has_tokens(settings))
+    http = http_of(
+        settings,
+        has_stored_tokens=await _has_tokens(settings),
+        worker_token=Root(bus_token(settings)).built_in,
+    )
     tls = tls_of(settings)
     with listening(settings.host, settings.port, http) as on:
         host, port = on.getsockname()[:2]

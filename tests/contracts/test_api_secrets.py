@@ -31,6 +31,17 @@ workflow:
 """
 
 
+ELSEWHERE = """\
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: elsewhere, path: examples/elsewhere}
+workflow:
+  - step: start
+    spec: {pool: nobody-is-here}
+    tool: {kind: http, url: "https://example.org", auth: gh}
+"""
+
+
 @pytest.fixture
 async def api(tmp_path):
     async with cluster(tmp_path, settings=HttpSettings(internal_token="inner")) as found:
@@ -39,31 +50,43 @@ async def api(tmp_path):
         yield found[0]
 
 
+@pytest.fixture
+async def execution_id(api: Api) -> str:
+    """An execution whose only command ``outpost-1`` has claimed."""
+    await api.register(ELSEWHERE)
+    found = await api.run("examples/elsewhere")
+    path = f"/api/commands/{found}:start:1/claim"
+    assert (await api.call("POST", path, {"worker_id": "outpost-1"}, headers=INNER))[0] == 200
+    return found
+
+
 def asked(letterbox: Letterbox, **more: str) -> dict[str, str]:
     public = base64.b64encode(letterbox.public).decode()
     return {"public_key": public, "worker_id": "outpost-1", **more}
 
 
-async def test_a_credential_is_sealed_for_its_asker_alone(api: Api):
+async def test_a_credential_is_sealed_for_its_asker_alone(api: Api, execution_id):
     letterbox = Letterbox()
-    wanted = asked(letterbox, execution_id="77")
+    wanted = asked(letterbox, execution_id=execution_id)
 
     answer = await api.get("/api/credentials/gh/sealed", params=wanted, headers=INNER)
 
     assert answer["alg"] == "x25519-hkdf-sha256-chacha20-poly1305"
     assert SECRET not in json.dumps(answer)
     async with Client(api.url, "inner") as client:
-        opened = await client.open_credential("gh", "outpost-1", "77")
+        opened = await client.open_credential("gh", "outpost-1", execution_id)
     assert (opened.type, opened.data) == ("bearer", {"token": SECRET})
 
 
-async def test_an_answer_opens_for_no_other_key_and_no_other_request(api: Api, monkeypatch):
+async def test_an_answer_opens_for_no_other_key_and_no_other_request(
+    api: Api, execution_id, monkeypatch
+):
     other = Letterbox()
     async with Client(api.url, "inner") as client:
         with monkeypatch.context() as patched:
             patched.setattr("arcbook.client.client.Letterbox", lambda: Stolen(other))
             with pytest.raises(SealError, match="not for this worker"):
-                await client.open_credential("gh", "outpost-1")
+                await client.open_credential("gh", "outpost-1", execution_id)
 
 
 class Stolen:
@@ -74,18 +97,36 @@ class Stolen:
         self.open = Letterbox().open
 
 
-async def test_every_request_for_a_credential_is_in_the_audit(api: Api):
-    wanted = asked(Letterbox(), execution_id="77")
+async def test_every_request_for_a_credential_is_in_the_audit(api: Api, execution_id):
+    wanted = asked(Letterbox(), execution_id=execution_id)
     await api.get("/api/credentials/gh/sealed", params=wanted, headers=INNER)
-    status, body, _ = await api.call(
-        "GET", "/api/credentials/none/sealed", params=wanted, headers=INNER
-    )
-    assert (status, body["code"]) == (404, "not_found")
+    for refused in ({"execution_id": "77"}, {"execution_id": ""}, {"worker_id": "root"}, {}):
+        name = "gh" if refused else "other"
+        status, body, _ = await api.call(
+            "GET", f"/api/credentials/{name}/sealed", params=wanted | refused, headers=INNER
+        )
+        assert (status, body["code"]) == (403, "refused")
 
-    notes = (await api.get("/api/audit", params={"who": "outpost-1"}))["items"]
+    notes = (await api.get("/api/audit", params={"who": "internal"}))["items"]
 
-    seen = [(n["alias"], n["action"], n["outcome"], n["execution_id"]) for n in notes]
-    assert seen == [("none", "resolve", "unknown", "77"), ("gh", "resolve", "ok", "77")]
+    assert [(n["alias"], n["outcome"], n["execution_id"]) for n in notes] == [
+        ("other", "refused", execution_id),
+        ("gh", "refused", execution_id),
+        ("gh", "refused", None),
+        ("gh", "refused", "77"),
+        ("gh", "ok", execution_id),
+    ]
+
+
+async def test_a_credential_that_a_document_names_and_nobody_keeps_is_not_found(
+    api: Api, execution_id
+):
+    await api.call("DELETE", "/api/credentials/gh")
+    wanted = asked(Letterbox(), execution_id=execution_id)
+
+    found = await api.call("GET", "/api/credentials/gh/sealed", params=wanted, headers=INNER)
+
+    assert (found[0], found[1]["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize(

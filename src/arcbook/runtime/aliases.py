@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -9,10 +10,15 @@ import msgspec
 
 from arcbook.dsl.model import Playbook
 from arcbook.runtime.work import Work
+from arcbook.template.errors import TemplateError
 from arcbook.template.render import Path, compile_value
 
 AUTH: Final = "auth"
 """The key below which a task's parameters name credentials."""
+
+KEYCHAIN: Final = "keychain"
+
+_READ: Final = re.compile(r"\bkeychain(?:\.(\w+)|\[\s*['\"]([^'\"]+)['\"]\s*\])")
 
 RESULTS: Final = frozenset({"output", "result", "_prev", "_task", "_attempt", "event", "response"})
 """Names that templates of a pipeline read and that no server knows beforehand."""
@@ -49,7 +55,23 @@ def aliases_of(playbook: Playbook) -> Aliases:
             from_data = True
         else:
             computed = True
+    for text in _strings(msgspec.to_builtins(playbook)):
+        if KEYCHAIN in text:
+            names = _opened(text)
+            written |= names
+            computed = computed or "" in names
+    written.discard("")
     return Aliases(frozenset(written), from_data, computed)
+
+
+def _opened(text: str) -> set[str]:
+    """Return what a text reads of the keychain by name; an empty name for what it works out."""
+    found = {one or other for one, other in _READ.findall(text)}
+    try:
+        names = compile_value(text).names
+    except TemplateError:
+        return found  # it is code, whose braces are its own
+    return found | {(*name, "")[1] for name in names if name[0] == KEYCHAIN}
 
 
 def _texts(playbook: Playbook) -> Iterator[str]:
@@ -70,7 +92,7 @@ def _below_auth(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _strings(inner) if key == AUTH else _below_auth(inner)
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _below_auth(inner)
 
@@ -81,7 +103,7 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, dict):
         for inner in value.values():
             yield from _strings(inner)
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _strings(inner)
 

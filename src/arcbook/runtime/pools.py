@@ -15,11 +15,17 @@ SYSTEM_PREFIX: Final = "system/"
 """Beginning of the paths of playbooks that run on the pool ``system``."""
 
 
+def is_system(path: str) -> bool:
+    """Return whether a playbook is one of the server's own."""
+    return path.strip("/").startswith(SYSTEM_PREFIX)
+
+
 class PoolRules(msgspec.Struct, frozen=True, kw_only=True):
     """How pools are chosen.
 
-    First an explicit pool, of the step or of the execution; then ``system`` by the
-    playbook's path; then by the kinds of the step's tools; then ``shared``.
+    First an explicit pool of the step; then ``system`` by the playbook's path, whatever who
+    started it wants; then the pool of the execution; then by the kinds of the step's tools;
+    then ``shared``.
     """
 
     #: Pools by kind of tool.
@@ -31,10 +37,12 @@ class PoolRules(msgspec.Struct, frozen=True, kw_only=True):
         """Return the pool for a visit of a step."""
         if not self.routing:
             return SHARED
+        if step.pool:
+            return step.pool
+        if is_system(state.path):
+            return SYSTEM
         if run.pool:
             return run.pool
-        if state.path.removeprefix("/").startswith(SYSTEM_PREFIX):
-            return SYSTEM
         for task in step.tasks:
             found = self.kinds.get(task.kind)
             if found is not None:

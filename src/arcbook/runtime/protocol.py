@@ -188,11 +188,15 @@ class CredentialRequest(Request, frozen=True, kw_only=True, omit_defaults=True, 
 
     alias: str
     execution_id: int
-    #: Who asks, for the audit.
+    #: The worker that performs a command of the execution.
     worker: str
     #: The public key for which the answer is sealed.
     public: bytes
     forwarded: bool = False
+    #: Who that is for the audit, as a server knows it; the worker itself by default.
+    who: str = ""
+    #: Whether a server knows that it has the servers' own token, or one that comes of it.
+    is_own: bool = False
 
     @property
     def bound(self) -> str:
@@ -211,6 +215,8 @@ class CredentialAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     #: A :class:`Credential` as JSON, sealed.
     sealed: Delivery | None = None
     error: str = ""
+    #: Whether the asker may not have it, whatever it is.
+    is_refused: bool = False
 
 
 class BlobPut(Request, frozen=True, kw_only=True, omit_defaults=True, tag="blob_put"):

@@ -16,6 +16,9 @@ from arcbook.store.api import CredentialRow
 from arcbook.store.api import Credentials as CredentialStore
 from arcbook.store.secret_audit import SecretAudit, SecretNote
 
+ALIAS_CHARACTERS_MAX: Final = 200
+"""Characters of an alias that the audit keeps of who may not ask for it."""
+
 TYPES: Final = frozenset(FORMS)
 """Types of credentials that tools understand."""
 
@@ -133,6 +136,10 @@ class CredentialBook:
             raise CredentialError(alias, f"cannot be opened: {error}") from None
         await self._note(action, alias, who, execution_id, labels=labels)
         return Credential(name=alias, type=row.type, data=data)
+
+    async def noted(self, alias: str, execution_id: int, *, who: str, outcome: str) -> None:
+        """Note that somebody asked for a credential for an execution, and what came of it."""
+        await self._note("resolve", alias[:ALIAS_CHARACTERS_MAX], who, execution_id, outcome)
 
     async def refused(self, alias: str, *, who: str, labels: Labels = NOBODYS) -> None:
         """Note that somebody asked for what is in a credential, and may not know it."""

@@ -20,9 +20,9 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.secrets.envelope import SealError
-from arcbook.secrets.tokens import PREFIX, id_of
+from arcbook.secrets.tokens import PREFIX, WORKER_SCOPE, id_of
 
-WORKER: Final = "worker"
+WORKER: Final = WORKER_SCOPE
 SERVER: Final = "server"
 
 BUILT_IN: Final = "worker"

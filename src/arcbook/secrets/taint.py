@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import bisect
 import hashlib
+import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -246,6 +247,22 @@ class Secrets:
 def marked(text: str) -> set[str]:
     """Return the names of the secrets whose marks stand in a text."""
     return {unquote(mark[1]) for mark in MARK.finditer(text)}
+
+
+def proofs(text: str, alias: str) -> dict[str, str]:
+    """Return the proofs of the marks in a text that are of a credential, by their names."""
+    names = ((unquote(mark[1]), mark[5]) for mark in MARK.finditer(text))
+    return {name: proof for name, proof in names if name.startswith(f"{alias}.")}
+
+
+def proves(found: dict[str, str], secrets: Iterable[str | int]) -> bool:
+    """Return whether one of some marks was made by whoever had one of some secrets."""
+    values = [str(secret) for secret in secrets]
+    return any(
+        hmac.compare_digest(_proof(name, value), proof)
+        for name, proof in found.items()
+        for value in values
+    )
 
 
 def shown(value: Any) -> Any:

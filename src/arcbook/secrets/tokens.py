@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -15,6 +16,9 @@ from arcbook.store.access import TokenRow
 SCOPES: Final = ("viewer", "operator", "editor", "admin")
 """What the holder of a token may: each includes those before it."""
 
+WORKER_SCOPE: Final = "worker"
+"""What the holder of a worker's token may: enter as a worker, and nothing of the others."""
+
 PREFIX: Final = "arcbook"
 """How every token begins, so that people and scanners recognise one."""
 
@@ -23,6 +27,9 @@ SECRET_BYTES: Final = 32
 NAME_CHARACTERS_MAX: Final = 200
 
 _RANDOM_BITS: Final = 22
+
+
+WorkersText = Callable[[str], str]
 
 
 class TokenError(ValueError):
@@ -42,6 +49,7 @@ def new_token(
     seconds: float = 0,
     tenant: str = "",
     organization: str = "",
+    workers: WorkersText | None = None,
 ) -> tuple[str, TokenRow]:
     """Return a new token's text, which is told once, and what is kept of it.
 
@@ -52,16 +60,18 @@ def new_token(
         seconds: how long it is good; 0 means until it is removed.
         tenant: what its executions are labelled with.
         organization: the same, within the tenant.
+        workers: makes the texts of workers' tokens, which the servers can make again.
 
     Raises:
         TokenError: there is no such scope, or the name is none.
     """
-    if scope not in SCOPES:
-        raise TokenError(f"a scope is one of {', '.join(SCOPES)}, not {scope[:40]!r}")
+    if scope not in (*SCOPES, WORKER_SCOPE):
+        known = ", ".join((*SCOPES, WORKER_SCOPE))
+        raise TokenError(f"a scope is one of {known}, not {scope[:40]!r}")
     if not name.strip() or len(name) > NAME_CHARACTERS_MAX:
         raise TokenError(f"a token has a name, of at most {NAME_CHARACTERS_MAX} characters")
     token_id = secrets.token_hex(6)
-    text = _text(token_id)
+    text = _text(token_id, scope, workers)
     row = TokenRow(
         token_id=token_id,
         name=name,
@@ -75,9 +85,15 @@ def new_token(
     return text, row
 
 
-def rotated(row: TokenRow, now_us: int, grace_seconds: float = 0) -> tuple[str, TokenRow]:
-    """Return a new text for a token; the old one is good for a while yet."""
-    text = _text(row.token_id)
+def rotated(
+    row: TokenRow, now_us: int, grace_seconds: float = 0, *, workers: WorkersText | None = None
+) -> tuple[str, TokenRow]:
+    """Return a new text for a token; the old one is good for a while yet.
+
+    Raises:
+        TokenError: it is a worker's, and nothing makes its text.
+    """
+    text = _text(row.token_id, row.scope, workers)
     return text, msgspec.structs.replace(
         row,
         digest=digest_of(text),
@@ -109,5 +125,9 @@ def note_id(now_us: int) -> int:
     return (now_us // 1000 - EPOCH_MS) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
 
 
-def _text(token_id: str) -> str:
+def _text(token_id: str, scope: str, workers: WorkersText | None) -> str:
+    if scope == WORKER_SCOPE:
+        if workers is None:
+            raise TokenError("a worker's token is made where the servers' own is known")
+        return workers(token_id)
     return f"{PREFIX}_{token_id}_{secrets.token_urlsafe(SECRET_BYTES)}"

@@ -25,9 +25,10 @@ from arcbook.runtime.protocol import ANY_SERVER, InputRequest, owner_subject, sh
 from arcbook.runtime.tasks import cancelled
 from arcbook.runtime.trials import Rehearsal, Suspects
 from arcbook.server.guard import ServerBus
+from arcbook.server.handing import Credentials
 from arcbook.server.ownership import Ownership
 from arcbook.server.relay import BusRelay
-from arcbook.server.requests import Credentials, Requests
+from arcbook.server.requests import Requests
 from arcbook.server.scheduler import Scheduler
 from arcbook.store.api import ClusterStore, ServerRow, StartKey, StoreError, Tick
 from arcbook.tools.registry import Registry

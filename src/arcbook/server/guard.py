@@ -17,6 +17,7 @@ import msgspec
 
 from arcbook.bus.api import Bus, Listener, Message, Subscription, WorkerBus
 from arcbook.clock import Clock
+from arcbook.runtime.pools import SYSTEM
 from arcbook.runtime.protocol import control_subject
 from arcbook.runtime.sealing import (
     GREETING,
@@ -153,6 +154,10 @@ class GuardedBus:
         """Take a name: that of the server."""
         self._server_id = server_id
 
+    def worker_token(self, token_id: str) -> str:
+        """Return a new text of a worker's token."""
+        return self._root.worker_token(token_id)
+
     # -- asking other servers ---------------------------------------------------------
 
     async def _own_session(self, _seconds: float) -> Session:
@@ -276,6 +281,8 @@ def _unfit(greeting: Greeting) -> str:
     if qualified(greeting.token_id, greeting.worker) != greeting.worker:
         return f"with this token its name begins with '{greeting.token_id}.'"
     pools = greeting.pools
+    if SYSTEM in pools and greeting.token_id not in ("", BUILT_IN):
+        return f"the pool {SYSTEM!r} is for workers with the servers' own token"
     if not 1 <= len(pools) <= POOLS_MAX or not all(POOL.fullmatch(pool) for pool in pools):
         return f"a worker has 1 to {POOLS_MAX} pools, each of letters, digits, '-' and '_'"
     return ""

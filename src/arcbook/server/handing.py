@@ -17,18 +17,26 @@ from arcbook.runtime.protocol import CredentialRequest
 from arcbook.runtime.slots import Slot
 from arcbook.runtime.work import Work, work_of
 from arcbook.secrets.api import Credential, CredentialError
+from arcbook.secrets.credentials import ALIAS_CHARACTERS_MAX, WalletStore
 from arcbook.secrets.delivery import Delivery, deliver
-from arcbook.secrets.taint import MARK_BYTES, proofs
-from arcbook.store.api import Credentials as CredentialRows
+from arcbook.secrets.fields import secret_fields
+from arcbook.secrets.taint import MARK_BYTES, proofs, proves
+from arcbook.store.secret_audit import SecretNote
 
 DOCUMENTS_MAX: Final = 1000
 """Documents whose names of credentials are remembered."""
+
+PROVING: Final = "the server, to look whether a mark is of it"
+"""Who opens a credential of which a mark is said to be, for the audit."""
+
+INTERNAL_CREDENTIAL: Final = "arcbook_internal"
+"""Alias of the token of ``/api/internal``; only playbooks ``system/*`` get it."""
 
 log = logging.getLogger(__name__)
 
 
 class Credentials(Protocol):
-    """Opens stored credentials, and notes who got which, or did not."""
+    """Opens stored credentials, and notes who got which."""
 
     async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
         """Return a credential, opened.
@@ -37,11 +45,9 @@ class Credentials(Protocol):
             CredentialError: there is none, or it cannot be opened.
         """
 
-    async def noted(self, alias: str, execution_id: int, *, who: str) -> None:
-        """Note that somebody asked for a credential and may not have it."""
 
-    async def proves(self, alias: str, marks: dict[str, str]) -> bool:
-        """Return whether one of some marks was made by whoever had the credential."""
+class WithheldError(CredentialError):
+    """The asker may not have it."""
 
 
 class HandingOut:
@@ -50,16 +56,21 @@ class HandingOut:
     Args:
         drive: drives them.
         owner: knows who holds which of their commands.
-        rows: the credentials as they are stored.
+        rows: the credentials as they are stored, and the audit.
         credentials: opens them.
     """
 
     def __init__(
-        self, drive: Drive, owner: Owner, rows: CredentialRows, credentials: Credentials
+        self,
+        drive: Drive,
+        owner: Owner,
+        rows: WalletStore,
+        credentials: Credentials,
     ) -> None:
         self._drive = drive
         self._owner = owner
         self._rows = rows
+        self._clock = drive.clock
         self._credentials = credentials
         self._documents: OrderedDict[int, Aliases] = OrderedDict()
 
@@ -73,15 +84,22 @@ class HandingOut:
             StoreError: the store does not answer.
         """
         reason = await self._reason(request)
+        alias, execution_id = request.alias, request.execution_id
+        who = request.who or request.worker
         if reason:
-            log.warning(
-                "worker %s gets no credential %r: %s", request.worker, request.alias, reason
+            log.warning("%s gets no credential %r: %s", who, alias, reason)
+            await self._rows.note_secret(
+                SecretNote(
+                    at=self._clock.now_us(),
+                    who=who,
+                    action="resolve",
+                    alias=alias[:ALIAS_CHARACTERS_MAX].replace("\x00", "\ufffd"),
+                    execution_id=execution_id,
+                    outcome="refused",
+                )
             )
-            await self._credentials.noted(request.alias, request.execution_id, who=request.worker)
-            raise CredentialError(request.alias, f"is refused: {reason}")
-        found = await self._credentials.credential(
-            request.alias, request.execution_id, who=request.worker
-        )
+            raise WithheldError(alias, f"is refused: {reason}")
+        found = await self._credentials.credential(alias, execution_id, who=who)
         return deliver(msgspec.json.encode(found), request.public, request.bound)
 
     async def _reason(self, request: CredentialRequest) -> str:
@@ -96,9 +114,11 @@ class HandingOut:
             return "it is another tenant's"
         if row is not None and row.organization not in ("", labels.get("organization", "")):
             return "it is another organization's"
+        if request.alias == INTERNAL_CREDENTIAL and not request.is_own:
+            return "it is for workers that entered with the servers' own token"
         if self._named(slot.planned).names(request.alias, works):
             return ""
-        if row is not None and await self._is_in_data(request, works):
+        if await self._is_in_data(request, works):
             return ""
         return f"the document {slot.state.path!r} does not name it"
 
@@ -144,4 +164,10 @@ class HandingOut:
         for text in packed:
             if MARK_BYTES in text:
                 found |= proofs(text.decode(), alias)
-        return bool(found) and await self._credentials.proves(alias, found)
+        if not found:
+            return False
+        try:
+            opened = await self._credentials.credential(alias, request.execution_id, who=PROVING)
+        except CredentialError:
+            return False
+        return proves(found, secret_fields(alias, opened.data).values())

@@ -16,7 +16,7 @@ from arcbook.runtime.protocol import (
     RegisterRequest,
     ReportRequest,
 )
-from arcbook.secrets.sessions import Ticket
+from arcbook.secrets.sessions import BUILT_IN, Ticket
 from arcbook.store.api import WorkerRow
 
 _NAMED: Final = (
@@ -48,6 +48,9 @@ def permitted(request: Any, asker: Ticket) -> Any:
         _check_name(request, asker)
     if isinstance(request, ClaimRequest):
         return msgspec.structs.replace(request, pools=asker.pools, tenant=asker.tenant)
+    if isinstance(request, CredentialRequest):
+        is_own = asker.token_id in ("", BUILT_IN)
+        return msgspec.structs.replace(request, who=asker.name, is_own=is_own)
     if isinstance(request, ReportRequest):
         pools = [pool for pool in request.pools if pool in asker.pools]
         return msgspec.structs.replace(request, pools=pools, tenant=asker.tenant)

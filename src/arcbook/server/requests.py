@@ -59,11 +59,11 @@ from arcbook.runtime.protocol import (
     unpack,
 )
 from arcbook.runtime.work import Work, work_of
-from arcbook.secrets.api import Credential, CredentialError
-from arcbook.secrets.delivery import Delivery, deliver
+from arcbook.secrets.api import CredentialError
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.sessions import Ticket
 from arcbook.server.guard import ServerBus
+from arcbook.server.handing import Credentials, HandingOut, WithheldError
 from arcbook.server.permission import ForbiddenError, permitted
 from arcbook.shards import shard_of
 from arcbook.store.api import Claim as ClaimRow
@@ -98,17 +98,6 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-class Credentials(Protocol):
-    """Opens credentials, and notes for whom."""
-
-    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
-        """Return a credential.
-
-        Raises:
-            CredentialError: there is none, or it cannot be opened.
-        """
-
-
 class Realm(Protocol):
     """What this server owns."""
 
@@ -138,7 +127,7 @@ class Requests:
         self._bus = bus
         self._kept = kept
         self._blobs = blobs
-        self._credentials = credentials
+        self._handing = HandingOut(drive, owner, store, credentials)
         self._server_id = server_id
         self._uploads: dict[str, dict[int, bytes]] = {}
         self._downloads: dict[str, bytes] = {}
@@ -147,7 +136,7 @@ class Requests:
             BlobGet: self._blob_get,
             BlobPut: self._blob_put,
             ClaimRequest: self._claim,
-            CredentialRequest: self._credential,
+            CredentialRequest: self.credential,
             GiveBackRequest: self._give_back,
             InputRequest: self.give,
             LoopRequest: self._loop,
@@ -411,25 +400,30 @@ class Requests:
     async def _playbook(self, request: PlaybookRequest, _: bytes) -> PlaybookAnswer:
         return PlaybookAnswer(entry=await self._store.entry("", catalog_id=request.catalog_id))
 
-    async def sealed(self, request: CredentialRequest) -> Delivery:
-        """Return a credential, sealed for the asker alone; the audit says who that was.
+    async def credential(self, request: CredentialRequest, _: bytes = b"") -> CredentialAnswer:
+        """Have the owner of an execution hand out a credential.
 
         Raises:
-            CredentialError: there is none, or it cannot be opened.
-            SealError: the asker's public key is none.
+            BusError: nobody here can say: ask again.
         """
-        found = await self._credentials.credential(
-            request.alias, request.execution_id, who=request.worker
-        )
-        return deliver(msgspec.json.encode(found), request.public, request.bound)
-
-    async def _credential(self, request: CredentialRequest, _: bytes) -> CredentialAnswer:
-        try:
-            return CredentialAnswer(sealed=await self.sealed(request))
-        except CredentialError as error:
-            return CredentialAnswer(error=error.reason)
-        except SealError as error:
-            return CredentialAnswer(error=f"cannot be handed out: {error}")
+        if self._realm.owns(request.execution_id):
+            try:
+                return CredentialAnswer(sealed=await self._handing.sealed(request))
+            except WithheldError as error:
+                return CredentialAnswer(error=error.reason, is_refused=True)
+            except CredentialError as error:
+                return CredentialAnswer(error=error.reason)
+            except SealError as error:
+                return CredentialAnswer(error=f"cannot be handed out: {error}")
+            except LostOwnershipError:
+                pass
+        elif not request.forwarded:
+            handed = msgspec.structs.replace(request, forwarded=True)
+            shard = shard_of(request.execution_id)
+            answer = await self._ask_owner(shard, handed, CredentialAnswer)
+            if answer is not None:
+                return answer
+        raise BusError(f"the owner of execution {request.execution_id} is changing: ask again")
 
     async def _loop(self, request: LoopRequest, _: bytes) -> LoopAnswer:
         try:

@@ -11,16 +11,14 @@ import msgspec
 
 from arcbook.dsl.load import load_playbook
 from arcbook.playbooks import shipped
-from arcbook.runtime.pools import SYSTEM_PREFIX
+from arcbook.runtime.pools import SYSTEM_PREFIX, is_system
 from arcbook.schedules import next_after
 from arcbook.secrets.api import Credential, CredentialError
+from arcbook.secrets.credentials import CredentialBook
 from arcbook.server.cleanup import Months
 from arcbook.server.core import Server
-from arcbook.server.requests import Credentials
+from arcbook.server.handing import INTERNAL_CREDENTIAL
 from arcbook.store.api import ClusterStore, ScheduleRow, StoreError
-
-INTERNAL_CREDENTIAL: Final = "arcbook_internal"
-"""Alias of the token of ``/api/internal``; only playbooks ``system/*`` get it."""
 
 ADDRESS: Final = "SERVER_URL"
 """What stands for the server's address in playbooks that come with Arcbook."""
@@ -45,7 +43,7 @@ class SystemCredentials:
     name it, and no worker needs to be told it beforehand.
     """
 
-    def __init__(self, others: Credentials, store: ClusterStore, token: str) -> None:
+    def __init__(self, others: CredentialBook, store: ClusterStore, token: str) -> None:
         self._others = others
         self._store = store
         self._token = token
@@ -59,10 +57,13 @@ class SystemCredentials:
         if alias != INTERNAL_CREDENTIAL:
             return await self._others.credential(alias, execution_id, who=who)
         row = await self._store.execution(execution_id)
-        if row is None or not row.path.strip("/").startswith(SYSTEM_PREFIX):
+        if row is None or not is_system(row.path):
+            await self._others.noted(alias, execution_id, who=who, outcome="refused")
             raise CredentialError(alias, f"is for playbooks {SYSTEM_PREFIX}* only")
         if not self._token:
+            await self._others.noted(alias, execution_id, who=who, outcome="unknown")
             raise CredentialError(alias, "is not there: the server has no ARCBOOK_INTERNAL_TOKEN")
+        await self._others.noted(alias, execution_id, who=who, outcome="ok")
         return Credential(name=alias, type="bearer", data={"token": self._token})
 
 

@@ -12,7 +12,7 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     token_id: str
     name: str
-    #: ``viewer``, ``operator``, ``editor`` or ``admin``.
+    #: ``viewer``, ``operator``, ``editor`` or ``admin``; or ``worker``.
     scope: str
     #: SHA-256 of the text as hex; the text itself is nowhere.
     digest: str

@@ -23,7 +23,7 @@ from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.sessions import SERVER, Root, Ticket, WorkerToken
 from arcbook.server.core import Server
 from arcbook.server.guard import GuardedBus
-from arcbook.server.requests import Credentials
+from arcbook.server.handing import Credentials
 from arcbook.shards import shard_of
 from arcbook.store.memory import MemoryStore
 from arcbook.tools.registry import Registry

@@ -195,7 +195,8 @@ class Control:
             alias=alias, execution_id=execution_id, worker=self._worker, public=letterbox.public
         )
         try:
-            answer = await self.any(request, CredentialAnswer)
+            subject = shard_subject(shard_of(execution_id))
+            answer = await self.patiently(lambda: self.once(subject, request, CredentialAnswer))
         except ControlError as error:
             raise CredentialError(alias, f"cannot be had: {error}", retryable=True) from None
         if answer.sealed is None:

@@ -70,7 +70,7 @@ class HttpBus:
 
     Args:
         url: where the API is.
-        token: the internal token.
+        token: the token of a worker, or the internal one.
     """
 
     payload_max = PAYLOAD_BYTES

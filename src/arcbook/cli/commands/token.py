@@ -13,7 +13,9 @@ import click
 
 from arcbook.cli.errors import UserError
 from arcbook.cli.text import moment, table
-from arcbook.secrets.tokens import SCOPES, TokenError, new_token, note_id, rotated
+from arcbook.secrets.keys import BUS_FILE, token_in
+from arcbook.secrets.sessions import Root
+from arcbook.secrets.tokens import SCOPES, WORKER_SCOPE, TokenError, new_token, note_id, rotated
 from arcbook.settings import load_settings
 from arcbook.store.access import ChangeNote, TokenRow
 
@@ -46,7 +48,12 @@ _DSN = click.option("--dsn", metavar="DSN", help="The database.  [default: ARCBO
 
 @token.command(help="Make a token, and tell its text.")
 @click.argument("name")
-@click.option("--scope", type=click.Choice(SCOPES), required=True, help="What its holder may.")
+@click.option(
+    "--scope",
+    type=click.Choice((*SCOPES, WORKER_SCOPE)),
+    required=True,
+    help="What its holder may.",
+)
 @click.option("--expires-in", metavar="TIME", default="", help="30m, 12h, 90d; never by default.")
 @click.option("--tenant", default="", help="Label of its executions.")
 @click.option("--organization", default="", help="Label of its executions.")
@@ -54,7 +61,10 @@ _DSN = click.option("--dsn", metavar="DSN", help="The database.  [default: ARCBO
 def add(name: str, scope: str, expires_in: str, dsn: str | None, **labels: str) -> None:
     """Make a token."""
     try:
-        text, row = new_token(name, scope, _now(), seconds=_seconds(expires_in), **labels)
+        workers = _workers_text() if scope == WORKER_SCOPE else None
+        text, row = new_token(
+            name, scope, _now(), seconds=_seconds(expires_in), workers=workers, **labels
+        )
     except TokenError as error:
         raise UserError(str(error)) from None
 
@@ -117,7 +127,9 @@ def rotate(token_id: str, grace: str, dsn: str | None) -> None:
     seconds = _seconds(grace)
 
     async def work(store: Any) -> str:
-        text, row = rotated(await _known(store, token_id), _now(), seconds)
+        known = await _known(store, token_id)
+        workers = _workers_text() if known.scope == WORKER_SCOPE else None
+        text, row = rotated(known, _now(), seconds, workers=workers)
         await _noted(store, "token.rotate", row)
         await store.put_token(row)
         return text
@@ -125,6 +137,17 @@ def rotate(token_id: str, grace: str, dsn: str | None) -> None:
     text = _with_store(dsn, work)
     click.echo(f"token {token_id} has a new text, told this once:", err=True)
     click.echo(text)
+
+
+def _workers_text() -> Callable[[str], str]:
+    """Return what makes workers' tokens: the servers' own token is in each of them."""
+    settings = load_settings()
+    found = settings.internal_token
+    if not found and not (settings.home / BUS_FILE).exists():
+        raise UserError(
+            "a worker's token comes of the servers' own: set ARCBOOK_INTERNAL_TOKEN as they have it"
+        )
+    return Root(found or token_in(settings.home / BUS_FILE)).worker_token
 
 
 async def _known(store: Any, token_id: str) -> TokenRow:

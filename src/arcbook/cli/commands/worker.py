@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     help="""Perform commands of some pools, until told to stop.
 
 A worker needs the bus and nothing else: what it must know it asks the servers. Where it can
-reach no bus, a server's API does: --server, with ARCBOOK_INTERNAL_TOKEN. SIGTERM or
-Ctrl-C drains it: it pulls no more, finishes what it has within ARCBOOK_DRAIN_SECONDS, and
-hands back the rest. A second one ends it at once; its commands go to others when their
-leases end.
+reach no bus, a server's API does: --server, with ARCBOOK_WORKER_TOKEN. Where it
+has not the home of a server, it needs that token on the bus, too: see 'arcbook token add'.
+SIGTERM or Ctrl-C drains it: it pulls no more, finishes what it has within
+ARCBOOK_DRAIN_SECONDS, and hands back the rest. A second one ends it at once; its commands go
+to others when their leases end.
 
 \b
 Examples:

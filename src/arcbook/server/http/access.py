@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from arcbook.clock import Clock
+from arcbook.secrets.sessions import BUILT_IN, WORKER, qualified
 from arcbook.secrets.tokens import SCOPES as TOKEN_SCOPES
 from arcbook.secrets.tokens import digest_of
 from arcbook.server.http.connections import CROWDED
@@ -67,6 +68,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     #: Whose work it is; an empty text where nobody says.
     tenant: str = ""
     organization: str = ""
+    #: The token of the store that they showed.
+    token_id: str = ""
 
     @property
     def may_crowd(self) -> bool:
@@ -143,6 +146,8 @@ class Access:
         token = token.strip()
         if is_bearer and self._is_internal(token):
             return Caller(name=INTERNAL, scope=INTERNAL, is_known=True)
+        if is_bearer and self._is_workers(token):
+            return Caller(name=WORKER, scope=WORKER, is_known=True, token_id=BUILT_IN)
         if self.is_open:
             await self.tokens.look()
         if self.is_open:
@@ -153,6 +158,10 @@ class Access:
 
     def _is_internal(self, token: str) -> bool:
         known = self._settings.internal_token
+        return bool(known) and hmac.compare_digest(digest_of(known), digest_of(token))
+
+    def _is_workers(self, token: str) -> bool:
+        known = self._settings.worker_token
         return bool(known) and hmac.compare_digest(digest_of(known), digest_of(token))
 
     def _configured(self, token: str) -> Caller | None:
@@ -171,6 +180,7 @@ class Access:
             name=f"token:{row.token_id} {row.name}",
             scope=row.scope,
             is_known=True,
+            token_id=row.token_id,
             tenant=_label(row.tenant),
             organization=_label(row.organization),
         )
@@ -209,12 +219,14 @@ class Access:
         """Count a request; return whether its caller may ask that often."""
         return self._requests.take(caller.name if caller.is_known else remote)
 
-    def require(self, caller: Caller, scope: str) -> None:
-        """Check that a caller may do what needs a scope.
+    def require(self, caller: Caller, scope: str, *, for_workers: bool = False) -> None:
+        """Check that a caller may do what needs a scope, or a worker's token as well.
 
         Raises:
             ApiError: they may not.
         """
+        if for_workers and caller.scope == WORKER:
+            return
         if scope == INTERNAL:
             if not self._settings.internal_token:
                 raise ApiError(503, "no internal token is configured", "no_internal_token")
@@ -222,6 +234,17 @@ class Access:
                 raise ApiError(403, "this needs the internal token")
         elif _rank(caller.scope) < _rank(scope):
             raise ApiError(403, f"this needs the scope {scope!r}; the token has {caller.scope!r}")
+
+
+def a_worker(caller: Caller, name: str) -> str:
+    """Return a worker's name, as its caller may have it.
+
+    Raises:
+        ApiError: it is another's.
+    """
+    if caller.scope == WORKER and qualified(caller.token_id, name) != name:
+        raise ApiError(403, f"with this token a worker's name begins with '{caller.token_id}.'")
+    return name
 
 
 def _rank(scope: str) -> int:

@@ -33,6 +33,7 @@ class Context:
         self.metrics = Metrics(server)
         bus = server.bus
         assert isinstance(bus, GuardedBus)
+        self.bus = bus
         self.door = Door(bus, server.server_id, server.requests.answer)
         self.began_us = server.clock.monotonic_us()
         #: Whether the server stops: then nothing stands open any longer.

@@ -91,6 +91,8 @@ class Route:
     #: What a caller must be allowed to: ``open``, ``viewer``, ``operator``, ``editor``, ``admin``
     #: or, apart from these, ``internal``.
     scope: str = "viewer"
+    #: Whether the token of a worker opens it as well.
+    for_workers: bool = False
     #: What the audit of changes calls it; an empty text for what changes nothing.
     change: str = ""
     #: Status codes of refusals beyond those that every route has.
@@ -124,7 +126,8 @@ def endpoint(route: Route, context: Context) -> Callable[[Request], Awaitable[Re
 
     async def called(request: Request) -> Response:
         try:
-            context.access.require(request.scope["arcbook.caller"], route.scope)
+            caller = request.scope["arcbook.caller"]
+            context.access.require(caller, route.scope, for_workers=route.for_workers)
             query = _query(request, route.query) if route.query is not None else None
             body = await _body(request, route, decoder, limit, seconds)
             call = Call(request, context, body, query)

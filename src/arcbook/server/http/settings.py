@@ -23,6 +23,8 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     oidc: OidcSettings | None = None
     #: Token of ``/api/internal``; without one nothing there answers.
     internal_token: str = ""
+    #: The token of workers that comes of the servers' own.
+    worker_token: str = ""
     #: Days for which executions that ended are kept at least.
     retention_days: float = 30.0
     #: Whether the server listens on loopback only: then it may be open.

@@ -11,7 +11,7 @@ from arcbook.runtime.plans import Planned
 from arcbook.runtime.protocol import PROTOCOL, ClaimRequest, CommandNotice
 from arcbook.runtime.work import Work, work_of
 from arcbook.secrets.taint import shown
-from arcbook.server.http.access import INTERNAL
+from arcbook.server.http.access import INTERNAL, a_worker
 from arcbook.server.http.errors import ApiError, not_found
 from arcbook.server.http.route import Call, Route, an_id
 from arcbook.server.http.wire.commands import ClaimCommand, CommandView
@@ -37,7 +37,8 @@ async def claim(call: Call) -> CommandView:
     out = await _out(call)
     context, command = out.work.context, out.command
     request = ClaimRequest(
-        worker=call.body.worker_id,
+        worker=a_worker(call.caller, call.body.worker_id),
+        tenant=call.caller.tenant,
         commands=[
             CommandNotice(
                 execution_id=context.execution_id,
@@ -130,6 +131,7 @@ ROUTES: Final = [
         answer=CommandView,
         answer_example=_EXAMPLE,
         scope=INTERNAL,
+        for_workers=True,
         refusals=(400, 404, 409),
     ),
     Route(
@@ -145,6 +147,7 @@ ROUTES: Final = [
         answer=CommandView,
         answer_example=_EXAMPLE,
         scope=INTERNAL,
+        for_workers=True,
         refusals=(400, 404, 409, 413, 422),
     ),
 ]

@@ -6,12 +6,14 @@ import base64
 import binascii
 from typing import Any, Final
 
-from arcbook.runtime.protocol import CredentialRequest
+from arcbook.runtime.protocol import CredentialAnswer, CredentialRequest
 from arcbook.secrets.api import CredentialError
 from arcbook.secrets.credentials import Labels
+from arcbook.secrets.delivery import deliver
 from arcbook.secrets.envelope import SealError
+from arcbook.secrets.sessions import WORKER
 from arcbook.secrets.types import CredentialInvalidError
-from arcbook.server.http.access import INTERNAL
+from arcbook.server.http.access import INTERNAL, a_worker
 from arcbook.server.http.errors import ApiError, invalid, not_found
 from arcbook.server.http.route import Call, Route, an_id
 from arcbook.server.http.wire.common import moment
@@ -90,28 +92,40 @@ async def get(call: Call) -> CredentialView:
 async def sealed(call: Call) -> SealedCredential:
     """Return a credential that only the asker can read."""
     asked: SealedQuery = call.query
+    worker = a_worker(call.caller, asked.worker_id)
     request = CredentialRequest(
         alias=call.param("name"),
         execution_id=an_id(asked.execution_id, "execution_id") if asked.execution_id else 0,
-        worker=asked.worker_id,
+        worker=worker,
         public=_public_key(asked.public_key),
+        who=worker if call.caller.scope == WORKER else call.caller.name,
+        is_own=call.caller.scope == INTERNAL,
     )
-    try:
-        found = await call.context.server.requests.sealed(request)
-    except SealError as error:
-        raise invalid(str(error), code="invalid_public_key") from None
-    except CredentialError as error:
-        await _row(call)
-        raise ApiError(503, str(error), "no_key") from None
+    answer = await call.context.server.requests.credential(request)
+    found = answer.sealed
+    if found is None:
+        raise await _kept_back(call, answer)
     return SealedCredential(eph_pub=found.eph_pub, ciphertext=found.ciphertext, bound=request.bound)
+
+
+async def _kept_back(call: Call, answer: CredentialAnswer) -> ApiError:
+    """Return why a credential is not handed out."""
+    if answer.is_refused:
+        return ApiError(403, f"credential {call.param('name')[:100]!r} {answer.error}", "refused")
+    await _row(call)
+    return ApiError(503, f"credential {call.param('name')[:100]!r} {answer.error}", "no_key")
 
 
 def _public_key(text: str) -> bytes:
     try:
         # In a query, an unquoted plus sign arrives as a space.
-        return base64.b64decode(text.replace(" ", "+"), validate=True)
+        public = base64.b64decode(text.replace(" ", "+"), validate=True)
+        deliver(b"", public, "")
     except (binascii.Error, ValueError):
         raise invalid("public_key is no Base64", code="invalid_public_key") from None
+    except SealError as error:
+        raise invalid(str(error), code="invalid_public_key") from None
+    return public
 
 
 async def delete(call: Call) -> Deleted:
@@ -231,6 +245,7 @@ ROUTES: Final = [
             "bound": "383401759197892608|warehouse",
         },
         scope=INTERNAL,
+        for_workers=True,
         refusals=(400, 404, 422),
     ),
     Route(

@@ -1,4 +1,4 @@
-"""Routes for workers that cannot reach the bus, behind the internal token."""
+"""Routes for workers that cannot reach the bus, behind a token of theirs."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ ROUTES: Final = [
         answer=DoorAnswer,
         answer_example={"body": "PXt9"},
         scope=INTERNAL,
+        for_workers=True,
         limit="result_bytes_max",
         refusals=(400, 404, 413, 422),
     ),
@@ -82,6 +83,7 @@ ROUTES: Final = [
         answer=DoorMessages,
         answer_example={"messages": ["e30="]},
         scope=INTERNAL,
+        for_workers=True,
         refusals=(400, 413, 422, 429),
     ),
     Route(
@@ -97,6 +99,7 @@ ROUTES: Final = [
         answer=DoorNotices,
         answer_example={"notices": []},
         scope=INTERNAL,
+        for_workers=True,
         refusals=(400, 413, 422, 429),
     ),
 ]

@@ -8,6 +8,7 @@ from typing import Any, Final
 from arcbook.events.types import Parent
 from arcbook.given import unknown_inputs
 from arcbook.runtime.plans import Planned
+from arcbook.runtime.pools import is_system
 from arcbook.secrets.taint import shown
 from arcbook.server.http.errors import REFUSALS, ApiError, invalid, refusal_of
 from arcbook.server.http.route import ENCODER, Call, Route, an_id
@@ -83,6 +84,8 @@ async def _planned(call: Call, wanted: ExecuteRequest) -> Planned:
 async def _begin(
     call: Call, planned: Planned, wanted: ExecuteRequest, key: StartKey | None = None
 ) -> int:
+    if wanted.execution_pool and is_system(planned.entry.path):
+        raise invalid("playbooks system/* run on their own pool: leave out 'execution_pool'")
     parent = None
     if wanted.parent_execution_id is not None:
         parent = Parent(execution_id=an_id(wanted.parent_execution_id, "parent_execution_id"))

@@ -25,6 +25,7 @@ async def add_token(call: Call) -> TokenTold:
             seconds=wanted.expires_in_seconds,
             tenant=wanted.tenant,
             organization=wanted.organization,
+            workers=call.context.bus.worker_token,
         )
     except TokenError as error:
         raise invalid(str(error)) from None
@@ -44,7 +45,12 @@ async def rotate_token(call: Call) -> TokenTold:
     known = await call.context.store.token(call.param("token_id"))
     if known is None:
         raise _missing(call)
-    text, row = rotated(known, call.context.server.clock.now_us(), wanted.grace_seconds)
+    text, row = rotated(
+        known,
+        call.context.server.clock.now_us(),
+        wanted.grace_seconds,
+        workers=call.context.bus.worker_token,
+    )
     await _put(call, row)
     return TokenTold(**_fields(row), token=text)
 

@@ -14,7 +14,7 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
     """A token to be made."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
-    scope: Annotated[str, Meta(description="viewer, operator, editor or admin.")]
+    scope: Annotated[str, Meta(description="viewer, operator, editor or admin; or worker.")]
     expires_in_seconds: Annotated[Seconds, Meta(description="0 means never.")] = 0
     tenant: Annotated[str, Meta(max_length=200)] = ""
     organization: Annotated[str, Meta(max_length=200)] = ""

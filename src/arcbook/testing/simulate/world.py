@@ -158,7 +158,7 @@ class World:
 
     def _worker(self, process: Process, bus: SimBus) -> Worker:
         port = cast("Bus", bus)
-        control = Control(port)
+        control = Control(port, process.name)
         performer = Performer(
             self.registry,
             Kept(RemoteBlobs(control), loop_reader=control.frames),

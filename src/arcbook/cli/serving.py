@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from arcbook.cli.collecting import collect_seldom
 from arcbook.cli.errors import UserError
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -21,6 +22,7 @@ def run_in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     try:
         import uvloop  # of the cluster alone
 
+        collect_seldom()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work())
     except ModuleNotFoundError as error:

@@ -121,6 +121,9 @@ def _settle(turn: Turn) -> None:
         if turn.state.is_cancelling:
             completion.cancelled(turn)
             return
+        if turn.is_full:
+            turn.decision.more = True
+            return
         moved = firing.fire_ready(turn) or loops.advance(turn)
         if not moved and not completion.finish(turn):
             return

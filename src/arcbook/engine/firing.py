@@ -30,6 +30,8 @@ def fire_ready(turn: Turn) -> bool:
             continue
         _fire(turn, step, tokens, early=blocked)
         fired = True
+        if turn.is_full:
+            return True
     _close_joins(turn)
     return fired
 

@@ -191,5 +191,7 @@ class Decision(msgspec.Struct, kw_only=True):
     needs: list[ResultRef] = []
     #: ... with the same input again, or else with ``Settle``.
     again: bool = False
+    #: There is more to do than one decision does: ``Settle`` goes on with it.
+    more: bool = False
     #: Whether the input was taken; a stale or repeated one is not.
     accepted: bool = True

@@ -150,6 +150,9 @@ def advance(turn: Turn) -> bool:
         run = state.runs.get(key)
         if run is not None and run.loop is not None:
             moved |= _advance(turn, run, run.loop)
+        if turn.is_full:
+            # Whether this one has all that it may have, the next decision finds out.
+            return True
         state.live.moving.pop(key, None)
     return moved
 
@@ -161,7 +164,8 @@ def _advance(turn: Turn, run: Run, loop: LoopRun) -> bool:
         _end(turn, run, loop, step.loop)
         return True
     moved = False
-    while not loop.stopping and len(run.commands) < loop.start.in_flight_max:
+    limit = loop.start.in_flight_max
+    while not loop.stopping and len(run.commands) < limit and not turn.is_full:
         span = _next_span(loop, step)
         if span is None:
             break

@@ -20,13 +20,15 @@ MICROSECONDS: Final = 1_000_000
 
 
 class LoopLimits(NamedTuple):
-    """Limits of loops."""
+    """Limits of loops, and of decisions."""
 
     #: Iterations at work at once where ``max_in_flight`` is not written.
     in_flight_default: int = 64
     #: Most that ``max_in_flight`` may ask for.
     in_flight_max: int = 1024
     items_max: int = 10_000_000
+    #: Events after which a decision leaves the rest of what follows to the next one.
+    events_max: int = 250
 
 
 LIMITS: Final = LoopLimits()
@@ -94,6 +96,11 @@ class Turn:
         recorded = Recorded(self.state.seq + 1, self.at, event)
         self.decision.events.append(recorded)
         apply(self.state, recorded)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the decision has done its part: what is left, ``Settle`` goes on with."""
+        return len(self.decision.events) >= self.limits.events_max
 
     def stopped(self, command_id: str, *, confirmed: bool = True) -> None:
         """Record that a command's tool has stopped."""

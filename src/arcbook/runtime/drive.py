@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 from arcbook.clock import Clock
 from arcbook.engine.fold import fold
@@ -28,12 +28,8 @@ from arcbook.engine.state import State
 from arcbook.engine.turn import LIMITS, LoopLimits
 from arcbook.engine.views import Gone
 from arcbook.events.types import (
-    CommandResumed,
-    CommandSuspended,
-    PlaybookStarted,
     Recorded,
     ResultRef,
-    StepEnter,
 )
 from arcbook.results.frames import frames_of
 from arcbook.results.kept import Kept, ResultMissingError
@@ -52,7 +48,7 @@ from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, Tu
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.runtime.rows import REFRESH_ROW, RefreshRow, StaleRows
 from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, row_of
-from arcbook.runtime.timers import Timers
+from arcbook.runtime.timers import Timers, may_set_timer
 from arcbook.runtime.trials import Suspects
 from arcbook.store.api import (
     ROW_AGE_US_MAX,
@@ -68,6 +64,9 @@ from arcbook.store.api import (
 
 BATCH_MAX: Final = 512
 """Inputs of one commit."""
+
+TURN_US_MAX: Final = 20_000
+"""Time for which one commit gathers inputs: what else goes on in the process has its turn."""
 
 LOADED_VALUES_MAX: Final = 32
 """Values kept by reference that an execution holds in memory."""
@@ -191,7 +190,8 @@ class Drive:
         now = self.clock.monotonic_us
         try:
             most = await self.suspects.take_up(queue, BATCH_MAX)
-            while queue and len(batch) < most:
+            until = now() + TURN_US_MAX
+            while queue and len(batch) < most and (not batch or now() < until):
                 item = queue.popleft()
                 batch.append(item)
                 began = now()
@@ -300,6 +300,8 @@ class Drive:
             if accepted is None and not decision.again:
                 accepted = decision.accepted
             await self._gather(entry, item, decision, pending)
+            if decision.more:
+                self.submit(item.execution_id, Settle())  # others have their turn first
             if not decision.needs:
                 return bool(accepted)
             await self._fetch(entry, decision.needs)
@@ -365,7 +367,7 @@ class Drive:
             entry.kept.append(ref)
         if isinstance(given, Report) and decision.accepted:
             entry.kept += given.kept
-        if slot.timed or any(_may_set_timer(r.event) for r in decision.events):
+        if slot.timed or any(may_set_timer(r.event) for r in decision.events):
             entry.timers_changed = True
         for child in decision.children:
             await self._children.start(child, pending, item.offer)
@@ -581,12 +583,6 @@ _REFUSALS: Final = (
     PlaybookMissingError,
     UnrecordableError,
 )
-
-
-def _may_set_timer(event: Any) -> bool:
-    if isinstance(event, (CommandSuspended, CommandResumed)):
-        return True
-    return isinstance(event, (StepEnter, PlaybookStarted)) and event.due_at is not None
 
 
 def _step_of(ref: str) -> str:

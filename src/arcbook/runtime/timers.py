@@ -5,8 +5,17 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from arcbook.clock import Clock
+from arcbook.events.types import CommandResumed, CommandSuspended, PlaybookStarted, StepEnter
+
+
+def may_set_timer(event: Any) -> bool:
+    """Return whether an event may have set, or ended, a timer of its execution."""
+    if isinstance(event, (CommandSuspended, CommandResumed)):
+        return True
+    return isinstance(event, (StepEnter, PlaybookStarted)) and event.due_at is not None
 
 
 class Timers:

@@ -29,6 +29,7 @@ from arcbook.engine.inputs import (
 from arcbook.engine.pipeline import IterationResult
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import CommandStatus, State
+from arcbook.engine.turn import LIMITS, LoopLimits
 from arcbook.events.types import Recorded, StepResult, Value
 from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind
 from arcbook.testing.clock import START_US
@@ -46,8 +47,9 @@ class Given(NamedTuple):
 class Machine:
     """One execution, its log, and everything it was told."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, limits: LoopLimits = LIMITS) -> None:
         self.plan = plan
+        self.limits = limits
         self.state = State(execution_id=EXECUTION_ID)
         self.events: list[Recorded] = []
         self.log: list[Given] = []
@@ -60,14 +62,16 @@ class Machine:
     def give(self, given: AnyInput) -> Decision:
         """Decide an input, as the drive loop does."""
         self.log.append(Given(self.at, given))
-        decision = self._decide(given)
-        while decision.needs:
-            loaded = decision.again
-            decision = self._decide(given if loaded else Settle())
+        decision = self.decide_once(given)
+        while decision.needs or decision.more:
+            following = self.decide_once(given if decision.again else Settle())
+            following.commands = decision.commands + following.commands
+            decision = following
         self.ends.append(len(self.events))
         return decision
 
-    def _decide(self, given: AnyInput) -> Decision:
+    def decide_once(self, given: AnyInput) -> Decision:
+        """Decide an input, and leave what there is more to do."""
         decision = decide(
             self.state,
             self.plan,
@@ -75,6 +79,7 @@ class Machine:
             at=self.at,
             new_id=lambda: len(self.events) + 1_000,
             loaded=self.kept,
+            limits=self.limits,
         )
         self.events += decision.events
         for ref, items in decision.keep:

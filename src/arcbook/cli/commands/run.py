@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from arcbook.cli import early
+from arcbook.cli.collecting import collect_seldom
 from arcbook.cli.context import (
     Given,
     allow_option,
@@ -113,6 +114,7 @@ def _finished(
     running: Coroutine[Any, Any, tuple[State, Any]], view: View, *, as_json: bool, quiet: bool
 ) -> int:
     """Run to the end, and print how it ended."""
+    collect_seldom()
     try:
         state, data = asyncio.run(running)
     except asyncio.CancelledError:

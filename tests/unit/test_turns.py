@@ -1,0 +1,132 @@
+"""No execution stops the others: what is too much for one decision is done in several."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from arcbook.clock import SystemClock
+from arcbook.dsl.kinds import Kind, KindTable
+from arcbook.dsl.load import load_playbook
+from arcbook.engine.inputs import Report, Settle, Start
+from arcbook.engine.pipeline import IterationResult
+from arcbook.engine.plan import Plan
+from arcbook.engine.state import CommandStatus, Status
+from arcbook.engine.turn import LIMITS
+from arcbook.events.types import StepExit, StepResult, Value
+from arcbook.outcome import OK
+from arcbook.testing.generate import KIND, random_playbook
+from arcbook.testing.local import Bench
+from arcbook.testing.machine import Machine
+
+KINDS = KindTable({KIND: Kind(name=KIND, open=True)})
+thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def plan_of(text: str) -> Plan:
+    loaded = load_playbook(text, KINDS)
+    assert loaded.playbook is not None, [d.message for d in loaded.errors]
+    return Plan(loaded.playbook, KINDS)
+
+
+def fan(size: int) -> str:
+    arcs = [{"step": f"b{i}"} for i in range(size)]
+    steps: list[dict[str, Any]] = [
+        {"step": "start", "next": {"spec": {"mode": "inclusive"}, "arcs": arcs}},
+        *(
+            {"step": f"b{i}", "tool": {"kind": KIND}, "next": {"arcs": [{"step": "end"}]}}
+            for i in range(size)
+        ),
+        {"step": "end", "tool": {"kind": KIND}},
+    ]
+    document = {
+        "apiVersion": "noetl.io/v2",
+        "kind": "Playbook",
+        "metadata": {"name": "p", "path": "p"},
+        "workflow": steps,
+    }
+    return orjson.dumps(document).decode()
+
+
+def finished(plan: Plan, events_max: int) -> Machine:
+    """Run a playbook in which every command does well, one at a time, to its end."""
+    machine = Machine(plan, limits=LIMITS._replace(events_max=events_max))
+    machine.give(Start(path="p", payload={}))
+    while not machine.state.status.is_terminal:
+        command = next(
+            command
+            for run in machine.state.runs.values()
+            for command in run.commands.values()
+            if command.status is CommandStatus.ISSUED
+        )
+        result = StepResult(tasks={"t": Value({"n": 1})}, last="t")
+        done = [IterationResult(result=result, status=OK)] * command.count
+        machine.give(Report(command_id=command.command_id, done=done, first=command.first))
+    return machine
+
+
+@thorough
+@given(st.integers(0, 2**32 - 1))
+def test_how_much_one_decision_does_changes_nothing_that_comes_out(seed):
+    plan = plan_of(random_playbook(random.Random(seed)))
+    whole, parts = finished(plan, 10_000), finished(plan, 1)
+
+    assert parts.state.status == whole.state.status
+    assert parts.state.result == whole.state.result
+    assert parts.state.visits == whole.state.visits
+    assert parts.state.ctx == whole.state.ctx
+    left = [
+        [e.event.step for e in m.events if isinstance(e.event, StepExit)] for m in (whole, parts)
+    ]
+    assert sorted(left[0]) == sorted(left[1])
+
+
+def test_a_decision_with_too_much_to_do_says_that_there_is_more():
+    machine = Machine(plan_of(fan(1_000)), limits=LIMITS)
+    decision = machine.decide_once(Start(path="p", payload={}))
+    while decision.more:
+        assert len(decision.events) <= LIMITS.events_max + 1
+        decision = machine.decide_once(Settle())
+
+    assert len(machine.state.runs) == 1  # the first step, which leads to all others
+    (command,) = next(iter(machine.state.runs.values())).commands.values()
+    done = [IterationResult(result=StepResult(), status=OK)]
+    decision = machine.decide_once(Report(command_id=command.command_id, done=done))
+    turns = 1
+    while decision.more:
+        assert len(decision.events) <= LIMITS.events_max + 1
+        decision = machine.decide_once(Settle())
+        turns += 1
+
+    assert turns >= 4
+    assert len(machine.state.runs) == 1_000
+
+
+@pytest.mark.slow
+async def test_the_loop_goes_on_while_thousands_of_branches_start_and_end():
+    bench = Bench(SystemClock(), {KIND: lambda _: asyncio.sleep(0)})
+    plan = await bench.register(fan(5_000))
+    late: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            before = time.perf_counter()
+            used = time.process_time()
+            await asyncio.sleep(0.005)
+            if time.process_time() - used > 0.004:  # it was us, and not another program
+                late.append(min(time.process_time() - used, time.perf_counter() - before))
+
+    async with bench.runtime:
+        beating = asyncio.create_task(beat())
+        state = await bench.runtime.run(plan, {})
+        beating.cancel()
+
+    assert state.status is Status.COMPLETED
+    assert max(late) < 0.25

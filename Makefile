@@ -11,7 +11,7 @@ PARTS ?=
 LARGE ?=
 export PYTHON
 
-.PHONY: help demo test check lock audit fuzz noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
+.PHONY: help demo test check lock audit fuzz security noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
 	simulate simulate-corpus simulate-mutants exhaust environment services clean
 
 help: ## List what can be made
@@ -43,6 +43,9 @@ audit: environment ## Ask for known vulnerabilities of what is locked
 
 fuzz: environment ## Give everything that reads input what nobody meant; SECONDS_EACH=60
 	@PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(or $(SECONDS_EACH),60)
+
+security: environment services ## Try every attack, and say what became of it
+	@PYTHONPATH=tests $(BIN)/python -m security
 
 noetl-client: environment services ## Run NoETL's own command line against a server
 	@PYTHONPATH=tests $(BIN)/python -m noetl_client

@@ -25,6 +25,8 @@ from arcbook.template.errors import TemplateError
 from arcbook.template.render import compile_condition, compile_value
 from arcbook.template.scope import DictScope
 
+pytestmark = pytest.mark.held("contained")
+
 STEP = StepResult(tasks={"load": Value({"rows": [1, 2], "name": "x"})}, last="load", status="ok")
 LOOP = LoopResult(total=2, success=2, failed=0, items=[1, 2])
 

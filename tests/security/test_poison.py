@@ -16,6 +16,8 @@ from arcbook.store.postgres import upgrade
 from arcbook.testing.processes import Process
 from arcbook.testing.services import bare_environment
 
+pytestmark = pytest.mark.held("contained")
+
 PLAYBOOK = """\
 apiVersion: noetl.io/v2
 kind: Playbook

@@ -12,11 +12,12 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -201,6 +202,22 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
                 "in one of ARCBOOK_FOLDERS"
             )
         return found
+
+    def open(self, path: str | os.PathLike[str], workspace: str) -> BinaryIO:
+        """Open a file to read it; what counts is the file that was opened, not its path.
+
+        Raises:
+            OutsideError: it is outside of what tools may reach.
+            OSError: it cannot be opened.
+        """
+        found = self.resolve(path, workspace)
+        # A pipe or a device would have whoever opens it wait.
+        file = os.fdopen(os.open(found, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+        real = str(Path(f"/proc/self/fd/{file.fileno()}").readlink())
+        if self.is_within(real, workspace) and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
+        file.close()
+        raise OutsideError(f"{str(path)!r} is {real}, which is no plain file that may be read")
 
     def is_within(self, found: str, workspace: str) -> bool:
         """Whether a path without links lies where tools may reach."""

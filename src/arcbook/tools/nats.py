@@ -24,6 +24,7 @@ from arcbook.tools.api import (
     parse,
     require,
 )
+from arcbook.tools.confinement import OutsideError
 from arcbook.tools.nats_keys import encode_key, list_keys
 from arcbook.tools.nats_pool import (
     Identity,
@@ -147,6 +148,10 @@ class Nats:
         identity = identity_of(_settings(call))
         if identity is None:
             return _config("no address: name a credential with 'auth', or write 'url'")
+        try:
+            _keep_within(identity, context)
+        except OutsideError as error:
+            return _config(f"tls: {error}")
         seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
         try:
             with translated(lambda: self._pool.complaint(identity)):
@@ -188,6 +193,18 @@ def _settings(call: ToolCall) -> dict[str, Any]:
         base = dict(call.auth)
     own = {k: call.config.get(k) for k in ("url", "user", "password", "token", "tls")}
     return {**base, **{k: v for k, v in own.items() if v not in (None, "")}}
+
+
+def _keep_within(identity: Identity, context: ToolContext) -> None:
+    """Let a worker open no file for a connection that its execution may not reach.
+
+    Raises:
+        OutsideError: one of TLS's files is such a file.
+    """
+    for name in ("ca", "cert", "key"):
+        written = (identity.tls or {}).get(name)
+        if written and "-----BEGIN" not in str(written):
+            context.confinement.resolve(str(written), context.workspace)
 
 
 def _config(message: str) -> Outcome:

@@ -51,6 +51,12 @@ def shown(path: str, how: str) -> list[str]:
     return [*passed, how, path, path]
 
 
+def readable() -> list[str]:
+    """Return what programs and Python read of the system, wherever it is seen."""
+    etc = [os.path.realpath(f"/etc/{name}") for name in _ETC]
+    return ["/usr", *_SYSTEM, *etc, *_python()]
+
+
 def _seen(path: str) -> list[str]:
     """Return how a file is seen, by what a link leads to, which may lie elsewhere."""
     real = os.path.realpath(path)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from arcbook.bodies import BodyTooLargeError, read_body
 from arcbook.outcome import ErrorKind
 from arcbook.tools.api import ToolContext
+from arcbook.tools.confinement import OutsideError
 
 SCRIPT_BYTES_MAX: Final = 4 * 1024 * 1024
 """Size of a script."""
@@ -47,7 +48,7 @@ async def load_script(script: dict[str, Any] | str | None, context: ToolContext)
             raise ScriptError("an inline script needs 'source.code'", ErrorKind.CONFIG)
         return str(code)
     if kind in ("file", "local"):
-        return await asyncio.to_thread(_read, uri, context.folder)
+        return await asyncio.to_thread(_read, uri, context)
     if kind in ("http", "https"):
         return await _fetch(str(source.get("endpoint") or source.get("url") or uri), source)
     raise ScriptError(
@@ -55,23 +56,34 @@ async def load_script(script: dict[str, Any] | str | None, context: ToolContext)
     )
 
 
-def _read(uri: str, folder: str) -> str:
-    """Read a file, relative to the playbook's folder, one above it, or the working folder."""
-    name = uri.removeprefix("file://")
+def _read(uri: str, context: ToolContext) -> str:
+    """Read a file, relative to the playbook's folder, one above it, or the working folder.
+
+    On a worker it must lie in the execution's folder or in one of the settings.
+    """
+    name, folder = uri.removeprefix("file://"), context.folder
+    confinement = context.confinement
+    workspace = "" if confinement.is_open else context.workspace
     bases = [Path(folder), *Path(folder).parents] if folder else []
-    tried = [Path(name)] if Path(name).is_absolute() else [b / name for b in (*bases, Path())]
-    for path in tried:
-        if path.is_file():
-            if path.stat().st_size > SCRIPT_BYTES_MAX:
+    bases += [Path(workspace), *map(Path, confinement.folders or ())] if workspace else [Path()]
+    outside: OutsideError | None = None
+    for path in [Path(name)] if Path(name).is_absolute() else [base / name for base in bases]:
+        try:
+            if not Path(confinement.resolve(path, workspace)).is_file():
+                continue
+            with confinement.open(path, workspace) as file:
+                data = file.read(SCRIPT_BYTES_MAX + 1)
+            if len(data) > SCRIPT_BYTES_MAX:
                 raise ScriptError(
                     f"script {uri!r} passes {SCRIPT_BYTES_MAX:,} bytes", ErrorKind.LIMIT
                 )
-            try:
-                return path.read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ScriptError(
-                    f"script {uri!r} cannot be read: {error}", ErrorKind.CONFIG
-                ) from None
+            return data.decode("utf-8")
+        except OutsideError as error:
+            outside = outside or error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ScriptError(f"script {uri!r} cannot be read: {error}", ErrorKind.CONFIG) from None
+    if outside is not None:
+        raise ScriptError(f"script {uri!r} cannot be read: {outside}", ErrorKind.CONFIG)
     where = folder or "the working folder"
     raise ScriptError(
         f"there is no script {uri!r} (looked from {where} upwards)", ErrorKind.NOT_FOUND

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import duckdb
 
 from arcbook.tools.duckdb import errors
+from arcbook.tools.duckdb.limits import Limits
 
 THREADS_MAX: Final = 8
 """Calls that work at the same time."""
@@ -97,8 +98,11 @@ class Work:
 class _Database:
     """A database that is open or about to be."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, threads: ThreadPoolExecutor) -> None:
         self.path = path
+        #: The threads to use it in, and what they and it are kept to.
+        self.threads = threads
+        self.limits: Limits | None = None
         self.lock = asyncio.Lock()
         self.connection: Any = None
         self.users = 0
@@ -114,24 +118,26 @@ class Databases:
         self._closing: set[Future[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def work(self, path: str, *, keep: bool) -> AsyncIterator[Work]:
+    async def work(
+        self, path: str, *, keep: bool, limits: Limits | None = None
+    ) -> AsyncIterator[Work]:
         """Lend a connection of one's own to a database; calls to one file take turns.
 
         Args:
             path: the file, or ``:memory:`` for a database of the call's own.
             keep: whether the file stays open for a while.
+            limits: what the call may reach; everything if nothing is said.
 
         Raises:
             duckdb.Error: it cannot be opened.
         """
         name = path if path == MEMORY else os.path.realpath(path)
-        database = _Database(MEMORY) if name == MEMORY else self._database(name)
+        database = self._new(MEMORY) if name == MEMORY else self._database(name)
         database.users += 1
         try:
             async with database.lock:
-                if database.connection is None:
-                    database.connection = await self._opened(name)
-                work = Work(database.connection.cursor(), self._threads)
+                await self._open_for(database, limits)
+                work = Work(database.connection.cursor(), database.threads)
                 try:
                     yield work
                 except duckdb.Error as error:
@@ -141,42 +147,47 @@ class Databases:
                     if work.broken:
                         database.connection = None
                     else:
-                        await self._run(work.connection.close)
+                        await _run(database.threads, work.connection.close)
         finally:
             database.users -= 1
             self._release(database, keep=keep and name != MEMORY)
 
     def _database(self, name: str) -> _Database:
-        database = self._open.setdefault(name, _Database(name))
+        database = self._open.setdefault(name, self._new(name))
         if database.closing is not None:
             database.closing.cancel()
             database.closing = None
         return database
 
-    async def _opened(self, path: str) -> Any:
+    def _new(self, name: str) -> _Database:
+        return _Database(name, self._threads)
+
+    async def _open_for(self, database: _Database, limits: Limits | None) -> None:
+        """Open a database, or open it anew if it is open with what another call may reach."""
+        if database.connection is not None and database.limits == limits:
+            return
+        if database.connection is not None:
+            connection, database.connection = database.connection, None
+            await _run(database.threads, connection.close)
+        threads = self._threads if limits is None else limits.threads()
+        if database.threads is not self._threads:
+            database.threads.shutdown(wait=False)
+        database.threads, database.limits = threads, limits
+        database.connection = await self._opened(database)
+
+    async def _opened(self, database: _Database) -> Any:
         """Open a file, waiting while another process holds it."""
-        if path != MEMORY and "://" not in path:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
         until = loop.time() + LOCK_WAIT_SECONDS
         pause = 0.02
         while True:
             try:
-                return await self._run(_connect, path)
+                return await _run(database.threads, _connect, database.path, database.limits)
             except duckdb.IOException as error:
                 if not errors.is_locked(error) or loop.time() + pause > until:
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.5)
-
-    async def _run(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a short function in a thread to its end, whatever happens meanwhile."""
-        future = asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            future.add_done_callback(_close_unused)
-            raise
 
     def _release(self, database: _Database, *, keep: bool) -> None:
         if database.users:
@@ -193,9 +204,11 @@ class Databases:
         if self._open.get(database.path) is database:
             del self._open[database.path]
         if connection is not None:
-            future = self._threads.submit(connection.close)
+            future = database.threads.submit(connection.close)
             self._closing.add(future)
             future.add_done_callback(self._closing.discard)
+        if database.threads is not self._threads:
+            database.threads.shutdown(wait=False)
 
     async def close(self) -> None:
         """Close every database that is not in use; closing twice is well."""
@@ -209,8 +222,28 @@ class Databases:
         self._threads.shutdown(wait=False)
 
 
-def _connect(path: str) -> Any:
-    return duckdb.connect(path, config=_CONFIG)
+async def _run(threads: ThreadPoolExecutor, function: Callable[..., T], *args: Any) -> T:
+    """Run a short function in a thread to its end, whatever happens meanwhile."""
+    future = asyncio.get_running_loop().run_in_executor(threads, function, *args)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        future.add_done_callback(_close_unused)
+        raise
+
+
+def _connect(path: str, limits: Limits | None) -> Any:
+    if path != MEMORY and "://" not in path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if limits is None:
+        return duckdb.connect(path, config=_CONFIG)
+    connection = duckdb.connect(path, config={**_CONFIG, **limits.config})
+    try:
+        limits.apply(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _close_unused(future: asyncio.Future[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -10,12 +11,13 @@ from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse, require
+from arcbook.tools.confinement import Confinement, OutsideError
 from arcbook.tools.scripts import ScriptError
 from arcbook.tools.sql import rowsets
 from arcbook.tools.sql.query import QUERY_NAMES, Query, no_statement, statements
 
 if TYPE_CHECKING:
-    from arcbook.tools.duckdb.files import Databases
+    from arcbook.tools.duckdb.files import Databases, Work
     from arcbook.tools.duckdb.run import Run
 
 TIMEOUT_SECONDS: Final = 3600.0
@@ -81,6 +83,7 @@ class Duckdb:
             return no_statement()
         require("duckdb", KIND.name)
         from arcbook.tools.duckdb.files import Databases  # needs the extra
+        from arcbook.tools.duckdb.limits import Limits  # needs the extra
         from arcbook.tools.duckdb.run import Run  # needs the extra
         from arcbook.tools.duckdb.secrets import statement_of  # needs the extra
 
@@ -88,9 +91,20 @@ class Duckdb:
         self._databases = self._databases or Databases()
         limits = rowsets.RowLimits(params.max_rows)
         run = Run(texts, params.params, limits, autocommit=params.autocommit)
-        place = place_of(params.database, context.workspace)
+        try:
+            place = place_of(params.database, context.workspace, context.confinement)
+        except OutsideError as error:
+            return _config(f"'database': {error}")
+        remote = bool(secret) or any("://" in text for text in texts)
+        reach = Limits.of(context.confinement, context.workspace, wants_remote=remote)
         seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
-        return await _run(run, self._databases, place, seconds, secret)
+        return await _run(
+            run,
+            self._databases.work(place.path, keep=place.is_kept, limits=reach),
+            seconds,
+            secret,
+            place.path,
+        )
 
     async def close(self) -> None:
         databases, self._databases = self._databases, None
@@ -99,7 +113,11 @@ class Duckdb:
 
 
 async def _run(
-    run: Run, databases: Databases, place: Place, seconds: float, secret: str
+    run: Run,
+    opening: AbstractAsyncContextManager[Work],
+    seconds: float,
+    secret: str,
+    path: str,
 ) -> Outcome:
     """Run a call's statements; whatever the database does is an outcome."""
     import duckdb  # needs the extra
@@ -109,11 +127,11 @@ async def _run(
     from arcbook.tools.duckdb.secrets import ExtensionError
     from arcbook.tools.duckdb.secrets import secret as known
 
-    where = f"opening {place.path}"
+    where = f"opening {path}"
     try:
         async with (
             asyncio.timeout(seconds),
-            databases.work(place.path, keep=place.is_kept) as work,
+            opening as work,
             known(work, secret),
         ):
             where = ""
@@ -147,13 +165,16 @@ class Place(NamedTuple):
     is_kept: bool
 
 
-def place_of(database: str | None, workspace: str) -> Place:
-    """Return which database a task means: a file, or the one that its execution shares."""
+def place_of(database: str | None, workspace: str, confinement: Confinement) -> Place:
+    """Return which database a task means: a file, or the one that its execution shares.
+
+    Raises:
+        OutsideError: the file is where a call may not reach.
+    """
     if database == MEMORY or (not database and not workspace):
         return Place(MEMORY, is_kept=False)
-    if not database:
-        return Place(str(Path(workspace) / SHARED_FILE), is_kept=True)
-    return Place(str(Path(workspace) / database), is_kept=False)
+    path = Path(workspace) / (database or SHARED_FILE)
+    return Place(confinement.resolve(path, workspace), is_kept=not database)
 
 
 TOOL = Duckdb

@@ -11,7 +11,8 @@ import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from arcbook.tools.api import Credential, CredentialError
+from arcbook.tools.api import Credential, CredentialError, ToolContext
+from arcbook.tools.confinement import OutsideError
 from arcbook.tools.postgres.pool import CONNECT_SECONDS
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
@@ -41,6 +42,45 @@ _DEFAULTS: Final = {
 }
 
 
+_PLAIN: Final = frozenset(
+    [
+        "application_name",
+        "channel_binding",
+        "client_encoding",
+        "connect_timeout",
+        "dbname",
+        "fallback_application_name",
+        "gssencmode",
+        "host",
+        "hostaddr",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "load_balance_hosts",
+        "options",
+        "password",
+        "port",
+        "require_auth",
+        "ssl_max_protocol_version",
+        "ssl_min_protocol_version",
+        "sslcertmode",
+        "sslcompression",
+        "sslmode",
+        "sslnegotiation",
+        "sslpassword",
+        "sslsni",
+        "target_session_attrs",
+        "tcp_user_timeout",
+        "user",
+    ]
+)
+"""Parts of a connection that name no file."""
+
+_FILES: Final = frozenset({"sslcert", "sslcrl", "sslcrldir", "sslkey", "sslrootcert"})
+"""Parts of a connection that do."""
+
+
 class AddressError(ValueError):
     """A task does not say, or says wrongly, where its database is."""
 
@@ -58,12 +98,13 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"Address(key={self.key!r})"
 
 
-def address(task: Mapping[str, Any], auth: Any) -> Address:
+def address(task: Mapping[str, Any], auth: Any, context: ToolContext) -> Address:
     """Return the address; what the task says wins over its credential.
 
     Args:
         task: the task's own fields, by any of their names.
         auth: a credential, inline fields, or nothing.
+        context: the call's services.
 
     Raises:
         AddressError: there is no address in them.
@@ -83,12 +124,34 @@ def address(task: Mapping[str, Any], auth: Any) -> Address:
             "there is no connection: name a credential in 'auth', or write 'host' and "
             "'database', or a 'dsn'"
         )
+    _keep_within(parts, context)
     try:
         conninfo = make_conninfo(**{**_DEFAULTS, **parts})
     except psycopg.Error as error:
         raise AddressError(f"the connection cannot be read: {error}") from None
     digest = hashlib.blake2b(conninfo.encode(), digest_size=16).hexdigest()
     return Address(conninfo=conninfo, schema=schema, key=digest)
+
+
+def _keep_within(parts: Mapping[str, Any], context: ToolContext) -> None:
+    """Let a worker open no file for a connection that its execution may not reach.
+
+    Raises:
+        AddressError: a part names such a file, or may name one.
+    """
+    if context.confinement.is_open:
+        return
+    for name, value in parts.items():
+        text = str(value)
+        is_socket = name == "host" and any(h.startswith(("/", "@")) for h in text.split(","))
+        if (name in _PLAIN and not is_socket) or (name, text) == ("sslrootcert", "system"):
+            continue
+        if (name not in _FILES and not is_socket) or "@" in text:
+            raise AddressError(f"a worker takes no {name!r} of a connection")
+        try:
+            context.confinement.resolve(text, context.workspace)
+        except OutsideError as error:
+            raise AddressError(f"{name!r}: {error}") from None
 
 
 def _credential_fields(auth: Any) -> Mapping[str, Any]:

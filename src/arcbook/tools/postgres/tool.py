@@ -146,7 +146,7 @@ class Postgres:
         from arcbook.tools.postgres.run import ParamsError, Run, script  # needs the extra
 
         try:
-            where = address(msgspec.structs.asdict(params), call.auth)
+            where = address(msgspec.structs.asdict(params), call.auth, context)
             work = script(texts, params.params, autocommit=params.autocommit)
         except (AddressError, ParamsError) as error:
             return failed(ErrorKind.CONFIG, f"tool kind 'postgres': {error}", code="CONFIG")

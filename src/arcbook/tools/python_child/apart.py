@@ -50,11 +50,6 @@ def hide() -> None:
     _control(_SET_DUMPABLE, 0)
 
 
-def show() -> None:
-    """Be an ordinary process again, where there is no other one to hide from."""
-    _control(_SET_DUMPABLE, 1)
-
-
 def take_no_privileges() -> None:
     """Gain nothing from programs that give their caller more than it has."""
     _control(_SET_NO_NEW_PRIVS, 1)

@@ -114,7 +114,6 @@ def _take_place(request: dict[str, Any], place: Place) -> None:
         apart.become(uid)
     if place.workspaces:
         apart.drop_capabilities()
-        apart.show()
 
 
 def _set(variables: dict[str, Any]) -> None:

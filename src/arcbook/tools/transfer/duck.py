@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TextIO
 
 import duckdb
 
 from arcbook.outcome import ErrorKind, failed
 from arcbook.tools.duckdb import errors, types
 from arcbook.tools.duckdb.files import Databases, Work
+from arcbook.tools.duckdb.limits import Limits
 from arcbook.tools.duckdb.run import rows as opened_rows
 from arcbook.tools.sql.text import quoted
 from arcbook.tools.transfer.ends import (
@@ -48,12 +50,15 @@ class Place(NamedTuple):
     databases: Databases
     path: str
     is_kept: bool
+    limits: Limits | None = None
 
     @asynccontextmanager
     async def work(self, side: str) -> AsyncIterator[Work]:
         """Lend a connection; what the database says becomes the failure of the call."""
         with faults(side):
-            async with self.databases.work(self.path, keep=self.is_kept) as work:
+            async with self.databases.work(
+                self.path, keep=self.is_kept, limits=self.limits
+            ) as work:
                 yield work
 
 
@@ -164,12 +169,24 @@ class DuckTarget:
             known = await work.do(_described, work, name)
             choice = choose(self._params.mapping, rows.columns, [c.name for c in known] or None)
             columns = _columns(known, choice, rows)
-            with tempfile.TemporaryDirectory(prefix="arcbook-transfer-") as folder:
-                path = Path(folder, "rows.csv")
-                await _spool(path, rows, choice, columns)
+            with _spooled(self._place.limits) as (path, file):
+                await _spool(file, rows, choice, columns)
                 plan = Plan(name, columns, self._params.keys, mode, path)
                 count = await work.do(_insert, work, plan)
         return Written(rows=count, table=self._params.table, columns=choice.columns)
+
+
+@contextmanager
+def _spooled(limits: Limits | None) -> Iterator[tuple[Path, TextIO]]:
+    """Yield a new file for rows, where the database may read it."""
+    # Opened once, as a new one: whoever owns the workspace may put a link in its place.
+    folder = None if limits is None else limits.workspace
+    fd, name = tempfile.mkstemp(prefix=".arcbook-transfer-", suffix=".csv", dir=folder)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+            yield Path(name), file
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def _described(work: Work, name: str) -> list[Column]:
@@ -187,12 +204,12 @@ def _columns(known: list[Column], choice: Choice, rows: Rows) -> list[Column]:
     return [named.get(name) or Column(name, rows.kinds[at], is_new=True) for name, at in pairs]
 
 
-async def _spool(path: Path, rows: Rows, choice: Choice, columns: list[Column]) -> None:
+async def _spool(file: TextIO, rows: Rows, choice: Choice, columns: list[Column]) -> None:
     """Write the rows to a file, from which DuckDB takes them all at once."""
     forms = [(index, c.form) for index, c in zip(choice.indexes, columns, strict=True)]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        async for batch in rows.batches():
-            await asyncio.to_thread(file.writelines, _lines(batch, forms))
+    async for batch in rows.batches():
+        await asyncio.to_thread(file.writelines, _lines(batch, forms))
+    await asyncio.to_thread(file.flush)
 
 
 def _lines(batch: Batch, forms: Sequence[tuple[int, Form]]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from arcbook.tools.api import (
     parse,
     require,
 )
+from arcbook.tools.confinement import OutsideError
 from arcbook.tools.credentials import resolved
 from arcbook.tools.duckdb.tool import place_of
 from arcbook.tools.http import Http
@@ -158,7 +159,7 @@ class Transfer:
         from arcbook.tools.transfer.pg import link  # needs the extra
 
         try:
-            where = address(getattr(work.params, side), auth)
+            where = address(getattr(work.params, side), auth, work.context)
         except AddressError as error:
             raise fault(str(error)) from None
         limit = work.call.timeout_seconds
@@ -170,6 +171,7 @@ class Transfer:
     def _duckdb(self, side: str, work: _Call) -> Place:
         require("duckdb", "duckdb")
         from arcbook.tools.duckdb.files import Databases  # needs the extra
+        from arcbook.tools.duckdb.limits import Limits  # needs the extra
         from arcbook.tools.transfer.duck import Place  # needs the extra
 
         # Each side takes turns by itself: source and target may be one file.
@@ -178,8 +180,13 @@ class Transfer:
         fields = getattr(work.params, side)
         names = ("database", "db_path", "path", "connection")
         written = next((str(fields[name]) for name in names if fields.get(name)), None)
-        place = place_of(written, work.context.workspace)
-        return Place(self._databases[side], place.path, place.is_kept)
+        confinement, workspace = work.context.confinement, work.context.workspace
+        try:
+            place = place_of(written, workspace, confinement)
+        except OutsideError as error:
+            raise fault(f"'{side}': {error}") from None
+        limits = Limits.of(confinement, workspace)
+        return Place(self._databases[side], place.path, place.is_kept, limits)
 
     async def close(self) -> None:
         databases, self._databases = self._databases, {}

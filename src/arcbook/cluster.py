@@ -15,11 +15,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from arcbook.blobs.api import Blobs
 from arcbook.blobs.postgres import PostgresBlobs
 from arcbook.bus.api import Bus, WorkerBus
 from arcbook.bus.nats import NatsAccess, NatsBus
+from arcbook.bus.nats.access import servers
 from arcbook.bus.postgres import PostgresBus
 from arcbook.clock import SystemClock
 from arcbook.results.kept import Kept
@@ -256,6 +258,33 @@ def release() -> str:
         return ""
 
 
+class UnsafeBusError(SettingsError):
+    """Anybody could write on the bus."""
+
+
+def check_bus(bus: Bus, settings: Settings) -> None:
+    """Refuse a bus on the network that asks nobody who they are, or warn of it.
+
+    What is said there is sealed; but anybody could wipe it, flood it, and keep messages back.
+
+    Raises:
+        UnsafeBusError: it is one, and the settings do not allow that.
+    """
+    if not isinstance(bus, NatsBus) or not bus.is_open:
+        return
+    hosts = [urlsplit(url).hostname or "" for url in servers(settings.nats_url)]
+    far = [host for host in hosts if not is_loopback(host)]
+    if not far:
+        return
+    said = f"NATS at {', '.join(far)} asks nobody who they are: anyone who reaches it may use it"
+    if not settings.nats_open:
+        raise UnsafeBusError(
+            f"{said}; configure users, tokens or certificates there, or listen on 127.0.0.1 "
+            "(ARCBOOK_NATS_OPEN=true: warn only)"
+        )
+    log.warning("%s", said)
+
+
 @asynccontextmanager
 async def shared_parts(settings: Settings) -> AsyncIterator[Parts]:
     """Yield what the servers of a cluster share.
@@ -271,6 +300,7 @@ async def shared_parts(settings: Settings) -> AsyncIterator[Parts]:
         PostgresStore(settings.dsn) as store,
         bus_of(settings) as bus,
     ):
+        check_bus(bus, settings)
         yield Parts(store, bus, PostgresBlobs(store.connection))
 
 

@@ -105,6 +105,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     nats_tls_cert: Annotated[str, Doc("File of our certificate, if NATS wants one.")] = ""
     nats_tls_key: Annotated[str, Doc("File of our certificate's key.")] = ""
+    nats_open: Annotated[
+        bool,
+        Doc(
+            "Whether a server starts on a NATS elsewhere that asks nobody who they are, with a "
+            "warning; it does not by default."
+        ),
+    ] = False
     host: Annotated[str, Doc("Address on which a server listens.")] = "127.0.0.1"
     port: Annotated[int, Doc("Port on which a server listens; 0 takes a free one.")] = 8082
     api_tokens: Annotated[

@@ -65,6 +65,11 @@ class NatsBus:
         self._puller = Puller(self._link, self._streams, ack_seconds, self._bury)
         self._served: list[_Served] = []
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the server asks nobody who they are."""
+        return self._link.is_open
+
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as started:
             await self._link.start()

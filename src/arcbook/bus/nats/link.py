@@ -100,6 +100,12 @@ class Link:
         return bool(self._client.is_connected)
 
     @property
+    def is_open(self) -> bool:
+        """Whether the server asks nobody who they are."""
+        info: dict[str, Any] = getattr(self._client, "_server_info", {})
+        return not (info.get("auth_required") or info.get("tls_verify"))
+
+    @property
     def payload_max(self) -> int:
         """Bytes that the server takes at once."""
         return int(self._client.max_payload)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from acceptance.terminal import Terminal
 from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.clock import SystemClock
 from arcbook.cluster import bus_token, worker_token_of
@@ -245,6 +246,32 @@ def test_a_worker_of_another_version_is_refused(arcbook, upgraded, nats, process
     assert asyncio.run(register(PROTOCOL)).refused == ""
     refused = asyncio.run(register(PROTOCOL + 1)).refused
     assert "use the same version of Arcbook" in refused
+
+
+def test_a_worker_of_another_home_enters_with_a_token(arcbook, upgraded, nats, processes, tmp_path):
+    url = serve(processes, arcbook, upgraded, nats)
+    edge = Terminal(tmp_path, tmp_path / "edge")
+    arguments = ("worker", "--nats", nats.url, "--name", "edge")
+    stranger = started(processes, edge, "pulls from", *arguments)
+    until(lambda: "does not let this worker in" in stranger.log)
+    token, admin = [
+        arcbook("token", "add", scope, "--scope", scope, "--dsn", upgraded).out.strip()
+        for scope in ("worker", "admin")
+    ]
+    stranger.stop(signal.SIGKILL)
+
+    mine = started(processes, edge, "pulls from", *arguments, ARCBOOK_WORKER_TOKEN=token)
+    name = arcbook.write("greet.yaml", GREET)
+    asks = {**arcbook.environment, "ARCBOOK_SERVER_TOKEN": admin}
+    ran = arcbook("run", name, "--server", url, env=asks)
+    (row,) = arcbook("executions", "list", "--server", url, "--json", env=asks).json
+    events = arcbook("events", row["execution_id"], "--server", url, "--json", env=asks)
+
+    assert ran.code == 0, ran.err
+    assert f"{token.split('_')[1]}.edge" in mine.log
+    assert f"{token.split('_')[1]}.edge" in events.out
+    for text in (token, admin):
+        assert all(text not in process.log for process in processes)
 
 
 def test_claims_of_a_worker_of_another_version_go_back(arcbook, upgraded, nats, processes):

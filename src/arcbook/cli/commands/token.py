@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from arcbook.cli.context import settings_of
 from arcbook.cli.errors import UserError
 from arcbook.cli.text import moment, table
 from arcbook.secrets.keys import BUS_FILE, token_in
@@ -141,7 +142,7 @@ def rotate(token_id: str, grace: str, dsn: str | None) -> None:
 
 def _workers_text() -> Callable[[str], str]:
     """Return what makes workers' tokens: the servers' own token is in each of them."""
-    settings = load_settings()
+    settings = settings_of(click.get_current_context())
     found = settings.internal_token
     if not found and not (settings.home / BUS_FILE).exists():
         raise UserError(

@@ -13,8 +13,20 @@ import pytest
 from arcbook.bus.api import BusError
 from arcbook.clock import SystemClock
 from arcbook.engine.plan import Plan
+from arcbook.results.refs import make_ref
 from arcbook.runtime.aliases import aliases_of
-from arcbook.runtime.protocol import CredentialAnswer, CredentialRequest, owner_subject
+from arcbook.runtime.protocol import (
+    ELSEWHERE,
+    FAULT,
+    PLAIN,
+    BlobGet,
+    BlobPart,
+    BlobPut,
+    CredentialAnswer,
+    CredentialRequest,
+    LoopRequest,
+    owner_subject,
+)
 from arcbook.secrets.api import CredentialError
 from arcbook.secrets.credentials import CredentialBook, Labels
 from arcbook.secrets.delivery import Letterbox
@@ -328,6 +340,43 @@ async def test_a_worker_of_a_tenant_gets_commands_of_that_tenant_alone(cluster, 
 
     assert (await claimed(mine, ours, name)).outcome == "failed"
     assert (await claimed(mine, theirs, name)).outcome == "claimed"
+
+
+async def test_a_worker_of_a_tenant_reads_and_writes_nothing_of_others(cluster, bus):
+    text, row = await workers_token(cluster, tenant="acme")
+    name = f"{row.token_id}.w"
+    control = Control(sealed(bus, name, text), name)
+    ours, theirs = await out(cluster), await out(cluster, labels={"tenant": "acme"})
+    await cluster.blobs.put(f"{ours.execution_id}/one/1", b"others'")
+    await cluster.blobs.put(f"{theirs.execution_id}/one/1", b"its own")
+    subject = owner_subject(ours.server.server_id)
+    loop = make_ref(ours.execution_id, "one", "1")
+
+    for key in (f"{ours.execution_id}/one/1", "77/one/1", "x", "", "9" * 30, "../1"):
+        for request in (BlobGet(key=key), BlobPut(key=key), LoopRequest(ref=loop)):
+            with pytest.raises(ControlError, match="refused"):
+                await control.exchange(subject, request, BlobPart, b"written")
+    _, found = await control.exchange(
+        subject, BlobGet(key=f"{theirs.execution_id}/one/1"), BlobPart
+    )
+
+    assert found == b"its own"
+    assert await cluster.blobs.get(f"{ours.execution_id}/one/1") == b"others'"
+
+
+async def test_a_request_stands_in_no_blob_but_one_of_the_wire(cluster, bus):
+    held = await out(cluster)
+    request = msgspec.json.encode({"ask": "playbook", "catalog_id": 1})
+    await cluster.blobs.put("1/one/1", b"=" + request)
+    await cluster.blobs.put("wire/1", b"=" + request)
+    subject = owner_subject(held.server.server_id)
+
+    answers = [
+        await sealed(bus, "w").request(subject, ELSEWHERE + key, 5.0)
+        for key in (b"1/one/1", b"wire/1")
+    ]
+
+    assert [answer[:1] for answer in answers] == [FAULT, PLAIN]
 
 
 async def test_a_stored_token_gets_no_system_playbook_and_not_the_internal_token(cluster, bus):

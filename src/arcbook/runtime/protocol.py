@@ -359,6 +359,9 @@ PLAIN: Final = b"="
 ELSEWHERE: Final = b"@"
 """... of one that is kept as a blob, whose key follows ..."""
 
+WIRE: Final = "wire/"
+"""(beginning of the keys of such blobs)"""
+
 FAULT: Final = b"!"
 """... and of an answer that says why there is none."""
 

@@ -9,6 +9,7 @@ takes part. An answer is bound to the request that it is an answer to.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import struct
 from collections import OrderedDict
@@ -189,6 +190,7 @@ class Asker:
         self._bus = bus
         self._enter = enter
         self.session: Session | None = None
+        self._entering = asyncio.Lock()
         #: The server that is asked where any will do.
         self._home = ""
 
@@ -203,9 +205,7 @@ class Asker:
         said = "it wants it sent again and again"
         to = subject
         for _ in range(TRIES_MAX):
-            session = self.session
-            if session is None or session.is_spent:
-                session = self.session = await self._enter(seconds)
+            session = await self._present(seconds)
             if to == ANY_SERVER and self._home:
                 to = self._home
             request = session.seal(to, body)
@@ -232,6 +232,13 @@ class Asker:
             if subject == ANY_SERVER:
                 self._home = to
         raise BusError(f"{subject} does not take the request: {said}")
+
+    async def _present(self, seconds: float) -> Session:
+        """Return the session; enter, once for all that ask at the same time."""
+        async with self._entering:
+            if self.session is None or self.session.is_spent:
+                self.session = await self._enter(seconds)
+            return self.session
 
 
 def _read(session: Session, request: bytes, answer: bytes) -> bytes | Again:

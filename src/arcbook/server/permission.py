@@ -7,12 +7,17 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.engine.inputs import Report
+from arcbook.results.refs import InvalidRefError, parse_ref
 from arcbook.runtime.protocol import (
+    WIRE,
     BeatRequest,
+    BlobGet,
+    BlobPut,
     ClaimRequest,
     CredentialRequest,
     GiveBackRequest,
     InputRequest,
+    LoopRequest,
     RegisterRequest,
     ReportRequest,
 )
@@ -55,6 +60,24 @@ def permitted(request: Any, asker: Ticket) -> Any:
         pools = [pool for pool in request.pools if pool in asker.pools]
         return msgspec.structs.replace(request, pools=pools, tenant=asker.tenant)
     return request
+
+
+def execution_of(request: Any) -> int | None:
+    """Return the execution whose data a request reads or writes, beside commands; 0 if unclear.
+
+    What goes by a blob because it is large has a name that nobody else knows.
+    """
+    if isinstance(request, (BlobGet, BlobPut)):
+        if request.key.startswith(WIRE):
+            return None
+        first = request.key.partition("/")[0]
+        return int(first) if first.isascii() and first.isdigit() and len(first) < 20 else 0
+    if isinstance(request, LoopRequest):
+        try:
+            return parse_ref(request.ref).execution_id
+        except InvalidRefError:
+            return 0
+    return None
 
 
 def _check_name(request: Any, asker: Ticket) -> None:

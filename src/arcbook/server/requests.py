@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
@@ -29,6 +30,7 @@ from arcbook.runtime.protocol import (
     PLAIN,
     PROTOCOL,
     REQUESTS,
+    WIRE,
     Beaten,
     BeatRequest,
     BlobGet,
@@ -64,7 +66,7 @@ from arcbook.secrets.envelope import SealError
 from arcbook.secrets.sessions import Ticket
 from arcbook.server.guard import ServerBus
 from arcbook.server.handing import Credentials, HandingOut, WithheldError
-from arcbook.server.permission import ForbiddenError, permitted
+from arcbook.server.permission import ForbiddenError, execution_of, permitted
 from arcbook.shards import shard_of
 from arcbook.store.api import Claim as ClaimRow
 from arcbook.store.api import ClusterStore, StoreError
@@ -72,9 +74,6 @@ from arcbook.store.api import ClusterStore, StoreError
 FORWARD_SECONDS: Final = 1.5
 """Time that another server has to answer what is handed on to it; less than whoever asks
 waits, who would have no answer for the rest either."""
-
-WIRE: Final = "wire/"
-"""Where requests and answers lie that are too large for the bus."""
 
 UPLOADS_MAX: Final = 64
 """Blobs that arrive in parts at the same time."""
@@ -162,13 +161,31 @@ class Requests:
             body = await self._blobs.get(_wire_key(body[1:]))
         head, data = unpack(body)
         request = permitted(REQUESTS.decode(head), asker)
+        if asker.tenant:
+            await self._check_tenant(request, asker)
         answer = await self._handlers[type(request)](request, data)
         packed = answer if isinstance(answer, bytes) else pack(answer)
         if len(packed) <= self._bus.payload_max - OVERHEAD_BYTES:
             return packed
-        key = f"{WIRE}{self._drive.ids()}"
+        key = f"{WIRE}{uuid.uuid4().hex}"  # nobody guesses it
         await self._blobs.put(key, packed)
         return ELSEWHERE + key.encode()
+
+    async def _check_tenant(self, request: Any, asker: Ticket) -> None:
+        """Keep a tenant's worker from what other tenants' executions keep.
+
+        Raises:
+            ForbiddenError: it is another's, or nobody's.
+        """
+        execution_id = execution_of(request)
+        if execution_id is None:
+            return
+        row = await self._store.execution(execution_id)
+        if row is None or row.labels.get("tenant") != asker.tenant:
+            raise ForbiddenError(
+                f"worker {asker.name} is of tenant {asker.tenant!r}, and execution "
+                f"{execution_id} is not"
+            )
 
     # -- executions -------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from arcbook.runtime.protocol import (
     ELSEWHERE,
     FAULT,
     OVERHEAD_BYTES,
+    WIRE,
     BlobGet,
     BlobKept,
     BlobPart,
@@ -104,7 +105,7 @@ class Control:
         """
         body = pack(request)
         if len(body) > self._bus.payload_max - OVERHEAD_BYTES:
-            key = f"wire/{self._new_name()}"
+            key = f"{WIRE}{self._new_name()}"
             await RemoteBlobs(self).put(key, body)
             body = ELSEWHERE + key.encode()
         answer = await self._bus.request(subject, body, seconds)

@@ -9,7 +9,7 @@ from arcbook.engine.leaving import fail, pass_over, warnings_of
 from arcbook.engine.pipeline import number, template_failure
 from arcbook.engine.plan import PlanStep
 from arcbook.engine.scope import ExecutionScope
-from arcbook.engine.state import Token, command_id
+from arcbook.engine.state import Token, command_id, run_key
 from arcbook.engine.turn import MICROSECONDS, Turn, live_mask
 from arcbook.events.types import JoinClosed, LoopStart, StepEnter, StepSkipped
 from arcbook.template.errors import TemplateError
@@ -17,10 +17,14 @@ from arcbook.template.render import Template
 
 
 def fire_ready(turn: Turn) -> bool:
-    """Fire each step whose tokens have all come; return whether any fired."""
+    """Fire steps whose tokens have all come; return whether any fired.
+
+    The first one that can fires first, in the order in which tokens came. A step that is
+    passed over may let an earlier one fire: then the look begins anew. So it makes no
+    difference where a decision ends and the next one goes on.
+    """
     state = turn.state
-    if not state.waiting:
-        return False
+    _close_joins(turn)
     fired = False
     for name in list(state.waiting):
         step = turn.plan.by_name[name]
@@ -28,11 +32,11 @@ def fire_ready(turn: Turn) -> bool:
         blocked = _is_blocked(turn, step)
         if blocked and not (step.join and len(tokens) >= step.join):
             continue
+        following = run_key(name, state.visits.get(name, 0) + 1)
         _fire(turn, step, tokens, early=blocked)
         fired = True
-        if turn.is_full:
-            return True
-    _close_joins(turn)
+        if turn.is_full or following not in state.runs:
+            break
     return fired
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from arcbook.dsl.kinds import Kind, KindTable
 from arcbook.engine.decide import decide
 from arcbook.engine.fold import apply
@@ -18,7 +16,7 @@ from arcbook.engine.state import Command, CommandStatus, State, Status
 from arcbook.events.codec import decode, encode
 from arcbook.events.types import Recorded, StepResult, StepSkipped, Value
 from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind
-from arcbook.runtime.slots import encode_state
+from arcbook.runtime.slots import decode_state, encode_state
 from arcbook.testing.clock import START_US
 from arcbook.testing.exhaust.expected import expected, is_determined
 from arcbook.testing.exhaust.shapes import Shape, Size, playbook_of, shapes
@@ -33,7 +31,6 @@ STATES_MAX: Final = 200_000
 """States of one graph; more means that it does not come to an end."""
 
 _KINDS: Final = KindTable({KIND: Kind(name=KIND, open=True)})
-_STATES: Final[msgspec.json.Decoder[State]] = msgspec.json.Decoder(State)
 
 _PASSED: Final = IterationResult(
     result=StepResult(tasks={"t": Value({"n": 1})}, last="t"), status=OK
@@ -108,7 +105,7 @@ class Explorer:
         inputs, ends = 1, 0
         while todo:
             node = todo.pop()
-            state = _STATES.decode(node.stored)
+            state = decode_state(node.stored)
             if state.status.is_terminal:
                 ends += 1
                 self._way = node.way
@@ -169,7 +166,7 @@ class Explorer:
     def _taken(self, node: _Node, given: AnyInput, outcomes: frozenset[Outcome]) -> _Node:
         """Give an input to the engine, and look at all that follows from it."""
         self._way = way = (node.way, given)
-        before, state = _STATES.decode(node.stored), _STATES.decode(node.stored)
+        before, state = decode_state(node.stored), decode_state(node.stored)
         out = _out(before)
         decision = self._decide(state, given)
         if not decision.accepted:
@@ -228,7 +225,7 @@ class Explorer:
 
     def _again(self, stored: bytes, given: AnyInput) -> None:
         """An input that comes twice changes nothing."""
-        state = _STATES.decode(stored)
+        state = decode_state(stored)
         decision = self._decide(state, given)
         if decision.accepted or decision.events or decision.commands:
             self._fail("once", "the same input is accepted again")

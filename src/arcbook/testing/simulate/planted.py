@@ -168,8 +168,8 @@ MUTANTS: Final = (
         "allow one frame more than the limit",
         (
             "engine/loops.py",
-            "len(run.commands) < loop.start.in_flight_max",
-            "len(run.commands) <= loop.start.in_flight_max",
+            "len(run.commands) < limit and",
+            "len(run.commands) <= limit and",
         ),
     ),
     _mutant(

@@ -21,6 +21,7 @@ from arcbook.events.types import (
     StepExit,
     StepResult,
     StepSkipped,
+    Try,
 )
 from arcbook.outcome import ERROR, ErrorInfo
 
@@ -41,6 +42,8 @@ class StepView(msgspec.Struct, kw_only=True):
     done: int = 0
     failed: int = 0
     error: ErrorInfo | None = None
+    #: Tries that were not the last of their call, with the index of their iteration or -1.
+    tries: list[tuple[int, Try]] = []
     printed: str = ""
     warnings: list[str] = []
     waits_for: str = ""
@@ -51,6 +54,12 @@ class StepView(msgspec.Struct, kw_only=True):
         """How long the latest visit took, in microseconds; 0 while it runs."""
         return max(0, self.ended_at - self.entered_at) if self.ended_at else 0
 
+
+PRINTED_MAX: Final = 256 * 1024
+"""Characters that are kept of what a loop printed."""
+
+TRIES_MAX: Final = 1000
+"""Tries that are kept of one step."""
 
 WARNINGS_MAX: Final = 100
 """Warnings that are kept of one step."""
@@ -107,15 +116,17 @@ def _step_enter(progress: Progress, at: int, event: StepEnter) -> None:
     step.total = event.loop.total if event.loop else -1
     step.done = step.failed = 0
     step.error, step.waits_for = None, ""
+    step.printed, step.retries, step.tries = "", 0, []
     _note(step.warnings, event.warnings)
 
 
 def _step_exit(progress: Progress, at: int, event: StepExit) -> None:
     step = progress.step(event.step)
     step.ended_at = at
-    step.retries = event.retries
+    step.retries += event.retries
+    step.tries += [(-1, one) for one in event.tries]
     step.error = event.error or (event.result.error if event.result else None)
-    step.printed = event.printed
+    step.printed += event.printed
     _note(step.warnings, event.warnings)
     step.result = event.loop if event.loop is not None else event.result
     step.waits_for = ""
@@ -142,6 +153,11 @@ def _command_completed(progress: Progress, at: int, event: CommandCompleted) -> 
     step = progress.step(event.step)
     step.done += event.count
     step.failed += len(event.failed)
+    step.retries += event.retries
+    step.tries = [*step.tries, *event.tries][:TRIES_MAX]
+    for index, text in event.printed:
+        lines = "".join(f"[{index}] {line}\n" for line in text.splitlines())
+        step.printed = (step.printed + lines)[-PRINTED_MAX:]
     _note(step.warnings, event.warnings)
 
 

@@ -121,7 +121,7 @@ def test_a_template_that_fails_is_told_with_its_step(
 
     assert ran.code == 1
     assert "Error: step 'start' failed" in ran.err
-    assert "at steps.start.tool" in ran.err
+    assert "in steps.start.tool" in ran.err
     assert "kind template" in ran.err
     assert said in ran.err
 

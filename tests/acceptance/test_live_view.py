@@ -94,7 +94,7 @@ def test_the_failure_stands_at_its_step_and_again_at_the_end(tour: tuple[str, st
     assert "KeyError: 'tip'" in last
     assert 'File "<playbook>", line 2, in settle' in last
     assert "Error: step 'last' failed: KeyError: 'tip'" in last
-    assert "at steps.last.tool" in last
+    assert "in steps.last.tool" in last
     assert "FAILED  execution" in last
 
 

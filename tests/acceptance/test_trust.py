@@ -267,3 +267,75 @@ class TestNoop:
         text = step("desc: d", f"{{kind: noop, {tool}}}")
 
         assert arcbook("run", arcbook.write("n.yaml", text), "--json").json["result"] == data
+
+
+TALKING = """import logging, sys
+print(f"printed {n}")
+logging.warning("logged %s", n)
+print(f"told {n}", file=sys.stderr)
+result = n
+"""
+
+
+class TestWhatRunsSay:
+    def test_iterations_keep_what_they_print_log_and_write_to_stderr(self, arcbook: Terminal):
+        code = "".join(f"        {line}\n" for line in TALKING.splitlines())
+        text = book(
+            "workflow:\n- step: start\n  loop: {in: [7, 8], iterator: n}\n  tool:\n    kind: python\n"
+            f"    input: {{n: '{{{{ n }}}}'}}\n    code: |\n{code}"
+        )
+
+        ran = arcbook("run", arcbook.write("n.yaml", text))
+
+        for index, n in enumerate((7, 8)):
+            for words in (f"printed {n}", f"WARNING:root:logged {n}", f"told {n}"):
+                assert f"│ [{index}] {words}" in ran.err
+        (one,) = arcbook.executions()
+        assert "[1] told 8" in arcbook("executions", "show", one["execution_id"]).out
+
+    @pytest.mark.parametrize("loop", ["", "loop: {in: [1], iterator: n}"])
+    def test_each_try_leaves_its_outcome_and_its_pause(self, arcbook: Terminal, loop: str):
+        text = step(loop, "{kind: python, code: 1/0, retry: {attempts: 3, delay: 0.01, backoff: linear}}")  # fmt: skip
+
+        arcbook("run", arcbook.write("n.yaml", text))
+
+        (one,) = arcbook.executions()
+        shown = arcbook("executions", "show", one["execution_id"]).out
+        where = "start_task of item 0" if loop else "start_task"
+        assert (
+            f"try 1 of {where}: unknown: ZeroDivisionError: division by zero; then 0.01 s" in shown
+        )
+        assert (
+            f"try 2 of {where}: unknown: ZeroDivisionError: division by zero; then 0.02 s" in shown
+        )
+        assert "try 3" not in shown
+
+
+class TestFailures:
+    def test_one_names_file_line_and_column_of_its_task_with_the_line(self, arcbook: Terminal):
+        text = step("desc: d", "{kind: shell, command: exit 3}")
+
+        ran = arcbook("run", arcbook.write("n.yaml", text))
+
+        assert (
+            "  at n.yaml:6:9\n    6 |   tool: {kind: shell, command: exit 3}\n                ^"
+            in ran.err
+        )
+        (one,) = arcbook.executions()
+        assert "  at n:6:9\n" in arcbook("executions", "show", one["execution_id"]).out
+        assert arcbook("run", "n.yaml", "--json").json["error"]["line"] == 6
+
+    def test_one_of_code_names_the_line_of_the_code(self, arcbook: Terminal):
+        text = book(
+            "workflow:\n- step: start\n  tool:\n    kind: python\n"
+            "    code: |\n      a = 0\n      def f():\n        return 1 / a\n      f()\n"
+        )
+
+        ran = arcbook("run", arcbook.write("n.yaml", text))
+
+        assert "  at n.yaml:11:9\n   11 |         return 1 / a\n" in ran.err
+
+    def test_one_of_a_guard_names_the_router(self, arcbook: Terminal):
+        text = step("next: {arcs: [{step: start, when: '{{ 1 / 0 > 1 }}'}]}")
+
+        assert "  at n.yaml:7:9\n" in arcbook("run", arcbook.write("n.yaml", text)).err

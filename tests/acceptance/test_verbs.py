@@ -102,7 +102,7 @@ def test_a_failure_names_its_step_its_cause_and_its_place_and_exits_with_1(home:
     assert ran.out == ""
     assert "✗  divide" in ran.err
     assert "ZeroDivisionError: division by zero" in ran.err
-    assert "at steps.divide.tool" in ran.err
+    assert "in steps.divide.tool" in ran.err
     assert 'File "<playbook>", line 2, in halve' in ran.err
     assert "FAILED" in ran.err.splitlines()[-1]
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from arcbook.cli.errors import Exit
+from arcbook.cli.places import Source
 from arcbook.cli.text import coloured, duration, value
 from arcbook.cli.warnings import tell_lacking
 from arcbook.engine.state import State, Status
@@ -22,17 +23,24 @@ def outcome_code(state: State) -> int:
 
 
 def finish(
-    state: State, data: Any, *, as_json: bool, quiet: bool, warnings: Sequence[str] = ()
+    state: State,
+    data: Any,
+    *,
+    as_json: bool,
+    quiet: bool,
+    warnings: Sequence[str] = (),
+    source: Source | None = None,
 ) -> None:
     """Print how an execution ended."""
     if as_json:
-        click.echo(_json(state, data, warnings))
+        click.echo(_json(state, data, warnings, source))
         return
     if state.status is Status.COMPLETED:
         if data is not None:
             click.echo(value(data))
     elif state.error is not None:
-        click.echo(cause_of(state.error), err=True)
+        first = next((f.error for f in state.failures if not f.recovered), state.error)
+        click.echo(cause_of(state.error, "" if source is None else source.shown(first)), err=True)
     if not quiet:
         took = duration(state.ended_at - state.started_at)
         line = f"{coloured(str(state.status))}  execution {state.execution_id}  {took}"
@@ -40,22 +48,27 @@ def finish(
         click.echo(line, err=True)
 
 
-def cause_of(error: ErrorInfo) -> str:
+def cause_of(error: ErrorInfo, place: str = "") -> str:
     """Return an error for a person: sentence, place and kind."""
     lines = [click.style(f"Error: {shown(error.message)}", fg="red")]
+    if place:
+        lines.append(place)
     if error.where:
-        lines.append(f"  at {error.where}")
+        lines.append(f"  in {error.where}")
     if error.kind:
         code = f" ({error.code})" if error.code else ""
         lines.append(f"  kind {error.kind}{code}")
     return "\n".join(lines)
 
 
-def _json(state: State, data: Any, warnings: Sequence[str]) -> str:
-    error: dict[str, str | None] | None = None
+def _json(state: State, data: Any, warnings: Sequence[str], source: Source | None) -> str:
+    error: dict[str, Any] | None = None
     if state.error is not None:
         error = {"kind": str(state.error.kind), "message": state.error.message}
         error |= {"code": state.error.code, "where": state.error.where}
+        place = None if source is None else source.place(state.error)
+        if source is not None and place is not None:
+            error |= {"file": source.name, "line": place.line, "column": place.column}
     outcome = {
         "execution_id": str(state.execution_id),
         "path": state.path,

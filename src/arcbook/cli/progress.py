@@ -106,6 +106,19 @@ def frames(error: ErrorInfo) -> list[str]:
     return code[-FRAME_LINES_MAX:]
 
 
+def tries(step: StepView) -> list[str]:
+    """Return the tries that were not the last of their call: what each came to, and the pause."""
+    lines: list[str] = []
+    for index, one in step.tries:
+        where = f"{one.task} of item {index}" if index >= 0 else one.task
+        came_to = one.status
+        if one.error is not None:
+            cause = str(shown(one.error.message)).splitlines() or [""]
+            came_to = f"{one.error.kind}: {cause[0]}"
+        lines.append(f"try {one.number} of {where}: {came_to}; then {one.pause:g} s")
+    return lines
+
+
 def facts(step: StepView) -> list[str]:
     """Return the small facts of a step: iterations, visit, retries, time."""
     found: list[str] = []

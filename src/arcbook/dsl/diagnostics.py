@@ -16,9 +16,6 @@ from arcbook.dsl.source import Position
 DIAGNOSTICS_MAX: Final = 500
 """Errors, and warnings, reported for one document."""
 
-LATER: Final = frozenset({"ARC117", "ARC310"})
-"""Errors that came when documents had been accepted already; these still run."""
-
 EXCERPT_COLUMNS_MAX: Final = 160
 """Length of the line shown with a diagnostic."""
 
@@ -72,11 +69,15 @@ class Report:
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""
     ) -> None:
         """Note something that refuses the document."""
-        if self._is_stored and code in LATER:
-            self.warning(code, message, position, hint, step)
-            return
         made = _at(position, code=code, message=message, hint=hint, step=step)
         self._add(self._errors, made)
+
+    def tightened(
+        self, code: str, message: str, position: Position, hint: str = "", step: str = ""
+    ) -> None:
+        """Note what has become an error since documents were accepted; those still run."""
+        note = self.warning if self._is_stored else self.error
+        note(code, message, position, hint, step)
 
     def allows(self, key: str) -> bool:
         """Return whether a key may stand where the language has none of that name."""

@@ -19,8 +19,27 @@ def _key(description: str, **schema: Any) -> dict[str, Any]:
 _TEXT: Final = {"type": "string"}
 _MAP: Final = {"type": "object"}
 _NUMBER: Final = {"type": ["number", "string"]}
+_DURATION: Final = {"type": ["number", "string"], "$comment": "duration"}
 _INTEGER: Final = {"type": ["integer", "string"]}
 _GUARD: Final = {"type": ["string", "boolean"]}
+
+PROFILES: Final = ("local", "distributed", "auto")
+SCOPES: Final = ("step", "execution", "workflow", "permanent")
+STORES: Final = (
+    "auto", "memory", "kv", "disk", "object", "s3", "gcs", "db", "duckdb", "eventlog"
+)  # fmt: skip
+
+REQUIRED: Final[dict[str, frozenset[str]]] = {
+    "arc": frozenset({"step"}),
+    "keychain": frozenset({"name"}),
+    "loop": frozenset({"iterator"}),
+    "next": frozenset({"arcs"}),
+    "playbook": frozenset({"apiVersion", "kind", "metadata", "workflow"}),
+    "step": frozenset({"step"}),
+    "task": frozenset({"kind"}),
+    "workbook": frozenset({"name", "tool"}),
+}
+"""Keys that must be written, by table."""
 
 API_VERSIONS: Final = ("noetl.io/v2", "noetl.io/v10")
 
@@ -52,7 +71,7 @@ METADATA: Final[Keys] = {
 }
 
 EXECUTOR: Final[Keys] = {
-    "profile": _key("Where it runs.", enum=["local", "distributed", "auto"]),
+    "profile": _key("Where it runs; said for readers.", enum=list(PROFILES)),
     "version": _key("Runtime that it was written for.", **_TEXT),
     "requires": _key("Tools and features that it needs.", **_MAP),
     "spec": _key("Entry, exit and limits.", **{"$ref": "executor_spec"}),
@@ -64,10 +83,14 @@ EXECUTOR_SPEC: Final[Keys] = {
         "A step that runs once when nothing else is left; its data is the result.", **_TEXT
     ),
     "no_next_is_error": _key(
-        "Whether a step other than `end` and the final step must have `next`.", type="boolean"
+        "Whether a step other than `end` and the final step must have `next`.",
+        default=False,
+        type="boolean",
     ),
-    "timeout": _key("Seconds that the whole execution may take.", **_NUMBER),
-    "policy": _key("Defaults for all steps: `defaults.timeout_s`.", **_MAP),
+    "timeout": _key("Time that the whole execution may take.", **_DURATION),
+    "policy": _key(
+        "`defaults.timeout_s`: time that a call may take where its task says nothing.", **_MAP
+    ),
 }
 
 KEYCHAIN: Final[Keys] = {
@@ -105,9 +128,11 @@ STEP: Final[Keys] = {
 STEP_SPEC: Final[Keys] = {
     "policy": _key("`admit`: rules that say whether the step runs.", **_MAP),
     "join": _key(
-        "How many arrivals start it: `all`, `any` or a number.", type=["string", "integer"]
+        "How many arrivals start it: `all`, `any` or a number.",
+        default="all",
+        type=["string", "integer"],
     ),
-    "timeout": _key("Seconds that one visit may take.", **_NUMBER),
+    "timeout": _key("Time that one visit may take.", **_DURATION),
     "pool": _key("Pool of workers that runs it.", **_TEXT),
 }
 
@@ -118,9 +143,13 @@ TASK: Final[Keys] = {
     "input": _key("Values for the tool, by name.", **_MAP),
     "auth": _key("Credential, by its alias.", type=["string", "object"]),
     "set": _key("Variables to write after the task.", **_MAP),
-    "timeout": _key("Seconds that one call may take.", **_NUMBER),
+    "timeout": _key("Time that one call may take.", **_DURATION),
     "retry": _key("Short form of a retry rule.", type=["object", "integer", "boolean"]),
-    "redelivery": _key("Whether a call that was cut off may run again.", enum=["allowed", "never"]),
+    "redelivery": _key(
+        "Whether a call that was cut off may run again.",
+        default="allowed",
+        enum=["allowed", "never"],
+    ),
     "sink": _key("It writes to a system of record: implies `redelivery: never`.", type="boolean"),
     "output": _key("How the result is kept.", **{"$ref": "output"}),
     "spec": _key("Policy rules.", **{"$ref": "task_spec"}),
@@ -129,7 +158,7 @@ TASK: Final[Keys] = {
 
 TASK_SPEC: Final[Keys] = {
     "policy": _key("`rules`: what follows the task.", **{"$ref": "policy"}),
-    "timeout": _key("Seconds that one call may take.", **_NUMBER),
+    "timeout": _key("Time that one call may take.", **_DURATION),
 }
 
 POLICY: Final[Keys] = {
@@ -143,11 +172,16 @@ RULE: Final[Keys] = {
 }
 
 THEN: Final[Keys] = {
-    "do": _key("What follows.", enum=["continue", "retry", "jump", "break", "fail"]),
-    "attempts": _key("Runs in all, the first included.", **_INTEGER),
-    "backoff": _key("How the delay grows.", enum=["none", "fixed", "linear", "exponential"]),
-    "delay": _key("Seconds before the next try.", **_NUMBER),
-    "max_delay": _key("Longest delay, in seconds.", **_NUMBER),
+    "do": _key(
+        "What follows.", default="continue", enum=["continue", "retry", "jump", "break", "fail"]
+    ),
+    "attempts": _key("Runs in all, the first included.", default=3, **_INTEGER),
+    "backoff": _key(
+        "How the delay grows.",
+        enum=["none", "fixed", "linear", "exponential"],
+    ),
+    "delay": _key("Time before the next try.", default=1, **_DURATION),
+    "max_delay": _key("Longest delay.", **_DURATION),
     "to": _key("Label to jump to, or `previous`.", **_TEXT),
     "set": _key("Variables to write.", **_MAP),
 }
@@ -160,28 +194,35 @@ LOOP: Final[Keys] = {
 }
 
 LOOP_SPEC: Final[Keys] = {
-    "mode": _key("How the items are taken.", enum=["sequential", "parallel", "cursor"]),
+    "mode": _key(
+        "How the items are taken.",
+        enum=["sequential", "parallel", "cursor"],
+    ),
     "max_in_flight": _key("Iterations at work at once.", **_INTEGER),
-    "on_error": _key("Whether a failed iteration fails the loop.", enum=["fail", "continue"]),
+    "on_error": _key(
+        "Whether a failed iteration fails the loop.", default="fail", enum=["fail", "continue"]
+    ),
     "policy": _key("`on_error` in its older place; `exec` says nothing here.", **_MAP),
     "frame": _key("How rows are grouped.", **{"$ref": "frame"}),
 }
 
 CURSOR: Final[Keys] = {
-    "kind": _key("Tool that claims.", **_TEXT),
+    "kind": _key("Tool that claims.", default="postgres", **_TEXT),
     "auth": _key("Credential, by its alias.", type=["string", "object"]),
     "claim": _key("Statement that claims rows and returns them.", **_TEXT),
     "options": _key("Further parameters of the tool.", **_MAP),
 }
 
 FRAME: Final[Keys] = {
-    "max_rows": _key("Rows of one frame.", **_INTEGER),
-    "row_concurrency": _key("Rows at work at once in a frame.", **_INTEGER),
-    "process": _key("Body for each row, or once for the frame.", enum=["row", "frame"]),
-    "lease_seconds": _key("Lease of a frame.", **_NUMBER),
-    "heartbeat_seconds": _key("Time between heartbeats.", **_NUMBER),
+    "max_rows": _key("Rows of one frame.", default=1, **_INTEGER),
+    "row_concurrency": _key("Rows at work at once in a frame.", default=1, **_INTEGER),
+    "process": _key(
+        "Body for each row, or once for the frame.", default="row", enum=["row", "frame"]
+    ),
+    "lease_seconds": _key("Lease of a frame.", **_DURATION),
+    "heartbeat_seconds": _key("Time between heartbeats.", **_DURATION),
     "max_attempts": _key("Deliveries of a frame.", **_INTEGER),
-    "max_seconds": _key("Time that a frame should take; advisory.", **_NUMBER),
+    "max_seconds": _key("Time that a frame should take; advisory.", **_DURATION),
     "max_bytes": _key("Size that a frame should have; advisory.", **_INTEGER),
     "retry_mode": _key("Advisory.", **_TEXT),
     "verify_ipc": _key("Advisory.", type="boolean"),
@@ -193,8 +234,16 @@ NEXT: Final[Keys] = {
 }
 
 NEXT_SPEC: Final[Keys] = {
-    "mode": _key("The first true arc, or all of them.", enum=["exclusive", "inclusive"]),
-    "on_no_match": _key("What it means that no arc fires.", enum=["complete", "quiet", "error"]),
+    "mode": _key(
+        "The first true arc, or all of them.",
+        default="exclusive",
+        enum=["exclusive", "inclusive"],
+    ),
+    "on_no_match": _key(
+        "What it means that no arc fires.",
+        default="complete",
+        enum=["complete", "quiet", "error"],
+    ),
 }
 
 ARC: Final[Keys] = {
@@ -206,9 +255,14 @@ ARC: Final[Keys] = {
 OUTPUT: Final[Keys] = {
     "select": _key("Fields that stay readable when the result is kept by reference.", type="array"),
     "inline_max_bytes": _key("Size from which it is kept by reference.", **_INTEGER),
-    "store": _key("Where it is kept: `kind`.", type=["object", "string"]),
-    "ttl": _key("How long it is kept.", type=["string", "integer"]),
-    "scope": _key("How long it is kept.", **_TEXT),
+    "store": _key(
+        "Where it is kept: `kind`, one of " + ", ".join(STORES) + ".", type=["object", "string"]
+    ),
+    "ttl": _key(
+        "How long it is kept at least, or `forever`; nothing is removed before its execution.",
+        **_DURATION,
+    ),
+    "scope": _key("What it belongs to; all is kept as long as its execution.", enum=list(SCOPES)),
     "as": _key("Name for the result.", **_TEXT),
     "preview_max_bytes": _key("Size of the preview.", **_INTEGER),
     "accumulate": _key("Not used.", **_MAP),

@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from arcbook.dsl.grammar import OPEN_TABLES, TABLES
+from arcbook.dsl.grammar import OPEN_TABLES, REQUIRED, TABLES
 from arcbook.dsl.kinds import Kind, Kinds, Param
 from arcbook.dsl.upgrade.spellings import OLDER, SHORTER
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-
-_REQUIRED: Final = {
-    "arc": ["step"],
-    "keychain": ["name"],
-    "loop": ["iterator"],
-    "next": ["arcs"],
-    "playbook": ["apiVersion", "kind", "metadata", "workflow"],
-    "step": ["step", "tool"],
-    "task": ["kind"],
-    "workbook": ["name", "tool"],
-}
 
 
 def json_schema(kinds: Kinds, others: Iterable[str] = ()) -> dict[str, Any]:
@@ -56,8 +45,9 @@ def _table(name: str) -> dict[str, Any]:
             **OLDER.get(name, {}),
         },
     }
-    if name in _REQUIRED:
-        schema["required"] = _REQUIRED[name]
+    if name in REQUIRED:
+        # Editors ask for a tool where the lint only warns.
+        schema["required"] = sorted(REQUIRED[name] | ({"tool"} if name == "step" else set()))
     if name not in OPEN_TABLES:
         schema["additionalProperties"] = False
     return schema

@@ -6,7 +6,7 @@ from typing import Any
 
 from arcbook.engine import loops
 from arcbook.engine.leaving import fail, pass_over, warnings_of
-from arcbook.engine.pipeline import number, template_failure
+from arcbook.engine.pipeline import duration, template_failure
 from arcbook.engine.plan import PlanStep
 from arcbook.engine.scope import ExecutionScope
 from arcbook.engine.state import Token, command_id, run_key
@@ -146,5 +146,5 @@ def _refusal(step: PlanStep, scope: ExecutionScope) -> str:
 def _due_at(turn: Turn, timeout: Template | None, scope: ExecutionScope) -> int | None:
     if timeout is None:
         return None
-    seconds = number(timeout, scope, None)
+    seconds = duration(timeout, scope, None)
     return None if seconds is None else turn.at + int(seconds * MICROSECONDS)

@@ -19,6 +19,7 @@ from arcbook.events.types import (
     StepResult,
     StepSkipped,
     Took,
+    Try,
     Write,
 )
 from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind
@@ -45,6 +46,7 @@ def leave(turn: Turn, run: Run, done: IterationResult, report: Report) -> None:
         warnings=done.warnings,
         printed=done.printed,
         retries=done.retries,
+        tries=done.tries,
         report=report,
     )
 
@@ -83,6 +85,7 @@ def _leave(  # noqa: PLR0913  # everything that a visit leaves behind
     warnings: list[str] | None = None,
     printed: str = "",
     retries: int = 0,
+    tries: list[Try] | None = None,
     report: Report | None = None,
 ) -> None:
     step = turn.plan.by_name[run.step]
@@ -106,6 +109,7 @@ def _leave(  # noqa: PLR0913  # everything that a visit leaves behind
             warnings=left.warnings,
             printed=printed,
             retries=retries,
+            tries=tries or [],
             worker=report.worker if report else "",
             attempt=report.attempt if report else 1,
             started_at=report.started_at if report else 0,

@@ -15,7 +15,7 @@ import msgspec
 from arcbook.dsl.model import LoopMode, OnError
 from arcbook.engine.inputs import Report
 from arcbook.engine.leaving import leave_loop
-from arcbook.engine.pipeline import number
+from arcbook.engine.pipeline import TRIES_KEPT_MAX, number
 from arcbook.engine.plan import PlanLoop, PlanStep
 from arcbook.engine.scope import ExecutionScope
 from arcbook.engine.state import Command, LoopRun, Run, command_id
@@ -256,6 +256,11 @@ def report(turn: Turn, run: Run, command: Command, given: Report) -> None:
             rows=given.rows,
             partial=given.suspended is not None,
             warnings=_warnings(given),
+            printed=_printed(given, first),
+            retries=sum(done.retries for done in given.done),
+            tries=[(first + i, one) for i, done in enumerate(given.done) for one in done.tries][
+                :TRIES_KEPT_MAX
+            ],
             worker=given.worker,
             attempt=given.attempt,
         )
@@ -270,6 +275,21 @@ WARNINGS_MAX: Final = 20
 def _warnings(given: Report) -> list[str]:
     found = dict.fromkeys(w for done in given.done for w in done.warnings)
     return list(found)[:WARNINGS_MAX]
+
+
+PRINTED_CHARACTERS_MAX: Final = 64 * 1024
+"""What iterations of one frame printed, as far as it is recorded."""
+
+
+def _printed(given: Report, first: int) -> list[tuple[int, str]]:
+    """Return what iterations printed; where it is too much, what the last ones did."""
+    found: list[tuple[int, str]] = []
+    left = PRINTED_CHARACTERS_MAX
+    for i, done in reversed(list(enumerate(given.done))):
+        if done.printed and left > 0:
+            found.append((first + i, done.printed[-left:]))
+            left -= len(done.printed)
+    return found[::-1]
 
 
 def _return_rest(turn: Turn, run: Run, loop: LoopRun, given: Report) -> None:

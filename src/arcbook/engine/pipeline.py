@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.dsl.model import Backoff, Do, Lifetime, Redelivery
 from arcbook.engine.fold import write
 from arcbook.engine.keychain import Opened, SecretNeededError, SecretUnavailableError
@@ -29,7 +30,7 @@ from arcbook.engine.views import (
     step_output,
     value_view,
 )
-from arcbook.events.types import ResultRef, StepResult, Value, Write
+from arcbook.events.types import ResultRef, StepResult, Try, Value, Write
 from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind, Outcome, failed
 from arcbook.template.access import MISSING
 from arcbook.template.budget import Budget
@@ -47,6 +48,9 @@ ATTEMPTS_MAX: Final = 10_000
 """Tries of one task."""
 
 PRINTED_CHARACTERS_MAX: Final = 4096
+
+TRIES_KEPT_MAX: Final = 20
+"""Tries of one pipeline that are recorded; the others are counted."""
 """End of a visit's output that its event keeps."""
 
 
@@ -111,8 +115,9 @@ class Saved(msgspec.Struct, kw_only=True, omit_defaults=True):
     writes: list[Write] = []
     #: The end of what the tasks printed.
     printed: str = ""
-    #: Tries beyond the first of each call.
+    #: Tries beyond the first of each call, and the first of those before them.
     retries: int = 0
+    before: list[Try] = []
     #: The last outcome; its data is the last result's.
     outcome: Outcome | None = None
 
@@ -131,6 +136,8 @@ class IterationResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     printed: str = ""
     #: Tries beyond the first of each call.
     retries: int = 0
+    #: The first of the tries that were not the last of their call.
+    tries: list[Try] = []
 
 
 class _Stop(Exception):  # noqa: N818  # leaves the loop; not an error
@@ -229,6 +236,7 @@ class Pipeline:
             warnings=self._warnings,
             printed=saved.printed,
             retries=saved.retries,
+            tries=saved.before,
         )
 
     def _tasks(self) -> Generator[Request, Any, None]:
@@ -277,7 +285,7 @@ class Pipeline:
         given.update(task.input.render(scope))
         config = task.config.render(scope)
         auth = None if task.auth is None else _auth(task.auth, scope, task.where)
-        timeout = None if task.timeout is None else number(task.timeout, scope, None)
+        timeout = None if task.timeout is None else duration(task.timeout, scope, None)
         self._note_missing(task.where)
         return Call(
             task=task,
@@ -362,17 +370,33 @@ class Pipeline:
         attempts = yield from self._render(lambda: number(rule.attempts, scope, 3), task.where)
         if tries >= min(attempts, ATTEMPTS_MAX):
             raise _Stop(ERROR, outcome.error or _used_up(task, tries))
-        base = yield from self._render(lambda: number(rule.delay, scope, 1.0), task.where)
+        base = yield from self._render(lambda: duration(rule.delay, scope, 1.0), task.where)
         longest = DELAY_SECONDS_MAX
         if rule.delay_max is not None:
             limit = rule.delay_max
-            longest = yield from self._render(lambda: number(limit, scope, longest), task.where)
+            longest = yield from self._render(lambda: duration(limit, scope, longest), task.where)
         seconds = min(delay_of(rule.backoff, base, tries), longest)
         if outcome.error is not None and outcome.error.retry_after:
             seconds = min(max(seconds, outcome.error.retry_after), DELAY_SECONDS_MAX)
-        self.saved.retries += 1
+        self._note_try(task, outcome, seconds)
         if seconds > 0:
             yield Pause(seconds)
+
+    def _note_try(self, task: PlanTask, outcome: Outcome, seconds: float) -> None:
+        saved, error = self.saved, outcome.error
+        saved.retries += 1
+        if len(saved.before) >= TRIES_KEPT_MAX:
+            return
+        if error is not None:
+            error = msgspec.structs.replace(error, traceback=None, details=None)
+        made = Try(
+            task=task.label,
+            number=saved.tries,
+            status=outcome.status,
+            error=error,
+            pause=seconds,
+        )
+        saved.before = [*saved.before, made]
 
     # -- names and writes -------------------------------------------------------------
 
@@ -480,6 +504,21 @@ def number(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
         return int(text) if text.lstrip("+-").isdigit() else float(text)
     except ValueError:
         raise TemplateError(f"a number is needed here, not {value!r}") from None
+
+
+def duration(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
+    """Render a duration, in seconds.
+
+    Raises:
+        TemplateError: what it yields is none.
+    """
+    value = template.render(scope)
+    if value is None or value == "":
+        return fallback
+    seconds = seconds_of(value)
+    if seconds is None:
+        raise TemplateError(f"a duration is needed here, not {value!r}: {SHOWN}")
+    return seconds
 
 
 def template_failure(error: TemplateError, where: str) -> Outcome:

@@ -7,7 +7,7 @@ from typing import Any
 
 from arcbook.engine import completion
 from arcbook.engine.inputs import Start
-from arcbook.engine.pipeline import number, template_failure
+from arcbook.engine.pipeline import duration, template_failure
 from arcbook.engine.scope import Context
 from arcbook.engine.turn import MICROSECONDS, Turn, lacking
 from arcbook.events.types import PlaybookStarted
@@ -81,7 +81,7 @@ def _due_at(turn: Turn) -> int | None:
     timeout = turn.plan.timeout
     if timeout is None:
         return None
-    seconds = number(timeout, turn.scope(), None)
+    seconds = duration(timeout, turn.scope(), None)
     return None if seconds is None else turn.at + int(seconds * MICROSECONDS)
 
 

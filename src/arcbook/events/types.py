@@ -84,6 +84,19 @@ class LoopResult(
     frames: int = 0
 
 
+class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A call that was made again: what it came to, and how long the pause after it was."""
+
+    #: Label of its task.
+    task: str
+    #: The how many-th it was, from 1.
+    number: int
+    status: str = OK
+    error: ErrorInfo | None = None
+    #: Seconds until the next one.
+    pause: float = 0.0
+
+
 class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The command that waits for an execution."""
 
@@ -211,6 +224,8 @@ class StepExit(Event, frozen=True, kw_only=True, omit_defaults=True, tag="step.e
     printed: str = ""
     #: Tries beyond the first of each call.
     retries: int = 0
+    #: The first of the tries that were not the last of their call.
+    tries: list[Try] = []
     worker: str = ""
     attempt: int = 1
     #: Microseconds since the epoch when the call began.
@@ -276,6 +291,12 @@ class CommandCompleted(
     #: One iteration of the frame goes on as its command.
     partial: bool = False
     warnings: list[str] = []
+    #: The end of what iterations printed, by index, as far as a frame may keep it.
+    printed: list[tuple[int, str]] = []
+    #: Tries beyond the first of each call.
+    retries: int = 0
+    #: The first of the tries that were not the last of their call, by index.
+    tries: list[tuple[int, Try]] = []
     worker: str = ""
     attempt: int = 1
 

@@ -6,13 +6,13 @@ import asyncio
 import base64
 import binascii
 import fnmatch
-import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from arcbook.dsl.durations import seconds_of
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import (
     Credential,
@@ -56,8 +56,6 @@ TYPES: Final = frozenset({"nats", "secret"})
 STREAM_NOT_FOUND: Final = 10059
 """Number of the server's error for a stream that is not there."""
 
-_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")
 
 Operation = Literal[
     "kv_get",
@@ -271,12 +269,8 @@ def _seconds(ttl: float | str | None) -> float | None:
     """Return a time to live in seconds."""
     if ttl in (None, "", 0):
         return None
-    match = _DURATION.fullmatch(ttl.strip()) if isinstance(ttl, str) else None
-    try:
-        seconds = float(match[1]) * _UNIT_SECONDS[match[2]] if match else float(ttl or 0)
-    except ValueError:
-        seconds = -1
-    if seconds <= 0:
+    seconds = seconds_of(ttl)
+    if seconds is None or seconds <= 0:
         message = f"'ttl' is a number of seconds, or such as '10m', not {ttl!r}"
         raise refuse(ErrorKind.CONFIG, message, code="CONFIG")
     return seconds

@@ -10,6 +10,7 @@ import click
 from arcbook.cli.context import execution_id, settings_of, with_embedded
 from arcbook.cli.errors import Exit, UserError
 from arcbook.cli.finish import finish, outcome_code
+from arcbook.cli.places import Source, source_of
 from arcbook.cli.progress import Lines, Live, View
 from arcbook.cli.remote.link import server_of, server_option, with_client
 from arcbook.embedded import Embedded, OwnedElsewhereError
@@ -66,6 +67,8 @@ def resume(context: click.Context, execution: str | None) -> int:
     embedded = Embedded(settings_of(context))
     view: View = Live("resuming") if sys.stderr.isatty() else Lines()
 
+    sources: dict[int, Source | None] = {}
+
     async def work() -> list[State]:
         async with embedded:
             identities = [execution_id(execution)] if execution else await _resumable(embedded)
@@ -75,7 +78,9 @@ def resume(context: click.Context, execution: str | None) -> int:
                 ended: list[State] = []
                 for identity in identities:
                     try:
-                        ended.append(await embedded.resume(identity, view.listen))
+                        state = await embedded.resume(identity, view.listen)
+                        ended.append(state)
+                        sources[identity] = await source_of(embedded, state.catalog_id)
                     except OwnedElsewhereError:
                         if execution:
                             raise
@@ -85,7 +90,14 @@ def resume(context: click.Context, execution: str | None) -> int:
     if not states:
         click.echo("there is nothing to resume")
     for state in states:
-        finish(state, None, as_json=False, quiet=False, warnings=view.warnings())
+        finish(
+            state,
+            None,
+            as_json=False,
+            quiet=False,
+            warnings=view.warnings(),
+            source=sources.get(state.execution_id),
+        )
     return max((outcome_code(state) for state in states), default=int(Exit.OK))
 
 
@@ -122,7 +134,7 @@ def retry_from(context: click.Context, execution: str, step: str, *, latest: boo
     embedded = Embedded(settings_of(context))
     view: View = Live(step) if sys.stderr.isatty() else Lines()
 
-    async def work() -> tuple[State, object]:
+    async def work() -> tuple[State, object, Source]:
         async with embedded:
             await embedded.known(identity)
             before = await embedded.state_before(identity, step)
@@ -141,8 +153,9 @@ def retry_from(context: click.Context, execution: str, step: str, *, latest: boo
                     ctx=before.ctx,
                     results=before.results,
                 )
-            return state, await embedded.result_of(state)
+            found = Source(planned.entry.path, planned.entry.content, planned.plan.playbook)
+            return state, await embedded.result_of(state), found
 
-    state, data = asyncio.run(work())
-    finish(state, data, as_json=False, quiet=False, warnings=view.warnings())
+    state, data, source = asyncio.run(work())
+    finish(state, data, as_json=False, quiet=False, warnings=view.warnings(), source=source)
     return outcome_code(state)

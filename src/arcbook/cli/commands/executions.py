@@ -8,7 +8,8 @@ import click
 
 from arcbook.cli.context import execution_id, with_embedded
 from arcbook.cli.finish import cause_of
-from arcbook.cli.progress import line_of
+from arcbook.cli.places import Source, source_of
+from arcbook.cli.progress import line_of, tries
 from arcbook.cli.remote.link import server_of, server_option, with_client
 from arcbook.cli.text import coloured, duration, moment, short, table
 from arcbook.embedded import Embedded
@@ -128,12 +129,14 @@ def show(context: click.Context, execution: str) -> None:
 
     async def work(embedded: Embedded) -> tuple[ExecutionRow, Progress, Any]:
         row = await embedded.known(identity)
+        sources.append(await source_of(embedded, (await embedded.state(identity)).catalog_id))
         progress = Progress()
         async for recorded in embedded.events(identity):
             progress.add([recorded])
         data = await embedded.result_of(await embedded.state(identity)) if row.ended_at else None
         return row, progress, data
 
+    sources: list[Source | None] = []
     found = _shown(context, identity) if server_of(context) else with_embedded(context, work)
     row, progress, data = found
     click.echo(f"{row.path} version {row.version}  {coloured(row.status)}")
@@ -144,10 +147,15 @@ def show(context: click.Context, execution: str) -> None:
     click.echo()
     for step in progress.steps.values():
         click.echo(line_of(step))
+        for line in tries(step):
+            click.echo(f"      {line}")
     for note in progress.all_warnings():
         click.echo(click.style(f"warning: {note}", fg="yellow"))
     if progress.error is not None:
-        click.echo("\n" + cause_of(progress.error))
+        steps = [progress.steps[name].error for name in progress.failed_steps[:1]]
+        first = next((error for error in steps if error is not None), progress.error)
+        place = next((source.shown(first) for source in sources if source is not None), "")
+        click.echo("\n" + cause_of(progress.error, place))
     if data is not None:
         click.echo(f"\nresult: {short(data, 400)}")
 

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,12 +26,16 @@ from arcbook.cli.context import (
 from arcbook.cli.errors import UserError
 from arcbook.cli.finish import finish, outcome_code
 from arcbook.cli.interrupts import catch_interrupts
+from arcbook.cli.places import Source
 from arcbook.cli.progress import Lines, Live, Silent, View
 from arcbook.cli.remote.link import client_of, server_of, server_option
 from arcbook.cli.warnings import check_given, refuse_warnings, tell_warnings
 from arcbook.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.runtime.plans import Planned
+
+if TYPE_CHECKING:
+    from arcbook.cli.remote.running import RemoteJob
 
 
 @click.command(
@@ -93,7 +97,7 @@ def run(  # the options of the verb
         remote = RemoteJob(
             client_of(context), playbook, content, view, strict=strict, tells=not (as_json or quiet)
         )
-        return _finished(remote.run(given), view, as_json=as_json, quiet=quiet)
+        return _finished(remote, remote.run(given), view, as_json=as_json, quiet=quiet)
     embedded = Embedded(settings_of(context))
     spawned = early.take()
     if spawned is not None:
@@ -107,11 +111,17 @@ def run(  # the options of the verb
         strict=strict_of(context),
         tells=not (as_json or quiet),
     )
-    return _finished(job.run(given, target, resume=resume), view, as_json=as_json, quiet=quiet)
+    running = job.run(given, target, resume=resume)
+    return _finished(job, running, view, as_json=as_json, quiet=quiet)
 
 
 def _finished(
-    running: Coroutine[Any, Any, tuple[State, Any]], view: View, *, as_json: bool, quiet: bool
+    job: _Job | RemoteJob,
+    running: Coroutine[Any, Any, tuple[State, Any]],
+    view: View,
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Run to the end, and print how it ended."""
     collect_seldom()
@@ -119,7 +129,14 @@ def _finished(
         state, data = asyncio.run(running)
     except asyncio.CancelledError:
         raise click.Abort from None
-    finish(state, data, as_json=as_json, quiet=quiet, warnings=view.warnings())
+    finish(
+        state,
+        data,
+        as_json=as_json,
+        quiet=quiet,
+        warnings=view.warnings(),
+        source=job.source,
+    )
     return outcome_code(state)
 
 
@@ -157,6 +174,7 @@ class _Job:
         self.content = content
         self.view = view
         self.execution_id = 0
+        self.source: Source | None = None
 
     async def run(self, given: Given, target: str | None, *, resume: bool) -> tuple[State, Any]:
         async with self.embedded as embedded:
@@ -165,6 +183,7 @@ class _Job:
                 raise UserError(f"the playbook has no step {target!r} to begin at")
             unfinished = await self._unfinished(planned) if resume else None
             content = planned.entry.content
+            self.source = Source(self.name, content, planned.plan.playbook)
             check_given(
                 planned.plan.playbook, content, given.paths(), self.allow, strict=self.strict
             )

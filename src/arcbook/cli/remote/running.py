@@ -8,6 +8,7 @@ from typing import Any
 from arcbook.beside import calls_playbooks, siblings
 from arcbook.cli.context import Given
 from arcbook.cli.interrupts import catch_interrupts
+from arcbook.cli.places import Source
 from arcbook.cli.progress import View
 from arcbook.cli.remote.rows import recorded
 from arcbook.cli.warnings import check_given, refuse_warnings, tell_warnings
@@ -49,6 +50,8 @@ class RemoteJob:
         self._content = content
         self._view = view
         self._execution_id = ""
+        #: The document, for the places of failures.
+        self.source: Source | None = None
 
     async def run(self, given: Given) -> tuple[State, Any]:
         """Run it to its end; return its state and its result."""
@@ -58,6 +61,7 @@ class RemoteJob:
             catch_interrupts(self._cancel)
             if loaded.playbook is not None:
                 text = "\n".join(loaded.lines)
+                self.source = Source(self._name, text, loaded.playbook)
                 check_given(loaded.playbook, text, given.paths(), frozenset(), strict=self._strict)
             if self._strict:
                 facts["strict"] = True

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from arcbook.dsl import grammar
+from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.mistaken import repair_of
-from arcbook.dsl.model import KeychainEntry, Playbook
+from arcbook.dsl.model import KeychainEntry, Playbook, Step
 from arcbook.dsl.parse.reader import Reader, unknown_key
 from arcbook.dsl.parse.steps import parse_steps
 from arcbook.dsl.paths import catalog_path
@@ -29,6 +32,9 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
             read.known_keys(shared, "workbook")
     steps = parse_steps(read, root)
     executor = _executor(read, root)
+    if executor.get("call_timeout") is not None:
+        limit = executor["call_timeout"]
+        steps = tuple(_with_timeout(step, limit, read.kinds) for step in steps)
     known = {s.name for s in steps}
     entry = executor.get("entry_step") or ("start" if "start" in known else None)
     labels = metadata.get("labels") if metadata else None
@@ -93,6 +99,7 @@ def _executor(read: Reader, root: MapNode) -> dict[str, Any]:
     if node is None:
         return {}
     read.known_keys(node, "executor")
+    read.one_of(node, "profile", grammar.PROFILES)
     spec = read.map(node, "spec")
     if spec is None:
         return {}
@@ -102,9 +109,28 @@ def _executor(read: Reader, root: MapNode) -> dict[str, Any]:
         "final_step": read.text(spec, "final_step"),
         "no_next_is_error": read.flag(spec, "no_next_is_error"),
         "timeout": read.seconds(spec, "timeout"),
+        "call_timeout": _call_timeout(read, spec),
         "places": {key: child.position for key, child in spec.items()},
     }
     return found
+
+
+def _call_timeout(read: Reader, spec: MapNode) -> Any:
+    """Return the time that a call may take where its task says nothing."""
+    policy = read.map(spec, "policy")
+    defaults = read.map(policy, "defaults") if policy else None
+    return read.seconds(defaults, "timeout_s", least=0) if defaults else None
+
+
+def _with_timeout(step: Step, seconds: Any, kinds: Kinds) -> Step:
+    """Return a step whose calls end in time; those that wait outside a worker may go on."""
+    tasks = tuple(
+        task
+        if task.timeout is not None or ((kind := kinds.kind(task.kind)) and kind.waits)
+        else msgspec.structs.replace(task, timeout=seconds)
+        for task in step.tasks
+    )
+    return msgspec.structs.replace(step, tasks=tasks)
 
 
 def _keychain(read: Reader, root: MapNode) -> tuple[KeychainEntry, ...]:

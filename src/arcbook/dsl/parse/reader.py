@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol, TypeVar
 
 from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import Report, did_you_mean
+from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.missing import Reading
 from arcbook.dsl.mistaken import repair_of
@@ -33,8 +33,6 @@ SHOWN_MAX: Final = 60
 BRACES_SHOWN_MAX: Final = 3
 """Templates of other programs that a message shows."""
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _GUARD_HINT: Final = "write \"{{ name == 'value' }}\""
 
 
@@ -79,7 +77,8 @@ class Reader:
             if found.fault:
                 place = place_inside(self.lines, node, found.line, found.column)
                 hint = "write Python; the place is where its parser stopped"
-                self.error("ARC310", f"the code is not Python: {found.fault}", place, hint)
+                message = f"the code is not Python: {found.fault}"
+                self.report.tightened("ARC310", message, place, hint, self.step_name)
         if isinstance(node.value, str) and is_template(node.value):
             try:
                 template = compile_code(node.value)
@@ -234,14 +233,29 @@ class Reader:
         return number
 
     def seconds(self, node: MapNode | None, key: str, *, least: float | None = None) -> Any:
-        """Return a number of seconds, also of one that is written with its unit: ``5m``."""
+        """Return a duration in seconds, or a template that will yield one."""
         found = node.get(key) if node is not None else None
-        match = _DURATION.fullmatch(found.value) if found and isinstance(found.value, str) else None
-        if match is None or node is None or found is None:
-            return self.number(node, key, least=least)
-        value = float(match[1]) * _UNITS[match[2]]
-        whole = Node(int(value) if value.is_integer() else value, found.mark)
-        return self.number(node.having(key, whole), key, least=least)
+        if node is None or found is None or found.value is None:
+            return None
+        if isinstance(found.value, str) and is_template(found.value):
+            return self.templated(found)
+        seconds = None if isinstance(found, (MapNode, ListNode)) else seconds_of(found.value)
+        if seconds is None:
+            message = f"{key!r} must be a duration, not {shown(found)}"
+            self.error("ARC103", message, found.position, f"write {SHOWN}")
+            return None
+        return self.number(node.having(key, Node(seconds, found.mark)), key, least=least)
+
+    def one_of(self, node: MapNode | None, key: str, choices: Sequence[str]) -> None:
+        """Check that a text is one of those that are possible."""
+        found = node.get(key) if node is not None else None
+        if found is None or found.value is None or str(found.value) in choices:
+            return
+        if isinstance(found.value, str) and is_template(found.value):
+            return
+        hint = did_you_mean(str(found.value), choices) or f"write one of {', '.join(choices)}"
+        message = f"{key!r} must be one of {', '.join(choices)}, not {shown(found)}"
+        self.report.tightened("ARC112", message, found.position, hint, self.step_name)
 
     def choice(self, node: MapNode | None, key: str, choices: type[E], default: E) -> E:
         found = node.get(key) if node is not None else None
@@ -279,7 +293,7 @@ def unknown_key(
     place, repair = node.key_position(key), repair_of(key, table, known)
     if repair and not report.allows(key):
         message = f"key {key!r} is not known here; what it asks for would not be done"
-        report.error("ARC117", message, place, repair, step)
+        report.tightened("ARC117", message, place, repair, step)
         return
     message = f"key {key!r} is not known here; it is ignored"
     hint = repair or did_you_mean(key, known) or "remove it"

@@ -152,7 +152,7 @@ def _unknown_param(read: Reader, key: str, node: MapNode, kind: Kind) -> None:
     place, repair = node.key_position(key), repair_of(key, "task", known)
     if repair and not read.report.allows(key):
         message = f"tool kind {kind.name!r} has no parameter {key!r}, which would not be obeyed"
-        read.error("ARC117", message, place, repair)
+        read.report.tightened("ARC117", message, place, repair, read.step_name)
         return
     message = f"tool kind {kind.name!r} has no parameter {key!r}; it is ignored"
     read.warning("ARC403", message, place, repair or did_you_mean(key, known) or "remove it")
@@ -199,6 +199,13 @@ def parse_output(read: Reader, node: MapNode) -> OutputSpec | None:
     names = select.plain() if isinstance(select, ListNode) else []
     store = found.get("store")
     kind = store.get("kind") if isinstance(store, MapNode) else store
+    if isinstance(store, MapNode):
+        read.one_of(store, "kind", grammar.STORES)
+    else:
+        read.one_of(found, "store", grammar.STORES)
+    read.one_of(found, "scope", grammar.SCOPES)
+    if read.scalar(found, "ttl") != "forever":
+        read.seconds(found, "ttl", least=0)
     inline = read.number(found, "inline_max_bytes", least=0)
     return OutputSpec(
         position=found.position,

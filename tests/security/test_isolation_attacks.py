@@ -252,7 +252,11 @@ def boxed(request) -> Iterator[Attacked]:
 
 @pytest.mark.parametrize("what", READS)
 def test_refused_python_that_reads(worker, what):
-    assert worker.python(READS[what]) == []
+    found = worker.python(READS[what])
+    if worker.isolation is Isolation.PROCESS:
+        # The tests themselves may run as the same user, and hold the secret.
+        found = [pid for pid in found if int(pid) == worker.pid]
+    assert found == []
 
 
 @pytest.mark.parametrize("what", SHELL_READS)

@@ -222,7 +222,7 @@ class Zygote:
     def _order_ahead(self) -> None:
         """Order what is missing for those who wait, and some for whoever comes next."""
         wanted = len(self._waiting) + CLEAN_AHEAD - len(self._clean) - self._ordered
-        if wanted > 0:
+        if wanted > 0 and self._spawned is not None:
             self._order(min(wanted, 64))
 
     def _lost(self) -> None:
@@ -245,7 +245,9 @@ class Zygote:
     async def _taken_clean(self, owner: Owner) -> Child:
         if self._clean:
             child = self._clean.popleft()
-            self._order_ahead()
+            if not self._clean:
+                # After the call's request is sent; else when it is answered, out of its way.
+                asyncio.get_running_loop().call_soon(self._order_ahead)
         else:
             future: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
@@ -278,6 +280,7 @@ class Zygote:
     def give_back(self, child: Child, *, serves_again: bool) -> None:
         """Take back a child after a call; it ends unless it can serve another one."""
         self._busy -= 1
+        self._order_ahead()
         if self._is_retired and not self._busy:
             self.stop()
         if not serves_again or self._spawned is None:

@@ -118,15 +118,15 @@ def separate(workspaces: str, folders: Iterable[str]) -> int:
         _mount("tmpfs", place, "tmpfs", _MS_NOSUID | _MS_NODEV, f"mode=1777,size={TMP_BYTES_MAX}")
     for folder, fd in held.items():
         _put(fd, folder)
+    os.makedirs(workspaces, exist_ok=True)
+    _mount("tmpfs", workspaces, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=64k")
     return of_all
 
 
-def see_only(of_all: int, workspaces: str, workspace: str) -> None:
-    """See one of all workspaces and no other."""
+def see_only(of_all: int, workspace: str) -> None:
+    """See one of all workspaces, which are covered, and no other."""
     fd = _held(os.path.basename(workspace), of_all)
     os.close(of_all)
-    os.makedirs(workspaces, exist_ok=True)
-    _mount("tmpfs", workspaces, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=64k")
     _put(fd, workspace)
 
 

@@ -103,14 +103,13 @@ def _take_place(request: dict[str, Any], place: Place) -> None:
     workspace: str = request.get("workspace") or ""
     uid: int | None = request.get("uid")
     if place.workspaces:
-        apart.see_only(place.of_all, place.workspaces, workspace)
+        apart.see_only(place.of_all, workspace)
     if workspace:
         _set({"HOME": workspace, "TMPDIR": TEMPORARY})
         os.chdir(workspace)
     if uid is not None or place.workspaces:
         apart.limit_processes(PROCESSES_MAX if uid is not None else PROCESSES_OF_ALL_MAX)
     if uid is not None:
-        apart.drop_bounding_set()
         apart.become(uid)
     if place.workspaces:
         apart.drop_capabilities()

@@ -105,6 +105,8 @@ class Zygote:
             signal.signal(number, signal.SIG_DFL)
         apart.close_others(kept)
         apart.limit(self.memory_bytes)
+        if self.is_confined:
+            apart.drop_bounding_set()
         if not self.place.workspaces:
             return -1
         return apart.separate(self.place.workspaces, self.place.folders)

@@ -12,7 +12,7 @@ import uuid
 import msgspec
 import pytest
 
-from arcbook.bus.api import BusError
+from arcbook.bus.api import BusError, Message
 from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.postgres import PostgresBus
@@ -465,6 +465,66 @@ async def test_a_worker_is_not_stopped_by_who_is_no_server(cluster, attacker, ga
     await Control(sealed(attacker, "last"), "last").playbook(1)  # what was told has come
 
     await goes_on(cluster, gate, held)
+
+
+async def test_messages_that_somebody_else_publishes_run_nothing(cluster, attacker, gate, held):
+    row = held.row
+    bodies = [
+        b"",
+        b"garbage",
+        os.urandom(500),
+        msgspec.json.encode(held.notice),
+        *(
+            msgspec.json.encode(msgspec.structs.replace(held.notice, **changes))
+            for changes in (
+                {"attempt": 9},
+                {"generation": 9},
+                {"command_id": "1:none:1"},
+                {"execution_id": 1},
+                {"server": "the-attacker"},
+                {"server": "../../x"},
+            )
+        ),
+    ]
+    messages = [
+        Message("shared", held.execution_id, f"forged-{n}", body) for n, body in enumerate(bodies)
+    ]
+
+    await attacker.publish(messages)
+    async with asyncio.timeout(30):
+        while (await attacker.waiting(["shared"]))["shared"]:
+            await asyncio.sleep(0.02)
+
+    assert held.row == row
+    await goes_on(cluster, gate, held)
+
+
+async def test_an_impostor_among_the_servers_holds_nobody_up(cluster, attacker, open_bus):
+    await cluster.server()
+
+    async def impostor(_body):
+        return b"=" + msgspec.json.encode({"entry": {"path": "evil"}})
+
+    async with open_bus() as evil:
+        await evil.serve(ANY_SERVER, impostor)
+        control = Control(sealed(attacker, "w"), "w")
+        async with asyncio.timeout(20):
+            found = [await control.playbook(1) for _ in range(10)]
+
+    assert found == [None] * 10
+
+
+async def test_a_session_that_has_had_its_requests_is_followed_by_another(
+    cluster, attacker, monkeypatch
+):
+    monkeypatch.setattr("arcbook.runtime.sealing.REQUESTS_MAX", 5)
+    await cluster.server()
+    tap = Tap(attacker)
+    control = Control(sealed(tap, "w"), "w")
+
+    assert [await control.playbook(1) for _ in range(12)] == [None] * 12
+
+    assert len([body for _, body in tap.sent if body[:1] == GREETING]) == 3
 
 
 # -- with a token of a worker ---------------------------------------------------------------

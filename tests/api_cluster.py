@@ -147,6 +147,7 @@ async def cluster(
         bus = await stack.enter_async_context(MemoryBus(exchange))
         sealed = SealedBus(bus, lambda: WorkerToken(ENTRY_TEXT), "w1", ["shared"])
         control, registry = Control(sealed, "w1"), Registry()
+        stack.push_async_callback(registry.close)
         performer = Performer(
             registry,
             Kept(RemoteBlobs(control), loop_reader=control.frames),

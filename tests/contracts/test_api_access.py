@@ -67,7 +67,7 @@ async def test_the_first_token_closes_an_open_api(api: Api):
     listed = await api.get("/api/tokens", **bearer(admin["token"]))
     assert {t["name"] for t in listed["tokens"]} == {"admin", "viewer"}
     assert "token" not in listed["tokens"][0]
-    assert viewer["token"] not in repr(api.server.store.tokens_by_id)
+    assert viewer["token"] not in repr(await api.server.store.tokens())
 
 
 async def test_the_last_tokens_removal_opens_nothing(api: Api):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from arcbook.engine.pipeline import Call, template_failure
 from arcbook.engine.scope import ExecutionScope, everything
 from arcbook.engine.views import Loaded, NeedsData
 from arcbook.events.types import ResultRef
+from arcbook.nesting import NESTING_MAX, is_nested_too_deeply
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.results.kept import Kept
 from arcbook.runtime.keychain import CommandKeychain
@@ -80,6 +82,9 @@ def call_tool(  # what a call depends on
         return failed(ErrorKind.UNKNOWN, message, code="TOOL_FAULT")
     if isinstance(answer, Deferred):
         return answer
+    if is_nested_too_deeply(answer.data):
+        message = f"the answer of tool {task.kind!r} nests deeper than {NESTING_MAX} levels"
+        return failed(ErrorKind.LIMIT, message, code="TOO_DEEP", where=task.where)
     took_ms = (services.clock.monotonic_us() - began) / 1000
     meta = {**answer.meta, "duration_ms": round(took_ms, 3)}
     cause = answer.error
@@ -94,13 +99,22 @@ def _run(tool: Tool, call: ToolCall, context: CallContext, fetch: Fetch) -> Step
         try:
             answer = tool.run(call, context)
             if not isinstance(answer, (Outcome, Deferred)):
-                answer = yield _limited(answer, call)
+                answer = yield from _awaited(answer, call)
         except NeedsData as need:
             if need.ref.ref in context.loaded:
                 raise
             context.loaded[need.ref.ref] = yield from fetch(need.ref)
         else:
             return answer
+
+
+def _awaited(running: Awaitable[Any], call: ToolCall) -> Steps:
+    """Wait for a tool; one that was stopped before it began is let go."""
+    try:
+        return (yield _limited(running, call))
+    finally:
+        if inspect.iscoroutine(running) and inspect.getcoroutinestate(running) == "CORO_CREATED":
+            running.close()
 
 
 class CallContext:

@@ -20,7 +20,7 @@ from arcbook.secrets.taint import shown
 from arcbook.server.core import OwnerAwayError
 from arcbook.server.http.wire.common import ErrorBody
 from arcbook.server.http.wire.problems import diagnostics_of
-from arcbook.store.api import LostServerError, StoreError
+from arcbook.store.api import LostServerError, StoreError, UnstorableError
 
 RETRY_AFTER_SECONDS: Final = 1
 """When to try again what fails for reasons that pass."""
@@ -110,6 +110,8 @@ def refusal_of(error: Exception) -> ApiError:
     if isinstance(error, _CHANGING):
         return ApiError(503, str(error), "owner_changing")
     log.warning("the store or the bus failed: %s", error)
+    if isinstance(error, UnstorableError):
+        return invalid("a value of the request is one that the store cannot hold")
     return ApiError(503, "the store or the bus cannot be reached; try again")
 
 

@@ -12,9 +12,11 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from arcbook.nesting import NESTING_MAX
 from arcbook.server.http.access import Caller
 from arcbook.server.http.context import Context
 from arcbook.server.http.errors import REFUSALS, ApiError, error_response, refusal_of
+from arcbook.server.http.fitness import BAD, Texts, nests_too_deeply
 from arcbook.server.http.wire.common import identity
 
 BODY_PART_BYTES: Final = 16 * 1024
@@ -123,13 +125,18 @@ def endpoint(route: Route, context: Context) -> Callable[[Request], Awaitable[Re
     """Return what the router calls for a route."""
     limit, seconds = getattr(context.settings, route.limit), context.settings.body_seconds
     decoder = msgspec.json.Decoder(route.body) if route.body is not None else None
+    in_query = Texts(route.query) if route.query is not None else None
+    in_body = Texts(route.body) if route.body is not None else None
 
     async def called(request: Request) -> Response:
         try:
             caller = request.scope["arcbook.caller"]
             context.access.require(caller, route.scope, for_workers=route.for_workers)
+            _refuse_path(request, route)
             query = _query(request, route.query) if route.query is not None else None
+            _refuse_texts(in_query, query, "query")
             body = await _body(request, route, decoder, limit, seconds)
+            _refuse_texts(in_body, body, "body")
             call = Call(request, context, body, query)
             if route.change:
                 async with context.audit.noted(route.change, call) as note:
@@ -146,6 +153,28 @@ def endpoint(route: Route, context: Context) -> Callable[[Request], Awaitable[Re
         return Response(ENCODER.encode(found), route.status, media_type=route.media_type)
 
     return called
+
+
+def _refuse_path(request: Request, route: Route) -> None:
+    """Refuse a path that names what nobody can have made.
+
+    Raises:
+        ApiError: it does.
+    """
+    if any(BAD in str(part) for part in request.path_params.values()):
+        status = 404 if 404 in route.refusals else 422
+        raise ApiError(status, "the path holds the character NUL, which no name can have")
+
+
+def _refuse_texts(texts: Texts | None, value: Any, place: str) -> None:
+    """Refuse texts that no store can hold.
+
+    Raises:
+        ApiError: there is one.
+    """
+    name = texts.bad(value) if texts is not None else None
+    if name is not None:
+        raise ApiError(422, f"{name} in the {place} holds the character NUL, which no text can")
 
 
 def _query(request: Request, wanted: type[Struct]) -> Struct:
@@ -170,7 +199,10 @@ async def _body(
         return data
     if not data.strip() and route.body_optional:
         data = b"{}"
-    return decoded(data, decoder)
+    found = decoded(data, decoder)
+    if nests_too_deeply(data):
+        raise ApiError(422, f"the body nests deeper than {NESTING_MAX} levels", "too_deep")
+    return found
 
 
 async def read(request: Request, limit: int, seconds: float) -> bytes:

@@ -107,7 +107,7 @@ class CallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
     job_uid: Annotated[
         str | None, Meta(description="Names the callback: one that comes again changes nothing.")
     ] = None
-    exit_code: int | None = None
+    exit_code: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] | None = None
     stdout_uri: str | None = None
     stderr_uri: str | None = None
     completed_at: str | None = None

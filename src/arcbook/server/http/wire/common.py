@@ -14,6 +14,12 @@ ID_MAX: Final = 2**63 - 1
 Id = int | str
 """An identity as it comes in: a number, or a text of digits. It goes out as a text."""
 
+Count = Annotated[int, Meta(ge=0, le=ID_MAX)]
+"""How many there are of something."""
+
+VersionNumber = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+"""A version of a document."""
+
 PoolName = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,64}$", description="A pool of workers.")]
 """The name of a pool; buses have it in their subjects. An empty one means none."""
 

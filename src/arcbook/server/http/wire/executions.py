@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from arcbook.server.http.wire.common import ID_MAX
 from arcbook.server.http.wire.execute import Values
 
 
@@ -122,7 +123,9 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which events are wanted."""
 
-    after: Annotated[int, Meta(ge=0, description="The last number of the page before.")] = 0
+    after: Annotated[
+        int, Meta(ge=0, le=ID_MAX, description="The last number of the page before.")
+    ] = 0
     limit: Annotated[int, Meta(ge=1, le=1000, description="Events of a page.")] = 200
     event_type: Annotated[
         str, Meta(description="Only events of these types, with commas between.")

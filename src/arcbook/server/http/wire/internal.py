@@ -12,7 +12,8 @@ class PurgeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Old executions are to be forgotten: those beyond the server's retention."""
 
     older_than_days: Annotated[
-        float | None, Meta(description="More than the server's retention, to keep more.")
+        Annotated[float, Meta(ge=0, le=36_500)] | None,
+        Meta(description="More than the server's retention, to keep more."),
     ] = None
     limit: Annotated[int, Meta(ge=1, le=100_000, description="Executions of one call.")] = 10_000
     dry_run: Annotated[bool, Meta(description="Only count what would go.")] = True

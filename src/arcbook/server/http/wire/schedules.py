@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from arcbook.server.http.wire.common import PoolName
+from arcbook.server.http.wire.common import PoolName, VersionNumber
 
 
 class PutSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """When a playbook is to be started, again and again: by ``cron`` or ``every_seconds``."""
 
     path: Annotated[str, Meta(min_length=1)]
-    version: int | None = None
+    version: VersionNumber | None = None
     payload: dict[str, Any] = msgspec.field(default_factory=dict)
     pool: PoolName | None = None
     cron: Annotated[

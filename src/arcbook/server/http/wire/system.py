@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
+
+SHARD_COUNT_MAX: Final = 1024
+"""Shards of which a client may ask where an execution is."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +63,9 @@ class ShardQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Whose shard is asked for."""
 
     execution_id: Annotated[str, Meta(description="The execution.")]
-    shard_count: Annotated[int, Meta(description="Among how many shards; up to 1,024.")] = 64
+    shard_count: Annotated[
+        int, Meta(ge=1, le=SHARD_COUNT_MAX, description="Among how many shards; up to 1,024.")
+    ] = 64
 
 
 class ServerView(msgspec.Struct, frozen=True, kw_only=True):

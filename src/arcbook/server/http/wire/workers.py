@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from arcbook.server.http.wire.common import PoolName
+from arcbook.server.http.wire.common import Count, PoolName
 
 
 class RegisterWorker(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,12 +20,12 @@ class RegisterWorker(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "ready"
     labels: Any = None
     capabilities: Any = None
-    capacity: Annotated[int, Meta(ge=0)] | None = None
+    capacity: Count | None = None
     runtime: Any = None
     hostname: str | None = None
     pools: list[PoolName] | None = None
     version: str | None = None
-    pid: int | None = None
+    pid: Count | None = None
 
 
 class WorkerName(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from arcbook.server.http.errors import ApiError
 from arcbook.server.http.metrics import CONTENT_TYPE
 from arcbook.server.http.route import ENCODER, Call, Route, an_id
 from arcbook.server.http.wire.common import moment
@@ -17,6 +18,8 @@ from arcbook.store.api import StoreError
 
 STORE_SECONDS: Final = 2.0
 """Time that the store has to answer when the health is asked for."""
+
+SHARD_COUNT_MAX: Final = 1024
 
 VERSION: Final = metadata.version("arcbook")
 
@@ -55,6 +58,8 @@ async def metrics(call: Call) -> Response:
 async def shard_info(call: Call) -> ShardInfo:
     """Tell the shard of an execution."""
     count = call.query.shard_count
+    if not 1 <= count <= SHARD_COUNT_MAX:
+        raise ApiError(400, f"shard_count is 1 to {SHARD_COUNT_MAX}, not {count}")
     execution_id = an_id(call.query.execution_id, "execution_id")
     return ShardInfo(
         execution_id=str(execution_id),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
-
-SHARD_COUNT_MAX: Final = 1024
-"""Shards of which a client may ask where an execution is."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +61,7 @@ class ShardQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     execution_id: Annotated[str, Meta(description="The execution.")]
     shard_count: Annotated[
-        int, Meta(ge=1, le=SHARD_COUNT_MAX, description="Among how many shards; up to 1,024.")
+        int, Meta(ge=0, le=2**31, description="Among how many shards; up to 1,024.")
     ] = 64
 
 

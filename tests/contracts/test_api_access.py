@@ -187,9 +187,13 @@ async def test_executions_carry_the_tenant_of_their_caller(api: Api):
     parent = await api.post("/api/execute", execute, **bearer(sales["token"]))
     await api.post("/api/execute", {"path": "examples/hello"}, **bearer(admin))
     where = f"/api/executions/{parent['execution_id']}"
-    async with asyncio.timeout(20):
-        while not (await api.get(f"{where}/status", **bearer(admin)))["completed"]:
-            await asyncio.sleep(0.02)
+
+    async def ended(where: str) -> None:
+        async with asyncio.timeout(20):
+            while not (await api.get(f"{where}/status", **bearer(admin)))["completed"]:
+                await asyncio.sleep(0.02)
+
+    await ended(where)
 
     async def paths(**query: str) -> list[str]:
         found = await api.get("/api/executions", params=query, **bearer(admin))
@@ -202,8 +206,9 @@ async def test_executions_carry_the_tenant_of_their_caller(api: Api):
     assert await paths(tenant="nobody") == []
     detail = await api.get(where, **bearer(admin))
     assert (detail["tenant"], detail["organization"]) == ("sales", "emea")
-    await api.post(f"{where}/rerun", **bearer(admin))
+    again = await api.post(f"{where}/rerun", **bearer(admin))
     assert (await paths(tenant="sales")).count("examples/parent") == 2
+    await ended(f"/api/executions/{again['execution_id']}")
 
 
 async def test_documents_credentials_and_the_audit_carry_the_tenant_of_their_caller(api: Api):

@@ -110,7 +110,7 @@ async def test_without_rows_the_count_is_of_rows_changed(data):
         ("NULL", None),
         ("9223372036854775807::BIGINT", 9223372036854775807),
         ("170141183460469231731687303715884105727::HUGEINT", str(2**127 - 1)),
-        ("1.10::DECIMAL(10, 2)", 1.1),
+        ("1.10::DECIMAL(10, 2)", "1.10"),
         ("12345678901234567890.123456789::DECIMAL(38, 9)", "12345678901234567890.123456789"),
         ("1.5::DOUBLE", 1.5),
         ("'NaN'::DOUBLE", "NaN"),
@@ -398,3 +398,19 @@ async def test_the_database_knows_a_credential_for_the_time_of_the_call_only(
 
     assert within.is_ok == ("count" in query)
     assert after.error.kind is ErrorKind.SCHEMA
+
+
+async def test_decimals_and_wide_integers_of_one_column_are_of_one_type(data):
+    query = """
+        SELECT n::DECIMAL(20, 2) AS n, n::HUGEINT AS h, [n::DECIMAL(20, 2)] AS l
+        FROM (VALUES (10.00), (10.10), (12345678901234567.89), (NULL)) AS t(n)
+    """
+
+    texts = (await data(query))["rows"]
+    floats = (await data(query, decimals="number"))["rows"]
+
+    assert [r["n"] for r in texts] == ["10.00", "10.10", "12345678901234567.89", None]
+    assert [r["h"] for r in texts] == ["10", "10", "12345678901234568", None]
+    assert [r["n"] for r in floats] == [10.0, 10.1, 12345678901234568.0, None]
+    assert floats[1]["l"] == [10.1]
+    assert {type(r[key]) for r in floats[:3] for key in "nh"} == {float}

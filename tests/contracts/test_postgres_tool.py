@@ -150,9 +150,9 @@ TYPES = [
     ("0.1::float8", 0.1),
     ("'NaN'::float8", "NaN"),
     ("'-Infinity'::float4", "-Infinity"),
-    ("1.10::numeric", 1.1),
-    ("5.00::numeric(10,2)", 5),
-    ("sum(n) FROM (VALUES (2::bigint), (3)) AS t(n)", 5),
+    ("1.10::numeric", "1.10"),
+    ("5.00::numeric(10,2)", "5.00"),
+    ("sum(n) FROM (VALUES (2::bigint), (3)) AS t(n)", "5"),
     ("12345678901234567890.123456789::numeric", "12345678901234567890.123456789"),
     ("'NaN'::numeric", "NaN"),
     ("true", True),
@@ -192,7 +192,7 @@ TYPES = [
     ("ARRAY[[1, 2], [3, 4]]", [[1, 2], [3, 4]]),
     ("'{}'::text[]", []),
     ("ARRAY['a,b', 'c\"d', NULL, '', 'NULL']", ["a,b", 'c"d', None, "", "NULL"]),
-    ("ARRAY[1.5, 2]::numeric[]", [1.5, 2]),
+    ("ARRAY[1.5, 2]::numeric[]", ["1.5", "2"]),
     ("ARRAY['2024-02-29 12:00+00'::timestamptz]", ["2024-02-29T12:00:00+00:00"]),
     ("ARRAY['{\"a\": 1}'::jsonb]", [{"a": 1}]),
     (r"ARRAY['\x01'::bytea]", ["AQ=="]),
@@ -800,3 +800,24 @@ async def test_the_sql_may_stand_in_a_file(tool, auth, tmp_path):
     outcome = await call_tool(tool, "postgres", config, auth=auth, context=context)
 
     assert outcome.data["rows"] == [{"two": 2}]
+
+
+NUMBERS = "(VALUES (10.00), (10.10), (12345678901234567.89), (NULL), ('NaN')) AS t(n)"
+
+
+async def test_decimals_of_one_column_are_of_one_type_whatever_their_digits(data):
+    query = f"SELECT n, ARRAY[n] AS a FROM {NUMBERS}"
+
+    texts = (await data(query))["rows"]
+    floats = (await data(query, decimals="number"))["rows"]
+
+    assert [r["n"] for r in texts] == ["10.00", "10.10", "12345678901234567.89", None, "NaN"]
+    assert [r["n"] for r in floats] == [10.0, 10.1, 12345678901234568.0, None, "NaN"]
+    assert {type(r["n"]) for r in floats[:3]} == {float}
+    assert floats[1]["a"] == [10.1]
+
+
+async def test_integers_are_exact_and_arrays_keep_their_nulls(data):
+    found = await data("SELECT 9007199254740993::bigint AS n, ARRAY[NULL, NULL]::int[] AS a")
+
+    assert found["rows"] == [{"n": 9007199254740993, "a": [None, None]}]

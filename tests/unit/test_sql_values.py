@@ -8,33 +8,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcbook.tools.sql.values import decimal, integer, iso_interval, iso_timestamp
+from arcbook.tools.sql.values import decimal, integer, iso_interval, iso_timestamp, nearest
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("5.00", 5),
-        ("1.10", 1.1),
-        ("-0.5", -0.5),
-        ("9007199254740993", 9007199254740993),
+        ("5.00", "5.00"),
+        ("1.10", "1.10"),
+        ("-0.5", "-0.5"),
+        ("9007199254740993", "9007199254740993"),
         ("66.6666666666666667", "66.6666666666666667"),
         ("99999999999999999999", "99999999999999999999"),
-        ("1E+30", "1E+30"),
+        ("1E+3", "1000"),
+        ("0E-3", "0.000"),
         ("NaN", "NaN"),
         ("-Infinity", "-Infinity"),
     ],
 )
-def test_a_decimal_is_a_number_where_that_is_exact(text, expected):
+def test_a_decimal_is_its_digits_however_many_there_are(text, expected):
     value = decimal(Decimal(text))
 
     assert expected == value
-    assert type(expected) is type(value)
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False))
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=6))
 def test_a_decimal_is_never_another_number(value):
-    assert Decimal(str(decimal(value))) == value
+    assert Decimal(decimal(value)) == value
+
+
+def test_the_nearest_float_is_a_float_whatever_the_digits():
+    found = nearest(["10.00", "10.10", "12345678901234567.89", None, "NaN"])
+
+    assert found == [10.0, 10.1, 12345678901234568.0, None, "NaN"]
+    assert {type(value) for value in found[:3]} == {float}
 
 
 def test_an_integer_that_readers_refuse_is_text():

@@ -13,6 +13,7 @@ from arcbook.tools.duckdb import types
 from arcbook.tools.duckdb.files import Work
 from arcbook.tools.sql.rowsets import Command, RowLimits, unique
 from arcbook.tools.sql.text import Mode, mode, place, words
+from arcbook.tools.sql.values import Decimals
 
 BATCH_ROWS: Final = 1000
 """Rows that are taken from a result at once."""
@@ -36,11 +37,18 @@ class Run:
     """The statements of a call, as far as they have come."""
 
     def __init__(
-        self, statements: list[str], params: Any, limits: RowLimits, *, autocommit: bool
+        self,
+        statements: list[str],
+        params: Any,
+        limits: RowLimits,
+        *,
+        autocommit: bool,
+        decimals: Decimals = Decimals.TEXT,
     ) -> None:
         self.statements = statements
         self.params = params
         self.limits = limits
+        self.decimals = decimals
         self.mode = mode(
             statements, lambda h: h[:1] != [] and h[0] in _ALONE, autocommit=autocommit
         )
@@ -77,7 +85,8 @@ class Run:
             unless_done.callback(_roll_back, connection)
             for statement, values in zip(self.statements, arguments, strict=True):
                 work.check()
-                self.commands.append(_command(work, statement, values, self.limits))
+                command = _command(work, statement, values, self.limits, self.decimals)
+                self.commands.append(command)
             self._ended = True
             if together:
                 connection.commit()
@@ -102,7 +111,9 @@ def _roll_back(connection: Any) -> None:
         return  # there was no transaction, or it ended by itself
 
 
-def _command(work: Work, statement: str, values: Any, limits: RowLimits) -> Command:
+def _command(
+    work: Work, statement: str, values: Any, limits: RowLimits, decimals: Decimals
+) -> Command:
     """Run one statement and keep what rows it yields, up to the limits."""
     names, kinds, batches = rows(work, statement, values)
     command = Command(columns=unique(names), rows=[])
@@ -110,13 +121,19 @@ def _command(work: Work, statement: str, values: Any, limits: RowLimits) -> Comm
         command.columns = None
         command.affected = _count(names, batches)
         return command
-    readers = [types.reader(kind) for kind in kinds]
+    readers = [_reader(kind, decimals) for kind in kinds]
     for batch in batches:
         for row in batch:
             kept = [read(value) for read, value in zip(readers, row, strict=True)]
             if not limits.keep(command, kept):
                 return command
     return command
+
+
+def _reader(kind: Any, decimals: Decimals) -> types.Reader:
+    read = types.reader(kind)
+    is_rounded = decimals is Decimals.NUMBER and types.is_decimal(kind)
+    return types.rounding(read) if is_rounded else read
 
 
 def rows(

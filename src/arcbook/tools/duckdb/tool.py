@@ -15,6 +15,7 @@ from arcbook.tools.confinement import Confinement, OutsideError
 from arcbook.tools.scripts import ScriptError
 from arcbook.tools.sql import rowsets
 from arcbook.tools.sql.query import QUERY_NAMES, Query, no_statement, statements
+from arcbook.tools.sql.values import Decimals
 
 if TYPE_CHECKING:
     from arcbook.tools.duckdb.files import Databases, Work
@@ -53,6 +54,9 @@ class DuckdbParams(Params, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Rows to keep of a statement; up to 100,000."),
     ] = None
+    decimals: Annotated[
+        Decimals, Meta(description="What decimals are: `text`, or `number`, the nearest float.")
+    ] = Decimals.TEXT
 
 
 KIND = declare(
@@ -90,7 +94,9 @@ class Duckdb:
         secret = "" if call.auth is None else statement_of(call.auth)
         self._databases = self._databases or Databases()
         limits = rowsets.RowLimits(params.max_rows)
-        run = Run(texts, params.params, limits, autocommit=params.autocommit)
+        run = Run(
+            texts, params.params, limits, autocommit=params.autocommit, decimals=params.decimals
+        )
         try:
             place = place_of(params.database, context.workspace, context.confinement)
         except OutsideError as error:

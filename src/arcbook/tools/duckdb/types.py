@@ -34,6 +34,9 @@ _AS_TEXT: Final = frozenset(
     }
 )
 _MAY_NEED_TEXT: Final = re.compile(r"DATE|INTERVAL|TIME ZONE|TIMESTAMP|TIME_NS")
+_WIDE: Final = frozenset({"BIGNUM", "HUGEINT", "UHUGEINT", "VARINT"})
+"""Integers of more than 64 bits, among them what sums of integers are."""
+
 _NESTED: Final = frozenset({"list", "array", "struct", "map"})
 
 
@@ -76,6 +79,8 @@ def reader(kind: Any) -> Reader:
     name = str(kind)
     if name == "JSON":
         return _json
+    if name in _WIDE:
+        return lambda v: None if v is None else str(v)
     if name == "INTERVAL":
         return lambda v: values.iso_interval(v) if isinstance(v, str) else plain(v)
     if name.startswith("TIMESTAMP"):
@@ -89,6 +94,18 @@ def reader(kind: Any) -> Reader:
         fields = {part: reader(inner) for part, inner in kind.children}
         return lambda v: None if v is None else {k: read(v[k]) for k, read in fields.items()}
     return _map_reader(kind) if kind.id == "map" else plain
+
+
+def is_decimal(kind: Any) -> bool:
+    """Whether a type is of decimals, or of lists of such."""
+    if kind.id in ("list", "array"):
+        return is_decimal(kind.children[0][1])
+    return kind.id == "decimal" or str(kind) in _WIDE
+
+
+def rounding(read: Reader) -> Reader:
+    """Return what makes floats of what a reader of decimals yields."""
+    return lambda value: values.nearest(read(value))
 
 
 def _map_reader(kind: Any) -> Reader:

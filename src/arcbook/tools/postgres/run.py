@@ -16,6 +16,7 @@ from arcbook.tools.postgres.cursor import NumberedCursor, StatementCursor, run
 from arcbook.tools.postgres.pool import Session
 from arcbook.tools.sql.rowsets import Command, RowLimits
 from arcbook.tools.sql.text import Mode, mode, place
+from arcbook.tools.sql.values import Decimals, nearest
 
 APPLICATION_CHARS_MAX: Final = 63
 """Length of ``application_name``; PostgreSQL cuts the rest."""
@@ -42,9 +43,16 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     arguments: list[Any]
     mode: Mode
     numbered: bool = False
+    decimals: Decimals = Decimals.TEXT
 
 
-def script(statements: list[str], params: Any, *, autocommit: bool) -> Script:
+def script(
+    statements: list[str],
+    params: Any,
+    *,
+    autocommit: bool,
+    decimals: Decimals = Decimals.TEXT,
+) -> Script:
     """Return statements with what they need.
 
     Raises:
@@ -56,6 +64,7 @@ def script(statements: list[str], params: Any, *, autocommit: bool) -> Script:
         arguments=_arguments(statements, params, numbered=numbered),
         mode=mode(statements, _stands_alone, autocommit=autocommit),
         numbered=numbered,
+        decimals=decimals,
     )
 
 
@@ -179,12 +188,23 @@ class Run:
             cursor = cursor_type(connection)
             command = await run(cursor, text, arguments, self.limits)
             await _read_own_types(session, cursor, command)
+            if self.script.decimals is Decimals.NUMBER:
+                _round(cursor, command)
             self.commands.append(command)
         self._ended = True
         if self.script.mode is Mode.TOGETHER:
             await connection.commit()
         elif connection.info.transaction_status != TransactionStatus.IDLE:
             raise OpenTransactionError("the text begins a transaction and does not end it")
+
+
+def _round(cursor: StatementCursor, command: Command) -> None:
+    """Make floats of decimals."""
+    types = [column.type_code for column in cursor.description or ()]
+    for name, oid in zip(command.columns or (), types, strict=True):
+        if postgres_types.is_decimal(oid):
+            for row in command.rows:
+                row[name] = nearest(row[name])
 
 
 async def _read_own_types(session: Session, cursor: StatementCursor, command: Command) -> None:

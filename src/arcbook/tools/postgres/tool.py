@@ -21,6 +21,7 @@ from arcbook.tools.api import (
 from arcbook.tools.scripts import ScriptError
 from arcbook.tools.sql import rowsets
 from arcbook.tools.sql.query import QUERY_NAMES, Query, convert, no_statement, statements
+from arcbook.tools.sql.values import Decimals
 
 if TYPE_CHECKING:
     from arcbook.tools.postgres.pool import Pool
@@ -73,6 +74,9 @@ class PostgresParams(Params, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Rows to keep of a statement; up to 100,000."),
     ] = None
+    decimals: Annotated[
+        Decimals, Meta(description="What decimals are: `text`, or `number`, the nearest float.")
+    ] = Decimals.TEXT
     pool: Annotated[
         dict[str, Any] | None,
         Meta(description="How to share connections: name, max_size, timeout, max_waiting."),
@@ -147,7 +151,9 @@ class Postgres:
 
         try:
             where = address(msgspec.structs.asdict(params), call.auth, context)
-            work = script(texts, params.params, autocommit=params.autocommit)
+            work = script(
+                texts, params.params, autocommit=params.autocommit, decimals=params.decimals
+            )
         except (AddressError, ParamsError) as error:
             return failed(ErrorKind.CONFIG, f"tool kind 'postgres': {error}", code="CONFIG")
         except CredentialError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from decimal import Decimal
 from typing import Any, Final
 
 from psycopg import AsyncConnection
@@ -38,7 +37,7 @@ class _Real(Loader):
 
 class _Numeric(Loader):
     def load(self, data: Buffer) -> Any:
-        return values.decimal(Decimal(bytes(data).decode()))
+        return bytes(data).decode()
 
 
 class _Bytes(Loader):
@@ -105,6 +104,15 @@ WHERE a.oid = ANY(%s) AND a.typcategory = 'A' AND e.typdelim = ','
 """Which of some types are arrays, and of what: enums, composites and domains have them."""
 
 _ARRAY_TOKEN: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([{}])|([^{}",][^{},]*)', re.DOTALL)
+
+
+_DECIMALS: Final = frozenset({1700, 1231})
+"""The types ``numeric`` and ``numeric[]``, which every database has under these numbers."""
+
+
+def is_decimal(oid: int) -> bool:
+    """Whether a type is of decimals."""
+    return oid in _DECIMALS
 
 
 def is_known(connection: AsyncConnection[Any], oid: int) -> bool:

@@ -1,15 +1,17 @@
-"""Values of SQL as JSON, without loss.
+"""Values of SQL as JSON, without loss, and each type of a column as one type of JSON.
 
-A number is a number where JSON can hold it exactly, and text where it cannot; times are
-ISO 8601 text.
+Integers and floats are numbers; decimals, and integers of more than 64 bits, are text
+whatever their digits, or floats where a task asks for that; times are ISO 8601 text. The
+exception is what JSON has no number for: NaN and the infinities are text.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 import re
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 INT_MIN: Final = -(2**63)
 """Least integer that every reader of our JSON takes."""
@@ -40,16 +42,27 @@ def real(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def decimal(value: Decimal) -> float | str:
-    """Return a decimal: an integer, a float that is the same number, or else its text."""
+class Decimals(enum.StrEnum):
+    """What decimals of a result are."""
+
+    #: Their digits, all of them.
+    TEXT = "text"
+    #: The nearest float.
+    NUMBER = "number"
+
+
+def decimal(value: Decimal) -> str:
+    """Return the digits of a decimal, with as many places as its column has."""
     if not value.is_finite():
         return "NaN" if value.is_nan() else "Infinity" if value > 0 else "-Infinity"
-    if value == value.to_integral_value() and INT_MIN <= value <= INT_MAX:
-        return int(value)
-    near = float(value)
-    if math.isfinite(near) and Decimal(repr(near)) == value and not near.is_integer():
-        return near
-    return str(value)
+    return format(value, "f")
+
+
+def nearest(value: Any) -> Any:
+    """Return the float nearest to the text of a decimal, also in lists of such."""
+    if isinstance(value, list):
+        return [nearest(item) for item in value]
+    return real(float(value)) if isinstance(value, str) else value
 
 
 def json_integer(text: str) -> int | str:

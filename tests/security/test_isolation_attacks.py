@@ -434,12 +434,12 @@ result = sorted({value for _, value in lines})
     assert apart.python(code) == ["0" * 16]
 
 
-def test_refused_new_privileges_by_programs_that_give_some(apart):
-    assert apart.said("grep -h NoNewPrivs /proc/self/status").split() == ["NoNewPrivs:", "1"]
+def test_refused_new_privileges_by_programs_that_give_some(worker):
+    assert worker.said("grep -h NoNewPrivs /proc/self/status").split() == ["NoNewPrivs:", "1"]
     code = (
         "result = [l.split()[1] for l in open('/proc/self/status') if l.startswith('NoNewPrivs')]"
     )
-    assert apart.python(code) == ["1"]
+    assert worker.python(code) == ["1"]
 
 
 def test_refused_being_root_again(apart):
@@ -547,9 +547,9 @@ result = len(started)
     assert apart.said("ulimit -p 2>/dev/null || ulimit -u") == "512"
 
 
-def test_contained_limits_that_code_cannot_raise(apart):
-    assert apart.said("ulimit -n 100000 2>/dev/null && echo raised || echo refused") == "refused"
-    assert apart.said("ulimit -c") == "0"
+def test_contained_limits_that_code_cannot_raise(worker):
+    assert worker.said("ulimit -n 100000 2>/dev/null && echo raised || echo refused") == "refused"
+    assert worker.said("ulimit -c") == "0"
 
 
 # -- in a sandbox -----------------------------------------------------------------------

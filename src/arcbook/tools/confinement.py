@@ -242,16 +242,19 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: a variable's name cannot be given to it.
         """
-        if self.isolation is Isolation.PROCESS:
+        if self.is_open or not _can_limit():
             return Launch(command, place.cwd, place.env, None)
         uid = self.uid(place.execution_id)
-        inside = list(_limited(self.memory_bytes))
+        is_ours = self.isolation is Isolation.PROCESS
+        inside = [program("setpriv"), "--no-new-privs"]
         if uid is not None:
-            inside = [*_as_user(uid), *inside]
+            inside += [f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+            inside += ["--inh-caps=-all", "--bounding-set=-all"]
+        inside += ["--", *_limited(self.memory_bytes, processes=not is_ours)]
         # Whoever sets a command's environment must not choose what runs before it is apart.
         inside += [*_WITH_ENVIRONMENT, *command]
         variables = _exports(place.env)
-        if self.isolation is Isolation.USER:
+        if self.isolation is not Isolation.SANDBOX:
             return Launch(inside, place.cwd, {}, variables)
         view = sandbox.view(self.folders or (), has_network=self.has_network)
         view += [*sandbox.shown(place.workspace, "--bind"), "--die-with-parent"]
@@ -279,24 +282,15 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         return [program("bwrap"), *view, "--"]
 
 
-def _as_user(uid: int) -> Iterable[str]:
-    caps = ("--inh-caps=-all", "--bounding-set=-all")
-    return (
-        program("setpriv"),
-        f"--reuid={uid}",
-        f"--regid={uid}",
-        "--clear-groups",
-        "--no-new-privs",
-        *caps,
-    )
+def _can_limit() -> bool:
+    try:
+        return bool(program("setpriv") and program("prlimit"))
+    except FileNotFoundError:
+        return False  # only 'process' goes without; others do not begin to work
 
 
-def _limited(memory_bytes: int) -> Iterable[str]:
-    limits = {
-        "core": 0,
-        "nofile": FILES_MAX,
-        "fsize": FILE_BYTES_MAX,
-        "nproc": PROCESSES_MAX,
-        "data": memory_bytes,
-    }
+def _limited(memory_bytes: int, *, processes: bool) -> Iterable[str]:
+    limits = {"core": 0, "nofile": FILES_MAX, "fsize": FILE_BYTES_MAX, "data": memory_bytes}
+    if processes:  # of a user that is not the worker's own
+        limits["nproc"] = PROCESSES_MAX
     return (program("prlimit"), *(f"--{name}={limit}" for name, limit in limits.items()))

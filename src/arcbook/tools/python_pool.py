@@ -332,7 +332,7 @@ def start_zygote(confinement: Confinement, modules: Iterable[str] = ()) -> Spawn
         before=confinement.zygote(),
         workspaces=confinement.workspaces if is_sandbox else "",
         folders=confinement.folders or (),
-        is_confined=confinement.isolation is not Isolation.PROCESS,
+        is_confined=not confinement.is_open,
     )
 
 

@@ -43,7 +43,7 @@ def spawn(
         before: what stands before its command, to run it apart.
         workspaces: in a sandbox, the folder of all workspaces; a child sees its own alone.
         folders: other folders that a child in a sandbox sees.
-        is_confined: whether its children run as other users, or in a sandbox.
+        is_confined: whether its children run code of others, and gain no privileges.
     """
     mine, theirs = socket.socketpair()
     facts = {

@@ -95,4 +95,4 @@ def test_a_runtime_that_takes_late_reports_goes_no_way_of_the_model(monkeypatch)
 
     monkeypatch.setattr(decide, "_current", current)
 
-    assert any(traced(seed)[1] for seed in range(40))
+    assert any(traced(seed)[1] for seed in range(60))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from typing import Any
 
@@ -22,6 +23,8 @@ from arcbook.engine.state import CommandStatus, Status
 from arcbook.engine.turn import LIMITS
 from arcbook.events.types import StepExit, StepResult, Value
 from arcbook.outcome import OK
+from arcbook.runtime import plans
+from arcbook.store.memory import MemoryStore
 from arcbook.testing.generate import KIND, random_playbook
 from arcbook.testing.local import Bench
 from arcbook.testing.machine import Machine
@@ -130,3 +133,57 @@ async def test_the_loop_goes_on_while_thousands_of_branches_start_and_end():
 
     assert state.status is Status.COMPLETED
     assert max(late) < 0.25
+
+
+async def test_the_plan_of_one_execution_keeps_no_other_waiting(monkeypatch):
+    """It is made beside the loop, and inputs of others are taken meanwhile."""
+    store, began, go_on = MemoryStore(), threading.Event(), threading.Event()
+    bench = Bench(SystemClock(), {KIND: lambda _: asyncio.sleep(3600)}, store=store)
+    async with bench.runtime:
+        plan = await bench.register(fan(600))
+        large = bench.ids()
+        await bench.runtime.start(plan, {}, execution_id=large)
+    inner = plans.planned_of
+
+    def slowly(entry: Any, *args: Any) -> Any:
+        if len(entry.content) > plans.THREAD_BYTES:
+            began.set()
+            go_on.wait(10)
+        return inner(entry, *args)
+
+    monkeypatch.setattr(plans, "planned_of", slowly)
+    bench = Bench(SystemClock(), {KIND: lambda _: {"n": 1}}, store=store)
+    async with bench.runtime:
+        waiting = bench.runtime.drive.ask(large, Settle())
+        await asyncio.to_thread(began.wait, 10)
+        state = await bench.runtime.run(await bench.register(fan(3)), {})
+        assert not waiting.done()
+        go_on.set()
+
+        assert state.status is Status.COMPLETED
+        assert await waiting
+
+
+async def test_a_plan_that_cannot_be_made_is_said_each_time_it_is_asked_for(monkeypatch):
+    bench = Bench(SystemClock(), {KIND: lambda _: {"n": 1}})
+    entry = (await bench.register(fan(600))).entry
+    found = plans.Plans(bench.store, KINDS, bench.ids, SystemClock())
+
+    def refused(entry: Any, *_: Any) -> Any:
+        raise plans.PlaybookInvalidError(entry.path, load_playbook("[]", KINDS))
+
+    monkeypatch.setattr(plans, "planned_of", refused)
+    for _ in range(3):
+        with pytest.raises(plans.PlaybookInvalidError):
+            await found.find(catalog_id=entry.catalog_id)
+
+
+async def test_plans_are_kept_by_the_size_of_their_documents(monkeypatch):
+    monkeypatch.setattr(plans, "PLANS_BYTES_MAX", 10_000)
+    bench = Bench(SystemClock(), {KIND: lambda _: {"n": 1}})
+    for number in range(40):
+        await bench.register(fan(10).replace('"p"', f'"p{number}"'))
+    kept = [planned.entry for planned in bench.plans._by_id.values()]
+
+    assert 1 < len(kept) < 40
+    assert sum(len(entry.content) for entry in kept) <= 10_000

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from arcbook.clock import Clock
@@ -26,13 +27,10 @@ from arcbook.engine.inputs import (
 )
 from arcbook.engine.state import State
 from arcbook.engine.turn import LIMITS, LoopLimits
-from arcbook.engine.views import Gone
 from arcbook.events.types import (
     Recorded,
-    ResultRef,
 )
-from arcbook.results.frames import frames_of
-from arcbook.results.kept import Kept, ResultMissingError
+from arcbook.results.kept import Kept
 from arcbook.runtime.boundary import (
     DecisionHungError,
     UnrecordableError,
@@ -43,11 +41,18 @@ from arcbook.runtime.boundary import (
 )
 from arcbook.runtime.children import Children, ExecutionMissingError
 from arcbook.runtime.decider import SLOW_US, Decider
+from arcbook.runtime.fetching import fetch
 from arcbook.runtime.items import Item, apart, is_anothers, refuse, together
 from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, TurnTimes
-from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
+from arcbook.runtime.plans import (
+    PlanAwaitedError,
+    Planned,
+    Plans,
+    PlaybookInvalidError,
+    PlaybookMissingError,
+)
 from arcbook.runtime.rows import REFRESH_ROW, RefreshRow, StaleRows
-from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, row_of
+from arcbook.runtime.slots import Slot, encode_state, is_time_to_save, result_rows, row_of
 from arcbook.runtime.timers import Timers, may_set_timer
 from arcbook.runtime.trials import Suspects
 from arcbook.store.api import (
@@ -55,7 +60,6 @@ from arcbook.store.api import (
     Change,
     Claim,
     FencedError,
-    ResultRow,
     StartKey,
     Store,
     Tick,
@@ -67,9 +71,6 @@ BATCH_MAX: Final = 512
 
 TURN_US_MAX: Final = 20_000
 """Time for which one commit gathers inputs: what else goes on in the process has its turn."""
-
-LOADED_VALUES_MAX: Final = 32
-"""Values kept by reference that an execution holds in memory."""
 
 SLOTS_MAX: Final = 5000
 """Executions held in memory; idle ones beyond that are loaded again when needed."""
@@ -90,6 +91,9 @@ log = logging.getLogger(__name__)
 class LostOwnershipError(RuntimeError):
     """Another process drives the execution now."""
 
+
+Find = Callable[[str, int | None, int | None], Awaitable[Planned]]
+"""Finds a playbook by its path, a version of it, or by its id."""
 
 Listener = Callable[[int, list[Recorded], State], None]
 
@@ -127,6 +131,7 @@ class Drive:
         self._turning = asyncio.Lock()
         self._timers = Timers(clock, self._fire)
         self._rows = StaleRows(clock, lambda i: self._put(Item(i, REFRESH_ROW)))
+        self._fetch = partial(fetch, kept)
         self._children = Children(plans, self._give, self._fetch)
 
     # -- inputs -----------------------------------------------------------------------
@@ -164,6 +169,9 @@ class Drive:
         self._queue.append(item)
         self._wake.set()
 
+    def _put_again(self, item: Item, _: object) -> None:
+        self._put(item)
+
     # -- the loop ---------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -199,6 +207,9 @@ class Drive:
                     item.accepted = await self._take(item, pending)
                 except _REFUSALS as error:
                     refuse(batch.pop(), error)
+                except PlanAwaitedError as awaited:
+                    # The others do not wait for it.
+                    awaited.made.add_done_callback(partial(self._put_again, batch.pop()))
                 took = now() - began
                 times.decide.append(took)
                 if took > SLOW_US:
@@ -222,6 +233,9 @@ class Drive:
                 # Nobody says this again: it waits until a heartbeat tells who the owner is.
                 asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._put, item)
             raise LostOwnershipError(f"another server owns execution {item.execution_id}")
+        # Nothing is decided yet: if it takes long to have the plan, the others go first.
+        if item.execution_id not in self.slots:
+            await self._slot(item, self.plans.ready)
         return await self._give(item, pending)
 
     async def _give(self, item: Item, pending: dict[int, Pending]) -> bool:
@@ -247,7 +261,7 @@ class Drive:
             entry.key = item.key
         return await self._decide(entry, item, item.given, pending)
 
-    async def _slot(self, item: Item) -> Slot:
+    async def _slot(self, item: Item, find: Find | None = None) -> Slot:
         slot = self.slots.get(item.execution_id)
         if slot is not None:
             self.slots.move_to_end(item.execution_id)
@@ -255,7 +269,7 @@ class Drive:
         if item.planned is not None:
             slot = Slot(State(execution_id=item.execution_id), item.planned)
         else:
-            slot = await self.load(item.execution_id)
+            slot = await self.load(item.execution_id, find)
             await self.outlet.loaded(slot)
             self._timers.add(item.execution_id, slot.timers)
             if slot.row_seq < slot.state.seq:
@@ -263,7 +277,7 @@ class Drive:
         self.slots[item.execution_id] = slot
         return slot
 
-    async def load(self, execution_id: int) -> Slot:
+    async def load(self, execution_id: int, find: Find | None = None) -> Slot:
         """Build an execution's state from the store.
 
         One that cannot be gone on with, because its log cannot be read or its playbook is
@@ -279,7 +293,7 @@ class Drive:
         if found.unread:
             return found.noted(without_plan(state, found.unread))
         try:
-            planned = await self.plans.find(state.path, catalog_id=state.catalog_id)
+            planned = await (find or self.plans.find)(state.path, None, state.catalog_id)
         except (PlaybookMissingError, PlaybookInvalidError) as error:
             return found.noted(without_plan(state, str(error)))
         return found.noted(Slot(state, planned))
@@ -339,18 +353,6 @@ class Drive:
             raise
         await self._gather(entry, item, decision, pending)
         return decision.accepted
-
-    async def _fetch(self, entry: Pending, refs: Iterable[ResultRef]) -> None:
-        slot = entry.slot
-        for ref in refs:
-            # A loop that ends in this batch has frames that are not in the log yet.
-            more = frames_of(ref, entry.events) if ref.store == "loop" else []
-            try:
-                slot.loaded[ref.ref] = await self.kept.load(ref, more)
-            except ResultMissingError as error:
-                slot.loaded[ref.ref] = Gone(str(error))
-            while len(slot.loaded) > LOADED_VALUES_MAX:
-                slot.loaded.popitem(last=False)
 
     async def _gather(
         self, entry: Pending, item: Item, decision: Decision, pending: dict[int, Pending]
@@ -461,9 +463,7 @@ class Drive:
             execution_id=state.execution_id,
             after_seq=entry.after_seq,
             events=entry.rows,
-            results=[
-                ResultRow(r.ref, _step_of(r.ref), r.bytes, r.sha256, r.store) for r in entry.kept
-            ],
+            results=result_rows(entry.kept),
             tick=entry.tick,
             key=entry.key,
             owner=self.realm.owner,
@@ -583,10 +583,6 @@ _REFUSALS: Final = (
     PlaybookMissingError,
     UnrecordableError,
 )
-
-
-def _step_of(ref: str) -> str:
-    return ref.split("/result/", 1)[-1].rpartition("/")[0]
 
 
 __all__ = ["Drive", "ExecutionMissingError", "LostOwnershipError"]

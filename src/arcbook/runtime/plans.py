@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +16,13 @@ from arcbook.engine.plan import Plan
 from arcbook.store.api import Catalog, CatalogEntry
 
 PLANS_MAX: Final = 500
-"""Plans kept in memory."""
+"""Plans kept in memory ..."""
+
+PLANS_BYTES_MAX: Final = 16 * 1024 * 1024
+"""... and the size of their documents together; a plan takes some thirty times as much."""
+
+THREAD_BYTES: Final = 16 * 1024
+"""Size from which a document is read, and its plan made, beside the event loop."""
 
 
 class PlaybookMissingError(LookupError):
@@ -35,6 +42,18 @@ class PlaybookInvalidError(ValueError):
         first = loaded.errors[0] if loaded.errors else None
         reason = f"line {first.line}: {first.message}" if first else "it is no playbook"
         super().__init__(f"playbook {path!r} cannot run: {reason}")
+
+
+class PlanAwaitedError(RuntimeError):
+    """A plan is being made; the input that needs it comes again when it is there.
+
+    Attributes:
+        made: is done then, well or not.
+    """
+
+    def __init__(self, made: asyncio.Future[Planned]) -> None:
+        self.made = made
+        super().__init__("its plan is being made")
 
 
 class Planned:
@@ -58,6 +77,9 @@ class Plans:
         self._ids = ids
         self._clock = clock
         self._by_id: OrderedDict[int, Planned] = OrderedDict()
+        self._bytes = 0
+        #: Plans that are being made, by the id of the document.
+        self._making: dict[int, asyncio.Task[Planned]] = {}
 
     async def find(
         self, path: str = "", version: int | None = None, catalog_id: int | None = None
@@ -65,6 +87,21 @@ class Plans:
         """Return a playbook: the latest of a path, a version of it, or one by its id.
 
         Raises:
+            PlaybookMissingError: there is none.
+            PlaybookInvalidError: the document cannot run.
+        """
+        try:
+            return await self.ready(path, version, catalog_id)
+        except PlanAwaitedError as awaited:
+            return await asyncio.shield(awaited.made)
+
+    async def ready(
+        self, path: str = "", version: int | None = None, catalog_id: int | None = None
+    ) -> Planned:
+        """Return a playbook as `find` does, unless making its plan takes long.
+
+        Raises:
+            PlanAwaitedError: it does; then it is being made.
             PlaybookMissingError: there is none.
             PlaybookInvalidError: the document cannot run.
         """
@@ -80,15 +117,45 @@ class Plans:
         found = self._by_id.get(entry.catalog_id)
         if found is not None:
             return found
-        return self._plan(entry, load_playbook(entry.content, self._kinds, is_stored=True))
+        if len(entry.content) <= THREAD_BYTES:
+            return self._keep(planned_of(entry, self._kinds))
+        made = self._make(entry)
+        if made.done():
+            return made.result()
+        raise PlanAwaitedError(made)
 
-    def _plan(self, entry: CatalogEntry, loaded: Loaded) -> Planned:
-        if loaded.playbook is None:
-            raise PlaybookInvalidError(entry.path, loaded)
-        planned = Planned(entry, Plan(loaded.playbook, self._kinds))
-        self._by_id[entry.catalog_id] = planned
-        while len(self._by_id) > PLANS_MAX:
-            self._by_id.popitem(last=False)
+    def _make(self, entry: CatalogEntry, loaded: Loaded | None = None) -> asyncio.Task[Planned]:
+        """Make a plan beside the event loop, once for all that wait for it.
+
+        Of one that fails, whoever asks next is told; then it is forgotten.
+        """
+        made = self._making.get(entry.catalog_id)
+        if made is not None:
+            if made.done():
+                del self._making[entry.catalog_id]
+            return made
+
+        async def make() -> Planned:
+            planned = await asyncio.to_thread(planned_of, entry, self._kinds, loaded)
+            self._making.pop(entry.catalog_id, None)
+            return self._keep(planned)
+
+        made = self._making[entry.catalog_id] = asyncio.create_task(make(), name="plan")
+        while len(self._making) > PLANS_MAX:
+            del self._making[next(iter(self._making))]
+        return made
+
+    def _keep(self, planned: Planned) -> Planned:
+        known = self._by_id.get(planned.entry.catalog_id)
+        if known is not None:
+            return known
+        self._by_id[planned.entry.catalog_id] = planned
+        self._bytes += len(planned.entry.content)
+        while len(self._by_id) > PLANS_MAX or (
+            self._bytes > PLANS_BYTES_MAX and len(self._by_id) > 1
+        ):
+            _, oldest = self._by_id.popitem(last=False)
+            self._bytes -= len(oldest.entry.content)
         return planned
 
     async def register(
@@ -121,5 +188,21 @@ class Plans:
             )
         )
         if playbook is not None and entry.catalog_id not in self._by_id:
-            self._plan(entry, loaded)
+            if len(content) > THREAD_BYTES:
+                await asyncio.shield(self._make(entry, loaded))
+            else:
+                self._keep(planned_of(entry, self._kinds, loaded))
         return entry
+
+
+def planned_of(entry: CatalogEntry, kinds: Kinds, loaded: Loaded | None = None) -> Planned:
+    """Make a document's plan; it may be read already.
+
+    Raises:
+        PlaybookInvalidError: it cannot run.
+    """
+    if loaded is None:
+        loaded = load_playbook(entry.content, kinds, is_stored=True)
+    if loaded.playbook is None:
+        raise PlaybookInvalidError(entry.path, loaded)
+    return Planned(entry, Plan(loaded.playbook, kinds))

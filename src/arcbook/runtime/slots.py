@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -11,10 +12,10 @@ from arcbook.engine.fold import apply
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import State
 from arcbook.events.codec import UnreadableEventError, decode
-from arcbook.events.types import Recorded
+from arcbook.events.types import Recorded, ResultRef
 from arcbook.outcome import ErrorInfo
 from arcbook.runtime.plans import Planned
-from arcbook.store.api import EventRow, ExecutionRow, Stored
+from arcbook.store.api import EventRow, ExecutionRow, ResultRow, Stored
 
 SNAPSHOT_EVENTS: Final = 1000
 """Events after which a state is saved."""
@@ -156,3 +157,12 @@ def decode_state(data: bytes) -> State:
         return _DECODER.decode(data).state
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableStateError(f"a saved state cannot be read: {error}") from error
+
+
+def result_rows(refs: Iterable[ResultRef]) -> list[ResultRow]:
+    """Return values kept by reference as they are stored."""
+    return [ResultRow(r.ref, _step_of(r.ref), r.bytes, r.sha256, r.store) for r in refs]
+
+
+def _step_of(ref: str) -> str:
+    return ref.split("/result/", 1)[-1].rpartition("/")[0]

@@ -18,12 +18,10 @@ import msgspec
 from arcbook.blobs.api import BlobStoreError
 from arcbook.bus.api import BusError, Delivery, Subscription, WorkerBus
 from arcbook.clock import Clock
-from arcbook.dsl.load import load_playbook
 from arcbook.engine.inputs import AnyInput, Checkpointed
-from arcbook.engine.plan import Plan
 from arcbook.runtime.crew import Crew, Job
 from arcbook.runtime.execute import Performer
-from arcbook.runtime.plans import Planned
+from arcbook.runtime.plans import THREAD_BYTES, Planned, PlaybookInvalidError, planned_of
 from arcbook.runtime.protocol import (
     PROTOCOL,
     Beaten,
@@ -42,7 +40,7 @@ from arcbook.runtime.protocol import (
 from arcbook.runtime.services import Steps
 from arcbook.runtime.tasks import cancelled
 from arcbook.runtime.work import Work
-from arcbook.store.api import CatalogEntry, WorkerRow
+from arcbook.store.api import WorkerRow
 from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control, ControlError
 from arcbook.worker.reporting import Reporting
@@ -327,13 +325,14 @@ class Worker:
 
     async def _fetch(self, catalog_id: int) -> Planned | None:
         entry = await self._control.playbook(catalog_id)
-        return self._planned(entry) if entry is not None else None
-
-    def _planned(self, entry: CatalogEntry) -> Planned | None:
-        loaded = load_playbook(entry.content, self._registry, is_stored=True)
-        if loaded.playbook is None:
+        if entry is None:
             return None
-        return Planned(entry, Plan(loaded.playbook, self._registry))
+        try:
+            if len(entry.content) > THREAD_BYTES:
+                return await asyncio.to_thread(planned_of, entry, self._registry)
+            return planned_of(entry, self._registry)
+        except PlaybookInvalidError:
+            return None
 
     def _is_ours(self, work: Work) -> bool:
         """Return whether this very delivery is held: not an earlier one, nor a later one."""

@@ -28,7 +28,6 @@ from arcbook.testing.simulate.loop import FAULTS
 from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.story import Story
 from arcbook.testing.simulate.world import World
-from arcbook.worker import core as worker_core
 
 COLLECT_RUNS: Final = 40
 """Runs after which their garbage is collected: each time takes as long as a run."""
@@ -154,10 +153,9 @@ def _shortened(scenario: Scenario) -> Iterator[None]:
         stack.enter_context(_replaced(slots, "SNAPSHOT_EVENTS", scenario.snapshot_events))
         for module, name in _INLINE:
             stack.enter_context(_replaced(module, name, scenario.inline_bytes))
-        for module in (runtime_plans, worker_core, local, story):
+        for module in (runtime_plans, local, story):
             stack.enter_context(_replaced(module, "load_playbook", load_once))
-        for module in (runtime_plans, worker_core):
-            stack.enter_context(_replaced(module, "Plan", plan_once))
+        stack.enter_context(_replaced(runtime_plans, "Plan", plan_once))
         yield
 
 

@@ -178,6 +178,10 @@ class Server:
         await cancelled([*self._loops, *self._scans])
         self.drive.close()
 
+    def dead_loops(self) -> list[str]:
+        """Return the names of loops that have ended while the server runs: each should not."""
+        return [task.get_name() for task in self._loops if task.done()]
+
     # -- shards -----------------------------------------------------------------------
 
     async def _gained(self, shards: frozenset[int]) -> None:

@@ -60,6 +60,11 @@ class Ownership:
         """Set what is done with shards that come and go."""
         self._gained, self._lost = gained, lost
 
+    @property
+    def is_leased(self) -> bool:
+        """Whether the lease holds, so that this server may own what is its share."""
+        return self._clock.monotonic_us() < self._until
+
     # -- what is ours -----------------------------------------------------------------
 
     def owns(self, execution_id: int) -> bool:

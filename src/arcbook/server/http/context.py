@@ -12,6 +12,7 @@ from arcbook.server.http.dedup import Dedup
 from arcbook.server.http.entries import Shown
 from arcbook.server.http.feed import Feed
 from arcbook.server.http.metrics import Metrics
+from arcbook.server.http.probe import WriteProbe
 from arcbook.server.http.reading import Reading
 from arcbook.server.http.settings import HttpSettings
 
@@ -31,6 +32,7 @@ class Context:
         self.feed = Feed(server, settings.streams_max)
         self.dedup = Dedup(server.store, server.clock, settings.dedup_seconds)
         self.metrics = Metrics(server)
+        self.probe = WriteProbe(server)
         bus = server.bus
         assert isinstance(bus, GuardedBus)
         self.bus = bus

@@ -1,15 +1,50 @@
-"""News of executions, for those who wait for events."""
+"""News of executions, for those who wait for events: read once, however many follow.
+
+Streams must not take from the server what it needs for its lease: all of them together have
+:data:`READS_MAX` reads of the store at once, those at the same place share one, and the more are
+open, the less often each looks.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
 from arcbook.server.core import Server
+from arcbook.server.http import views
 from arcbook.server.http.errors import ApiError
+from arcbook.store.api import EventRow, StoreError
+
+READS_MAX: Final = 2
+"""Reads of the store for all streams together, at once."""
+
+POLL_SECONDS: Final = 0.5
+"""Time between two looks for what another server wrote ..."""
+
+POLL_SECONDS_EACH: Final = 0.001
+"""... and what each stream that is open adds to it."""
+
+REST_SECONDS_EACH: Final = 0.0005
+"""How long a stream rests after news, for each that is open: what comes meanwhile is sent with it."""
+
+SHARE: Final = 0.25
+"""What part of all streams one caller may have open."""
+
+
+class Frame(NamedTuple):
+    """An event as it is sent."""
+
+    seq: int
+    type: str
+    step: str
+    data: bytes
 
 
 class Feed:
@@ -19,7 +54,12 @@ class Feed:
     """
 
     def __init__(self, server: Server, streams_max: int) -> None:
+        self._store = server.store
         self._waiting: dict[int, set[asyncio.Event]] = {}
+        self._callers: Counter[str] = Counter()
+        self._reads = asyncio.Semaphore(READS_MAX)
+        #: Reads that are under way, by what is read.
+        self._reading: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
         self._streams_max = streams_max
         self.open = 0
         server.on_events(self._told)
@@ -28,23 +68,92 @@ class Feed:
         for event in self._waiting.get(execution_id, ()):
             event.set()
 
+    @property
+    def poll_seconds(self) -> float:
+        """Time between two looks of a stream."""
+        return POLL_SECONDS + self.open * POLL_SECONDS_EACH
+
+    @property
+    def rest_seconds(self) -> float:
+        """Time that a stream lets pass after news."""
+        return self.open * REST_SECONDS_EACH
+
+    def check(self, caller: str) -> None:
+        """Refuse one stream too many.
+
+        Raises:
+            ApiError: too many follow already, of this caller or of all.
+        """
+        if self.open >= self._streams_max:
+            raise ApiError(429, f"{self.open:,} event streams are open already")
+        mine = self._callers[caller]
+        if mine >= max(1, int(self._streams_max * SHARE)):
+            raise ApiError(429, f"{mine:,} event streams of this caller are open already")
+
     @contextlib.contextmanager
-    def following(self, execution_id: int) -> Iterator[asyncio.Event]:
+    def following(self, execution_id: int, caller: str) -> Iterator[asyncio.Event]:
         """Yield an event that is set when there is something new.
 
         Raises:
             ApiError: too many follow already.
         """
-        if self.open >= self._streams_max:
-            raise ApiError(429, f"{self.open:,} event streams are open already")
+        self.check(caller)
         event = asyncio.Event()
         self.open += 1
+        self._callers[caller] += 1
         self._waiting.setdefault(execution_id, set()).add(event)
         try:
             yield event
         finally:
             self.open -= 1
+            self._callers[caller] -= 1
+            if not self._callers[caller]:
+                del self._callers[caller]
             waiting = self._waiting[execution_id]
             waiting.discard(event)
             if not waiting:
                 del self._waiting[execution_id]
+
+    async def frames(self, execution_id: int, after: int) -> list[Frame]:
+        """Return the events after one, as they are sent; none while the store does not answer."""
+
+        async def read() -> list[Frame]:
+            try:
+                rows = await self._store.events(execution_id, after=after)
+            except StoreError:
+                return []
+            return [_frame(execution_id, row) for row in rows]
+
+        found: list[Frame] = await self._once((execution_id, after, "frames"), read)
+        return found
+
+    async def is_over(self, execution_id: int, after: int) -> bool:
+        """Return whether nothing can come any more: the client had the last event already."""
+
+        async def read() -> bool:
+            with contextlib.suppress(StoreError):
+                row = await self._store.execution(execution_id)
+                return row is None or (bool(row.ended_at) and row.seq <= after)
+            return False
+
+        is_over: bool = await self._once((execution_id, after, "end"), read)
+        return is_over
+
+    async def _once(self, key: tuple[Any, ...], read: Callable[[], Awaitable[Any]]) -> Any:
+        """Read something, unless it is being read: then wait for that."""
+        task = self._reading.get(key)
+        if task is None:
+            task = asyncio.create_task(self._in_turn(read), name="stream")
+            self._reading[key] = task
+            task.add_done_callback(lambda _: self._reading.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _in_turn(self, read: Callable[[], Awaitable[Any]]) -> Any:
+        async with self._reads:
+            return await read()
+
+
+def _frame(execution_id: int, row: EventRow) -> Frame:
+    data = msgspec.json.encode(views.event(execution_id, row))
+    sent = b"id: %d\nevent: %s\ndata: %s\n\n" % (row.seq, row.type.encode(), data)
+    return Frame(row.seq, row.type, row.step, sent)

@@ -5,26 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import StreamingResponse
 
 from arcbook.events.types import TERMINAL
 from arcbook.server.http import views
+from arcbook.server.http.access import remote_of
 from arcbook.server.http.context import Context
 from arcbook.server.http.errors import ApiError
-from arcbook.server.http.route import ENCODER, Call, Route
+from arcbook.server.http.feed import Frame
+from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.executions import EVENT
 from arcbook.server.http.wire.executions import EventsPage, EventsQuery
-from arcbook.store.api import StoreError
-
-POLL_SECONDS: Final = 0.5
-"""Time between two looks for what another server wrote."""
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Silence after which a stream says that it is still there."""
 
 STREAM_TYPE: Final = "text/event-stream"
+
+END: Final = b"event: end\ndata: {}\n\n"
 
 
 async def events(call: Call) -> EventsPage | StreamingResponse:
@@ -35,10 +35,10 @@ async def events(call: Call) -> EventsPage | StreamingResponse:
     row = await context.reading.row(execution_id)
     if asked.stream or STREAM_TYPE in call.header("accept"):
         after = _last_seen(call.header("last-event-id"), asked.after)
-        if context.feed.open >= context.settings.streams_max:
-            raise ApiError(429, f"{context.feed.open:,} event streams are open already")
+        caller = _counted(call)
+        context.feed.check(caller)
         return StreamingResponse(
-            _stream(context, execution_id, after, asked),
+            _stream(context, execution_id, after, asked, caller),
             media_type=STREAM_TYPE,
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
@@ -70,54 +70,52 @@ def _last_seen(header: str, after: int) -> int:
     return int(header)
 
 
+def _counted(call: Call) -> str:
+    """Return whose stream it is."""
+    return call.caller.name if call.caller.is_known else remote_of(call.request.scope)
+
+
 async def _stream(
-    context: Context, execution_id: int, after: int, asked: EventsQuery
+    context: Context, execution_id: int, after: int, asked: EventsQuery, caller: str
 ) -> AsyncIterator[bytes]:
-    """Yield events as they are committed, and end with the execution."""
-    types = _types(asked)
+    """Yield events as they are committed, and end with the execution.
+
+    One that does not take what it is sent is hung up on, and may go on after its last event.
+    """
+    types, feed = _types(asked), context.feed
     silent = 0.0
-    with context.feed.following(execution_id) as news:
+    with feed.following(execution_id, caller) as news:
         yield b"retry: 1000\n\n"
         while not context.is_closing:
             news.clear()
-            try:
-                rows = await context.store.events(execution_id, after=after)
-            except StoreError:
-                rows = []
-            for row in rows:
-                after = row.seq
-                if (not types or row.type in types) and asked.step in ("", row.step):
-                    yield _frame(execution_id, row)
-                if row.type in TERMINAL:
-                    yield b"event: end\ndata: {}\n\n"
+            frames = await feed.frames(execution_id, after)
+            sent = [f.data for f in frames if _is_asked(f, types, asked.step)]
+            if frames:
+                after, silent = frames[-1].seq, 0.0
+                if frames[-1].type in TERMINAL:
+                    sent.append(END)
+                if sent:
+                    yield b"".join(sent)
+                if frames[-1].type in TERMINAL:
                     return
-            if rows:
-                silent = 0.0
                 continue
-            if await _is_over(context, execution_id, after):
-                yield b"event: end\ndata: {}\n\n"
+            if await feed.is_over(execution_id, after):
+                yield END
                 return
+            waited = feed.poll_seconds
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(waited):
                     await news.wait()
+                await asyncio.sleep(feed.rest_seconds)
                 continue
-            silent += POLL_SECONDS
+            silent += waited
             if silent >= KEEP_ALIVE_SECONDS:
                 silent = 0.0
                 yield b": still there\n\n"
 
 
-async def _is_over(context: Context, execution_id: int, after: int) -> bool:
-    """Return whether nothing can come any more: the client had the last event already."""
-    with contextlib.suppress(StoreError):
-        row = await context.store.execution(execution_id)
-        return row is None or (bool(row.ended_at) and row.seq <= after)
-    return False
-
-
-def _frame(execution_id: int, row: Any) -> bytes:
-    data = ENCODER.encode(views.event(execution_id, row))
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (row.seq, row.type.encode(), data)
+def _is_asked(frame: Frame, types: list[str], step: str) -> bool:
+    return (not types or frame.type in types) and step in ("", frame.step)
 
 
 STREAM_SCHEMA: Final = {

@@ -30,24 +30,35 @@ async def alive(_: Call) -> Any:
 
 
 async def health(call: Call) -> Response:
-    """Look whether the store answers."""
+    """Look whether the server can do its work: write, drive, own."""
     server = call.context.server
-    is_connected = True
-    try:
-        async with asyncio.timeout(STORE_SECONDS):
-            await server.store.servers()
-    except (StoreError, TimeoutError):
-        is_connected = False
+    is_connected = await _is_written(call)
+    problems = [] if is_connected else ["the store cannot be written"]
+    problems += [f"the loop {name!r} has ended: restart the server" for name in server.dead_loops()]
+    if is_connected and not server.ownership.is_leased:
+        problems.append("no shard can be owned: the lease is lost and is not taken again")
     found = Health(
-        status="ok" if is_connected else "unhealthy",
+        status="unhealthy" if problems else "ok",
         database="connected" if is_connected else "disconnected",
         nats="disconnected" if server.relay.is_down else "connected",
         uptime_seconds=round(call.context.uptime_seconds(), 3),
         version=VERSION,
         server_id=server.server_id,
+        problems=problems,
     )
-    status = 200 if is_connected else 503
+    status = 503 if problems else 200
     return Response(ENCODER.encode(found), status, media_type="application/json")
+
+
+async def _is_written(call: Call) -> bool:
+    """Return whether the store takes what is written: reading may go on for long after."""
+    context = call.context
+    try:
+        async with asyncio.timeout(STORE_SECONDS):
+            await context.probe.written()
+    except (StoreError, TimeoutError):
+        return False
+    return True
 
 
 async def metrics(call: Call) -> Response:
@@ -105,7 +116,10 @@ ROUTES: Final = [
         handler=health,
         tag="system",
         summary="Whether the server can work",
-        description="503 while the store does not answer.",
+        description=(
+            "503, with what is wrong, while the store cannot be written, a loop of the server has "
+            "ended, or its lease is lost."
+        ),
         answer=Health,
         answer_example={
             "status": "ok",
@@ -114,6 +128,7 @@ ROUTES: Final = [
             "uptime_seconds": 12.5,
             "version": "0.1.0",
             "server_id": "server-1",
+            "problems": [],
         },
         scope="open",
     ),

@@ -17,6 +17,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     uptime_seconds: float
     version: str
     server_id: str
+    #: What keeps the server from working, in sentences; nothing where it is well.
+    problems: list[str] = []
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,51 @@
+"""Whether the store can be written, as those who watch the server want to know it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from arcbook.server.core import Server
+from arcbook.store.api import StoreError
+
+FRESH_SECONDS: Final = 1.0
+"""How long an answer counts: anybody may ask for the health, as often as they like."""
+
+
+class WriteProbe:
+    """Writes something that means nothing, at most once in a while."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._asked_at: int | None = None
+        self._error: StoreError | None = None
+        self._asking = asyncio.Lock()
+
+    async def written(self) -> None:
+        """Return once the store was found to take what is written.
+
+        Raises:
+            StoreError: it does not.
+        """
+        async with self._asking:
+            now = self._server.clock.monotonic_us()
+            if self._asked_at is None or now - self._asked_at >= FRESH_SECONDS * 1_000_000:
+                self._error = await self._tried()
+                self._asked_at = self._server.clock.monotonic_us()
+        if self._error is not None:
+            raise self._error
+
+    async def _tried(self) -> StoreError | None:
+        store = self._server.store
+        try:
+            # An input for nobody: it is taken back at once.
+            await store.post(PROBE, b"")
+            taken = await store.take([PROBE])
+            await store.drop([number for number, _, _ in taken])
+        except StoreError as error:
+            return error
+        return None
+
+
+PROBE: Final = 0
+"""The execution of probes, which no execution is."""

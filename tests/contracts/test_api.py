@@ -94,7 +94,9 @@ async def test_a_cancellation_reaches_the_children(api: Api):
     await api.register(WAITS)
     await api.register(PARENT)
     execution_id = await api.run("examples/parent")
-    await _runs(api, execution_id)
+    async with asyncio.timeout(10):
+        while not await api.get("/api/executions", params={"parent_execution_id": execution_id}):
+            await asyncio.sleep(0.02)
 
     found = await api.post(f"/api/executions/{execution_id}/cancel", {"cascade": True})
 

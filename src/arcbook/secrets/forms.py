@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import json
+import quopri
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -28,6 +30,20 @@ _UNESCAPED: Final = (
 
 _AROUND: Final = 3
 """Bytes that may stand before or after a secret in one group of Base64."""
+
+
+_SEPARATORS: Final = {
+    "colon": ":",
+    "space": " ",
+    "dash": "-",
+    "under": "_",
+    "comma": ",",
+    "commas": ", ",
+    "escape": "\\x",
+    "number": ", 0x",
+    "line": "\n",
+}
+"""What stands between the digits of two bytes, by its name."""
 
 
 def forms(secret: str) -> Iterator[tuple[str, str]]:
@@ -121,6 +137,33 @@ def _base64_url_inside(shift: int) -> Callable[[str], str]:
     return lambda text: inside(text).replace("+", "-").replace("/", "_")
 
 
+def _each(text: str, form: str, separator: str = "") -> str:
+    """Return each byte of a text as a form writes it."""
+    return separator.join(form.format(byte) for byte in text.encode())
+
+
+def _by_the_byte() -> dict[str, Callable[[str], str]]:
+    """Return what writes bytes as hexadecimal digits with something between them."""
+    found: dict[str, Callable[[str], str]] = {}
+    for name, separator in _SEPARATORS.items():
+        found[f"hex{name}"] = partial(_each, form="{:02x}", separator=separator)
+        found[f"hex{name}upper"] = partial(_each, form="{:02X}", separator=separator)
+    return found
+
+
+def _quoted_printable(text: str) -> str:
+    """Return a text in quoted-printable, without the line ends that a mail has."""
+    return quopri.encodestring(text.encode()).decode().replace("=\n", "")
+
+
+def _backwards(encode: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: encode(text)[::-1]
+
+
+def _of_backwards(encode: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: encode(text[::-1])
+
+
 _COMMON: Final[dict[str, Callable[[str], str]]] = {
     "json": _json,
     "jsonu": _json_plain,
@@ -143,4 +186,18 @@ _ENCODERS: Final[dict[str, Callable[[str], str]]] = {
     "latin": lambda text: text.encode().decode("latin-1"),
     "b64": _base64,
     "b64url": _base64_url,
+    # What is written for bytes, by the byte, or backwards.
+    "bytes": lambda text: repr(text.encode())[2:-1],
+    "bytesquoted": lambda text: repr(text.encode() + b"'\"")[2:-4],
+    "percents": lambda text: _each(text, "%{:02X}"),
+    "percentslow": lambda text: _each(text, "%{:02x}"),
+    **_by_the_byte(),
+    "qp": _quoted_printable,
+    "qpall": lambda text: _each(text, "={:02X}"),
+    "qpheader": lambda text: _quoted_printable(text).replace(" ", "_"),
+    **{f"b64back{shift}": _backwards(_base64_inside(shift)) for shift in range(_AROUND)},
+    **{f"b64urlback{shift}": _backwards(_base64_url_inside(shift)) for shift in range(_AROUND)},
+    **{f"backb64in{shift}": _of_backwards(_base64_inside(shift)) for shift in range(_AROUND)},
+    "hexback": lambda text: text.encode().hex()[::-1],
+    "backhex": lambda text: text[::-1].encode().hex(),
 }

@@ -24,6 +24,9 @@ CUT_CHARACTERS_MIN: Final = 200
 HEAD_CHARACTERS_MIN: Final = 10
 """Length from which the beginning of a secret, with letters and digits, is hidden like all of it."""
 
+HEX_WIDTH: Final = 2
+"""Characters that hexadecimal digits take for one; what takes more needs longer beginnings."""
+
 KNOWN_CHARACTERS_MAX: Final = 8 * 1024 * 1024
 """Characters of all forms of secrets that are recognised; the longest unused ones go first."""
 
@@ -87,6 +90,8 @@ class Secrets:
         #: Whose form a text is; the first one marks it.
         self._owners: dict[str, list[_Form]] = {}
         self._numbers: dict[int, str] = {}
+        #: How much of a form tells that it is one, where it writes a character as several.
+        self._heads: dict[str, int] = {}
         #: Forms by a run of characters, with the place of the run in each.
         self._by_run: dict[str, list[tuple[int, str]]] = {}
         #: Forms by their first and by their last characters, the longest first.
@@ -131,6 +136,9 @@ class Secrets:
                 _insert(self._by_tail.setdefault(text[-_SIZE:], []), text)
                 self._longest = max(self._longest, len(text))
                 self._characters += len(text)
+                width = len(text) // len(str(known.value))
+                if width > HEX_WIDTH:
+                    self._heads[text] = HEAD_CHARACTERS_MIN * width
             owners.append(_Form(name, kind, known.proof))
         if isinstance(known.value, int):
             self._numbers[known.value] = _Form(name, NUMBER, known.proof).mark()
@@ -146,6 +154,7 @@ class Secrets:
                 _remove(self._by_head, text[:_SIZE], text)
                 _remove(self._by_tail, text[-_SIZE:], text)
                 self._characters -= len(text)
+                self._heads.pop(text, None)
         if isinstance(known.value, int):
             self._numbers.pop(known.value, None)
         if self._present.get(name) is known:
@@ -199,8 +208,19 @@ class Secrets:
             (hit - at, -length, form)
             for hit in hits
             for at, form in by_run[text[hit : hit + _RUN]]
-            if hit >= at and (length := _begins(text, hit - at, form))
+            if hit >= at and (length := self._begins(text, hit - at, form))
         ]
+
+    def _begins(self, text: str, at: int, form: str) -> int:
+        """Return how much of a form stands at a place: all of it, or a beginning that tells."""
+        if text.startswith(form, at):
+            return len(form)
+        length = self._heads.get(form, HEAD_CHARACTERS_MIN)
+        if not text.startswith(form[:length], at) or len(form) < length:
+            return 0
+        while text.startswith(form[: length + 1], at):
+            length += 1
+        return length if _TELLING.search(form[:length]) else 0
 
     def _hide_cut(self, text: str) -> str:
         """Hide what is left of a secret at the end or the beginning of a text that was cut."""
@@ -280,18 +300,6 @@ def _proof(name: str, secret: str) -> str:
 def _quoted(name: str) -> str:
     """Return a secret's name as it can stand in a mark, and in JSON."""
     return quote(name, safe="-._~/@ ")
-
-
-def _begins(text: str, at: int, form: str) -> int:
-    """Return how much of a form stands at a place: all of it, or a beginning that tells."""
-    if text.startswith(form, at):
-        return len(form)
-    length = HEAD_CHARACTERS_MIN
-    if not text.startswith(form[:length], at) or len(form) < length:
-        return 0
-    while text.startswith(form[: length + 1], at):
-        length += 1
-    return length if _TELLING.search(form[:length]) else 0
 
 
 def _insert(texts: list[str], text: str) -> None:

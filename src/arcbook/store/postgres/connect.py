@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -41,6 +42,10 @@ async def _leave_as_is(_connection: Any) -> None:
 
     The driver's own reset would be one more round trip for each statement.
     """
+
+
+SECRET_CHARACTERS_MIN: Final = 6
+"""Length from which a password is hidden inside of words as well."""
 
 
 class Address:
@@ -129,7 +134,10 @@ class Address:
         """Return an error of ours; only the words of others could hold the password."""
         said = getattr(reason, "strerror", None) or str(reason)
         for secret in self._secrets:
-            said = said.replace(secret, "***")
+            # A short one stands in many words that are not it: by itself only it is one.
+            said = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", said)
+            if len(secret) >= SECRET_CHARACTERS_MIN:
+                said = said.replace(secret, "***")
         return kind(f"{self._name}: {advice}" + (f" ({said})" if said else ""))
 
 

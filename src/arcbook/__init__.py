@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from arcbook.api import run, run_async
     from arcbook.embedded import InvalidPlaybookError
     from arcbook.executions import Execution
+    from arcbook.given import UnknownInputError
 
-__all__ = ["Execution", "InvalidPlaybookError", "run", "run_async"]
+__all__ = ["Execution", "InvalidPlaybookError", "UnknownInputError", "run", "run_async"]
 
 _HOMES: Final = {
     "Execution": "arcbook.executions",
     "InvalidPlaybookError": "arcbook.embedded",
+    "UnknownInputError": "arcbook.given",
     "run": "arcbook.api",
     "run_async": "arcbook.api",
 }

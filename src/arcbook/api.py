@@ -14,6 +14,7 @@ from arcbook.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
 from arcbook.executions import Execution, Progress
+from arcbook.given import UnknownInputError, unknown_inputs
 from arcbook.settings import load_settings
 
 
@@ -22,6 +23,7 @@ def run(
     workload: dict[str, Any] | None = None,
     *,
     home: str | Path | None = None,
+    strict: bool = False,
 ) -> Execution:
     """Run a playbook to its end.
 
@@ -31,14 +33,17 @@ def run(
         playbook: a file, the text of a document, or a document as a mapping.
         workload: values in place of the playbook's own.
         home: the folder that keeps state; the user's data directory by default.
+        strict: a name without a value is an error, not a warning of the execution.
 
     Returns:
         The finished execution: true if it completed.
 
     Raises:
         arcbook.InvalidPlaybookError: the document has errors.
+        arcbook.UnknownInputError: a value is for a name that the playbook, which declares
+            its workload, neither has there nor mentions.
     """
-    work = run_async(playbook, workload, home=home)
+    work = run_async(playbook, workload, home=home, strict=strict)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -52,6 +57,7 @@ async def run_async(
     workload: dict[str, Any] | None = None,
     *,
     home: str | Path | None = None,
+    strict: bool = False,
 ) -> Execution:
     """Run a playbook to its end, in the running event loop; see :func:`run`."""
     content, name, folder = _document(playbook)
@@ -59,9 +65,17 @@ async def run_async(
     async with Embedded(settings) as embedded:
         planned = await embedded.register(content, name, folder)
         await embedded.register_siblings(planned)
+        found, document = planned.plan.playbook, planned.entry.content
+        unknown = unknown_inputs(found, document, [(key,) for key in workload or {}])
+        if unknown and (found.workload or strict):
+            raise UnknownInputError("\n".join(unknown))
         watched = _Watch()
         state = await embedded.run(
-            planned, workload or {}, started=watched.begin, listener=watched.listen
+            planned,
+            workload or {},
+            started=watched.begin,
+            listener=watched.listen,
+            strict=strict,
         )
         data = {step: await embedded.step_data(state, step) for step in state.results}
         return Execution(
@@ -71,6 +85,7 @@ async def run_async(
             result=await embedded.result_of(state),
             error=state.error,
             steps=watched.progress.steps,
+            warnings=[*unknown, *watched.progress.all_warnings()],
             events=watched.events,
             data=data,
         )

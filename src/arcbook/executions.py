@@ -204,6 +204,8 @@ class Execution(msgspec.Struct, kw_only=True):
     error: ErrorInfo | None = None
     #: Steps by name, in the order in which they were first entered.
     steps: dict[str, StepView] = {}
+    #: Names that had no value, and values that nothing can read.
+    warnings: list[str] = []
     events: list[Recorded] = []
     #: Data of each step that has a result, by the step's name.
     data: dict[str, Any] = {}

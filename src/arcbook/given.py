@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from arcbook.dsl.diagnostics import did_you_mean
+from arcbook.dsl.mistaken import misspelt
 from arcbook.dsl.model import Playbook
 
 
@@ -28,7 +29,9 @@ def unknown_inputs(playbook: Playbook, content: str, paths: Iterable[tuple[str, 
             if not isinstance(known, dict) or (depth and not known):
                 break
             if key not in known:
-                if not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", content):
+                # Deeper down a mapping may be data, which takes any key but a misspelt one.
+                is_odd = not depth or misspelt(key, known)
+                if is_odd and not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", content):
                     found.append(_sentence(".".join(path[: depth + 1]), key, known))
                 break
             known = known[key]

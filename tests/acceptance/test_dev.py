@@ -128,6 +128,19 @@ def test_a_document_with_errors_is_shown(dev, arcbook):
     assert dev("run", "tests/nowhere").code == 2
 
 
+def test_warnings_are_told_where_a_document_is_sent_and_where_it_is_kept(dev, arcbook):
+    name = arcbook.write("odd.yaml", GREET.replace("{{ workload.who }}", "{{ workload.hwo }}"))
+
+    run, registered = dev("run", name), dev("catalog", "register", name)
+
+    assert "ARC309" in registered.err
+    assert "ARC309" in run.err
+    assert "has no value" in run.err
+    assert "the workload has no 'nobody'" in dev("run", name, "--set", "nobody=1").err
+    assert dev("run", name, "--strict").code == 2
+    assert dev.process.find(r"tests/greet:\d+:\d+: (ARC309): the workload has no 'hwo'") == "ARC309"
+
+
 def test_a_result_that_is_kept_elsewhere_comes_whole(dev, arcbook):
     code = 'result = {"rows": list(range(50000))}'
     name = arcbook.write("large.yaml", BROKEN.replace("raise ValueError('too bad')", "CODE"))

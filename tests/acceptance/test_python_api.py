@@ -116,3 +116,19 @@ def test_the_public_names_are_there_and_no_others() -> None:
     assert all(getattr(arcbook, name) is not None for name in arcbook.__all__)
     with pytest.raises(AttributeError, match="no attribute 'frob'"):
         _ = arcbook.frob
+
+
+def test_a_name_without_a_value_is_a_warning_of_the_execution_or_an_error(tmp_path: Path) -> None:
+    document = {**DOCUMENT, "output": "{{ end.txet }}"}
+
+    execution = arcbook.run(document, home=tmp_path)
+    strict = arcbook.run(document, home=tmp_path, strict=True)
+
+    assert execution.is_completed
+    assert execution.warnings == ["output: 'end.txet' has no value"]
+    assert not strict.is_completed
+
+
+def test_a_value_that_nothing_can_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(arcbook.UnknownInputError, match="no 'nmae': did you mean 'name'"):
+        arcbook.run(DOCUMENT, workload={"nmae": "Ada"}, home=tmp_path)

@@ -59,7 +59,8 @@ class Report:
 
     def __init__(self, allowed: frozenset[str] = frozenset(), *, is_stored: bool = False) -> None:
         self._allowed = allowed
-        self._is_stored = is_stored
+        #: Whether the document was accepted before; nobody is told warnings of it.
+        self.is_stored = is_stored
         self._errors: list[Diagnostic] = []
         self._warnings: list[Diagnostic] = []
         #: Diagnostics that were over the limit.
@@ -76,7 +77,7 @@ class Report:
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""
     ) -> None:
         """Note what has become an error since documents were accepted; those still run."""
-        note = self.warning if self._is_stored else self.error
+        note = self.warning if self.is_stored else self.error
         note(code, message, position, hint, step)
 
     def allows(self, key: str) -> bool:

@@ -126,7 +126,8 @@ def _load(
         return _loaded(report, text, kind=kind, path=path)
     if playbook is not None:
         _check_scripts(read, playbook)
-        check_names(playbook, read.readings, lines_of(text), report, kinds)
+        if not report.is_stored:
+            check_names(playbook, read.readings, lines_of(text), report, kinds)
         check(playbook, report, kinds)
     return _loaded(report, text, playbook, kind=kind, path=path)
 

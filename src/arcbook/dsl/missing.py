@@ -13,7 +13,6 @@ from arcbook.dsl.names import KnownNames, names_everywhere, written_names
 from arcbook.dsl.python_code import read_code
 from arcbook.dsl.source import Node, Position, place_inside
 from arcbook.template.names import Names
-from arcbook.template.tolerance import is_tolerated, tolerated
 
 SPELLING_LENGTH_MIN: Final = 4
 """Length from which a name that a request could bring is taken for a misspelt one."""
@@ -139,6 +138,8 @@ class _Checker:
     ) -> None:
         text = str(node.value)
         source = text if "{{" in text or "{%" in text else "{{ " + text + " }}"
+        from arcbook.template.tolerance import is_tolerated, tolerated  # Jinja2, for few documents
+
         provided = tolerated(source)
         for path, code, message, hint in faults:
             if is_tolerated(path, provided):

@@ -72,7 +72,7 @@ class Reader:
 
     def code(self, node: Node) -> None:
         """Check Python code, and the templates in it."""
-        if isinstance(node.value, str) and "{{" not in node.value:
+        if isinstance(node.value, str) and "{{" not in node.value and not self.report.is_stored:
             found = read_code(node.value)
             if found.fault:
                 place = place_inside(self.lines, node, found.line, found.column)

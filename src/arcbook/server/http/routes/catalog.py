@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, Final
 
 import msgspec
 
-from arcbook.dsl.diagnostics import Severity
+from arcbook.dsl.diagnostics import Diagnostic, Severity
 from arcbook.dsl.load import Loaded, load_document
 from arcbook.dsl.paths import catalog_path
 from arcbook.runtime.pools import SYSTEM_PREFIX
@@ -29,6 +30,8 @@ from arcbook.server.http.wire.catalog import (
 from arcbook.server.http.wire.common import identity, moment
 from arcbook.server.http.wire.problems import Problem, diagnostics_of
 from arcbook.store.api import CatalogEntry
+
+log = logging.getLogger(__name__)
 
 YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 
@@ -64,6 +67,7 @@ async def stored(call: Call, content: str) -> Registered:
         content, loaded, tenant=caller.tenant, organization=caller.organization
     )
     warnings = msgspec.convert(diagnostics_of(loaded), list[Problem])
+    _log_warnings(entry.path, loaded)
     return Registered(
         status="success",
         message=f"Resource '{entry.path}' version '{entry.version}' registered.",
@@ -73,6 +77,22 @@ async def stored(call: Call, content: str) -> Registered:
         kind=entry.kind,
         warnings=warnings,
     )
+
+
+CODES_LOGGED_MAX: Final = 20
+"""Codes of warnings of one document that the log has."""
+
+
+def _log_warnings(path: str, loaded: Loaded) -> None:
+    """Write the warnings of a document to the log: the first place of each code."""
+    by_code: dict[str, list[Diagnostic]] = {}
+    for found in loaded.diagnostics:
+        by_code.setdefault(found.code, []).append(found)
+    for code, places in list(by_code.items())[:CODES_LOGGED_MAX]:
+        first = places[0]
+        more = f" (and {len(places) - 1} more places)" if places[1:] else ""
+        text = f"{path}:{first.line}:{first.column}: {code}{more}: {first.message}"
+        log.warning("%s; %s", shown(text), shown(first.hint))
 
 
 async def _content(call: Call) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from api_cluster import Api, cluster
 from api_playbooks import BAD, FAILS, HELLO, LARGE, PARENT, WAITS
+from arcbook.server.http.routes import catalog
 
 
 @pytest.fixture
@@ -551,3 +552,24 @@ async def test_facts_of_a_request_are_kept_with_the_execution(api: Api):
         parent["execution_id"],
         found["execution_id"],
     }
+
+
+async def test_the_catalog_is_listed_by_pages_of_so_many_documents_and_so_much_text(
+    api: Api, monkeypatch
+):
+    for name in ("a", "b", "c", "d"):
+        await api.register(HELLO.replace("examples/hello", f"examples/{name}"))
+
+    async def listed(**asked):
+        page = await api.post("/api/catalog/list", asked)
+        return [e["path"][-1] for e in page["entries"]], page.get("next_after")
+
+    assert await listed() == (["a", "b", "c", "d"], None)
+    assert await listed(limit=4) == (["a", "b", "c", "d"], None)
+    assert await listed(limit=3) == (["a", "b", "c"], "examples/c")
+    assert await listed(limit=3, after="examples/c") == (["d"], None)
+    monkeypatch.setattr(catalog, "LIST_BYTES_MAX", 2 * len(HELLO))
+    assert await listed(limit=3) == (["a", "b"], "examples/b")
+    assert await listed(after="examples/b") == (["c", "d"], None)
+    monkeypatch.setattr(catalog, "LIST_BYTES_MAX", 1)
+    assert await listed() == (["a"], "examples/a")

@@ -78,7 +78,15 @@ class Client(Link):
 
     async def catalog(self, resource_type: str | None = None) -> list[Entry]:
         """Return the latest version of each document."""
-        return (await self.ask(op.CATALOG, ListRequest(resource_type=resource_type))).entries
+        found: list[Entry] = []
+        after: str | None = None
+        while True:
+            wanted = ListRequest(resource_type=resource_type, after=after)
+            page = await self.ask(op.CATALOG, wanted)
+            found += page.entries
+            after = page.next_after
+            if after is None:
+                return found
 
     async def resource(
         self, path: str = "", version: int | str | None = None, catalog_id: str | None = None

@@ -244,6 +244,17 @@ class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     limit: int = 50
 
 
+class CatalogFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which documents a page of the catalog holds, by path."""
+
+    kind: str = ""
+    tenant: str = ""
+    organization: str = ""
+    #: Only those after this path: the last of the page before.
+    after: str = ""
+    limit: int = PAGE_MAX
+
+
 class EventLog(Protocol):
     """Executions and their events."""
 
@@ -501,6 +512,12 @@ class Catalog(Protocol):
 
     async def entries(self, kind: str = "") -> list[CatalogEntry]:
         """Return the latest version of each document, by path."""
+
+    async def entries_page(self, wanted: CatalogFilter) -> list[CatalogEntry]:
+        """Return the latest version of each document that is wanted, by path."""
+
+    async def count_entries(self, kind: str = "") -> int:
+        """Return how many documents there are that are in use."""
 
     async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
         """Take a version of a document, or all of them, out of use; 0 brings them back.

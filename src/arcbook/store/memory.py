@@ -16,6 +16,7 @@ from arcbook.store.access import ChangeNote, NoteFilter, TokenRow
 from arcbook.store.api import (
     PAGE_MAX,
     CatalogEntry,
+    CatalogFilter,
     Change,
     Claim,
     CommandRow,
@@ -266,6 +267,19 @@ class MemoryStore:
         in_use = [e for e in self.catalog if not e.archived_at]
         latest = {e.path: e for e in sorted(in_use, key=lambda e: e.version)}
         return [latest[path] for path in sorted(latest) if kind in ("", latest[path].kind)]
+
+    async def entries_page(self, wanted: CatalogFilter) -> list[CatalogEntry]:
+        found = [
+            entry
+            for entry in await self.entries(wanted.kind)
+            if entry.path > wanted.after
+            and wanted.tenant in ("", entry.tenant)
+            and wanted.organization in ("", entry.organization)
+        ]
+        return found[: min(wanted.limit, PAGE_MAX)]
+
+    async def count_entries(self, kind: str = "") -> int:
+        return len(await self.entries(kind))
 
     async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
         changed: list[CatalogEntry] = []

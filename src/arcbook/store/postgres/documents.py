@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from arcbook.store.api import PAGE_MAX, CatalogEntry, CredentialRow
+from arcbook.store.api import PAGE_MAX, CatalogEntry, CatalogFilter, CredentialRow
 from arcbook.store.postgres.statements import Statements, plain
 
 
@@ -42,6 +42,15 @@ class PostgresDocuments(Statements):
     async def entries(self, kind: str = "") -> list[CatalogEntry]:
         rows = await self._by_name("get_entries", "path", kind)
         return [CatalogEntry(**row) for row in rows]
+
+    async def entries_page(self, wanted: CatalogFilter) -> list[CatalogEntry]:
+        whose = (wanted.tenant, wanted.organization)
+        limit = min(wanted.limit, PAGE_MAX)
+        rows = await self._all("get_entries_page", wanted.kind, wanted.after, *whose, limit)
+        return [CatalogEntry(**row) for row in rows]
+
+    async def count_entries(self, kind: str = "") -> int:
+        return int(await self._value("count_entries", kind))
 
     async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
         rows = await self._all("archive", path, version, at)

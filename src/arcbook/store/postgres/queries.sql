@@ -147,6 +147,25 @@ select * from (
 where $1 = '' or kind = $1
 order by path limit $3
 
+-- get_entries_page --
+-- The latest version of each document of some kind and owner, after a path.
+select * from (
+  select distinct on (path) * from catalog
+  where archived_at = 0 and path > $2
+  order by path, version desc
+) as latest
+where ($1 = '' or kind = $1) and ($3 = '' or tenant = $3) and ($4 = '' or organization = $4)
+order by path limit $5
+
+-- count_entries --
+-- How many documents of a kind there are.
+select count(*) from (
+  select distinct on (path) kind from catalog
+  where archived_at = 0
+  order by path, version desc
+) as latest
+where $1 = '' or kind = $1
+
 -- archive --
 -- Take versions of a document out of use, or bring them back.
 update catalog set archived_at = $3::bigint

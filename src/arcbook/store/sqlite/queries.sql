@@ -99,6 +99,19 @@ select * from catalog c where archived_at = 0 and (? = '' or kind = ?) and versi
   (select max(version) from catalog where path = c.path and archived_at = 0)
 order by path
 
+-- get_entries_page --
+-- The latest version of each document of some kind and owner, after a path.
+select * from catalog c
+where path > ? and archived_at = 0 and (? = '' or kind = ?) and (? = '' or tenant = ?)
+  and (? = '' or organization = ?) and version =
+  (select max(version) from catalog where path = c.path and archived_at = 0)
+order by path limit ?
+
+-- count_entries --
+-- How many documents of a kind there are.
+select count(*) from catalog c where archived_at = 0 and (? = '' or kind = ?) and version =
+  (select max(version) from catalog where path = c.path and archived_at = 0)
+
 -- archive --
 -- Take versions of a document out of use, or bring them back.
 update catalog set archived_at = ?

@@ -18,6 +18,7 @@ from arcbook.shards import shard_of
 from arcbook.store.api import (
     PAGE_MAX,
     CatalogEntry,
+    CatalogFilter,
     Change,
     CredentialRow,
     EventRow,
@@ -292,6 +293,15 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
 
     async def entries(self, kind: str = "") -> list[CatalogEntry]:
         return [_entry(row) for row in self._all("get_entries", kind, kind)]
+
+    async def entries_page(self, wanted: CatalogFilter) -> list[CatalogEntry]:
+        chosen = [v for v in (wanted.kind, wanted.tenant, wanted.organization) for _ in range(2)]
+        limit = min(wanted.limit, PAGE_MAX)
+        return [_entry(row) for row in self._all("get_entries_page", wanted.after, *chosen, limit)]
+
+    async def count_entries(self, kind: str = "") -> int:
+        ((count,),) = self._all("count_entries", kind, kind)
+        return int(count)
 
     async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
         db = self._db

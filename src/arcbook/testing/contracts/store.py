@@ -13,6 +13,7 @@ import pytest
 
 from arcbook.store.api import (
     CatalogEntry,
+    CatalogFilter,
     Change,
     CredentialRow,
     EventRow,
@@ -327,6 +328,29 @@ class StoreContract:
             ("c", 1),
         ]
         assert [e.path for e in await store.entries("subscription")] == ["c"]
+
+    async def test_the_catalog_is_read_by_pages(self, store: Store) -> None:
+        for number, path in enumerate(["d", "b", "a", "c", "b", "é", "E"]):
+            whose = {"tenant": "t"} if path in "bc" else {}
+            kind = "subscription" if path == "c" else "playbook"
+            await store.register(entry(number + 1, path, f"{path}{number}", kind=kind, **whose))
+        await store.archive("d", None, 5)
+
+        async def paths(**wanted: Any) -> list[tuple[str, int]]:
+            page = await store.entries_page(CatalogFilter(**wanted))
+            assert all(one.content for one in page)
+            return [(one.path, one.version) for one in page]
+
+        assert await paths() == [("E", 1), ("a", 1), ("b", 2), ("c", 1), ("é", 1)]
+        assert await paths(limit=2) == [("E", 1), ("a", 1)]
+        assert await paths(limit=2, after="a") == [("b", 2), ("c", 1)]
+        assert await paths(after="é") == []
+        assert await paths(tenant="t") == [("b", 2), ("c", 1)]
+        assert await paths(tenant="t", kind="playbook", after="a") == [("b", 2)]
+        assert await paths(organization="none") == []
+        assert await store.count_entries() == 5
+        assert await store.count_entries("playbook") == 4
+        assert await store.count_entries("none") == 0
 
     async def test_what_is_archived_is_found_by_its_version_only(self, store: Store) -> None:
         await store.register(entry(1, "b", "one"))

@@ -29,7 +29,7 @@ from arcbook.server.http.wire.catalog import (
 )
 from arcbook.server.http.wire.common import identity, moment
 from arcbook.server.http.wire.problems import Problem, diagnostics_of
-from arcbook.store.api import CatalogEntry
+from arcbook.store.api import PAGE_MAX, CatalogEntry, CatalogFilter
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "tex
 
 THREAD_BYTES: Final = 16 * 1024
 """Size from which a document is checked beside the event loop."""
+
+LIST_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Size of the documents of one page; a page that holds fewer says where the next begins."""
 
 UI_TAIL: Final = "/ui_schema"
 
@@ -127,19 +130,32 @@ def _check(loaded: Loaded) -> None:
 async def list_entries(call: Call) -> Entries:
     """List the latest version of each document."""
     asked: ListRequest = call.body
-    rows = await call.context.store.entries((asked.resource_type or "").lower())
-    rows = [
-        row
-        for row in rows
-        if asked.tenant in ("", row.tenant) and asked.organization in ("", row.organization)
-    ]
-    if asked.after is not None:
-        rows = [row for row in rows if row.path > asked.after]
-    page = rows[: asked.limit]
+    limit = min(asked.limit or PAGE_MAX, PAGE_MAX)
+    rows = await call.context.store.entries_page(
+        CatalogFilter(
+            kind=(asked.resource_type or "").lower(),
+            tenant=asked.tenant,
+            organization=asked.organization,
+            after=asked.after or "",
+            limit=limit + 1,
+        )
+    )
+    page = _within(rows[:limit], LIST_BYTES_MAX)
+    is_last = len(page) == len(rows) < PAGE_MAX
     return Entries(
         entries=[call.context.entries.of(row) for row in page],
-        next_after=page[-1].path if page and len(page) < len(rows) else None,
+        next_after=None if is_last or not page else page[-1].path,
     )
+
+
+def _within(rows: list[CatalogEntry], bytes_max: int) -> list[CatalogEntry]:
+    """Return the first of some documents, as many as a size holds, and at least one."""
+    size = 0
+    for count, row in enumerate(rows):
+        size += len(row.content)
+        if size > bytes_max and count:
+            return rows[:count]
+    return rows
 
 
 async def resource(call: Call) -> Entry:

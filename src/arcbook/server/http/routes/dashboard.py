@@ -24,7 +24,7 @@ async def stats(call: Call) -> Dashboard:
             failed=counts.get(Status.FAILED, 0),
             cancelled=counts.get(Status.CANCELLED, 0),
             running_executions=sum(counts.get(status, 0) for status in RUNNING),
-            total_playbooks=len(await store.entries("playbook")),
+            total_playbooks=await store.count_entries("playbook"),
             total_workers=len(await store.workers(WORKER_SEEN_SECONDS)),
         ),
     )

@@ -11,7 +11,7 @@ import pytest
 
 from api_cluster import Api, cluster
 from api_playbooks import BAD, FAILS, HELLO, LARGE, PARENT, WAITS
-from arcbook.server.http.routes import catalog
+from arcbook.server.http.routes import catalog, executions
 
 
 @pytest.fixture
@@ -573,3 +573,30 @@ async def test_the_catalog_is_listed_by_pages_of_so_many_documents_and_so_much_t
     assert await listed(after="examples/b") == (["c", "d"], None)
     monkeypatch.setattr(catalog, "LIST_BYTES_MAX", 1)
     assert await listed() == (["a"], "examples/a")
+
+
+async def test_a_detail_holds_the_newest_events_as_many_as_its_size_allows(api: Api, monkeypatch):
+    await api.register(HELLO)
+    execution_id = await api.run("examples/hello")
+    await api.ended(execution_id)
+
+    async def told(**asked):
+        detail = await api.get(f"/api/executions/{execution_id}", params=asked)
+        return [event["event_id"] for event in detail["events"]]
+
+    everything = await told()
+    sizes = {
+        str(event.seq): len(event.body)
+        for event in await api.server.store.events(int(execution_id))
+    }
+    for page in (1, 3, 100):
+        monkeypatch.setattr(executions, "EVENTS_PAGE", page)
+        assert await told() == everything
+        assert await told(events=3) == everything[-3:]
+        monkeypatch.setattr(executions, "EVENTS_BYTES_MAX", list(sizes.values())[-1] + 1)
+        assert await told() == everything[-1:]
+        monkeypatch.setattr(executions, "EVENTS_BYTES_MAX", sum(list(sizes.values())[-4:]))
+        assert await told() == everything[-4:]
+        monkeypatch.setattr(executions, "EVENTS_BYTES_MAX", 1)
+        assert await told() == everything[-1:]
+        monkeypatch.setattr(executions, "EVENTS_BYTES_MAX", 1_000_000)

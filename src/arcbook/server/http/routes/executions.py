@@ -21,10 +21,16 @@ from arcbook.server.http.wire.executions import (
     StatusView,
     Summary,
 )
-from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
+from arcbook.store.api import PAGE_MAX, EventRow, ExecutionFilter, ExecutionRow
 
 PAGES_LOOKED_AT_MAX: Final = 5
 """Pages of the store that one list looks through: some 25 ms, then it says where to go on."""
+
+EVENTS_BYTES_MAX: Final = 1024 * 1024
+"""Size of the newest events that an execution's detail holds; the list of events has them all."""
+
+EVENTS_PAGE: Final = 100
+"""Events that are read at a time for it, the newest first."""
 
 RESULT_INLINE_BYTES_MAX: Final = 1024 * 1024
 """Size up to which a result kept by reference stands in an execution's detail."""
@@ -91,15 +97,8 @@ async def detail(call: Call) -> Detail:
     execution_id = call.id()
     state = await call.context.reading.state(execution_id)
     row = await call.context.reading.row(execution_id)
-    after = max(0, state.seq - call.query.events)
-    events: list[Any] = []
-    while len(events) < call.query.events:
-        limit = min(PAGE_MAX, call.query.events - len(events))
-        page = await call.context.store.events(execution_id, after=after, limit=limit)
-        events += [views.event(execution_id, event) for event in page]
-        if len(page) < limit:
-            break
-        after = page[-1].seq
+    newest = await _newest(call, execution_id, state.seq, call.query.events)
+    events = [views.event(execution_id, event) for event in newest]
     result, ref = state.result, state.result_ref
     if ref is not None and ref.bytes <= RESULT_INLINE_BYTES_MAX:
         result = await call.context.reading.result(state)
@@ -111,6 +110,25 @@ async def detail(call: Call) -> Detail:
         result_ref=ref.ref if ref is not None else None,
         events=events,
     )
+
+
+async def _newest(call: Call, execution_id: int, last: int, count: int) -> list[EventRow]:
+    """Return the newest events of an execution in order, as many as the answer holds."""
+    found: list[EventRow] = []
+    size = 0
+    while count > 0 and last > 0:
+        limit = min(EVENTS_PAGE, count, last)
+        after = last - limit
+        page = await call.context.store.events(execution_id, after=after, limit=limit)
+        kept: list[EventRow] = []
+        for event in reversed(page):
+            size += len(event.body)
+            if size > EVENTS_BYTES_MAX and (kept or found):
+                return [*reversed(kept), *found]
+            kept.append(event)
+        found = [*reversed(kept), *found]
+        count, last = count - limit, after
+    return found
 
 
 async def status(call: Call) -> StatusView:

@@ -9,7 +9,7 @@ from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.graph import Graph, bits, build, components
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Arc, Do, Loop, Playbook, Router, RouterMode, Step
-from arcbook.dsl.names import RESERVED, secrets_outside_tasks, written_names
+from arcbook.dsl.names import OWN, RESERVED, secrets_outside_tasks, written_names
 from arcbook.dsl.source import Position
 from arcbook.template.render import is_template
 
@@ -205,6 +205,9 @@ class _Checker:
             elif name in book.workload:
                 message = f"{name!r} is both a step and a workload key; templates see the step"
                 self._warning("ARC305", message, place, "rename one of them", name)
+        for name in sorted(OWN & book.workload.keys()):
+            message = f"the workload key {name!r} stands in the place of a name of the engine's own"
+            self._error("ARC311", message, book.position, "choose another name")
         for name, place in written.items():
             if name in steps:
                 message = f"'set' writes {name!r}, which is also a step; templates see what is set"

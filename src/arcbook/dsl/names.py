@@ -15,6 +15,9 @@ RESERVED: Final = frozenset(
     ["ctx", "workload", "iter", "step", "steps", "output", "event", "error", "loop", "keychain", "execution_id", "job", "env", "payload"]
 )  # fmt: skip
 
+#: Names that nobody who starts an execution may give a value: they are the engine's own.
+OWN: Final = frozenset(["env", "execution", "keychain"])
+
 #: Names that are there in every template, besides a playbook's own.
 GIVEN: Final = RESERVED | frozenset(
     [

@@ -219,6 +219,7 @@ def _input(scope: ExecutionScope) -> dict[str, Any]:
 
 _ROOTS: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
     "ctx": CtxView,
+    "env": lambda scope: scope.env,
     "execution_id": _execution_id,
     "keychain": _keychain,
     "steps": StepsView,
@@ -227,7 +228,6 @@ _ROOTS: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
 
 _GIVEN: Final[dict[str, Callable[[ExecutionScope], Any]]] = {
     "catalog_id": lambda scope: str(scope.context.catalog_id),
-    "env": lambda scope: scope.env,
     "input": _input,
     "job": _job,
     "path": lambda scope: scope.context.path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from arcbook.dsl.names import OWN
 from arcbook.events.types import Parent
 from arcbook.given import unknown_inputs
 from arcbook.runtime.plans import Planned
@@ -89,10 +90,13 @@ async def _begin(
     parent = None
     if wanted.parent_execution_id is not None:
         parent = Parent(execution_id=an_id(wanted.parent_execution_id, "parent_execution_id"))
+    values = wanted.values()
+    if taken := sorted(OWN & values.keys()):
+        raise invalid(f"{taken[0]!r} is a name of the engine's own, and no value of a start")
     labels = {} if wanted.trace is None else {TRACE_LABEL: _trace(wanted.trace)}
     return await call.context.server.start(
         planned,
-        wanted.values(),
+        values,
         parent=parent,
         pool=wanted.execution_pool or None,
         strict=wanted.strict,

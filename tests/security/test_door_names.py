@@ -54,6 +54,7 @@ async def test_no_execution_starts_with_such_a_value(api: Api, name: str, field:
 def test_templates_see_the_engines_own_whatever_was_given(name: str):
     forged = {name: {"KEY": "forged"}}
     context = Context(execution_id=1, workload=forged, payload=forged, ctx=forged)
-    scope = ExecutionScope(context, data=forged, now=lambda: 0, loaded={}, env={"KEY": "true"})
+    known = {"env": {"KEY": "true"}, "keychain": {}}
+    scope = ExecutionScope(context, data=forged, now=lambda: 0, loaded={}, **known)
 
-    assert scope.lookup(name) != forged[name]
+    assert scope.lookup(name) is not forged[name]

@@ -146,3 +146,11 @@ async def test_contained_a_value_of_a_variable_is_never_a_command(tmp_path, valu
 
     assert outcome.data["stdout"] == value
     assert list(Path(context.workspace).iterdir()) == []
+
+
+def test_a_workspace_from_before_belongs_to_the_user_of_its_execution(tmp_path):
+    (tmp_path / "work" / "1").mkdir(parents=True)
+    made = Confinement.of_worker(Isolation.SANDBOX, workspaces=tmp_path / "work")
+
+    own = os.geteuid() if made.uid(1) is None else made.uid(1)
+    assert Path(made.make_workspace(1)).stat().st_uid == own

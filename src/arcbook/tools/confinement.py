@@ -179,9 +179,10 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         folder = Path(self.workspaces, str(execution_id))
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            uid = self.uid(execution_id)
-            if uid is not None:
-                os.chown(folder, uid, uid)
+        uid = self.uid(execution_id)
+        # It may be there from a time when code ran as the worker itself.
+        if uid is not None and folder.stat().st_uid != uid:
+            os.chown(folder, uid, uid)
         return str(folder)
 
     def resolve(self, path: str | os.PathLike[str], workspace: str) -> str:

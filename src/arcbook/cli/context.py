@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import click
 
 from arcbook.cli.errors import UserError
+from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.embedded import Embedded
 from arcbook.settings import Settings, load_settings
 
@@ -105,6 +106,18 @@ def allowed_of(context: click.Context) -> frozenset[str]:
     """Return the keys that the command line allows."""
     allowed: frozenset[str] = context.meta.get(ALLOWED, frozenset())
     return allowed
+
+
+def seconds(text: str, option: str) -> float:
+    """Return a duration of the command line in seconds.
+
+    Raises:
+        UserError: it is none.
+    """
+    found = seconds_of(text)
+    if found is None or found <= 0:
+        raise UserError(f"{option} takes {SHOWN}; not {text!r}")
+    return float(found)
 
 
 def refuse_allowed(context: click.Context) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from arcbook.cli.context import parse_given
+from arcbook.cli.context import parse_given, seconds
 from arcbook.cli.errors import UserError
 from arcbook.cli.remote.link import server_option, with_client
 from arcbook.cli.text import moment, table
@@ -15,7 +14,6 @@ from arcbook.cli.text import moment, table
 if TYPE_CHECKING:
     from arcbook.server.http.wire.schedules import ScheduleView
 
-UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 SHOWN: Final = 5
 """Times that are shown of each schedule."""
@@ -91,25 +89,13 @@ def add(  # the options of the verb
         pool=pool,
         cron=cron,
         timezone=timezone,
-        every_seconds=_seconds(every) if every else 0,
+        every_seconds=seconds(every, "--every") if every else 0,
         catch_up=catch_up,
     )
     view = with_client(context, lambda client: client.put_schedule(name, wanted))
     click.echo(f"schedule {name!r} starts {view.path}")
     for time in _times(view):
         click.echo(f"  {time}")
-
-
-def _seconds(text: str) -> float:
-    """Return a time such as ``10s`` in seconds.
-
-    Raises:
-        UserError: it is none.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
-    if found is None:
-        raise UserError(f"--every takes a time such as 10s, 5m, 2h or 1d; not {text!r}")
-    return float(found[1]) * UNITS[found[2]]
 
 
 def _times(view: ScheduleView) -> list[str]:

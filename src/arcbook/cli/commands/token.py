@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import click
 
-from arcbook.cli.context import settings_of
+from arcbook.cli.context import seconds, settings_of
 from arcbook.cli.errors import UserError
 from arcbook.cli.text import moment, table
 from arcbook.secrets.keys import BUS_FILE, token_in
@@ -22,7 +21,6 @@ from arcbook.store.access import ChangeNote, TokenRow
 
 T = TypeVar("T")
 
-UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 DONE: Final = 200
 """What the audit says of a change that was made, as of one through the API."""
@@ -64,7 +62,12 @@ def add(name: str, scope: str, expires_in: str, dsn: str | None, **labels: str) 
     try:
         workers = _workers_text() if scope == WORKER_SCOPE else None
         text, row = new_token(
-            name, scope, _now(), seconds=_seconds(expires_in), workers=workers, **labels
+            name,
+            scope,
+            _now(),
+            seconds=seconds(expires_in, "--expires-in") if expires_in else 0.0,
+            workers=workers,
+            **labels,
         )
     except TokenError as error:
         raise UserError(str(error)) from None
@@ -125,12 +128,12 @@ def rm(token_id: str, dsn: str | None) -> None:
 @_DSN
 def rotate(token_id: str, grace: str, dsn: str | None) -> None:
     """Rotate a token."""
-    seconds = _seconds(grace)
+    left = seconds(grace, "--grace") if grace else 0.0
 
     async def work(store: Any) -> str:
         known = await _known(store, token_id)
         workers = _workers_text() if known.scope == WORKER_SCOPE else None
-        text, row = rotated(known, _now(), seconds, workers=workers)
+        text, row = rotated(known, _now(), left, workers=workers)
         await _noted(store, "token.rotate", row)
         await store.put_token(row)
         return text
@@ -192,16 +195,6 @@ def _store(dsn: str) -> Any:
         advice = "run: pip install 'arcbook[cluster]'"
         raise UserError(f"PostgreSQL needs {error.name}; {advice}") from None
     return PostgresStore(dsn)
-
-
-def _seconds(text: str) -> float:
-    """Return a time such as ``90d`` in seconds; 0 for none."""
-    if not text:
-        return 0.0
-    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
-    if match is None or not int(match[1]):
-        raise UserError(f"a time is a number and s, m, h or d, such as 90d, not {text!r}")
-    return float(int(match[1]) * UNITS[match[2]])
 
 
 def _expiry(at_us: int) -> str:

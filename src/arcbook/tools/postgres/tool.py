@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import (
     CredentialError,
@@ -41,8 +42,8 @@ class PoolParams(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     #: Connections at once.
     max_size: Annotated[int, Meta(ge=1, le=100)] = 8
-    #: Seconds to wait for a free connection.
-    timeout: float = 30.0
+    #: How long to wait for a free connection.
+    timeout: float | str = 30.0
     #: Calls that may wait; more than that fail at once.
     max_waiting: int | None = None
 
@@ -139,6 +140,10 @@ class Postgres:
         pooling = convert(PoolParams, params.pool or {}, call, "pool")
         if isinstance(pooling, Outcome):
             return pooling
+        patience = seconds_of(pooling.timeout)
+        if patience is None or patience <= 0:
+            message = f"'pool.timeout' is {SHOWN}; not {pooling.timeout!r}"
+            return failed(ErrorKind.CONFIG, message, code="CONFIG")
         try:
             texts = await statements(params.query, context)
         except ScriptError as error:
@@ -160,7 +165,7 @@ class Postgres:
             return failed(ErrorKind.AUTH, str(error), code="CREDENTIAL")
         pool = self._pools.pool(where.key, where.conninfo, pooling)
         run = Run(work, rowsets.RowLimits(params.max_rows))
-        return await _run(run, pool, call, where.schema, pooling.timeout)
+        return await _run(run, pool, call, where.schema, patience)
 
     async def close(self) -> None:
         self._pools.close()

@@ -23,7 +23,7 @@ from arcbook.engine.state import CommandStatus, Status
 from arcbook.engine.turn import LIMITS
 from arcbook.events.types import StepExit, StepResult, Value
 from arcbook.outcome import OK
-from arcbook.runtime import plans
+from arcbook.runtime import plans, slots
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.generate import KIND, random_playbook
 from arcbook.testing.local import Bench
@@ -187,3 +187,33 @@ async def test_plans_are_kept_by_the_size_of_their_documents(monkeypatch):
 
     assert 1 < len(kept) < 40
     assert sum(len(entry.content) for entry in kept) <= 10_000
+
+
+async def test_a_state_with_many_steps_is_saved_seldom_and_one_with_few_after_so_many_events(
+    monkeypatch,
+):
+    monkeypatch.setattr(slots, "SNAPSHOT_EVENTS", 20)
+    monkeypatch.setattr(slots, "FINAL_SNAPSHOT_EVENTS", 10**9)
+    saved: list[int] = []
+
+    class Counting(MemoryStore):
+        async def commit(self, changes: Any) -> None:
+            saved.extend(len(c.snapshot) for c in changes if c.snapshot is not None)
+            await super().commit(changes)
+
+    def bytes_saved(size: int) -> int:
+        saved.clear()
+        plan_text = fan(size)
+
+        async def work() -> None:
+            bench = Bench(SystemClock(), {KIND: lambda _: {"n": 1}}, store=Counting())
+            async with bench.runtime:
+                await bench.runtime.run(await bench.register(plan_text), {})
+
+        asyncio.run(work())
+        return sum(saved)
+
+    few, many = await asyncio.to_thread(lambda: (bytes_saved(200), bytes_saved(800)))
+
+    assert few > 0
+    assert many < 6 * few

@@ -18,7 +18,7 @@ from arcbook.runtime.plans import Planned
 from arcbook.store.api import EventRow, ExecutionRow, ResultRow, Stored
 
 SNAPSHOT_EVENTS: Final = 1000
-"""Events after which a state is saved."""
+"""Events after which a state is saved; more of them if there are more steps in it."""
 
 FINAL_SNAPSHOT_EVENTS: Final = 200
 """Length of a log from which the state is saved when the execution ends."""
@@ -87,7 +87,8 @@ def is_time_to_save(slot: Slot) -> bool:
     since = slot.state.seq - slot.snapshot_seq
     if slot.state.status.is_terminal:
         return slot.state.seq >= FINAL_SNAPSHOT_EVENTS and since > 0
-    return since >= SNAPSHOT_EVENTS
+    # A state with many steps in it is saved seldom: each of its events would cost all of it.
+    return since >= max(SNAPSHOT_EVENTS, len(slot.state.runs) + len(slot.state.results))
 
 
 def row_of(state: State, at: int) -> ExecutionRow:

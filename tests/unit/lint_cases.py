@@ -135,6 +135,7 @@ CASES = [
     Case("ARC112", task("{kind: noop, output: {store: {kind: ¶dsik}}}"), "did you mean 'disk'?"),
     Case("ARC113", steps(f"- step: start\n  {NOOP}\n  ¶owner: sales\n"), "remove it"),
     Case("ARC113", book(f"workbook: [{{name: a, {NOOP}, ¶dsec: d}}]\n"), "did you mean 'desc'?"),
+    Case("ARC113", steps(f"- step: start\n  {NOOP}\n  ¶pool: fast\n"), "spec: {pool: <name>}"),
     Case("ARC114", steps("- step: start\n  tool: {kind: postgres}\n  ¶command: select 1\n"), "move it under 'tool'"),
     Case("ARC114", steps("- step: start\n  ¶code: result = 1\n"), "move 'code' under 'tool'"),
     Case("ARC115", "¶- step: start\n- step: end\n", "below 'workflow:'"),

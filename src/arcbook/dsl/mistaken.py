@@ -38,7 +38,7 @@ FOREIGN: Final[dict[str, dict[str, str]]] = {
         **_ANYWHERE,
         **_each("timeout timeout_seconds timeout_s", "write 'spec: {timeout: 30}' on the step"),
         **_each("retry retries max_retries", _RETRY),
-        **_each("pool join policy", "move it below the step's 'spec'"),
+        **_each("join policy", "move it below the step's 'spec'"),
         **_each("parallel concurrency max_in_flight", "write 'loop: {spec: {max_in_flight: 4}}'"),
     },
     "task": {
@@ -86,6 +86,9 @@ FOREIGN: Final[dict[str, dict[str, str]]] = {
 }
 """What other programs call something that the language has, and how that is written here."""
 
+ELSEWHERE: Final = {"pool": "write 'spec: {pool: <name>}' on the step"}
+"""Keys that say where something runs and not what: documents have them in other places, too."""
+
 REMARKS: Final = frozenset(
     ["assert", "capabilities", "desc", "description", "labels", "max_bytes", "max_seconds", "tags"]
 )
@@ -100,6 +103,8 @@ LONG: Final = 7
 
 def repair_of(key: str, table: str, known: Iterable[str]) -> str:
     """Return what to write in place of a key that asks for something, or nothing."""
+    if key in ELSEWHERE:
+        return ""
     foreign = FOREIGN.get(table, {})
     plain = key.lower().replace("-", "_")
     if plain in foreign:

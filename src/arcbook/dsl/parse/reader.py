@@ -12,7 +12,7 @@ from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.missing import Reading
-from arcbook.dsl.mistaken import repair_of
+from arcbook.dsl.mistaken import ELSEWHERE, repair_of
 from arcbook.dsl.python_code import read_code
 from arcbook.dsl.source import ListNode, MapNode, Node, Position, place_inside
 from arcbook.template.code import compile_code
@@ -296,7 +296,7 @@ def unknown_key(
         report.tightened("ARC117", message, place, repair, step)
         return
     message = f"key {key!r} is not known here; it is ignored"
-    hint = repair or did_you_mean(key, known) or "remove it"
+    hint = repair or ELSEWHERE.get(key) or did_you_mean(key, known) or "remove it"
     report.warning("ARC113", message, place, hint, step)
 
 

@@ -61,9 +61,8 @@ class Bench:
             now = time.perf_counter()
             times.extend(now for e in events if e.event.type == "step.exit")
 
-        runtime.drive.listeners.append(listen)
-        await self.run(text)
-        runtime.drive.listeners.remove(listen)
+        with runtime.drive.listeners.added(listen):
+            await self.run(text)
         return [(b - a) * 1000 for a, b in itertools.pairwise(times)]
 
 
@@ -155,7 +154,7 @@ async def history_cost(bench: Bench) -> dict[str, float]:
     def listen(_execution_id: int, events: list[Any], _state: State) -> None:
         spent.append((events[-1].seq, time.process_time()))
 
-    runtime.drive.listeners.append(listen)
+    runtime.drive.listeners.add(listen)
     await bench.run(documents.cycle("history"), {"turns": LONG_EVENTS // 2 + 2_000})
     early = _cpu_per_event_us(spent, SHORT_EVENTS, SHORT_EVENTS + 4_000)
     late = _cpu_per_event_us(spent, LONG_EVENTS, LONG_EVENTS + 4_000)

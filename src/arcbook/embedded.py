@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -45,6 +46,8 @@ from arcbook.tools.confinement import Confinement
 from arcbook.tools.python import Python
 from arcbook.tools.python_start import Spawned
 from arcbook.tools.registry import Registry
+
+_RUNTIMES: Final = itertools.count()
 
 STORE_FILE: Final = "arcbook.db"
 ERRORS_TOLD_MAX: Final = 10
@@ -85,7 +88,8 @@ class Embedded:
         self._lookup = lookup or _LateCredentials(self)
         self.home = settings.home
         self.clock = SystemClock()
-        self.ids = IdGenerator(self.clock, os.getpid() & MACHINE_MAX)
+        # Two runtimes of one process must not make the same id at the same moment.
+        self.ids = IdGenerator(self.clock, (os.getpid() + next(_RUNTIMES)) & MACHINE_MAX)
         self.store: Store = SqliteStore(self.home / STORE_FILE)
         self.registry = Registry()
         self.plans = Plans(self.store, self.registry, self.ids, self.clock)
@@ -221,18 +225,13 @@ class Embedded:
     ) -> State:
         """Run a playbook to its end and return the final state."""
         runtime = await self.runtime()
-        if listener is not None:
-            runtime.drive.listeners.append(listener)
         execution_id = self.ids()
-        self._lock(execution_id)
-        ended = runtime.ended(execution_id)
-        if started is not None:
-            started(execution_id)
-        await runtime.start(planned, payload, execution_id=execution_id, **facts)
-        try:
+        with self._owning(execution_id), runtime.drive.listeners.added(listener):
+            ended = runtime.ended(execution_id)
+            if started is not None:
+                started(execution_id)
+            await runtime.start(planned, payload, execution_id=execution_id, **facts)
             return await ended
-        finally:
-            self._unlock(execution_id)
 
     async def resume(
         self,
@@ -245,13 +244,8 @@ class Embedded:
             OwnedElsewhereError: its process is still there.
         """
         runtime = await self.runtime()
-        if listener is not None:
-            runtime.drive.listeners.append(listener)
-        self._lock(execution_id)
-        try:
+        with self._owning(execution_id), runtime.drive.listeners.added(listener):
             return await (await runtime.resume(execution_id))
-        finally:
-            self._unlock(execution_id)
 
     async def cancel(self, execution_id: int, reason: str) -> State | None:
         """Cancel an execution, wherever it runs.
@@ -332,6 +326,14 @@ class Embedded:
                 loaded[need.ref.ref] = await self.kept.load(need.ref)
 
     # -- ownership --------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _owning(self, execution_id: int) -> Iterator[None]:
+        self._lock(execution_id)
+        try:
+            yield
+        finally:
+            self._unlock(execution_id)
 
     def _lock(self, execution_id: int) -> None:
         """Own an execution as long as this process lives, or until it is unlocked.

@@ -82,9 +82,10 @@ async def test_the_store_is_asked_once_in_a_while_however_many_look(api: Api, mo
     assert calls <= 2
 
 
-@pytest.mark.parametrize("name", ["drive", "relay", "ownership", "ticks", "scheduler", "keys"])
+@pytest.mark.parametrize("name", ["drive", "relay", "heartbeats", "ticks", "scheduler", "keys"])
 async def test_a_loop_that_has_ended_is_named(api: Api, name: str):
-    (task,) = [one for one in api.server._loops if one.get_name() == name]
+    names = (f"server {api.server.server_id}: {name}", f"ownership: {name}")
+    (task,) = [one for one in asyncio.all_tasks() if one.get_name() in names]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

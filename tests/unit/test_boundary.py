@@ -132,7 +132,7 @@ async def test_a_listener_that_raises_stops_nothing():
         raise RuntimeError("not mine")
 
     async with bench({"say": lambda _: 1}) as made:
-        made.runtime.drive.listeners.insert(0, raises)
+        made.runtime.drive.listeners.add(raises)
         assert (await run_on(made, ONE)).status == "COMPLETED"
 
 

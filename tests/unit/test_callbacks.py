@@ -26,7 +26,7 @@ class Waits:
 
     def __init__(self, made):
         self._drive = made.runtime.drive
-        self._drive.listeners.append(self._listen)
+        self._drive.listeners.add(self._listen)
         self._found = asyncio.Queue()
 
     def _listen(self, execution_id, events, state):

@@ -121,7 +121,7 @@ def test_what_stands_behind_a_row_that_waits_does_not_exceed_the_limit():
     async def run():
         queue = Queue(fail_once=[1, 2])
         async with bench(queue.tools) as made:
-            made.runtime.drive.listeners.append(watch)
+            made.runtime.drive.listeners.add(watch)
             planned = await made.register(work_off(RETRY))
             return await made.runtime.run(planned, {})
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+import click
+
 from arcbook.cli.collecting import collect_seldom
-from arcbook.cli.errors import UserError
+from arcbook.cli.errors import Exit, UserError
+
+END_SECONDS: Final = 15.0
+"""Time that a process has to end in order when a loop of it has ended."""
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -54,3 +61,25 @@ def stop_asked() -> asyncio.Event:
     for number in STOPPING:
         loop.add_signal_handler(number, asked)
     return stop
+
+
+async def first(*events: asyncio.Event) -> None:
+    """Wait until one of some events is set."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+class BrokenError(click.ClickException):
+    """A loop has ended without which the process does nothing; another one is to be started."""
+
+    exit_code = int(Exit.FAILED)
+
+
+def broken(reason: str) -> BrokenError:
+    """Return the error to raise, and end the process in a while, whatever still hangs then."""
+    ending = threading.Timer(END_SECONDS, os._exit, [BrokenError.exit_code])
+    ending.daemon = True
+    ending.start()
+    return BrokenError(f"it cannot go on: {reason}")

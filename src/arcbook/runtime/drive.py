@@ -27,9 +27,6 @@ from arcbook.engine.inputs import (
 )
 from arcbook.engine.state import State
 from arcbook.engine.turn import LIMITS, LoopLimits
-from arcbook.events.types import (
-    Recorded,
-)
 from arcbook.results.kept import Kept
 from arcbook.runtime.boundary import (
     DecisionHungError,
@@ -43,6 +40,7 @@ from arcbook.runtime.children import Children, ExecutionMissingError
 from arcbook.runtime.decider import SLOW_US, Decider
 from arcbook.runtime.fetching import fetch
 from arcbook.runtime.items import Item, apart, is_anothers, refuse, together
+from arcbook.runtime.listeners import Listeners
 from arcbook.runtime.outlet import Everything, Offer, Outlet, Pending, Realm, TurnTimes
 from arcbook.runtime.plans import (
     PlanAwaitedError,
@@ -95,8 +93,6 @@ class LostOwnershipError(RuntimeError):
 Find = Callable[[str, int | None, int | None], Awaitable[Planned]]
 """Finds a playbook by its path, a version of it, or by its id."""
 
-Listener = Callable[[int, list[Recorded], State], None]
-
 
 class Drive:
     """Drives executions."""
@@ -123,10 +119,11 @@ class Drive:
         self.realm = realm or Everything(ids)
         self.decider = Decider(clock, self.realm, limits)
         self.suspects = suspects or Suspects(store, "", clock)
-        self.listeners: list[Listener] = []
+        self.listeners = Listeners()
         self.watch: Callable[[TurnTimes], None] | None = None
         self.slots: OrderedDict[int, Slot] = OrderedDict()
         self._queue: deque[Item] = deque()
+        self._ended: BaseException | None = None
         self._wake = asyncio.Event()
         self._turning = asyncio.Lock()
         self._timers = Timers(clock, self._fire)
@@ -166,6 +163,9 @@ class Drive:
         return execution_id, future
 
     def _put(self, item: Item) -> None:
+        if self._ended is not None:
+            refuse(item, self._ended)
+            return
         self._queue.append(item)
         self._wake.set()
 
@@ -518,11 +518,7 @@ class Drive:
         self.outlet.committed(entry)
         if entry.stop:
             self.outlet.stop(slot, entry.stop)
-        for listener in self.listeners:
-            try:
-                listener(execution_id, entry.events, state)
-            except Exception:
-                log.exception("a listener failed at execution %d", execution_id)
+        self.listeners.tell(execution_id, entry.events, state)
         live = [command for command in entry.commands if state.command(command) is not None]
         if live:
             self.outlet.issue(slot, live)
@@ -559,9 +555,14 @@ class Drive:
         self.submit(execution_id, TimerFired(timer_id=timer_id))
 
     def refuse(self, error: BaseException) -> None:
-        """Refuse the inputs that are waiting: the loop has ended."""
+        """Refuse the inputs that are waiting."""
         while self._queue:
             refuse(self._queue.popleft(), error)
+
+    def end(self, error: BaseException) -> None:
+        """Refuse the inputs that are waiting, and all that come: the loop has ended."""
+        self._ended = error
+        self.refuse(error)
 
     def close(self) -> None:
         """Stop the timers."""

@@ -7,8 +7,8 @@ commit returns. What was out when a process died is performed again by the next 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
+import logging
 import uuid
 from functools import partial
 from typing import Any, Final, Self
@@ -39,12 +39,15 @@ from arcbook.runtime.slots import Slot
 from arcbook.runtime.trials import Rehearsal, Suspects
 from arcbook.runtime.work import work_of
 from arcbook.store.api import Change, Claim, Store, StoreError
+from arcbook.supervision import Service
 
 CONCURRENCY: Final = 128
 """Commands performed at once."""
 
 INBOX_SECONDS: Final = 0.25
 """Time between two looks for inputs that other processes left."""
+
+log = logging.getLogger(__name__)
 
 _INPUT_DECODER: Final[msgspec.json.Decoder[AnyInput]] = msgspec.json.Decoder(AnyInput)
 
@@ -71,24 +74,22 @@ class LocalRuntime:
         self.clock = clock
         suspects = Suspects(store, f"local/{uuid.uuid4().hex}", clock, rehearse)
         self.drive = Drive(store, plans, kept, clock, ids, self, suspects=suspects)
-        self.drive.listeners.append(self._watch)
+        self.drive.listeners.add(self._watch)
         self._crew = Crew(concurrency, self._done, self._away)
         self._waiters: dict[int, list[asyncio.Future[State]]] = {}
-        self._loops: list[asyncio.Task[None]] = []
+        self.service = Service("runtime")
 
     # -- lifetime ---------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._loops = [
-            asyncio.create_task(self._drive(), name="drive"),
-            asyncio.create_task(self._read_inbox(), name="inbox"),
-        ]
+        await self.service.start()
+        self.service.on_failure(self._fail)
+        self.service.loop("drive", self._drive)
+        self.service.loop("inbox", self._read_inbox)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for task in self._loops:
-            task.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.service.stop()
         await self._crew.close()
         self.drive.close()
         await self.performer.tools.close()
@@ -98,14 +99,15 @@ class LocalRuntime:
         while True:
             try:
                 await self.drive.run()
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
+            except StoreError as error:
                 self.drive.refuse(error)
                 self.drive.slots.clear()
                 self._refuse(error)
-                if not isinstance(error, StoreError):
-                    raise
+
+    def _fail(self, cause: BaseException) -> None:
+        """Tell everyone who waits, or comes, that nothing goes on here any more."""
+        self.drive.end(cause)
+        self._refuse(cause)
 
     def _refuse(self, error: BaseException) -> None:
         """Tell everyone who waits for an end why there is none."""
@@ -278,14 +280,24 @@ class LocalRuntime:
         """Take the inputs that other processes left for our executions."""
         while True:
             await asyncio.sleep(INBOX_SECONDS)
-            if not self.drive.slots:
-                continue
-            waiting = await self.store.take(list(self.drive.slots))
-            for _, execution_id, body in waiting:
-                with contextlib.suppress(msgspec.DecodeError):
-                    self.drive.submit(execution_id, _INPUT_DECODER.decode(body))
-            if waiting:
-                await self.store.drop([number for number, _, _ in waiting])
+            try:
+                await self._look_into_inbox()
+            except StoreError as error:
+                log.warning("what others left for our executions cannot be read: %s", error)
+
+    async def _look_into_inbox(self) -> None:
+        if not self.drive.slots:
+            return
+        waiting = await self.store.take(list(self.drive.slots))
+        for _, execution_id, body in waiting:
+            try:
+                given = _INPUT_DECODER.decode(body)
+            except msgspec.DecodeError as error:
+                log.warning("execution %d: an input cannot be read: %s", execution_id, error)
+            else:
+                self.drive.submit(execution_id, given)
+        if waiting:
+            await self.store.drop([number for number, _, _ in waiting])
 
 
 def _lost(command: Command) -> Lost:

@@ -6,23 +6,20 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any, Final, Self
 
 from arcbook.blobs.api import Blobs
 from arcbook.bus.api import Subscription
 from arcbook.clock import Clock
 from arcbook.engine.inputs import Abort, CalledBack, Cancel, Settle, Start
-from arcbook.engine.state import State
-from arcbook.events.types import Recorded
 from arcbook.results.frames import loop_frames
 from arcbook.results.kept import Kept
-from arcbook.runtime.drive import Drive, ExecutionMissingError
+from arcbook.runtime.drive import Drive, ExecutionMissingError, LostOwnershipError
 from arcbook.runtime.owner import LEASE_SECONDS, Owner
 from arcbook.runtime.plans import Planned, Plans
 from arcbook.runtime.pools import PoolRules
 from arcbook.runtime.protocol import ANY_SERVER, InputRequest, owner_subject, shard_subject
-from arcbook.runtime.tasks import cancelled
 from arcbook.runtime.trials import Rehearsal, Suspects
 from arcbook.server.guard import ServerBus
 from arcbook.server.handing import Credentials
@@ -30,7 +27,8 @@ from arcbook.server.ownership import Ownership
 from arcbook.server.relay import BusRelay
 from arcbook.server.requests import Requests
 from arcbook.server.scheduler import Scheduler
-from arcbook.store.api import ClusterStore, ServerRow, StartKey, StoreError, Tick
+from arcbook.store.api import ClusterStore, LostServerError, ServerRow, StartKey, StoreError, Tick
+from arcbook.supervision import Service
 from arcbook.tools.registry import Registry
 
 TICK_SECONDS: Final = 0.5
@@ -38,6 +36,9 @@ TICK_SECONDS: Final = 0.5
 
 FORGET_SECONDS: Final = 60.0
 """Time between two removals of idempotency keys that have expired."""
+
+LEAVE_SECONDS: Final = 5.0
+"""How long a server may take to hand over what it owns."""
 
 SCAN_BATCH: Final = 50
 """Executions that are taken over at once."""
@@ -131,9 +132,11 @@ class Server:
         )
         self._served: dict[int, Subscription] = {}
         self._always: list[Subscription] = []
-        self._loops: list[asyncio.Task[None]] = []
-        self._scans: set[asyncio.Task[None]] = set()
+        #: What goes on as long as the server does; its failure is the server's.
+        self.service = Service(f"server {self.server_id}")
+        self._beating = Service("ownership")
         self._ending: set[asyncio.Task[None]] = set()
+        self._leaving: asyncio.Task[None] | None = None
 
     def _new_id(self) -> int:
         return self.ownership.ids()
@@ -150,37 +153,52 @@ class Server:
             await self.bus.serve(owner_subject(self.server_id), answer),
         ]
         self.ownership.on_change(self._gained, self._lost)
-        self._spawn("drive", self._drive())
-        self._spawn("relay", self.relay.run())
+        service = self.service
+        await service.start()
+        service.on_failure(self._fail)
+        service.loop("drive", self._drive)
+        service.loop("relay", self.relay.run)
         await self.ownership.join()
-        self._spawn("ownership", self.ownership.run())
-        self._spawn("ticks", self._tick())
-        self._spawn("scheduler", Scheduler(self).run())
-        self._spawn("keys", self._forget_keys())
+        await self._beating.start()
+        self._beating.loop("heartbeats", self.ownership.run)
+        service.watch(self._beating)
+        service.loop("ticks", self._tick)
+        service.loop("scheduler", Scheduler(self).run)
+        service.loop("keys", self._forget_keys)
         return self
-
-    def _spawn(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(loop, name=name)
-        task.add_done_callback(_report_end)
-        self._loops.append(task)
 
     async def __aexit__(self, *exc: object) -> None:
         """Hand the shards over, and stop."""
-        for task in self._loops:
-            if task.get_name() == "ownership":
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        with contextlib.suppress(StoreError):
-            await self.ownership.leave()
+        await self._beating.stop()
+        await self._leave()
         await asyncio.gather(*self._ending, return_exceptions=True)
         for subscription in self._always:
             await subscription.stop()
-        await cancelled([*self._loops, *self._scans])
+        await self.service.stop()
         self.drive.close()
 
-    def dead_loops(self) -> list[str]:
-        """Return the names of loops that have ended while the server runs: each should not."""
-        return [task.get_name() for task in self._loops if task.done()]
+    def _fail(self, cause: BaseException) -> None:
+        """Do nothing more, and let others take over at once."""
+        reason = f"server {self.server_id} ends, as a loop of it has: {cause}"
+        self.drive.end(LostOwnershipError(reason))
+        self._leaving = asyncio.create_task(self._leave(), name="leave")
+
+    async def _leave(self) -> None:
+        await self._beating.stop()
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self.ownership.leave()
+        except (StoreError, TimeoutError) as error:
+            log.warning("server %s could not hand over: %s", self.server_id, error)
+
+    @property
+    def ailment(self) -> str:
+        """Why it cannot do what a server does; empty if it can."""
+        if self.service.failed.is_set():
+            return f"a loop of the server has ended, restart it: {self.service.cause}"
+        if not self.service.is_running:
+            return "the server does not run"
+        return ""
 
     # -- shards -----------------------------------------------------------------------
 
@@ -196,9 +214,7 @@ class Server:
         for shard in shards - self._served.keys():
             subject = shard_subject(shard)
             self._served[shard] = await self.bus.serve(subject, self.requests.answer)
-        task = asyncio.create_task(self._take_over(shards, waiting), name="scan")
-        self._scans.add(task)
-        task.add_done_callback(self._scans.discard)
+        self.service.task("scan", self._take_over(shards, waiting))
 
     async def _suspect(self, execution_ids: list[int]) -> None:
         """Watch what is taken over: a decision may be what ended the server before."""
@@ -292,6 +308,8 @@ class Server:
             payload=payload,
             **facts,
         )
+        if self.service.failed.is_set():
+            raise LostServerError(f"server {self.server_id}: {self.ailment}")
         execution_id = await self.ownership.new_id()
         _, stored = self.drive.begin(planned, start, execution_id, tick, key)
         await stored
@@ -325,12 +343,4 @@ class Server:
 
     def on_events(self, listener: Any) -> None:
         """Have a function told of the events of each commit."""
-        self.drive.listeners.append(listener)
-
-
-Told = tuple[int, list[Recorded], State]
-
-
-def _report_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.error("the loop %r ended", task.get_name(), exc_info=task.exception())
+        self.drive.listeners.add(listener)

@@ -65,10 +65,8 @@ class RunningServer:
 
     async def kill(self) -> None:
         """End it as the loss of its machine would."""
-        tasks = [*self.server._loops, *self.server._scans]  # noqa: SLF001  # the means
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.server._beating.stop()  # noqa: SLF001  # the means
+        await self.server.service.stop()
         self.server.drive.close()
         await self.bus.__aexit__(None, None, None)
 

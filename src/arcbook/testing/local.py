@@ -100,7 +100,7 @@ class Bench:
         )
         self.runtime = LocalRuntime(self.store, self.plans, self.kept, performer, clock, self.ids)
         self.events: dict[int, list[Recorded]] = {}
-        self.runtime.drive.listeners.append(self._listen)
+        self.runtime.drive.listeners.add(self._listen)
 
     def _listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
         self.events.setdefault(execution_id, []).extend(events)

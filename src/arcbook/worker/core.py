@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, Self
 
@@ -18,7 +18,9 @@ import msgspec
 from arcbook.blobs.api import BlobStoreError
 from arcbook.bus.api import BusError, Delivery, Subscription, WorkerBus
 from arcbook.clock import Clock
-from arcbook.engine.inputs import AnyInput, Checkpointed
+from arcbook.engine.inputs import AnyInput, Checkpointed, Report
+from arcbook.outcome import ErrorInfo, ErrorKind
+from arcbook.runtime.boundary import reason_of
 from arcbook.runtime.crew import Crew, Job
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.plans import THREAD_BYTES, Planned, PlaybookInvalidError, planned_of
@@ -38,9 +40,9 @@ from arcbook.runtime.protocol import (
     control_subject,
 )
 from arcbook.runtime.services import Steps
-from arcbook.runtime.tasks import cancelled
 from arcbook.runtime.work import Work
 from arcbook.store.api import WorkerRow
+from arcbook.supervision import Service
 from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control, ControlError
 from arcbook.worker.reporting import Reporting
@@ -135,7 +137,9 @@ class Worker:
         self._room = asyncio.Event()
         self._draining = False
         self._listening: Subscription | None = None
-        self._loops: list[asyncio.Task[None]] = []
+        #: What goes on as long as the worker does; its failure is the worker's.
+        self.service = Service(f"worker {self.worker_id}")
+        self._pulling = Service("pulling")
         self._idle = asyncio.Event()
         #: Set when a server will not have this worker, and why.
         self.is_refused = asyncio.Event()
@@ -145,12 +149,17 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         self._listening = await self._bus.listen(control_subject(self.worker_id), self._told)
-        for loop in (self._pull(), self._beat(), self._reporting.run()):
-            self._loops.append(asyncio.create_task(loop))
+        await self.service.start()
+        await self._pulling.start()
+        self._pulling.loop("pull", self._pull)
+        self.service.watch(self._pulling)
+        self.service.loop("heartbeats", self._beat)
+        self.service.loop("reporting", self._reporting.run)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await cancelled(list(self._loops))
+        await self._pulling.stop()
+        await self.service.stop()
         await self.crew.close()
         if self._listening is not None:
             await self._listening.stop()
@@ -159,7 +168,7 @@ class Worker:
     async def drain(self, seconds: float) -> None:
         """Pull no more, finish what goes on within a time, and hand the rest back."""
         self._draining = True
-        await cancelled(self._loops[:1])
+        await self._pulling.stop()
         unbegun = self.crew.withdraw()
         await self._give_back([job.command_id for job in unbegun])
         try:
@@ -231,12 +240,7 @@ class Worker:
         answered = await asyncio.gather(*(self._claim_of(s, w) for s, w in by_server.items()))
         for wanted, is_answered in zip(by_server.values(), answered, strict=True):
             if not is_answered:
-                self._spawn(self._claim_again(wanted))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._loops.append(task)
-        task.add_done_callback(self._loops.remove)
+                self.service.task("claim again", self._claim_again(wanted))
 
     async def _claim_again(self, wanted: list[tuple[CommandNotice, Delivery]]) -> None:
         """Claim from whoever owns the commands by now, until somebody answers."""
@@ -296,7 +300,7 @@ class Worker:
         self._idle.clear()
         planned = self._ready(work.context.catalog_id)
         if planned is None:
-            self._spawn(self._begin_later(work))
+            self.service.task("fetch", self._begin_later(work))
         else:
             self._begin(work, planned)
 
@@ -311,10 +315,15 @@ class Worker:
             self._plans[catalog_id] = asyncio.ensure_future(self._fetch(catalog_id))
         try:
             planned = await asyncio.shield(self._plans[catalog_id])
-        except ControlError as error:
+        except (BusError, ControlError) as error:
             self._plans.pop(catalog_id, None)
             log.warning("playbook %d cannot be fetched: %s", catalog_id, error)
             await self._give_back([work.command_id])
+            return
+        except Exception as error:
+            self._plans.pop(catalog_id, None)
+            log.exception("playbook %d cannot be made ready", catalog_id)
+            self._report_unfit(work, error)
             return
         while len(self._plans) > PLANS_MAX:
             self._plans.pop(next(iter(self._plans)))
@@ -333,6 +342,19 @@ class Worker:
             return planned_of(entry, self._registry)
         except PlaybookInvalidError:
             return None
+
+    def _report_unfit(self, work: Work, error: Exception) -> None:
+        """Report that a command cannot be performed here, nor elsewhere."""
+        said = f"its playbook cannot be made ready: {type(error).__name__}: {reason_of(error)}"
+        fatal = ErrorInfo(kind=ErrorKind.CONFIG, message=said, code="WORKER_FAULT")
+        report = Report(
+            command_id=work.command_id,
+            generation=work.generation,
+            attempt=work.attempt,
+            fatal=fatal,
+            worker=self.worker_id,
+        )
+        self._reporting.report(work.context.execution_id, report)
 
     def _is_ours(self, work: Work) -> bool:
         """Return whether this very delivery is held: not an earlier one, nor a later one."""
@@ -415,8 +437,8 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
-            await self._register()
-            await self._extend()
+            # Nobody waits for anybody: a server that hangs costs what it owns, and no more.
+            await asyncio.gather(self._register(), self._extend())
             await asyncio.sleep(self._beat_seconds)
 
     async def _register(self, *, leaving: bool = False) -> None:
@@ -433,8 +455,9 @@ class Worker:
         )
         try:
             request = RegisterRequest(row=row, leaving=leaving, protocol=PROTOCOL)
-            answer = await self._control.once("server", request, Registered)
-        except (BusError, ControlError) as error:
+            async with asyncio.timeout(self._beat_seconds):
+                answer = await self._control.once("server", request, Registered)
+        except (BusError, ControlError, TimeoutError) as error:
             log.info("the registry does not answer: %s", error)
         else:
             if answer.refused:
@@ -447,22 +470,38 @@ class Worker:
         for holding in self.held.values():
             by_server.setdefault(holding.server, []).append(holding)
         deliveries = [h.delivery for h in self.held.values() if h.delivery is not None]
+        await asyncio.gather(
+            self._extend_deliveries(deliveries),
+            *(self._extend_at(server, holdings) for server, holdings in by_server.items()),
+        )
+
+    async def _extend_deliveries(self, deliveries: list[Delivery]) -> None:
+        if not deliveries:
+            return
         try:
-            if deliveries:
+            async with asyncio.timeout(self._beat_seconds):
                 await self._bus.extend(deliveries)
-            for server, holdings in by_server.items():
-                held = [_held(holding.work) for holding in holdings]
-                request = BeatRequest(worker=self.worker_id, held=held)
-                execution_id = holdings[0].work.context.execution_id
+        except (BusError, TimeoutError) as error:
+            log.info("the bus does not take that messages are being worked on: %s", error)
+
+    async def _extend_at(self, server: str, holdings: list[Holding]) -> None:
+        """Tell one server what of it we hold, within the time between two heartbeats."""
+        request = BeatRequest(worker=self.worker_id, held=[_held(h.work) for h in holdings])
+        execution_id = holdings[0].work.context.execution_id
+        try:
+            async with asyncio.timeout(self._beat_seconds):
                 answer = await self._control.owner(execution_id, server, request, Beaten)
-                asked = {holding.work.command_id: holding for holding in holdings}
-                for command_id in answer.gone:
-                    # It may have come anew while the answer was on its way.
-                    if self.held.get(command_id) is asked.get(command_id):
-                        self.crew.abandon(command_id)
-                        self.release(command_id)
-        except (BusError, ControlError) as error:
-            log.info("heartbeats are not answered: %s", error)
+        except (BusError, ControlError, TimeoutError) as error:
+            log.info("heartbeats are not answered by %s: %s", server or "anybody", error)
+            for holding in holdings:
+                holding.server = ""  # whoever owns the shard by the next round is asked
+            return
+        asked = {holding.work.command_id: holding for holding in holdings}
+        for command_id in answer.gone:
+            # It may have come anew while the answer was on its way.
+            if self.held.get(command_id) is asked.get(command_id):
+                self.crew.abandon(command_id)
+                self.release(command_id)
 
 
 def _delivery(work: Work) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from arcbook.cli.context import settings_of
-from arcbook.cli.serving import run_in_loop, stop_asked
+from arcbook.cli.serving import broken, first, run_in_loop, stop_asked
 from arcbook.settings import Settings
 
 
@@ -43,6 +43,10 @@ async def _run(settings: Settings) -> None:
         click.echo(f"server and worker listen on {running.url}")
         click.echo(f"state is in {running.folder}; Ctrl-C stops")
         with Watchdog(running.plane.server.drive.decider.deciding).watching():
-            await stop.wait()
+            services = (running.plane.server.service, running.worker.service)
+            await first(stop, *(service.failed for service in services))
+        for service in services:
+            if service.failed.is_set():
+                raise broken(f"{service.name} ended: {service.cause}")
         click.echo(f"stopping: {len(running.worker.held)} commands go on", err=True)
     click.echo("stopped; what has not ended goes on at the next start", err=True)

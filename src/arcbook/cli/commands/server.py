@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from arcbook.cli.context import settings_of
-from arcbook.cli.serving import keep_secrets, run_in_loop, stop_asked
+from arcbook.cli.serving import broken, first, keep_secrets, run_in_loop, stop_asked
 from arcbook.settings import Settings
 
 
@@ -57,5 +57,7 @@ async def _run(settings: Settings) -> None:
     async with served_control_plane(settings) as (plane, url):
         click.echo(f"server {plane.server.server_id} listens on {url}")
         with Watchdog(plane.server.drive.decider.deciding).watching():
-            await stop.wait()
+            await first(stop, plane.server.service.failed)
+        if plane.server.service.failed.is_set():
+            raise broken(plane.server.ailment)
         click.echo("handing over")

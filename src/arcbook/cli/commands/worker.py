@@ -12,7 +12,7 @@ import click
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit, UserError
 from arcbook.cli.remote.link import keep_server, server_of
-from arcbook.cli.serving import keep_secrets, run_in_loop, stop_asked
+from arcbook.cli.serving import broken, first, keep_secrets, run_in_loop, stop_asked
 from arcbook.settings import Settings
 
 if TYPE_CHECKING:
@@ -115,20 +115,14 @@ async def _work(
             f"worker {made.worker_id} pulls from {', '.join(made.pools)}, "
             f"{made.crew.concurrency} commands at once, isolation {made.isolation}"
         )
-        await _either(stop, made.is_refused)
+        await first(stop, made.is_refused, made.service.failed)
+        if made.service.failed.is_set():
+            raise broken(f"a loop of it ended: {made.service.cause}")
         if made.refused:
             raise UnfitError(made.refused)
         click.echo(f"draining: {len(made.held)} commands go on")
         with contextlib.suppress(asyncio.CancelledError):
             await made.drain(settings.drain_seconds)
-
-
-async def _either(*events: asyncio.Event) -> None:
-    """Wait until one of some events is set."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
 
 
 class UnfitError(click.ClickException):

@@ -131,7 +131,7 @@ async def _alone(scenario: Scenario, durations: Durations | None) -> State:
                     loop = asyncio.get_running_loop()
                     loop.call_later(takes(event.step), drive.submit, execution_id, given)
 
-        drive.listeners.append(call_back)
+        drive.listeners.add(call_back)
         root, *others = scenario.playbooks.values()
         for other in others:
             await made.register(other)

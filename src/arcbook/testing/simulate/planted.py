@@ -50,8 +50,7 @@ MUTANTS: Final = (
             """\
         lost: dict[int, Exception] = {}
         for one in changed.values():
-            for listener in self.listeners:
-                listener(one.slot.state.execution_id, one.events, one.slot.state)
+            self.listeners.tell(one.slot.state.execution_id, one.events, one.slot.state)
 """,
         ),
     ),

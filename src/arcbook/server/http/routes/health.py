@@ -34,7 +34,7 @@ async def health(call: Call) -> Response:
     server = call.context.server
     is_connected = await _is_written(call)
     problems = [] if is_connected else ["the store cannot be written"]
-    problems += [f"the loop {name!r} has ended: restart the server" for name in server.dead_loops()]
+    problems += [server.ailment] if server.ailment else []
     if is_connected and not server.ownership.is_leased:
         problems.append("no shard can be owned: the lease is lost and is not taken again")
     found = Health(

@@ -1,0 +1,138 @@
+"""Loops that must not end unnoticed.
+
+A service is a part of a process that goes on until it is stopped: some loops in one task
+group. When one of them ends, by an error or by itself, all of them end, the cause is logged,
+and whoever built the service is told. Services stand in a tree: one that watches another
+ends with it, so that a dead loop ends its process and not only what it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+AGAIN_SECONDS: Final = 0.25
+"""Time after which a task that goes on is cancelled once more."""
+
+log = logging.getLogger(__name__)
+
+Work = Coroutine[Any, Any, None]
+
+
+class LoopEndedError(RuntimeError):
+    """A loop ended that was to go on until it is stopped."""
+
+
+class Service:
+    """Loops that go on together.
+
+    Attributes:
+        failed: set when a loop ended that was not stopped.
+        cause: why, then.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.failed = asyncio.Event()
+        self.cause: BaseException | None = None
+        self._on_failure: list[Callable[[BaseException], None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._host: asyncio.Task[None] | None = None
+        self._is_stopping = False
+        #: Whether a loop has ended, so that the others are being ended.
+        self._is_ending = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether all its loops go on."""
+        return self._group is not None and not self.failed.is_set() and not self._is_stopping
+
+    def on_failure(self, told: Callable[[BaseException], None]) -> None:
+        """Have somebody told when it fails, by the cause."""
+        self._on_failure.append(told)
+
+    async def start(self) -> None:
+        """Be ready for loops."""
+        ready = asyncio.Event()
+        self._host = asyncio.create_task(self._hold(ready), name=self.name)
+        await ready.wait()
+
+    def loop(self, name: str, work: Callable[[], Work]) -> None:
+        """Add a loop: it goes on until the service is stopped."""
+        self._add(name, self._kept(name, work))
+
+    def task(self, name: str, work: Work) -> asyncio.Task[None]:
+        """Add something that comes to its end; an error of it is one of the service."""
+        return self._add(name, work)
+
+    def watch(self, other: Service) -> None:
+        """End when another service fails."""
+        self.loop(other.name, other.ended)
+
+    async def ended(self) -> None:
+        """Wait until a loop has ended, and raise the cause."""
+        await self.failed.wait()
+        assert self.cause is not None
+        raise self.cause
+
+    async def stop(self) -> None:
+        """End all loops, and wait until they have ended; stopping twice is well."""
+        self._is_stopping = True
+        if self._host is not None and self._host is not asyncio.current_task():
+            await cancelled([*self._tasks, self._host])
+
+    def _add(self, name: str, work: Work) -> asyncio.Task[None]:
+        if self._group is None or not self.is_running:
+            work.close()
+            raise LoopEndedError(f"{self.name} does not run")
+        task = self._group.create_task(work, name=f"{self.name}: {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _kept(self, name: str, work: Callable[[], Work]) -> None:
+        try:
+            await work()
+        except asyncio.CancelledError:
+            if self._is_stopping or self._is_ending:
+                raise
+            raise LoopEndedError(f"the loop {name!r} was cancelled") from None
+        except Exception as error:
+            error.add_note(f"the loop {name!r} of {self.name} ended by it")
+            raise
+        else:
+            raise LoopEndedError(f"the loop {name!r} ended by itself")
+        finally:
+            self._is_ending = True
+
+    async def _hold(self, ready: asyncio.Event) -> None:
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                ready.set()
+                await asyncio.get_running_loop().create_future()
+        except BaseExceptionGroup as group:
+            if self._is_stopping:
+                return
+            self.cause = group.exceptions[0]
+            log.exception("%s ends", self.name, exc_info=self.cause)
+            self.failed.set()
+            for told in self._on_failure:
+                told(self.cause)
+        finally:
+            self._group = None
+
+
+async def cancelled(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait until all of them have ended.
+
+    A cancellation is lost where a library waits with a time limit, and what it waits for
+    comes in the same turn of the loop; the task then waits for the next thing.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=AGAIN_SECONDS)

@@ -281,10 +281,13 @@ class Worker:
                 later.append(delivery)
             else:
                 over.append(delivery)
-        if over:
-            await self._bus.acknowledge(over)
-        if later:
-            await self._bus.give_back(later, RETRY_LATER_SECONDS)
+        try:
+            if over:
+                await self._bus.acknowledge(over)
+            if later:
+                await self._bus.give_back(later, RETRY_LATER_SECONDS)
+        except BusError as error:
+            log.info("messages come again, as the bus is away: %s", error)
         return True
 
     # -- performing -------------------------------------------------------------------

@@ -12,6 +12,7 @@ from arcbook.bus.api import BusError, Delivery, WorkerBus
 from arcbook.engine.inputs import Report
 from arcbook.runtime.protocol import Reported, ReportRequest
 from arcbook.runtime.work import Work
+from arcbook.supervision import Service
 from arcbook.worker.control import PAUSES, Control, ControlError
 
 REPORTS_MAX: Final = 256
@@ -35,6 +36,8 @@ class Holder(Protocol):
 
     worker_id: str
     pools: list[str]
+    #: What sending a report is a part of.
+    service: Service
 
     @property
     def held(self) -> Mapping[str, Any]:
@@ -66,7 +69,6 @@ class Reporting:
         self._waiting: dict[str, list[_Report]] = defaultdict(list)
         self._sending: set[str] = set()
         self._wake = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def report(self, execution_id: int, given: Any) -> None:
         """Report what became of a command."""
@@ -93,9 +95,7 @@ class Reporting:
                 if len(reports) > REPORTS_MAX:
                     self._waiting[server] = reports[REPORTS_MAX:]
                 self._sending.add(server)
-                task = asyncio.create_task(self._send(server, reports[:REPORTS_MAX]))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._worker.service.task("report", self._send(server, reports[:REPORTS_MAX]))
 
     async def _send(self, server: str, reports: list[_Report]) -> None:
         worker = self._worker

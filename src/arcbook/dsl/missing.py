@@ -66,7 +66,7 @@ class _Checker:
         known: dict[str, KnownNames] = {}
         seen: set[tuple[str, int]] = set()
         for step, node, names in readings:
-            if (step, id(node)) in seen:
+            if not names or (step, id(node)) in seen:
                 continue
             seen.add((step, id(node)))
             if step not in known:

@@ -136,7 +136,9 @@ def _decided(step: Step) -> Iterator[tuple[str, Position, Any]]:
 
 def _guard_roots(value: Any) -> frozenset[str]:
     """Return the names that a value reads; a guard may stand without its braces."""
-    if isinstance(value, str) and "keychain" in value and not is_template(value):
+    if value is None or (isinstance(value, str) and "keychain" not in value):
+        return frozenset()
+    if isinstance(value, str) and not is_template(value):
         return _roots_of("{{ " + value + " }}")
     return _roots_of(value)
 

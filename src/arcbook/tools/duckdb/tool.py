@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -55,8 +55,9 @@ class DuckdbParams(Params, frozen=True, kw_only=True):
         Meta(description="Rows to keep of a statement; up to 100,000."),
     ] = None
     decimals: Annotated[
-        Decimals, Meta(description="What decimals are: `text`, or `number`, the nearest float.")
-    ] = Decimals.TEXT
+        Literal["text", "number"],
+        Meta(description="What decimals are: `text`, or `number`, the nearest float."),
+    ] = "text"
 
 
 KIND = declare(
@@ -95,7 +96,11 @@ class Duckdb:
         self._databases = self._databases or Databases()
         limits = rowsets.RowLimits(params.max_rows)
         run = Run(
-            texts, params.params, limits, autocommit=params.autocommit, decimals=params.decimals
+            texts,
+            params.params,
+            limits,
+            autocommit=params.autocommit,
+            decimals=Decimals(params.decimals),
         )
         try:
             place = place_of(params.database, context.workspace, context.confinement)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -76,8 +76,9 @@ class PostgresParams(Params, frozen=True, kw_only=True):
         Meta(description="Rows to keep of a statement; up to 100,000."),
     ] = None
     decimals: Annotated[
-        Decimals, Meta(description="What decimals are: `text`, or `number`, the nearest float.")
-    ] = Decimals.TEXT
+        Literal["text", "number"],
+        Meta(description="What decimals are: `text`, or `number`, the nearest float."),
+    ] = "text"
     pool: Annotated[
         dict[str, Any] | None,
         Meta(description="How to share connections: name, max_size, timeout, max_waiting."),
@@ -157,7 +158,10 @@ class Postgres:
         try:
             where = address(msgspec.structs.asdict(params), call.auth, context)
             work = script(
-                texts, params.params, autocommit=params.autocommit, decimals=params.decimals
+                texts,
+                params.params,
+                autocommit=params.autocommit,
+                decimals=Decimals(params.decimals),
             )
         except (AddressError, ParamsError) as error:
             return failed(ErrorKind.CONFIG, f"tool kind 'postgres': {error}", code="CONFIG")

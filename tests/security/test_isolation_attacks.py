@@ -705,3 +705,63 @@ def _running(mark: bytes) -> bool:
         with contextlib.suppress(OSError):
             found += path.read_bytes().startswith(b"sh\0-c\0: " + mark)
     return found >= 1
+
+
+# -- system calls -----------------------------------------------------------------------
+
+CALLED = """
+import ctypes, errno, platform
+libc = ctypes.CDLL(None, use_errno=True)
+number = {"x86_64": NUMBERS[0], "aarch64": NUMBERS[1]}[platform.machine()]
+code = libc.syscall(number, *ARGUMENTS)
+result = errno.errorcode[ctypes.get_errno()] if code == -1 else "done"
+"""
+
+CALLS = {
+    # What an ordinary user may do elsewhere, or is told is wrong with it.
+    "trace itself": ((101, 117), "0, 0, 0, 0", "EPERM"),
+    "make a namespace of users": ((272, 97), "0x10000000", "EPERM"),
+    "clone into a namespace of users": ((56, 220), "0x10000011, 0, 0, 0, 0", "EPERM"),
+    "clone by the newer call": ((435, 435), "0, 0", "ENOSYS"),
+    "join a namespace": ((308, 268), "0, 0", "EPERM"),
+    "make a ring": ((425, 425), "1, 0", "EPERM"),
+    "find a key": ((250, 219), "0, -3, 0", "EPERM"),
+    "change its personality": ((135, 92), "0xFFFFFFFF", "EPERM"),
+    "load a program into the kernel": ((321, 280), "0, 0, 0", "EPERM"),
+    "handle faults itself": ((323, 282), "1", "EPERM"),
+    "count events": ((298, 241), "0, 0, -1, -1, 0", "EPERM"),
+    "mount": ((165, 40), "0, 0, 0, 0, 0", "EPERM"),
+    "open a file by its handle": ((304, 265), "-1, 0, 0", "EPERM"),
+    "read another's memory": ((310, 270), "0, 0, 0, 0, 0, 0", "EPERM"),
+    "load a module": ((313, 273), "-1, 0, 0", "EPERM"),
+    "set the clock": ((227, 112), "0, 0", "EPERM"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_refused_a_system_call_to(boxed, call):
+    numbers, arguments, refusal = CALLS[call]
+    code = CALLED.replace("NUMBERS", str(numbers)).replace("ARGUMENTS", f"({arguments},)")
+
+    assert boxed.python(code) == refusal
+
+
+def test_contained_a_command_is_filtered_as_python_is(boxed):
+    assert boxed.said("grep Seccomp: /proc/self/status").split()[1] == "2"
+    assert boxed.python("result = open('/proc/self/status').read()").count("Seccomp:\t2") == 1
+
+
+def test_what_code_needs_passes_the_filter(boxed):
+    code = """
+import concurrent.futures, os, subprocess, threading
+thread = threading.Thread(target=int)
+thread.start()
+thread.join()
+said = subprocess.run(["sh", "-c", "echo hello | cat"], capture_output=True, text=True).stdout
+child = os.fork()
+if child == 0:
+    os._exit(7)
+result = [said.strip(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+"""
+
+    assert boxed.python(code) == ["hello", 7]

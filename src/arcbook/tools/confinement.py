@@ -23,6 +23,7 @@ import msgspec
 
 from arcbook.tools import sandbox
 from arcbook.tools.environment import environment
+from arcbook.tools.python_child import seccomp
 
 PROGRAMS: Final = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
 """Where programs are that set others apart."""
@@ -81,18 +82,45 @@ class Launch(NamedTuple):
     #: What it reads its environment from; nothing if it is given one.
     variables: bytes | None
 
+    #: Whether what it starts may only make the system calls that the filter lets through.
+    filtered: bool = False
+
     @contextlib.contextmanager
-    def stdin(self) -> Iterator[int]:
-        """Yield what is to be the standard input of the command."""
+    def opened(self) -> Iterator[Opened]:
+        """Yield what is to be started, with the descriptors that it gets."""
+        with contextlib.ExitStack() as stack:
+            stdin = _file(self.variables, stack)
+            if not self.filtered:
+                yield Opened(self.argv, stdin, ())
+                return
+            rules = _file(seccomp.program(), stack)
+            argv = [str(rules) if word is FILTER else word for word in self.argv]
+            yield Opened(argv, stdin, (rules,))
+
+
+class Opened(NamedTuple):
+    """A command with the descriptors that it gets."""
+
+    argv: list[str]
+    stdin: int
+    passed: tuple[int, ...]
+
+
+FILTER: Final = "the descriptor of the filter"
+"""Stands in a command for a number that is known when it is started."""
+
+
+def _file(data: bytes | None, stack: contextlib.ExitStack) -> int:
+    """Open a file in memory that holds some data, or one that holds nothing."""
+    if data is None:
         fd = os.open(os.devnull, os.O_RDONLY)
-        if self.variables is not None:
-            os.close(fd)
-            fd = os.memfd_create("variables")
-            os.write(fd, self.variables)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        stack.callback(os.close, fd)
+        return fd
+    fd = os.memfd_create("arcbook")
+    stack.callback(os.close, fd)
+    os.write(fd, data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 _WITH_ENVIRONMENT: Final = ("/bin/sh", "-c", '. /dev/stdin; exec "$0" "$@" </dev/null')
@@ -261,12 +289,14 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         view += [*sandbox.shown(place.workspace, "--bind"), "--die-with-parent"]
         if uid is None:
             view += ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
+        is_filtered = bool(seccomp.program())
+        if is_filtered:
+            view += ["--seccomp", FILTER]
         view += ["--chdir", place.cwd or "/", "--"]
         # Bubblewrap itself lives on when the command is asked to end.
         outside = [program("env"), "--ignore-signal=TERM", program("bwrap"), *view]
-        return Launch(
-            [*outside, program("env"), "--default-signal=TERM", *inside], None, {}, variables
-        )
+        command = [*outside, program("env"), "--default-signal=TERM", *inside]
+        return Launch(command, None, {}, variables, filtered=is_filtered)
 
     def zygote(self) -> list[str]:
         """Return what stands before the process that forks children for Python code.

@@ -259,11 +259,12 @@ async def _start(script: str, setting: Setting, command: Command) -> asyncio.Sub
     loop = asyncio.get_running_loop()
     try:
         launch = setting.launch(script)
-        with launch.stdin() as stdin:
+        with launch.opened() as opened:
             transport, _ = await loop.subprocess_exec(
                 lambda: command,
-                *launch.argv,
-                stdin=stdin,
+                *opened.argv,
+                stdin=opened.stdin,
+                pass_fds=opened.passed,
                 cwd=launch.cwd,
                 env=launch.env,
                 start_new_session=True,

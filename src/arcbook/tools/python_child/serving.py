@@ -10,7 +10,7 @@ import sys
 import traceback
 from typing import Any, Final, NamedTuple
 
-from arcbook.tools.python_child import apart
+from arcbook.tools.python_child import apart, seccomp
 from arcbook.tools.python_child.prepare import FILENAME, RENAMED, Prepared
 from arcbook.tools.python_child.running import run
 from arcbook.tools.python_child.wire import answer, receive
@@ -124,6 +124,7 @@ def _take_place(request: dict[str, Any], place: Place) -> None:
         apart.become(uid)
     if place.workspaces:
         apart.drop_capabilities()
+        seccomp.install()
 
 
 def _set(variables: dict[str, Any]) -> None:

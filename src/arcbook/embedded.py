@@ -278,7 +278,8 @@ class Embedded:
         row = await self.store.execution(execution_id)
         if row is None:
             raise ExecutionMissingError(
-                f"there is no execution {execution_id}: see 'arcbook executions list'"
+                f"there is no execution {execution_id} in the home {self.home}: "
+                "see 'arcbook executions list'"
             )
         return row
 
@@ -295,7 +296,9 @@ class Embedded:
         """
         found = await stored_state(self.store, execution_id)
         if found is None:
-            raise ExecutionMissingError(f"there is no execution {execution_id}")
+            raise ExecutionMissingError(
+                f"there is no execution {execution_id} in the home {self.home}"
+            )
         return found.state
 
     async def state_before(self, execution_id: int, step: str) -> State | None:

@@ -211,6 +211,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return {name: os.environ[name] for name in self.template_env if name in os.environ}
 
 
+def named_server() -> str:
+    """Return the server that the environment names, for whoever needs no other setting."""
+    return os.environ.get(PREFIX + "SERVER_URL", "")
+
+
+def named_token() -> bool:
+    """Return whether the environment names a token for a server."""
+    return bool(os.environ.get(PREFIX + "SERVER_TOKEN"))
+
+
 def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
     """Return the settings of this process.
 

@@ -14,7 +14,7 @@ _spawned: list[Any] = []
 
 def start(arguments: list[str]) -> None:
     """Start a zygote if the command line is going to run Python code."""
-    if "run" not in arguments[1:5] or any(a.startswith("--server") for a in arguments):
+    if "run" not in arguments[1:8] or any(a.startswith("--server") for a in arguments):
         return
     for name in arguments:
         if name.endswith((".yaml", ".yml")) and _has_python(name):

@@ -21,7 +21,7 @@ from arcbook.runtime.drive import ExecutionMissingError, LostOwnershipError
 from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.logs import redacted
-from arcbook.settings import PREFIX, SettingsError
+from arcbook.settings import PREFIX, SettingsError, named_token
 from arcbook.store.api import StoreError
 
 KNOWN: Final[dict[type[Exception], Exit]] = {
@@ -50,10 +50,20 @@ def describe(error: Exception) -> str:
     """Return what a user reads of an error that is not a fault of ours."""
     if isinstance(error, InvalidPlaybookError):
         return as_text([(error.name, error.loaded)]).rstrip()
-    if isinstance(error, RefusedError) and error.problems:
-        found = [f"  line {p.line}, column {p.column}: {p.message}" for p in error.problems]
-        return "\n".join([f"Error: {error}", *found])
+    if isinstance(error, RefusedError):
+        return _refusal(error)
     return redacted(f"Error: {error}")
+
+
+def _refusal(error: RefusedError) -> str:
+    """Return what a server refused, which one it is, and what opens it."""
+    found = [f"  line {p.line}, column {p.column}: {p.message}" for p in error.problems]
+    if error.url:
+        found.append(f"  at the server {error.url}")
+    if error.status in (401, 403):
+        which = "another API token" if named_token() else "an API token"
+        found.append(f"  set ARCBOOK_SERVER_TOKEN to {which}: see 'arcbook token add --help'")
+    return redacted("\n".join([f"Error: {error}", *found]))
 
 
 def describe_fault(error: Exception) -> str:

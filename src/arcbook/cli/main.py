@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from arcbook.cli import early
+from arcbook.cli.everywhere import given, refuse_server, with_options
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "run": ("run", "Run a playbook."),
@@ -61,13 +62,14 @@ class Verbs(click.Group):
             return None
         module = import_module(f"arcbook.cli.commands.{VERBS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        return command
+        return with_options(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        refuse_server(args[0] if args[0] in VERBS else "", given(ctx, "server") or "")
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -80,19 +82,34 @@ class Verbs(click.Group):
             raise click.UsageError(f"there is no command {args[0]!r}.{hint}", ctx) from None
 
 
+def _tell_version(context: click.Context, _: click.Parameter, value: Any) -> None:
+    if value and not context.resilient_parsing:
+        from arcbook.cli.commands.version import version  # only where it is asked for
+
+        context.invoke(version)
+        context.exit()
+
+
 @click.group(
     cls=Verbs,
     help="Arcbook runs NoETL playbooks, durably, on this machine." + "\n" + EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
-    "--home", metavar="FOLDER", help="Where state is kept.  [default: the user's data directory]"
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_tell_version,
+    help="Print the version.",
 )
-@click.option("--server", metavar="URL", help="Do it at a server, where the command can.")
 @click.pass_context
-def cli(context: click.Context, home: str | None, server: str | None) -> None:
+def cli(context: click.Context) -> None:
     """Keep what all commands need."""
-    context.obj = {"home": home, "server": server}
+    context.ensure_object(dict)
+
+
+with_options(cli)
 
 
 def main() -> None:

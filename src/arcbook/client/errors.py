@@ -30,9 +30,11 @@ class RefusedError(ClientError):
         status: the status code.
         code: a word for programs.
         problems: what is wrong with a document, where that is why.
+        url: the server.
     """
 
-    def __init__(self, status: int, body: Any) -> None:
+    def __init__(self, status: int, body: Any, url: str = "") -> None:
+        self.url = url
         facts = body if isinstance(body, dict) else {}
         self.status = status
         self.code = str(facts.get("code", ""))

@@ -64,7 +64,7 @@ async def _once(link: Link, execution_id: str, after: int) -> AsyncIterator[Even
     url = link.address(EVENTS, execution_id=execution_id)
     async with link.session.get(url, headers=headers, timeout=timeout) as response:
         if response.status != 200:
-            raise refused(response.status, await response.read())
+            raise refused(response.status, await response.read(), link.url)
         name, data = "", bytearray()
         async for line in _lines(response):
             field, _, value = line.partition(b": ")

@@ -94,7 +94,7 @@ class Link:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise away(self.url, error) from None
         if response.status >= 400:
-            raise refused(response.status, found)
+            raise refused(response.status, found, self.url)
         try:
             return msgspec.json.decode(found, type=operation.answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -116,10 +116,10 @@ def away(url: str, error: BaseException) -> ServerAwayError:
     return ServerAwayError(f"no server answers at {url}: {reason}")
 
 
-def refused(status: int, body: bytes) -> RefusedError:
+def refused(status: int, body: bytes, url: str) -> RefusedError:
     """Return the error for an answer that is a refusal."""
     kind = FaultedError if status >= 500 else RefusedError
-    return kind(status, _json(body))
+    return kind(status, _json(body), url)
 
 
 def _json(body: bytes) -> Any:

@@ -15,19 +15,21 @@ from arcbook.cli.context import (
     refuse_allowed,
     with_embedded,
 )
-from arcbook.cli.errors import Exit
-from arcbook.cli.remote.link import server_of, server_option, with_client
+from arcbook.cli.errors import Exit, UserError
+from arcbook.cli.everywhere import say, tell_json, wants_json
+from arcbook.cli.remote.link import place_of, server_of, with_client
 from arcbook.cli.reports import as_text
 from arcbook.cli.text import moment, table
 from arcbook.cli.warnings import tell_warnings
 from arcbook.dsl.load import Loaded, load_document
+from arcbook.dsl.paths import catalog_path
 from arcbook.embedded import Embedded
 from arcbook.store.api import CatalogEntry
 from arcbook.tools.registry import Registry
 
 if TYPE_CHECKING:
     from arcbook.client import Client
-    from arcbook.server.http.wire.catalog import Registered
+    from arcbook.server.http.wire.catalog import Entry, Registered
 
 
 @click.group(help="The playbooks that this home, or a server, knows, by path and version.")
@@ -48,7 +50,6 @@ Examples:
 )
 @click.argument("paths", nargs=-1, required=True, metavar="FILE|FOLDER...")
 @allow_option
-@server_option
 @click.pass_context
 def register(context: click.Context, paths: tuple[str, ...]) -> int:
     """Register documents."""
@@ -89,7 +90,8 @@ async def _each(
             continue
         entry = await keep(path, content, loaded)
         tell_warnings(str(path), loaded.diagnostics)
-        click.echo(f"{entry.path} version {entry.version}  ({path})")
+        text = f"{entry.path} version {entry.version}  ({path})"
+        say(text, path=entry.path, version=entry.version, file=str(path))
     return good
 
 
@@ -105,8 +107,40 @@ def _files(paths: tuple[str, ...]) -> list[Path]:
     return found
 
 
+@catalog.command(
+    help="""Print a document of the catalog: its latest version, or another one.
+
+\b
+Examples:
+  arcbook catalog show reports/daily
+  arcbook catalog show reports/daily --version 3
+"""
+)
+@click.argument("path")
+@click.option("--version", type=click.IntRange(1), help="The version.  [default: the latest]")
+@click.pass_context
+def show(context: click.Context, path: str, version: int | None) -> None:
+    """Print a document."""
+
+    async def work(embedded: Embedded) -> CatalogEntry:
+        found = await embedded.store.entry(catalog_path(path), version)
+        if found is None:
+            which = f" version {version}" if version else ""
+            raise UserError(f"there is no document {path!r}{which} {place_of(context)}")
+        return found
+
+    async def remote(client: Client) -> CatalogEntry:
+        return _as_row(await client.resource(path, version))
+
+    found = with_client(context, remote) if server_of(context) else with_embedded(context, work)
+    if not wants_json(context):
+        click.echo(found.content, nl=not found.content.endswith("\n"))
+        return
+    keys = ("path", "version", "kind", "created_at", "content")
+    tell_json({key: getattr(found, key) for key in keys})
+
+
 @catalog.command("list", help="List the latest version of each document.")
-@server_option
 @click.pass_context
 def list_(context: click.Context) -> None:
     """List documents."""
@@ -115,8 +149,12 @@ def list_(context: click.Context) -> None:
         return await embedded.store.entries()
 
     rows = _listed(context) if server_of(context) else with_embedded(context, work)
+    if wants_json(context):
+        keys = ("path", "version", "kind", "created_at")
+        tell_json([{key: getattr(row, key) for key in keys} for row in rows])
+        return
     if not rows:
-        click.echo("the catalog is empty: arcbook catalog register FILE")
+        click.echo(f"the catalog is empty {place_of(context)}: arcbook catalog register FILE")
         return
     lines = [(r.path, str(r.version), r.kind, moment(r.created_at)) for r in rows]
     click.echo(table(("PATH", "VERSION", "KIND", "REGISTERED"), lines))
@@ -124,17 +162,19 @@ def list_(context: click.Context) -> None:
 
 def _listed(context: click.Context) -> list[CatalogEntry]:
     """Return a server's documents."""
+    return [_as_row(found) for found in with_client(context, lambda client: client.catalog())]
+
+
+def _as_row(found: Entry) -> CatalogEntry:
+    """Return a document of a server as a store has it."""
     from arcbook.cli.remote.rows import microseconds  # heavy: an HTTP client
 
-    return [
-        CatalogEntry(
-            catalog_id=int(e.catalog_id),
-            path=e.path,
-            version=e.version,
-            kind=e.kind,
-            content="",
-            sha256="",
-            created_at=microseconds(e.created_at),
-        )
-        for e in with_client(context, lambda client: client.catalog())
-    ]
+    return CatalogEntry(
+        catalog_id=int(found.catalog_id),
+        path=found.path,
+        version=found.version,
+        kind=found.kind,
+        content=found.content or "",
+        sha256="",
+        created_at=microseconds(found.created_at),
+    )

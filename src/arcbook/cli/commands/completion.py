@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from arcbook.cli.everywhere import say
+
 
 @click.command(
     help="""Print a script that completes commands and options in a shell.
@@ -24,4 +26,4 @@ def completion(context: click.Context, shell: str) -> None:
     assert kind is not None
     root = context.find_root().command
     script = kind(root, {}, "arcbook", "_ARCBOOK_COMPLETE")
-    click.echo(script.source_template % script.source_vars())
+    say(script.source_template % script.source_vars())

@@ -12,7 +12,7 @@ from arcbook.cli.errors import Exit, UserError
 from arcbook.cli.finish import finish, outcome_code
 from arcbook.cli.places import Source, source_of
 from arcbook.cli.progress import Lines, Live, View
-from arcbook.cli.remote.link import server_of, server_option, with_client
+from arcbook.cli.remote.link import server_of, with_client
 from arcbook.embedded import Embedded, OwnedElsewhereError
 from arcbook.engine.state import State
 
@@ -27,7 +27,6 @@ Example:
 )
 @click.argument("execution")
 @click.option("--reason", default="cancelled by the user", help="Kept with the execution.")
-@server_option
 @click.pass_context
 def cancel(context: click.Context, execution: str, reason: str) -> int:
     """Cancel an execution."""

@@ -8,7 +8,8 @@ import click
 
 from arcbook.cli.context import read_document, with_embedded
 from arcbook.cli.errors import UserError
-from arcbook.cli.remote.link import server_of, server_option, with_client
+from arcbook.cli.everywhere import say, tell_json, wants_json
+from arcbook.cli.remote.link import place_of, server_of, with_client
 from arcbook.cli.text import moment, table
 from arcbook.embedded import Embedded
 from arcbook.secrets.types import CredentialInvalidError
@@ -48,7 +49,6 @@ Examples:
 @click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE", help="One field.")
 @click.option("--file", "file", metavar="FILE", help="A JSON file with the fields.")
 @click.option("--description", default="", help="What it is for.")
-@server_option
 @click.pass_context
 def add(  # the options of the verb
     context: click.Context,
@@ -84,7 +84,8 @@ def add(  # the options of the verb
     except CredentialInvalidError as error:
         told = "\n  ".join(error.problems)
         raise UserError(f"credential {name!r} cannot be used:\n  {told}") from None
-    click.echo(f"credential {name!r} ({kind}) is stored: {', '.join(sorted(data))}")
+    told = ", ".join(sorted(data))
+    say(f"credential {name!r} ({kind}) is stored: {told}", credential=name, type=kind)
 
 
 def _from_file(file: str, kind: str | None) -> tuple[dict[str, Any], str | None]:
@@ -102,25 +103,22 @@ def _from_file(file: str, kind: str | None) -> tuple[dict[str, Any], str | None]
 
 
 @credential.command("list", help="List credentials; never what is in them.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@server_option
 @click.pass_context
-def list_(context: click.Context, *, as_json: bool) -> None:
+def list_(context: click.Context) -> None:
     """List credentials."""
 
     async def work(embedded: Embedded) -> list[Any]:
         return await embedded.store.credentials()
 
     rows = _listed(context) if server_of(context) else with_embedded(context, work)
-    if as_json:
-        import orjson  # only for this output
-
+    if wants_json(context):
         keys = ("name", "type", "description", "tags", "created_at", "updated_at")
         plain = [{key: getattr(row, key) for key in keys} for row in rows]
-        click.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        tell_json(plain)
         return
     if not rows:
-        click.echo("there are no credentials: arcbook credential add NAME --type ...")
+        where = place_of(context)
+        click.echo(f"there are no credentials {where}: arcbook credential add NAME --type ...")
         return
     lines = [(r.name, r.type, moment(r.updated_at), r.description) for r in rows]
     click.echo(table(("NAME", "TYPE", "CHANGED", "DESCRIPTION"), lines))
@@ -128,7 +126,6 @@ def list_(context: click.Context, *, as_json: bool) -> None:
 
 @credential.command(help="Remove a credential.")
 @click.argument("name")
-@server_option
 @click.pass_context
 def rm(context: click.Context, name: str) -> None:
     """Remove a credential."""
@@ -139,8 +136,8 @@ def rm(context: click.Context, name: str) -> None:
     if server_of(context):
         with_client(context, lambda client: client.delete_credential(name))
     elif not with_embedded(context, work):
-        raise UserError(f"there is no credential {name!r}")
-    click.echo(f"credential {name!r} is removed")
+        raise UserError(f"there is no credential {name!r} {place_of(context)}")
+    say(f"credential {name!r} is removed", credential=name)
 
 
 def _listed(context: click.Context) -> list[CredentialRow]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from arcbook.cli.errors import Exit, UserError
+from arcbook.cli.everywhere import say
 from arcbook.settings import load_settings
 
 
@@ -33,11 +34,11 @@ def upgrade(dsn: str | None) -> None:
     """Make or upgrade the tables."""
     before = asyncio.run(_postgres().upgrade(_given(dsn)))
     if before.found == before.needed:
-        click.echo(f"the database is up to date (schema {before.needed})")
+        say(f"the database is up to date (schema {before.needed})")
     elif before.found:
-        click.echo(f"the database is upgraded from schema {before.found} to {before.needed}")
+        say(f"the database is upgraded from schema {before.found} to {before.needed}")
     else:
-        click.echo(f"the tables are made (schema {before.needed})")
+        say(f"the tables are made (schema {before.needed})")
 
 
 @db.command(help="Tell whether servers of this version can use the database.")
@@ -46,7 +47,7 @@ def check(dsn: str | None) -> int:
     """Compare the versions."""
     state = asyncio.run(_postgres().check(_given(dsn)))
     if state.found == state.needed:
-        click.echo(f"the database is up to date (schema {state.needed})")
+        say(f"the database is up to date (schema {state.needed})")
         return Exit.OK
     if state.found > state.needed:
         advice = f"it is of a newer Arcbook (schema {state.found}): use that version"
@@ -54,7 +55,7 @@ def check(dsn: str | None) -> int:
         advice = f"it has schema {state.found}; run: arcbook db upgrade"
     else:
         advice = "it has no tables yet; run: arcbook db upgrade"
-    click.echo(f"this version needs schema {state.needed}: {advice}", err=True)
+    say(f"this version needs schema {state.needed}: {advice}", err=True)
     return Exit.FAILED
 
 

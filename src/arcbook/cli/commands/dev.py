@@ -25,12 +25,10 @@ Examples:
 """
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the API.  [default: 8082]")
-@click.option("--home", metavar="FOLDER", help="Where state is kept, in its folder 'dev'.")
 @click.pass_context
-def dev(context: click.Context, port: int | None, home: str | None) -> None:
+def dev(context: click.Context, port: int | None) -> None:
     """Run all in one."""
-    given = {"port": port, "host": "127.0.0.1"}
-    settings = settings_of(context, **given, **({"home": home} if home else {}))
+    settings = settings_of(context, port=port, host="127.0.0.1")
     run_in_loop(lambda: _run(settings))
 
 

@@ -7,6 +7,7 @@ import asyncio
 import click
 
 from arcbook.cli.context import settings_of
+from arcbook.cli.everywhere import tell_json, wants_json
 from arcbook.settings import Settings
 
 
@@ -32,8 +33,12 @@ async def _run(settings: Settings) -> None:
     from arcbook.working import confinement_of
 
     found = await look(lambda isolation: confinement_of(settings, isolation))
-    for confinement, why_not in found:
-        click.echo(f"isolation {confinement.isolation:<8} {why_not or 'works'}")
     works = next((str(c.isolation) for c, why_not in found if not why_not), "none")
     chosen = works if settings.isolation == "auto" else settings.isolation
+    if wants_json(click.get_current_context()):
+        ways = {str(confinement.isolation): why_not or "works" for confinement, why_not in found}
+        tell_json({"isolation": ways, "used": chosen})
+        return
+    for confinement, why_not in found:
+        click.echo(f"isolation {confinement.isolation:<8} {why_not or 'works'}")
     click.echo(f"a worker uses      {chosen}")

@@ -10,7 +10,8 @@ import click
 import orjson
 
 from arcbook.cli.context import execution_id, with_embedded
-from arcbook.cli.remote.link import server_of, server_option, with_client
+from arcbook.cli.everywhere import wants_json
+from arcbook.cli.remote.link import server_of, with_client
 from arcbook.cli.text import moment
 from arcbook.embedded import Embedded
 from arcbook.secrets.taint import shown
@@ -28,7 +29,7 @@ DETAILS_SHOWN_MAX: Final = 200
 
 
 @click.command(
-    help="""Show what happened in an execution, event by event.
+    help="""Show what happened in an execution, event by event; with --json an object a line.
 
 \b
 Examples:
@@ -40,13 +41,10 @@ Examples:
 @click.argument("execution")
 @click.option("--follow", is_flag=True, help="Wait for more until it ends.")
 @click.option("--after", default=0, metavar="SEQ", help="Begin after this number.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@server_option
 @click.pass_context
-def events(
-    context: click.Context, execution: str, *, follow: bool, after: int, as_json: bool
-) -> None:
+def events(context: click.Context, execution: str, *, follow: bool, after: int) -> None:
     """Show events."""
+    as_json = wants_json(context)
     identity = execution_id(execution)
 
     async def work(embedded: Embedded) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from arcbook.cli.context import execution_id, with_embedded
+from arcbook.cli.everywhere import tell_json, wants_json
 from arcbook.cli.finish import cause_of
 from arcbook.cli.places import Source, source_of
 from arcbook.cli.progress import line_of, tries
-from arcbook.cli.remote.link import server_of, server_option, with_client
+from arcbook.cli.remote.link import place_of, server_of, with_client
 from arcbook.cli.text import coloured, duration, moment, short, table
 from arcbook.embedded import Embedded
 from arcbook.executions import Progress
@@ -46,8 +47,6 @@ Examples:
 @click.option("--parent", default="0", metavar="ID", help="Children of an execution.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, PAGE_MAX))
 @click.option("--before", default="0", metavar="ID", help="The last id of the page before.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@server_option
 @click.pass_context
 def list_(  # the options of the verb
     context: click.Context,
@@ -56,8 +55,6 @@ def list_(  # the options of the verb
     parent: str,
     limit: int,
     before: str,
-    *,
-    as_json: bool,
 ) -> None:
     """List executions."""
     wanted = ExecutionFilter(
@@ -72,13 +69,11 @@ def list_(  # the options of the verb
         return await embedded.store.executions(wanted)
 
     rows = _listed(context, wanted) if server_of(context) else with_embedded(context, work)
-    if as_json:
-        import orjson  # only for this output
-
-        click.echo(orjson.dumps([_plain(r) for r in rows], option=orjson.OPT_INDENT_2).decode())
+    if wants_json(context):
+        tell_json([_plain(row) for row in rows])
         return
     if not rows:
-        click.echo("there are no executions: arcbook run playbook.yaml")
+        click.echo(f"there are no executions {place_of(context)}: arcbook run playbook.yaml")
         return
     headers = ("EXECUTION", "STATUS", "STARTED", "TOOK", "PATH", "NOTE")
     click.echo(table(headers, [_cells(row) for row in rows]))
@@ -121,7 +116,6 @@ Example:
 """
 )
 @click.argument("execution")
-@server_option
 @click.pass_context
 def show(context: click.Context, execution: str) -> None:
     """Show an execution."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from arcbook.cli.context import read_document
+from arcbook.cli.everywhere import tell_json, wants_json
 from arcbook.dsl.load import load_playbook
 from arcbook.dsl.model import Playbook, Step
 from arcbook.embedded import InvalidPlaybookError
@@ -27,13 +30,28 @@ Examples:
 @click.option(
     "--format", "form", type=click.Choice(["mermaid", "dot"]), default="mermaid", show_default=True
 )
-def graph(file: str, form: str) -> None:
+@click.pass_context
+def graph(context: click.Context, file: str, form: str) -> None:
     """Draw a playbook."""
     loaded = load_playbook(read_document(file), Registry())
     if loaded.playbook is None:
         raise InvalidPlaybookError(file, loaded)
+    if wants_json(context):
+        tell_json(_plain(loaded.playbook))
+        return
     draw = as_mermaid if form == "mermaid" else as_dot
     click.echo(draw(loaded.playbook), nl=False)
+
+
+def _plain(playbook: Playbook) -> dict[str, Any]:
+    """Return the steps and the arcs between them."""
+    steps = [{"step": s.name, "kinds": [t.kind for t in s.tasks]} for s in playbook.steps]
+    arcs = [
+        {"from": step.name, "to": arc.to, "when": None if arc.when is None else _guard(arc.when)}
+        for step in playbook.steps
+        for arc in step.router.arcs
+    ]
+    return {"name": playbook.name, "steps": steps, "arcs": arcs}
 
 
 def as_mermaid(playbook: Playbook) -> str:

@@ -9,7 +9,7 @@ import orjson
 
 from arcbook.cli.context import execution_id, with_embedded
 from arcbook.cli.errors import UserError
-from arcbook.cli.remote.link import server_of, server_option, with_client
+from arcbook.cli.remote.link import server_of, with_client
 from arcbook.embedded import Embedded
 from arcbook.secrets.taint import shown
 
@@ -29,7 +29,6 @@ Examples:
 )
 @click.argument("execution", metavar="EXECUTION|REF")
 @click.argument("step", required=False)
-@server_option
 @click.pass_context
 def result(context: click.Context, execution: str, step: str | None) -> None:
     """Print a result."""

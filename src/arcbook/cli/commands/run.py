@@ -24,11 +24,12 @@ from arcbook.cli.context import (
     strict_option,
 )
 from arcbook.cli.errors import UserError
+from arcbook.cli.everywhere import wants_json
 from arcbook.cli.finish import finish, outcome_code
 from arcbook.cli.interrupts import catch_interrupts
 from arcbook.cli.places import Source
 from arcbook.cli.progress import Lines, Live, Silent, View
-from arcbook.cli.remote.link import client_of, server_of, server_option
+from arcbook.cli.remote.link import client_of, server_of
 from arcbook.cli.warnings import check_given, refuse_warnings, tell_warnings
 from arcbook.embedded import Embedded
 from arcbook.engine.state import State
@@ -64,12 +65,10 @@ Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 @click.option("--payload", metavar="JSON|@FILE", help="Workload values, as a JSON object.")
 @click.option("--target", metavar="STEP", help="Begin at this step.")
 @click.option("--resume", is_flag=True, help="Go on with the last run of it that did not end.")
-@click.option("--json", "as_json", is_flag=True, help="Print only the outcome, as JSON.")
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @click.option("--watch/--no-watch", default=None, help="A live view; on a terminal by default.")
 @allow_option
 @strict_option
-@server_option
 @click.pass_context
 def run(  # the options of the verb
     context: click.Context,
@@ -79,11 +78,11 @@ def run(  # the options of the verb
     target: str | None,
     *,
     resume: bool,
-    as_json: bool,
     quiet: bool,
     watch: bool | None,
 ) -> int:
     """Run a playbook."""
+    as_json = wants_json(context)
     given = parse_given(payload, assignments)
     content = read_document(playbook) if _is_file(playbook) else None
     view = _view(playbook, silent=as_json or quiet, watch=watch)

@@ -8,7 +8,8 @@ import click
 
 from arcbook.cli.context import parse_given, seconds
 from arcbook.cli.errors import UserError
-from arcbook.cli.remote.link import server_option, with_client
+from arcbook.cli.everywhere import say, tell_json, wants_json
+from arcbook.cli.remote.link import client_of, with_client
 from arcbook.cli.text import moment, table
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ Examples:
     help="What becomes of missed ticks.",
 )
 @click.option("--pool", help="Pool of workers for its executions.")
-@server_option
 @click.pass_context
 def add(  # the options of the verb
     context: click.Context,
@@ -93,9 +93,19 @@ def add(  # the options of the verb
         catch_up=catch_up,
     )
     view = with_client(context, lambda client: client.put_schedule(name, wanted))
+    if wants_json(context):
+        tell_json(_plain(view))
+        return
     click.echo(f"schedule {name!r} starts {view.path}")
     for time in _times(view):
         click.echo(f"  {time}")
+
+
+def _plain(view: ScheduleView) -> dict[str, Any]:
+    import msgspec  # only for this output
+
+    plain: dict[str, Any] = msgspec.to_builtins(view)
+    return plain
 
 
 def _times(view: ScheduleView) -> list[str]:
@@ -106,19 +116,16 @@ def _times(view: ScheduleView) -> list[str]:
 
 
 @schedule.command("list", help="List schedules, with the next five times of each.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@server_option
 @click.pass_context
-def list_(context: click.Context, *, as_json: bool) -> None:
+def list_(context: click.Context) -> None:
     """List schedules."""
     views = with_client(context, lambda client: client.schedules())
-    if as_json:
-        import msgspec  # only for this output
-
-        click.echo(msgspec.json.format(msgspec.json.encode(views), indent=2).decode())
+    if wants_json(context):
+        tell_json([_plain(view) for view in views])
         return
     if not views:
-        click.echo("there are no schedules: arcbook schedule add NAME PATH --every 10s")
+        where = client_of(context).url
+        click.echo(f"there are no schedules at {where}: arcbook schedule add NAME PATH --every 10s")
         return
     rows: list[Any] = []
     for view in views:
@@ -136,29 +143,27 @@ def _when(view: ScheduleView) -> str:
 
 @schedule.command(help="Have a schedule not tick, until it is resumed.")
 @click.argument("name")
-@server_option
 @click.pass_context
 def pause(context: click.Context, name: str) -> None:
     """Pause a schedule."""
     with_client(context, lambda client: client.pause_schedule(name))
-    click.echo(f"schedule {name!r} is paused")
+    say(f"schedule {name!r} is paused", schedule=name)
 
 
 @schedule.command(help="Have a schedule tick again, from now on.")
 @click.argument("name")
-@server_option
 @click.pass_context
 def resume(context: click.Context, name: str) -> None:
     """Resume a schedule."""
     view = with_client(context, lambda client: client.resume_schedule(name))
-    click.echo(f"schedule {name!r} ticks again: {', '.join(_times(view)[:1]) or 'never'}")
+    when = ", ".join(_times(view)[:1]) or "never"
+    say(f"schedule {name!r} ticks again: {when}", schedule=name)
 
 
 @schedule.command(help="Remove a schedule; what it started goes on.")
 @click.argument("name")
-@server_option
 @click.pass_context
 def rm(context: click.Context, name: str) -> None:
     """Remove a schedule."""
     with_client(context, lambda client: client.delete_schedule(name))
-    click.echo(f"schedule {name!r} is removed")
+    say(f"schedule {name!r} is removed", schedule=name)

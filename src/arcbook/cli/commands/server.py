@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from arcbook.cli.context import settings_of
+from arcbook.cli.everywhere import say
 from arcbook.cli.serving import broken, first, keep_secrets, run_in_loop, stop_asked
 from arcbook.settings import Settings
 
@@ -55,9 +56,9 @@ async def _run(settings: Settings) -> None:
 
     stop = stop_asked()
     async with served_control_plane(settings) as (plane, url):
-        click.echo(f"server {plane.server.server_id} listens on {url}")
+        say(f"server {plane.server.server_id} listens on {url}")
         with Watchdog(plane.server.drive.decider.deciding).watching():
             await first(stop, plane.server.service.failed)
         if plane.server.service.failed.is_set():
             raise broken(plane.server.ailment)
-        click.echo("handing over")
+        say("handing over")

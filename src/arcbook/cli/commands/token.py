@@ -12,6 +12,7 @@ import click
 
 from arcbook.cli.context import seconds, settings_of
 from arcbook.cli.errors import UserError
+from arcbook.cli.everywhere import say, tell_json, wants_json
 from arcbook.cli.text import moment, table
 from arcbook.secrets.keys import BUS_FILE, token_in
 from arcbook.secrets.sessions import Root
@@ -77,14 +78,13 @@ def add(name: str, scope: str, expires_in: str, dsn: str | None, **labels: str) 
         await store.put_token(row)
 
     _with_store(dsn, work)
-    click.echo(f"token {row.token_id} ({scope}) is made; its text is told this once:", err=True)
-    click.echo(text)
+    _told(f"token {row.token_id} ({scope}) is made", row.token_id, text)
 
 
 @token.command("list", help="List tokens; never their texts.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @_DSN
-def list_(dsn: str | None, *, as_json: bool) -> None:
+@click.pass_context
+def list_(context: click.Context, dsn: str | None) -> None:
     """List tokens."""
 
     async def work(store: Any) -> list[TokenRow]:
@@ -92,12 +92,10 @@ def list_(dsn: str | None, *, as_json: bool) -> None:
         return rows
 
     rows = _with_store(dsn, work)
-    if as_json:
-        import orjson  # only for this output
-
+    if wants_json(context):
         keys = ("token_id", "name", "scope", "tenant", "organization", "created_at", "expires_at")
         plain = [{key: getattr(row, key) for key in keys} for row in rows]
-        click.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+        tell_json(plain)
         return
     if not rows:
         click.echo("there are no tokens: arcbook token add NAME --scope admin")
@@ -119,7 +117,7 @@ def rm(token_id: str, dsn: str | None) -> None:
         await store.delete_token(token_id)
 
     _with_store(dsn, work)
-    click.echo(f"token {token_id} is removed")
+    say(f"token {token_id} is removed", token_id=token_id)
 
 
 @token.command(help="Give a token a new text, and tell it.")
@@ -139,7 +137,15 @@ def rotate(token_id: str, grace: str, dsn: str | None) -> None:
         return text
 
     text = _with_store(dsn, work)
-    click.echo(f"token {token_id} has a new text, told this once:", err=True)
+    _told(f"token {token_id} has a new text", token_id, text)
+
+
+def _told(what: str, token_id: str, text: str) -> None:
+    """Tell the text of a token, which is on stdout and nowhere else."""
+    if wants_json(click.get_current_context()):
+        say(what, token_id=token_id, token=text)
+        return
+    click.echo(f"{what}; it is told this once:", err=True)
     click.echo(text)
 
 

@@ -11,6 +11,7 @@ import click
 
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit
+from arcbook.cli.everywhere import say
 from arcbook.cli.serving import run_in_loop, stop_asked
 from arcbook.settings import Settings
 
@@ -35,14 +36,10 @@ Examples:
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the API.  [default: 8082]")
 @click.option("--without-nats", is_flag=True, help="Use PostgreSQL as the bus.")
-@click.option("--home", metavar="FOLDER", help="Where state is kept, in its folder 'up'.")
 @click.pass_context
-def up(
-    context: click.Context, workers: int, port: int | None, home: str | None, *, without_nats: bool
-) -> None:
+def up(context: click.Context, workers: int, port: int | None, *, without_nats: bool) -> None:
     """Run a local cluster."""
-    given = {"port": port, "host": "127.0.0.1", "home": home}
-    settings = settings_of(context, **given)
+    settings = settings_of(context, port=port, host="127.0.0.1")
     run_in_loop(lambda: _run(settings, workers, with_nats=not without_nats))
 
 
@@ -56,7 +53,7 @@ async def _run(settings: Settings, workers: int, *, with_nats: bool) -> None:
         settings,
         workers=workers,
         with_nats=with_nats,
-        tell=click.echo,
+        tell=say,
     )
     try:
         starting = asyncio.create_task(cluster.__aenter__())
@@ -66,11 +63,11 @@ async def _run(settings: Settings, workers: int, *, with_nats: bool) -> None:
         raise NotStartedError(str(error)) from None
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_exit(cluster.__aexit__)
-        click.echo(f"ready; logs are in {cluster.folder / 'logs'}, Ctrl-C stops")
+        say(f"ready; logs are in {cluster.folder / 'logs'}, Ctrl-C stops")
         watching = asyncio.create_task(cluster.watch())
         await _before(stop, watching)
-        click.echo("stopping")
-    click.echo("stopped; what has not ended goes on at the next start")
+        say("stopping")
+    say("stopped; what has not ended goes on at the next start")
 
 
 async def _before(stop: asyncio.Event, work: asyncio.Task[Any]) -> bool:

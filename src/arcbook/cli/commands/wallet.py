@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit, UserError
+from arcbook.cli.everywhere import say, tell_json, wants_json
 from arcbook.secrets.envelope import KeyProvider
 from arcbook.secrets.keys import KEY_FILE, FileKeys, keys_of, make_key_file
 from arcbook.secrets.wallet import Wallet
@@ -45,7 +47,7 @@ def init(context: click.Context) -> None:
     path = settings_of(context).home / KEY_FILE
     made = not path.exists()
     make_key_file(path)
-    click.echo(f"{path} {'is made: keep a copy of it' if made else 'is there already'}")
+    say(f"{path} {'is made: keep a copy of it' if made else 'is there already'}")
 
 
 @wallet.command(help="Tell which key seals, and which keys have sealed what there is.")
@@ -54,13 +56,17 @@ def init(context: click.Context) -> None:
 def status(context: click.Context, dsn: str | None) -> int:
     """Tell what the wallet holds."""
     found = _with_wallet(settings_of(context, dsn=dsn), lambda wallet, _: wallet.status())
+    code = Exit.FAILED if found.unreadable else Exit.OK
+    if wants_json(context):
+        tell_json(msgspec.to_builtins(found))
+        return code
     click.echo(f"provider  {found.provider}\nkey       {found.key_id}")
     for key_id, count in found.records.items():
         note = "" if key_id == found.key_id else "  (older: arcbook wallet rotate)"
         click.echo(f"sealed    {count} by {key_id}{note}")
     for name, reason in found.unreadable.items():
         click.echo(f"credential {name!r} does not open: {reason}", err=True)
-    return Exit.FAILED if found.unreadable else Exit.OK
+    return code
 
 
 @wallet.command(
@@ -88,16 +94,16 @@ def rotate(context: click.Context, dsn: str | None, *, no_new_key: bool, forget:
         return found, gone, bool(before)
 
     found, gone, stays = _with_wallet(settings_of(context, dsn=dsn), work)
-    click.echo(
+    say(
         f"key {found.key_id}: {found.rewrapped} rewrapped, {found.skipped} already sealed by it, "
         f"{found.changed} changed meanwhile, {len(found.failed)} failed"
     )
     if gone:
-        click.echo(f"{gone} older keys are removed")
+        say(f"{gone} older keys are removed")
     if forget and stays:
-        click.echo("the key of until now stays: later, arcbook wallet rotate --no-new-key --forget")
+        say("the key of until now stays: later, arcbook wallet rotate --no-new-key --forget")
     for name, reason in found.failed.items():
-        click.echo(f"credential {name!r} stays as it is: {reason}", err=True)
+        say(f"credential {name!r} stays as it is: {reason}", err=True)
     return Exit.FAILED if found.failed else Exit.OK
 
 

@@ -11,7 +11,7 @@ import click
 
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit, UserError
-from arcbook.cli.remote.link import keep_server, server_of
+from arcbook.cli.everywhere import given, keep_server, say
 from arcbook.cli.serving import broken, first, keep_secrets, run_in_loop, stop_asked
 from arcbook.settings import Settings
 
@@ -77,7 +77,7 @@ def worker(  # the options of the verb
 
 def _bus(context: click.Context, nats_url: str | None, dsn: str | None) -> dict[str, Any]:
     """Return the settings that say what the bus is."""
-    url = server_of(context)
+    url = given(context, "server")
     if not url:
         return {"nats_url": nats_url, "dsn": dsn}
     if nats_url or dsn:
@@ -111,7 +111,7 @@ async def _work(
     running: AbstractAsyncContextManager[Worker], settings: Settings, stop: asyncio.Event
 ) -> None:
     async with running as made:
-        click.echo(
+        say(
             f"worker {made.worker_id} pulls from {', '.join(made.pools)}, "
             f"{made.crew.concurrency} commands at once, isolation {made.isolation}"
         )
@@ -120,7 +120,7 @@ async def _work(
             raise broken(f"a loop of it ended: {made.service.cause}")
         if made.refused:
             raise UnfitError(made.refused)
-        click.echo(f"draining: {len(made.held)} commands go on")
+        say(f"draining: {len(made.held)} commands go on")
         with contextlib.suppress(asyncio.CancelledError):
             await made.drain(settings.drain_seconds)
 

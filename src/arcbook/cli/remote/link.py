@@ -4,45 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
+from arcbook.cli.context import settings_of
 from arcbook.cli.errors import UserError
-from arcbook.settings import load_settings
+from arcbook.cli.everywhere import given
+from arcbook.settings import load_settings, named_server
 
 if TYPE_CHECKING:
     from arcbook.client import Client
 
 T = TypeVar("T")
-Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 DEFAULT_URL: Final = "http://127.0.0.1:8082"
 
 
-def server_option(verb: Verb) -> Verb:
-    """Give a verb the option ``--server``; it may also stand before the verb."""
-    option = click.option(
-        "--server",
-        metavar="URL",
-        expose_value=False,
-        callback=keep_server,
-        help="Do it at a server, not in the home.",
-    )
-    return option(verb)
-
-
-def keep_server(context: click.Context, _: click.Parameter, value: str | None) -> None:
-    """Have a verb's own ``--server`` count, over one before the verb."""
-    if value is not None:
-        context.ensure_object(dict)["server"] = value
-
-
 def server_of(context: click.Context) -> str:
-    """Return the server that the command line names; an empty text means the home."""
-    named = (context.obj or {}).get("server")
-    return _checked(named) if named is not None else ""
+    """Return the server that is named; an empty text means the home.
+
+    The command line comes before the environment, whichever of both it names.
+    """
+    named = given(context, "server")
+    if named is None and given(context, "home") is None:
+        named = named_server()
+    return _checked(named) if named else ""
 
 
 def client_of(context: click.Context) -> Client:
@@ -69,3 +57,9 @@ def with_client(context: click.Context, work: Callable[[Client], Awaitable[T]]) 
             return await work(client)
 
     return asyncio.run(inner())
+
+
+def place_of(context: click.Context) -> str:
+    """Return where a verb does what it does, as a sentence goes on."""
+    url = server_of(context)
+    return f"at the server {url}" if url else f"in the home {settings_of(context).home}"

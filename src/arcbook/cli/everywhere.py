@@ -1,0 +1,116 @@
+"""The options that stand before or after every verb: ``--home``, ``--server`` and ``--json``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+AT_SERVER: Final = frozenset(
+    {
+        "cancel",
+        "catalog",
+        "credential",
+        "events",
+        "executions",
+        "result",
+        "retry-from",
+        "run",
+        "schedule",
+        "worker",
+    }
+)
+"""The verbs that a server can do."""
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Have what stands after a verb count, over what stands before it."""
+    if value is not None and value is not False:
+        context.ensure_object(dict)[parameter.name] = value
+
+
+def keep_server(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """Keep the server; where the verb is none that a server can do, refuse it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if value is not None:
+        refuse_server(_verb_of(context), value)
+    _keep(context, parameter, value)
+
+
+def refuse_server(verb: str, url: str) -> None:
+    """Refuse a server for a verb that none can do.
+
+    Raises:
+        UsageError: it is such a verb.
+    """
+    if url and verb and verb not in AT_SERVER:
+        reason = "servers go on with theirs" if verb == "resume" else "no server does it"
+        raise click.UsageError(f"leave out --server: 'arcbook {verb}' is done here, {reason}")
+
+
+def _verb_of(context: click.Context) -> str:
+    """Return the verb, without what stands below it; an empty text before every verb."""
+    names: list[str] = []
+    while context.parent is not None:
+        names.append(context.info_name or "")
+        context = context.parent
+    return names[-1] if names else ""
+
+
+_ABOUT: Final[tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...]] = (
+    (
+        "--home",
+        _keep,
+        {"metavar": "FOLDER", "help": "Where state is kept.  [default: the user's data directory]"},
+    ),
+    (
+        "--server",
+        keep_server,
+        {"metavar": "URL", "help": "Do it at a server.  [default: ARCBOOK_SERVER_URL]"},
+    ),
+    ("--json", _keep, {"is_flag": True, "default": None, "help": "Answer in JSON."}),
+)
+
+
+def with_options(command: click.Command) -> click.Command:
+    """Give a command, and those below it, the options that they have not got themselves."""
+    own = {name for parameter in command.params for name in parameter.opts}
+    command.params += [
+        click.Option([name], callback=callback, expose_value=False, **about)
+        for name, callback, about in _ABOUT
+        if name not in own
+    ]
+    for below in getattr(command, "commands", {}).values():
+        with_options(below)
+    return command
+
+
+def given(context: click.Context, name: str) -> Any:
+    """Return an option, wherever it stands; ``None`` where it does not."""
+    return (context.obj or {}).get(name)
+
+
+def wants_json(context: click.Context) -> bool:
+    """Return whether the answer is to be JSON."""
+    return bool(given(context, "json"))
+
+
+def tell_json(value: Any) -> None:
+    """Print a value as JSON, secrets as ``***``."""
+    from arcbook.cli.text import value as as_text  # only for this output
+
+    click.echo(as_text(value))
+
+
+def say(text: str, *, err: bool = False, **facts: Any) -> None:
+    """Print a sentence; in JSON an object of one line, with the facts."""
+    if not wants_json(click.get_current_context()):
+        click.echo(text, err=err)
+        return
+    import orjson  # only for this output
+
+    click.echo(orjson.dumps({"message": click.unstyle(text), **facts}, default=str).decode())

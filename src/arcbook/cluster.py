@@ -24,6 +24,8 @@ from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.nats.access import servers
 from arcbook.bus.postgres import PostgresBus
 from arcbook.clock import SystemClock
+from arcbook.logs import events as logged
+from arcbook.logs.context import about
 from arcbook.results.kept import Kept
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.pools import PoolRules
@@ -140,7 +142,7 @@ def leave_entry(settings: Settings, root: Root) -> None:
     try:
         leave_token(settings.home / ENTRY_FILE, root.built_in)
     except SealError as error:
-        log.warning("workers of this home need a token of their own: %s", error)
+        log.warning(logged.WORKER_TOKEN_UNKEPT, {"reason": error})
 
 
 def worker_token_of(settings: Settings) -> WorkerToken:
@@ -282,7 +284,7 @@ def check_bus(bus: Bus, settings: Settings) -> None:
             f"{said}; configure users, tokens or certificates there, or listen on 127.0.0.1 "
             "(ARCBOOK_NATS_OPEN=true: warn only)"
         )
-    log.warning("%s", said)
+    log.warning(logged.BUS_OPEN, {"reason": said})
 
 
 @asynccontextmanager
@@ -327,10 +329,11 @@ async def control_plane(
         version=release(),
         rehearse=rehearse,
     )
-    async with server:
-        keeping = Housekeeping(server, settings.server_url or url, settings.internal_token)
-        async with keeping:
-            yield ControlPlane(server, parts.store, credentials)
+    with about(server=server.server_id):
+        async with server:
+            keeping = Housekeeping(server, settings.server_url or url, settings.internal_token)
+            async with keeping:
+                yield ControlPlane(server, parts.store, credentials)
 
 
 @asynccontextmanager
@@ -440,5 +443,6 @@ async def worker_on(
         version=release(),
         beat_seconds=settings.lease_seconds / BEATS_PER_LEASE,
     )
-    async with made, adapting(made, enabled=settings.adaptive):
-        yield made
+    with about(worker=name):
+        async with made, adapting(made, enabled=settings.adaptive):
+            yield made

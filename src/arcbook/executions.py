@@ -96,10 +96,10 @@ class Progress:
         own = [w for step in self.steps.values() for w in step.warnings]
         return list(dict.fromkeys([*self.warnings, *own]))
 
-    def step(self, name: str) -> StepView:
-        """Return a step, noting it where it is new."""
+    def step(self, name: str, at: int) -> StepView:
+        """Return a step; one that is new began no later than what is told of it."""
         if name not in self.steps:
-            self.steps[name] = StepView(name=name)
+            self.steps[name] = StepView(name=name, entered_at=at)
         return self.steps[name]
 
 
@@ -110,7 +110,7 @@ def _playbook_started(progress: Progress, at: int, event: PlaybookStarted) -> No
 
 
 def _step_enter(progress: Progress, at: int, event: StepEnter) -> None:
-    step = progress.step(event.step)
+    step = progress.step(event.step, at)
     step.status, step.visits = "running", event.visit
     step.entered_at, step.ended_at = at, 0
     step.total = event.loop.total if event.loop else -1
@@ -121,7 +121,7 @@ def _step_enter(progress: Progress, at: int, event: StepEnter) -> None:
 
 
 def _step_exit(progress: Progress, at: int, event: StepExit) -> None:
-    step = progress.step(event.step)
+    step = progress.step(event.step, at)
     step.ended_at = at
     step.retries += event.retries
     step.tries += [(-1, one) for one in event.tries]
@@ -139,18 +139,18 @@ def _step_exit(progress: Progress, at: int, event: StepExit) -> None:
 
 
 def _step_skipped(progress: Progress, at: int, event: StepSkipped) -> None:
-    step = progress.step(event.step)
+    step = progress.step(event.step, at)
     step.status = "skipped"
     _note(step.warnings, event.warnings)
     step.entered_at = step.ended_at = at
 
 
 def _command_issued(progress: Progress, at: int, event: CommandIssued) -> None:
-    progress.step(event.step).waits_for = ""
+    progress.step(event.step, at).waits_for = ""
 
 
 def _command_completed(progress: Progress, at: int, event: CommandCompleted) -> None:
-    step = progress.step(event.step)
+    step = progress.step(event.step, at)
     step.done += event.count
     step.failed += len(event.failed)
     step.retries += event.retries
@@ -163,7 +163,7 @@ def _command_completed(progress: Progress, at: int, event: CommandCompleted) -> 
 
 def _command_suspended(progress: Progress, at: int, event: CommandSuspended) -> None:
     wait = event.wait
-    progress.step(event.step).waits_for = {
+    progress.step(event.step, at).waits_for = {
         "timer": "the next try",
         "child": f"playbook {wait.path} ({wait.child_id})",
     }.get(wait.kind, wait.kind)

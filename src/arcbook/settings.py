@@ -204,6 +204,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[
         float, Doc("Time that a worker has to finish its commands when it is told to stop.")
     ] = 30.0
+    log_format: Annotated[str, Doc("How servers and workers write their log: console or json.")] = (
+        "console"
+    )
+    log_level: Annotated[str, Doc("The least that they log: debug, info, warning or error.")] = (
+        "info"
+    )
     debug: Annotated[bool, Doc("Whether faults of Arcbook itself show their traceback.")] = False
 
     def template_names(self) -> dict[str, str]:
@@ -251,15 +257,29 @@ def drop_secrets() -> None:
     What is started later inherits none of it, and none of it is in ``/proc``, where the
     environment stays as it was at the start.
     """
-    hints = get_type_hints(Settings, include_extras=True)
-    names = [
-        PREFIX + name.upper()
-        for name, hint in hints.items()
-        if any(isinstance(doc, Doc) and doc.is_secret for doc in get_args(hint)[1:])
-    ]
+    names = [PREFIX + name.upper() for name in _secret_names()]
     held = {name: value for name in names if (value := os.environ.pop(name, None)) is not None}
     for name, value in held.items():
         wipe(f"{name}={value}".encode())
+
+
+def secrets_of(settings: Settings) -> dict[str, str]:
+    """Return what opens something, by its setting."""
+    found: dict[str, str] = {}
+    for name in _secret_names():
+        value = getattr(settings, name)
+        for index, text in enumerate([value] if isinstance(value, str) else value):
+            found[f"{name}.{index}" if index else name] = text
+    return found
+
+
+def _secret_names() -> list[str]:
+    hints = get_type_hints(Settings, include_extras=True)
+    return [
+        name
+        for name, hint in hints.items()
+        if any(isinstance(doc, Doc) and doc.is_secret for doc in get_args(hint)[1:])
+    ]
 
 
 def _convert(name: str, text: str, hint: Any) -> Any:

@@ -13,6 +13,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from arcbook.logs import events as logged
+
 AGAIN_SECONDS: Final = 0.25
 """Time after which a task that goes on is cancelled once more."""
 
@@ -117,7 +119,7 @@ class Service:
             if self._is_stopping:
                 return
             self.cause = group.exceptions[0]
-            log.exception("%s ends", self.name, exc_info=self.cause)
+            log.exception(logged.SERVICE_ENDED, {"service": self.name}, exc_info=self.cause)
             self.failed.set()
             for told in self._on_failure:
                 told(self.cause)

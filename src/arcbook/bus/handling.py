@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from arcbook.bus.api import BusError, Listener
+from arcbook.logs import events as logged
 
 HANDLERS_MAX: Final = 1024
 """Requests of one subject that are handled at once; further ones wait for their turn."""
@@ -40,7 +41,7 @@ class Handling:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            _log.error("a request of %s could not be handled", self._subject, exc_info=error)
+            _log.error(logged.REQUEST_UNHANDLED, {"subject": self._subject}, exc_info=error)
 
     async def finish(self, seconds: float | None = None) -> None:
         """Wait for what is being handled; stop what takes longer than told."""

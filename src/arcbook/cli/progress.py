@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from copy import copy
+from itertools import islice
+from threading import Lock
 from typing import Any, Final, Protocol, Self
 
 import click
@@ -158,9 +161,12 @@ class Live(Silent):
         super().__init__()
         self.title = title
         self._root = 0
+        #: It is drawn by a thread of its own, which sees nothing change.
+        self._changing = Lock()
+        self._console = Console(stderr=True)
         self._live = RichLive(
             get_renderable=self._draw,
-            console=Console(stderr=True),
+            console=self._console,
             refresh_per_second=REFRESH_PER_SECOND,
             transient=False,
         )
@@ -173,19 +179,28 @@ class Live(Silent):
         self._live.stop()
 
     def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
-        if state.parent is None:
-            self._root = execution_id
-        self.progress.setdefault(execution_id, Progress()).add(events)
+        with self._changing:
+            if state.parent is None:
+                self._root = execution_id
+            self.progress.setdefault(execution_id, Progress()).add(events)
+
+    def _latest(self, most: int) -> list[StepView] | None:
+        """Return copies of the latest steps; nothing before there are any."""
+        with self._changing:
+            progress = self.progress.get(self._root)
+            if progress is None:
+                return None
+            latest = list(islice(reversed(progress.steps.values()), most))
+            return [copy(step) for step in reversed(latest)]
 
     def _draw(self) -> Any:
         from rich.console import Group
         from rich.text import Text
 
-        progress = self.progress.get(self._root)
-        if progress is None:
+        steps = self._latest(max(4, self._console.height - 4))
+        if steps is None:
             return Text(self.title)
-        rows = [self._row(step) for step in progress.steps.values()]
-        return Group(*rows[-max(4, self._live.console.height - 4) :])
+        return Group(*(self._row(step) for step in steps))
 
     def _row(self, step: StepView) -> Any:
         from rich.columns import Columns

@@ -13,6 +13,7 @@ import click
 
 from arcbook.cli.collecting import collect_seldom
 from arcbook.cli.errors import Exit, UserError
+from arcbook.settings import Settings
 
 END_SECONDS: Final = 15.0
 """Time that a process has to end in order when a loop of it has ended."""
@@ -37,6 +38,13 @@ def run_in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
             raise
         advice = "run: pip install 'arcbook[cluster]'"
         raise UserError(f"this needs {error.name}; {advice}") from None
+
+
+def keep_log(settings: Settings) -> None:
+    """Have this process log as its settings say."""
+    from arcbook.logs.setup import configure_logs  # only for what goes on and on
+
+    configure_logs(settings)
 
 
 def keep_secrets() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from arcbook.blobs.api import BlobStoreError
 from arcbook.engine.inputs import AnyInput, Report, Stopped
+from arcbook.logs.context import about
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.runtime.performance import AbandonedError
 from arcbook.runtime.services import Steps
@@ -26,6 +27,8 @@ class Job(NamedTuple):
     attempt: int
     #: Begins to perform it; nothing, if there is no need any more.
     open: Callable[[], Steps | None]
+    #: The step, for the log.
+    step: str = ""
 
 
 class Crew:
@@ -97,6 +100,10 @@ class Crew:
 
     def _begin(self, job: Job) -> None:
         """Perform a command; at once, if its tools answer at once."""
+        with about(execution=job.execution_id, step=job.step, command=job.command_id):
+            self._perform(job)
+
+    def _perform(self, job: Job) -> None:
         steps = job.open()
         if steps is None:
             return

@@ -27,6 +27,7 @@ from arcbook.engine.inputs import (
 )
 from arcbook.engine.state import State
 from arcbook.engine.turn import LIMITS, LoopLimits
+from arcbook.logs import events as logged
 from arcbook.results.kept import Kept
 from arcbook.runtime.boundary import (
     DecisionHungError,
@@ -214,7 +215,8 @@ class Drive:
                 times.decide.append(took)
                 if took > SLOW_US:
                     log.warning(
-                        "execution %d: an input took %d ms", item.execution_id, took // 1000
+                        logged.INPUT_SLOW,
+                        {"execution": item.execution_id, "milliseconds": took // 1000},
                     )
             if pending:
                 await self._commit(batch, pending, times)
@@ -339,7 +341,7 @@ class Drive:
     ) -> bool:
         """Fail an execution whose decision raised; its state is built again first."""
         slot, start = entry.slot, item.given if isinstance(item.given, Start) else None
-        log.error("execution %d: deciding failed", item.execution_id, exc_info=error)
+        log.error(logged.DECISION_FAILED, {"execution": item.execution_id}, exc_info=error)
         found = await stored_state(self.store, item.execution_id)
         state = State(execution_id=item.execution_id) if found is None else found.state
         slot.state = fold(state, entry.events)
@@ -435,7 +437,7 @@ class Drive:
     ) -> dict[int, Pending]:
         """Fail executions that one input changed, as what changed cannot be stored."""
         for execution_id, entry in list(changed.items()):
-            log.error("execution %d: its change cannot be stored: %s", execution_id, error)
+            log.error(logged.CHANGE_UNSTORABLE, {"execution": execution_id, "reason": error})
             found = await stored_state(self.store, execution_id)
             entry.begin_anew(State(execution_id=execution_id) if found is None else found.state)
             decision = self.decider.give_up(entry.slot, fault_of(error))

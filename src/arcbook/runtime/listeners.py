@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
+from arcbook.logs import events as logged
 
 Listener = Callable[[int, list[Recorded], State], None]
 
@@ -42,4 +43,4 @@ class Listeners:
             try:
                 listener(execution_id, events, state)
             except Exception:
-                log.exception("a listener failed at execution %d", execution_id)
+                log.exception(logged.LISTENER_FAILED, {"execution": execution_id})

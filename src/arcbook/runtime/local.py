@@ -28,6 +28,7 @@ from arcbook.engine.inputs import (
 )
 from arcbook.engine.state import Command, CommandStatus, State
 from arcbook.ids import IdGenerator
+from arcbook.logs import events as logged
 from arcbook.results.kept import Kept
 from arcbook.runtime.crew import STOP_GRACE_SECONDS, Crew, Job
 from arcbook.runtime.drive import Drive
@@ -197,8 +198,8 @@ class LocalRuntime:
             command = slot.state.command(command_id)
             if command is not None:
                 begin = partial(self._open, execution_id, command_id)
-                generation, attempt = command.generation, command.lost + 1
-                self._crew.begin(Job(execution_id, command_id, generation, attempt, begin))
+                given = command_id, command.generation, command.lost + 1
+                self._crew.begin(Job(execution_id, *given, begin, command.step))
 
     def needs(self, slot: Slot) -> bool:
         """Return whether commands of an execution wait here to be performed."""
@@ -283,7 +284,7 @@ class LocalRuntime:
             try:
                 await self._look_into_inbox()
             except StoreError as error:
-                log.warning("what others left for our executions cannot be read: %s", error)
+                log.warning(logged.INBOX_UNREADABLE, {"reason": error})
 
     async def _look_into_inbox(self) -> None:
         if not self.drive.slots:
@@ -293,7 +294,7 @@ class LocalRuntime:
             try:
                 given = _INPUT_DECODER.decode(body)
             except msgspec.DecodeError as error:
-                log.warning("execution %d: an input cannot be read: %s", execution_id, error)
+                log.warning(logged.INPUT_UNREADABLE, {"execution": execution_id, "reason": error})
             else:
                 self.drive.submit(execution_id, given)
         if waiting:

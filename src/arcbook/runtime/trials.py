@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final
 
 from arcbook.clock import Clock
+from arcbook.logs import events as logged
 from arcbook.outcome import ErrorInfo
 from arcbook.runtime.boundary import fault
 from arcbook.runtime.items import Item
@@ -69,7 +70,7 @@ class Suspects:
         for execution_id in execution_ids:
             self._watched[execution_id] = deaths.get(execution_id, 0)
         for execution_id in deaths.keys() & set(execution_ids):
-            log.warning("execution %d was being decided when its owner ended", execution_id)
+            log.warning(logged.EXECUTION_SUSPECT, {"execution": execution_id})
         self._until = self._clock.monotonic_us() + int(WATCHED_SECONDS * MICROSECONDS)
 
     async def take_up(self, waiting: Iterable[Item], most: int) -> int:
@@ -108,7 +109,7 @@ class Suspects:
         ended = "" if self._rehearse is None else await self._rehearse(decision)
         if not ended:
             return None
-        log.error("execution %d ends its owner: %s", execution_id, ended)
+        log.error(logged.EXECUTION_CONDEMNED, {"execution": execution_id, "reason": ended})
         return fault(
             f"deciding ended its owner {deaths} time{'s' if deaths > 1 else ''}, and a "
             f"rehearsal: {ended}"

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
+from arcbook.logs import events as logged
 from arcbook.runtime.boundary import DecisionHungError
 
 WORK_SECONDS_MAX: Final = 2.0
@@ -107,7 +108,7 @@ class Watchdog:
                 self._condemn(number, execution_id, f"it stood still for {STILL_SECONDS_MAX:g} s")
 
     def _condemn(self, number: int, execution_id: int, why: str) -> None:
-        log.error("execution %d: a decision is broken off: %s", execution_id, why)
+        log.error(logged.DECISION_BROKEN_OFF, {"execution": execution_id, "reason": why})
         self._condemned = (number, why)
         signal.pthread_kill(self._thread_id, _SIGNAL)
 

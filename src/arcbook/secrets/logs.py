@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Mapping
 from typing import Any, Final
 
+from arcbook.logs.events import Event
 from arcbook.secrets.taint import Secrets, shown
 
 _IN_USE: Final[weakref.WeakSet[Secrets]] = weakref.WeakSet()
@@ -38,7 +40,7 @@ def _hidden(arguments: Any) -> Any:
 
 
 class _Factory:
-    """Makes records of logs without secrets."""
+    """Makes records of logs without secrets, which keep what their event is and tells."""
 
     redacts = True
 
@@ -47,6 +49,9 @@ class _Factory:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record: logging.LogRecord = self._inner(*args, **kwargs)
+        if isinstance(record.msg, Event):
+            record.event = record.msg.name
+            record.facts = record.args if isinstance(record.args, Mapping) else {}
         if not any(_IN_USE):
             return record
         try:

@@ -13,6 +13,7 @@ from arcbook.blobs.api import Blobs
 from arcbook.bus.api import Subscription
 from arcbook.clock import Clock
 from arcbook.engine.inputs import Abort, CalledBack, Cancel, Settle, Start
+from arcbook.logs import events as logged
 from arcbook.results.frames import loop_frames
 from arcbook.results.kept import Kept
 from arcbook.runtime.drive import Drive, ExecutionMissingError, LostOwnershipError
@@ -189,7 +190,7 @@ class Server:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self.ownership.leave()
         except (StoreError, TimeoutError) as error:
-            log.warning("server %s could not hand over: %s", self.server_id, error)
+            log.warning(logged.SERVER_KEEPS, {"server": self.server_id, "reason": error})
 
     @property
     def ailment(self) -> str:
@@ -233,7 +234,7 @@ class Server:
     async def _take_over(self, shards: frozenset[int], waiting: list[int]) -> None:
         """Go on with the executions of some shards that have not ended."""
         if waiting:
-            log.info("server %s takes over %d executions", self.server_id, len(waiting))
+            log.info(logged.SERVER_TAKES_OVER, {"server": self.server_id, "count": len(waiting)})
         for at in range(0, len(waiting), SCAN_BATCH):
             settled = [
                 self.drive.ask(execution_id, Settle())
@@ -265,7 +266,7 @@ class Server:
             try:
                 await self.drive.run()
             except StoreError as error:
-                log.warning("the store failed, everything is loaded again: %s", error)
+                log.warning(logged.STORE_FAILED, {"reason": error})
                 self.drive.refuse(error)
                 await self.ownership.suspend()
 

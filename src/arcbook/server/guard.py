@@ -17,6 +17,7 @@ import msgspec
 
 from arcbook.bus.api import Bus, Listener, Message, Subscription, WorkerBus
 from arcbook.clock import Clock
+from arcbook.logs import events as logged
 from arcbook.runtime.pools import SYSTEM
 from arcbook.runtime.protocol import control_subject
 from arcbook.runtime.sealing import (
@@ -289,5 +290,5 @@ def _unfit(greeting: Greeting) -> str:
 
 
 def _refused(greeting: Greeting, reason: str) -> Welcome:
-    log.warning("worker %r is not let in: %s", greeting.worker[:200], reason)
+    log.warning(logged.WORKER_REFUSED, {"worker": greeting.worker[:200], "reason": reason})
     return Welcome(refused=reason)

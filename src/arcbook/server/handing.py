@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from arcbook.engine.inputs import Settle
+from arcbook.logs import events as logged
 from arcbook.runtime.aliases import Aliases, aliases_of
 from arcbook.runtime.drive import Drive, ExecutionMissingError, LostOwnershipError
 from arcbook.runtime.owner import Owner
@@ -87,7 +88,7 @@ class HandingOut:
         alias, execution_id = request.alias, request.execution_id
         who = request.who or request.worker
         if reason:
-            log.warning("%s gets no credential %r: %s", who, alias, reason)
+            log.warning(logged.CREDENTIAL_REFUSED, {"who": who, "alias": alias, "reason": reason})
             await self._rows.note_secret(
                 SecretNote(
                     at=self._clock.now_us(),

@@ -11,6 +11,7 @@ from typing import Final
 from arcbook.bus.api import BusError
 from arcbook.clock import Clock
 from arcbook.ids import IdGenerator
+from arcbook.logs import events as logged
 from arcbook.shards import id_within, shard_of
 from arcbook.store.api import LostServerError, ServerRow, Servers, StoreError
 
@@ -138,13 +139,13 @@ class Ownership:
             try:
                 await self._beat_or_join()
             except (StoreError, BusError, LostServerError) as error:
-                log.warning("a heartbeat failed: %s", error)
+                log.warning(logged.SERVER_BEAT_FAILED, {"reason": error})
 
     async def _beat_or_join(self) -> None:
         try:
             await self.beat()
         except LostServerError:
-            log.warning("server %s lost its lease; it joins again", self.server_id)
+            log.warning(logged.SERVER_LEASE_LOST, {"server": self.server_id})
             await self.suspend()
             await self.join()
 

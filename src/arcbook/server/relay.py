@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 from arcbook.bus.api import BusError, Message
+from arcbook.logs import events as logged
 from arcbook.runtime.owner import Owner
 from arcbook.runtime.protocol import (
     ENCODER,
@@ -65,7 +66,7 @@ class BusRelay:
         try:
             await telling
         except BusError as error:
-            log.warning("a worker could not be told to stop: %s", error)
+            log.warning(logged.WORKER_UNTOLD, {"reason": error})
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -82,7 +83,7 @@ class BusRelay:
             await self._bus.publish([self._message(row) for row in rows])
         except BusError as error:
             if not self.is_down:
-                log.warning("the bus is away, commands wait in the store: %s", error)
+                log.warning(logged.OUTBOX_WAITS, {"reason": error})
             self.is_down = True
         else:
             self.is_down = False

@@ -15,6 +15,7 @@ from arcbook.blobs.api import BlobMissingError, Blobs
 from arcbook.bus.api import BusError
 from arcbook.engine.inputs import Checkpointed, Report, Stopped
 from arcbook.engine.state import CommandStatus
+from arcbook.logs import events as logged
 from arcbook.results.kept import Kept, ResultMissingError
 from arcbook.results.refs import InvalidRefError
 from arcbook.runtime.boundary import reason_of
@@ -149,7 +150,7 @@ class Requests:
         try:
             return await self._answer(body, asker)
         except ForbiddenError as error:
-            log.warning("refused: %s", error)
+            log.warning(logged.REQUEST_REFUSED, {"reason": error})
             return FAULT + f"refused: {error}".encode()
         except (ValueError, BlobMissingError, OverflowError, RecursionError) as error:
             return FAULT + f"the request cannot be read: {reason_of(error)}".encode()
@@ -197,7 +198,9 @@ class Requests:
     async def _claim(self, request: ClaimRequest, _: bytes) -> Any:
         if request.protocol != PROTOCOL:
             # Its messages go back, for a worker that can read what a claim answers.
-            log.warning("claims refused: %s", _other_version(request.worker, request.protocol))
+            log.warning(
+                logged.CLAIMS_REFUSED, {"reason": _other_version(request.worker, request.protocol)}
+            )
             return [_LATER] * len(request.commands)
 
         pools = frozenset(request.pools) if request.pools else None
@@ -397,7 +400,7 @@ class Requests:
             if body[:1] == ELSEWHERE:
                 body = await self._blobs.get(body[1:].decode())
         except (BusError, BlobMissingError, StoreError) as error:
-            log.info("shard %d does not answer: %s", shard, error)
+            log.info(logged.SHARD_UNANSWERED, {"shard": shard, "reason": error})
             return None
         return msgspec.json.decode(unpack(body)[0], type=kind) if body[:1] == PLAIN else None
 
@@ -408,7 +411,7 @@ class Requests:
             await self._store.delete_worker(request.row.worker_id)
         elif request.protocol != PROTOCOL:
             refused = _other_version(request.row.worker_id, request.protocol)
-            log.warning("registration refused: %s", refused)
+            log.warning(logged.WORKER_UNFIT, {"reason": refused})
             return Registered(refused=refused)
         else:
             await self._store.put_worker(request.row)

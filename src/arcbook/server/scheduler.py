@@ -8,6 +8,7 @@ import logging
 from typing import Any, Final, Protocol
 
 from arcbook.clock import Clock
+from arcbook.logs import events as logged
 from arcbook.runtime.drive import LostOwnershipError
 from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.schedules import MICROSECONDS, ScheduleError, due
@@ -51,7 +52,7 @@ class Scheduler:
             try:
                 await self.look()
             except StoreError as error:
-                log.warning("schedules cannot be read: %s", error)
+                log.warning(logged.SCHEDULES_UNREADABLE, {"reason": error})
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
@@ -90,7 +91,7 @@ class Scheduler:
         except (LostOwnershipError, LostServerError):
             return False  # another server was first, or will be
         except (PlaybookMissingError, PlaybookInvalidError, ScheduleError) as error:
-            log.warning("schedule %r cannot start its playbook: %s", row.name, error)
+            log.warning(logged.SCHEDULE_FAILED, {"schedule": row.name, "reason": error})
             return await self._skip(row, next_at)
         return True
 

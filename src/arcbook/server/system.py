@@ -10,6 +10,7 @@ from typing import Final, Self
 import msgspec
 
 from arcbook.dsl.load import load_playbook
+from arcbook.logs import events as logged
 from arcbook.playbooks import shipped
 from arcbook.runtime.pools import SYSTEM_PREFIX, is_system
 from arcbook.schedules import next_after
@@ -120,7 +121,7 @@ class Housekeeping:
             try:
                 made = await store.ensure_partitions()
                 if made:
-                    log.info("made the tables of %d months", made)
+                    log.info(logged.TABLES_MADE, {"count": made})
             except StoreError as error:
-                log.warning("the tables of the coming months cannot be made: %s", error)
+                log.warning(logged.TABLES_FAILED, {"reason": error})
             await asyncio.sleep(HOUSEKEEPING_SECONDS)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from arcbook.logs import events as logged
 from arcbook.outcome import Outcome
 from arcbook.tools.api import Tool, ToolCall
 from arcbook.tools.confinement import Confinement, Isolation, program
@@ -57,7 +58,7 @@ async def choose(wanted: str, make: Callable[[Isolation], Confinement]) -> Confi
             if not reason:
                 _say(confinement)
                 return confinement
-            log.warning("isolation '%s' cannot be had: %s", isolation, reason)
+            log.warning(logged.ISOLATION_ABSENT, {"isolation": isolation, "reason": reason})
     if wanted not in tuple(Isolation):
         names = ", ".join(Isolation)
         raise IsolationError(f"ARCBOOK_ISOLATION must be auto, {names}; not {wanted!r}")
@@ -71,12 +72,9 @@ async def choose(wanted: str, make: Callable[[Isolation], Confinement]) -> Confi
 
 def _say(confinement: Confinement) -> None:
     if confinement.isolation is Isolation.PROCESS:
-        log.warning(
-            "isolation: process; code of users runs as the worker's own user and can read its "
-            "files: install bubblewrap, or run playbooks that you trust"
-        )
+        log.warning(logged.ISOLATION_WEAK)
     else:
-        log.info("isolation: %s", confinement.isolation)
+        log.info(logged.ISOLATION_CHOSEN, {"isolation": confinement.isolation})
 
 
 async def why_not(confinement: Confinement) -> str:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from arcbook.logs import events as logged
 from arcbook.worker.pressure import Pressure
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ async def _adapt(worker: Worker) -> None:
         lag = loop.time() - began - LOOK_SECONDS
         before, limit = pressure.limit, pressure.look(lag, memory_used())
         if limit != before:
-            log.info("%d commands at once instead of %d, lag %.3f s", limit, before, lag)
+            log.info(logged.WORKER_ADAPTED, {"limit": limit, "before": before, "lag": lag})
             worker.allow(limit)
 
 

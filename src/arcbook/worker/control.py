@@ -12,6 +12,7 @@ import msgspec
 
 from arcbook.blobs.api import BlobMissingError
 from arcbook.bus.api import BusError, NobodyError, RequestTimeoutError, WorkerBus
+from arcbook.logs import events as logged
 from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import make_ref
 from arcbook.runtime.protocol import (
@@ -147,7 +148,7 @@ class Control:
             try:
                 return await self.once(owner_subject(server), request, kind, OWNER_SECONDS)
             except (NobodyError, RequestTimeoutError) as error:
-                log.info("server %s does not answer for what it owned: %s", server, error)
+                log.info(logged.OWNER_UNANSWERED, {"server": server, "reason": error})
         shard = shard_subject(shard_of(execution_id))
         return await self.once(shard, request, kind, OWNER_SECONDS)
 

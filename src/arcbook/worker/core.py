@@ -19,6 +19,7 @@ from arcbook.blobs.api import BlobStoreError
 from arcbook.bus.api import BusError, Delivery, Subscription, WorkerBus
 from arcbook.clock import Clock
 from arcbook.engine.inputs import AnyInput, Checkpointed, Report
+from arcbook.logs import events as logged
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.runtime.boundary import reason_of
 from arcbook.runtime.crew import Crew, Job
@@ -177,7 +178,7 @@ class Worker:
                     self._idle.clear()
                     await self._idle.wait()
         except TimeoutError:
-            log.warning("%d commands did not end in time; they are handed back", len(self.held))
+            log.warning(logged.WORKER_DRAINED, {"count": len(self.held)})
             for command_id in list(self.held):
                 self.crew.abandon(command_id)
             await self._give_back(list(self.held))
@@ -196,7 +197,7 @@ class Worker:
                 if holding.delivery is not None:
                     await self._bus.acknowledge([holding.delivery])
             except (BusError, ControlError) as error:
-                log.warning("command %s could not be handed back: %s", command_id, error)
+                log.warning(logged.COMMAND_KEPT, {"command": command_id, "reason": error})
 
     def allow(self, concurrency: int) -> None:
         """Perform so many commands at once from now on."""
@@ -224,7 +225,7 @@ class Worker:
                 if deliveries:
                     await self._claim(deliveries)
             except BusError as error:
-                log.info("the bus is away: %s", error)
+                log.info(logged.BUS_AWAY, {"reason": error})
                 await asyncio.sleep(AWAY_SECONDS)
 
     async def _claim(self, deliveries: list[Delivery]) -> None:
@@ -233,7 +234,7 @@ class Worker:
             try:
                 notice = _NOTICES.decode(delivery.body)
             except msgspec.DecodeError as error:
-                log.warning("a message cannot be read and is dropped: %s", error)
+                log.warning(logged.MESSAGE_UNREADABLE, {"reason": error})
                 await self._bus.acknowledge([delivery])
                 continue
             by_server.setdefault(notice.server, []).append((notice, delivery))
@@ -270,7 +271,7 @@ class Worker:
         try:
             answers = await self._control.owner(execution_id, server, request, list[Claimed])
         except (BusError, ControlError) as error:
-            log.info("claims are not answered: %s", error)
+            log.info(logged.CLAIMS_UNANSWERED, {"reason": error})
             return False
         over: list[Delivery] = []
         later: list[Delivery] = []
@@ -287,7 +288,7 @@ class Worker:
             if later:
                 await self._bus.give_back(later, RETRY_LATER_SECONDS)
         except BusError as error:
-            log.info("messages come again, as the bus is away: %s", error)
+            log.info(logged.MESSAGES_COME_AGAIN, {"reason": error})
         return True
 
     # -- performing -------------------------------------------------------------------
@@ -320,12 +321,12 @@ class Worker:
             planned = await asyncio.shield(self._plans[catalog_id])
         except (BusError, ControlError) as error:
             self._plans.pop(catalog_id, None)
-            log.warning("playbook %d cannot be fetched: %s", catalog_id, error)
+            log.warning(logged.PLAYBOOK_AWAY, {"playbook": catalog_id, "reason": error})
             await self._give_back([work.command_id])
             return
         except Exception as error:
             self._plans.pop(catalog_id, None)
-            log.exception("playbook %d cannot be made ready", catalog_id)
+            log.exception(logged.PLAYBOOK_UNFIT, {"playbook": catalog_id})
             self._report_unfit(work, error)
             return
         while len(self._plans) > PLANS_MAX:
@@ -369,7 +370,8 @@ class Worker:
             return
         execution_id = work.context.execution_id
         begin = partial(self._open, work, planned)
-        self.crew.begin(Job(execution_id, work.command_id, work.generation, work.attempt, begin))
+        given = work.command_id, work.generation, work.attempt
+        self.crew.begin(Job(execution_id, *given, begin, work.step))
 
     def _open(self, work: Work, planned: Planned) -> Steps | None:
         if not self._is_ours(work):
@@ -393,7 +395,10 @@ class Worker:
 
     def _away(self, job: Job, error: BlobStoreError) -> None:
         """Let go of a command whose results cannot be kept: its lease ends."""
-        log.error("%s of execution %d: %s", job.command_id, job.execution_id, error)
+        log.error(
+            logged.COMMAND_FAILED,
+            {"command": job.command_id, "execution": job.execution_id, "reason": error},
+        )
         self._let_go(job)
 
     def _let_go(self, job: Job) -> None:
@@ -461,7 +466,7 @@ class Worker:
             async with asyncio.timeout(self._beat_seconds):
                 answer = await self._control.once("server", request, Registered)
         except (BusError, ControlError, TimeoutError) as error:
-            log.info("the registry does not answer: %s", error)
+            log.info(logged.REGISTRY_UNANSWERED, {"reason": error})
         else:
             if answer.refused:
                 self.refused = answer.refused
@@ -485,7 +490,7 @@ class Worker:
             async with asyncio.timeout(self._beat_seconds):
                 await self._bus.extend(deliveries)
         except (BusError, TimeoutError) as error:
-            log.info("the bus does not take that messages are being worked on: %s", error)
+            log.info(logged.MESSAGES_UNEXTENDED, {"reason": error})
 
     async def _extend_at(self, server: str, holdings: list[Holding]) -> None:
         """Tell one server what of it we hold, within the time between two heartbeats."""
@@ -495,7 +500,7 @@ class Worker:
             async with asyncio.timeout(self._beat_seconds):
                 answer = await self._control.owner(execution_id, server, request, Beaten)
         except (BusError, ControlError, TimeoutError) as error:
-            log.info("heartbeats are not answered by %s: %s", server or "anybody", error)
+            log.info(logged.HEARTBEATS_UNANSWERED, {"server": server or "anybody", "reason": error})
             for holding in holdings:
                 holding.server = ""  # whoever owns the shard by the next round is asked
             return

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from arcbook.bus.api import BusError, Delivery, WorkerBus
 from arcbook.engine.inputs import Report
+from arcbook.logs import events as logged
 from arcbook.runtime.protocol import Reported, ReportRequest
 from arcbook.runtime.work import Work
 from arcbook.supervision import Service
@@ -108,7 +109,7 @@ class Reporting:
         try:
             answer = await self._control.owner(reports[0].execution_id, server, request, Reported)
         except (BusError, ControlError) as error:
-            log.info("reports are not answered: %s", error)
+            log.info(logged.REPORTS_UNANSWERED, {"reason": error})
             answer = Reported(accepted=[None] * len(reports))
             self._leave(server)
         finally:
@@ -145,7 +146,7 @@ class Reporting:
             try:
                 await self._bus.acknowledge(stored)
             except BusError as error:
-                log.info("messages could not be acknowledged: %s", error)
+                log.info(logged.MESSAGES_UNACKNOWLEDGED, {"reason": error})
 
     def _released(self, report: _Report) -> Any:
         """Let go of a command, unless it has come anew: its next generation, or another attempt."""

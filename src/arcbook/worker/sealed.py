@@ -9,6 +9,7 @@ from typing import Final, Self
 import msgspec
 
 from arcbook.bus.api import BusError, Listener, Subscription, WorkerBus
+from arcbook.logs import events as logged
 from arcbook.runtime.protocol import ANY_SERVER, control_subject
 from arcbook.runtime.sealing import GREETING, Asker, Session
 from arcbook.secrets.envelope import SealError
@@ -97,7 +98,7 @@ class SealedBus:
     def _tell(self, reason: str) -> None:
         """Say why we are not let in, once."""
         if reason != self._refused:
-            log.warning("a server does not let this worker in: %s", reason[:300])
+            log.warning(logged.WORKER_NOT_LET_IN, {"reason": reason[:300]})
         self._refused = reason
 
     async def listen(self, subject: str, listener: Listener) -> Subscription:
@@ -112,7 +113,7 @@ class SealedBus:
             try:
                 text = session.notices.open(body, subject.encode())
             except SealError:
-                log.warning("somebody who is no server told this worker something")
+                log.warning(logged.MESSAGE_FORGED)
                 return
             listener(text)
 

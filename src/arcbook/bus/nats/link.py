@@ -16,6 +16,7 @@ from nats.aio.subscription import Subscription
 
 from arcbook.bus.api import BusError
 from arcbook.bus.nats.access import NatsAccess, servers, shown
+from arcbook.logs import events as logged
 
 START_SECONDS: Final = 5.0
 """Time to reach the server at the start; later there is no limit."""
@@ -167,16 +168,16 @@ class Link:
         refused = any(word in f"{type(error).__name__} {error}".lower() for word in REFUSED)
         if refused and self._refused is not None and not self._refused.done():
             self._refused.set_result(None)
-        _log.debug("NATS: %s", error)
+        _log.debug(logged.BUS_SAID, {"bus": "NATS", "reason": error})
 
     async def _was_cut(self) -> None:
         if not self._leaving:
-            _log.warning("the connection to NATS was cut")
+            _log.warning(logged.BUS_CUT, {"bus": "NATS"})
         for call in self.on_cut:
             call()
 
     async def _is_back(self) -> None:
-        _log.warning("the connection to NATS is back")
+        _log.warning(logged.BUS_BACK, {"bus": "NATS"})
         for call in self.on_back:
             call()
 

@@ -22,6 +22,7 @@ from arcbook.bus.api import DELIVERIES_MAX, PULL_MAX, BusError
 from arcbook.bus.nats.link import Link, Subscribed
 from arcbook.bus.nats.streams import Streams
 from arcbook.bus.waiting import Waiting
+from arcbook.logs import events as logged
 
 OPEN_SECONDS: Final = 10.0
 """Time that one request stands open; then it is made anew, should the server have lost it."""
@@ -183,7 +184,7 @@ class Puller:
             created = await self._streams.ensure_consumer(pool.name)
         except BusError as error:
             _ = self._link.client  # raises if it is the connection
-            _log.warning("the consumer of pool %s cannot be created: %s", pool.name, error)
+            _log.warning(logged.CONSUMER_FAILED, {"pool": pool.name, "reason": error})
             await asyncio.sleep(RETRY_SECONDS)
             return False
         pool.is_made = True
@@ -254,7 +255,7 @@ class Puller:
         try:
             await self._bury(delivery)
         except (BusError, nats.errors.Error) as error:
-            _log.warning("a dead letter could not be kept: %s", error)
+            _log.warning(logged.DEAD_LETTER_LOST, {"reason": error})
 
     def _status(self, msg: Msg) -> None:
         """Note that a request brings no more: its time is over, or its consumer is gone."""

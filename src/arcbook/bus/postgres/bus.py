@@ -28,6 +28,7 @@ from arcbook.bus.handling import Handling, check_size, covers, hand_over
 from arcbook.bus.postgres.database import Database
 from arcbook.bus.postgres.outbox import Outbox
 from arcbook.bus.waiting import Waiting
+from arcbook.logs import events as logged
 
 PAYLOAD_MAX: Final = 1024**2
 """Bytes of one message; the same as a NATS server allows if nobody told it otherwise."""
@@ -250,7 +251,7 @@ class PostgresBus:
             try:
                 await self._open(payload)
             except BusError as error:
-                _log.warning("something that was sent here is lost: %s", error)
+                _log.warning(logged.MESSAGE_LOST, {"reason": error})
 
     async def _open(self, payload: str) -> None:
         kind, subject, sender, number, place, text = payload.split(" ", 5)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import asyncpg
 
 from arcbook.bus.api import BusError
+from arcbook.logs import events as logged
 
 VERSION: Final = 1
 """Version of the tables. Older ones are made anew: nothing in them has to survive."""
@@ -208,7 +209,7 @@ class Database:
     def _was_cut(self, _connection: Any) -> None:
         busy = self._coming_back is not None and not self._coming_back.done()
         if not self._leaving and not busy:
-            _log.warning("the connection to PostgreSQL was cut")
+            _log.warning(logged.BUS_CUT, {"bus": "PostgreSQL"})
             self._coming_back = asyncio.get_running_loop().create_task(self._come_back())
 
     async def _come_back(self) -> None:
@@ -220,5 +221,5 @@ class Database:
             except (asyncpg.PostgresError, *CUT, TimeoutError, BusError):
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                _log.warning("the connection to PostgreSQL is back")
+                _log.warning(logged.BUS_BACK, {"bus": "PostgreSQL"})
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from arcbook.cli.context import settings_of
-from arcbook.cli.serving import broken, first, run_in_loop, stop_asked
+from arcbook.cli.serving import broken, first, keep_log, run_in_loop, stop_asked
 from arcbook.settings import Settings
 
 
@@ -29,6 +29,7 @@ Examples:
 def dev(context: click.Context, port: int | None) -> None:
     """Run all in one."""
     settings = settings_of(context, port=port, host="127.0.0.1")
+    keep_log(settings)
     run_in_loop(lambda: _run(settings))
 
 

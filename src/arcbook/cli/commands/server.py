@@ -6,7 +6,7 @@ import click
 
 from arcbook.cli.context import settings_of
 from arcbook.cli.everywhere import say
-from arcbook.cli.serving import broken, first, keep_secrets, run_in_loop, stop_asked
+from arcbook.cli.serving import broken, first, keep_log, keep_secrets, run_in_loop, stop_asked
 from arcbook.settings import Settings
 
 
@@ -46,6 +46,7 @@ def server(
 ) -> None:
     """Run a server."""
     settings = settings_of(context, dsn=dsn, nats_url=nats_url, host=host, port=port, **tls)
+    keep_log(settings)
     keep_secrets()
     run_in_loop(lambda: _run(settings))
 

@@ -12,7 +12,7 @@ import click
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit
 from arcbook.cli.everywhere import say
-from arcbook.cli.serving import run_in_loop, stop_asked
+from arcbook.cli.serving import keep_log, run_in_loop, stop_asked
 from arcbook.settings import Settings
 
 
@@ -40,6 +40,7 @@ Examples:
 def up(context: click.Context, workers: int, port: int | None, *, without_nats: bool) -> None:
     """Run a local cluster."""
     settings = settings_of(context, port=port, host="127.0.0.1")
+    keep_log(settings)
     run_in_loop(lambda: _run(settings, workers, with_nats=not without_nats))
 
 

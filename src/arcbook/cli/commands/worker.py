@@ -12,7 +12,7 @@ import click
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit, UserError
 from arcbook.cli.everywhere import given, keep_server, say
-from arcbook.cli.serving import broken, first, keep_secrets, run_in_loop, stop_asked
+from arcbook.cli.serving import broken, first, keep_log, keep_secrets, run_in_loop, stop_asked
 from arcbook.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def worker(  # the options of the verb
     settings = settings_of(
         context, pools=given, **_bus(context, nats_url, dsn), **_concurrency(concurrency)
     )
+    keep_log(settings)
     keep_secrets()
     run_in_loop(lambda: _run(settings, name))
 

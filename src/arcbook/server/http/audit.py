@@ -11,6 +11,7 @@ import msgspec
 from starlette.requests import Request
 
 from arcbook.clock import Clock
+from arcbook.logs import events as logged
 from arcbook.secrets.tokens import note_id
 from arcbook.server.http.access import Caller, remote_of
 from arcbook.server.http.errors import REFUSALS, ApiError, refusal_of
@@ -88,4 +89,4 @@ class Audit:
             await self._store.put_note(row)
         except StoreError as error:
             # The row says who asked; only what came of it is not known there.
-            log.warning("the audit of %s stays without its end: %s", row.action, error)
+            log.warning(logged.AUDIT_OPEN, {"action": row.action, "reason": error})

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arcbook.bus.api import BusError
+from arcbook.logs import events as logged
 from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import InvalidRefError
 from arcbook.runtime.drive import ExecutionMissingError, LostOwnershipError
@@ -109,7 +110,7 @@ def refusal_of(error: Exception) -> ApiError:
         return ApiError(503, f"the wallet has no usable key: {error}", "no_key")
     if isinstance(error, _CHANGING):
         return ApiError(503, str(error), "owner_changing")
-    log.warning("the store or the bus failed: %s", error)
+    log.warning(logged.STORE_UNREACHABLE, {"reason": error})
     if isinstance(error, UnstorableError):
         return invalid("a value of the request is one that the store cannot hold")
     return ApiError(503, "the store or the bus cannot be reached; try again")
@@ -144,5 +145,5 @@ async def on_http_error(_: Request, error: Exception) -> Response:
 
 async def on_fault(_: Request, error: Exception) -> Response:
     """Answer a fault of our own: the log has the traceback, the caller has not."""
-    log.error("a request failed", exc_info=error)
+    log.error(logged.REQUEST_FAILED, exc_info=error)
     return error_response(ApiError(500, "this is a fault of the server; its log says more"))

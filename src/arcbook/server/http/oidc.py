@@ -12,6 +12,7 @@ import msgspec
 
 from arcbook.bodies import read_body
 from arcbook.clock import Clock
+from arcbook.logs import events as logged
 from arcbook.secrets.tokens import SCOPES
 from arcbook.settings import SettingsError
 
@@ -116,7 +117,7 @@ class Oidc:
             found = self._jwt.decode(token, self._keys, algorithms=ALGORITHMS)
             rules.validate(found.claims)
         except (JoseError, ValueError, TypeError) as error:
-            log.info("a JWT is refused: %s", type(error).__name__)
+            log.info(logged.JWT_REFUSED, {"reason": type(error).__name__})
             return None
         return found.claims
 
@@ -144,7 +145,9 @@ class Oidc:
                     found = await self._fetch(await self._address())
                 self._keys = self._jwk.KeySet.import_key_set(found)
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError) as error:
-                log.warning("the keys of %s cannot be had: %s", self._settings.issuer, error)
+                log.warning(
+                    logged.JWT_KEYS_AWAY, {"issuer": self._settings.issuer, "reason": error}
+                )
                 return
             self._fetched_at = now
 

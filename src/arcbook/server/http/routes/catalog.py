@@ -11,6 +11,7 @@ import msgspec
 from arcbook.dsl.diagnostics import Diagnostic, Severity
 from arcbook.dsl.load import Loaded, load_document
 from arcbook.dsl.paths import catalog_path
+from arcbook.logs import events as logged
 from arcbook.runtime.pools import SYSTEM_PREFIX
 from arcbook.secrets.taint import shown
 from arcbook.server.http.documents import part_of, root_of, text_of
@@ -95,7 +96,7 @@ def _log_warnings(path: str, loaded: Loaded) -> None:
         first = places[0]
         more = f" (and {len(places) - 1} more places)" if places[1:] else ""
         text = f"{path}:{first.line}:{first.column}: {code}{more}: {first.message}"
-        log.warning("%s; %s", shown(text), shown(first.hint))
+        log.warning(logged.PLAYBOOK_WARNED, {"reason": shown(text), "hint": shown(first.hint)})
 
 
 async def _content(call: Call) -> str:

@@ -1,0 +1,118 @@
+"""How a process writes its log: lines for people, or JSON for machines, without secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from arcbook.logs.context import about_now
+from arcbook.secrets.logs import redact, redacted
+from arcbook.secrets.taint import Secrets
+from arcbook.settings import Settings, secrets_of
+
+FORMATS: Final = ("console", "json")
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+FACT_CHARACTERS_MAX: Final = 2_000
+"""Characters of one fact; messages and tracebacks stay whole."""
+
+_OWN: Final = ("time", "level", "logger", "event", "message", "traceback")
+"""Fields of a line that no fact takes the place of."""
+
+
+def configure_logs(settings: Settings) -> None:
+    """Have this process write what it logs, and its libraries, to standard error."""
+    secrets = Secrets()
+    redact(secrets)
+    secrets.add(_parts(secrets_of(settings)))
+    is_json = settings.log_format == "json"
+    formatter = JsonLines(secrets) if is_json else ConsoleLines(secrets)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("arcbook").setLevel(settings.log_level.upper())
+    logging.getLogger("uvicorn").setLevel(settings.log_level.upper())
+    logging.captureWarnings(capture=True)
+
+
+def _parts(secrets: Mapping[str, str]) -> dict[str, str | int]:
+    """Return secrets with the passwords that stand inside of addresses, also by themselves."""
+    found: dict[str, str | int] = {}
+    for name, text in secrets.items():
+        found[name] = text
+        for one in text.split(","):
+            try:
+                password = urlsplit(one).password
+            except ValueError:  # no address
+                continue
+            if password:
+                found[f"{name}.{len(found)}"] = unquote(password)
+    return found
+
+
+class _Lines(logging.Formatter):
+    """What both forms have in common."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        super().__init__()
+        #: Kept, since those of whom nobody knows are not looked for.
+        self.secrets = secrets
+
+    def facts(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return what a record is about and what it tells, by name."""
+        every = {**about_now(), **getattr(record, "facts", {})}
+        return {name: _plain(value) for name, value in every.items() if name not in _OWN}
+
+    def traceback(self, record: logging.LogRecord) -> str:
+        """Return the traceback of a record, if it has one."""
+        if record.exc_text is None and record.exc_info:
+            record.exc_text = redacted(self.formatException(record.exc_info))
+        return record.exc_text or ""
+
+
+class JsonLines(_Lines):
+    """A JSON object on each line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
+        if name := getattr(record, "event", ""):
+            line["event"] = name
+        line["message"] = redacted(record.getMessage())
+        line |= self.facts(record)
+        if traceback := self.traceback(record):
+            line["traceback"] = traceback
+        return json.dumps(line, ensure_ascii=True)
+
+
+class ConsoleLines(_Lines):
+    """A line for people; the sentence holds the facts, and what it is about follows."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = redacted(record.getMessage())
+        name = getattr(record, "event", "") or record.name
+        about = "".join(f"  {key}={value}" for key, value in about_now().items())
+        text = f"{_time(record)}  {record.levelname:<7}  {name}  {message}{redacted(about)}"
+        if traceback := self.traceback(record):
+            text += f"\n{traceback}"
+        return text
+
+
+def _time(record: logging.LogRecord) -> str:
+    at = datetime.fromtimestamp(record.created, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _plain(value: Any) -> Any:
+    """Return a fact as JSON has it, without secrets."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return redacted(str(value))[:FACT_CHARACTERS_MAX]

@@ -11,7 +11,8 @@ import pytest
 
 from api_cluster import Api, cluster
 from api_playbooks import BAD, FAILS, HELLO, LARGE, PARENT, WAITS
-from arcbook.server.http.routes import catalog, executions
+from arcbook.server.http import event_pages
+from arcbook.server.http.routes import catalog
 
 
 @pytest.fixture
@@ -590,13 +591,13 @@ async def test_a_detail_holds_the_newest_events_as_many_as_its_size_allows(api: 
         for event in await api.server.store.events(int(execution_id))
     }
     for page in (1, 3, 100):
-        monkeypatch.setattr(executions, "EVENTS_PAGE", page)
+        monkeypatch.setattr(event_pages, "EVENTS_PAGE", page)
         assert await told() == everything
         assert await told(events=3) == everything[-3:]
-        monkeypatch.setattr(executions, "EVENTS_BYTES_MAX", list(sizes.values())[-1] + 1)
+        monkeypatch.setattr(event_pages, "EVENTS_BYTES_MAX", list(sizes.values())[-1] + 1)
         assert await told() == everything[-1:]
-        monkeypatch.setattr(executions, "EVENTS_BYTES_MAX", sum(list(sizes.values())[-4:]))
+        monkeypatch.setattr(event_pages, "EVENTS_BYTES_MAX", sum(list(sizes.values())[-4:]))
         assert await told() == everything[-4:]
-        monkeypatch.setattr(executions, "EVENTS_BYTES_MAX", 1)
+        monkeypatch.setattr(event_pages, "EVENTS_BYTES_MAX", 1)
         assert await told() == everything[-1:]
-        monkeypatch.setattr(executions, "EVENTS_BYTES_MAX", 1_000_000)
+        monkeypatch.setattr(event_pages, "EVENTS_BYTES_MAX", 1_000_000)

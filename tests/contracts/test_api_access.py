@@ -254,11 +254,12 @@ async def test_an_execution_says_who_started_it(api: Api):
 
 # -- every route ---------------------------------------------------------------------------
 
-OPEN = {"/health", "/api/health", "/api/runtime/contract"}
+OPEN = {"/health", "/api/health", "/api/runtime/contract", "/api/auth/validate"}
 
 UNAUDITED = {
     # Looks only.
     "POST /api/catalog/list", "POST /api/catalog/resource", "POST /api/db/init",
+    "POST /api/auth/validate",
     # The first event of an execution says who started it.
     "POST /api/execute", "POST /api/execute/batch",
     "POST /api/executions/{execution_id}/rerun", "POST /api/executions/{execution_id}/retry-from",

@@ -21,7 +21,7 @@ from arcbook.clock import SystemClock
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.envelope import SealError, key_of_record, rewrap, seal, unseal
 from arcbook.secrets.key_services import AwsKey, AzureKey, GcpKey, VaultKey
-from arcbook.secrets.keychain import Keychain, Wanted
+from arcbook.secrets.keychain import Keychain, Wanted, token_of
 from arcbook.secrets.providers import gcp
 
 SECRET = "s3cret-from-far-away"
@@ -205,6 +205,28 @@ def service_account(url):
         "token_uri": url,
         "private_key_id": "k1",
     }
+
+
+async def minted_by(data):
+    """Return the token that a credential of the type ``google_oauth`` stands for, if it does."""
+    wanted = token_of(Credential(name="g", type="google_oauth", data=data), 1)
+    return wanted and (await Keychain(Known(), SystemClock()).open(wanted)).data["token"]
+
+
+async def test_googles_tokens_come_of_an_account_or_a_client_that_refreshes(issuer):
+    issuer.answers["/token"] = (200, {"access_token": SECRET})
+    _, account = service_account(issuer.url + "/token")
+    client = {"token_uri": issuer.url + "/token", "client_id": "me", "refresh_token": "again"}
+
+    for data in (account, {"service_account_json": json.dumps(account)}, client):
+        assert await minted_by(data) == SECRET
+    grants = [parse_qs(asked[3].decode())["grant_type"][0] for asked in issuer.asked]
+    assert [grant.rpartition(":")[2] for grant in grants] == ["jwt-bearer"] * 2 + ["refresh_token"]
+    # A token that is there is taken as it is; a client asks Google, where it names nobody else.
+    assert token_of(Credential(name="g", type="google_oauth", data={"token": "t"}), 1) is None
+    del client["token_uri"]
+    wanted = token_of(Credential(name="g", type="google_oauth", data=client), 1)
+    assert wanted.config["client"]["token_uri"] == "https://oauth2.googleapis.com/token"
 
 
 def claims_of(issuer, key):

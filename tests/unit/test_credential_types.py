@@ -14,6 +14,8 @@ GOOD = {
     "bearer_token": {"token": "t"},
     "gcs": {"service_account_json": "{}"},
     "gcs_hmac": {"key_id": "a", "secret": "b"},
+    "generic": {"anything": {"goes": 1}},
+    "google_oauth": {"refresh_token": "r"},
     "google_service_account": {"client_email": "a@b", "private_key": "k"},
     "http": {"headers": {"X-Key": "v"}},
     "kafka": {"bootstrap_servers": "h:9092"},
@@ -38,7 +40,7 @@ def test_what_a_type_needs_is_enough(kind):
     assert checked(kind, GOOD[kind]) == kind
 
 
-@pytest.mark.parametrize("kind", sorted(set(GOOD) - {"http", "secret"}))
+@pytest.mark.parametrize("kind", sorted(set(GOOD) - {"generic", "google_oauth", "http", "secret"}))
 def test_what_a_type_needs_is_missed_by_name(kind):
     with pytest.raises(CredentialInvalidError) as caught:
         checked(kind, {"frob": "s3cret-value"})
@@ -47,7 +49,10 @@ def test_what_a_type_needs_is_missed_by_name(kind):
     assert "s3cret-value" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("written", "meant"), [("PostgreSQL", "postgres"), ("api-key", "api_key")])
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("PostgreSQL", "postgres"), ("api-key", "api_key"), ("httpBearerAuth", "bearer")],
+)
 def test_types_have_other_names(written, meant):
     assert checked(written, GOOD[meant]) == meant
 

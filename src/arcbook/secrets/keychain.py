@@ -163,8 +163,11 @@ async def _oauth2(wanted: Wanted, credentials: CredentialSource) -> Minted:
 def token_of(credential: Credential, execution_id: int) -> Wanted | None:
     """Return the entry that stands for a credential's token; nothing if it has one already."""
     data = credential.data
-    if credential.type in minting.ACCOUNT_TYPES:
+    is_google = credential.type == minting.GOOGLE_OAUTH
+    if credential.type in minting.ACCOUNT_TYPES or (is_google and minting.holds_account(data)):
         return Wanted(credential.name, _ACCOUNT, {"account": data}, execution_id)
+    if is_google and data.get("refresh_token"):
+        data = {"token_uri": minting.GOOGLE_TOKENS} | data
     has_issuer = any(data.get(name) for name in minting.ADDRESSES)
     if has_issuer or not (data.get("access_token") or data.get("token")):
         return Wanted(credential.name, _CLIENT, {"client": data}, execution_id)

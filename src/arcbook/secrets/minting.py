@@ -32,8 +32,16 @@ OAUTH2_TYPES: Final = ("oauth2", "oauth2_client_credentials")
 ACCOUNT_TYPES: Final = ("google_service_account", "service_account")
 """Types of Google's service accounts."""
 
-MINTED: Final = frozenset({*OAUTH2_TYPES, *ACCOUNT_TYPES})
+GOOGLE_OAUTH: Final = "google_oauth"
+"""The type of what stands for Google's tokens: an account, or a client with its refresh token."""
+
+MINTED: Final = frozenset({*OAUTH2_TYPES, *ACCOUNT_TYPES, GOOGLE_OAUTH})
 """Types of credentials that stand for a token, which an issuer gives for them."""
+
+ACCOUNT_FIELDS: Final = (
+    "service_account_json", "service_account_info", "credentials_json", "json",
+)  # fmt: skip
+"""Fields that hold a service account as a whole."""
 
 SHARINGS: Final = frozenset({"catalog", "execution", "global", "local", "playbook", "shared"})
 """What an entry's ``scope`` says of who shares its token; anything else is the token's own."""
@@ -129,9 +137,14 @@ async def _google(name: str, account: Credential, claims: dict[str, Any]) -> dic
     return await _asked(name, "POST", url, {}, form)
 
 
+def holds_account(data: dict[str, Any]) -> bool:
+    """Return whether fields are those of a service account, or hold one."""
+    return any(data.get(name) for name in (*ACCOUNT_FIELDS, "service_account", "private_key"))
+
+
 def _service_account(name: str, account: Credential) -> dict[str, Any]:
     """Return the fields of a service account, which may be kept as one text."""
-    for field in ("service_account_json", "service_account_info", "credentials_json", "json"):
+    for field in ACCOUNT_FIELDS:
         value = account.data.get(field)
         if isinstance(value, str):
             try:

@@ -78,6 +78,8 @@ FORMS: Final[dict[str, Form]] = {
     "bearer_token": _BEARER,
     "gcs": Form(needed=_HMAC.needed, instead=(*_ACCOUNT, "private_key", "key_file")),
     "gcs_hmac": _HMAC,
+    "generic": Form(),
+    "google_oauth": Form(),
     "google_service_account": _GOOGLE,
     "http": Form(),
     "kafka": Form(
@@ -123,6 +125,7 @@ SYNONYMS: Final = {
     "oauth": "oauth2",
     "hmac": "gcs_hmac",
     "token": "bearer",
+    "httpbearerauth": "bearer",
     "httpbearertoken": "bearer",
     "google_cloud_service_account": "google_service_account",
 }
@@ -140,8 +143,8 @@ def type_of(kind: str) -> str:
 
 
 def problems_of(kind: str, data: dict[str, Any]) -> list[str]:
-    """Return what keeps fields from being a credential of a type."""
-    form = FORMS.get(kind)
+    """Return what keeps fields from being a credential of a type, by whatever name of it."""
+    form = FORMS.get(type_of(kind))
     if form is None:
         return [f"credential type {kind[:60]!r} is not known: {', '.join(sorted(FORMS))}"]
     if not data:
@@ -169,7 +172,7 @@ def checked(kind: str, data: dict[str, Any]) -> str:
         CredentialInvalidError: it cannot.
     """
     known = type_of(kind)
-    problems = problems_of(known, data)
+    problems = problems_of(kind, data)
     try:
         msgspec.json.encode(data)
     except (TypeError, ValueError, RecursionError):

@@ -39,6 +39,9 @@ INTERNAL: Final = "internal"
 OPEN_PATHS: Final = frozenset({"/health", "/api/health", "/api/runtime/contract"})
 """Paths that need no token, for what watches whether the server is there."""
 
+SESSION_PATH: Final = "/api/auth/validate"
+"""The path that tells what a token is good for; who asks need not show one besides."""
+
 INTERNAL_PATHS: Final = re.compile(r"/api/(internal/.*|commands/.*|credentials/[^/]+/sealed)")
 """The paths that need the internal token."""
 
@@ -142,17 +145,23 @@ class Access:
             StoreError: the store, which knows tokens, does not answer.
         """
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        is_bearer = scheme.lower() == "bearer"
-        token = token.strip()
-        if is_bearer and self._is_internal(token):
+        return await self.bearer(token.strip() if scheme.lower() == "bearer" else "")
+
+    async def bearer(self, token: str) -> Caller | None:
+        """Return who calls with a token; nothing for a wrong one.
+
+        Raises:
+            StoreError: the store, which knows tokens, does not answer.
+        """
+        if token and self._is_internal(token):
             return Caller(name=INTERNAL, scope=INTERNAL, is_known=True)
-        if is_bearer and self._is_workers(token):
+        if token and self._is_workers(token):
             return Caller(name=WORKER, scope=WORKER, is_known=True, token_id=BUILT_IN)
         if self.is_open:
             await self.tokens.look()
         if self.is_open:
             return Caller(name="local", scope="admin")
-        if not (is_bearer and token):
+        if not token:
             return None
         return self._configured(token) or await self._stored(token) or await self._signed(token)
 
@@ -306,6 +315,8 @@ class AccessMiddleware:
             raise ApiError(503, "too many connections are open; try again", "crowded")
         if caller is None and INTERNAL_PATHS.fullmatch(path) is not None:
             return Caller(name="anyone", scope="open")
+        if caller is None and path == SESSION_PATH:
+            caller = Caller(name="anyone", scope="open")
         if caller is None:
             raise ApiError(401, "this needs 'Authorization: Bearer <token>'")
         if not access.is_within_rate(caller, remote):

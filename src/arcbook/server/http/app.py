@@ -30,6 +30,11 @@ DOCUMENT_PATH: Final = "/api/openapi.json"
 
 METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 
+HEADERS: Final = (
+    "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Session-Token",
+)  # fmt: skip
+"""Headers that pages of other origins may send; the last one says nothing here."""
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -61,7 +66,7 @@ def create_app(
             CORSMiddleware,
             allow_origins=list(settings.origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            allow_headers=list(HEADERS),
             expose_headers=["X-Next-Before", "Link"],
         )
         middleware.insert(0, cors)

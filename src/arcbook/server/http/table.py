@@ -32,6 +32,8 @@ from arcbook.server.http.routes import (
     tokens,
     workers,
 )
+from arcbook.server.http.routes.noetl_gui import executions as gui_executions
+from arcbook.server.http.routes.noetl_gui import sessions as gui_sessions
 
 MODULES: Final = (
     health,
@@ -59,6 +61,8 @@ MODULES: Final = (
     internal,
     commands,
     door,
+    gui_sessions,
+    gui_executions,
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from arcbook.engine.state import State
+from arcbook.engine.state import Run, State
 from arcbook.secrets.taint import shown
 from arcbook.server.http.wire.common import human, moment, seconds_between, told
 from arcbook.server.http.wire.executions import EventView, Progress, StatusView, Summary
@@ -24,8 +24,10 @@ _STATUS: Final = {
     "command.suspended": "WAITING",
     "command.lost": "FAILED",
     "command.cancelled": "CANCELLED",
+    "join.closed": "COMPLETED",
+    "token.placed": "COMPLETED",
 }
-
+"""What events say of what they are about; those that are not here tell that it goes on."""
 
 _IDENTITIES: Final = frozenset({"catalog_id", "child_id", "execution_id"})
 
@@ -64,23 +66,28 @@ def summary_fields(row: ExecutionRow) -> dict[str, Any]:
 
 def event(execution_id: int, row: EventRow) -> EventView:
     """Return an event as it goes out."""
+    return EventView(**event_fields(execution_id, row))
+
+
+def event_fields(execution_id: int, row: EventRow) -> dict[str, Any]:
+    """Return the fields of an event as it goes out."""
     body = _with_texts(shown(msgspec.json.decode(row.body)))
-    status = _STATUS.get(row.type, "")
+    status = _STATUS.get(row.type, "RUNNING")
     if row.type == "step.exit":
         status = "FAILED" if body.get("status") == "error" else "COMPLETED"
-    return EventView(
-        event_id=str(row.seq),
-        seq=row.seq,
-        execution_id=str(execution_id),
-        event_type=row.type,
-        name=row.type,
-        node_name=row.step,
-        status=status,
-        created_at=moment(row.at),
-        result=body.get("result", body.get("loop")),
-        error=body.get("error"),
-        data=body,
-    )
+    return {
+        "event_id": str(row.seq),
+        "seq": row.seq,
+        "execution_id": str(execution_id),
+        "event_type": row.type,
+        "name": row.type,
+        "node_name": row.step,
+        "status": status,
+        "created_at": moment(row.at),
+        "result": body.get("result", body.get("loop")),
+        "error": body.get("error"),
+        "data": body,
+    }
 
 
 def _with_texts(body: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +97,24 @@ def _with_texts(body: dict[str, Any]) -> dict[str, Any]:
             for name in _IDENTITIES & holder.keys():
                 holder[name] = str(holder[name])
     return body
+
+
+def percent(state: State, steps: int) -> int:
+    """Return how far an execution is, by the steps of its playbook.
+
+    A step that runs counts as half of one, and a loop as the part of it that is done.
+    """
+    if state.status.is_terminal:
+        return 100
+    running = {run.step: run for run in state.runs.values()}
+    over = {*state.visits, *state.skipped} - running.keys()
+    parts = len(over) + sum(_part(run) for run in running.values())
+    return max(0, min(99, int(100 * parts / max(steps, len(over) + len(running), 1))))
+
+
+def _part(run: Run) -> float:
+    total = run.loop.start.total if run.loop is not None else 0
+    return run.loop.done / total if run.loop is not None and total > 0 else 0.5
 
 
 def status(state: State) -> StatusView:

@@ -32,8 +32,12 @@ CLEANUP_MAX: Final = 1000
 
 async def cancel(call: Call) -> Cancelled:
     """Cancel an execution, and what it started."""
+    return await cancelled(call, call.body)
+
+
+async def cancelled(call: Call, wanted: CancelRequest) -> Cancelled:
+    """Cancel an execution, as a request says."""
     execution_id = call.id()
-    wanted: CancelRequest = call.body
     await call.context.reading.row(execution_id)
     below = await _descendants(call, execution_id) if wanted.cascade else []
     server = call.context.server
@@ -172,6 +176,13 @@ async def cleanup(call: Call) -> CleanedUp:
 ID: Final = "383401759197892608"
 NEW: Final = "383401759197892999"
 
+CANCELLED: Final = {
+    "execution_id": ID,
+    "status": "cancelled",
+    "cancelled_executions": [ID],
+    "message": f"execution {ID} is being cancelled",
+}
+
 ROUTES: Final = [
     Route(
         method="POST",
@@ -188,12 +199,7 @@ ROUTES: Final = [
         body_example={"reason": "wrong input", "cascade": True},
         body_optional=True,
         answer=Cancelled,
-        answer_example={
-            "execution_id": ID,
-            "status": "cancelled",
-            "cancelled_executions": [ID],
-            "message": f"execution {ID} is being cancelled",
-        },
+        answer_example=CANCELLED,
         scope="operator",
         refusals=(400, 404, 413, 422),
     ),

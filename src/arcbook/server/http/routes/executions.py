@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 from starlette.responses import Response
 
+from arcbook.engine.state import State, Status
+from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
 from arcbook.secrets.taint import shown
-from arcbook.server.http import views
+from arcbook.server.http import event_pages, views
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import ENCODER, Call, Route, an_id
 from arcbook.server.http.wire.common import told
@@ -21,16 +24,12 @@ from arcbook.server.http.wire.executions import (
     StatusView,
     Summary,
 )
-from arcbook.store.api import PAGE_MAX, EventRow, ExecutionFilter, ExecutionRow
+from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
+
+UNFINISHED: Final = (Status.PENDING, Status.RUNNING)
 
 PAGES_LOOKED_AT_MAX: Final = 5
 """Pages of the store that one list looks through: some 25 ms, then it says where to go on."""
-
-EVENTS_BYTES_MAX: Final = 1024 * 1024
-"""Size of the newest events that an execution's detail holds; the list of events has them all."""
-
-EVENTS_PAGE: Final = 100
-"""Events that are read at a time for it, the newest first."""
 
 RESULT_INLINE_BYTES_MAX: Final = 1024 * 1024
 """Size up to which a result kept by reference stands in an execution's detail."""
@@ -46,6 +45,7 @@ async def list_executions(call: Call) -> Response:
     rows, looked_to = await _rows(call, asked, skip + size + 1)
     page = rows[skip : skip + size]
     headers = {}
+    older = await _unfinished(call, page) if not call.request.query_params else []
     if len(rows) > skip + size:
         looked_to = page[-1].execution_id
     if looked_to:
@@ -53,8 +53,28 @@ async def list_executions(call: Call) -> Response:
         following = call.request.url.remove_query_params(("offset", "page"))
         following = following.include_query_params(before=last)
         headers = {"X-Next-Before": last, "Link": f'<{following}>; rel="next"'}
-    content = ENCODER.encode([views.summary(row) for row in page])
+    content = ENCODER.encode([_summary(call, row) for row in [*page, *older]])
     return Response(content, headers=headers, media_type="application/json")
+
+
+async def _unfinished(call: Call, page: list[ExecutionRow]) -> list[ExecutionRow]:
+    """Return the executions that go on and are older than a page, newest first."""
+    if not page:
+        return []
+    found: list[ExecutionRow] = []
+    for status in UNFINISHED:
+        wanted = ExecutionFilter(status=status, before=page[-1].execution_id, limit=PAGE_MAX)
+        found += await call.context.store.executions(wanted)
+    return sorted(found, key=lambda row: -row.execution_id)
+
+
+def _summary(call: Call, row: ExecutionRow) -> Summary:
+    """Return an execution at a glance; how far it is, where this server drives it."""
+    found = views.summary(row)
+    slot = None if row.ended_at else call.context.server.drive.slots.get(row.execution_id)
+    if slot is None:
+        return found
+    return msgspec.structs.replace(found, progress=views.percent(slot.state, len(slot.plan.steps)))
 
 
 async def _rows(call: Call, asked: ExecutionsQuery, wanted: int) -> tuple[list[ExecutionRow], int]:
@@ -93,42 +113,45 @@ async def _rows(call: Call, asked: ExecutionsQuery, wanted: int) -> tuple[list[E
 
 
 async def detail(call: Call) -> Detail:
-    """Return an execution with its input, its result and its newest events."""
+    """Return an execution with its input, its result and its newest events, or a page of them."""
     execution_id = call.id()
     state = await call.context.reading.state(execution_id)
     row = await call.context.reading.row(execution_id)
-    newest = await _newest(call, execution_id, state.seq, call.query.events)
-    events = [views.event(execution_id, event) for event in newest]
+    asked: DetailQuery = call.query
+    pagination = None
+    if asked.is_page:
+        events, pagination = await event_pages.page(call.context.store, state, asked)
+    else:
+        events = await event_pages.newest(call.context.store, state, asked)
     result, ref = state.result, state.result_ref
     if ref is not None and ref.bytes <= RESULT_INLINE_BYTES_MAX:
         result = await call.context.reading.result(state)
-    fields = views.summary_fields(row) | {"event_count": state.seq, "status": str(state.status)}
+    fields = views.summary_fields(row) | {
+        "event_count": state.seq,
+        "status": str(state.status),
+        "progress": views.percent(state, await _steps(call, state)),
+    }
     return Detail(
         **fields,
         workload=shown(state.workload),
         result=shown(result),
         result_ref=ref.ref if ref is not None else None,
         events=events,
+        pagination=pagination,
     )
 
 
-async def _newest(call: Call, execution_id: int, last: int, count: int) -> list[EventRow]:
-    """Return the newest events of an execution in order, as many as the answer holds."""
-    found: list[EventRow] = []
-    size = 0
-    while count > 0 and last > 0:
-        limit = min(EVENTS_PAGE, count, last)
-        after = last - limit
-        page = await call.context.store.events(execution_id, after=after, limit=limit)
-        kept: list[EventRow] = []
-        for event in reversed(page):
-            size += len(event.body)
-            if size > EVENTS_BYTES_MAX and (kept or found):
-                return [*reversed(kept), *found]
-            kept.append(event)
-        found = [*reversed(kept), *found]
-        count, last = count - limit, after
-    return found
+async def _steps(call: Call, state: State) -> int:
+    """Return how many steps an execution's playbook has; 0 where it is gone."""
+    if state.status.is_terminal:
+        return 0
+    try:
+        planned = await call.context.server.plans.find(
+            state.path, state.version or None, state.catalog_id or None
+        )
+    except (PlaybookInvalidError, PlaybookMissingError):
+        return 0
+    return len(planned.plan.steps)
 
 
 async def status(call: Call) -> StatusView:
@@ -184,6 +207,8 @@ SUMMARY: Final[dict[str, Any]] = {
     "labels": {},
 }
 
+EVENT_DATA: Final = {"type": "step.enter", "step": "start", "visit": 1}
+
 EVENT: Final[dict[str, Any]] = {
     "event_id": "2",
     "seq": 2,
@@ -195,7 +220,17 @@ EVENT: Final[dict[str, Any]] = {
     "created_at": "2026-01-05T10:00:00Z",
     "result": None,
     "error": None,
-    "data": {"type": "step.enter", "step": "start", "visit": 1},
+    "data": EVENT_DATA,
+}
+
+DETAIL_EVENT: Final[dict[str, Any]] = {
+    **EVENT,
+    "node_id": "start",
+    "catalog_id": "383401759197892600",
+    "parent_execution_id": None,
+    "timestamp": "2026-01-05T10:00:00Z",
+    "duration": None,
+    "context": EVENT_DATA,
 }
 
 STATUS: Final[dict[str, Any]] = {
@@ -226,7 +261,8 @@ ROUTES: Final = [
         description=(
             "Where there are more, `X-Next-Before` holds what to ask with as `before`, and "
             "`Link` the address of the next page. With `catalog_id` a page may be short of its "
-            "limit and have a next one: so many executions of other versions lie between."
+            "limit and have a next one: so many executions of other versions lie between. "
+            "Without any parameter the older ones that go on stand below the first page, too."
         ),
         query=ExecutionsQuery,
         answer=list[Summary],
@@ -239,6 +275,10 @@ ROUTES: Final = [
         handler=detail,
         tag="executions",
         summary="An execution with its newest events",
+        description=(
+            "With `page`, `page_size` or `since_event_id` the events are a page, the newest first, "
+            "and `pagination` says which; else they are the newest ones, in order."
+        ),
         query=DetailQuery,
         answer=Detail,
         answer_example={
@@ -246,7 +286,15 @@ ROUTES: Final = [
             "workload": {"name": "world"},
             "result": {"greeting": "hello world"},
             "result_ref": None,
-            "events": [EVENT],
+            "events": [DETAIL_EVENT],
+            "pagination": {
+                "page": 1,
+                "page_size": 100,
+                "total_events": 1,
+                "total_pages": 1,
+                "has_next": False,
+                "has_prev": False,
+            },
         },
         refusals=(400, 404, 422),
     ),

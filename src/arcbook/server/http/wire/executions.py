@@ -21,7 +21,7 @@ class ExecutionsQuery(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Annotated[str, Meta(description="Whose executions.")] = ""
     organization: Annotated[str, Meta(description="Whose executions.")] = ""
     before: Annotated[str, Meta(description="The last id of the page before.")] = ""
-    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows of a page.")] = 50
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows of a page.")] = 100
     offset: Annotated[int, Meta(ge=0, le=5000, description="Prefer before.")] = 0
     page: Annotated[
         Annotated[int, Meta(ge=1, le=5000)] | None,
@@ -47,7 +47,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     end_time: str | None
     duration_seconds: float | None
     duration_human: str | None
-    #: Percent; of a running execution only that it is not done.
+    #: Percent; of a running execution by the steps of its playbook that are done.
     progress: int
     event_count: int
     current_step: str | None
@@ -75,6 +75,33 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     data: Any = None
 
 
+class DetailEvent(EventView, frozen=True, kw_only=True):
+    """An event of an execution's detail, with what NoETL's web page looks for."""
+
+    node_id: str
+    catalog_id: str | None
+    parent_execution_id: str | None
+    #: When it happened.
+    timestamp: str | None
+    #: Milliseconds that it took, of an event that ends something.
+    duration: float | None = None
+    #: Why something failed, in words; `data` has all that is known of it.
+    error: str | None = None
+    #: The same as `data`.
+    context: Any = None
+
+
+class Pagination(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of the events a page holds, the newest first."""
+
+    page: int
+    page_size: int
+    total_events: int
+    total_pages: int
+    has_next: bool
+    has_prev: bool
+
+
 class Detail(Summary, frozen=True, kw_only=True):
     """An execution with its input, its result and its newest events."""
 
@@ -82,13 +109,40 @@ class Detail(Summary, frozen=True, kw_only=True):
     result: Any = None
     #: Where the result is, if it is too large to stand here.
     result_ref: str | None = None
-    events: list[EventView]
+    #: In order; the newest first where a page of them was asked for.
+    events: list[DetailEvent]
+    #: Where a page was asked for.
+    pagination: Pagination | None = None
+
+
+Number = Annotated[int, Meta(ge=0, le=2**53)]
+"""The number of an event, as browsers can hold it."""
 
 
 class DetailQuery(msgspec.Struct, frozen=True, kw_only=True):
     """How much of an execution is told."""
 
-    events: Annotated[int, Meta(ge=0, le=2000, description="The newest events.")] = 500
+    events: Annotated[
+        int, Meta(ge=0, le=2000, description="The newest events, where no page is asked for.")
+    ] = 500
+    page: Annotated[
+        Annotated[int, Meta(ge=1, le=2**31)] | None,
+        Meta(description="Number of a page of events, the newest first."),
+    ] = None
+    page_size: Annotated[
+        Annotated[int, Meta(ge=10, le=500)] | None, Meta(description="Events of a page; 100.")
+    ] = None
+    since_event_id: Annotated[
+        Number | None, Meta(description="Only events after this one, the newest first.")
+    ] = None
+    event_type: Annotated[
+        str, Meta(description="Only events of these types, with commas between.")
+    ] = ""
+
+    @property
+    def is_page(self) -> bool:
+        """Whether a page of events is asked for."""
+        return not (self.page is self.page_size is self.since_event_id is None)
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,198 @@
+"""The events of an execution as its detail holds them: the newest, or a page of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from arcbook.engine.state import State
+from arcbook.server.http import views
+from arcbook.server.http.errors import invalid
+from arcbook.server.http.wire.common import told
+from arcbook.server.http.wire.executions import DetailEvent, DetailQuery, Pagination
+from arcbook.store.api import PAGE_MAX, EventLog, EventRow
+
+EVENTS_BYTES_MAX: Final = 1024 * 1024
+"""Size of the events that one detail holds; the list of events has them all."""
+
+EVENTS_PAGE: Final = 100
+"""Events that are read at a time for it, the newest first."""
+
+PAGE_SIZE: Final = 100
+"""Events of a page, where nobody says."""
+
+COUNTED_MAX: Final = 50_000
+"""Events of some types that are counted for a page of them."""
+
+LOOKUPS_MAX: Final = 20
+"""Steps whose beginning is looked up, where it is not among the events of an answer."""
+
+VISITS_MAX: Final = 100
+"""Visits of a step among which its beginning is looked up."""
+
+
+class Window(NamedTuple):
+    """Which events are wanted, by their numbers in order."""
+
+    numbers: Sequence[int]
+    types: list[str]
+
+
+def types_of(text: str) -> list[str]:
+    """Return the types of events that a query names."""
+    return [t.strip() for t in text.split(",") if t.strip()]
+
+
+async def newest(log: EventLog, state: State, asked: DetailQuery) -> list[DetailEvent]:
+    """Return the newest events in order, as many as the answer holds."""
+    window = await _matching(log, state, asked)
+    window = window._replace(numbers=window.numbers[-asked.events :] if asked.events else [])
+    rows = await _rows(log, state.execution_id, window, shorten=False)
+    return await _told(log, state, rows[::-1])
+
+
+async def page(
+    log: EventLog, state: State, asked: DetailQuery
+) -> tuple[list[DetailEvent], Pagination]:
+    """Return a page of events, the newest first, and which one it is.
+
+    Raises:
+        ApiError: there are too many events of the types to count them.
+    """
+    size, number = asked.page_size or PAGE_SIZE, asked.page or 1
+    window = await _matching(log, state, asked)
+    total = len(window.numbers)
+    end = max(0, total - (number - 1) * size)
+    window = window._replace(numbers=window.numbers[max(0, end - size) : end])
+    rows = await _rows(log, state.execution_id, window, shorten=True)
+    return await _told(log, state, rows), Pagination(
+        page=number,
+        page_size=size,
+        total_events=total,
+        total_pages=-(-total // size),
+        has_next=end > size,
+        has_prev=number > 1 and total > 0,
+    )
+
+
+async def _matching(log: EventLog, state: State, asked: DetailQuery) -> Window:
+    """Return which events an answer is about; without types their numbers have no gaps."""
+    after, types = asked.since_event_id or 0, types_of(asked.event_type)
+    if not types:
+        return Window(range(after + 1, max(after, state.seq) + 1), [])
+    numbers: list[int] = []
+    while True:
+        rows = await log.events(state.execution_id, after=after, limit=PAGE_MAX, types=types)
+        numbers += [row.seq for row in rows]
+        if len(rows) < PAGE_MAX:
+            return Window(numbers, types)
+        if len(numbers) >= COUNTED_MAX:
+            raise invalid(
+                f"there are more than {COUNTED_MAX:,} events of these types; "
+                "ask for those after one of them, with since_event_id"
+            )
+        after = numbers[-1]
+
+
+async def _rows(
+    log: EventLog, execution_id: int, window: Window, *, shorten: bool
+) -> list[EventRow]:
+    """Return events, the newest first.
+
+    What is beyond :data:`EVENTS_BYTES_MAX` is left out, or comes shortened.
+    """
+    found: list[EventRow] = []
+    size = 0
+    for end in range(len(window.numbers), 0, -EVENTS_PAGE):
+        part = window.numbers[max(0, end - EVENTS_PAGE) : end]
+        rows = await log.events(
+            execution_id, after=part[0] - 1, limit=len(part), types=window.types
+        )
+        for row in reversed(rows):
+            size += len(row.body)
+            is_beyond = size > EVENTS_BYTES_MAX and bool(found)
+            if is_beyond and not shorten:
+                return found
+            found.append(_shortened(row) if is_beyond else row)
+    return found
+
+
+def _shortened(row: EventRow) -> EventRow:
+    """Return an event with what it is about alone, and how long it was."""
+    whole = msgspec.json.decode(row.body)
+    kept = {name: whole[name] for name in ("type", "step", "visit", "status") if name in whole}
+    kept |= {"truncated": True, "bytes": len(row.body)}
+    return row._replace(body=msgspec.json.encode(kept))
+
+
+async def _told(log: EventLog, state: State, rows: Sequence[EventRow]) -> list[DetailEvent]:
+    """Return events as they go out, with how long what ended at them took."""
+    fields = [views.event_fields(state.execution_id, row) for row in rows]
+    began = _Beginnings(log, state)
+    for row, one in zip(rows, fields, strict=True):
+        began.note(row, one["data"])
+    return [
+        DetailEvent(
+            **(one | {"error": _words(one["error"])}),
+            node_id=row.step,
+            catalog_id=told(state.catalog_id),
+            parent_execution_id=told(state.parent.execution_id if state.parent else None),
+            timestamp=one["created_at"],
+            duration=await began.milliseconds(row, one["data"]),
+            context=one["data"],
+        )
+        for row, one in zip(rows, fields, strict=True)
+    ]
+
+
+def _words(error: Any) -> str | None:
+    """Return an error as a text."""
+    if isinstance(error, dict):
+        message, code = str(error.get("message") or error.get("kind") or ""), error.get("code")
+        return f"{message} ({code})" if code else message
+    return str(error) if error else None
+
+
+class _Beginnings:
+    """When what ends at an event began."""
+
+    def __init__(self, log: EventLog, state: State) -> None:
+        self._log = log
+        self._state = state
+        self._entered: dict[tuple[str, int], int] = {}
+        self._looked_up: set[str] = set()
+
+    def note(self, row: EventRow, body: dict[str, Any]) -> None:
+        """Note when a step was entered."""
+        if row.type == "step.enter":
+            self._entered[row.step, body.get("visit", 0)] = row.at
+
+    async def milliseconds(self, row: EventRow, body: dict[str, Any]) -> float | None:
+        """Return how long it took; nothing for an event that ends nothing."""
+        if row.type in ("playbook.completed", "playbook.failed", "playbook.cancelled"):
+            return _between(self._state.started_at, row.at)
+        if row.type == "command.completed" and "duration_us" in body:
+            return float(body["duration_us"]) / 1000
+        if row.type != "step.exit":
+            return None
+        visit = body.get("visit", 0)
+        if (row.step, visit) not in self._entered:
+            await self._look_up(row.step)
+        return _between(self._entered.get((row.step, visit), body.get("started_at", 0)), row.at)
+
+    async def _look_up(self, step: str) -> None:
+        """Read when a step was entered, once, and for so many steps."""
+        if step in self._looked_up or len(self._looked_up) >= LOOKUPS_MAX:
+            return
+        self._looked_up.add(step)
+        entered = await self._log.events(
+            self._state.execution_id, types=["step.enter"], step=step, limit=VISITS_MAX
+        )
+        for number, row in enumerate(entered, 1):
+            self._entered.setdefault((step, number), row.at)
+
+
+def _between(start_us: int, end_us: int) -> float | None:
+    return max(0, end_us - start_us) / 1000 if start_us else None

@@ -1,0 +1,31 @@
+"""What NoETL's web page asks of one execution: to stop it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arcbook.server.http.route import Call, Route
+from arcbook.server.http.routes.control import CANCELLED, cancelled
+from arcbook.server.http.wire.executions import Cancelled, CancelRequest
+
+
+async def stop(call: Call) -> Cancelled:
+    """Cancel an execution, and all that it started."""
+    return await cancelled(call, CancelRequest(reason="stopped through the API", cascade=True))
+
+
+ROUTES: Final = [
+    Route(
+        method="POST",
+        path="/api/executions/{execution_id}/stop",
+        handler=stop,
+        change="execution.cancel",
+        tag="gui",
+        summary="Cancel an execution with all that it started",
+        description="The same as cancelling it with `cascade`. It takes no body.",
+        answer=Cancelled,
+        answer_example=CANCELLED,
+        scope="operator",
+        refusals=(400, 404),
+    ),
+]

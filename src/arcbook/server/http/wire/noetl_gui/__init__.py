@@ -1,0 +1,1 @@
+"""What NoETL's web page sends and reads."""

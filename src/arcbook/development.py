@@ -7,8 +7,6 @@ owned by the process that began it; a server owns every execution that it finds.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ import msgspec
 from arcbook.blobs.filesystem import FilesystemBlobs
 from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.cluster import ControlPlane, Parts, served_control_plane, worker_on
+from arcbook.locks import lock, unlock
 from arcbook.secrets.keys import keys_of
 from arcbook.settings import Settings, SettingsError
 from arcbook.store.sqlite import SqliteStore
@@ -91,16 +90,13 @@ async def development(settings: Settings) -> AsyncIterator[Development]:
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Keep others out of a folder as long as this process lives."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
+    path = folder / "lock"
+    handle = lock(path)
+    if handle is None:
         raise FolderTakenError(
             f"another process works in {folder}: stop it, or name another folder with --home"
-        ) from None
+        )
     try:
         yield
     finally:
-        os.close(handle)
+        unlock(path, handle)

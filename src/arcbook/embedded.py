@@ -7,7 +7,6 @@ and the Python API stand on it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -28,6 +27,7 @@ from arcbook.engine.views import NeedsData, result_view
 from arcbook.events.codec import decode
 from arcbook.events.types import Recorded, StepEnter
 from arcbook.ids import MACHINE_MAX, IdGenerator
+from arcbook.locks import lock, unlock
 from arcbook.results.frames import loop_frames
 from arcbook.results.kept import Kept
 from arcbook.runtime.boundary import stored_state
@@ -345,22 +345,15 @@ class Embedded:
             OwnedElsewhereError: another process owns it.
         """
         path = self.home / "owned" / str(execution_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise OwnedElsewhereError(
-                f"execution {execution_id} is being run by another process"
-            ) from None
+        handle = lock(path)
+        if handle is None:
+            raise OwnedElsewhereError(f"execution {execution_id} is being run by another process")
         self._locks[execution_id] = handle
 
     def _unlock(self, execution_id: int) -> None:
         handle = self._locks.pop(execution_id, None)
         if handle is not None:
-            (self.home / "owned" / str(execution_id)).unlink(missing_ok=True)
-            os.close(handle)
+            unlock(self.home / "owned" / str(execution_id), handle, remove=True)
 
 
 class _LateCredentials:

@@ -9,30 +9,30 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 
 from arcbook.initial import wipe
+from arcbook.setting_kinds import PREFIX, Doc, SettingsError, check, check_names, convert
 
-PREFIX: Final = "ARCBOOK_"
-
-
-class Doc(msgspec.Struct, frozen=True):
-    """What a setting is for."""
-
-    text: str
-    #: Whether its value opens something, so that it does not stay in the environment.
-    is_secret: bool = False
+__all__ = [
+    "PREFIX",
+    "Settings",
+    "SettingsError",
+    "drop_secrets",
+    "environment_for",
+    "load_settings",
+    "named_server",
+    "named_token",
+    "reference",
+    "secrets_of",
+]
 
 
 def _default_home() -> Path:
     base = os.environ.get("XDG_DATA_HOME")
     return Path(base) / "arcbook" if base else Path.home() / ".local" / "share" / "arcbook"
-
-
-class SettingsError(ValueError):
-    """A variable of the environment holds something that its setting cannot be."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +61,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Doc("Names of environment variables that templates may read as `env.NAME`."),
     ] = ()
-    concurrency: Annotated[int, Doc("Commands that one process performs at once.")] = 128
+    concurrency: Annotated[
+        int, Doc("Commands that one process performs at once.", least=1, most=10_000)
+    ] = 128
     python_memory_bytes: Annotated[
-        int, Doc("Memory that one call of the python tool may use, in bytes.")
+        int, Doc("Memory that one call of the python tool may use, in bytes.", least=32 * 1024**2)
     ] = 4 * 1024**3
     isolation: Annotated[
         str,
@@ -73,7 +75,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "auto"
     isolation_uid: Annotated[
-        int, Doc("First of 16,384 user ids that code runs as, where the worker is root.")
+        int,
+        Doc(
+            "First of 16,384 user ids that code runs as, where the worker is root.",
+            least=1,
+            most=2**32 - 20_000,
+        ),
     ] = 20_000
     isolation_network: Annotated[bool, Doc("Whether code in a sandbox reaches the network.")] = True
     folders: Annotated[
@@ -113,7 +120,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = False
     host: Annotated[str, Doc("Address on which a server listens.")] = "127.0.0.1"
-    port: Annotated[int, Doc("Port on which a server listens; 0 takes a free one.")] = 8082
+    port: Annotated[
+        int, Doc("Port on which a server listens; 0 takes a free one.", most=65_535)
+    ] = 8082
     api_tokens: Annotated[
         tuple[str, ...],
         Doc(
@@ -132,20 +141,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Doc("Addresses and networks of proxies whose `X-Forwarded-For` is believed."),
     ] = ()
     connections: Annotated[
-        int, Doc("Connections to the API at once; beyond them, only what must be is answered.")
+        int,
+        Doc("Connections to the API at once; beyond them, only what must be is answered.", least=1),
     ] = 1000
     head_seconds: Annotated[
-        float, Doc("Seconds that a connection has for the whole head of its next request.")
+        float,
+        Doc("Seconds that a connection has for the whole head of its next request.", least=0.1),
     ] = 10.0
     body_seconds: Annotated[
-        float, Doc("Seconds within which the next part of a request's body has to come.")
+        float, Doc("Seconds within which the next part of a request's body has to come.", least=0.1)
     ] = 20.0
     write_seconds: Annotated[
-        float, Doc("Seconds within which a caller has to take a part of what it is sent.")
+        float,
+        Doc("Seconds within which a caller has to take a part of what it is sent.", least=0.1),
     ] = 30.0
     streams: Annotated[int, Doc("Event streams that may be open at once on one server.")] = 1000
-    body_bytes: Annotated[int, Doc("Bytes of a request's body.")] = 4 * 1024 * 1024
-    result_bytes: Annotated[int, Doc("Bytes of a body that puts a result.")] = 64 * 1024 * 1024
+    body_bytes: Annotated[int, Doc("Bytes of a request's body.", least=1024)] = 4 * 1024 * 1024
+    result_bytes: Annotated[int, Doc("Bytes of a body that puts a result.", least=1024)] = (
+        64 * 1024 * 1024
+    )
     oidc_issuer: Annotated[str, Doc("Identity provider whose JWTs are taken: its `iss`.")] = ""
     oidc_audience: Annotated[str, Doc("Audience that a JWT must be for: its `aud`.")] = ""
     oidc_jwks_url: Annotated[
@@ -199,17 +213,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, Doc("Whether pools are chosen at all; without, everything goes to `shared`.")
     ] = True
     lease_seconds: Annotated[
-        float, Doc("How long a worker may be silent before its commands go to another one.")
+        float,
+        Doc("How long a worker may be silent before its commands go to another one.", least=0.1),
     ] = 15.0
     drain_seconds: Annotated[
         float, Doc("Time that a worker has to finish its commands when it is told to stop.")
     ] = 30.0
-    log_format: Annotated[str, Doc("How servers and workers write their log: console or json.")] = (
-        "console"
-    )
-    log_level: Annotated[str, Doc("The least that they log: debug, info, warning or error.")] = (
-        "info"
-    )
+    log_format: Annotated[
+        str,
+        Doc(
+            "How servers and workers write their log: console or json.", choices=("console", "json")
+        ),
+    ] = "console"
+    log_level: Annotated[
+        str,
+        Doc(
+            "The least that they log: debug, info, warning or error.",
+            choices=("debug", "info", "warning", "error"),
+        ),
+    ] = "info"
     debug: Annotated[bool, Doc("Whether faults of Arcbook itself show their traceback.")] = False
 
     def template_names(self) -> dict[str, str]:
@@ -245,7 +267,10 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
         if given.get(name) is not None:
             values[name] = given[name]
         elif text is not None:
-            values[name] = _convert(name, text, hint)
+            values[name] = convert(name, text, hint)
+        if name in values:
+            check(name, values[name], hint)
+    check_names(source, Settings.__struct_fields__, values.get("template_env", ()))
     values.setdefault("home", _default_home())
     values["home"] = Path(values["home"]).expanduser()
     return Settings(**values)
@@ -280,20 +305,6 @@ def _secret_names() -> list[str]:
         for name, hint in hints.items()
         if any(isinstance(doc, Doc) and doc.is_secret for doc in get_args(hint)[1:])
     ]
-
-
-def _convert(name: str, text: str, hint: Any) -> Any:
-    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    if get_origin(kind) is tuple:
-        return tuple(part for part in text.replace(",", " ").split() if part)
-    if kind is bool:
-        return text.strip().lower() in {"1", "true", "yes", "on"}
-    try:
-        return kind(text)
-    except ValueError:
-        raise SettingsError(
-            f"{PREFIX}{name.upper()} must be {kind.__name__}, not {text!r}"
-        ) from None
 
 
 def reference() -> list[tuple[str, str, str]]:

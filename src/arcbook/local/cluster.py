@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
@@ -16,6 +14,7 @@ from arcbook.client import Client, ClientError
 from arcbook.local.children import Child, end_leftovers, note
 from arcbook.local.programs import ServiceFailedError, check_free
 from arcbook.local.services import LocalNats, LocalPostgres
+from arcbook.locks import lock, unlock
 from arcbook.secrets.keys import KEY_FILE, make_key_file
 from arcbook.settings import Settings, environment_for
 from arcbook.store.api import StoreError
@@ -68,7 +67,7 @@ class LocalCluster:
         self._workers = workers
         self._with_nats = with_nats
         self._tell = tell
-        self._handle = -1
+        self._handle: int | None = None
         self.url = f"http://{settings.host}:{settings.port}"
         self.children: list[Child] = []
         self.server: Child | None = None
@@ -98,15 +97,12 @@ class LocalCluster:
             ServiceFailedError: another process runs a cluster in it.
         """
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._handle)
+        self._handle = lock(self.folder / "lock")
+        if self._handle is None:
             raise ServiceFailedError(
                 f"another 'arcbook up' runs in {self.folder}: stop it, or name another "
                 "folder with --home"
-            ) from None
+            )
 
     @property
     def _noted(self) -> Path:
@@ -169,7 +165,9 @@ class LocalCluster:
         for child in [*workers, *reversed([c for c in self.children if c not in workers])]:
             child.stop()
         self._noted.unlink(missing_ok=True)
-        os.close(self._handle)
+        if self._handle is not None:
+            unlock(self.folder / "lock", self._handle)
+            self._handle = None
 
     # -- starting ---------------------------------------------------------------------
 

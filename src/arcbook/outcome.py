@@ -65,6 +65,36 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     where: str | None = None
     details: Any = None
 
+    def __post_init__(self) -> None:
+        for name, limit in _LIMITS:
+            text = getattr(self, name)
+            if text is not None and len(text) > limit:
+                msgspec.structs.force_setattr(self, name, shortened(text, limit))
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return a text of at most so many characters: its beginning and its end."""
+    if len(text) <= limit:
+        return text
+    gap = f" ... ({len(text) - limit:,} characters left out) ... "
+    kept = limit - len(gap)
+    return text[: kept // 2] + gap + text[len(text) - (kept - kept // 2) :]
+
+
+MESSAGE_CHARACTERS_MAX: Final = 8 * 1024
+"""Length of an error's message; the middle of a longer one is left out."""
+
+TRACEBACK_CHARACTERS_MAX: Final = 32 * 1024
+"""Length of a traceback that is kept."""
+
+_LIMITS: Final = (
+    ("message", MESSAGE_CHARACTERS_MAX),
+    ("code", 256),
+    ("traceback", TRACEBACK_CHARACTERS_MAX),
+    ("exception", 256),
+    ("where", 1024),
+)
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The outcome of one tool call.

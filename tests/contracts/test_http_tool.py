@@ -295,7 +295,6 @@ async def test_calls_that_change_things_carry_an_idempotency_key(http, server):
         ({"url": "http://h", "headers": {"X": "a\nb"}}, "'X' has a line break"),
         ({"url": "http://h", "headers": "X: 1"}, "headers"),
         ({"url": "http://h", "form": [1]}, "a form must be a mapping"),
-        ({"url": "http://h", "json": {"n": 2**70}}, "cannot be written as JSON"),
         ({"url": "http://h", "response_type": "xml"}, "response_type"),
         (
             {"url": "http://h", "data": {}, "headers": {"Content-Type": "multipart/form-data"}},

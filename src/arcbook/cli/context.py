@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -12,6 +13,7 @@ import click
 from arcbook.cli.errors import UserError
 from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.embedded import Embedded
+from arcbook.jsons import JsonError, read
 from arcbook.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -173,12 +175,10 @@ def parse_given(payload: str | None, assignments: tuple[str, ...]) -> Given:
 
 
 def _payload(text: str) -> dict[str, Any]:
-    import orjson  # only where a payload is given
-
     source = read_document(text[1:]) if text.startswith("@") else text.encode()
     try:
-        values = orjson.loads(source)
-    except orjson.JSONDecodeError as error:
+        values = read(source)
+    except JsonError as error:
         raise UserError(f"--payload is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise UserError('--payload must be a JSON object, such as \'{"city": "Paris"}\'')
@@ -186,13 +186,24 @@ def _payload(text: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Return JSON as its value, and any other text as text."""
-    import orjson  # only where a value is given
+    """Return JSON as its value, and any other text as text.
 
+    A number whose digits would be lost is text: ``1.10`` is a version, and not 1.1.
+    """
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        value = read(text)
+    except JsonError:
         return text
+    return text if _loses_digits(text, value) else value
+
+
+def _loses_digits(text: str, value: Any) -> bool:
+    """Return whether a text spells a number of whose digits the value keeps less."""
+    if isinstance(value, float):
+        return Decimal(repr(value)) != Decimal(text) or (
+            text.endswith("0") and repr(value) != text and "e" not in text.lower()
+        )
+    return value is None and text.strip() != "null"
 
 
 def _put(values: dict[str, Any], path: list[str], value: Any) -> None:

@@ -8,12 +8,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import click
-import orjson
 
 from arcbook.cli.warnings import count
 from arcbook.dsl.codes import CODES
 from arcbook.dsl.diagnostics import Diagnostic, Severity, excerpt
 from arcbook.dsl.load import Loaded
+from arcbook.jsons import write
 
 Checked = Sequence[tuple[str, Loaded]]
 
@@ -113,7 +113,7 @@ def _sarif(name: str, diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _dump(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n"
+    return write(value, indented=True).decode() + "\n"
 
 
 FORMATS: Final[dict[str, Callable[[Checked], str]]] = {

@@ -7,7 +7,6 @@ thousands of events, and what the engine remembers of a loop stays small.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +28,7 @@ from arcbook.events.types import (
     ResultRef,
     StepResult,
 )
+from arcbook.jsons import JsonError, read
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.template.access import MISSING, View
 from arcbook.template.errors import TemplateError
@@ -133,8 +133,8 @@ def _listed(found: Any) -> list[Any] | range | None:
 
 def _json_list(text: str) -> list[Any] | None:
     try:
-        parsed = json.loads(text)
-    except ValueError:
+        parsed = read(text)
+    except JsonError:
         return None
     return parsed if isinstance(parsed, list) else None
 

@@ -84,7 +84,7 @@ def call_tool(  # what a call depends on
         return answer
     if is_nested_too_deeply(answer.data):
         message = f"the answer of tool {task.kind!r} nests deeper than {NESTING_MAX} levels"
-        return failed(ErrorKind.LIMIT, message, code="TOO_DEEP", where=task.where)
+        return failed(ErrorKind.CONFIG, message, code="TOO_DEEP", where=task.where)
     took_ms = (services.clock.monotonic_us() - began) / 1000
     meta = {**answer.meta, "duration_ms": round(took_ms, 3)}
     cause = answer.error

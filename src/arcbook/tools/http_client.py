@@ -12,6 +12,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
+from arcbook.jsons import TooDeepError
+from arcbook.nesting import NESTING_MAX
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind, Outcome
 from arcbook.tools.api import ToolCall, ToolContext
 from arcbook.tools.http_params import HttpParams
@@ -77,7 +79,11 @@ class HttpClient:
         except UnicodeError:
             message = f"{shown}: the host is not a valid name"
             return _failed(ErrorKind.CONFIG, message, "CONFIG", retryable=False)
-        return outcome_of(answer, params.response_type)
+        try:
+            return outcome_of(answer, params.response_type)
+        except TooDeepError:
+            message = f"the answer to {shown} nests deeper than {NESTING_MAX} levels"
+            return _failed(ErrorKind.CONFIG, message, "TOO_DEEP", retryable=False)
 
     async def _answer(self, request: Request, params: HttpParams) -> Answer:
         """Return what the server answers, after the redirects that are followed."""

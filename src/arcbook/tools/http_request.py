@@ -7,11 +7,12 @@ from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
 import msgspec
-import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
+from arcbook.jsons import read, write
 from arcbook.outcome import ErrorKind
+from arcbook.template.characters import whole_text
 from arcbook.tools.api import CredentialError, ToolCall, ToolContext
 from arcbook.tools.http_auth import AuthError, Grant, basic_grant, grant_of
 from arcbook.tools.http_params import METHODS, HttpParams
@@ -253,12 +254,12 @@ def _json(value: Any) -> bytes:
     """Return a value as JSON; text that is a JSON object or list already stays as it is."""
     try:
         if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-            orjson.loads(value)
-            return value.encode()
+            read(value)
+            return whole_text(value).encode()
     except ValueError:
         pass
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str)
+        return write(value)
     except TypeError as error:
         raise RequestError(f"the body cannot be written as JSON: {error}") from None
 
@@ -272,4 +273,4 @@ def _form(value: Any) -> bytes:
 
 
 def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    return whole_text(text).encode()

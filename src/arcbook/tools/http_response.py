@@ -9,9 +9,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import msgspec
-import orjson
 from multidict import CIMultiDictProxy
 
+from arcbook.jsons import JsonError, TooDeepError, read
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind, Outcome
 from arcbook.tools.http_request import Request
 
@@ -190,14 +190,11 @@ def _looks_like_json(raw: bytes, content_type: str) -> bool:
 
 
 def _json(raw: bytes, charset: str) -> Any:
-    if charset in ("", "utf-8", "utf8"):
-        try:
-            return orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            pass  # a mark at the beginning, or bytes that are no UTF-8
     try:
-        return orjson.loads(_text(raw, charset))
-    except orjson.JSONDecodeError:
+        return read(raw if charset in ("", "utf-8", "utf8") else _text(raw, charset))
+    except TooDeepError:
+        raise
+    except JsonError:
         return _NOT_JSON
 
 

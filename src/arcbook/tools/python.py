@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from arcbook.outcome import ErrorKind, Outcome, failed, ok
+from arcbook.outcome import TRACEBACK_CHARACTERS_MAX, ErrorKind, Outcome, failed, ok, shortened
 from arcbook.template.code import uses_name
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.confinement import OutsideError
@@ -186,6 +186,10 @@ def _folder(written: str, context: ToolContext) -> str:
     return context.confinement.resolve(written, context.workspace)
 
 
+CODES: Final = {"too_deep": "TOO_DEEP", "no_form": "NO_FORM"}
+"""Codes of failures that are not exceptions of the code's own."""
+
+
 def _streams(printed: str) -> dict[str, Any]:
     return {"stdout": printed, "stderr": ""}
 
@@ -198,12 +202,14 @@ def _outcome(answer: dict[str, Any], printed: str) -> Outcome:
         data = _streams(printed) if answer.get("empty") else answer.get("data")
         return ok(data, meta=meta)
     kind, retryable = classify(answer)
-    exception = str(answer.get("exception"))
-    facts = {"exception": exception, "traceback": answer.get("traceback", "")}
+    code = CODES.get(str(answer.get("kind")), "")
+    exception = shortened(str(answer.get("exception")), 200)
+    traceback = shortened(str(answer.get("traceback", "")), TRACEBACK_CHARACTERS_MAX)
+    facts = {"exception": exception, "traceback": traceback}
     outcome = failed(
         kind,
-        f"{exception}: {answer.get('message')}",
-        code=f"PY_{exception}",
+        str(answer.get("message")) if code else f"{exception}: {answer.get('message')}",
+        code=code or f"PY_{exception}",
         retryable=retryable,
         **facts,
     )
@@ -214,8 +220,10 @@ def classify(answer: dict[str, Any]) -> tuple[ErrorKind, bool]:
     """Return the error kind of an exception, and whether another try may help."""
     named = answer.get("bases")
     bases = {str(name) for name in named} if isinstance(named, list) else set[str]()
-    if answer.get("kind") == "config":
+    if answer.get("kind") in ("config", "too_deep"):
         return ErrorKind.CONFIG, False
+    if answer.get("kind") == "no_form":
+        return ErrorKind.SCHEMA, False
     if bases & {"JSONDecodeError", "SyntaxError", "UnicodeDecodeError"}:
         return ErrorKind.PARSE, False
     if bases & {"TimeoutError"}:

@@ -19,8 +19,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Any, Final
 
-import orjson
-
+from arcbook.jsons import JsonError, read, write
 from arcbook.tools.confinement import Confinement, Isolation
 from arcbook.tools.python_start import Spawned, spawn
 
@@ -80,7 +79,7 @@ class Child:
             ChildLostError: the child ended first.
         """
         loop = asyncio.get_running_loop()
-        body = orjson.dumps(request, option=orjson.OPT_NON_STR_KEYS, default=str)
+        body = write(request)
         try:
             await loop.sock_sendall(self.sock, struct.pack("!I", len(body)) + body)
         except OSError as error:
@@ -95,10 +94,10 @@ class Child:
         """
         loop = asyncio.get_running_loop()
         try:
-            answer = orjson.loads(await self._frame(loop))
+            answer = read(await self._frame(loop))
         except OSError as error:
             raise ChildLostError(str(error)) from None
-        except orjson.JSONDecodeError:
+        except JsonError:
             answer = None
         if not isinstance(answer, dict):
             raise ChildLostError("what it answered is no answer")

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import orjson
 
 from arcbook.cli.context import execution_id, with_embedded
 from arcbook.cli.everywhere import wants_json
 from arcbook.cli.remote.link import server_of, with_client
 from arcbook.cli.text import moment
 from arcbook.embedded import Embedded
+from arcbook.jsons import read, write
 from arcbook.secrets.taint import shown
 from arcbook.store.api import PAGE_MAX, EventRow
 
@@ -89,15 +89,15 @@ async def _views(
 
 
 def _json(event: EventRow) -> str:
-    body: dict[str, Any] = orjson.loads(event.body)
-    return orjson.dumps(shown({"seq": event.seq, "at": event.at, **body})).decode()
+    body: dict[str, Any] = read(event.body)
+    return write(shown({"seq": event.seq, "at": event.at, **body})).decode()
 
 
 def _line(event: EventRow) -> str:
-    body: dict[str, Any] = orjson.loads(event.body)
+    body: dict[str, Any] = read(event.body)
     for key in ("type", "step"):
         body.pop(key, None)
-    details = orjson.dumps(shown(body)).decode() if body else ""
+    details = write(shown(body)).decode() if body else ""
     if len(details) > DETAILS_SHOWN_MAX:
         details = details[: DETAILS_SHOWN_MAX - 1] + "…"
     name = click.style(event.type.ljust(20), fg="cyan")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from arcbook.cli.context import execution_id, with_embedded
 from arcbook.cli.errors import UserError
 from arcbook.cli.remote.link import server_of, with_client
 from arcbook.embedded import Embedded
+from arcbook.jsons import write
 from arcbook.secrets.taint import shown
 
 if TYPE_CHECKING:
@@ -50,4 +50,4 @@ def result(context: click.Context, execution: str, step: str | None) -> None:
         return (await client.result(str(execution_id(execution)), step or "")).result
 
     data = with_client(context, remote) if server_of(context) else with_embedded(context, work)
-    click.echo(orjson.dumps(shown(data), option=orjson.OPT_INDENT_2).decode())
+    click.echo(write(shown(data), indented=True).decode())

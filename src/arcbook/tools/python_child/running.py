@@ -14,13 +14,29 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from arcbook.tools.python_child.prepare import FILENAME, Prepared
-from arcbook.tools.python_child.values import encodable, with_rowsets
+from arcbook.tools.python_child.values import (
+    DepthError,
+    NoFormError,
+    encodable,
+    place_of,
+    with_rowsets,
+)
 
 OUTPUT_BYTES_MAX: Final = 1024 * 1024
 """What code may print; the rest is dropped."""
 
 TRACEBACK_LINES_MAX: Final = 60
 """Lines of a traceback that are reported."""
+
+TEXT_CHARACTERS_MAX: Final = 16 * 1024
+"""What of an exception's text, and of a line of its traceback, is reported."""
+
+
+NO_TEXT: Final = "<exception str() failed>"
+"""What Python says of an exception whose text cannot be made."""
+
+KINDS: Final = {DepthError: "too_deep", NoFormError: "no_form"}
+"""What the parent is told of results that it cannot have."""
 
 
 class _Output(io.TextIOBase):
@@ -69,18 +85,35 @@ def run(request: dict[str, Any], prepared: Prepared, output_fd: int) -> dict[str
             if request.get(name) is not None:
                 namespace[name] = request[name]
         namespace.update(inputs)
-        returned = _execute(prepared, namespace)
-        value = _result(returned, namespace, inputs)
-        return {"ok": True, "data": encodable(value), "empty": value is None}
-    except SystemExit as stop:
-        if stop.code in (None, 0):
-            value = namespace.get("result")
-            return {"ok": True, "data": encodable(value), "empty": value is None}
-        return _failure(stop, f"the code called sys.exit({stop.code!r})")
+        value = _value(prepared, namespace, inputs)
+        return {"ok": True, "data": _encoded(value), "empty": value is None}
     except MissingLibraryError as error:
         return {"ok": False, "kind": "config", "message": str(error), "exception": "ImportError"}
     except BaseException as error:  # noqa: BLE001  # the boundary to other people's code
-        return _failure(error, str(error) or type(error).__name__)
+        return _failure(error)
+
+
+def _value(prepared: Prepared, namespace: dict[str, Any], inputs: dict[str, Any]) -> Any:
+    """Run code, and return what it leaves; ``sys.exit()`` ends it well."""
+    try:
+        return _result(_execute(prepared, namespace), namespace, inputs)
+    except SystemExit as stop:
+        if stop.code not in (None, 0):
+            raise
+        return namespace.get("result")
+
+
+def _encoded(value: Any) -> Any:
+    """Return a result as JSON has it.
+
+    Raises:
+        NoFormError: something in it has no such form.
+        DepthError: it nests too deeply.
+    """
+    try:
+        return encodable(value)
+    except NoFormError as error:
+        raise NoFormError(f"{place_of(value)}: {error}") from None
 
 
 class MissingLibraryError(ImportError):
@@ -119,6 +152,15 @@ def _execute(prepared: Prepared, namespace: dict[str, Any]) -> Any:
 
 
 def _result(returned: Any, namespace: dict[str, Any], inputs: dict[str, Any]) -> Any:
+    value = _chosen(returned, namespace, inputs)
+    if inspect.iscoroutine(value):
+        import asyncio  # only for code that is asynchronous
+
+        value = asyncio.run(value)
+    return value
+
+
+def _chosen(returned: Any, namespace: dict[str, Any], inputs: dict[str, Any]) -> Any:
     if returned is not None:
         return returned
     value = namespace.get("result")
@@ -126,10 +168,6 @@ def _result(returned: Any, namespace: dict[str, Any], inputs: dict[str, Any]) ->
     untouched = "result" in inputs and value is inputs.get("result")
     if (value is None or untouched) and callable(main) and not isinstance(main, type):
         value = main(**_arguments(main, inputs))
-        if inspect.iscoroutine(value):
-            import asyncio  # only for code that is asynchronous
-
-            value = asyncio.run(value)
     return value
 
 
@@ -143,15 +181,33 @@ def _arguments(main: Callable[..., Any], inputs: dict[str, Any]) -> dict[str, An
     return {p.name: known[p.name] for p in parameters if p.name in known}
 
 
-def _failure(error: BaseException, message: str) -> dict[str, Any]:
+def _failure(error: BaseException) -> dict[str, Any]:
     at = error.__traceback__
     while at is not None and at.tb_frame.f_code.co_filename == __file__:
         at = at.tb_next
-    lines = "".join(traceback.format_exception(type(error), error, at)).splitlines()
+    # The text of an exception is made by its own code, which may fail as well.
+    described = traceback.TracebackException(type(error), error, at)
+    lines = "".join(described.format()).splitlines()
     return {
         "ok": False,
+        "kind": next((k for c, k in KINDS.items() if isinstance(error, c)), ""),
         "exception": type(error).__name__,
         "bases": [c.__name__ for c in type(error).__mro__],
-        "message": message,
-        "traceback": "\n".join(lines[-TRACEBACK_LINES_MAX:]),
+        "message": _message(error, str(described)),
+        "traceback": "\n".join(_shortened(line) for line in lines[-TRACEBACK_LINES_MAX:]),
     }
+
+
+def _message(error: BaseException, text: str) -> str:
+    if text == NO_TEXT:
+        text = "it cannot say what went wrong: making its text fails"
+    if isinstance(error, SystemExit):
+        return f"the code called sys.exit({_shortened(text)})"
+    return _shortened(text) or type(error).__name__
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= TEXT_CHARACTERS_MAX:
+        return text
+    half = TEXT_CHARACTERS_MAX // 2
+    return f"{text[:half]} ... ({len(text) - 2 * half:,} characters left out) ... {text[-half:]}"

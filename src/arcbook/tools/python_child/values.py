@@ -4,10 +4,35 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import enum
+import inspect
 import json
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
+
+NESTING_MAX: Final = 100
+"""Levels of mappings and lists in a result."""
+
+INTEGER_DIGITS_MAX: Final = 4300
+"""Digits of an integer that JSON is read with."""
+
+INTEGER_MAX: Final = 10**INTEGER_DIGITS_MAX
+
+LISTS: Final[tuple[type[Iterable[Any]], ...]] = (
+    list,
+    tuple,
+    set,
+    frozenset,
+    range,
+    deque,
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
+)
+"""What is a list in JSON."""
 
 ROWSET_DEPTH_MAX: Final = 3
 """How deep row sets are looked for: a step, its task, a statement."""
@@ -73,20 +98,55 @@ def _is_rowset(value: dict[str, Any]) -> bool:
     )
 
 
+class NoFormError(TypeError):
+    """A value has no form in JSON."""
+
+
+class DepthError(ValueError):
+    """A result nests too deeply."""
+
+
 def encodable(value: Any, depth: int = 0) -> Any:
-    """Return a value as JSON has it, whatever the code made."""
+    """Return a value as JSON has it, whatever the code made.
+
+    Raises:
+        NoFormError: something in it has no such form.
+        DepthError: it nests too deeply.
+    """
     kind = type(value)
-    if kind in (str, int, bool, type(None)):
+    if kind in (str, bool, type(None)):
         return value
+    if kind is int:
+        if -INTEGER_MAX < value < INTEGER_MAX:
+            return value
+        raise NoFormError(f"an integer of more than {INTEGER_DIGITS_MAX:,} digits: make it text")
     if kind is float:
         return value if math.isfinite(value) else None
-    if depth > 100:
-        raise ValueError("the result nests deeper than 100 levels, or contains itself")
+    if depth > NESTING_MAX:
+        raise DepthError(f"the result nests deeper than {NESTING_MAX} levels, or contains itself")
     if isinstance(value, dict):
         return {_key(k): encodable(v, depth + 1) for k, v in dict.items(value)}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, LISTS):
         return [encodable(v, depth + 1) for v in value]
     return _unusual(value, depth)
+
+
+def place_of(value: Any, place: str = "result", depth: int = 0) -> str:
+    """Return where in a result the first value is that has no form in JSON."""
+    if isinstance(value, dict):
+        inner = [(f"{place}[{str(k)[:80]!r}]", v) for k, v in dict.items(value)]
+    elif isinstance(value, LISTS) and not isinstance(value, (set, frozenset)):
+        inner = [(f"{place}[{i}]", v) for i, v in enumerate(value)]
+    else:
+        return place
+    for where, one in inner:
+        try:
+            encodable(one, depth + 1)
+        except NoFormError:
+            return place_of(one, where, depth + 1)
+        except ValueError:
+            continue
+    return place
 
 
 def _key(key: Any) -> str:
@@ -98,21 +158,33 @@ def _key(key: Any) -> str:
 def _unusual(value: Any, depth: int) -> Any:
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()
-    if type(value).__name__ in ("Decimal", "UUID"):
-        return str(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return base64.b64encode(bytes(value)).decode()
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, int):
-        return int(value)
-    for name in ("tolist", "to_dict", "_asdict", "item", "isoformat"):
-        method = getattr(value, name, None)
-        if callable(method) and not isinstance(value, type):
-            return encodable(method(), depth + 1)
-    fields = getattr(value, "__dataclass_fields__", None)
-    if fields and not isinstance(value, type):
-        return {name: encodable(getattr(value, name), depth + 1) for name in fields}
-    if hasattr(value, "__next__"):
-        return [encodable(v, depth + 1) for v in value]
-    return str(value)
+    if isinstance(value, (int, float)):
+        return encodable(int(value) if isinstance(value, int) else float(value), depth)
+    if isinstance(value, enum.Enum):
+        return encodable(value.value, depth + 1)
+    if isinstance(value, Mapping):
+        return {_key(k): encodable(value[k], depth + 1) for k in value}
+    return _by_its_methods(value, depth)
+
+
+def _by_its_methods(value: Any, depth: int) -> Any:
+    """Return what an object says that it is, as the libraries have it whose objects they are."""
+    if not isinstance(value, type):
+        for name in ("tolist", "to_dict", "_asdict", "item", "isoformat"):
+            method = getattr(value, name, None)
+            if callable(method):
+                return encodable(method(), depth + 1)
+        if fields := getattr(value, "__dataclass_fields__", None):
+            return {name: encodable(getattr(value, name), depth + 1) for name in fields}
+        if hasattr(value, "__next__") or isinstance(value, (Sequence, AbstractSet)):
+            return [encodable(v, depth + 1) for v in value]
+        if getattr(type(value), "__str__", None) is not object.__str__:
+            return encodable(str(value), depth)
+    if inspect.iscoroutine(value):
+        value.close()
+    what = f"a value of the type {type(value).__name__} has no form in JSON"
+    raise NoFormError(f"{what}: make it text, a number, a list or a mapping")

@@ -32,5 +32,9 @@ def _exactly(sock: socket.socket, size: int) -> bytes | None:
 
 def answer(sock: socket.socket, message: dict[str, Any]) -> None:
     """Send a message."""
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    try:
+        body = text.encode()
+    except UnicodeEncodeError:  # halves of surrogate pairs
+        body = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
     sock.sendall(struct.pack("!I", len(body)) + body)

@@ -12,7 +12,7 @@ LARGE ?=
 export PYTHON
 
 .PHONY: help demo test check lock audit fuzz security noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
-	simulate simulate-corpus simulate-mutants exhaust environment services clean
+	simulate simulate-corpus simulate-mutants oracle exhaust environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,9 @@ simulate-corpus: environment ## Simulate the documents of CORPUS (../shared/corp
 
 simulate-mutants: environment ## Plant bugs one at a time; the simulator must find each
 	@$(BIN)/python -m arcbook.testing.simulate.mutants
+
+oracle: environment ## Compare SEEDS random playbooks with a plain interpreter of the language
+	@PYTHONPATH=tests $(BIN)/python -m oracle --seeds $(SEEDS) --first-seed $(FIRST_SEED)
 
 exhaust: environment ## Go through all small worlds; LARGE=1 larger ones, PARTS="graphs model" some
 	@$(BIN)/python -m arcbook.testing.exhaust $(PARTS) $(if $(LARGE),--large)

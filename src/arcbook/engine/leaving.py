@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from arcbook.dsl.model import Lifetime, NoMatch
 from arcbook.engine.fold import write
 from arcbook.engine.inputs import Report
@@ -53,7 +55,9 @@ def leave(turn: Turn, run: Run, done: IterationResult, report: Report) -> None:
 
 def leave_loop(turn: Turn, run: Run, result: LoopResult, error: ErrorInfo | None) -> None:
     """End a visit of a step with a loop."""
-    _leave(turn, run, status=ERROR if error else OK, result=result, error=error)
+    status = ERROR if error else OK
+    result = msgspec.structs.replace(result, status=status)
+    _leave(turn, run, status=status, result=result, error=error)
 
 
 def fail(turn: Turn, run: Run, error: ErrorInfo, *, stop: bool = True) -> None:
@@ -167,7 +171,7 @@ def _leaving_scope(  # everything that guards and ``set`` see
     local: dict[str, Any],
 ) -> ExecutionScope:
     """Return the names as ``set`` and guards of a finished step see them."""
-    output = step_output(result, turn.loaded)
+    output = step_output(result, turn.loaded, left.error)
     scope = _with_overlay(turn, turn.scope(local, run.locals))
     scope.context.steps = Overlay(turn.state.results)
     scope.context.steps[step.name] = result

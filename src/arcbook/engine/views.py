@@ -308,7 +308,7 @@ class LoopView(View):
         if key == "error":
             return error_data(self.result.errors[0][1]) if self.result.errors else MISSING
         if key == "status":
-            return STATUS_OK
+            return status_text(self.result.status, {})
         if key in ("_ref", "_store") and self.result.ref is not None:
             return self.items().name(key)
         return self.stats().get(key, MISSING)
@@ -465,10 +465,19 @@ def outcome_view(outcome: Outcome, data: Any, meta: dict[str, Any]) -> OutputVie
     )
 
 
-def step_output(result: StepResult | LoopResult, loaded: Loaded) -> OutputView:
-    """Return the envelope of a step's result, for its arcs and ``set``."""
+def step_output(
+    result: StepResult | LoopResult, loaded: Loaded, failed: ErrorInfo | None = None
+) -> OutputView:
+    """Return the envelope of a step's result, for its arcs and ``set``.
+
+    Args:
+        result: the result.
+        loaded: data of references that was fetched.
+        failed: why the step failed, whatever its last task came to.
+    """
+    status = result.status if failed is None else ERROR
     if isinstance(result, LoopResult):
-        return OutputView("ok", LoopView(result, loaded), None, {}, "")
+        return OutputView(status, LoopView(result, loaded), failed, {}, "")
     view = StepView(result, loaded)
     data = view.last() if len(result.tasks) <= 1 else view
-    return OutputView(result.status, data, result.error, result.helpers, result.body_key)
+    return OutputView(status, data, result.error or failed, result.helpers, result.body_key)

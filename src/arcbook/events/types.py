@@ -82,6 +82,8 @@ class LoopResult(
     truncated: bool = False
     #: Frames claimed, for a cursor loop.
     frames: int = 0
+    #: ``error`` where the loop failed, and not only iterations of it.
+    status: str = OK
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -50,6 +50,12 @@ from arcbook.outcome import ErrorInfo, ErrorKind, Outcome, failed, ok
 LOST_MAX: Final = 10
 """Deliveries of one command that may be lost before it fails."""
 
+DEPTH_MAX: Final = 32
+"""Executions that may stand above one that is started."""
+
+CHILDREN_MAX: Final = 100_000
+"""Executions that one may start."""
+
 
 def decide(  # what a decision depends on, and nothing else
     state: State,
@@ -194,10 +200,15 @@ def _suspend(turn: Turn, run: Run, command: Command, given: Suspension) -> None:
     )
     if given.kind != "child":
         return
+    depth = 1 + (turn.state.parent.depth if turn.state.parent else 0)
+    if (refusal := _child_refusal(turn, depth, given.path)) is not None:
+        _resume(turn, command, refusal)
+        return
     parent = Parent(
         execution_id=turn.state.execution_id,
         command_id="" if given.detached else command.command_id,
         return_step=given.key,
+        depth=depth,
     )
     turn.decision.children.append(
         StartChild(
@@ -218,6 +229,20 @@ def _suspend(turn: Turn, run: Run, command: Command, given: Suspension) -> None:
             "async": True,
         }
         _resume(turn, command, ok(data))
+
+
+def _child_refusal(turn: Turn, depth: int, path: str) -> Outcome | None:
+    """Return why a child is not started: one that starts itself would never stop."""
+    if depth > DEPTH_MAX:
+        message = (
+            f"playbook {path!r} would be the {depth}th below the first; the limit is {DEPTH_MAX}: "
+            "does a playbook call itself?"
+        )
+        return failed(ErrorKind.LIMIT, message, code="CHILD_DEPTH")
+    if turn.state.children > CHILDREN_MAX:
+        message = f"one execution starts at most {CHILDREN_MAX:,} others"
+        return failed(ErrorKind.LIMIT, message, code="CHILD_COUNT")
+    return None
 
 
 def _resume(turn: Turn, command: Command, outcome: Outcome | None, key: str = "") -> None:

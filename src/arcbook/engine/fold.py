@@ -284,6 +284,8 @@ def _suspended(state: State, at: int, event: CommandSuspended) -> None:
         state.live.moving[key] = None
     if event.index >= 0 and run.loop is not None and command.count != 1:
         _split_suspended(run.loop, command, event.index)
+    if event.wait.kind == "child":
+        state.children += 1
     command.status = CommandStatus.SUSPENDED
     command.wait = event.wait
     command.saved = event.state

@@ -178,6 +178,8 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True, dict=True):
     cancel_reason: str | None = None
     unconfirmed: list[str] = []
     final_ran: bool = False
+    #: Children that it has started.
+    children: int = 0
     result: Any = None
     result_ref: ResultRef | None = None
     error: ErrorInfo | None = None

@@ -106,6 +106,8 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     command_id: str = ""
     #: The step whose result it wants; else the playbook's result.
     return_step: str = ""
+    #: How many executions are above the one that it started.
+    depth: int = 0
 
 
 class LoopStart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

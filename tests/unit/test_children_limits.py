@@ -20,7 +20,9 @@ workflow:
     tool: {kind: playbook, path: tests/itself}
 """
 
-DETACHED = ITSELF.replace("path: tests/itself}\n", "path: tests/itself, return_result: false}\n").replace(
+DETACHED = ITSELF.replace(
+    "path: tests/itself}\n", "path: tests/itself, return_result: false}\n"
+).replace(
     "metadata: {name: itself, path: tests/itself, return_result: false}",
     "metadata: {name: itself, path: tests/itself}",
 )

@@ -53,6 +53,20 @@ def siblings(folder: Path, path: str, kinds: Kinds) -> Iterator[tuple[str, Loade
             yield content, loaded, file.parent
 
 
+def changed_file(folder: Path, path: str, known: str, kinds: Kinds) -> Path | None:
+    """Return the file of a playbook, if what is in it differs from what is known of it."""
+    for file in sorted(folder.glob("*.y*ml"))[:SIBLINGS_MAX]:
+        content = _text(file)
+        if content == known:
+            return None
+        if "kind: Playbook" not in content or path.rpartition("/")[2] not in content:
+            continue
+        loaded = load_playbook(content, kinds)
+        if loaded.playbook is not None and loaded.playbook.path == path:
+            return file
+    return None
+
+
 def named_files(playbook: Playbook, folder: Path, kinds: Kinds) -> Iterator[Beside]:
     """Yield the playbooks that one calls by their files, and those that these call so.
 

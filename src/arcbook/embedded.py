@@ -27,7 +27,7 @@ from arcbook.engine.views import NeedsData, result_view
 from arcbook.events.codec import decode
 from arcbook.events.types import Recorded, StepEnter
 from arcbook.ids import MACHINE_MAX, IdGenerator
-from arcbook.locks import lock, unlock
+from arcbook.locks import is_locked, lock, unlock
 from arcbook.results.frames import loop_frames
 from arcbook.results.kept import Kept
 from arcbook.runtime.boundary import stored_state
@@ -52,6 +52,9 @@ _RUNTIMES: Final = itertools.count()
 STORE_FILE: Final = "arcbook.db"
 ERRORS_TOLD_MAX: Final = 10
 """Errors of a document that an exception's message tells."""
+
+
+_OWNED: Final = "execution {} is being run by another process"
 
 
 class OwnedElsewhereError(RuntimeError):
@@ -243,6 +246,7 @@ class Embedded:
         Raises:
             OwnedElsewhereError: its process is still there.
         """
+        await self._refuse_driven(execution_id)
         runtime = await self.runtime()
         with self._owning(execution_id), runtime.drive.listeners.added(listener):
             return await (await runtime.resume(execution_id))
@@ -254,6 +258,7 @@ class Embedded:
             The final state, or ``None`` if another process was asked to do it.
         """
         try:
+            await self._refuse_driven(execution_id)
             self._lock(execution_id)
         except OwnedElsewhereError:
             await self.store.post(execution_id, msgspec.json.encode(Cancel(reason=reason)))
@@ -347,8 +352,23 @@ class Embedded:
         path = self.home / "owned" / str(execution_id)
         handle = lock(path)
         if handle is None:
-            raise OwnedElsewhereError(f"execution {execution_id} is being run by another process")
+            raise OwnedElsewhereError(_OWNED.format(execution_id))
         self._locks[execution_id] = handle
+
+    async def _refuse_driven(self, execution_id: int) -> None:
+        """Refuse an execution that another process drives, be it as the child of another one.
+
+        Raises:
+            OwnedElsewhereError: one does.
+        """
+        if await self.is_driven(await self.known(execution_id)):
+            raise OwnedElsewhereError(_OWNED.format(execution_id))
+
+    async def is_driven(self, row: ExecutionRow) -> bool:
+        """Return whether a process goes on with an execution, or with the one that called it."""
+        while row.parent_execution_id:
+            row = await self.known(row.parent_execution_id)
+        return is_locked(self.home / "owned" / str(row.execution_id))
 
     def _unlock(self, execution_id: int) -> None:
         handle = self._locks.pop(execution_id, None)

@@ -13,6 +13,7 @@ from arcbook.events.types import (
     CommandIssued,
     CommandSuspended,
     LoopResult,
+    PlaybookCancelled,
     PlaybookCompleted,
     PlaybookFailed,
     PlaybookStarted,
@@ -30,7 +31,7 @@ class StepView(msgspec.Struct, kw_only=True):
     """A step of an execution: its latest visit."""
 
     name: str
-    #: ``running``, ``waiting``, ``done``, ``failed``, ``recovered`` or ``skipped``.
+    #: ``running``, ``waiting``, ``done``, ``failed``, ``recovered``, ``skipped`` or ``cancelled``.
     status: str = "running"
     visits: int = 0
     #: Microseconds since the epoch.
@@ -82,6 +83,8 @@ class Progress:
         self.ended_at = 0
         self.error: ErrorInfo | None = None
         self.failed_steps: list[str] = []
+        #: Why it was cancelled; nothing where it was not.
+        self.cancel_reason: str | None = None
         self.warnings: list[str] = []
 
     def add(self, events: Iterable[Recorded]) -> None:
@@ -180,6 +183,14 @@ def _playbook_failed(progress: Progress, at: int, event: PlaybookFailed) -> None
     progress.failed_steps = event.failed_steps
 
 
+def _playbook_cancelled(progress: Progress, at: int, event: PlaybookCancelled) -> None:
+    progress.ended_at = at
+    progress.cancel_reason = event.reason
+    for step in progress.steps.values():
+        if not step.ended_at:
+            step.status, step.ended_at, step.waits_for = "cancelled", at, ""
+
+
 _HANDLERS: Final[dict[type, Callable[..., None]]] = {
     PlaybookStarted: _playbook_started,
     StepEnter: _step_enter,
@@ -190,6 +201,7 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
     CommandSuspended: _command_suspended,
     PlaybookCompleted: _playbook_completed,
     PlaybookFailed: _playbook_failed,
+    PlaybookCancelled: _playbook_cancelled,
 }
 
 

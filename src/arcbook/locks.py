@@ -39,6 +39,21 @@ def lock(path: Path) -> int | None:
     return None
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether somebody holds a file; it is not made for that."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def unlock(path: Path, handle: int, *, remove: bool = False) -> None:
     """Hold a file no more.
 

@@ -268,6 +268,54 @@ def test_ctrl_c_cancels_a_run_and_waits_for_it(dev, arcbook):
     assert newest(dev)["status"] == "CANCELLED"
 
 
+def test_ctrl_c_on_a_terminal_offers_to_leave_the_execution_running(dev, arcbook):
+    text = GATED.replace("FOLDER", str(arcbook.folder))
+    name = arcbook.write("gated.yaml", text)
+    screen = Screen(arcbook, "--server", dev.url, "run", name)
+    until((arcbook.folder / "began").exists)
+    screen.press(b"\x03")
+    screen.wait_for("goes on at the server: Enter leaves it running, Ctrl-C again cancels it")
+    screen.press(b"\n")
+
+    assert screen.end() == 0
+    assert f"arcbook events {newest(dev)['execution_id']} --follow" in screen.text
+    (arcbook.folder / "gate").touch()
+    until(lambda: newest(dev)["status"] == "COMPLETED")
+
+
+def test_a_second_ctrl_c_on_a_terminal_cancels_at_the_server(dev, arcbook):
+    text = GATED.replace("FOLDER", str(arcbook.folder))
+    screen = Screen(arcbook, "--server", dev.url, "run", arcbook.write("gated.yaml", text))
+    until((arcbook.folder / "began").exists)
+    screen.press(b"\x03")
+    screen.wait_for("Ctrl-C again cancels it")
+    screen.press(b"\x03")
+
+    assert screen.end() == 130
+    assert newest(dev)["status"] == "CANCELLED"
+
+
+def test_a_detached_run_is_started_and_not_waited_for(dev, arcbook):
+    ran = dev("run", arcbook.write("greet.yaml", GREET), "--detach", "--json")
+
+    assert ran.code == 0
+    assert ran.json["execution_id"] == newest(dev)["execution_id"]
+    until(lambda: newest(dev)["status"] == "COMPLETED")
+
+
+def test_a_run_at_a_server_is_done_again_from_a_step(dev, arcbook):
+    name = arcbook.write("greet.yaml", GREET)
+    dev("run", name)
+    first = newest(dev)["execution_id"]
+    again = dev("retry-from", first, "start")
+    arcbook.write("greet.yaml", GREET.replace("hello", "welcome"))
+    repaired = dev("retry-from", first, "start", "--file", name)
+
+    assert again.json["said"] == "hello world"
+    assert repaired.json["said"] == "welcome world"
+    assert dev("cancel", first).code == 1
+
+
 def test_there_is_a_live_view_of_a_run_at_a_server(dev, arcbook):
     screen = Screen(arcbook, "--server", dev.url, "run", arcbook.write("greet.yaml", GREET))
     screen.wait_for("start.*")

@@ -280,8 +280,8 @@ def test_the_result_of_an_execution_and_of_each_step_can_be_printed(home: Home) 
 def test_cancelling_what_has_ended_changes_nothing(home: Home) -> None:
     ran = home.terminal("cancel", home.weather)
 
-    assert ran.code == 0
-    assert "is COMPLETED" in ran.out
+    assert ran.code == 1
+    assert "ended before: COMPLETED" in ran.out
     assert home.terminal.executions()[-1]["status"] == "COMPLETED"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -77,11 +78,13 @@ def with_embedded(context: click.Context, work: Callable[[Embedded], Awaitable[T
 
 
 def read_document(name: str) -> bytes:
-    """Return a file's bytes.
+    """Return a file's bytes; those of standard input for ``-``.
 
     Raises:
         UserError: there is no such file, or it cannot be read.
     """
+    if name == "-":
+        return sys.stdin.buffer.read()
     path = Path(name)
     if path.is_dir():
         raise UserError(f"{name} is a folder: name a playbook's file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from shlex import quote
 from typing import Any, Final
 
 import click
@@ -92,6 +93,15 @@ def with_options(command: click.Command) -> click.Command:
 def given(context: click.Context, name: str) -> Any:
     """Return an option, wherever it stands; ``None`` where it does not."""
     return (context.obj or {}).get(name)
+
+
+def same_place() -> str:
+    """Return the options that a further command needs for the place of this one."""
+    context = click.get_current_context()
+    server, home = given(context, "server"), given(context, "home")
+    if server:
+        return f" --server {quote(server)}"
+    return f" --home {quote(home)}" if home else ""
 
 
 def wants_json(context: click.Context) -> bool:

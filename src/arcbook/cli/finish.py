@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any
 
 import click
 
 from arcbook.cli.errors import Exit
+from arcbook.cli.everywhere import same_place
 from arcbook.cli.places import Source
 from arcbook.cli.text import coloured, duration, value
 from arcbook.cli.warnings import tell_lacking
@@ -30,10 +32,11 @@ def finish(
     quiet: bool,
     warnings: Sequence[str] = (),
     source: Source | None = None,
+    cut_off: Sequence[str] = (),
 ) -> None:
     """Print how an execution ended."""
     if as_json:
-        click.echo(_json(state, data, warnings, source))
+        click.echo(value(outcome_of(state, data, warnings, source)))
         return
     if state.status is Status.COMPLETED:
         if data is not None:
@@ -46,6 +49,17 @@ def finish(
         line = f"{coloured(str(state.status))}  execution {state.execution_id}  {took}"
         tell_lacking(warnings)
         click.echo(line, err=True)
+        if state.status is Status.CANCELLED:
+            _tell_cancelled(state, cut_off)
+
+
+def _tell_cancelled(state: State, cut_off: Sequence[str]) -> None:
+    """Say why an execution was cancelled, what that cut off, and what goes on from there."""
+    click.echo(f"  reason: {shown(state.cancel_reason or 'none was given')}", err=True)
+    if cut_off:
+        click.echo(f"  stopped in {', '.join(cut_off)}; to run it again from there:", err=True)
+        command = f"arcbook retry-from {state.execution_id} {quote(cut_off[0])}{same_place()}"
+        click.echo(f"    {command}", err=True)
 
 
 def cause_of(error: ErrorInfo, place: str = "") -> str:
@@ -61,7 +75,10 @@ def cause_of(error: ErrorInfo, place: str = "") -> str:
     return "\n".join(lines)
 
 
-def _json(state: State, data: Any, warnings: Sequence[str], source: Source | None) -> str:
+def outcome_of(
+    state: State, data: Any, warnings: Sequence[str], source: Source | None
+) -> dict[str, Any]:
+    """Return how an execution ended, for programs."""
     error: dict[str, Any] | None = None
     if state.error is not None:
         error = {"kind": str(state.error.kind), "message": state.error.message}
@@ -69,14 +86,14 @@ def _json(state: State, data: Any, warnings: Sequence[str], source: Source | Non
         place = None if source is None else source.place(state.error)
         if source is not None and place is not None:
             error |= {"file": source.name, "line": place.line, "column": place.column}
-    outcome = {
+    return {
         "execution_id": str(state.execution_id),
         "path": state.path,
         "status": str(state.status),
         "result": data,
         "error": error,
+        "cancel_reason": state.cancel_reason,
         "failed_steps": list(dict.fromkeys(f.step for f in state.failures if not f.recovered)),
         "warnings": [shown(warning) for warning in warnings],
         "duration_ms": round((state.ended_at - state.started_at) / 1000, 3),
     }
-    return value(outcome)

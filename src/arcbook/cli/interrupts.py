@@ -1,28 +1,73 @@
-"""Ctrl-C while a run goes on: the first cancels it, the second does not wait for that."""
+"""Ctrl-C while a run goes on: the first cancels it, the second does not wait for that.
+
+At a server, on a terminal, the first one asks: the execution may be left running there.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 import click
 
+from arcbook.cli.everywhere import same_place
 
-def catch_interrupts(cancel: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Have Ctrl-C cancel what this task waits for; a second one ends the task."""
-    loop = asyncio.get_running_loop()
-    job = asyncio.current_task()
-    pending: set[asyncio.Task[Any]] = set()
-    assert job is not None
+CANCELLING: Final = "\ncancelling; press Ctrl-C again not to wait for it"
 
-    def interrupted() -> None:
-        if pending:
-            job.cancel()
+
+def left_text(execution_id: int) -> str:
+    """Return what is said where the end of an execution of the home was not waited for."""
+    return f"left; 'arcbook resume {execution_id}{same_place()}' finishes the cancellation"
+
+
+class Interrupts:
+    """What a run does at Ctrl-C.
+
+    Args:
+        cancel: asks for the cancellation.
+        question: what is asked first, where the execution may be left running.
+    """
+
+    def __init__(self, cancel: Callable[[], Coroutine[Any, Any, None]], question: str = "") -> None:
+        self._cancel = cancel
+        self._question = question if sys.stdin.isatty() else ""
+        self._pending: set[asyncio.Task[Any]] = set()
+        self._job: asyncio.Task[Any] | None = None
+        #: Whether the user chose to leave the execution running.
+        self.left = False
+
+    def catch(self) -> None:
+        """Take Ctrl-C from here on, for the task that calls this."""
+        loop = asyncio.get_running_loop()
+        self._job = asyncio.current_task()
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        loop.add_signal_handler(signal.SIGTERM, self._cancelled)
+
+    def _interrupted(self) -> None:
+        if not self._question:
+            self._cancelled()
             return
-        click.echo("\ncancelling; press Ctrl-C again not to wait for it", err=True)
-        pending.add(loop.create_task(cancel()))
+        click.echo(f"\n{self._question}", err=True)
+        self._question = ""
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), self._answered)
 
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    loop.add_signal_handler(signal.SIGTERM, interrupted)
+    def _answered(self) -> None:
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        sys.stdin.readline()
+        if not self._pending:
+            self.left = True
+            self._stop()
+
+    def _cancelled(self) -> None:
+        if self._pending:
+            self._stop()
+            return
+        click.echo(CANCELLING, err=True)
+        self._pending.add(asyncio.get_running_loop().create_task(self._cancel()))
+
+    def _stop(self) -> None:
+        assert self._job is not None
+        self._job.cancel()

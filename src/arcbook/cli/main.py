@@ -22,7 +22,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "result": ("result", "Show the result of an execution or of a step."),
     "cancel": ("control", "Cancel an execution."),
     "resume": ("control", "Go on with executions whose process ended."),
-    "retry-from": ("control", "Run an execution again from a step."),
+    "retry-from": ("retrying", "Run an execution again from a step."),
     "catalog": ("catalog", "Register and list playbooks."),
     "schedule": ("schedule", "Start playbooks of a server by the clock."),
     "credential": ("credential", "Add, list and remove credentials."),

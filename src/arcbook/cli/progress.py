@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from copy import copy
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import Any, Final, Protocol, Self
 import click
 
 from arcbook.cli.text import duration
+from arcbook.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
 from arcbook.executions import Progress, StepView
@@ -30,6 +32,7 @@ MARKS: Final = {
     "recovered": ("!", "yellow"),
     "running": ("▸", "cyan"),
     "skipped": ("·", "bright_black"),
+    "cancelled": ("■", "yellow"),
 }
 
 
@@ -44,6 +47,12 @@ class View(Protocol):
 
     def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
         """Take what was just committed."""
+
+    def recall(self, execution_id: int, event: Recorded, *, is_child: bool) -> None:
+        """Take what was committed before this process."""
+
+    def cut_off(self, execution_id: int) -> list[str]:
+        """Return the steps that a cancellation ended."""
 
     def warnings(self) -> list[str]:
         """Return what was lacking in the run and in its children, each once."""
@@ -69,6 +78,14 @@ class Silent:
     def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
         self.progress.setdefault(execution_id, Progress()).add(events)
 
+    def recall(self, execution_id: int, event: Recorded, *, is_child: bool) -> None:
+        self.progress.setdefault(execution_id, Progress()).add([event])
+
+    def cut_off(self, execution_id: int) -> list[str]:
+        """Return the steps that a cancellation ended."""
+        progress = self.progress.get(execution_id, Progress())
+        return [step.name for step in progress.steps.values() if step.status == "cancelled"]
+
 
 class Lines(Silent):
     """Writes a line when a step ends."""
@@ -86,6 +103,25 @@ class Lines(Silent):
             if step is None or event.type not in ("step.exit", "step.skipped"):
                 continue
             click.echo(indent + line_of(step), err=True)
+
+
+def view_of(title: str, *, silent: bool, watch: bool | None = None) -> View:
+    """Return what shows a run: a live view on a terminal, unless it is told otherwise."""
+    if silent:
+        return Silent()
+    if watch or (watch is None and sys.stderr.isatty()):
+        return Live(title)
+    return Lines()
+
+
+async def recalled(embedded: Embedded, view: View, execution_id: int) -> None:
+    """Show what an execution, and the unfinished ones below it, did before this process."""
+    children = [i for i in await embedded.store.unfinished() if i != execution_id]
+    for identity in (execution_id, *children):
+        row = await embedded.known(identity)
+        if identity == execution_id or row.parent_execution_id:
+            async for event in embedded.events(identity):
+                view.recall(identity, event, is_child=bool(row.parent_execution_id))
 
 
 def line_of(step: StepView) -> str:
@@ -138,6 +174,8 @@ def facts(step: StepView) -> list[str]:
         found.append(f"waits for {step.waits_for}")
     if step.status == "skipped":
         found.append("skipped")
+    elif step.status == "cancelled":
+        found.append("cancelled")
     elif step.ended_at:
         found.append(click.style(duration(step.duration_us), dim=True))
     return found
@@ -192,6 +230,11 @@ class Live(Silent):
                 return None
             latest = list(islice(reversed(progress.steps.values()), most))
             return [copy(step) for step in reversed(latest)]
+
+    def recall(self, execution_id: int, event: Recorded, *, is_child: bool) -> None:
+        if not is_child:
+            self._root = execution_id
+        super().recall(execution_id, event, is_child=is_child)
 
     def _draw(self) -> Any:
         from rich.console import Group

@@ -1,20 +1,32 @@
-"""``arcbook cancel``, ``resume`` and ``retry-from``."""
+"""``arcbook cancel`` and ``resume``."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from arcbook.cli.context import execution_id, settings_of, with_embedded
-from arcbook.cli.errors import Exit, UserError
-from arcbook.cli.finish import finish, outcome_code
+from arcbook.cli.errors import Exit
+from arcbook.cli.everywhere import same_place, say, tell_json, wants_json
+from arcbook.cli.finish import finish, outcome_code, outcome_of
 from arcbook.cli.places import Source, source_of
-from arcbook.cli.progress import Lines, Live, View
+from arcbook.cli.progress import View, recalled, view_of
 from arcbook.cli.remote.link import server_of, with_client
 from arcbook.embedded import Embedded, OwnedElsewhereError
 from arcbook.engine.state import State
+
+if TYPE_CHECKING:
+    from arcbook.client import Client
+
+
+class _Cancellation(NamedTuple):
+    """What a cancellation came to."""
+
+    #: ``CANCELLED``, another status that it had before, or an empty text while it is asked for.
+    status: str
+    message: str
 
 
 @click.command(
@@ -23,6 +35,8 @@ from arcbook.engine.state import State
 \b
 Example:
   arcbook cancel 383401759197892608 --reason "wrong input"
+
+Exit codes: 0 cancelled, or asked for; 1 it ended otherwise before; 2 there is none.
 """
 )
 @click.argument("execution")
@@ -31,27 +45,43 @@ Example:
 def cancel(context: click.Context, execution: str, reason: str) -> int:
     """Cancel an execution."""
     identity = execution_id(execution)
-    if server_of(context):
-        done = with_client(context, lambda client: client.cancel(str(identity), reason))
-        click.echo(done.message)
-        return Exit.OK
 
-    async def work(embedded: Embedded) -> State | None:
-        return await embedded.cancel(identity, reason)
+    async def work(embedded: Embedded) -> _Cancellation:
+        row = await embedded.known(identity)
+        if row.ended_at:
+            return _Cancellation(row.status, f"execution {identity} ended before: {row.status}")
+        state = await embedded.cancel(identity, reason)
+        if state is None:
+            return _Cancellation(
+                "", f"the process that runs execution {identity} was asked to cancel it"
+            )
+        return _Cancellation(str(state.status), f"execution {identity} is {state.status}")
 
-    state = with_embedded(context, work)
-    if state is None:
-        click.echo(f"the process that runs execution {identity} was asked to cancel it")
-    else:
-        click.echo(f"execution {identity} is {state.status}")
-    return Exit.OK
+    async def remote(client: Client) -> _Cancellation:
+        done = await client.cancel(str(identity), reason)
+        ended = done.status == "already_completed"
+        status = (await client.status(str(identity))).status if ended else ""
+        return _Cancellation(status, done.message)
+
+    did = with_client(context, remote) if server_of(context) else with_embedded(context, work)
+    say(did.message, execution_id=str(identity), status=did.status or "CANCELLING")
+    return Exit.OK if did.status in ("", "CANCELLED") else Exit.FAILED
+
+
+class _Resumed(NamedTuple):
+    """An execution that ended."""
+
+    state: State
+    data: Any
+    source: Source | None
 
 
 @click.command(
     help="""Go on with executions whose process ended: one, or all.
 
 Nothing that was recorded runs again. A call that was cut off runs again with the same
-idempotency key, unless its task says 'redelivery: never'.
+idempotency key, unless its task says 'redelivery: never'. Times are those since the
+execution began. Ctrl-C stops here, and a further 'arcbook resume' goes on.
 
 \b
 Examples:
@@ -63,41 +93,55 @@ Examples:
 @click.pass_context
 def resume(context: click.Context, execution: str | None) -> int:
     """Resume executions."""
+    as_json = wants_json(context)
     embedded = Embedded(settings_of(context))
-    view: View = Live("resuming") if sys.stderr.isatty() else Lines()
-
-    sources: dict[int, Source | None] = {}
-
-    async def work() -> list[State]:
-        async with embedded:
-            identities = [execution_id(execution)] if execution else await _resumable(embedded)
-            if execution:
-                await embedded.known(identities[0])
-            with view:
-                ended: list[State] = []
-                for identity in identities:
-                    try:
-                        state = await embedded.resume(identity, view.listen)
-                        ended.append(state)
-                        sources[identity] = await source_of(embedded, state.catalog_id)
-                    except OwnedElsewhereError:
-                        if execution:
-                            raise
-                return ended
-
-    states = asyncio.run(work())
-    if not states:
+    view = view_of("resuming", silent=as_json)
+    try:
+        ended = asyncio.run(_resume(embedded, view, execution))
+    except KeyboardInterrupt:
+        rest = f" {execution}" if execution else ""
+        click.echo(f"stopped; 'arcbook resume{rest}{same_place()}' goes on from here", err=True)
+        raise click.Abort from None
+    if as_json:
+        told = [outcome_of(one.state, one.data, view.warnings(), one.source) for one in ended]
+        tell_json(told[0] if execution else told)
+    elif not ended:
         click.echo("there is nothing to resume")
-    for state in states:
+    for one in ended if not as_json else ():
         finish(
-            state,
-            None,
+            one.state,
+            one.data,
             as_json=False,
             quiet=False,
             warnings=view.warnings(),
-            source=sources.get(state.execution_id),
+            source=one.source,
+            cut_off=view.cut_off(one.state.execution_id),
         )
-    return max((outcome_code(state) for state in states), default=int(Exit.OK))
+    return max((outcome_code(one.state) for one in ended), default=int(Exit.OK))
+
+
+async def _resume(embedded: Embedded, view: View, execution: str | None) -> list[_Resumed]:
+    """Go on with one execution, or with all that no other process has."""
+    async with embedded:
+        identities = [execution_id(execution)] if execution else await _resumable(embedded)
+        if execution:
+            await embedded.known(identities[0])
+        ended: list[_Resumed] = []
+        with view:
+            for identity in identities:
+                try:
+                    ended.append(await _resume_one(embedded, view, identity))
+                except OwnedElsewhereError:
+                    if execution:
+                        raise
+        return ended
+
+
+async def _resume_one(embedded: Embedded, view: View, identity: int) -> _Resumed:
+    await recalled(embedded, view, identity)
+    state = await embedded.resume(identity, view.listen)
+    source = await source_of(embedded, state.catalog_id)
+    return _Resumed(state, await embedded.result_of(state), source)
 
 
 async def _resumable(embedded: Embedded) -> list[int]:
@@ -108,53 +152,3 @@ async def _resumable(embedded: Embedded) -> list[int]:
         if row is not None and not row.parent_execution_id:
             found.append(identity)
     return found
-
-
-@click.command(
-    "retry-from",
-    help="""Run an execution again from a step, with the results of the steps before it.
-
-A new execution begins at the step, with the workload, variables and results that the
-old one had when it entered the step.
-
-\b
-Examples:
-  arcbook retry-from 383401759197892608 transform
-  arcbook retry-from 383401759197892608 transform --latest
-""",
-)
-@click.argument("execution")
-@click.argument("step")
-@click.option("--latest", is_flag=True, help="Use the playbook's latest version.")
-@click.pass_context
-def retry_from(context: click.Context, execution: str, step: str, *, latest: bool) -> int:
-    """Run again from a step."""
-    identity = execution_id(execution)
-    embedded = Embedded(settings_of(context))
-    view: View = Live(step) if sys.stderr.isatty() else Lines()
-
-    async def work() -> tuple[State, object, Source]:
-        async with embedded:
-            await embedded.known(identity)
-            before = await embedded.state_before(identity, step)
-            if before is None:
-                raise UserError(f"execution {identity} never entered step {step!r}")
-            wanted = None if latest else before.catalog_id
-            planned = await embedded.plans.find(before.path, catalog_id=wanted)
-            if step not in planned.plan.by_name:
-                raise UserError(f"the playbook has no step {step!r} any more")
-            with view:
-                state = await embedded.run(
-                    planned,
-                    before.workload,
-                    listener=view.listen,
-                    entry=step,
-                    ctx=before.ctx,
-                    results=before.results,
-                )
-            found = Source(planned.entry.path, planned.entry.content, planned.plan.playbook)
-            return state, await embedded.result_of(state), found
-
-    state, data, source = asyncio.run(work())
-    finish(state, data, as_json=False, quiet=False, warnings=view.warnings(), source=source)
-    return outcome_code(state)

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
+from msgspec import structs
 
 from arcbook.cli.context import execution_id, with_embedded
-from arcbook.cli.everywhere import tell_json, wants_json
+from arcbook.cli.everywhere import same_place, tell_json, wants_json
 from arcbook.cli.finish import cause_of
 from arcbook.cli.places import Source, source_of
 from arcbook.cli.progress import line_of, tries
 from arcbook.cli.remote.link import place_of, server_of, with_client
 from arcbook.cli.text import coloured, duration, moment, short, table
 from arcbook.embedded import Embedded
-from arcbook.executions import Progress
+from arcbook.events.codec import decode
+from arcbook.events.types import PlaybookCancelled
+from arcbook.executions import Progress, StepView
 from arcbook.secrets.taint import shown
 from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
 
 if TYPE_CHECKING:
     from arcbook.client import Client
+
+
+NOTE_SHOWN_MAX: Final = 80
+"""Characters of an error that a list shows."""
+
+RESULT_SHOWN_MAX: Final = 400
+"""Characters of a result that are shown; 'arcbook result' shows all."""
 
 
 @click.group(help="The executions of this home, or of a server.")
@@ -65,21 +75,32 @@ def list_(  # the options of the verb
         limit=limit,
     )
 
-    async def work(embedded: Embedded) -> list[ExecutionRow]:
-        return await embedded.store.executions(wanted)
+    async def work(embedded: Embedded) -> list[tuple[ExecutionRow, bool]]:
+        rows = [await _with_reason(embedded, r) for r in await embedded.store.executions(wanted)]
+        return [(row, await _is_gone(embedded, row)) for row in rows]
 
     rows = _listed(context, wanted) if server_of(context) else with_embedded(context, work)
     if wants_json(context):
-        tell_json([_plain(row) for row in rows])
+        tell_json([_plain(row, is_gone=is_gone) for row, is_gone in rows])
         return
     if not rows:
         click.echo(f"there are no executions {place_of(context)}: arcbook run playbook.yaml")
         return
     headers = ("EXECUTION", "STATUS", "STARTED", "TOOK", "PATH", "NOTE")
-    click.echo(table(headers, [_cells(row) for row in rows]))
+    click.echo(table(headers, [_cells(row, is_gone=is_gone) for row, is_gone in rows]))
 
 
-def _listed(context: click.Context, wanted: ExecutionFilter) -> list[ExecutionRow]:
+async def _with_reason(embedded: Embedded, row: ExecutionRow) -> ExecutionRow:
+    """Return the row of a cancelled execution with the reason, which its last event has."""
+    if row.status != "CANCELLED":
+        return row
+    page = await embedded.store.events(row.execution_id, after=row.seq - 1)
+    last = decode(page[-1].body) if page else None
+    reason = last.reason if isinstance(last, PlaybookCancelled) else ""
+    return structs.replace(row, error=row.error or reason)
+
+
+def _listed(context: click.Context, wanted: ExecutionFilter) -> list[tuple[ExecutionRow, bool]]:
     """Return a server's executions."""
     from arcbook.cli.remote.rows import execution_row  # heavy: an HTTP client
 
@@ -90,29 +111,45 @@ def _listed(context: click.Context, wanted: ExecutionFilter) -> list[ExecutionRo
         "before": wanted.before or None,
         "limit": wanted.limit,
     }
-    return [execution_row(r) for r in with_client(context, lambda c: c.executions(**asked))]
+    found = with_client(context, lambda client: client.executions(**asked))
+    return [(execution_row(row), False) for row in found]
 
 
-def _cells(row: ExecutionRow) -> tuple[str, ...]:
+def _cells(row: ExecutionRow, *, is_gone: bool) -> tuple[str, ...]:
     took = duration(row.ended_at - row.started_at) if row.ended_at else ""
     note = str(shown(row.error)) or (f"at {row.current}" if row.current else "")
+    note = gone_text(row) if is_gone else note[:NOTE_SHOWN_MAX]
     identity = str(row.execution_id)
-    return (identity, row.status, moment(row.started_at), took, row.path, note[:80])
+    return (identity, row.status, moment(row.started_at), took, row.path, note)
 
 
-def _plain(row: ExecutionRow) -> dict[str, Any]:
+def _plain(row: ExecutionRow, *, is_gone: bool) -> dict[str, Any]:
+    """Return an execution for programs; times are microseconds since the epoch."""
     keys = ("path", "version", "status", "seq", "started_at", "ended_at", "current", "error")
     plain: dict[str, Any] = {key: getattr(row, key) for key in keys}
     parent = str(row.parent_execution_id) if row.parent_execution_id else None
-    return {"execution_id": str(row.execution_id), "parent_execution_id": parent, **plain}
+    ids = {"execution_id": str(row.execution_id), "parent_execution_id": parent}
+    return {**ids, **plain, "process_gone": is_gone}
+
+
+class _Shown(NamedTuple):
+    """What there is to show of an execution."""
+
+    row: ExecutionRow
+    progress: Progress
+    result: Any = None
+    source: Source | None = None
+    #: Whether no process goes on with it any more.
+    is_gone: bool = False
 
 
 @executions.command(
     help="""Show an execution: its steps, what failed and why, its result.
 
 \b
-Example:
+Examples:
   arcbook executions show 383401759197892608
+  arcbook executions show 383401759197892608 --json
 """
 )
 @click.argument("execution")
@@ -121,23 +158,62 @@ def show(context: click.Context, execution: str) -> None:
     """Show an execution."""
     identity = execution_id(execution)
 
-    async def work(embedded: Embedded) -> tuple[ExecutionRow, Progress, Any]:
-        row = await embedded.known(identity)
-        sources.append(await source_of(embedded, (await embedded.state(identity)).catalog_id))
-        progress = Progress()
-        async for recorded in embedded.events(identity):
-            progress.add([recorded])
-        data = await embedded.result_of(await embedded.state(identity)) if row.ended_at else None
-        return row, progress, data
+    async def work(embedded: Embedded) -> _Shown:
+        return await _of_home(embedded, identity)
 
-    sources: list[Source | None] = []
-    found = _shown(context, identity) if server_of(context) else with_embedded(context, work)
-    row, progress, data = found
+    found = _of_server(context, identity) if server_of(context) else with_embedded(context, work)
+    if wants_json(context):
+        tell_json(_whole(found))
+        return
+    _tell(found)
+
+
+async def _of_home(embedded: Embedded, identity: int) -> _Shown:
+    row = await embedded.known(identity)
+    state = await embedded.state(identity)
+    progress = Progress()
+    async for recorded in embedded.events(identity):
+        progress.add([recorded])
+    return _Shown(
+        row,
+        progress,
+        await embedded.result_of(state) if row.ended_at else None,
+        await source_of(embedded, state.catalog_id),
+        await _is_gone(embedded, row),
+    )
+
+
+async def _is_gone(embedded: Embedded, row: ExecutionRow) -> bool:
+    return not row.ended_at and not await embedded.is_driven(row)
+
+
+def _of_server(context: click.Context, identity: int) -> _Shown:
+    """Return an execution of a server, its steps and its result."""
+    from arcbook.cli.remote.rows import all_recorded, execution_row  # heavy: an HTTP client
+
+    async def work(client: Client) -> _Shown:
+        detail = await client.execution(str(identity), events=0)
+        progress = Progress()
+        progress.add(await all_recorded(client, str(identity)))
+        data = detail.result
+        if detail.result_ref is not None:
+            data = await client.resolve(detail.result_ref)
+        return _Shown(execution_row(detail), progress, data)
+
+    return with_client(context, work)
+
+
+def _tell(found: _Shown) -> None:
+    row, progress = found.row, found.progress
     click.echo(f"{row.path} version {row.version}  {coloured(row.status)}")
     took = f", took {duration(row.ended_at - row.started_at)}" if row.ended_at else ""
-    click.echo(f"execution {identity}, started {moment(row.started_at)}{took}")
+    click.echo(f"execution {row.execution_id}, started {moment(row.started_at)}{took}")
     if row.parent_execution_id:
         click.echo(f"called by execution {row.parent_execution_id}")
+    if found.is_gone:
+        click.echo(click.style(gone_text(row), fg="yellow"))
+    if progress.cancel_reason is not None:
+        click.echo(f"cancelled: {shown(progress.cancel_reason or 'without a reason')}")
     click.echo()
     for step in progress.steps.values():
         click.echo(line_of(step))
@@ -146,25 +222,44 @@ def show(context: click.Context, execution: str) -> None:
     for note in progress.all_warnings():
         click.echo(click.style(f"warning: {note}", fg="yellow"))
     if progress.error is not None:
-        steps = [progress.steps[name].error for name in progress.failed_steps[:1]]
-        first = next((error for error in steps if error is not None), progress.error)
-        place = next((source.shown(first) for source in sources if source is not None), "")
-        click.echo("\n" + cause_of(progress.error, place))
-    if data is not None:
-        click.echo(f"\nresult: {short(data, 400)}")
+        click.echo("\n" + cause_of(progress.error, _place(found)))
+    if found.result is not None:
+        click.echo(f"\nresult: {short(found.result, RESULT_SHOWN_MAX)}")
 
 
-def _shown(context: click.Context, identity: int) -> tuple[ExecutionRow, Progress, Any]:
-    """Return an execution of a server, its steps and its result."""
-    from arcbook.cli.remote.rows import all_recorded, execution_row  # heavy: an HTTP client
+def _place(found: _Shown) -> str:
+    """Return where the first step that failed stands in its document."""
+    progress = found.progress
+    steps = [progress.steps[name].error for name in progress.failed_steps[:1]]
+    first = next((error for error in steps if error is not None), progress.error)
+    return "" if found.source is None or first is None else found.source.shown(first)
 
-    async def work(client: Client) -> tuple[ExecutionRow, Progress, Any]:
-        detail = await client.execution(str(identity), events=0)
-        progress = Progress()
-        progress.add(await all_recorded(client, str(identity)))
-        data = detail.result
-        if detail.result_ref is not None:
-            data = await client.resolve(detail.result_ref)
-        return execution_row(detail), progress, data
 
-    return with_client(context, work)
+def gone_text(row: ExecutionRow) -> str:
+    """Return what there is to do about an execution whose process is gone."""
+    identity = row.parent_execution_id or row.execution_id
+    return f"its process is gone: arcbook resume {identity}{same_place()}"
+
+
+def _whole(found: _Shown) -> dict[str, Any]:
+    """Return an execution for programs; times are microseconds since the epoch."""
+    progress = found.progress
+    return {
+        **_plain(found.row, is_gone=found.is_gone),
+        "cancel_reason": progress.cancel_reason,
+        "steps": [_step(step) for step in progress.steps.values()],
+        "failed_steps": progress.failed_steps,
+        "warnings": progress.all_warnings(),
+        "result": found.result,
+    }
+
+
+def _step(step: StepView) -> dict[str, Any]:
+    keys = ("name", "status", "visits", "retries", "entered_at", "ended_at", "warnings")
+    plain: dict[str, Any] = {key: getattr(step, key) for key in keys}
+    plain["duration_ms"] = step.duration_us / 1000 if step.ended_at else None
+    plain["error"] = None if step.error is None else step.error.message
+    plain["printed"] = step.printed
+    if step.total >= 0 or step.done:
+        plain["items"] = {"total": step.total, "done": step.done, "failed": step.failed}
+    return plain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +22,12 @@ from arcbook.cli.context import (
     strict_of,
     strict_option,
 )
-from arcbook.cli.errors import UserError
-from arcbook.cli.everywhere import wants_json
+from arcbook.cli.errors import Exit, UserError
+from arcbook.cli.everywhere import say, wants_json
 from arcbook.cli.finish import finish, outcome_code
-from arcbook.cli.interrupts import catch_interrupts
+from arcbook.cli.interrupts import Interrupts, left_text
 from arcbook.cli.places import Source
-from arcbook.cli.progress import Lines, Live, Silent, View
+from arcbook.cli.progress import View, recalled, view_of
 from arcbook.cli.remote.link import client_of, server_of
 from arcbook.cli.warnings import check_given, refuse_warnings, tell_warnings
 from arcbook.embedded import Embedded
@@ -44,7 +43,8 @@ if TYPE_CHECKING:
 
 What happens is written to the home folder before the next step starts. If the process
 dies, 'arcbook resume' goes on where it was. Ctrl-C cancels; a second one does not wait
-until everything has stopped, and 'arcbook resume' finishes the cancellation.
+until everything has stopped, and 'arcbook resume' finishes the cancellation. At a server,
+Ctrl-C on a terminal asks whether to leave it running there; --detach does not wait at all.
 
 \b
 Examples:
@@ -53,12 +53,14 @@ Examples:
   arcbook run playbook.yaml --payload '{"city": "Paris"}' --json
   arcbook run playbook.yaml --payload @request.json --target transform
   arcbook run reports/daily                      a playbook of the catalog, by its path
+  generate | arcbook run -                       a document from standard input
   arcbook run playbook.yaml --server http://127.0.0.1:8082      at a server
+  arcbook run playbook.yaml --server http://127.0.0.1:8082 --detach
 
 Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 """
 )
-@click.argument("playbook", metavar="FILE|PATH")
+@click.argument("playbook", metavar="FILE|PATH|-")
 @click.option(
     "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One workload value."
 )
@@ -66,6 +68,7 @@ Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 @click.option("--target", metavar="STEP", help="Begin at this step.")
 @click.option("--resume", is_flag=True, help="Go on with the last run of it that did not end.")
 @click.option("--quiet", is_flag=True, help="Print only the result.")
+@click.option("--detach", is_flag=True, help="At a server: start it, and do not wait.")
 @click.option("--watch/--no-watch", default=None, help="A live view; on a terminal by default.")
 @allow_option
 @strict_option
@@ -79,13 +82,14 @@ def run(  # the options of the verb
     *,
     resume: bool,
     quiet: bool,
+    detach: bool,
     watch: bool | None,
 ) -> int:
     """Run a playbook."""
     as_json = wants_json(context)
     given = parse_given(payload, assignments)
     content = read_document(playbook) if _is_file(playbook) else None
-    view = _view(playbook, silent=as_json or quiet, watch=watch)
+    view = view_of(playbook, silent=as_json or quiet, watch=watch)
     if server_of(context):
         if target is not None or resume:
             raise UserError("--target and --resume are for runs in the home, not at a server")
@@ -96,7 +100,11 @@ def run(  # the options of the verb
         remote = RemoteJob(
             client_of(context), playbook, content, view, strict=strict, tells=not (as_json or quiet)
         )
+        if detach:
+            return _detached(remote, given)
         return _finished(remote, remote.run(given), view, as_json=as_json, quiet=quiet)
+    if detach:
+        raise UserError("--detach is for runs at a server: it needs --server")
     embedded = Embedded(settings_of(context))
     spawned = early.take()
     if spawned is not None:
@@ -127,6 +135,9 @@ def _finished(
     try:
         state, data = asyncio.run(running)
     except asyncio.CancelledError:
+        click.echo(job.left_text(), err=True)
+        if job.left:
+            return int(Exit.OK)
         raise click.Abort from None
     finish(
         state,
@@ -135,20 +146,20 @@ def _finished(
         quiet=quiet,
         warnings=view.warnings(),
         source=job.source,
+        cut_off=view.cut_off(state.execution_id),
     )
     return outcome_code(state)
 
 
+def _detached(job: RemoteJob, given: Given) -> int:
+    """Start it, and say how to follow it."""
+    identity = asyncio.run(job.start(given))
+    say(f"execution {identity} is started: {job.follow_text()}", execution_id=identity)
+    return int(Exit.OK)
+
+
 def _is_file(name: str) -> bool:
-    return Path(name).exists() or name.endswith((".yaml", ".yml"))
-
-
-def _view(title: str, *, silent: bool, watch: bool | None) -> View:
-    if silent:
-        return Silent()
-    if watch or (watch is None and sys.stderr.isatty()):
-        return Live(title)
-    return Lines()
+    return name == "-" or Path(name).exists() or name.endswith((".yaml", ".yml"))
 
 
 class _Job:
@@ -173,6 +184,8 @@ class _Job:
         self.content = content
         self.view = view
         self.execution_id = 0
+        #: Whether it was left running; in the home nothing runs without its process.
+        self.left = False
         self.source: Source | None = None
 
     async def run(self, given: Given, target: str | None, *, resume: bool) -> tuple[State, Any]:
@@ -186,10 +199,11 @@ class _Job:
             check_given(
                 planned.plan.playbook, content, given.paths(), self.allow, strict=self.strict
             )
-            catch_interrupts(self._cancel)
+            Interrupts(self._cancel).catch()
             with self.view:
                 if unfinished is not None:
                     self.execution_id = unfinished
+                    await recalled(embedded, self.view, unfinished)
                     state = await embedded.resume(unfinished, self.view.listen)
                 else:
                     state = await embedded.run(
@@ -228,6 +242,10 @@ class _Job:
             if row is not None and row.path == planned.entry.path and not row.parent_execution_id:
                 return execution_id
         return None
+
+    def left_text(self) -> str:
+        """Return what is said where the end was not waited for."""
+        return left_text(self.execution_id)
 
     async def _cancel(self) -> None:
         runtime = await self.embedded.runtime()

@@ -12,7 +12,7 @@ LARGE ?=
 export PYTHON
 
 .PHONY: help demo test check lock audit fuzz security noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
-	simulate simulate-corpus simulate-mutants oracle exhaust environment services clean
+	simulate simulate-corpus simulate-mutants mutation oracle exhaust environment services clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,9 @@ simulate-corpus: environment ## Simulate the documents of CORPUS (../shared/corp
 
 simulate-mutants: environment ## Plant bugs one at a time; the simulator must find each
 	@$(BIN)/python -m arcbook.testing.simulate.mutants
+
+mutation: environment ## Change the core in small ways, SAMPLE=40 of them; the unit suite must notice
+	@PYTHONPATH=tests $(BIN)/python -m mutation --sample $(or $(SAMPLE),40) --seed $(or $(SEED),1) $(PARTS)
 
 oracle: environment ## Compare SEEDS random playbooks with a plain interpreter of the language
 	@PYTHONPATH=tests $(BIN)/python -m oracle --seeds $(SEEDS) --first-seed $(FIRST_SEED)

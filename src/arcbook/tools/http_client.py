@@ -10,6 +10,7 @@ from typing import Final
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from arcbook.jsons import TooDeepError
@@ -158,6 +159,8 @@ class HttpClient:
 def _lost(shown: str, error: aiohttp.ClientError) -> Outcome:
     """Return the outcome of a request that got no answer."""
     code, retryable = next((c, r) for kind, c, r in FAULTS if isinstance(error, kind))
+    if isinstance(error.__cause__, ContentEncodingError):
+        code = "PROTOCOL"
     message = f"{shown}: {_reason(error)}"
     return _failed(ErrorKind.CONNECTION, message, code, retryable=retryable)
 
@@ -170,6 +173,10 @@ def _reason(error: aiohttp.ClientError) -> str:
         number = error.os_error.errno or 0
         why = os.strerror(number) if number > 0 else error.os_error.strerror or error.os_error
         return f"cannot connect: {why}"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        if isinstance(error.__cause__, ContentEncodingError):
+            return "the body of the answer is not packed as its Content-Encoding says"
+        return "the connection broke off before the end of the answer"
     if isinstance(error, aiohttp.ClientResponseError):
         return f"the server does not speak HTTP as it should: {error.message}"
     if isinstance(error, aiohttp.ServerDisconnectedError):

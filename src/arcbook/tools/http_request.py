@@ -39,6 +39,14 @@ _BECOMES_GET: Final = frozenset({(301, "POST"), (302, "POST")})
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_ADDRESS: Final = re.compile(
+    r"https?://[^/?#]+((?:/(?:[-!$&'()*+,./:;=@\w~]|%[0-9A-F]{2})*)?)"
+    r"(?:\?((?:[-!$&'()*+,./:;=?@\w~]|%[0-9A-F]{2})*))?(?:#.*)?",
+    re.ASCII | re.IGNORECASE,
+)
+"""An address that needs no repair, with its path and its query."""
+
+_DOTS: Final = re.compile(r"/\.{1,2}(?:/|$)")
 _USERINFO: Final = re.compile(r"//[^/@]*@")
 
 
@@ -75,7 +83,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     def sent_url(self) -> URL:
         """Return the address with the credential that belongs in it."""
-        return self.url.update_query(self.grant.query) if self.grant.query else self.url
+        given = self.grant.query
+        if any(name in self.url.query for name in given):
+            return self.url.update_query(given)
+        return _with_query(self.url, given)
 
     def sent_headers(self) -> CIMultiDict[str]:
         """Return the headers with the credential; it wins over what the task wrote."""
@@ -90,10 +101,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             RequestError: it leads to something that is not HTTP.
         """
-        try:
-            target = self.url.join(URL(location))
-        except ValueError:
-            target = URL()
+        target = _target(self.url, location)
         if target.scheme not in ("http", "https") or not target.host:
             message = f"{self.shown} redirects to what is not an HTTP address"
             raise RequestError(message, ErrorKind.CONNECTION, "REDIRECT")
@@ -152,7 +160,7 @@ def _url(text: str) -> URL:
     if not text:
         raise RequestError("'url' is empty")
     try:
-        url = URL(text).with_fragment(None)
+        url = _as_written(URL(text), text).with_fragment(None)
     except ValueError as error:
         raise RequestError(f"{clean!r} is not a URL: {error}") from None
     if url.scheme not in ("http", "https"):
@@ -162,13 +170,49 @@ def _url(text: str) -> URL:
     return url
 
 
+def _as_written(url: URL, text: str) -> URL:
+    """Return an address whose path and query are sent as they are written.
+
+    A library makes them plainer, which says the same; but a signature counts each character.
+    """
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        return url
+    path, query = found.groups()
+    path = url.raw_path if _DOTS.search(path) else path
+    return _with_raw(url, path, query or "")
+
+
+def _with_raw(url: URL, path: str, query: str) -> URL:
+    authority = url.raw_authority
+    return URL.build(
+        scheme=url.scheme, authority=authority, path=path, query_string=query, encoded=True
+    )
+
+
+def _target(url: URL, location: str) -> URL:
+    """Return where a redirect leads to; an empty address if that is none."""
+    try:
+        written = URL(location)
+        if (written.scheme or location.startswith("//")) and not written.host:
+            return URL()
+        return _as_written(url.join(written), location)
+    except ValueError:
+        return URL()
+
+
 def _with_query(url: URL, params: dict[str, Any]) -> URL:
+    """Add parameters to a query; what it has already stays as it is written."""
     given = _pairs(params)
-    return url.with_query([*url.query.items(), *given]) if given else url
+    if not given:
+        return url
+    added = URL.build(query=given).raw_query_string
+    written = url.raw_query_string
+    return _with_raw(url, url.raw_path, f"{written}&{added}" if written else added)
 
 
 def _without_query(url: URL, names: dict[str, str]) -> URL:
-    if not names:
+    if not any(name in url.query for name in names):
         return url
     return url.with_query([(k, v) for k, v in url.query.items() if k not in names])
 

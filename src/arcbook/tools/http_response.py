@@ -21,6 +21,9 @@ BODY_KEY: Final = "data"
 EXCERPT_CHARS_MAX: Final = 200
 """What of an answer's body an error message shows."""
 
+RETRY_AFTER_SECONDS_MAX: Final = 86_400.0
+"""Longest wait that a server may ask for; one that names a longer one is taken to mean this."""
+
 _NOT_JSON: Final = object()
 
 _KINDS: Final[dict[int, tuple[ErrorKind, bool]]] = {
@@ -51,6 +54,10 @@ def outcome_of(answer: Answer, response_type: str) -> Outcome:
     """Return an answer as the outcome of its call; one that is not 2xx is an error."""
     headers = _plain_headers(answer.headers)
     body = _body(answer, response_type)
+    error = None if 200 <= answer.status < 300 else _error(answer, headers)
+    if body is _NOT_JSON:
+        body = _text(answer.body, _charset(answer))
+        error = error or _not_json(answer)
     data = {
         "status_code": answer.status,
         "headers": headers,
@@ -59,7 +66,6 @@ def outcome_of(answer: Answer, response_type: str) -> Outcome:
         "data": body,
         "body": body,
     }
-    error = None if 200 <= answer.status < 300 else _error(answer, headers)
     return Outcome(
         status="ok" if error is None else ERROR,
         data=data,
@@ -87,6 +93,16 @@ def _error(answer: Answer, headers: dict[str, str]) -> ErrorInfo:
     )
 
 
+def _not_json(answer: Answer) -> ErrorInfo:
+    what = _excerpt(answer) or f"{len(answer.body):,} bytes"
+    return ErrorInfo(
+        kind=ErrorKind.PARSE,
+        message=f"{answer.request.shown} answered what is not JSON: {what}",
+        code="NOT_JSON",
+        http_status=answer.status,
+    )
+
+
 def kind_of(status: int) -> tuple[ErrorKind, bool]:
     """Return the kind of error that a status means, and whether another try may help."""
     if status in _KINDS:
@@ -104,13 +120,13 @@ def retry_after(headers: dict[str, str]) -> float | None:
     A date is compared with the server's own, so its clock need not agree with ours.
     """
     text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
-        return float(text)
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return min(float(text), RETRY_AFTER_SECONDS_MAX)
     until = _date(text)
     if until is None:
         return None
     now = _date(headers.get("date", "")) or dt.datetime.now(dt.UTC)
-    return max((until - now).total_seconds(), 0.0)
+    return min(max((until - now).total_seconds(), 0.0), RETRY_AFTER_SECONDS_MAX)
 
 
 def _date(text: str) -> dt.datetime | None:
@@ -154,14 +170,21 @@ def _body(answer: Answer, response_type: str) -> Any:
     content_type = _content_type(answer)
     if response_type == "json" or is_json(content_type) or _looks_like_json(raw, content_type):
         value = _json(raw, charset)
-        if value is not _NOT_JSON:
+        if value is not _NOT_JSON or (response_type == "json" and not _has_none(answer)):
             return value
-    if charset or content_type.startswith("text/") or response_type == "json":
+        if response_type == "json":
+            return None
+    if charset or content_type.startswith("text/"):
         return _text(raw, charset)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         return _binary(raw)
+
+
+def _has_none(answer: Answer) -> bool:
+    """Return whether an answer is of a kind that has no body."""
+    return not answer.body and (answer.status in (204, 205) or answer.request.method == "HEAD")
 
 
 def _binary(raw: bytes) -> dict[str, Any]:

@@ -56,6 +56,9 @@ DEPTH_MAX: Final = 32
 CHILDREN_MAX: Final = 100_000
 """Executions that one may start."""
 
+RETURNED_MAX: Final = 1000
+"""Deliveries of one command that workers may give back; further ones count as lost."""
+
 
 def decide(  # what a decision depends on, and nothing else
     state: State,
@@ -293,10 +296,12 @@ def _lost(turn: Turn, given: Lost) -> bool:
             visit=run.visit,
             attempt=given.attempt,
             reason=given.reason,
+            returned=given.returned,
         )
     )
-    if given.final or command.lost >= LOST_MAX:
-        message = f"step {run.step!r} lost its worker {command.lost} times: {given.reason}"
+    lost = command.lost - min(command.returned, RETURNED_MAX)
+    if given.final or lost >= LOST_MAX:
+        message = f"step {run.step!r} lost its worker {lost} times: {given.reason}"
         error = ErrorInfo(kind=ErrorKind.WORKER_LOST, message=message, code="WORKER_LOST")
         leaving.fail(turn, run, error)
     else:

@@ -323,6 +323,7 @@ def _lost(state: State, at: int, event: CommandLost) -> None:
     command = state.command(event.command_id)
     if command is not None:
         command.lost += 1
+        command.returned += event.returned
         command.recorded = 0
 
 

@@ -131,6 +131,8 @@ class Lost(Input, frozen=True, kw_only=True, omit_defaults=True, tag="lost"):
     reason: str = ""
     #: No further delivery: the command fails.
     final: bool = False
+    #: It is not gone: it gave the command back.
+    returned: bool = False
 
 
 class Cancel(Input, frozen=True, kw_only=True, omit_defaults=True, tag="cancel"):

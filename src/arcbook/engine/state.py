@@ -64,8 +64,9 @@ class Command(msgspec.Struct, kw_only=True, omit_defaults=True):
     recorded: int = 0
     #: Outcome of what was waited for.
     resumed_with: Outcome | None = None
-    #: Deliveries that were lost.
+    #: Deliveries that were lost, and of them those that their workers gave back.
     lost: int = 0
+    returned: int = 0
 
 
 class LoopRun(msgspec.Struct, kw_only=True, omit_defaults=True):

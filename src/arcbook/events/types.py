@@ -354,6 +354,8 @@ class CommandLost(Event, frozen=True, kw_only=True, omit_defaults=True, tag="com
     visit: int
     attempt: int
     reason: str = ""
+    #: It is not gone: it gave the command back, which counts as no loss.
+    returned: bool = False
 
 
 class CommandCancelled(

@@ -134,6 +134,13 @@ EXECUTION_CONDEMNED: Final = Event(
 )
 
 # -- workers --------------------------------------------------------------------------
+WORKER_DRAINS: Final = Event(
+    "worker.drains",
+    "draining: %(held)d commands are held, of which %(unbegun)d never began and are handed back",
+)
+COMMANDS_RETURNED: Final = Event(
+    "commands.returned", "worker %(worker)s gives back %(count)d commands"
+)
 WORKER_DRAINED: Final = Event(
     "worker.drained", "%(count)d commands did not end in time; they are handed back"
 )

@@ -273,7 +273,7 @@ class Drive:
         else:
             slot = await self.load(item.execution_id, find)
             await self.outlet.loaded(slot)
-            self._timers.add(item.execution_id, slot.timers)
+            self._timers.put(item.execution_id, slot.timers)
             if slot.row_seq < slot.state.seq:
                 self._rows.behind(item.execution_id)
         self.slots[item.execution_id] = slot
@@ -395,6 +395,8 @@ class Drive:
         for entry in unchanged:
             if entry.stop:
                 self.outlet.stop(entry.slot, entry.stop)
+            if entry.slot.state.status.is_terminal:  # loaded for what came too late
+                self.slots.pop(entry.slot.state.execution_id, None)
         began = now()
         self._tell(batch, stored, lost)
         times.tell = now() - began
@@ -513,10 +515,9 @@ class Drive:
         if change.snapshot is not None:
             slot.snapshot_seq = state.seq
         if change.timers is not None:
-            known, slot.timers = slot.timers, change.timers
+            slot.timers = change.timers
             slot.timed = bool(slot.timers)
-            new = {k: due for k, due in slot.timers.items() if known.get(k) != due}
-            self._timers.add(execution_id, new)
+            self._timers.put(execution_id, slot.timers)
         self.outlet.committed(entry)
         if entry.stop:
             self.outlet.stop(slot, entry.stop)
@@ -526,6 +527,7 @@ class Drive:
             self.outlet.issue(slot, live)
         if state.status.is_terminal:
             self.slots.pop(execution_id, None)
+            self._timers.put(execution_id, {})
 
     def _again(self, item: Item) -> None:
         """Take an input once more, on what is stored, after somebody else was first.
@@ -543,6 +545,7 @@ class Drive:
         """Forget the executions that are not owned any more."""
         for execution_id in [i for i in self.slots if not owned(i)]:
             del self.slots[execution_id]
+        self._timers.keep(owned)
 
     def _evict(self) -> None:
         """Forget idle executions beyond the limit; the store has them."""
@@ -575,7 +578,7 @@ class Drive:
         """Take over an execution from the store, its timers included."""
         slot = await self.load(execution_id)
         self.slots[execution_id] = slot
-        self._timers.add(execution_id, slot.timers)
+        self._timers.put(execution_id, slot.timers)
         return slot
 
 

@@ -252,12 +252,10 @@ class Owner:
         return out == {(row.command_id, row.generation, row.attempt) for row in rows}
 
     async def _rows_of(self, execution_id: int) -> list[CommandRow]:
-        """Return what is out of an execution, from among the rows of its shard."""
+        """Return what is out of an execution."""
         found: list[CommandRow] = []
-        shards, after = {shard_of(execution_id)}, ""
-        while page := await self._commands.commands(shards, after=after):
-            found += [row for row in page if row.execution_id == execution_id]
-            after = page[-1].command_id
+        while page := await self._commands.commands_of(execution_id, after=_last(found)):
+            found += page
         return found
 
     def _forget(self, rows: dict[str, Out], command_id: str) -> None:
@@ -355,7 +353,7 @@ class Owner:
         """Take a command back from a worker that did not begin it, or is leaving."""
         out = self.holds(execution_id, command_id, worker)
         if out is not None:
-            self.submit(execution_id, _lost(out.row))
+            self.submit(execution_id, _returned(out.row))
 
     # -- shards -----------------------------------------------------------------------
 
@@ -392,6 +390,10 @@ def _is_out(command: Command | None, generation: int, attempt: int) -> bool:
     )
 
 
+def _last(rows: list[CommandRow]) -> str:
+    return rows[-1].command_id if rows else ""
+
+
 def _visit_of(row: CommandRow) -> tuple[int, str]:
     return row.execution_id, run_key_of(row.command_id)
 
@@ -399,6 +401,16 @@ def _visit_of(row: CommandRow) -> tuple[int, str]:
 def _is_issued(slot: Slot, command_id: str) -> bool:
     command = slot.state.command(command_id)
     return command is not None and command.status is CommandStatus.ISSUED
+
+
+def _returned(row: CommandRow) -> Lost:
+    return Lost(
+        command_id=row.command_id,
+        generation=row.generation,
+        attempt=row.attempt,
+        reason=f"worker {row.worker} gave it back",
+        returned=True,
+    )
 
 
 def _lost(row: CommandRow) -> Lost:

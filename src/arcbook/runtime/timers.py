@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from arcbook.clock import Clock
 from arcbook.events.types import CommandResumed, CommandSuspended, PlaybookStarted, StepEnter
+
+HEAP_SPARE: Final = 64
+"""Entries of the heap that may be of timers that are none any more, whatever there is."""
 
 
 def may_set_timer(event: Any) -> bool:
@@ -19,20 +22,46 @@ def may_set_timer(event: Any) -> bool:
 
 
 class Timers:
-    """Fires what is due. A timer that was replaced fires as well: who gets it looks again."""
+    """Fires what is due, once. The heap may hold more than is due: what went or was replaced."""
 
     def __init__(self, clock: Clock, fire: Callable[[int, str], None]) -> None:
         self._clock = clock
         self._fire = fire
         self._heap: list[tuple[int, int, str]] = []
+        #: What is due, by execution and id.
+        self._due: dict[int, dict[str, int]] = {}
+        self._count = 0
         self._handle: asyncio.TimerHandle | None = None
         self._due_at = 0
 
-    def add(self, execution_id: int, timers: Mapping[str, int]) -> None:
-        """Add timers: id and microseconds since the epoch."""
+    def __len__(self) -> int:
+        """Return how many timers there are."""
+        return self._count
+
+    def put(self, execution_id: int, timers: Mapping[str, int]) -> None:
+        """Take the timers of an execution, in place of those that it had: ids and microseconds."""
+        known = self._due.pop(execution_id, {})
+        if timers:
+            self._due[execution_id] = dict(timers)
+        self._count += len(timers) - len(known)
         for timer_id, due_at in timers.items():
-            heapq.heappush(self._heap, (due_at, execution_id, timer_id))
+            if known.get(timer_id) != due_at:
+                heapq.heappush(self._heap, (due_at, execution_id, timer_id))
+        self._tidy()
         self._arm()
+
+    def keep(self, wanted: Callable[[int], bool]) -> None:
+        """Forget the timers of executions that are not wanted."""
+        for execution_id in [i for i in self._due if not wanted(i)]:
+            self._count -= len(self._due.pop(execution_id))
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Make the heap anew when most of it is not due any more."""
+        if len(self._heap) > HEAP_SPARE + 2 * self._count:
+            every = self._due.items()
+            self._heap = [(due, i, timer) for i, timers in every for timer, due in timers.items()]
+            heapq.heapify(self._heap)
 
     def _arm(self) -> None:
         if not self._heap:
@@ -49,17 +78,23 @@ class Timers:
     def _fire_due(self) -> None:
         self._handle = None
         now = self._clock.now_us()
-        fired: set[tuple[int, int, str]] = set()
         while self._heap and self._heap[0][0] <= now:
-            timer = heapq.heappop(self._heap)
-            if timer not in fired:
-                fired.add(timer)
-                self._fire(timer[1], timer[2])
+            due_at, execution_id, timer_id = heapq.heappop(self._heap)
+            timers = self._due.get(execution_id, {})
+            if timers.get(timer_id) != due_at:
+                continue
+            del timers[timer_id]
+            self._count -= 1
+            if not timers:
+                del self._due[execution_id]
+            self._fire(execution_id, timer_id)
         self._arm()
 
     def close(self) -> None:
         """Fire no more."""
         self._heap.clear()
+        self._due.clear()
+        self._count = 0
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -317,6 +317,8 @@ class Requests:
 
     async def _give_back(self, request: GiveBackRequest, _: bytes) -> Done:
         others: list[Held] = []
+        count = len(request.held)
+        log.info(logged.COMMANDS_RETURNED, {"worker": request.worker, "count": count})
         for held in request.held:
             if self._realm.owns(held.execution_id):
                 self._owner.give_back(held.execution_id, held.command_id, request.worker)

@@ -76,9 +76,15 @@ class ResultRow(NamedTuple):
     store: str
 
 
+def ids_of(execution_id: int, after: str) -> tuple[str, str]:
+    """Return what the ids of an execution's commands lie between, from the one after an id."""
+    return max(after, f"{execution_id}:"), f"{execution_id};"
+
+
 class CommandRow(NamedTuple):
     """A command that is out: pending until a worker claims it, gone once it is done."""
 
+    #: Begins with the id of its execution and a colon.
     command_id: str
     execution_id: int
     step: str
@@ -317,6 +323,11 @@ class Commands(Protocol):
         self, shards: Collection[int] | None = None, *, after: str = "", limit: int = PAGE_MAX
     ) -> list[CommandRow]:
         """Return commands that are out, by id, from the one after ``after``."""
+
+    async def commands_of(
+        self, execution_id: int, *, after: str = "", limit: int = PAGE_MAX
+    ) -> list[CommandRow]:
+        """Return commands of an execution that are out, by id, from the one after ``after``."""
 
     async def backlog(self) -> dict[str, tuple[int, int]]:
         """Return, for each pool with commands that are out, how many are pending and claimed."""

@@ -376,6 +376,12 @@ class MemoryStore:
         ]
         return found[: min(limit, PAGE_MAX)]
 
+    async def commands_of(
+        self, execution_id: int, *, after: str = "", limit: int = PAGE_MAX
+    ) -> list[CommandRow]:
+        ids = sorted(i for i, row in self.out.items() if row.execution_id == execution_id)
+        return [self.out[i] for i in ids if i > after][: min(limit, PAGE_MAX)]
+
     async def backlog(self) -> dict[str, tuple[int, int]]:
         found: dict[str, tuple[int, int]] = {}
         for row in self.out.values():

@@ -171,6 +171,7 @@ class Worker:
         self._draining = True
         await self._pulling.stop()
         unbegun = self.crew.withdraw()
+        log.info(logged.WORKER_DRAINS, {"held": len(self.held), "unbegun": len(unbegun)})
         await self._give_back([job.command_id for job in unbegun])
         try:
             async with asyncio.timeout(seconds):

@@ -17,6 +17,7 @@ from arcbook.store.api import (
     Standing,
     Tick,
     WorkerRow,
+    ids_of,
 )
 from arcbook.store.leases import standing
 from arcbook.store.postgres.statements import Statements
@@ -37,6 +38,13 @@ class PostgresCluster(Statements):
             rows = await self._all("get_all_commands", after, limit)
         else:
             rows = await self._all("get_commands", list(shards), after, limit)
+        return [CommandRow(*row) for row in rows]
+
+    async def commands_of(
+        self, execution_id: int, *, after: str = "", limit: int = PAGE_MAX
+    ) -> list[CommandRow]:
+        between = ids_of(execution_id, after)
+        rows = await self._all("get_commands_of", *between, min(limit, PAGE_MAX))
         return [CommandRow(*row) for row in rows]
 
     async def backlog(self) -> dict[str, tuple[int, int]]:

@@ -199,6 +199,11 @@ delete from credential where name = $1 returning 1
 select command_id, execution_id, step, pool, generation, attempt, issued_at, worker from command
 where shard = any ($1) and command_id > $2 order by command_id limit $3
 
+-- get_commands_of --
+-- Commands of an execution that are out: ids between two, without these, in order.
+select command_id, execution_id, step, pool, generation, attempt, issued_at, worker from command
+where command_id > $1 and command_id < $2 order by command_id limit $3
+
 -- get_all_commands --
 -- Commands that are out, by id, from the one after an id.
 select command_id, execution_id, step, pool, generation, attempt, issued_at, worker from command

@@ -22,6 +22,7 @@ from arcbook.store.api import (
     Standing,
     Tick,
     WorkerRow,
+    ids_of,
 )
 from arcbook.store.leases import share_of, standing
 from arcbook.store.sqlite.statements import Statements, translated
@@ -82,6 +83,13 @@ class SqliteCluster(Statements):
                 break
             after = page[-1].command_id
         return found[:limit]
+
+    async def commands_of(
+        self, execution_id: int, *, after: str = "", limit: int = PAGE_MAX
+    ) -> list[CommandRow]:
+        between = ids_of(execution_id, after)
+        rows = self._all("get_commands_of", *between, min(limit, PAGE_MAX))
+        return [CommandRow(*row) for row in rows]
 
     async def backlog(self) -> dict[str, tuple[int, int]]:
         return {pool: (pending, claimed) for pool, pending, claimed in self._all("backlog")}

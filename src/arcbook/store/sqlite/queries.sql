@@ -182,6 +182,10 @@ update schedule set next_at = ?, last_at = ?, last_execution_id = ? where name =
 -- Commands that are out, by id, from the one after an id.
 select * from command where command_id > ? order by command_id limit ?
 
+-- get_commands_of --
+-- Commands of an execution that are out: ids between two, without these, in order.
+select * from command where command_id > ? and command_id < ? order by command_id limit ?
+
 -- count_executions --
 -- Executions of each status.
 select status, count(*) from execution group by status

@@ -184,6 +184,21 @@ class CommandsContract:
         assert await store.commands(frozenset()) == []
         assert await store.unfinished(shards) == mine
 
+    async def test_commands_of_one_execution_come_alone_and_in_pages(
+        self, store: ClusterStore
+    ) -> None:
+        out = {i: [f"{i}:s:1:{n}" for n in range(5)] for i in (1, 2, 11, 21)}
+        for i, ids in out.items():
+            issued = [command(command_id, i) for command_id in ids]
+            await store.commit([change(i, 0, [event(1)], issued=issued)])
+
+        for i, ids in out.items():
+            assert [c.command_id for c in await store.commands_of(i)] == ids
+        page = await store.commands_of(1, after="1:s:1:1", limit=2)
+        assert [c.command_id for c in page] == ["1:s:1:2", "1:s:1:3"]
+        assert await store.commands_of(1, after="1:s:1:4") == []
+        assert await store.commands_of(3) == []
+
     async def test_a_deleted_execution_takes_its_commands_along(self, store: ClusterStore) -> None:
         for i in (1, 2):
             await store.commit([change(i, 0, [event(1)], issued=[command(f"c{i}", i)])])

@@ -126,7 +126,7 @@ MUTANTS: Final = (
         "do not load timers on a takeover",
         (
             "runtime/drive.py",
-            "            self._timers.add(item.execution_id, slot.timers)\n",
+            "            self._timers.put(item.execution_id, slot.timers)\n",
             "",
         ),
     ),

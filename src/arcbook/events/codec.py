@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.events.types import AnyEvent, Event
+from arcbook.events.upcast import upcast
 
 ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent)
@@ -22,13 +23,13 @@ def encode(event: Event) -> bytes:
 
 
 def decode(data: bytes | str) -> AnyEvent:
-    """Return the event that JSON holds.
+    """Return the event that JSON holds, in its present form.
 
     Raises:
         UnreadableEventError: it is damaged, or of a newer version.
     """
     try:
-        return _DECODER.decode(data)
+        return upcast(_DECODER.decode(data))
     except (msgspec.DecodeError, RecursionError) as error:
         raise UnreadableEventError(f"cannot read a stored event: {error}") from None
 

@@ -26,7 +26,7 @@ FINAL_SNAPSHOT_EVENTS: Final = 200
 CURRENT_SHOWN_MAX: Final = 5
 """Steps named in an execution's row."""
 
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
 """Form of saved states. One of another form is not read: the log says the same."""
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
+import urllib.request
 
 import pytest
 
@@ -149,6 +151,48 @@ def test_a_result_that_is_kept_elsewhere_comes_whole(dev, arcbook):
 
     assert ran.code == 0, ran.err
     assert len(ran.json["rows"]) == 50000
+
+
+def test_dev_tells_in_a_line_each_what_starts_ends_and_fails(dev, arcbook):
+    dev("run", arcbook.write("greet.yaml", GREET))
+    good = newest(dev)["execution_id"]
+    dev("run", arcbook.write("broken.yaml", BROKEN))
+    bad = newest(dev)["execution_id"]
+    told = [" ".join(line.split()[1:]) for line in dev.process.log.splitlines()]
+
+    assert f"started tests/greet execution {good}" in told
+    assert any(line.startswith(f"completed tests/greet execution {good}, took") for line in told)
+    failed = next(line for line in told if line.startswith(f"failed tests/broken execution {bad}"))
+    assert "step 'start' failed: ValueError: too bad" in failed
+    assert dev.process.find(r"described at (\S+)") == f"{dev.url}/docs"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_browser_finds_pages_that_need_no_other_host(dev, path):
+    with urllib.request.urlopen(dev.url + path) as response:
+        page = response.read().decode()
+
+    assert response.headers["Content-Type"].startswith("text/html")
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert not re.findall(r"(?:src|href)=.(?:https?:)?//", page)
+    assert "<script" not in page
+    if path == "/docs":
+        with urllib.request.urlopen(dev.url + "/api/openapi.json") as response:
+            paths = json.load(response)["paths"]
+        assert [p for p in paths if f"<code>{p}</code>" not in page] == []
+
+
+def test_schedules_are_told_in_their_zone(dev, arcbook):
+    dev("catalog", "register", arcbook.write("greet.yaml", GREET))
+    cron = ("--cron", "30 2 * * *", "--timezone", "Asia/Tokyo")
+    added = dev("schedule", "add", "nightly", "tests/greet", *cron)
+    dev("schedule", "add", "pulse", "tests/greet", "--every", "1h")
+    listed = dev("schedule", "list").out
+
+    assert re.findall(r"02:30:00 JST", added.out) == ["02:30:00 JST"] * 5
+    assert "02:30:00 JST" in listed
+    zone = time.strftime("%Z")
+    assert re.search(rf"every 3600 s +\S+ \S+ {zone}", listed), listed
 
 
 def test_what_a_playbook_calls_is_registered_with_it(dev, arcbook):

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from arcbook.cli.warnings import count
+from arcbook.cli.text import count
 from arcbook.dsl.codes import CODES
 from arcbook.dsl.diagnostics import Diagnostic, Severity, excerpt
 from arcbook.dsl.load import Loaded

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -43,6 +44,26 @@ def moment(at_us: int) -> str:
     if not at_us:
         return ""
     return dt.datetime.fromtimestamp(at_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def zoned(at_us: int, zone: str = "") -> str:
+    """Return a time with its zone: the one that is named, or that of the machine."""
+    at = dt.datetime.fromtimestamp(at_us / 1e6, dt.UTC)
+    return at.astimezone(ZoneInfo(zone) if zone else None).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+LINE_MAX: Final = 200
+"""Characters of a sentence that stands on a line with others."""
+
+
+def short_line(text: str) -> str:
+    """Return a sentence, cut to what a line has room for."""
+    return text if len(text) <= LINE_MAX else text[: LINE_MAX - 1] + "…"
 
 
 def duration(microseconds: int) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from arcbook.cli.errors import UserError
+from arcbook.cli.text import count
 from arcbook.dsl.diagnostics import Diagnostic, Severity
 from arcbook.dsl.load import Loaded
 from arcbook.dsl.model import Playbook
@@ -92,8 +93,3 @@ def tell_lacking(warnings: Sequence[str]) -> None:
     left = len(warnings) - LACKING_SHOWN_MAX
     if left > 0:
         click.echo(f"  and {left:,} more: arcbook executions show", err=True)
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from arcbook.cli.context import settings_of
+from arcbook.cli.everywhere import say
 from arcbook.cli.serving import broken, first, keep_log, run_in_loop, stop_asked
+from arcbook.cli.text import count, duration, moment, short_line
+from arcbook.engine.state import State
+from arcbook.events.types import AnyEvent, Recorded
+from arcbook.secrets.taint import shown
 from arcbook.settings import Settings
+
+_TOLD: Final = {
+    "playbook.started": "started",
+    "playbook.completed": "completed",
+    "playbook.failed": "failed",
+    "playbook.cancelled": "cancelled",
+}
 
 
 @click.command(
     help="""Run a server with its API and a worker, in one process, on one folder.
 
 For developing against the API with nothing else installed: the store is SQLite, below the
-home in the folder 'dev', apart from that of 'arcbook run'. Ctrl-C stops in order;
+home in the folder 'dev', apart from that of 'arcbook run'. Each execution that starts, ends
+or fails is told in a line; the API is described at /docs. Ctrl-C stops in order;
 executions go on at the next start. A second Ctrl-C ends at once, and loses nothing either.
 
 \b
@@ -39,13 +54,37 @@ async def _run(settings: Settings) -> None:
 
     stop = stop_asked()
     async with development(settings) as running:
-        click.echo(f"server and worker listen on {running.url}")
-        click.echo(f"state is in {running.folder}; Ctrl-C stops")
+        running.plane.server.drive.listeners.add(_tell)
+        say(f"server and worker listen on {running.url}", url=running.url)
+        say(f"the API is described at {running.url}/docs")
+        say(f"state is in {running.folder}; Ctrl-C stops")
         with Watchdog(running.plane.server.drive.decider.deciding).watching():
             services = (running.plane.server.service, running.worker.service)
             await first(stop, *(service.failed for service in services))
         for service in services:
             if service.failed.is_set():
                 raise broken(f"{service.name} ended: {service.cause}")
-        click.echo(f"stopping: {len(running.worker.held)} commands go on", err=True)
-    click.echo("stopped; what has not ended goes on at the next start", err=True)
+        held = count(len(running.worker.held), "command")
+        say(f"stopping: {held} still going on", err=True)
+    say("stopped; what has not ended goes on at the next start", err=True)
+
+
+def _tell(execution_id: int, events: list[Recorded], state: State) -> None:
+    """Say in a line each what starts, ends and fails."""
+    for _, at, event in events:
+        what = _TOLD.get(event.type)
+        if what is None:
+            continue
+        clock = moment(at)[-8:]
+        line = f"{clock}  {what:<9}  {state.path}  execution {execution_id}{_more(event, state)}"
+        say(line, event=event.type, execution_id=str(execution_id), path=state.path)
+
+
+def _more(event: AnyEvent, state: State) -> str:
+    """Return what else there is to say: who called it, how long it took, why it failed."""
+    if event.type == "playbook.started":
+        return f", called by {state.parent.execution_id}" if state.parent else ""
+    took = f", took {duration(state.ended_at - state.started_at)}"
+    cause = state.error.message if state.error is not None else state.cancel_reason or ""
+    first = str(shown(cause)).strip().splitlines()[:1]
+    return took + (f": {short_line(first[0])}" if first else "")

@@ -10,7 +10,7 @@ from arcbook.cli.context import parse_given, seconds
 from arcbook.cli.errors import UserError
 from arcbook.cli.everywhere import say, tell_json, wants_json
 from arcbook.cli.remote.link import client_of, with_client
-from arcbook.cli.text import moment, table
+from arcbook.cli.text import table, zoned
 
 if TYPE_CHECKING:
     from arcbook.server.http.wire.schedules import ScheduleView
@@ -109,10 +109,11 @@ def _plain(view: ScheduleView) -> dict[str, Any]:
 
 
 def _times(view: ScheduleView) -> list[str]:
-    """Return the next times of a schedule, in the zone of this machine."""
+    """Return the next times of a schedule, in its zone."""
     from arcbook.cli.remote.rows import microseconds  # heavy: an HTTP client
 
-    return [moment(microseconds(time)) for time in view.upcoming[:SHOWN]]
+    zone = view.timezone if view.cron else ""
+    return [zoned(microseconds(time), zone) for time in view.upcoming[:SHOWN]]
 
 
 @schedule.command("list", help="List schedules, with the next five times of each.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from typing import Any, Final
 
 import msgspec
 from starlette.applications import Starlette
@@ -12,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route as Mounted
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -22,11 +23,15 @@ from arcbook.server.http.access import AccessMiddleware
 from arcbook.server.http.context import Context
 from arcbook.server.http.errors import on_fault, on_http_error
 from arcbook.server.http.openapi import document
+from arcbook.server.http.pages import DOCS_PATH, docs_page, start_page
 from arcbook.server.http.route import Route, endpoint
 from arcbook.server.http.settings import HttpSettings
 from arcbook.server.http.table import ROUTES
 
 DOCUMENT_PATH: Final = "/api/openapi.json"
+
+PAGE_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+"""Pages hold no scripts, and fetch nothing."""
 
 METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 
@@ -51,12 +56,7 @@ def create_app(
     settings = settings or HttpSettings()
     context = Context(server, credentials, settings)
     routes = [r for r in ROUTES if settings.metrics or r.path != "/metrics"]
-    described = msgspec.json.encode(document(routes))
-
-    async def openapi(_: Request) -> Response:
-        return Response(described, media_type="application/json")
-
-    by_path: dict[str, dict[str, Endpoint]] = {DOCUMENT_PATH: {"GET": openapi}}
+    by_path = _described(document(routes))
     for route in sorted(routes, key=_fixed_first):
         by_path.setdefault(route.path, {})[route.method] = _measured(route, context)
     mounted = [Mounted(path, _by_method(found), methods=METHODS) for path, found in by_path.items()]
@@ -80,6 +80,28 @@ def create_app(
     )
     app.state.context = context
     return app
+
+
+def _described(found: dict[str, Any]) -> dict[str, dict[str, Endpoint]]:
+    """Return the paths that say what the API is: for tools, and as pages for people."""
+    encoded = msgspec.json.encode(found)
+
+    async def openapi(_: Request) -> Response:
+        return Response(encoded, media_type="application/json")
+
+    def page(made: Callable[[Mapping[str, Any], str], str]) -> dict[str, Endpoint]:
+        kept = cache(lambda: made(found, DOCUMENT_PATH))
+
+        async def shown(_: Request) -> Response:
+            return HTMLResponse(kept(), headers={"Content-Security-Policy": PAGE_POLICY})
+
+        return {"GET": shown}
+
+    return {
+        DOCUMENT_PATH: {"GET": openapi},
+        "/": page(start_page),
+        DOCS_PATH: page(docs_page),
+    }
 
 
 def _by_method(endpoints: dict[str, Endpoint]) -> Endpoint:

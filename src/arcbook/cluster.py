@@ -419,7 +419,7 @@ async def worker_on(
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"
     name = worker_token_of(settings).name_for(name)
     bus = SealedBus(bus, lambda: worker_token_of(settings), name, settings.pools)
-    control = Control(bus, name)
+    control = Control(bus, name, clock=clock)
     registry = Registry()
     performer = Performer(
         registry,

@@ -36,5 +36,10 @@ class Blobs(Protocol):
             BlobStoreError: it cannot be read.
         """
 
-    async def delete(self, prefix: str) -> int:
-        """Delete the blobs whose keys begin with ``prefix``; return how many there were."""
+    async def delete(self, prefix: str, *, before: str = "") -> int:
+        """Delete the blobs whose keys begin with ``prefix``; return how many there were.
+
+        Args:
+            prefix: the beginning.
+            before: only those with keys before this one: the prefix, digits and a slash.
+        """

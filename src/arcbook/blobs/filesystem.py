@@ -60,16 +60,19 @@ class FilesystemBlobs:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise BlobMissingError(key) from None
 
-    async def delete(self, prefix: str) -> int:
-        return await asyncio.to_thread(self._delete, prefix)
+    async def delete(self, prefix: str, *, before: str = "") -> int:
+        return await asyncio.to_thread(self._delete, prefix, before.removesuffix("/"))
 
-    def _delete(self, prefix: str) -> int:
+    def _delete(self, prefix: str, before: str) -> int:
         folder, _, name = prefix.rpartition("/")
         base = self._path(folder) if folder else self._root
         count = 0
+        end = before.rpartition("/")[2]
         wanted = quote(name, safe="=+-_,@ ").replace(".", "%2E")
         for path in list(base.glob("*")) if base.is_dir() else []:
             if not path.name.startswith(wanted) or path.name.startswith("~"):
+                continue
+            if before and path.name >= end:
                 continue
             if path.is_dir():
                 count += sum(1 for p in path.rglob("*") if p.is_file())

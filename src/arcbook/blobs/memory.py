@@ -20,8 +20,10 @@ class MemoryBlobs:
         except KeyError:
             raise BlobMissingError(key) from None
 
-    async def delete(self, prefix: str) -> int:
-        doomed = [key for key in self._blobs if key.startswith(prefix)]
+    async def delete(self, prefix: str, *, before: str = "") -> int:
+        doomed = [
+            key for key in self._blobs if key.startswith(prefix) and (not before or key < before)
+        ]
         for key in doomed:
             del self._blobs[key]
         return len(doomed)

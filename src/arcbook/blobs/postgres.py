@@ -60,10 +60,11 @@ class PostgresBlobs:
             raise BlobMissingError(key)
         return b"".join(piece for (piece,) in pieces)
 
-    async def delete(self, prefix: str) -> int:
+    async def delete(self, prefix: str, *, before: str = "") -> int:
         name = _stored(prefix)
+        end = _stored(before) or name + _KEY_BEYOND
         async with self._connection() as connection:
-            return int(await connection.fetchval(self._sql["delete"], name, name + _KEY_BEYOND))
+            return int(await connection.fetchval(self._sql["delete"], name, end))
 
 
 def _stored(key: str) -> str:

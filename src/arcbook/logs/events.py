@@ -94,6 +94,12 @@ OUTBOX_WAITS: Final = Event(
     "outbox.waits", "the bus is away, commands wait in the store: %(reason)s"
 )
 TABLES_MADE: Final = Event("tables.made", "made the tables of %(count)d months")
+REQUESTS_FORGOTTEN: Final = Event(
+    "requests.forgotten", "deleted %(count)d bodies of requests that went beside the bus"
+)
+REQUESTS_KEPT: Final = Event(
+    "requests.kept", "bodies of requests that went beside the bus cannot be deleted: %(reason)s"
+)
 TABLES_FAILED: Final = Event(
     "tables.failed", "the tables of the coming months cannot be made: %(reason)s"
 )

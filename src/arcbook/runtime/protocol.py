@@ -360,7 +360,23 @@ ELSEWHERE: Final = b"@"
 """... of one that is kept as a blob, whose key follows ..."""
 
 WIRE: Final = "wire/"
-"""(beginning of the keys of such blobs)"""
+"""(beginning of the keys of such blobs, which the hour follows in which they were made)"""
+
+WIRE_HOURS: Final = 2
+"""Hours that such a blob is kept at least, beside the one in which it was made."""
+
+HOUR_US: Final = 3_600_000_000
+
+
+def wire_key(now_us: int, name: str) -> str:
+    """Return the key of a blob that is a body; nobody may guess its name."""
+    return f"{WIRE}{now_us // HOUR_US:010}/{name}"
+
+
+def wire_before(now_us: int) -> str:
+    """Return the key before which blobs are bodies that nobody waits for any more."""
+    return f"{WIRE}{now_us // HOUR_US - WIRE_HOURS:010}/"
+
 
 FAULT: Final = b"!"
 """... and of an answer that says why there is none."""

@@ -60,6 +60,7 @@ from arcbook.runtime.protocol import (
     pack,
     shard_subject,
     unpack,
+    wire_key,
 )
 from arcbook.runtime.work import Work, work_of
 from arcbook.secrets.api import CredentialError
@@ -168,7 +169,7 @@ class Requests:
         packed = answer if isinstance(answer, bytes) else pack(answer)
         if len(packed) <= self._bus.payload_max - OVERHEAD_BYTES:
             return packed
-        key = f"{WIRE}{uuid.uuid4().hex}"  # nobody guesses it
+        key = wire_key(self._drive.clock.now_us(), uuid.uuid4().hex)
         await self._blobs.put(key, packed)
         return ELSEWHERE + key.encode()
 

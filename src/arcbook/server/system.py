@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+from functools import partial
 from typing import Final, Self
 
 import msgspec
@@ -13,6 +13,7 @@ from arcbook.dsl.load import load_playbook
 from arcbook.logs import events as logged
 from arcbook.playbooks import shipped
 from arcbook.runtime.pools import SYSTEM_PREFIX, is_system
+from arcbook.runtime.protocol import WIRE, wire_before
 from arcbook.schedules import next_after
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.credentials import CredentialBook
@@ -20,6 +21,7 @@ from arcbook.server.cleanup import Months
 from arcbook.server.core import Server
 from arcbook.server.handing import INTERNAL_CREDENTIAL
 from arcbook.store.api import ClusterStore, ScheduleRow, StoreError
+from arcbook.supervision import Service
 
 ADDRESS: Final = "SERVER_URL"
 """What stands for the server's address in playbooks that come with Arcbook."""
@@ -33,6 +35,9 @@ CLEANUP_SECONDS: Final = 3600.0
 """Time between two clean-ups, unless somebody changes the schedule."""
 
 HOUSEKEEPING_SECONDS: Final = 86400.0
+
+FORGETTING_SECONDS: Final = 3600.0
+"""Time between two looks for requests and answers that were too large for the bus."""
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +74,7 @@ class SystemCredentials:
 
 
 class Housekeeping:
-    """Keeps a server's own playbooks in the catalog, and months of events ahead.
+    """Keeps a server's own playbooks in the catalog, months of events ahead, and no requests.
 
     Args:
         server: the server, running.
@@ -81,21 +86,22 @@ class Housekeeping:
         self._server = server
         self._url = url.rstrip("/")
         self._token = token
-        self._task: asyncio.Task[None] | None = None
+        self._service = Service("housekeeping")
 
     async def __aenter__(self) -> Self:
         if self._url:
             await self._register()
         if self._url and self._token:
             await self._schedule()
-        self._task = asyncio.create_task(self._run(), name="housekeeping")
+        await self._service.start()
+        self._service.loop("requests", self._forget_requests)
+        if isinstance(self._server.store, Months):
+            self._service.loop("months", partial(self._make_months, self._server.store))
+        self._server.service.watch(self._service)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._service.stop()
 
     async def _register(self) -> None:
         """Register what is absent or has changed; the same content again is kept."""
@@ -114,10 +120,21 @@ class Housekeeping:
         )
         await store.put_schedule(msgspec.structs.replace(row, next_at=next_after(row, now)))
 
-    async def _run(self) -> None:
+    async def _forget_requests(self) -> None:
+        """Delete what went beside the bus and has been read, at the start and every hour."""
+        while True:
+            try:
+                before = wire_before(self._server.clock.now_us())
+                gone = await self._server.blobs.delete(WIRE, before=before)
+                if gone:
+                    log.info(logged.REQUESTS_FORGOTTEN, {"count": gone})
+            except StoreError as error:
+                log.warning(logged.REQUESTS_KEPT, {"reason": error})
+            await asyncio.sleep(FORGETTING_SECONDS)
+
+    async def _make_months(self, store: Months) -> None:
         """Make the tables of the coming months, at the start and every day."""
-        store = self._server.store
-        while isinstance(store, Months):
+        while True:
             try:
                 made = await store.ensure_partitions()
                 if made:

@@ -12,6 +12,7 @@ import msgspec
 
 from arcbook.blobs.api import BlobMissingError
 from arcbook.bus.api import BusError, NobodyError, RequestTimeoutError, WorkerBus
+from arcbook.clock import Clock, SystemClock
 from arcbook.logs import events as logged
 from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import make_ref
@@ -21,7 +22,6 @@ from arcbook.runtime.protocol import (
     ELSEWHERE,
     FAULT,
     OVERHEAD_BYTES,
-    WIRE,
     BlobGet,
     BlobKept,
     BlobPart,
@@ -37,6 +37,7 @@ from arcbook.runtime.protocol import (
     pack,
     shard_subject,
     unpack,
+    wire_key,
 )
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.delivery import Letterbox
@@ -70,6 +71,8 @@ def random_name() -> str:
 
 Answer = TypeVar("Answer")
 
+_CLOCK: Final = SystemClock()
+
 
 class ControlError(RuntimeError):
     """The control plane does not answer, or not with what was asked for."""
@@ -81,12 +84,19 @@ class Control:
     Args:
         bus: the bus, connected.
         worker: who asks.
-        new_name: yields names of requests that are too large for the bus; never one twice.
+        clock: says when requests were made that are too large for the bus.
+        new_name: yields names of those; never one twice.
     """
 
     def __init__(
-        self, bus: WorkerBus, worker: str = "", *, new_name: Callable[[], str] = random_name
+        self,
+        bus: WorkerBus,
+        worker: str = "",
+        *,
+        clock: Clock = _CLOCK,
+        new_name: Callable[[], str] = random_name,
     ) -> None:
+        self._clock = clock
         self._bus = bus
         self._worker = worker
         self._new_name = new_name
@@ -106,7 +116,7 @@ class Control:
         """
         body = pack(request)
         if len(body) > self._bus.payload_max - OVERHEAD_BYTES:
-            key = f"{WIRE}{self._new_name()}"
+            key = wire_key(self._clock.now_us(), self._new_name())
             await RemoteBlobs(self).put(key, body)
             body = ELSEWHERE + key.encode()
         answer = await self._bus.request(subject, body, seconds)
@@ -265,6 +275,6 @@ class RemoteBlobs:
             raise BlobMissingError(key)
         return found
 
-    async def delete(self, prefix: str) -> int:
+    async def delete(self, prefix: str, *, before: str = "") -> int:
         """Delete nothing: what is kept is the control plane's to purge."""
         return 0

@@ -57,6 +57,19 @@ class BlobsContract:
         assert await blobs.get("12/a/x") == b"x"
         assert await blobs.delete("1/") == 0
 
+    async def test_deleting_takes_what_comes_before_a_key(self, blobs: Blobs) -> None:
+        keys = [f"wire/{hour:04}/{name}" for hour in (7, 8, 9, 10) for name in ("a", "f")]
+        for key in (*keys, "wirf/0001/a", "1/0001/a"):
+            await blobs.put(key, b"x")
+
+        assert await blobs.delete("wire/", before="wire/0009/") == 4
+        for key in (*keys[4:], "wirf/0001/a", "1/0001/a"):
+            assert await blobs.get(key) == b"x"
+        for key in keys[:4]:
+            with pytest.raises(BlobMissingError):
+                await blobs.get(key)
+        assert await blobs.delete("wire/", before="wire/0009/") == 0
+
     async def test_many_at_once_are_all_kept(self, blobs: Blobs) -> None:
         keys = [f"3/step/{i}" for i in range(50)]
         await asyncio.gather(*(blobs.put(key, key.encode()) for key in keys))

@@ -146,9 +146,9 @@ class SimBlobs(Port):
             raise BlobStoreError("the blob store cannot read")
         return await self._world.blobs.get(key)
 
-    async def delete(self, prefix: str) -> int:
+    async def delete(self, prefix: str, *, before: str = "") -> int:
         """Delete."""
-        return await self._world.blobs.delete(prefix)
+        return await self._world.blobs.delete(prefix, before=before)
 
 
 class SimBus(Port):

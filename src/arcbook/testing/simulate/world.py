@@ -158,7 +158,7 @@ class World:
 
     def _worker(self, process: Process, bus: SimBus) -> Worker:
         port = cast("Bus", bus)
-        control = Control(port, process.name)
+        control = Control(port, process.name, clock=process)
         performer = Performer(
             self.registry,
             Kept(RemoteBlobs(control), loop_reader=control.frames),

@@ -28,6 +28,11 @@ _HOMES: Final = {
 }
 
 
+def __dir__() -> list[str]:
+    """Return what there is, for whoever looks around."""
+    return sorted([*globals(), *__all__])
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that importing the package is quick."""
     if name not in _HOMES:

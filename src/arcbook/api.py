@@ -27,7 +27,10 @@ def run(
 ) -> Execution:
     """Run a playbook to its end.
 
-    Works in a notebook, too, where an event loop is already running.
+    Works in a notebook, too, where an event loop is already running::
+
+        execution = arcbook.run("playbook.yaml", {"city": "Paris"})
+        print(execution.status, execution.result)
 
     Args:
         playbook: a file, the text of a document, or a document as a mapping.
@@ -59,7 +62,13 @@ async def run_async(
     home: str | Path | None = None,
     strict: bool = False,
 ) -> Execution:
-    """Run a playbook to its end, in the running event loop; see :func:`run`."""
+    """Run a playbook to its end, in the running event loop; see :func:`run`.
+
+    Several may run at once::
+
+        runs = [arcbook.run_async("playbook.yaml", {"city": city}) for city in cities]
+        executions = await asyncio.gather(*runs)
+    """
     content, name, folder = _document(playbook)
     settings = load_settings(home=None if home is None else Path(home))
     async with Embedded(settings) as embedded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from html import escape
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,8 @@ from arcbook.events.types import (
     Try,
 )
 from arcbook.outcome import ERROR, ErrorInfo
+from arcbook.secrets.taint import shown
+from arcbook.template.text import to_json
 
 
 class StepView(msgspec.Struct, kw_only=True):
@@ -206,7 +209,17 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
 
 
 class Execution(msgspec.Struct, kw_only=True):
-    """A finished execution, as :func:`arcbook.run` returns it."""
+    """A finished execution, as :func:`arcbook.run` returns it.
+
+    It is true if the playbook completed. A notebook shows it as a table of its steps::
+
+        execution = arcbook.run("playbook.yaml")
+        if not execution:
+            print(execution.error.message)
+        execution.result                    # of the playbook
+        execution.data["load"]              # of a step
+        execution.steps["load"].status      # "done", "failed", "recovered", "skipped"
+    """
 
     execution_id: int
     path: str
@@ -227,8 +240,51 @@ class Execution(msgspec.Struct, kw_only=True):
         """Whether it ended well."""
         return self.status is Status.COMPLETED
 
+    @property
+    def duration_ms(self) -> float:
+        """How long it took, in milliseconds."""
+        if not self.events:
+            return 0.0
+        return (self.events[-1].at - self.events[0].at) / 1000
+
     def __bool__(self) -> bool:
         return self.is_completed
+
+    def __repr__(self) -> str:
+        cause = "" if self.error is None else f", {_excerpt(self.error.message)!r}"
+        name = f"{self.path} {self.status} in {self.duration_ms:.0f} ms"
+        return f"<Execution {self.execution_id} {name}{cause}>"
+
+    def _repr_html_(self) -> str:
+        """Return the execution as a notebook shows it: how it ended, its steps, its result."""
+        rows = "".join(_row(step) for step in self.steps.values())
+        last = self.result if self.error is None else self.error.message
+        text = "" if last is None else f"<pre>{escape(_excerpt(last, HTML_MAX))}</pre>"
+        head = escape(f"{self.path} {self.status}")
+        return (
+            f"<b>{head}</b> execution {self.execution_id}, {self.duration_ms:.0f} ms"
+            "<table><tr><th>step</th><th>status</th><th>items</th><th>ms</th></tr>"
+            f"{rows}</table>{text}"
+        )
+
+
+EXCERPT_MAX: Final = 120
+"""Characters of a text that a line shows."""
+
+HTML_MAX: Final = 2000
+"""Characters of a result that a notebook shows."""
+
+
+def _excerpt(value: Any, limit: int = EXCERPT_MAX) -> str:
+    """Return a value as text, secrets as ``***``, cut to a length."""
+    text = shown(value) if isinstance(value, str) else to_json(shown(value))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _row(step: StepView) -> str:
+    items = f"{step.done} of {step.total}" if step.total >= 0 else ""
+    cells = (step.name, step.status, items, f"{step.duration_us / 1000:.1f}")
+    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
 def status_of(state: State) -> str:

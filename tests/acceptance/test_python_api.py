@@ -132,3 +132,30 @@ def test_a_name_without_a_value_is_a_warning_of_the_execution_or_an_error(tmp_pa
 def test_a_value_that_nothing_can_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(arcbook.UnknownInputError, match="no 'nmae': did you mean 'name'"):
         arcbook.run(DOCUMENT, workload={"nmae": "Ada"}, home=tmp_path)
+
+
+def test_the_package_tells_what_it_has() -> None:
+    assert {"run", "run_async", "Execution"} <= set(dir(arcbook))
+
+
+def test_an_execution_is_one_line_as_text_and_a_table_in_a_notebook(tmp_path: Path) -> None:
+    good = arcbook.run(DOCUMENT, {"name": "<b>Ada</b>" * 1000}, home=tmp_path)
+    failing = {
+        **DOCUMENT,
+        "workflow": [{"step": "start", "tool": {"kind": "python", "code": "1/0"}}],
+    }
+    bad = arcbook.run(failing, home=tmp_path)
+
+    assert "\n" not in repr(good) + repr(bad)
+    assert repr(good).startswith(f"<Execution {good.execution_id} tests/greet COMPLETED in ")
+    assert "division by zero" in repr(bad)
+    assert max(len(repr(good)), len(repr(bad))) < 300
+    page = good._repr_html_()
+    assert "<td>start</td><td>done</td><td>2 of 2</td>" in page
+    assert "<b>Ada</b>" not in page
+    assert len(page) < 20_000
+    assert "division by zero" in bad._repr_html_()
+
+
+async def test_it_runs_where_a_loop_runs_already_as_in_a_notebook(tmp_path: Path) -> None:
+    assert arcbook.run(DOCUMENT, home=tmp_path).result == {"text": "hello world"}

@@ -62,6 +62,10 @@ class Verbs(click.Group):
             return None
         module = import_module(f"arcbook.cli.commands.{VERBS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        if ctx.resilient_parsing:
+            from arcbook.cli.completing import with_completion  # only while a shell completes
+
+            with_completion(command)
         return with_options(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from test_api_secrets import asked
+from test_api_secrets import ELSEWHERE, asked
 
 from api_cluster import Api, cluster
 from api_playbooks import HELLO
@@ -21,6 +21,7 @@ from arcbook.server.http.settings import HttpSettings
 LIMITS = {
     "arcbook.runtime.drive.SLOTS_MAX": 3,
     "arcbook.runtime.plans.PLANS_MAX": 3,
+    "arcbook.server.handing.DOCUMENTS_MAX": 3,
     "arcbook.server.http.entries.ENTRIES_MAX": 3,
     "arcbook.server.http.limits.CALLERS_MAX": 3,
     "arcbook.server.http.token_book.KNOWN_MAX": 3,
@@ -91,6 +92,20 @@ def held(api: Api) -> Counter[str]:
     return holding.counts
 
 
+async def opened(api: Api, number: int, admin: dict[str, str], inner: dict[str, str]) -> None:
+    """Have a credential sealed for who performs what names it."""
+    text = ELSEWHERE.replace("elsewhere", f"elsewhere_{number}").replace("gh", f"gh{number}")
+    await api.post("/api/catalog/register", {"content": text}, headers=admin)
+    path = {"path": f"examples/elsewhere_{number}"}
+    execution_id = (await api.post("/api/execute", path, headers=admin))["execution_id"]
+    claim = f"/api/commands/{execution_id}:start:1/claim"
+    await api.post(claim, {"worker_id": "outpost-1"}, headers=inner)
+    wanted = asked(Letterbox(), execution_id=execution_id)
+    await api.get(f"/api/credentials/gh{number}/sealed", params=wanted, headers=inner)
+    finalized = {"status": "FAILED", "reason": "it is over"}
+    await api.post(f"/api/executions/{execution_id}/finalize", finalized, headers=admin)
+
+
 async def one_of_everything(api: Api, admin: dict[str, str], number: int) -> None:
     """Ask for everything once, with names that nobody asked for before."""
     path = f"examples/hello_{number}"
@@ -104,8 +119,7 @@ async def one_of_everything(api: Api, admin: dict[str, str], number: int) -> Non
     body = {"name": f"gh{number}", "type": "bearer", "data": {"token": f"secret-{number}"}}
     await api.post("/api/credentials", body, headers=admin)
     inner = {"Authorization": "Bearer inner"}
-    where = f"/api/credentials/gh{number}/sealed"
-    await api.get(where, params=asked(Letterbox()), headers=inner)
+    await opened(api, number, admin, inner)
     token = await api.post(
         "/api/tokens", {"name": f"t{number}", "scope": "operator"}, headers=admin
     )

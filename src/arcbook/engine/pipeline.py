@@ -100,6 +100,8 @@ class Saved(msgspec.Struct, kw_only=True, omit_defaults=True):
     cursor: int = 0
     #: Tries of the present task so far.
     tries: int = 0
+    #: The try whose outcome is there to be read.
+    attempt: int = 0
     #: Tool calls so far.
     runs: int = 0
     #: How often each task was reached, by label.
@@ -325,7 +327,7 @@ class Pipeline:
         top["output"] = view
         top["result"] = top["_prev"] = data
         top["results"] = self._values
-        top["_attempt"] = saved.tries
+        top["_attempt"] = saved.attempt = saved.tries
         top["_task"] = label
 
     def _meta(self, outcome: Outcome) -> dict[str, Any]:
@@ -417,6 +419,8 @@ class Pipeline:
                 self._values[label] = labelled(value_view(value, self.loaded))
             self._own[self.step.name] = StepView(saved.results, self.loaded)
             scope.top["results"] = self._values
+            scope.top["_attempt"] = saved.attempt
+            scope.top["_task"] = saved.results.last
         step_input = self.step.input
         if not (step_input.is_literal and not step_input.render(scope)):
             where = f"steps.{self.step.name}.input"

@@ -501,7 +501,8 @@ class Drive:
                 refuse(item, error)
             elif item.future is not None and not item.future.done():
                 item.future.set_result(item.accepted)
-        self._evict()
+        # Whoever is answered now may look at what it asked about.
+        self._evict(max(SLOTS_MAX, len(stored)))
 
     def _tell_of(self, execution_id: int, entry: Pending) -> None:
         slot, change = entry.slot, entry.change
@@ -547,9 +548,9 @@ class Drive:
             del self.slots[execution_id]
         self._timers.keep(owned)
 
-    def _evict(self) -> None:
-        """Forget idle executions beyond the limit; the store has them."""
-        for _ in range(min(len(self.slots) - SLOTS_MAX, EVICTIONS_MAX)):
+    def _evict(self, most: int) -> None:
+        """Forget idle executions beyond so many, the longest unused first; the store has them."""
+        for _ in range(min(len(self.slots) - most, EVICTIONS_MAX)):
             execution_id, slot = self.slots.popitem(last=False)
             if self.outlet.needs(slot):
                 self.slots[execution_id] = slot

@@ -11,8 +11,7 @@ import pytest
 
 from api_cluster import Api, cluster
 from api_playbooks import BAD, FAILS, HELLO, LARGE, PARENT, WAITS
-from arcbook.server.http import event_pages
-from arcbook.server.http.routes import catalog
+from arcbook.server.http import event_pages, listing
 
 
 @pytest.fixture
@@ -569,11 +568,13 @@ async def test_the_catalog_is_listed_by_pages_of_so_many_documents_and_so_much_t
     assert await listed(limit=4) == (["a", "b", "c", "d"], None)
     assert await listed(limit=3) == (["a", "b", "c"], "examples/c")
     assert await listed(limit=3, after="examples/c") == (["d"], None)
-    monkeypatch.setattr(catalog, "LIST_BYTES_MAX", 2 * len(HELLO))
+    monkeypatch.setattr(listing, "LIST_BYTES_MAX", 2 * len(HELLO))
     assert await listed(limit=3) == (["a", "b"], "examples/b")
+    assert await listed(limit=2, after="examples/b") == (["c", "d"], None)
     assert await listed(after="examples/b") == (["c", "d"], None)
-    monkeypatch.setattr(catalog, "LIST_BYTES_MAX", 1)
-    assert await listed() == (["a"], "examples/a")
+    monkeypatch.setattr(listing, "LIST_BYTES_MAX", 1)
+    assert await listed(limit=1000) == (["a"], "examples/a")
+    assert await listed() == (["a", "b", "c", "d"], None)
 
 
 async def test_a_detail_holds_the_newest_events_as_many_as_its_size_allows(api: Api, monkeypatch):

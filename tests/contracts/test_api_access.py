@@ -259,7 +259,11 @@ OPEN = {"/health", "/api/health", "/api/runtime/contract", "/api/auth/validate"}
 UNAUDITED = {
     # Looks only.
     "POST /api/catalog/list", "POST /api/catalog/resource", "POST /api/db/init",
-    "POST /api/auth/validate",
+    "POST /api/auth/validate", "POST /api/catalog/agents/list",
+    "POST /api/catalog/playbooks/validate", "POST /api/executions/{execution_id}/analyze",
+    # Refused, whatever they ask.
+    "POST /api/executions/{execution_id}/analyze/ai", "POST /api/catalog/playbooks/explain/ai",
+    "POST /api/catalog/playbooks/generate/ai",
     # The first event of an execution says who started it.
     "POST /api/execute", "POST /api/execute/batch",
     "POST /api/executions/{execution_id}/rerun", "POST /api/executions/{execution_id}/retry-from",

@@ -2,46 +2,89 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from arcbook.server.http.documents import part_of, root_of
+import msgspec
+
+from arcbook.server.http.documents import root_of
 from arcbook.server.http.wire.catalog import Entry
 from arcbook.server.http.wire.common import moment
 from arcbook.store.api import CatalogEntry
 
 ENTRIES_MAX: Final = 2000
-"""Documents that are remembered as they go out."""
+"""Documents that are remembered as they go out ..."""
+
+ENTRIES_BYTES_MAX: Final = 16 * 1024 * 1024
+"""... and how much text they have together."""
+
+
+class Read(NamedTuple):
+    """A document as it goes out: by itself, and in lists."""
+
+    alone: Entry
+    in_list: Entry
 
 
 class Shown:
     """Documents by their id, as they go out."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[int, Entry] = OrderedDict()
+        self._known: OrderedDict[int, Read] = OrderedDict()
+        self._bytes = 0
 
     def of(self, row: CatalogEntry) -> Entry:
         """Return a document as it goes out."""
         found = self._known.get(row.catalog_id)
-        if found is None:
-            found = self._known[row.catalog_id] = _entry(row)
-            while len(self._known) > ENTRIES_MAX:
-                self._known.popitem(last=False)
-        return found
+        return (found or self._keep(row.catalog_id, _read(row))).alone
+
+    async def listed(self, rows: Sequence[CatalogEntry]) -> list[Entry]:
+        """Return documents as they go out in lists; what is not known is read beside the loop."""
+        found = {row.catalog_id: self._known.get(row.catalog_id) for row in rows}
+        unknown = [row for row in rows if found[row.catalog_id] is None]
+        if unknown:
+            for row, read in zip(unknown, await asyncio.to_thread(_all, unknown), strict=True):
+                found[row.catalog_id] = self._keep(row.catalog_id, read)
+        return [read.in_list for read in found.values() if read is not None]
+
+    def _keep(self, catalog_id: int, read: Read) -> Read:
+        if catalog_id not in self._known:
+            self._known[catalog_id] = read
+            self._bytes += len(read.alone.content)
+        while len(self._known) > ENTRIES_MAX or self._bytes > ENTRIES_BYTES_MAX:
+            _, gone = self._known.popitem(last=False)
+            self._bytes -= len(gone.alone.content)
+        return read
 
 
-def _entry(row: CatalogEntry) -> Entry:
+def _all(rows: Sequence[CatalogEntry]) -> list[Read]:
+    return [_read(row) for row in rows]
+
+
+def _read(row: CatalogEntry) -> Read:
     root = root_of(row.content)
-    return Entry(
+    whole = root.plain() if root is not None else {}
+    workload, metadata = whole.get("workload"), whole.get("metadata")
+    alone = Entry(
         catalog_id=str(row.catalog_id),
         path=row.path,
         kind=row.kind,
         version=row.version,
         content=row.content,
-        layout=part_of(root, "workflow"),
-        payload=part_of(root, "workload"),
-        meta=part_of(root, "metadata"),
+        layout=whole.get("workflow"),
+        payload=workload,
+        meta=metadata,
         created_at=moment(row.created_at),
         tenant=row.tenant or None,
         organization=row.organization or None,
     )
+    # In lists the older server has the whole document as the payload, the newer one the
+    # workload: here it is the document, with the names of the workload beside its keys.
+    in_list = msgspec.structs.replace(
+        alone,
+        payload=(workload if isinstance(workload, dict) else {}) | whole,
+        meta=(metadata if isinstance(metadata, dict) else {}) | {"registered_at": alone.created_at},
+    )
+    return Read(alone, in_list)

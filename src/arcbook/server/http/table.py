@@ -32,8 +32,12 @@ from arcbook.server.http.routes import (
     tokens,
     workers,
 )
+from arcbook.server.http.routes.noetl_gui import analysis as gui_analysis
+from arcbook.server.http.routes.noetl_gui import assistants as gui_assistants
 from arcbook.server.http.routes.noetl_gui import executions as gui_executions
+from arcbook.server.http.routes.noetl_gui import playbooks as gui_playbooks
 from arcbook.server.http.routes.noetl_gui import sessions as gui_sessions
+from arcbook.server.http.routes.noetl_gui import suites as gui_suites
 
 MODULES: Final = (
     health,
@@ -63,6 +67,10 @@ MODULES: Final = (
     door,
     gui_sessions,
     gui_executions,
+    gui_analysis,
+    gui_playbooks,
+    gui_suites,
+    gui_assistants,
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)

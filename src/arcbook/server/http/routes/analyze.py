@@ -11,7 +11,7 @@ from arcbook.secrets.taint import shown
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.wire.common import seconds_between
 from arcbook.server.http.wire.executions import Analysis, StepReport
-from arcbook.store.api import all_events
+from arcbook.store.api import ExecutionRow, all_events
 
 EVENTS_MAX: Final = 50_000
 """Events that an analysis looks at."""
@@ -23,13 +23,23 @@ SLOWEST: Final = 5
 async def analyze(call: Call) -> Analysis:
     """Sum an execution up, step by step."""
     row = await call.context.reading.row(call.id())
+    return analysis(row, *await looked_at(call, row.execution_id, EVENTS_MAX), EVENTS_MAX)
+
+
+async def looked_at(call: Call, execution_id: int, events_max: int) -> tuple[Progress, int]:
+    """Return what the first events of an execution say of it, and how many there were."""
     progress = Progress()
     seen = 0
-    async for event in all_events(call.context.store, row.execution_id):
-        if seen == EVENTS_MAX:
+    async for event in all_events(call.context.store, execution_id):
+        if seen == events_max:
             break
         seen += 1
         progress.add([Recorded(event.seq, event.at, decode(event.body))])
+    return progress, seen
+
+
+def analysis(row: ExecutionRow, progress: Progress, seen: int, events_max: int) -> Analysis:
+    """Return an execution summed up, by what so many of its events say."""
     steps = list(progress.steps.values())
     slowest = sorted(steps, key=lambda s: -s.duration_us)[:SLOWEST]
     return Analysis(
@@ -38,7 +48,7 @@ async def analyze(call: Call) -> Analysis:
         status=row.status,
         duration_seconds=seconds_between(row.started_at, row.ended_at),
         event_count=seen,
-        is_partial=seen == EVENTS_MAX,
+        is_partial=seen == events_max,
         steps=[_report(step) for step in steps],
         slowest=[step.name for step in slowest if step.duration_us],
         failed=[step.name for step in steps if step.status == "failed"],

@@ -7,6 +7,7 @@ import logging
 from typing import Any, Final
 
 import msgspec
+from starlette.responses import StreamingResponse
 
 from arcbook.dsl.diagnostics import Diagnostic, Severity
 from arcbook.dsl.load import Loaded, load_document
@@ -14,6 +15,7 @@ from arcbook.dsl.paths import catalog_path
 from arcbook.logs import events as logged
 from arcbook.runtime.pools import SYSTEM_PREFIX
 from arcbook.secrets.taint import shown
+from arcbook.server.http import listing
 from arcbook.server.http.documents import part_of, root_of, text_of
 from arcbook.server.http.errors import ApiError, invalid, not_found
 from arcbook.server.http.route import Call, Route
@@ -39,9 +41,6 @@ YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "tex
 THREAD_BYTES: Final = 16 * 1024
 """Size from which a document is checked beside the event loop."""
 
-LIST_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Size of the documents of one page; a page that holds fewer says where the next begins."""
-
 UI_TAIL: Final = "/ui_schema"
 
 
@@ -50,19 +49,28 @@ async def register(call: Call) -> Registered:
     return await stored(call, await _content(call))
 
 
-async def stored(call: Call, content: str) -> Registered:
-    """Check a document, and store it.
-
-    Raises:
-        ApiError: it has errors, or no place in the catalog.
-    """
+async def loaded_from(call: Call, content: str) -> Loaded:
+    """Return a document with all that there is to say about it."""
     kinds = call.context.server.registry
     if len(content) > THREAD_BYTES:
-        loaded = await asyncio.to_thread(load_document, content, kinds)
-    else:
-        loaded = load_document(content, kinds)
+        return await asyncio.to_thread(load_document, content, kinds)
+    return load_document(content, kinds)
+
+
+async def stored(call: Call, content: str, path: str = "") -> Registered:
+    """Check a document, and store it; where a path is given, as a version of that one.
+
+    Raises:
+        ApiError: it has errors, or another place in the catalog, or none.
+    """
+    loaded = await loaded_from(call, content)
     call.subject = loaded.path or call.subject
     _check(loaded)
+    if path and catalog_path(loaded.path) != path:
+        raise invalid(
+            f"the document's path is {loaded.path[:200]!r}, and this would save {path[:200]!r}; "
+            "register it to keep it under another path"
+        )
     if loaded.path.strip("/").startswith(SYSTEM_PREFIX):
         # Such a playbook is given the internal token.
         call.context.access.require(call.caller, "admin")
@@ -115,9 +123,8 @@ def _check(loaded: Loaded) -> None:
         ApiError: with everything there is to say about it.
     """
     if any(d.severity is Severity.ERROR for d in loaded.diagnostics):
-        first = loaded.errors[0]
         more = len(loaded.errors) + loaded.left_out - 1
-        told = f"line {first.line}, column {first.column}: {first.message}"
+        told = placed(loaded.errors[0])
         raise invalid(
             f"the document has errors: {told}" + (f"; and {more} more" if more else ""),
             code="invalid_document",
@@ -128,35 +135,24 @@ def _check(loaded: Loaded) -> None:
         raise invalid("the document has no metadata.path", code="invalid_document", diagnostics=[])
 
 
-async def list_entries(call: Call) -> Entries:
-    """List the latest version of each document."""
+def placed(found: Diagnostic) -> str:
+    """Return what is wrong with a document in words, with its place."""
+    return f"line {found.line}, column {found.column}: {found.message}"
+
+
+async def list_entries(call: Call) -> Entries | StreamingResponse:
+    """List the latest version of each document, by path."""
     asked: ListRequest = call.body
-    limit = min(asked.limit or PAGE_MAX, PAGE_MAX)
-    rows = await call.context.store.entries_page(
-        CatalogFilter(
-            kind=(asked.resource_type or "").lower(),
-            tenant=asked.tenant,
-            organization=asked.organization,
-            after=asked.after or "",
-            limit=limit + 1,
-        )
+    wanted = CatalogFilter(
+        kind=(asked.resource_type or "").lower(),
+        tenant=asked.tenant,
+        organization=asked.organization,
+        after=asked.after or "",
+        limit=asked.limit or PAGE_MAX,
     )
-    page = _within(rows[:limit], LIST_BYTES_MAX)
-    is_last = len(page) == len(rows) < PAGE_MAX
-    return Entries(
-        entries=[call.context.entries.of(row) for row in page],
-        next_after=None if is_last or not page else page[-1].path,
-    )
-
-
-def _within(rows: list[CatalogEntry], bytes_max: int) -> list[CatalogEntry]:
-    """Return the first of some documents, as many as a size holds, and at least one."""
-    size = 0
-    for count, row in enumerate(rows):
-        size += len(row.content)
-        if size > bytes_max and count:
-            return rows[:count]
-    return rows
+    if asked.limit is None:
+        return await listing.everything(call.context, wanted, has_content=asked.include_content)
+    return await listing.page(call.context, wanted, has_content=asked.include_content)
 
 
 async def resource(call: Call) -> Entry:
@@ -246,6 +242,23 @@ ENTRY: Final = {
     "organization": None,
 }
 
+LISTED_META: Final = {
+    "name": "hello",
+    "path": "examples/hello",
+    "registered_at": "2026-01-05T10:00:00Z",
+}
+
+LISTED: Final = {
+    **ENTRY,
+    "payload": {
+        "apiVersion": "noetl.io/v2",
+        "kind": "Playbook",
+        "metadata": {"name": "hello", "path": "examples/hello"},
+        "workflow": [{"step": "start", "tool": {"kind": "noop"}}],
+    },
+    "meta": LISTED_META,
+}
+
 ROUTES: Final = [
     Route(
         method="POST",
@@ -281,12 +294,16 @@ ROUTES: Final = [
         handler=list_entries,
         tag="catalog",
         summary="List documents",
-        description="The latest version of each, by path.",
+        description=(
+            "The latest version of each, by path: all of them, or with `limit` a page. `payload` "
+            "is the whole document, with the names of its workload beside its own keys. "
+            "`include_content: false` leaves the texts out."
+        ),
         body=ListRequest,
         body_example={"resource_type": "Playbook"},
         body_optional=True,
         answer=Entries,
-        answer_example={"entries": [ENTRY], "next_after": None},
+        answer_example={"entries": [LISTED], "next_after": None},
         refusals=(400, 413, 422),
     ),
     Route(

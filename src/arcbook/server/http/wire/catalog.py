@@ -70,7 +70,10 @@ class ListRequest(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Annotated[str, Meta(description="Whose documents.")] = ""
     organization: Annotated[str, Meta(description="The organization within it.")] = ""
     after: Annotated[str | None, Meta(description="The last path of the page before.")] = None
-    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    limit: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)] | None, Meta(description="All by default.")
+    ] = None
+    include_content: Annotated[bool, Meta(description="Whether entries have their text.")] = True
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,12 +83,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     kind: str
     version: int
+    #: Empty in a list that was asked for without it.
     content: str
     #: ``workflow``, as written.
     layout: Any = None
-    #: ``workload``, as written.
+    #: ``workload``, as written; in a list the whole document, with the workload's names in it.
     payload: Any = None
-    #: ``metadata``, as written.
+    #: ``metadata``, as written; in a list also ``registered_at``.
     meta: Any = None
     created_at: str | None = None
     tenant: str | None = None

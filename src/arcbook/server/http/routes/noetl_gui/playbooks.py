@@ -1,0 +1,188 @@
+"""Playbooks as NoETL's web page edits them: their text, what is wrong with it, the agents."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.responses import StreamingResponse
+
+from arcbook.dsl.diagnostics import Severity
+from arcbook.dsl.paths import catalog_path
+from arcbook.secrets.taint import shown
+from arcbook.server.http import listing
+from arcbook.server.http.documents import text_of
+from arcbook.server.http.errors import ApiError
+from arcbook.server.http.route import Call, Route
+from arcbook.server.http.routes.catalog import (
+    DOCUMENT,
+    LISTED,
+    LISTED_META,
+    loaded_from,
+    placed,
+    stored,
+)
+from arcbook.server.http.wire.catalog import Entries, Entry, Registered
+from arcbook.server.http.wire.common import identity
+from arcbook.server.http.wire.noetl_gui.playbooks import (
+    AgentsRequest,
+    ContentRequest,
+    PlaybookContent,
+    PlaybookQuery,
+    Validity,
+)
+from arcbook.server.http.wire.problems import diagnostics_of
+from arcbook.store.api import CatalogEntry, CatalogFilter
+
+
+async def content(call: Call) -> PlaybookContent:
+    """Return the text of a version, or of the latest one of a path."""
+    found = await _found(call)
+    if found is None:
+        raise ApiError(404, "Catalog entry not found")
+    return PlaybookContent(
+        content=found.content,
+        path=found.path,
+        version=found.version,
+        catalog_id=str(found.catalog_id),
+        kind=found.kind,
+    )
+
+
+async def save(call: Call) -> Registered:
+    """Check a text, and store it as the next version of its path."""
+    found = await _found(call)
+    asked: PlaybookQuery = call.query
+    path = found.path if found is not None else catalog_path(asked.playbook_id)
+    call.subject = path
+    return await stored(call, text_of(call.body.content), path)
+
+
+async def _found(call: Call) -> CatalogEntry | None:
+    asked: PlaybookQuery = call.query
+    store, number = call.context.store, identity(asked.playbook_id)
+    by_id = await store.entry("", catalog_id=number) if number is not None else None
+    return by_id or await store.entry(catalog_path(asked.playbook_id))
+
+
+async def validate(call: Call) -> Validity:
+    """Say what is wrong with a text, without storing it."""
+    wanted: ContentRequest = call.body
+    loaded = await loaded_from(call, text_of(wanted.content))
+    errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
+    told = [placed(d) for d in errors]
+    if not told and not loaded.path:
+        told = ["the document has no metadata.path"]
+    warnings = [placed(d) for d in loaded.diagnostics if d.severity is not Severity.ERROR]
+    return Validity(
+        valid=not told,
+        errors=shown(told),
+        warnings=shown(warnings),
+        diagnostics=shown(diagnostics_of(loaded)),
+        left_out=loaded.left_out,
+    )
+
+
+async def agents(call: Call) -> StreamingResponse:
+    """List documents whose metadata says `agent: true`."""
+    asked: AgentsRequest = call.body
+    wanted = frozenset(asked.capabilities or ())
+
+    def is_wanted(entry: Entry) -> bool:
+        meta = entry.meta if isinstance(entry.meta, dict) else {}
+        return meta.get("agent") is True and wanted <= _texts(meta.get("capabilities"))
+
+    return await listing.everything(
+        call.context, CatalogFilter(), has_content=asked.include_content, is_wanted=is_wanted
+    )
+
+
+def _texts(value: Any) -> frozenset[str]:
+    found = value if isinstance(value, list) else [value]
+    return frozenset(one for one in found if isinstance(one, str))
+
+
+REGISTERED: Final = {
+    "status": "success",
+    "message": "Resource 'examples/hello' version '2' registered.",
+    "path": "examples/hello",
+    "version": 2,
+    "catalog_id": "383401759197892608",
+    "kind": "playbook",
+    "warnings": [],
+}
+
+AGENT_META: Final = {"agent": True, "capabilities": ["summarize"]}
+
+ROUTES: Final = [
+    Route(
+        method="GET",
+        path="/api/catalog/playbook/content",
+        handler=content,
+        tag="gui",
+        summary="The text of a playbook",
+        query=PlaybookQuery,
+        answer=PlaybookContent,
+        answer_example={
+            "content": DOCUMENT,
+            "path": "examples/hello",
+            "version": 1,
+            "catalog_id": "383401759197892608",
+            "kind": "playbook",
+        },
+        refusals=(404, 422),
+    ),
+    Route(
+        method="PUT",
+        path="/api/catalog/playbook/content",
+        handler=save,
+        change="catalog.register",
+        tag="gui",
+        summary="Save a playbook",
+        description=(
+            "Registers the text as the next version. Its path must be the one that is saved. What "
+            "is wrong with it is refused as in a registration."
+        ),
+        query=PlaybookQuery,
+        body=ContentRequest,
+        body_example={"content": DOCUMENT},
+        answer=Registered,
+        answer_example=REGISTERED,
+        scope="editor",
+        refusals=(400, 413, 422),
+    ),
+    Route(
+        method="POST",
+        path="/api/catalog/playbooks/validate",
+        handler=validate,
+        tag="gui",
+        summary="Whether a playbook may be registered",
+        body=ContentRequest,
+        body_example={"content": DOCUMENT},
+        answer=Validity,
+        answer_example={
+            "valid": True,
+            "errors": [],
+            "warnings": [],
+            "diagnostics": [],
+            "left_out": 0,
+        },
+        refusals=(400, 413, 422),
+    ),
+    Route(
+        method="POST",
+        path="/api/catalog/agents/list",
+        handler=agents,
+        tag="gui",
+        summary="List agents",
+        description="The documents whose metadata says `agent: true`, as the catalog lists them.",
+        body=AgentsRequest,
+        body_example={"capabilities": ["summarize"]},
+        body_optional=True,
+        answer=Entries,
+        answer_example={
+            "entries": [{**LISTED, "meta": {**LISTED_META, **AGENT_META}}],
+            "next_after": None,
+        },
+        refusals=(400, 413, 422),
+    ),
+]

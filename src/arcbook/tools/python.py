@@ -168,6 +168,7 @@ def _request(  # what a request is made of
         "env": params.env,
         "cwd": str(Path(_folder(params.cwd, context)).absolute()) if params.cwd else None,
     }
+    request["memory_bytes"] = context.confinement.memory_bytes
     if not context.confinement.is_open:
         request["workspace"] = context.workspace
         request["uid"] = context.confinement.uid(call.execution_id)

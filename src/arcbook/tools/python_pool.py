@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Any, Final
@@ -31,6 +32,9 @@ HELD_MAX: Final = 32
 
 HELD_SECONDS: Final = 5.0
 """How long an idle child waits for another call of its execution, which may have ended."""
+
+END_SECONDS: Final = 2.0
+"""How long a zygote may take to end its children and itself."""
 
 ZYGOTES_MAX: Final = 4
 """Zygotes with modules of their own imported."""
@@ -318,8 +322,12 @@ class Zygote:
         if spawned is None:
             return
         spawned.control.close()
-        spawned.process.kill()
-        spawned.process.wait()
+        try:
+            # It ends what is left of its children first.
+            spawned.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            spawned.process.kill()
+            spawned.process.wait()
 
 
 def start_zygote(confinement: Confinement, modules: Iterable[str] = ()) -> Spawned:

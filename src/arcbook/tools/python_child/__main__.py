@@ -6,6 +6,8 @@ import contextlib
 import gc
 import importlib
 import json
+import os
+import random
 import socket
 import sys
 from pathlib import Path
@@ -50,6 +52,7 @@ def main() -> None:
             importlib.import_module(name)
     sys.argv = ["<playbook>"]
     gc.collect()
+    generators = [one for one in gc.get_objects() if isinstance(one, random.Random)]
     gc.freeze()
     try:
         zygote.Zygote(
@@ -57,7 +60,9 @@ def main() -> None:
             facts["memory_bytes"],
             place=zygote.Place(facts["workspaces"], tuple(facts["folders"])),
             is_confined=facts["is_confined"],
+            generators=generators,
         ).run()
+        os._exit(0)  # at once: somebody waits for it
     except OSError as error:
         sys.exit(f"no more Python code can be started: {error}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import threading
 from collections.abc import Iterable
 from typing import Final
 
@@ -18,6 +19,7 @@ FILE_BYTES_MAX: Final = 64 * 1024**3
 """Size of a file that a child may write."""
 
 _SET_DUMPABLE: Final = 4
+_SET_CHILD_SUBREAPER: Final = 36
 _SET_NO_NEW_PRIVS: Final = 38
 
 _BOUNDING_SET_DROP: Final = 24
@@ -50,6 +52,11 @@ def hide() -> None:
     _control(_SET_DUMPABLE, 0)
 
 
+def adopt() -> None:
+    """Become the parent of what processes below leave behind when they end."""
+    _control(_SET_CHILD_SUBREAPER, 1)
+
+
 def take_no_privileges() -> None:
     """Gain nothing from programs that give their caller more than it has."""
     _control(_SET_NO_NEW_PRIVS, 1)
@@ -64,11 +71,27 @@ def close_others(kept: Iterable[int]) -> None:
     os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
+class Below:
+    """The processes whose parent this one is."""
+
+    def __init__(self) -> None:
+        self._fd = os.open(f"/proc/self/task/{threading.get_native_id()}/children", os.O_RDONLY)
+
+    def now(self) -> set[int]:
+        """Return their numbers; of very many only some."""
+        return {int(pid) for pid in os.pread(self._fd, 1 << 16, 0).split()}
+
+
 def limit(memory_bytes: int) -> None:
     """Bound what a child can take: memory, descriptors, sizes of files; no core is dumped."""
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_NOFILE, FILES_MAX)
     _lower(resource.RLIMIT_FSIZE, FILE_BYTES_MAX)
+    limit_memory(memory_bytes)
+
+
+def limit_memory(memory_bytes: int) -> None:
+    """Bound the memory that a child can take; 0 bounds nothing."""
     if memory_bytes:
         _lower(resource.RLIMIT_DATA, memory_bytes)
 

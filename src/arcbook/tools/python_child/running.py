@@ -6,13 +6,13 @@ import builtins
 import contextlib
 import importlib
 import inspect
-import io
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, Final
 
+from arcbook.tools.python_child.output import Streams
 from arcbook.tools.python_child.prepare import FILENAME, Prepared
 from arcbook.tools.python_child.values import (
     DepthError,
@@ -22,15 +22,14 @@ from arcbook.tools.python_child.values import (
     with_rowsets,
 )
 
-OUTPUT_BYTES_MAX: Final = 1024 * 1024
-"""What code may print; the rest is dropped."""
-
 TRACEBACK_LINES_MAX: Final = 60
 """Lines of a traceback that are reported."""
 
 TEXT_CHARACTERS_MAX: Final = 16 * 1024
 """What of an exception's text, and of a line of its traceback, is reported."""
 
+
+STREAMS: Final = Streams()
 
 NO_TEXT: Final = "<exception str() failed>"
 """What Python says of an exception whose text cannot be made."""
@@ -39,43 +38,14 @@ KINDS: Final = {DepthError: "too_deep", NoFormError: "no_form"}
 """What the parent is told of results that it cannot have."""
 
 
-class _Output(io.TextIOBase):
-    """Standard output and error of a call: kept up to a limit, then dropped."""
-
-    encoding = "utf-8"
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.room = OUTPUT_BYTES_MAX
-
-    def write(self, text: str) -> int:
-        data = text.encode("utf-8", "replace")
-        if self.room > 0:
-            with contextlib.suppress(OSError):
-                self.room -= os.write(self.fd, data[: self.room])
-        return len(text)
-
-    def fileno(self) -> int:
-        return self.fd
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return False
-
-
-def run(request: dict[str, Any], prepared: Prepared, output_fd: int) -> dict[str, Any]:
+def run(request: dict[str, Any], prepared: Prepared) -> dict[str, Any]:
     """Run code once; return the answer for the parent."""
-    namespace: dict[str, Any] = {
-        "__name__": "__main__",
-        "__builtins__": builtins,
-        "__file__": FILENAME,
-    }
+    # Pickles, and processes that are forked, find the code's functions and classes by it.
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    namespace = module.__dict__
+    namespace.update(__builtins__=builtins, __file__=FILENAME)
     inputs = {name: with_rowsets(value) for name, value in request["input"].items()}
-    stream = _Output(output_fd)
-    sys.stdout = sys.stderr = stream
-    sys.stdin = io.StringIO("")
+    STREAMS.give()
     try:
         _add_modules(namespace, request.get("libs"), prepared.given)
         namespace.setdefault("execution_id", request.get("execution_id"))

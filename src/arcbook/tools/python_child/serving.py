@@ -11,6 +11,7 @@ import traceback
 from typing import Any, Final, NamedTuple
 
 from arcbook.tools.python_child import apart, seccomp
+from arcbook.tools.python_child.output import Programs
 from arcbook.tools.python_child.prepare import FILENAME, RENAMED, Prepared
 from arcbook.tools.python_child.running import run
 from arcbook.tools.python_child.wire import answer, receive
@@ -40,7 +41,7 @@ def serve(sock: socket.socket, output_fd: int, place: Place) -> None:
     os.dup2(output_fd, 1)
     os.dup2(output_fd, 2)
     known: dict[str, Prepared] = {}
-    _warm_up(output_fd)
+    _warm_up()
     is_placed = False
     while (request := receive(sock)) is not None:
         if not is_placed:
@@ -74,7 +75,11 @@ def _serve(
     fresh = not prepared.pure or bool(request.get("env") or request.get("cwd"))
     if fresh:
         _settle_in(request)
-    reply = run(request, prepared, output_fd)
+        programs = Programs(output_fd)
+        reply = run(request, prepared)
+        programs.finish()
+    else:
+        reply = run(request, prepared)
     reply["pure"] = not fresh
     return reply
 
@@ -103,14 +108,15 @@ def _modules(libs: Any) -> list[str]:
 _NOTHING: Final = Prepared.from_source("result = json.dumps(None)", ["json"])
 
 
-def _warm_up(output_fd: int) -> None:
+def _warm_up() -> None:
     """Run nothing, while nobody waits: what a fork shares is copied where it is first used."""
     request = json.loads('{"digest": "", "input": {}, "libs": ["json"], "lines": []}')
-    json.dumps(run(request, _NOTHING, output_fd))
+    json.dumps(run(request, _NOTHING))
 
 
 def _take_place(request: dict[str, Any], place: Place) -> None:
     """Be the execution's own process from now on: its workspace, its user, nothing else."""
+    apart.limit_memory(request.get("memory_bytes") or 0)
     workspace: str = request.get("workspace") or ""
     uid: int | None = request.get("uid")
     if place.workspaces:

@@ -12,10 +12,11 @@ import socket
 import struct
 import sys
 import traceback
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from arcbook.tools.python_child import apart
-from arcbook.tools.python_child.running import OUTPUT_BYTES_MAX
+from arcbook.tools.python_child.output import OUTPUT_BYTES_MAX
 from arcbook.tools.python_child.serving import Place, serve
 
 
@@ -23,18 +24,28 @@ class Zygote:
     """Forks children for its parent, and takes them along when the parent is gone."""
 
     def __init__(
-        self, control: socket.socket, memory_bytes: int, *, place: Place, is_confined: bool
+        self,
+        control: socket.socket,
+        memory_bytes: int,
+        *,
+        place: Place,
+        is_confined: bool,
+        generators: Sequence[Any],
     ) -> None:
         self.control = control
         self.memory_bytes = memory_bytes
         self.place = place
         self.is_confined = is_confined
+        #: Sources of random numbers that modules have made; each child draws its own.
+        self.generators = generators
         self.children: set[int] = set()
+        self.below = None if place.workspaces else apart.Below()
         self.pids = apart.Pids() if place.workspaces else None
 
     def run(self) -> None:
         """Serve the parent until it closes its end."""
         apart.hide()
+        apart.adopt()
         if self.is_confined:
             apart.take_no_privileges()
         wake, signalled = os.pipe()
@@ -62,11 +73,21 @@ class Zygote:
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
-            while True:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
                 self.children.discard(pid)
+        self._end_left_behind()
+
+    def _end_left_behind(self) -> None:
+        """End what children that are gone had started, in whatever session it is.
+
+        A child is the parent of all that lives below it, and so are we once it is gone. In a
+        sandbox each child takes all that is its own along.
+        """
+        if self.below is None:
+            return
+        for pid in self.below.now() - self.children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def _fork(self) -> None:
         mine, theirs = socket.socketpair()
@@ -100,6 +121,8 @@ class Zygote:
 
     def _become_child(self, kept: list[int]) -> int:
         os.setpgid(0, 0)
+        apart.adopt()
+        reseed(self.generators)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
@@ -115,6 +138,21 @@ class Zygote:
         for pid in self.children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
+        # What they had started is ours as each of them ends, and ends then.
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, _ = os.waitpid(-1, 0)
+                self.children.discard(pid)
+                self._end_left_behind()
+
+
+def reseed(generators: Iterable[Any]) -> None:
+    """Let the sources of random numbers that were there before a fork differ after it."""
+    for generator in generators:
+        generator.seed()
+    numbers = sys.modules.get("numpy.random")
+    if numbers is not None:
+        numbers.seed()
 
 
 def _nothing(*_: object) -> None:

@@ -82,8 +82,8 @@ class LoopResult(
     truncated: bool = False
     #: Frames claimed, for a cursor loop.
     frames: int = 0
-    #: ``error`` where the loop failed, and not only iterations of it.
-    status: str = OK
+    #: ``error`` where the loop failed, and not only iterations of it; else ``ok``.
+    status: str = ""
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

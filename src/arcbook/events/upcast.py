@@ -8,12 +8,14 @@ as it would be written now. What it looks for must be what no present event has.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from arcbook.events.types import AnyEvent, StepExit
-from arcbook.outcome import ERROR
+from arcbook.events.types import AnyEvent, LoopResult, PlaybookStarted, StepExit, StepResult
+from arcbook.outcome import OK
+
+Result = TypeVar("Result", StepResult, LoopResult, StepResult | LoopResult)
 
 
 def upcast(event: AnyEvent) -> AnyEvent:
@@ -22,12 +24,26 @@ def upcast(event: AnyEvent) -> AnyEvent:
     return event if change is None else change(event)
 
 
-def _failed_loop(event: StepExit) -> StepExit:
-    """Have a loop that failed say so: it was told by its step alone."""
-    loop = event.loop
-    if loop is None or event.status != ERROR or loop.status == ERROR:
+def _with_loops(event: PlaybookStarted) -> PlaybookStarted:
+    """Have loops of another execution say how they ended; nothing tells that they failed."""
+    results = {name: _of_status(result, OK) for name, result in event.results.items()}
+    return msgspec.structs.replace(event, results=results) if results else event
+
+
+def _with_loop(event: StepExit) -> StepExit:
+    """Have a loop say how it ended: that was told by its step alone."""
+    if event.loop is None or event.loop.status:
         return event
-    return msgspec.structs.replace(event, loop=msgspec.structs.replace(loop, status=ERROR))
+    return msgspec.structs.replace(event, loop=_of_status(event.loop, event.status))
 
 
-_CHANGES: Final[dict[type, Callable[[Any], AnyEvent]]] = {StepExit: _failed_loop}
+def _of_status(result: Result, status: str) -> Result:
+    if not isinstance(result, LoopResult) or result.status:
+        return result
+    return msgspec.structs.replace(result, status=status)
+
+
+_CHANGES: Final[dict[type, Callable[[Any], AnyEvent]]] = {
+    PlaybookStarted: _with_loops,
+    StepExit: _with_loop,
+}

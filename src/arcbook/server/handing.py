@@ -131,7 +131,9 @@ class HandingOut:
         except (ExecutionMissingError, PlaybookInvalidError, PlaybookMissingError):
             return None
         found = self._drive.slots.get(execution_id)
-        if found is None:
+        if found is None:  # one that has ended is kept in memory by nobody
+            found = await self._drive.load(execution_id)
+        if execution_id not in self._drive.slots and not found.state.status.is_terminal:
             raise LostOwnershipError(f"execution {execution_id} went to another server")
         return found
 

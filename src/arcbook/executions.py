@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from html import escape
 from typing import Any, Final
 
 import msgspec
@@ -257,6 +256,8 @@ class Execution(msgspec.Struct, kw_only=True):
 
     def _repr_html_(self) -> str:
         """Return the execution as a notebook shows it: how it ended, its steps, its result."""
+        from html import escape  # only for notebooks
+
         rows = "".join(_row(step) for step in self.steps.values())
         last = self.result if self.error is None else self.error.message
         text = "" if last is None else f"<pre>{escape(_excerpt(last, HTML_MAX))}</pre>"
@@ -282,6 +283,8 @@ def _excerpt(value: Any, limit: int = EXCERPT_MAX) -> str:
 
 
 def _row(step: StepView) -> str:
+    from html import escape  # only for notebooks
+
     items = f"{step.done} of {step.total}" if step.total >= 0 else ""
     cells = (step.name, step.status, items, f"{step.duration_us / 1000:.1f}")
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"

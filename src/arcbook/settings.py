@@ -244,6 +244,11 @@ def named_server() -> str:
     return os.environ.get(PREFIX + "SERVER_URL", "")
 
 
+def no_colour() -> bool:
+    """Return whether the environment asks programs to write without colours."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
 def named_token() -> bool:
     """Return whether the environment names a token for a server."""
     return bool(os.environ.get(PREFIX + "SERVER_TOKEN"))

@@ -50,7 +50,7 @@ def test_a_home_turns_its_key_and_everything_still_opens(arcbook: Terminal):
     assert "1 rewrapped, 0 already sealed by it, 0 changed meanwhile, 0 failed" in turned.out
     assert before.out.splitlines()[1] != after.out.splitlines()[1]
     assert len(key) == 2
-    assert "1 older keys are removed" in forgot.out
+    assert "1 older key removed" in forgot.out
     assert (arcbook.home / "key").read_text().split() == key[:1]
 
 

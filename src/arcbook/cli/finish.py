@@ -11,7 +11,7 @@ import click
 from arcbook.cli.errors import Exit
 from arcbook.cli.everywhere import same_place
 from arcbook.cli.places import Source
-from arcbook.cli.text import coloured, duration, value
+from arcbook.cli.text import coloured, duration, on_terminal, value
 from arcbook.cli.warnings import tell_lacking
 from arcbook.engine.state import State, Status
 from arcbook.outcome import ErrorInfo
@@ -40,7 +40,8 @@ def finish(
         return
     if state.status is Status.COMPLETED:
         if data is not None:
-            click.echo(value(data))
+            whole = f"arcbook result {state.execution_id}{same_place()}"
+            click.echo(on_terminal(value(data), whole))
     elif state.error is not None:
         first = next((f.error for f in state.failures if not f.recovered), state.error)
         click.echo(cause_of(state.error, "" if source is None else source.shown(first)), err=True)

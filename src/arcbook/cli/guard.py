@@ -34,10 +34,12 @@ def guarded(call: Callable[[], Any]) -> int:
 
 def _explained(error: Exception) -> int:
     from arcbook.cli.known import KNOWN, describe, describe_fault  # only when something went wrong
+    from arcbook.settings import no_colour
 
+    colour = False if no_colour() else None
     for kind, code in KNOWN.items():
         if isinstance(error, kind):
-            click.echo(describe(error), err=True)
+            click.echo(describe(error), err=True, color=colour)
             return int(code)
     click.echo(describe_fault(error), err=True)
     return int(Exit.FAILED)

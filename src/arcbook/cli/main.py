@@ -111,6 +111,10 @@ def _tell_version(context: click.Context, _: click.Parameter, value: Any) -> Non
 def cli(context: click.Context) -> None:
     """Keep what all commands need."""
     context.ensure_object(dict)
+    from arcbook.settings import no_colour  # only where a verb follows
+
+    if no_colour():
+        context.color = False
 
 
 with_options(cli)

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, Self
 
 import click
 
-from arcbook.cli.text import duration
+from arcbook.cli.text import count, duration
 from arcbook.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
@@ -162,14 +162,14 @@ def facts(step: StepView) -> list[str]:
     """Return the small facts of a step: iterations, visit, retries, time."""
     found: list[str] = []
     if step.total >= 0 or step.done:
-        total = f" of {step.total:,}" if step.total >= 0 else ""
-        found.append(f"{step.done:,}{total} items")
+        done = f"{step.done:,} of " if step.total >= 0 else ""
+        found.append(done + count(step.total if step.total >= 0 else step.done, "item"))
     if step.failed:
         found.append(click.style(f"{step.failed:,} failed", fg="red"))
     if step.visits > 1:
         found.append(f"visit {step.visits}")
     if step.retries:
-        found.append(click.style(f"{step.retries} retries", fg="yellow"))
+        found.append(click.style(count(step.retries, "retry", "retries"), fg="yellow"))
     if step.waits_for and not step.ended_at:
         found.append(f"waits for {step.waits_for}")
     if step.status == "skipped":
@@ -186,7 +186,7 @@ def printed_lines(step: StepView) -> list[str]:
     lines = str(shown(step.printed)).rstrip().splitlines()
     if len(lines) <= PRINTED_LINES_MAX:
         return lines
-    return [f"… {len(lines) - PRINTED_LINES_MAX} lines", *lines[-PRINTED_LINES_MAX:]]
+    return [f"… {count(len(lines) - PRINTED_LINES_MAX, 'line')}", *lines[-PRINTED_LINES_MAX:]]
 
 
 class Live(Silent):

@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -26,8 +25,17 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows in columns; on a terminal, cut to its width."""
     widths = [max(len(str(row[i])) for row in (headers, *rows)) for i in range(len(headers))]
     room = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else None
+    if room is not None and sum(widths[:-1]) + 2 * len(widths) > room:
+        return "\n\n".join(_block(headers, row, room) for row in rows)
     lines = [_line(headers, widths)] + [_line(row, widths) for row in rows]
     return "\n".join(line[:room].rstrip() for line in lines)
+
+
+def _block(headers: Sequence[str], row: Sequence[str], room: int) -> str:
+    """Return a row as a line for each cell: a terminal that is too narrow for the table."""
+    width = max(map(len, headers))
+    cells = [(header, str(cell)) for header, cell in zip(headers, row, strict=True) if cell]
+    return "\n".join(f"{header.ljust(width)}  {cell}"[:room] for header, cell in cells)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -48,13 +56,33 @@ def moment(at_us: int) -> str:
 
 def zoned(at_us: int, zone: str = "") -> str:
     """Return a time with its zone: the one that is named, or that of the machine."""
+    from zoneinfo import ZoneInfo  # only for schedules
+
     at = dt.datetime.fromtimestamp(at_us / 1e6, dt.UTC)
     return at.astimezone(ZoneInfo(zone) if zone else None).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, many: str = "") -> str:
     """Return a number with its noun."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else many or f'{noun}s'}"
+
+
+RESULT_LINES_MAX: Final = 100
+RESULT_CHARACTERS_MAX: Final = 16_000
+"""What of a result a terminal shows at the end of a run."""
+
+
+def on_terminal(text: str, command: str) -> str:
+    """Return a text as stdout shows it: on a terminal shortened, with how to see all."""
+    if not sys.stdout.isatty():
+        return text
+    lines = text.splitlines()
+    kept = "\n".join(lines[:RESULT_LINES_MAX])[:RESULT_CHARACTERS_MAX]
+    if kept == text:
+        return text
+    rest = len(lines) - RESULT_LINES_MAX
+    more = f"{count(rest, 'more line')}" if rest > 0 else f"of {len(text):,} characters"
+    return f"{kept}\n… {more}; all of it: {command}"
 
 
 LINE_MAX: Final = 200

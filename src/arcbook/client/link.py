@@ -11,6 +11,7 @@ import msgspec
 
 from arcbook.client.errors import ClientError, FaultedError, RefusedError, ServerAwayError
 from arcbook.client.operations import Operation
+from arcbook.connecting import reason_of
 
 REQUEST_SECONDS: Final = 60.0
 """Time that an answer may take."""
@@ -112,8 +113,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 def away(url: str, error: BaseException) -> ServerAwayError:
     """Return the error for a server that does not answer."""
-    reason = str(error) or type(error).__name__
-    return ServerAwayError(f"no server answers at {url}: {reason}")
+    return ServerAwayError(f"no server answers at {url}: {reason_of(error)}")
 
 
 def refused(status: int, body: bytes, url: str) -> RefusedError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from arcbook.bodies import BodyTooLargeError, read_body
+from arcbook.connecting import reason_of
 from arcbook.outcome import ErrorKind
 from arcbook.tools.api import ToolContext
 from arcbook.tools.confinement import OutsideError
@@ -111,8 +112,9 @@ async def _fetch(url: str, source: dict[str, Any]) -> str:
     except BodyTooLargeError as error:
         raise ScriptError(f"script {url!r} cannot be used: {error}", ErrorKind.LIMIT) from None
     except (aiohttp.ClientError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
         raise ScriptError(
-            f"script {url!r} cannot be fetched: {reason}", ErrorKind.CONNECTION, retryable=True
+            f"script {url!r} cannot be fetched: {reason_of(error)}",
+            ErrorKind.CONNECTION,
+            retryable=True,
         ) from None
     return data.decode("utf-8", "replace")

@@ -24,6 +24,7 @@ from arcbook.bus.api import (
     RequestTimeoutError,
     Subscription,
 )
+from arcbook.connecting import reason_of
 from arcbook.runtime.protocol import (
     ANY_SERVER,
     DOOR_MESSAGES,
@@ -163,7 +164,7 @@ class HttpBus:
         except TimeoutError:
             raise RequestTimeoutError(f"{self.url} does not answer") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise BusError(f"no server answers at {self.url}: {error}") from None
+            raise BusError(f"no server answers at {self.url}: {reason_of(error)}") from None
         try:
             if status == 200:
                 return msgspec.json.decode(body, type=kind)

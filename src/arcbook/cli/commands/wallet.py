@@ -12,6 +12,7 @@ import msgspec
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit, UserError
 from arcbook.cli.everywhere import say, tell_json, wants_json
+from arcbook.cli.text import count
 from arcbook.secrets.envelope import KeyProvider
 from arcbook.secrets.keys import KEY_FILE, FileKeys, keys_of, make_key_file
 from arcbook.secrets.wallet import Wallet
@@ -61,9 +62,9 @@ def status(context: click.Context, dsn: str | None) -> int:
         tell_json(msgspec.to_builtins(found))
         return code
     click.echo(f"provider  {found.provider}\nkey       {found.key_id}")
-    for key_id, count in found.records.items():
+    for key_id, number in found.records.items():
         note = "" if key_id == found.key_id else "  (older: arcbook wallet rotate)"
-        click.echo(f"sealed    {count} by {key_id}{note}")
+        click.echo(f"sealed    {number} by {key_id}{note}")
     for name, reason in found.unreadable.items():
         click.echo(f"credential {name!r} does not open: {reason}", err=True)
     return code
@@ -99,7 +100,7 @@ def rotate(context: click.Context, dsn: str | None, *, no_new_key: bool, forget:
         f"{found.changed} changed meanwhile, {len(found.failed)} failed"
     )
     if gone:
-        say(f"{gone} older keys are removed")
+        say(f"{count(gone, 'older key')} removed")
     if forget and stays:
         say("the key of until now stays: later, arcbook wallet rotate --no-new-key --forget")
     for name, reason in found.failed.items():

@@ -13,6 +13,7 @@ from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit, UserError
 from arcbook.cli.everywhere import given, keep_server, say
 from arcbook.cli.serving import broken, first, keep_log, keep_secrets, run_in_loop, stop_asked
+from arcbook.cli.text import count
 from arcbook.settings import Settings
 
 if TYPE_CHECKING:
@@ -114,14 +115,14 @@ async def _work(
     async with running as made:
         say(
             f"worker {made.worker_id} pulls from {', '.join(made.pools)}, "
-            f"{made.crew.concurrency} commands at once, isolation {made.isolation}"
+            f"{count(made.crew.concurrency, 'command')} at once, isolation {made.isolation}"
         )
         await first(stop, made.is_refused, made.service.failed)
         if made.service.failed.is_set():
             raise broken(f"a loop of it ended: {made.service.cause}")
         if made.refused:
             raise UnfitError(made.refused)
-        say(f"draining: {len(made.held)} commands go on")
+        say(f"draining: {count(len(made.held), 'command')} still going on")
         with contextlib.suppress(asyncio.CancelledError):
             await made.drain(settings.drain_seconds)
 

@@ -9,7 +9,7 @@ import pytest
 
 from arcbook.blobs.memory import MemoryBlobs
 from arcbook.dsl.model import OutputSpec
-from arcbook.events.types import ResultRef
+from arcbook.events.types import ResultRef, StepResult, Value
 from arcbook.outcome import ErrorKind
 from arcbook.results.kept import Kept
 from arcbook.results.refs import make_ref
@@ -25,7 +25,8 @@ def kept() -> Kept:
     ) -> AsyncIterator[tuple[int, list, ResultRef | None]]:
         if (execution_id, step, name) == (1, "loop", "2"):
             yield 2, ["c"], None
-            yield 0, ["a", await keep(store, "b")], None
+            ref = await keep(store, "b")
+            yield 0, ["a", StepResult(tasks={"data": Value(ref=ref)}, last="data")], None
 
     store = Kept(MemoryBlobs(), loop_reader=frames)
     return store

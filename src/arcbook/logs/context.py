@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -15,13 +13,23 @@ def about_now() -> dict[str, Any]:
     return _ABOUT.get() or {}
 
 
-@contextmanager
-def about(**facts: Any) -> Iterator[None]:
+def about(**facts: Any) -> _About:
     """Say what the work inside is about; tasks that begin there inherit it."""
-    before = _ABOUT.get()
-    _ABOUT.set({**(before or {}), **facts})
-    try:
-        yield
-    finally:
+    return _About(facts)
+
+
+class _About:
+    """Stands for each command: a class, since a generator would cost more than all the rest."""
+
+    __slots__ = ("_before", "_facts")
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self._facts = facts
+
+    def __enter__(self) -> None:
+        self._before = before = _ABOUT.get()
+        _ABOUT.set({**before, **self._facts} if before else self._facts)
+
+    def __exit__(self, *exc: object) -> None:
         # Not by a token: what begins in one task may be ended by another.
-        _ABOUT.set(before)
+        _ABOUT.set(self._before)

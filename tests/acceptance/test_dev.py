@@ -182,6 +182,19 @@ def test_a_browser_finds_pages_that_need_no_other_host(dev, path):
         assert [p for p in paths if f"<code>{p}</code>" not in page] == []
 
 
+def test_tokens_are_made_at_a_server(dev, arcbook):
+    made = dev("token", "add", "ops", "--scope", "admin", "--json").json
+    arcbook.environment["ARCBOOK_SERVER_TOKEN"] = made["token"]
+    listed = dev("token", "list", "--json").json
+    rotated = dev("token", "rotate", made["token_id"], "--json").json
+    refused = dev("token", "list")
+    arcbook.environment["ARCBOOK_SERVER_TOKEN"] = rotated["token"]
+
+    assert [(row["token_id"], row["scope"]) for row in listed] == [(made["token_id"], "admin")]
+    assert (refused.code, "another API token" in refused.err) == (2, True)
+    assert dev("token", "rm", made["token_id"]).code == 0
+
+
 def test_schedules_are_told_in_their_zone(dev, arcbook):
     dev("catalog", "register", arcbook.write("greet.yaml", GREET))
     cron = ("--cron", "30 2 * * *", "--timezone", "Asia/Tokyo")

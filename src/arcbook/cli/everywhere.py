@@ -19,6 +19,7 @@ AT_SERVER: Final = frozenset(
         "retry-from",
         "run",
         "schedule",
+        "token",
         "worker",
     }
 )

@@ -14,6 +14,7 @@ from arcbook.client.link import Link
 from arcbook.runtime.protocol import CredentialRequest
 from arcbook.secrets.api import Credential
 from arcbook.secrets.delivery import Letterbox
+from arcbook.server.http.wire.access import NewToken, Rotation, TokenTold, TokenView
 from arcbook.server.http.wire.catalog import Entry, ListRequest, Registered, RegisterRequest
 from arcbook.server.http.wire.credentials import CredentialView, PutCredential
 from arcbook.server.http.wire.execute import ExecuteRequest, Started, Values
@@ -242,3 +243,22 @@ class Client(Link):
     async def resume_schedule(self, name: str) -> ScheduleView:
         """Have a schedule tick again."""
         return await self.ask(op.RESUME_SCHEDULE, name=name)
+
+    # -- tokens -----------------------------------------------------------------------
+
+    async def tokens(self) -> list[TokenView]:
+        """Return the API tokens, without their texts."""
+        return (await self.ask(op.TOKENS)).tokens
+
+    async def add_token(self, wanted: NewToken) -> TokenTold:
+        """Make an API token, and return its text, which is told this once."""
+        return await self.ask(op.ADD_TOKEN, wanted)
+
+    async def rotate_token(self, token_id: str, grace_seconds: float = 0.0) -> TokenTold:
+        """Give an API token a new text."""
+        wanted = Rotation(grace_seconds=grace_seconds)
+        return await self.ask(op.ROTATE_TOKEN, wanted, token_id=token_id)
+
+    async def delete_token(self, token_id: str) -> None:
+        """Remove an API token."""
+        await self.ask(op.DELETE_TOKEN, token_id=token_id)

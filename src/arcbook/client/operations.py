@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from arcbook.server.http.wire import (
+    access,
     catalog,
     credentials,
     execute,
@@ -64,6 +65,11 @@ SCHEDULE: Final = Operation("GET", "/api/schedules/{name}", schedules.ScheduleVi
 DELETE_SCHEDULE: Final = Operation("DELETE", "/api/schedules/{name}", credentials.Deleted)
 PAUSE_SCHEDULE: Final = Operation("POST", "/api/schedules/{name}/pause", schedules.ScheduleView)
 RESUME_SCHEDULE: Final = Operation("POST", "/api/schedules/{name}/resume", schedules.ScheduleView)
+
+TOKENS: Final = Operation("GET", "/api/tokens", access.TokenList)
+ADD_TOKEN: Final = Operation("POST", "/api/tokens", access.TokenTold)
+ROTATE_TOKEN: Final = Operation("POST", "/api/tokens/{token_id}/rotate", access.TokenTold)
+DELETE_TOKEN: Final = Operation("DELETE", "/api/tokens/{token_id}", credentials.Deleted)
 
 WORKERS: Final = Operation("GET", "/api/worker/pools", list[workers.WorkerView])
 POOLS: Final = Operation("GET", "/api/runtime/pools", list[workers.PoolView])

@@ -6,19 +6,23 @@ import asyncio
 import getpass
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from arcbook.cli.context import seconds, settings_of
 from arcbook.cli.errors import UserError
-from arcbook.cli.everywhere import say, tell_json, wants_json
+from arcbook.cli.everywhere import given, say, tell_json, wants_json
+from arcbook.cli.remote.link import server_of, with_client
 from arcbook.cli.text import moment, table
 from arcbook.secrets.keys import BUS_FILE, token_in
 from arcbook.secrets.sessions import Root
 from arcbook.secrets.tokens import SCOPES, WORKER_SCOPE, TokenError, new_token, note_id, rotated
 from arcbook.settings import load_settings
 from arcbook.store.access import ChangeNote, TokenRow
+
+if TYPE_CHECKING:
+    from arcbook.client import Client
 
 T = TypeVar("T")
 
@@ -28,7 +32,7 @@ DONE: Final = 200
 
 
 @click.group(
-    help="""API tokens, in the database that the servers of a cluster share.
+    help="""API tokens, in the database that the servers of a cluster share: there, or by --server.
 
 The first one makes servers ask for a token. Its text is told once: only a digest is kept.
 
@@ -58,15 +62,32 @@ _DSN = click.option("--dsn", metavar="DSN", help="The database.  [default: ARCBO
 @click.option("--tenant", default="", help="Label of its executions.")
 @click.option("--organization", default="", help="Label of its executions.")
 @_DSN
-def add(name: str, scope: str, expires_in: str, dsn: str | None, **labels: str) -> None:
+@click.pass_context
+def add(
+    context: click.Context,
+    /,
+    name: str,
+    scope: str,
+    expires_in: str,
+    dsn: str | None,
+    **labels: str,
+) -> None:
     """Make a token."""
+    left = seconds(expires_in, "--expires-in") if expires_in else 0.0
+    if _at_server(context, dsn):
+        from arcbook.server.http.wire.access import NewToken  # only for this verb
+
+        wanted = NewToken(name=name, scope=scope, expires_in_seconds=left, **labels)
+        made = with_client(context, lambda client: client.add_token(wanted))
+        _told(f"token {made.id} ({scope}) is made", made.id, made.token)
+        return
     try:
         workers = _workers_text() if scope == WORKER_SCOPE else None
         text, row = new_token(
             name,
             scope,
             _now(),
-            seconds=seconds(expires_in, "--expires-in") if expires_in else 0.0,
+            seconds=left,
             workers=workers,
             **labels,
         )
@@ -91,7 +112,7 @@ def list_(context: click.Context, dsn: str | None) -> None:
         rows: list[TokenRow] = await store.tokens()
         return rows
 
-    rows = _with_store(dsn, work)
+    rows = _listed(context) if _at_server(context, dsn) else _with_store(dsn, work)
     if wants_json(context):
         keys = ("token_id", "name", "scope", "tenant", "organization", "created_at", "expires_at")
         plain = [{key: getattr(row, key) for key in keys} for row in rows]
@@ -109,14 +130,18 @@ def list_(context: click.Context, dsn: str | None) -> None:
 @token.command(help="Remove a token; servers refuse it within seconds.")
 @click.argument("token_id")
 @_DSN
-def rm(token_id: str, dsn: str | None) -> None:
+@click.pass_context
+def rm(context: click.Context, token_id: str, dsn: str | None) -> None:
     """Remove a token."""
 
     async def work(store: Any) -> None:
         await _noted(store, "token.rm", await _known(store, token_id))
         await store.delete_token(token_id)
 
-    _with_store(dsn, work)
+    if _at_server(context, dsn):
+        with_client(context, lambda client: client.delete_token(token_id))
+    else:
+        _with_store(dsn, work)
     say(f"token {token_id} is removed", token_id=token_id)
 
 
@@ -124,7 +149,8 @@ def rm(token_id: str, dsn: str | None) -> None:
 @click.argument("token_id")
 @click.option("--grace", metavar="TIME", default="", help="How long the old text is good yet.")
 @_DSN
-def rotate(token_id: str, grace: str, dsn: str | None) -> None:
+@click.pass_context
+def rotate(context: click.Context, token_id: str, grace: str, dsn: str | None) -> None:
     """Rotate a token."""
     left = seconds(grace, "--grace") if grace else 0.0
 
@@ -136,8 +162,43 @@ def rotate(token_id: str, grace: str, dsn: str | None) -> None:
         await store.put_token(row)
         return text
 
-    text = _with_store(dsn, work)
+    async def remote(client: Client) -> str:
+        return (await client.rotate_token(token_id, left)).token
+
+    at_server = _at_server(context, dsn)
+    text = with_client(context, remote) if at_server else _with_store(dsn, work)
     _told(f"token {token_id} has a new text", token_id, text)
+
+
+def _at_server(context: click.Context, dsn: str | None) -> bool:
+    """Return whether a server is to do it, as whose admin we ask; a named database comes first.
+
+    Raises:
+        UserError: both are named.
+    """
+    named = given(context, "server") is not None
+    if named and dsn:
+        raise UserError("say one of --server and --dsn")
+    return bool(server_of(context)) and (named or not load_settings(dsn=dsn).dsn)
+
+
+def _listed(context: click.Context) -> list[TokenRow]:
+    """Return a server's tokens."""
+    from arcbook.cli.remote.rows import microseconds  # heavy: an HTTP client
+
+    return [
+        TokenRow(
+            token_id=found.id,
+            name=found.name,
+            scope=found.scope,
+            digest="",
+            tenant=found.tenant or "",
+            organization=found.organization or "",
+            created_at=microseconds(found.created_at),
+            expires_at=microseconds(found.expires_at),
+        )
+        for found in with_client(context, lambda client: client.tokens())
+    ]
 
 
 def _told(what: str, token_id: str, text: str) -> None:

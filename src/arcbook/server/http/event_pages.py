@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from arcbook.engine.state import State
+from arcbook.events.types import TERMINAL
 from arcbook.server.http import views
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.wire.common import told
@@ -31,6 +32,12 @@ LOOKUPS_MAX: Final = 20
 
 VISITS_MAX: Final = 100
 """Visits of a step among which its beginning is looked up."""
+
+
+ENDING: Final = frozenset({*TERMINAL, "command.completed", "step.exit"})
+"""Types of events at which something ends that took a time."""
+
+ENCODER: Final = msgspec.json.Encoder()
 
 
 class Window(NamedTuple):
@@ -133,18 +140,26 @@ async def _told(log: EventLog, state: State, rows: Sequence[EventRow]) -> list[D
     began = _Beginnings(log, state)
     for row, one in zip(rows, fields, strict=True):
         began.note(row, one["data"])
-    return [
-        DetailEvent(
-            **(one | {"error": _words(one["error"])}),
-            node_id=row.step,
-            catalog_id=told(state.catalog_id),
-            parent_execution_id=told(state.parent.execution_id if state.parent else None),
-            timestamp=one["created_at"],
-            duration=await began.milliseconds(row, one["data"]),
-            context=one["data"],
+    catalog_id = told(state.catalog_id)
+    parent = told(state.parent.execution_id if state.parent else None)
+    found: list[DetailEvent] = []
+    for row, one in zip(rows, fields, strict=True):
+        one["error"] = _words(one["error"])
+        took = await began.milliseconds(row, one["data"]) if row.type in ENDING else None
+        # What stands there twice is written once.
+        one["data"] = packed = msgspec.Raw(ENCODER.encode(one["data"]))
+        found.append(
+            DetailEvent(
+                **one,
+                node_id=row.step,
+                catalog_id=catalog_id,
+                parent_execution_id=parent,
+                timestamp=one["created_at"],
+                duration=took,
+                context=packed,
+            )
         )
-        for row, one in zip(rows, fields, strict=True)
-    ]
+    return found
 
 
 def _words(error: Any) -> str | None:
@@ -170,13 +185,11 @@ class _Beginnings:
             self._entered[row.step, body.get("visit", 0)] = row.at
 
     async def milliseconds(self, row: EventRow, body: dict[str, Any]) -> float | None:
-        """Return how long it took; nothing for an event that ends nothing."""
-        if row.type in ("playbook.completed", "playbook.failed", "playbook.cancelled"):
+        """Return how long what ends at an event took, if that is known."""
+        if row.type in TERMINAL:
             return _between(self._state.started_at, row.at)
-        if row.type == "command.completed" and "duration_us" in body:
-            return float(body["duration_us"]) / 1000
-        if row.type != "step.exit":
-            return None
+        if row.type == "command.completed":
+            return float(body["duration_us"]) / 1000 if "duration_us" in body else None
         visit = body.get("visit", 0)
         if (row.step, visit) not in self._entered:
             await self._look_up(row.step)

@@ -14,6 +14,17 @@ from arcbook.store.api import ScheduleRow
 CATCH_UP: Final = ("latest", "all", "skip")
 """What becomes of ticks that were missed: one for all of them, each of them, none."""
 
+SHORTHANDS: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+"""Words for the commonest cron expressions."""
+
 LATE_US_MAX: Final = 60_000_000
 """How late a tick may be and still count as in time, where missed ones are skipped."""
 
@@ -60,12 +71,16 @@ def ticks(row: ScheduleRow, after: int) -> Iterator[int]:
     from cronsim import CronSim, CronSimError  # of the cluster alone
 
     start = dt.datetime.fromtimestamp(after / MICROSECONDS, _zone(row.timezone))
+    expression = SHORTHANDS.get(row.cron.strip(), row.cron)
+    # A sixth field, of seconds, would change what the first one means.
+    fields = expression if len(expression.split()) == 5 else ""
     try:
-        found = CronSim(row.cron, start)
+        found = CronSim(fields, start)
     except CronSimError as error:
         raise ScheduleError(
             f"cron expression {row.cron!r} is wrong: {error}; write minute, hour, day of "
-            "month, month, day of week, such as '30 6 * * 1-5'"
+            "month, month, day of week, such as '30 6 * * 1-5', or one of "
+            f"{', '.join(SHORTHANDS)}"
         ) from None
     for moment in found:
         yield int(moment.timestamp()) * MICROSECONDS

@@ -730,6 +730,15 @@ async def test_the_worker_s_own_password_is_not_used(run, auth, monkeypatch, tmp
     assert outcome.error.kind == ErrorKind.AUTH
 
 
+async def test_nothing_is_written_to_standard_error_by_a_connection_without_a_password(
+    run, auth, capfd
+):
+    fields = {k: v for k, v in auth.data.items() if k != "password"}
+    await run("SELECT 1", auth=None, **fields)
+
+    assert capfd.readouterr().err == ""
+
+
 # -- failures ---------------------------------------------------------------------------
 
 ERRORS = [

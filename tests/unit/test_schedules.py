@@ -40,6 +40,25 @@ def test_a_daily_tick_stays_daily_over_both_changes_of_the_clock():
     assert [dt.datetime.fromtimestamp(t / US, BERLIN).day for t in autumn] == [24, 25, 26]
 
 
+@pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("@daily", "2026-01-16T00:00:00"),
+        ("@hourly", "2026-01-15T11:00:00"),
+        ("@monthly", "2026-02-01T00:00:00"),
+        ("@weekly", "2026-01-18T00:00:00"),
+    ],
+)
+def test_a_word_stands_for_a_cron_expression(word, first):
+    assert upcoming(row(cron=word), at("2026-01-15T10:20:30"), 1) == [at(first)]
+
+
+@pytest.mark.parametrize("cron", ["* * * * * *", "0 0 3 * * *", "* * * *", "@never", "@"])
+def test_an_expression_of_other_than_five_fields_is_refused(cron):
+    with pytest.raises(ScheduleError, match="minute, hour, day of month"):
+        validated(row(cron=cron))
+
+
 def test_an_interval_counts_from_the_beginning_of_its_schedule():
     each = row(every_seconds=10, created_at=5 * US)
 

@@ -9,7 +9,7 @@ from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.graph import Graph, bits, build, components
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Arc, Do, Loop, Playbook, Router, RouterMode, Step
-from arcbook.dsl.names import OWN, RESERVED, secrets_outside_tasks, written_names
+from arcbook.dsl.names import OWN, RESERVED, WORDS, secrets_outside_tasks, written_names
 from arcbook.dsl.source import Position
 from arcbook.template.render import is_template
 
@@ -199,7 +199,11 @@ class _Checker:
         steps = {s.name: s.position for s in book.steps}
         written = written_names(book)
         for name, place in steps.items():
-            if name in RESERVED:
+            if name in WORDS:
+                message = f"step name {name!r} is a word of templates"
+                hint = f"choose another name, or read it as steps[{name!r}]"
+                self._warning("ARC303", message, place, hint, name)
+            elif name in RESERVED:
                 message = f"step name {name!r} hides a name of the language"
                 self._warning("ARC303", message, place, "choose another name", name)
             elif name in book.workload:

@@ -110,6 +110,16 @@ class _Checker:
         self, path: tuple[str, ...], known: KnownNames
     ) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
         name = path[0]
+        dashed = sorted(step for step in self.steps if step.startswith(f"{name}-"))
+        if dashed:
+            hint = f"a minus stands in it: write steps['{dashed[0]}']"
+            yield (
+                path,
+                "ARC306",
+                f"nothing is called {name!r}, which {dashed[0]!r} begins with",
+                hint,
+            )
+            return
         near = did_you_mean(name, known) if len(name) >= SPELLING_LENGTH_MIN else ""
         if near or self.playbook.workload:
             yield path, "ARC306", f"nothing is called {name!r} unless a request brings it", near

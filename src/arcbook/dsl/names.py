@@ -15,6 +15,11 @@ RESERVED: Final = frozenset(
     ["ctx", "workload", "iter", "step", "steps", "output", "event", "error", "loop", "keychain", "execution_id", "job", "env", "payload"]
 )  # fmt: skip
 
+#: Words of templates, which no bare name can be.
+WORDS: Final = frozenset(
+    ["and", "else", "false", "False", "if", "in", "is", "none", "None", "not", "or", "true", "True"]
+)
+
 #: Names that nobody who starts an execution may give a value: they are the engine's own.
 OWN: Final = frozenset(["env", "execution", "keychain"])
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from arcbook.engine import loops
 from arcbook.engine.leaving import fail, pass_over, warnings_of
-from arcbook.engine.pipeline import duration, template_failure
+from arcbook.engine.numbers import time_limit
+from arcbook.engine.pipeline import template_failure
 from arcbook.engine.plan import PlanStep
 from arcbook.engine.scope import ExecutionScope
 from arcbook.engine.state import Token, command_id, run_key
@@ -146,5 +147,5 @@ def _refusal(step: PlanStep, scope: ExecutionScope) -> str:
 def _due_at(turn: Turn, timeout: Template | None, scope: ExecutionScope) -> int | None:
     if timeout is None:
         return None
-    seconds = duration(timeout, scope, None)
+    seconds = time_limit(timeout, scope)
     return None if seconds is None else turn.at + int(seconds * MICROSECONDS)

@@ -14,7 +14,8 @@ import msgspec
 from arcbook.dsl.model import LoopMode, OnError
 from arcbook.engine.inputs import Report
 from arcbook.engine.leaving import leave_loop
-from arcbook.engine.pipeline import TRIES_KEPT_MAX, number
+from arcbook.engine.numbers import count
+from arcbook.engine.pipeline import TRIES_KEPT_MAX
 from arcbook.engine.plan import PlanLoop, PlanStep
 from arcbook.engine.scope import ExecutionScope
 from arcbook.engine.state import Command, LoopRun, Run, command_id
@@ -55,8 +56,8 @@ def begin(turn: Turn, step: PlanStep, scope: ExecutionScope) -> LoopStart:
         return LoopStart(
             total=-1,
             in_flight_max=limit,
-            rows_max=int(number(loop.rows_max, scope, 1)),
-            row_concurrency=int(number(loop.row_concurrency, scope, 1)),
+            rows_max=count(loop.rows_max, scope, 1),
+            row_concurrency=count(loop.row_concurrency, scope, 1),
         )
     items = _items(step, loop, scope)
     if len(items) > turn.limits.items_max:
@@ -85,10 +86,7 @@ def _in_flight(turn: Turn, loop: PlanLoop, scope: ExecutionScope) -> int:
     default = 1 if loop.mode is LoopMode.CURSOR else turn.limits.in_flight_default
     if loop.in_flight_max is None:
         return default
-    wanted = int(number(loop.in_flight_max, scope, default))
-    if wanted < 1:
-        raise TemplateError(f"max_in_flight must be at least 1, not {wanted}")
-    return min(wanted, turn.limits.in_flight_max)
+    return min(count(loop.in_flight_max, scope, default), turn.limits.in_flight_max)
 
 
 def _items(step: PlanStep, loop: PlanLoop, scope: ExecutionScope) -> list[Any] | range:

@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.dsl.model import Backoff, Do, Lifetime, Redelivery
 from arcbook.engine.fold import write
 from arcbook.engine.keychain import Opened, SecretNeededError, SecretUnavailableError
+from arcbook.engine.numbers import count, duration, time_limit
 from arcbook.engine.plan import PlanRule, PlanSet, PlanStep, PlanTask
 from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.engine.views import (
@@ -287,7 +287,7 @@ class Pipeline:
         given.update(task.input.render(scope))
         config = task.config.render(scope)
         auth = None if task.auth is None else _auth(task.auth, scope, task.where)
-        timeout = None if task.timeout is None else duration(task.timeout, scope, None)
+        timeout = None if task.timeout is None else time_limit(task.timeout, scope)
         self._note_missing(task.where)
         return Call(
             task=task,
@@ -314,6 +314,7 @@ class Pipeline:
             error=outcome.error,
             helpers=view.helpers,
             body_key=outcome.body_key,
+            attempt=saved.tries,
         )
         self._outcome = outcome
         scope.budget.renew()
@@ -369,7 +370,7 @@ class Pipeline:
     ) -> Generator[Request, Any, None]:
         scope = self.scope
         tries = self.saved.tries
-        attempts = yield from self._render(lambda: number(rule.attempts, scope, 3), task.where)
+        attempts = yield from self._render(lambda: count(rule.attempts, scope, 3), task.where)
         if tries >= min(attempts, ATTEMPTS_MAX):
             raise _Stop(ERROR, outcome.error or _used_up(task, tries))
         base = yield from self._render(lambda: duration(rule.delay, scope, 1.0), task.where)
@@ -490,39 +491,6 @@ def delay_of(backoff: Backoff, base: float, tries: int) -> float:
     if backoff is Backoff.EXPONENTIAL:
         return float(min(base * 2.0 ** min(tries - 1, 64), DELAY_SECONDS_MAX))
     return base
-
-
-def number(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
-    """Render a number.
-
-    Raises:
-        TemplateError: what it yields is not a number.
-    """
-    value = template.render(scope)
-    if value is None or value == "":
-        return fallback
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return value
-    try:
-        text = str(value).strip()
-        return int(text) if text.lstrip("+-").isdigit() else float(text)
-    except ValueError:
-        raise TemplateError(f"a number is needed here, not {value!r}") from None
-
-
-def duration(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
-    """Render a duration, in seconds.
-
-    Raises:
-        TemplateError: what it yields is none.
-    """
-    value = template.render(scope)
-    if value is None or value == "":
-        return fallback
-    seconds = seconds_of(value)
-    if seconds is None:
-        raise TemplateError(f"a duration is needed here, not {value!r}: {SHOWN}")
-    return seconds
 
 
 def template_failure(error: TemplateError, where: str) -> Outcome:

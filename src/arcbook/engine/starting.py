@@ -7,7 +7,8 @@ from typing import Any
 
 from arcbook.engine import completion
 from arcbook.engine.inputs import Start
-from arcbook.engine.pipeline import duration, template_failure
+from arcbook.engine.numbers import time_limit
+from arcbook.engine.pipeline import template_failure
 from arcbook.engine.scope import Context
 from arcbook.engine.turn import MICROSECONDS, Turn, lacking
 from arcbook.events.types import PlaybookStarted
@@ -81,7 +82,7 @@ def _due_at(turn: Turn) -> int | None:
     timeout = turn.plan.timeout
     if timeout is None:
         return None
-    seconds = duration(timeout, turn.scope(), None)
+    seconds = time_limit(timeout, turn.scope())
     return None if seconds is None else turn.at + int(seconds * MICROSECONDS)
 
 

@@ -480,4 +480,5 @@ def step_output(
         return OutputView(status, LoopView(result, loaded), failed, {}, "")
     view = StepView(result, loaded)
     data = view.last() if len(result.tasks) <= 1 else view
-    return OutputView(status, data, result.error or failed, result.helpers, result.body_key)
+    meta = {"attempt": result.attempt}
+    return OutputView(status, data, result.error or failed, result.helpers, result.body_key, meta)

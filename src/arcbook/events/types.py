@@ -62,6 +62,8 @@ class StepResult(
     body_key: str = ""
     #: Whether it is of an iteration that failed.
     failed: bool = False
+    #: How often the last task was tried.
+    attempt: int = 1
 
 
 class LoopResult(

@@ -42,7 +42,7 @@ def schedule() -> None:
     help="""Add a schedule, or replace the one of the same name.
 
 PATH is the path of a playbook in the server's catalog. A cron expression has five fields:
-minute, hour, day of month, month, day of week. Ticks that were missed while no server was
+minute, hour, day of month, month, day of week, or is a word: @daily. Ticks that were missed while no server was
 there are made up for: by one of them (latest), by all, or not at all (skip).
 
 \b

@@ -108,7 +108,7 @@ def _executor(read: Reader, root: MapNode) -> dict[str, Any]:
         "entry_step": read.text(spec, "entry_step"),
         "final_step": read.text(spec, "final_step"),
         "no_next_is_error": read.flag(spec, "no_next_is_error"),
-        "timeout": read.seconds(spec, "timeout"),
+        "timeout": read.time_limit(spec, "timeout"),
         "call_timeout": _call_timeout(read, spec),
         "places": {key: child.position for key, child in spec.items()},
     }

@@ -33,7 +33,7 @@ def parse_loop(read: Reader, step: MapNode) -> Loop | None:
         mode=mode,
         items=read.templated(items),
         cursor=cursor,
-        max_in_flight=read.number(spec, "max_in_flight", least=1) if spec else None,
+        max_in_flight=read.whole(spec, "max_in_flight", least=1) if spec else None,
         on_error=read.choice(spec, "on_error", OnError, OnError.FAIL),
         frame=_frame(read, spec),
     )
@@ -85,10 +85,10 @@ def _frame(read: Reader, spec: MapNode | None) -> Frame:
         )
     return Frame(
         position=node.position,
-        rows_max=read.number(node, "max_rows", least=1) or 1,
-        row_concurrency=read.number(node, "row_concurrency", least=1) or 1,
+        rows_max=read.whole(node, "max_rows", least=1) or 1,
+        row_concurrency=read.whole(node, "row_concurrency", least=1) or 1,
         process=process,
         lease_seconds=read.seconds(node, "lease_seconds"),
         heartbeat_seconds=read.seconds(node, "heartbeat_seconds"),
-        attempts_max=read.number(node, "max_attempts", least=1),
+        attempts_max=read.whole(node, "max_attempts", least=1),
     )

@@ -215,6 +215,16 @@ class Reader:
         self.error("ARC103", f"{key!r} must be true or false", place, "write 'true' or 'false'")
         return None
 
+    def whole(self, node: MapNode | None, key: str, *, least: int) -> Any:
+        """Return a whole number or a template that will yield one."""
+        number = self.number(node, key, least=least)
+        if isinstance(number, float) and number.is_integer():
+            return int(number)
+        if isinstance(number, float) and node is not None:
+            message = f"{key!r} must be a whole number, not {number!r}"
+            self.error("ARC111", message, node.value[key].position, f"write {least} or more")
+        return number
+
     def number(self, node: MapNode | None, key: str, *, least: float | None = None) -> Any:
         """Return a number or a template that will yield one."""
         found = node.get(key) if node is not None else None
@@ -245,6 +255,14 @@ class Reader:
             self.error("ARC103", message, found.position, f"write {SHOWN}")
             return None
         return self.number(node.having(key, Node(seconds, found.mark)), key, least=least)
+
+    def time_limit(self, node: MapNode | None, key: str) -> Any:
+        """Return a duration that is more than nothing, or a template that will yield one."""
+        found = self.seconds(node, key)
+        if isinstance(found, (int, float)) and found <= 0 and node is not None:
+            message = f"{key!r} must be more than 0, not {node.value[key].value!r}"
+            self.error("ARC111", message, node.value[key].position, "leave it out for no limit")
+        return found
 
     def one_of(self, node: MapNode | None, key: str, choices: Sequence[str]) -> None:
         """Check that a text is one of those that are possible."""

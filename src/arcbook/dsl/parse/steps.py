@@ -37,7 +37,10 @@ def parse_steps(read: Reader, root: MapNode) -> tuple[Step, ...]:
 
 
 def _step(read: Reader, node: MapNode) -> Step:
-    name = read.text(node, "step", required=True) or "?"
+    written = read.text(node, "step", required=True)
+    if written is not None and not written.strip():
+        read.error("ARC110", "'step' has no name", node.value["step"].position, "write a name")
+    name = written or "?"
     read.step_name = name
     read.known_keys(node, "step", also=check_beside(read, node))
     spec = read.map(node, "spec")
@@ -57,7 +60,7 @@ def _step(read: Reader, node: MapNode) -> Step:
         set=parse_assignments(read, node.get("set"), Lifetime.CTX),
         router=_router(read, node),
         join=_join(read, spec),
-        timeout=read.seconds(spec, "timeout") if spec else None,
+        timeout=read.time_limit(spec, "timeout") if spec else None,
         pool=read.text(spec, "pool") if spec else None,
     )
     output = parse_output(read, node)

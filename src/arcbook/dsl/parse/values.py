@@ -10,6 +10,10 @@ from arcbook.dsl.source import MapNode, Node
 
 _LIFETIMES: Final = {"ctx": Lifetime.CTX, "iter": Lifetime.ITER, "step": Lifetime.STEP}
 
+_FIXED_WHOLE: Final = frozenset(["env", "keychain", "steps", "workload"])
+_FIXED: Final = _FIXED_WHOLE | {"error", "event", "job", "output", "payload"}
+"""What is read in templates and never written: below these names a value would be lost."""
+
 
 def parse_assignments(read: Reader, node: Node | None, bare: Lifetime) -> tuple[Assignment, ...]:
     """Return what a ``set`` writes; keys without a lifetime have the one given."""
@@ -34,6 +38,10 @@ def parse_assignments(read: Reader, node: Node | None, bare: Lifetime) -> tuple[
             read.error("ARC160", f"'set' key {key!r} has an empty part", place, hint)
             continue
         place = node.key_position(key)
+        if head in _FIXED and (rest or head in _FIXED_WHOLE):
+            message = f"'set' cannot write {key!r}: {head!r} is the engine's own"
+            read.error("ARC160", message, place, f"write 'ctx.{rest or head}'")
+            continue
         found.append(
             Assignment(position=place, lifetime=lifetime or bare, path=path, value=value.plain())
         )

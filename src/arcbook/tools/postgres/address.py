@@ -37,7 +37,8 @@ _DEFAULTS: Final = {
     "keepalives_count": 3,
     "port": 5432,
     # What the worker's own user and environment hold is not for playbooks.
-    "passfile": os.devnull,
+    # libpq warns of a file that is none, and says nothing of one that cannot be there.
+    "passfile": f"{os.devnull}/none",
     "password": "",
 }
 

@@ -18,7 +18,7 @@ class PutSchedule(msgspec.Struct, frozen=True, kw_only=True):
     payload: dict[str, Any] = msgspec.field(default_factory=dict)
     pool: PoolName | None = None
     cron: Annotated[
-        str, Meta(description="Five fields: minute, hour, day, month, day of week.")
+        str, Meta(description="Five fields: minute, hour, day, month, day of week; or @daily.")
     ] = ""
     timezone: str = "UTC"
     every_seconds: Annotated[float, Meta(ge=0, le=366 * 86400)] = 0

@@ -1,0 +1,68 @@
+"""Numbers and durations that templates yield."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arcbook.dsl.durations import SHOWN, seconds_of
+from arcbook.engine.scope import ExecutionScope
+from arcbook.template.errors import TemplateError
+from arcbook.template.render import Template
+
+
+def number(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
+    """Render a number.
+
+    Raises:
+        TemplateError: what it yields is not a number.
+    """
+    value = template.render(scope)
+    if value is None or value == "":
+        return fallback
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    try:
+        text = str(value).strip()
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    except ValueError:
+        raise TemplateError(f"a number is needed here, not {value!r}") from None
+
+
+def count(template: Template, scope: ExecutionScope, fallback: int) -> int:
+    """Render a whole number from 1 on.
+
+    Raises:
+        TemplateError: what it yields is none.
+    """
+    found = number(template, scope, fallback)
+    is_whole = isinstance(found, int) or found.is_integer()
+    if not is_whole or found < 1:
+        raise TemplateError(f"a whole number from 1 on is needed here, not {found!r}")
+    return int(found)
+
+
+def time_limit(template: Template, scope: ExecutionScope) -> Any:
+    """Render a duration that is more than nothing, or null for no limit.
+
+    Raises:
+        TemplateError: what it yields is none.
+    """
+    seconds = duration(template, scope, None)
+    if seconds is not None and seconds <= 0:
+        raise TemplateError(f"a duration of more than 0 is needed here, not {seconds!r}")
+    return seconds
+
+
+def duration(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
+    """Render a duration, in seconds.
+
+    Raises:
+        TemplateError: what it yields is none.
+    """
+    value = template.render(scope)
+    if value is None or value == "":
+        return fallback
+    seconds = seconds_of(value)
+    if seconds is None or seconds < 0:
+        raise TemplateError(f"a duration is needed here, not {value!r}: {SHOWN}")
+    return seconds

@@ -206,20 +206,25 @@ def test_no_template_reaches_anything_but_data(source):
 
 
 def assert_data(value: Any) -> None:
-    """Check every value by its exact type, all the way down."""
-    if isinstance(value, View):
-        value = value.plain()
-    if value is MISSING or value is None:
-        return
-    if type(value) is dict:
-        for key, inner in value.items():
-            assert type(key) is str
-            assert_data(inner)
-        return
-    if type(value) in (list, tuple):
-        for inner in value:
-            assert_data(inner)
-        return
+    """Check every value by its exact type, all the way down, each once however often it stands."""
+    waiting, seen = [value], {}
+    while waiting:
+        one = waiting.pop()
+        one = one.plain() if isinstance(one, View) else one
+        if id(one) in seen or one is MISSING or one is None:
+            continue
+        seen[id(one)] = one  # kept, so that no other value gets its place
+        if type(one) is dict:
+            assert all(type(key) is str for key in one)
+            waiting += one.values()
+        elif type(one) in (list, tuple):
+            waiting += one
+        else:
+            assert_scalar(one)
+
+
+def assert_scalar(value: Any) -> None:
+    """Check a value in which there is no other."""
     assert type(value) in (
         bool,
         int,

@@ -29,7 +29,7 @@ class JsonError(ValueError):
 
 
 class TooDeepError(JsonError):
-    """A text nests deeper than can be read."""
+    """A text or a value nests deeper than can be read or written."""
 
 
 def read(source: bytes | str) -> Any:
@@ -81,6 +81,7 @@ def write(value: Any, *, indented: bool = False) -> bytes:
 
     Raises:
         TypeError: it cannot be written.
+        TooDeepError: it nests too deeply.
     """
     options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indented else 0)
     try:
@@ -95,7 +96,9 @@ def write(value: Any, *, indented: bool = False) -> bytes:
             indent=2 if indented else None,
             separators=None if indented else (",", ":"),
         )
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise TooDeepError("the value nests too deeply to be written") from None
+    except ValueError as error:
         raise TypeError(str(error)) from None
     return whole_text(text).encode()
 

@@ -14,7 +14,8 @@ import click
 from arcbook.cli.errors import UserError
 from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.embedded import Embedded
-from arcbook.jsons import JsonError, read
+from arcbook.jsons import JsonError, TooDeepError, read
+from arcbook.nesting import NESTING_MAX, is_nested_too_deeply
 from arcbook.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -56,6 +57,8 @@ def strict_of(context: click.Context) -> bool:
     """Return whether the command line asks for a strict run."""
     return bool(context.meta.get(STRICT))
 
+
+TOO_DEEP: Final = f"a value of --payload or --set nests deeper than {NESTING_MAX} levels"
 
 ID_MAX: Final = 2**63 - 1
 """The largest id that a store can hold."""
@@ -174,13 +177,18 @@ def parse_given(payload: str | None, assignments: tuple[str, ...]) -> Given:
         if not equals or not all(name.split(".")):
             raise UserError(f"--set takes name=value, not {assignment!r}")
         assigned.append((name.split("."), _value(text)))
-    return Given(_payload(payload) if payload else {}, assigned)
+    given = Given(_payload(payload) if payload else {}, assigned)
+    if is_nested_too_deeply(given.payload) or any(is_nested_too_deeply(v) for _, v in assigned):
+        raise UserError(TOO_DEEP)
+    return given
 
 
 def _payload(text: str) -> dict[str, Any]:
     source = read_document(text[1:]) if text.startswith("@") else text.encode()
     try:
         values = read(source)
+    except TooDeepError:
+        raise UserError(TOO_DEEP) from None
     except JsonError as error:
         raise UserError(f"--payload is not JSON: {error}") from None
     if not isinstance(values, dict):
@@ -195,6 +203,8 @@ def _value(text: str) -> Any:
     """
     try:
         value = read(text)
+    except TooDeepError:
+        raise UserError(TOO_DEEP) from None
     except JsonError:
         return text
     return text if _loses_digits(text, value) else value

@@ -10,9 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.engine.pipeline import Call, template_failure
+from arcbook.engine.plan import PlanTask
 from arcbook.engine.scope import ExecutionScope, everything
 from arcbook.engine.views import Loaded, NeedsData
 from arcbook.events.types import ResultRef
+from arcbook.jsons import TooDeepError
 from arcbook.nesting import NESTING_MAX, is_nested_too_deeply
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.results.kept import Kept
@@ -75,6 +77,9 @@ def call_tool(  # what a call depends on
         )
     except TemplateError as error:
         return template_failure(error, task.where)
+    except TooDeepError as error:
+        message = f"what tool {task.kind!r} is given: {error}; data nests {NESTING_MAX} levels"
+        return failed(ErrorKind.CONFIG, message, code="TOO_DEEP", where=task.where)
     except ImportError as error:
         return failed(ErrorKind.CONFIG, str(error), code="MISSING_EXTRA")
     except Exception as error:  # noqa: BLE001  # the boundary to tools, third parties' too
@@ -82,11 +87,15 @@ def call_tool(  # what a call depends on
         return failed(ErrorKind.UNKNOWN, message, code="TOOL_FAULT")
     if isinstance(answer, Deferred):
         return answer
+    return _finished(answer, task, services.clock.monotonic_us() - began)
+
+
+def _finished(answer: Outcome, task: PlanTask, took_us: int) -> Outcome:
+    """Return what a tool answered with the place and the time of its call."""
     if is_nested_too_deeply(answer.data):
         message = f"the answer of tool {task.kind!r} nests deeper than {NESTING_MAX} levels"
         return failed(ErrorKind.CONFIG, message, code="TOO_DEEP", where=task.where)
-    took_ms = (services.clock.monotonic_us() - began) / 1000
-    meta = {**answer.meta, "duration_ms": round(took_ms, 3)}
+    meta = {**answer.meta, "duration_ms": round(took_us / 1000, 3)}
     cause = answer.error
     if cause is not None and not cause.where:
         cause = msgspec.structs.replace(cause, where=task.where)

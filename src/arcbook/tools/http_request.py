@@ -180,7 +180,8 @@ def _as_written(url: URL, text: str) -> URL:
         return url
     path, query = found.groups()
     path = url.raw_path if _DOTS.search(path) else path
-    return _with_raw(url, path, query or "")
+    is_the_same = path in ("", url.raw_path) and (query or "") == url.raw_query_string
+    return url if is_the_same else _with_raw(url, path, query or "")
 
 
 def _with_raw(url: URL, path: str, query: str) -> URL:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -112,13 +113,18 @@ class Service:
 
     async def _hold(self, ready: asyncio.Event) -> None:
         try:
-            async with asyncio.TaskGroup() as self._group:
-                ready.set()
+            self._group = group = await asyncio.TaskGroup().__aenter__()
+            ready.set()
+            try:
                 await asyncio.get_running_loop().create_future()
-        except BaseExceptionGroup as group:
+            except asyncio.CancelledError:
+                # Not 'async with': a loop that is dropped has nobody wait for anything.
+                await group.__aexit__(*sys.exc_info())
+                raise
+        except BaseExceptionGroup as errors:
             if self._is_stopping:
                 return
-            self.cause = group.exceptions[0]
+            self.cause = errors.exceptions[0]
             log.exception(logged.SERVICE_ENDED, {"service": self.name}, exc_info=self.cause)
             self.failed.set()
             for told in self._on_failure:

@@ -105,6 +105,7 @@ class ClusterHost:
         }
         # A document of the API has no folder: workers find its files where they run.
         folder = laid_out(self._folder, load_settings(), home / "corpus")
+        environment["ARCBOOK_FOLDERS"] = str(folder)
         self.processes = self._stack.enter_context(ClusterProcesses(environment, folder))
         self._url = self.processes.start_server()
         self.processes.start_worker()

@@ -221,6 +221,14 @@ class SimLoop(asyncio.AbstractEventLoop):
     def _queue(self, due: Call) -> None:
         due.context.get(CURRENT, self.main).ready.append(due)
 
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """Call a function in this thread: there is no other."""
+
+        async def call() -> Any:
+            return func(*args)
+
+        return self.create_task(call())
+
     def call_soon(
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:

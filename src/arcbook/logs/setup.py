@@ -41,18 +41,24 @@ def configure_logs(settings: Settings) -> None:
 
 
 def _parts(secrets: Mapping[str, str]) -> dict[str, str | int]:
-    """Return secrets with the passwords that stand inside of addresses, also by themselves."""
+    """Return secrets; of addresses only what stands in them for the user, for people read them."""
     found: dict[str, str | int] = {}
     for name, text in secrets.items():
-        found[name] = text
-        for one in text.split(","):
-            try:
-                password = urlsplit(one).password
-            except ValueError:  # no address
-                continue
-            if password:
-                found[f"{name}.{len(found)}"] = unquote(password)
+        parts = [part for one in text.split(",") for part in _within(one)]
+        found.update({f"{name}.{number}": part for number, part in enumerate(parts) if part})
     return found
+
+
+def _within(text: str) -> list[str]:
+    if "://" not in text:
+        return [text]
+    try:
+        address = urlsplit(text)
+    except ValueError:  # no address
+        return [text]
+    if address.password:
+        return [unquote(address.password)]
+    return [unquote(address.username)] if address.username else []
 
 
 class _Lines(logging.Formatter):

@@ -8,9 +8,8 @@ the kernel, made here for the machine's architecture; another one's calls are re
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import platform
+import os
 import struct
 from typing import Final, NamedTuple
 
@@ -91,7 +90,7 @@ _CLONE3: Final = 435
 
 def program() -> bytes:
     """Return the filter for this machine; empty for one that is not known."""
-    machine = _MACHINES.get(platform.machine())
+    machine = _MACHINES.get(os.uname().machine)
     if machine is None:
         return b""
     checks = [(_EQUAL, number) for number in machine.refused]
@@ -117,20 +116,22 @@ def program() -> bytes:
     return b"".join(struct.pack("HBBI", *line) for line in lines)
 
 
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("lines", ctypes.c_char_p))
-
-
 def install() -> None:
     """Filter the calls of this process, and of all that it starts, for good.
 
     Raises:
         OSError: the kernel has no filters.
     """
+    import ctypes  # of children alone: a run of one's own need not load it
+
     lines = program()
     if not lines:
         return
-    made = _Program(len(lines) // struct.calcsize("HBBI"), lines)
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("lines", ctypes.c_char_p))
+
+    made = Program(len(lines) // struct.calcsize("HBBI"), lines)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(made), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "system calls cannot be filtered")

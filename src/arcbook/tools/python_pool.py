@@ -27,8 +27,9 @@ from arcbook.tools.python_start import Spawned, spawn
 CLEAN_AHEAD: Final = 2
 """Children that never ran anything and wait for a call, for each zygote."""
 
-HELD_MAX: Final = 32
-"""Idle children of executions, for each zygote; the longest idle one ends."""
+HELD_MAX: Final = 128
+"""Idle children of executions, for each zygote; the longest idle one ends. As many as a worker
+performs commands at once: with fewer, executions that take turns would fork for each call."""
 
 HELD_SECONDS: Final = 5.0
 """How long an idle child waits for another call of its execution, which may have ended."""

@@ -52,6 +52,7 @@ def test_a_playbook_that_calls_itself_fails_at_the_limit_and_says_so():
 
     assert ran.status == "FAILED"
     assert f"the limit is {DEPTH_MAX}" in ran.state.error.message
+    assert ran.state.error.message.count("child playbook") == 2
     assert len(ran.bench.store.rows) == DEPTH_MAX + 1
     assert {row.status for row in ran.bench.store.rows.values()} == {"FAILED"}
 

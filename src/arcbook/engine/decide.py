@@ -50,6 +50,9 @@ from arcbook.outcome import ErrorInfo, ErrorKind, Outcome, failed, ok
 LOST_MAX: Final = 10
 """Deliveries of one command that may be lost before it fails."""
 
+CHILD: Final = "child playbook "
+"""How the message begins that tells of a child's failure."""
+
 DEPTH_MAX: Final = 32
 """Executions that may stand above one that is started."""
 
@@ -238,8 +241,8 @@ def _child_refusal(turn: Turn, depth: int, path: str) -> Outcome | None:
     """Return why a child is not started: one that starts itself would never stop."""
     if depth > DEPTH_MAX:
         message = (
-            f"playbook {path!r} would be the {depth}th below the first; the limit is {DEPTH_MAX}: "
-            "does a playbook call itself?"
+            f"playbook {path!r} would stand {depth} executions below the first; the limit is "
+            f"{DEPTH_MAX}: does a playbook call itself?"
         )
         return failed(ErrorKind.LIMIT, message, code="CHILD_DEPTH")
     if turn.state.children > CHILDREN_MAX:
@@ -360,10 +363,16 @@ def child_outcome(given: ChildEnded) -> Outcome:
     if given.status == "COMPLETED":
         fields = given.result if isinstance(given.result, dict) else {}
         return ok({"path": given.path, **fields, **facts, "result": given.result})
-    cause = given.error.message if given.error else given.status.lower()
+    cause = _shortened(given.error.message) if given.error else given.status.lower()
     kind = ErrorKind.CANCELLED if given.status == "CANCELLED" else ErrorKind.CHILD_FAILED
-    message = f"child playbook {given.path} ({given.child_id}): {cause}"
+    message = f"{CHILD}{given.path} ({given.child_id}): {cause}"
     return failed(kind, message, code="CHILD_" + given.status, data=facts)
+
+
+def _shortened(cause: str) -> str:
+    """Return why a child failed; of those below it only the last one, which has the reason."""
+    before, child, reason = cause.rpartition(CHILD)
+    return f"... {child}{reason}" if CHILD in before else cause
 
 
 def _called_back(turn: Turn, given: CalledBack) -> bool:

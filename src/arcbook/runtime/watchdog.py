@@ -86,6 +86,8 @@ class Watchdog:
     def _break_off(self, _number: int, _frame: FrameType | None) -> None:
         number, why = self._condemned
         if self._deciding.execution_id and self._deciding.number == number:
+            # It ends here, wherever within it this finds it: nothing else is to be broken off.
+            self._deciding.execution_id = 0
             raise DecisionHungError(why)
 
     def _look_on(self) -> None:

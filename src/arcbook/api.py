@@ -14,7 +14,7 @@ from arcbook.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
 from arcbook.executions import Execution, Progress
-from arcbook.given import UnknownInputError, unknown_inputs
+from arcbook.given import check_inputs
 from arcbook.settings import load_settings
 
 
@@ -75,9 +75,8 @@ async def run_async(
         planned = await embedded.register(content, name, folder)
         await embedded.register_siblings(planned)
         found, document = planned.plan.playbook, planned.entry.content
-        unknown = unknown_inputs(found, document, [(key,) for key in workload or {}])
-        if unknown and (found.workload or strict):
-            raise UnknownInputError("\n".join(unknown))
+        paths = [(key,) for key in workload or {}]
+        unknown = check_inputs(found, document, paths, strict=strict)
         watched = _Watch()
         state = await embedded.run(
             planned,

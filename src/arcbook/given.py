@@ -13,6 +13,41 @@ from arcbook.dsl.model import Playbook
 class UnknownInputError(ValueError):
     """A run was given a value for a name that its playbook neither declares nor mentions."""
 
+    def __init__(self, sentences: Iterable[str]) -> None:
+        #: One for each of the values.
+        self.sentences = list(sentences)
+        super().__init__("\n".join(self.sentences))
+
+
+def check_inputs(
+    playbook: Playbook,
+    content: str,
+    paths: Iterable[tuple[str, ...]],
+    *,
+    allow: Iterable[str] = (),
+    strict: bool = False,
+) -> list[str]:
+    """Return warnings about values that nothing in a playbook can read.
+
+    The command line, the Python API and the HTTP API decide alike by this.
+
+    Args:
+        playbook: the playbook.
+        content: its document.
+        paths: where the values go, below the workload.
+        allow: names that may stand there all the same, whole or by their last part.
+        strict: refuse them even where the playbook declares no workload.
+
+    Raises:
+        UnknownInputError: there are some, and the playbook declares its workload.
+    """
+    allowed = frozenset(allow)
+    wanted = [path for path in paths if not allowed & {".".join(path), path[-1]}]
+    unknown = unknown_inputs(playbook, content, wanted)
+    if unknown and (playbook.workload or strict):
+        raise UnknownInputError(unknown)
+    return unknown
+
 
 def unknown_inputs(playbook: Playbook, content: str, paths: Iterable[tuple[str, ...]]) -> list[str]:
     """Return a sentence for each value that nothing in a playbook can read.

@@ -35,6 +35,12 @@ def _default_home() -> Path:
     return Path(base) / "arcbook" if base else Path.home() / ".local" / "share" / "arcbook"
 
 
+def cache_folder() -> Path:
+    """Return the folder for what may be lost at any time."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(base) / "arcbook" if base else Path.home() / ".cache" / "arcbook"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a process."""
 

@@ -62,6 +62,7 @@ class Terminal:
             **{k: v for k, v in os.environ.items() if not k.startswith("ARCBOOK_")},
             "TERM": "xterm-256color",
             "TMPDIR": str(folder),
+            "XDG_CACHE_HOME": str(folder / "cache"),
             "COLUMNS": "120",
         }
 

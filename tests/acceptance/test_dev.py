@@ -10,8 +10,8 @@ import urllib.request
 
 import pytest
 
+from acceptance.dev_server import Dev
 from acceptance.terminal import Screen
-from arcbook.testing.processes import Process
 
 pytestmark = pytest.mark.slow
 
@@ -63,31 +63,10 @@ workflow:
 """
 
 
-class Dev:
-    """A dev server, started again at will, and the command line that speaks to it."""
-
-    def __init__(self, arcbook):
-        self.arcbook = arcbook
-        self.process = None
-        self.url = ""
-
-    def start(self):
-        command = self.arcbook.command("dev", "--port", 0)
-        folder, environment = self.arcbook.folder, self.arcbook.environment
-        self.process = Process(command, "Ctrl-C stops", cwd=folder, env=environment)
-        self.process.wait_ready()
-        self.url = self.process.find(r"listen on (\S+)")
-
-    def __call__(self, *arguments):
-        return self.arcbook("--server", self.url, *arguments)
-
-
 @pytest.fixture
 def dev(arcbook):
-    dev = Dev(arcbook)
-    dev.start()
-    yield dev
-    dev.process.stop(signal.SIGKILL)
+    with Dev(arcbook).serving() as dev:
+        yield dev
 
 
 def until(look):
@@ -358,6 +337,57 @@ def test_a_detached_run_is_started_and_not_waited_for(dev, arcbook):
     assert ran.code == 0
     assert ran.json["execution_id"] == newest(dev)["execution_id"]
     until(lambda: newest(dev)["status"] == "COMPLETED")
+
+
+def test_a_run_at_a_server_begins_at_the_step_that_is_asked_for(dev, arcbook):
+    text = (
+        GREET
+        + "    next: {arcs: [{step: last}]}\n  - step: last\n    tool: {kind: python, code: 'result = 7'}\n"
+    )
+    name = arcbook.write("greet.yaml", text)
+    there, here = (run("run", name, "--target", "last", "--json") for run in (dev, arcbook))
+    wrong = [run("run", name, "--target", "lats") for run in (dev, arcbook)]
+
+    assert (there.code, there.json["result"]) == (here.code, here.json["result"]) == (0, 7)
+    assert dev("events", there.json["execution_id"], "--json").out.count('"step.enter"') == 1
+    assert [ran.code for ran in wrong] == [2, 2]
+    assert "no step 'lats' to begin at: did you mean 'last'?" in wrong[0].err
+    assert wrong[0].err == wrong[1].err
+
+
+def test_resume_at_a_server_follows_the_run_that_goes_on(dev, arcbook):
+    text = GATED.replace("FOLDER", str(arcbook.folder))
+    name = arcbook.write("gated.yaml", text)
+    started = dev("run", name, "--detach", "--json").json["execution_id"]
+    until((arcbook.folder / "began").exists)
+    following = arcbook.start("--server", dev.url, "run", name, "--resume", "--set", "a=1")
+    assert f"execution {started} goes on as it began: values ignored" in line_with(
+        following, "ignored"
+    )
+    (arcbook.folder / "gate").touch()
+    _, err = following.communicate(timeout=PATIENCE_SECONDS)
+
+    assert following.returncode == 0, err
+    assert newest(dev)["execution_id"] == started
+    assert dev("run", name, "--resume", "--json").json["execution_id"] != started
+
+
+def line_with(process, words):
+    """Return the next line of a process's errors that has some words."""
+    return next(line for line in process.stderr if words in line)
+
+
+def test_values_that_a_playbook_at_a_server_cannot_read_are_refused(dev, arcbook):
+    name = arcbook.write("greet.yaml", GREET)
+    refused = [run("run", name, "--set", "whoo=you") for run in (dev, arcbook)]
+    scheduled = dev("schedule", "add", "often", "tests/greet", "--every", "1h", "--payload", '{"whoo": 1}')  # fmt: skip
+    passed = dev("run", name, "--set", "whoo=you", "--allow", "whoo")
+
+    assert [ran.code for ran in refused] == [2, 2]
+    assert "the workload has no 'whoo': did you mean 'who'?" in refused[0].err
+    assert scheduled.code != 0
+    assert passed.code == 0, passed.err
+    assert dev("run", "tests/greet", "--set", "whoo=you").code == 2
 
 
 def test_a_run_at_a_server_is_done_again_from_a_step(dev, arcbook):

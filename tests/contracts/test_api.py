@@ -198,6 +198,51 @@ async def test_values_come_by_any_of_their_names(api: Api, name):
     assert found["variables"] == {"greeting": "hello you"}
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"payload": {"nmae": "you"}}, 422, "the workload has no 'nmae': did you mean 'name'?"),
+        ({"workload": {"nmae": "you"}, "strict": False}, 422, "did you mean 'name'?"),
+        ({"payload": {"nmae": "you"}, "allow": ["nmae"]}, 200, ""),
+        ({"payload": {"greeting": "it is mentioned"}}, 200, ""),
+        ({"entry_step": "edn"}, 422, "the playbook has no step 'edn' to begin at"),
+    ],
+)
+async def test_a_start_that_its_playbook_cannot_read_is_refused(api: Api, body, status, said):
+    await api.register(HELLO)
+
+    answered, found, _ = await api.call("POST", "/api/execute", {"path": "examples/hello", **body})
+
+    assert answered == status, found
+    assert said in str(found.get("detail", ""))
+    listed = await api.get("/api/executions")
+    assert len(listed) == (status == 200)
+
+
+async def test_values_of_a_playbook_without_a_workload_are_warned_of(api: Api):
+    await api.register(WAITS)
+    body = {"path": "examples/waits", "payload": {"colour": "red"}}
+
+    started = await api.post("/api/execute", body)
+
+    assert started["warnings"] == ["the workload has no 'colour': it declares none"]
+    await api.call("POST", f"/api/executions/{started['execution_id']}/cancel", {})
+    assert (await api.call("POST", "/api/execute", {**body, "strict": True}))[0] == 422
+
+
+async def test_values_of_a_rerun_and_of_a_schedule_are_looked_at_too(api: Api):
+    await api.register(HELLO)
+    first = await api.post("/api/execute", {"path": "examples/hello"})
+    await api.ended(first["execution_id"])
+    again = f"/api/executions/{first['execution_id']}/rerun"
+    hourly = {"path": "examples/hello", "every_seconds": 3600, "payload": {"nmae": "you"}}
+
+    assert (await api.call("POST", again, {"workload": {"nmae": "you"}}))[0] == 422
+    assert (await api.call("POST", again, {"workload": {"name": "you"}}))[0] == 200
+    assert (await api.call("PUT", "/api/schedules/s1", hourly))[0] == 422
+    assert (await api.call("PUT", "/api/schedules/s1", {**hourly, "allow": ["nmae"]}))[0] == 200
+
+
 async def test_a_repeated_key_starts_nothing(api: Api):
     await api.register(HELLO)
     body = {"path": "examples/hello"}

@@ -62,7 +62,7 @@ def _paths(context: click.Context, begun: str) -> list[CompletionItem]:
     async def look(embedded: Any) -> list[Item]:
         return [(row.path, row.kind) for row in await embedded.store.entries()]
 
-    return _of_home(context, begun, look)
+    return _found(context, begun, look, lambda ask: ("paths", ask.paths))
 
 
 def _executions(context: click.Context, begun: str) -> list[CompletionItem]:
@@ -72,62 +72,114 @@ def _executions(context: click.Context, begun: str) -> list[CompletionItem]:
         rows = await embedded.store.executions(ExecutionFilter(limit=IDS_MAX))
         return [(str(row.execution_id), f"{row.status} {row.path}") for row in rows]
 
-    return _of_home(context, begun, look)
+    return _found(context, begun, look, lambda ask: ("executions", ask.executions(IDS_MAX)))
 
 
 def _steps(context: click.Context, begun: str) -> list[CompletionItem]:
     """Complete to the steps that an execution entered."""
     identity = str(context.params.get("execution") or "")
+    if not identity.isdigit():
+        return []
 
     async def look(embedded: Any) -> list[Item]:
         state = await embedded.state(int(identity))
         return [(step, "") for step in state.visits]
 
-    return _of_home(context, begun, look) if identity.isdigit() else []
+    return _found(context, begun, look, lambda ask: (f"entered {identity}", ask.entered(identity)))
 
 
 def _targets(context: click.Context, begun: str) -> list[CompletionItem]:
-    """Complete to the steps of the playbook in a file."""
+    """Complete to the steps of a playbook, in a file or in the catalog."""
     from arcbook.dsl.load import load_playbook  # only where a document is looked at
     from arcbook.tools.registry import Registry
 
     # Behind an option without its value, arguments are left over as they are.
-    name = context.params.get("playbook") or next(iter(context.args), "")
-    with contextlib.suppress(OSError):
-        content = Path(str(name)).read_bytes()
+    name = str(context.params.get("playbook") or next(iter(context.args), ""))
+
+    def names(content: str | bytes) -> list[Item]:
         playbook = load_playbook(content, Registry()).playbook
-        names = [] if playbook is None else [step.name for step in playbook.steps]
-        return [CompletionItem(name) for name in names if name.startswith(begun)]
+        return [] if playbook is None else [(step.name, "") for step in playbook.steps]
+
+    with contextlib.suppress(OSError):
+        return _begun(names(Path(name).read_bytes()), begun)
+
+    async def look(embedded: Any) -> list[Item]:
+        entry = await embedded.store.entry(name)
+        return [] if entry is None else names(entry.content)
+
+    return _found(context, begun, look, lambda ask: (f"steps {name}", ask.steps(name)))
+
+
+def _names(context: click.Context, begun: str) -> list[CompletionItem]:
+    """Complete to what the group of a verb is about: aliases, or schedules."""
+    group = "" if context.parent is None else context.parent.info_name
+    if group == "credential":
+        return _found(context, begun, _aliases_of_home, lambda ask: ("aliases", ask.aliases))
+    if group == "schedule":
+        return _found(context, begun, None, lambda ask: ("schedules", ask.schedules))
     return []
 
 
-def _aliases(context: click.Context, begun: str) -> list[CompletionItem]:
-    if context.parent is None or context.parent.info_name != "credential":
-        return []
+async def _aliases_of_home(embedded: Any) -> list[Item]:
+    return [(row.name, row.type) for row in await embedded.store.credentials()]
 
-    async def look(embedded: Any) -> list[Item]:
-        return [(row.name, row.type) for row in await embedded.store.credentials()]
 
-    return _of_home(context, begun, look)
+def _tokens(context: click.Context, begun: str) -> list[CompletionItem]:
+    return _found(context, begun, None, lambda ask: ("tokens", ask.tokens))
 
 
 _COMPLETIONS: Final[dict[str, Callable[[click.Context, str], list[CompletionItem]]]] = {
     "execution": _executions,
     "file": _files,
-    "name": _aliases,
+    "name": _names,
     "path": _paths,
     "paths": _files,
     "playbook": _playbooks,
     "step": _steps,
     "target": _targets,
+    "token_id": _tokens,
 }
 """By the names of parameters."""
 
 
-def _of_home(
-    context: click.Context, begun: str, look: Callable[[Any], Awaitable[list[Item]]]
+Look = Callable[[Any], Awaitable[list[Item]]]
+
+
+def _found(
+    context: click.Context, begun: str, look: Look | None, question: Callable[[Any], Any]
 ) -> list[CompletionItem]:
-    """Look into the home, if there is one; a server is not asked while somebody types."""
+    """Look into the home, or ask the server that is named, which must answer at once.
+
+    Args:
+        context: the command line so far.
+        begun: what is typed of the word.
+        look: looks into the home; nothing for verbs that are always about a server.
+        question: returns what is asked of a server, by a name for the question.
+    """
+    from arcbook.cli.errors import UserError
+    from arcbook.cli.remote.link import server_of
+    from arcbook.setting_kinds import SettingsError
+
+    group = (context.parent.info_name or "") if context.parent is not None else ""
+    with contextlib.suppress(UserError, SettingsError):
+        if look is not None and group not in _AT_SERVERS and not server_of(context):
+            return _begun(_of_home(context, look), begun)
+        from arcbook.cli.remote import completing as ask  # heavy: an HTTP client
+
+        return _begun(ask.of_server(context, ask.Question(*question(ask))), begun)
+    return []
+
+
+_AT_SERVERS: Final = frozenset({"schedule", "token"})
+"""Verbs that are about a server, named or not."""
+
+
+def _begun(found: list[Item], begun: str) -> list[CompletionItem]:
+    return [CompletionItem(name, help=about) for name, about in found if name.startswith(begun)]
+
+
+def _of_home(context: click.Context, look: Look) -> list[Item]:
+    """Look into the home, if there is one."""
     from arcbook.cli.context import settings_of, with_embedded  # only where a home is looked at
     from arcbook.embedded import STORE_FILE
     from arcbook.runtime.drive import ExecutionMissingError
@@ -136,6 +188,5 @@ def _of_home(
     if not (settings_of(context).home / STORE_FILE).exists():
         return []
     with contextlib.suppress(StoreError, ExecutionMissingError):
-        found = with_embedded(context, look)
-        return [CompletionItem(name, help=about) for name, about in found if name.startswith(begun)]
+        return with_embedded(context, look)
     return []

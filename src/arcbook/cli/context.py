@@ -128,16 +128,17 @@ def seconds(text: str, option: str) -> float:
     return float(found)
 
 
-def refuse_allowed(context: click.Context) -> None:
-    """Refuse ``--allow`` where a server checks the document.
+def refuse_allowed(allowed: frozenset[str]) -> None:
+    """Refuse ``--allow`` of a document's keys where a server checks the document.
 
     Raises:
         UserError: a key was given.
     """
-    allowed = allowed_of(context)
     if allowed:
         comment = f"# arcbook: allow {', '.join(sorted(allowed))}"
-        raise UserError(f"a server takes no --allow: write the comment '{comment}' in the document")
+        raise UserError(
+            f"a server takes no --allow for keys of a document: write the comment '{comment}' in it"
+        )
 
 
 class Given(NamedTuple):

@@ -7,12 +7,13 @@ from typing import Final
 
 import click
 
+from arcbook.cli.context import Given
 from arcbook.cli.errors import UserError
 from arcbook.cli.text import count
-from arcbook.dsl.diagnostics import Diagnostic, Severity
+from arcbook.dsl.diagnostics import Diagnostic, Severity, did_you_mean
 from arcbook.dsl.load import Loaded
 from arcbook.dsl.model import Playbook
-from arcbook.given import unknown_inputs
+from arcbook.given import UnknownInputError, check_inputs
 from arcbook.secrets.taint import shown
 
 LACKING_SHOWN_MAX: Final = 20
@@ -75,12 +76,32 @@ def check_given(
     Raises:
         UserError: there are some.
     """
-    wanted = [path for path in paths if not allowed & {".".join(path), path[-1]}]
-    unknown = unknown_inputs(playbook, content, wanted)
-    if unknown and (playbook.workload or strict):
-        raise UserError("\n".join([*unknown, "'--allow NAME' lets one pass"]))
+    try:
+        unknown = check_inputs(playbook, content, paths, allow=allowed, strict=strict)
+    except UnknownInputError as error:
+        raise UserError("\n".join([*error.sentences, "'--allow NAME' lets one pass"])) from None
     for sentence in unknown:
         click.echo(click.style(f"warning: {sentence}", fg="yellow"), err=True)
+
+
+def check_target(playbook: Playbook, target: str | None) -> None:
+    """Refuse to begin at a step that there is not.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    names = [step.name for step in playbook.steps]
+    if target is not None and target not in names:
+        near = did_you_mean(target, names) or f"its steps are {', '.join(names)}"
+        raise UserError(f"the playbook has no step {target!r} to begin at: {near}")
+
+
+def tell_ignored(execution_id: str, given: Given, target: str | None) -> None:
+    """Warn of what is for a new run, where one goes on that began earlier."""
+    ignored = [*(["--target"] if target is not None else ()), *(["values"] if any(given) else ())]
+    if ignored:
+        text = f"execution {execution_id} goes on as it began: {' and '.join(ignored)} ignored"
+        click.echo(click.style(f"warning: {text}", fg="yellow"), err=True)
 
 
 def tell_lacking(warnings: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
@@ -108,6 +108,8 @@ class Client(Link):
         pool: str | None = None,
         idempotency_key: str | None = None,
         strict: bool = False,
+        allow: Iterable[str] = (),
+        entry_step: str | None = None,
     ) -> Started:
         """Start an execution; this returns once the start is durable."""
         wanted = ExecuteRequest(
@@ -118,6 +120,8 @@ class Client(Link):
             execution_pool=pool,
             idempotency_key=idempotency_key,
             strict=strict,
+            allow=list(allow),
+            entry_step=entry_step,
         )
         return await self.ask(op.EXECUTE, wanted)
 

@@ -36,6 +36,8 @@ class Link:
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = url.rstrip("/")
+        #: Who asks: the token, or an empty text.
+        self.caller = token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._session: aiohttp.ClientSession | None = None
 

@@ -68,7 +68,7 @@ def register(context: click.Context, paths: tuple[str, ...]) -> int:
         return await _each(paths, Registry(), keep, allow)
 
     if server_of(context):
-        refuse_allowed(context)
+        refuse_allowed(allow)
     good = with_client(context, remote) if server_of(context) else with_embedded(context, work)
     return Exit.OK if good else Exit.FAILED
 

@@ -17,7 +17,6 @@ from arcbook.cli.context import (
     allowed_of,
     parse_given,
     read_document,
-    refuse_allowed,
     settings_of,
     strict_of,
     strict_option,
@@ -29,7 +28,13 @@ from arcbook.cli.interrupts import Interrupts, left_text
 from arcbook.cli.places import Source
 from arcbook.cli.progress import View, recalled, view_of
 from arcbook.cli.remote.link import client_of, server_of
-from arcbook.cli.warnings import check_given, refuse_warnings, tell_warnings
+from arcbook.cli.warnings import (
+    check_given,
+    check_target,
+    refuse_warnings,
+    tell_ignored,
+    tell_warnings,
+)
 from arcbook.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.runtime.plans import Planned
@@ -44,7 +49,8 @@ if TYPE_CHECKING:
 What happens is written to the home folder before the next step starts. If the process
 dies, 'arcbook resume' goes on where it was. Ctrl-C cancels; a second one does not wait
 until everything has stopped, and 'arcbook resume' finishes the cancellation. At a server,
-Ctrl-C on a terminal asks whether to leave it running there; --detach does not wait at all.
+Ctrl-C on a terminal asks whether to leave it running there; --detach does not wait at all,
+and --resume follows the last run that has not ended, for a server goes on by itself.
 
 \b
 Examples:
@@ -66,7 +72,9 @@ Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 )
 @click.option("--payload", metavar="JSON|@FILE", help="Workload values, as a JSON object.")
 @click.option("--target", metavar="STEP", help="Begin at this step.")
-@click.option("--resume", is_flag=True, help="Go on with the last run of it that did not end.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the last run of it that did not end, or start one."
+)
 @click.option("--quiet", is_flag=True, help="Print only the result.")
 @click.option("--detach", is_flag=True, help="At a server: start it, and do not wait.")
 @click.option("--watch/--no-watch", default=None, help="A live view; on a terminal by default.")
@@ -91,15 +99,16 @@ def run(  # the options of the verb
     content = read_document(playbook) if _is_file(playbook) else None
     view = view_of(playbook, silent=as_json or quiet, watch=watch)
     if server_of(context):
-        if target is not None or resume:
-            raise UserError("--target and --resume are for runs in the home, not at a server")
-        refuse_allowed(context)
-        strict = strict_of(context)
-        from arcbook.cli.remote.running import RemoteJob  # heavy: an HTTP client
+        from arcbook.cli.remote.running import RemoteJob, Wanted  # heavy: an HTTP client
 
-        remote = RemoteJob(
-            client_of(context), playbook, content, view, strict=strict, tells=not (as_json or quiet)
+        wanted = Wanted(
+            strict=strict_of(context),
+            tells=not (as_json or quiet),
+            allow=allowed_of(context),
+            target=target,
+            resume=resume,
         )
+        remote = RemoteJob(client_of(context), playbook, content, view, wanted)
         if detach:
             return _detached(remote, given)
         return _finished(remote, remote.run(given), view, as_json=as_json, quiet=quiet)
@@ -191,8 +200,7 @@ class _Job:
     async def run(self, given: Given, target: str | None, *, resume: bool) -> tuple[State, Any]:
         async with self.embedded as embedded:
             planned = await self._planned()
-            if target is not None and target not in planned.plan.by_name:
-                raise UserError(f"the playbook has no step {target!r} to begin at")
+            check_target(planned.plan.playbook, target)
             unfinished = await self._unfinished(planned) if resume else None
             content = planned.entry.content
             self.source = Source(self.name, content, planned.plan.playbook)
@@ -203,6 +211,7 @@ class _Job:
             with self.view:
                 if unfinished is not None:
                     self.execution_id = unfinished
+                    tell_ignored(str(unfinished), given, target)
                     await recalled(embedded, self.view, unfinished)
                     state = await embedded.resume(unfinished, self.view.listen)
                 else:

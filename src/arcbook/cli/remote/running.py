@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from arcbook.beside import calls_playbooks, siblings
-from arcbook.cli.context import Given
+from arcbook.cli.context import Given, refuse_allowed
 from arcbook.cli.interrupts import Interrupts
 from arcbook.cli.places import Source
 from arcbook.cli.progress import View
 from arcbook.cli.remote.rows import recorded
-from arcbook.cli.warnings import check_given, refuse_warnings, tell_warnings
+from arcbook.cli.warnings import (
+    check_given,
+    check_target,
+    refuse_warnings,
+    tell_ignored,
+    tell_warnings,
+)
 from arcbook.client import Client
 from arcbook.dsl.load import Loaded, load_playbook
 from arcbook.embedded import InvalidPlaybookError
@@ -20,9 +26,27 @@ from arcbook.engine.plan import Plan
 from arcbook.engine.state import State
 from arcbook.tools.registry import Registry
 
+PAGE_ROWS: Final = 100
+"""Executions that are asked for at once."""
+
 _QUESTION: Final = (
     "execution {} goes on at the server: Enter leaves it running, Ctrl-C again cancels it"
 )
+
+
+class Wanted(NamedTuple):
+    """How the command line wants a run."""
+
+    #: Whether warnings are errors.
+    strict: bool = False
+    #: Whether warnings are printed.
+    tells: bool = True
+    #: Values that the playbook need not know.
+    allow: frozenset[str] = frozenset()
+    #: The step to begin at.
+    target: str | None = None
+    #: Whether to follow the last run of it that did not end, if there is one.
+    resume: bool = False
 
 
 class RemoteJob:
@@ -33,22 +57,13 @@ class RemoteJob:
         name: the playbook's file, or its path in the catalog.
         content: what is in the file, if it is one.
         view: shows the run.
-        strict: whether warnings are errors.
-        tells: whether warnings are printed.
+        wanted: how it is to be run.
     """
 
     def __init__(
-        self,
-        client: Client,
-        name: str,
-        content: bytes | None,
-        view: View,
-        *,
-        strict: bool,
-        tells: bool,
+        self, client: Client, name: str, content: bytes | None, view: View, wanted: Wanted
     ) -> None:
-        self._strict = strict
-        self._tells = tells
+        self._wanted = wanted
         self._client = client
         self._name = name
         self._content = content
@@ -73,36 +88,70 @@ class RemoteJob:
             return self._execution_id
 
     async def _started(self, given: Given) -> None:
-        loaded, facts = await self._registered()
-        defaults = loaded.playbook.workload if loaded.playbook is not None else {}
+        wanted = self._wanted
+        loaded, catalog_id = await self._loaded()
+        defaults: dict[str, Any] = {}
         if loaded.playbook is not None:
-            text = "\n".join(loaded.lines)
+            defaults, text = loaded.playbook.workload, "\n".join(loaded.lines)
             self.source = Source(self._name, text, loaded.playbook)
-            check_given(loaded.playbook, text, given.paths(), frozenset(), strict=self._strict)
-        if self._strict:
-            facts["strict"] = True
-        started = await self._client.execute(workload=given.over(defaults), **facts)
+            check_given(loaded.playbook, text, given.paths(), wanted.allow, strict=wanted.strict)
+            check_target(loaded.playbook, wanted.target)
+        unfinished = await self._unfinished(loaded.path) if wanted.resume else ""
+        if unfinished:
+            self._execution_id = unfinished
+            tell_ignored(unfinished, given, wanted.target)
+            return
+        started = await self._client.execute(
+            catalog_id=catalog_id or await self._registered(loaded),
+            workload=given.over(defaults),
+            strict=wanted.strict,
+            allow=wanted.allow,
+            entry_step=wanted.target,
+        )
         self._execution_id = started.execution_id
 
-    async def _registered(self) -> tuple[Loaded, dict[str, Any]]:
-        """Return the document, and what to execute."""
-        registry = Registry()
+    async def _unfinished(self, path: str) -> str:
+        """Return the last execution of the playbook that goes on, or an empty text."""
+        before = ""
+        while True:
+            page = await self._client.executions(
+                status="RUNNING", path=path, before=before, limit=PAGE_ROWS
+            )
+            for row in page:
+                if row.path == path and not row.parent_execution_id:
+                    return row.execution_id
+            if len(page) < PAGE_ROWS:
+                return ""
+            before = page[-1].execution_id
+
+    async def _loaded(self) -> tuple[Loaded, str]:
+        """Return the document, and its id where the catalog has it already."""
+        registry, wanted = Registry(), self._wanted
         if self._content is None:
             entry = await self._client.resource(self._name)
-            return load_playbook(entry.content, registry), {"catalog_id": entry.catalog_id}
+            return load_playbook(entry.content, registry), entry.catalog_id
         loaded = load_playbook(self._content, registry)
         if loaded.playbook is None:
+            if load_playbook(self._content, registry, allow=wanted.allow).playbook is not None:
+                refuse_allowed(wanted.allow)
             raise InvalidPlaybookError(self._name, loaded)
-        if self._strict:
+        if wanted.strict:
             refuse_warnings(self._name, loaded)
-        if self._tells:
+        if wanted.tells:
             tell_warnings(self._name, loaded.diagnostics)
+        return loaded, ""
+
+    async def _registered(self, loaded: Loaded) -> str:
+        """Register the file, and those that it calls; return its id."""
+        registry = Registry()
+        assert loaded.playbook is not None
+        assert self._content is not None
         if calls_playbooks(Plan(loaded.playbook, registry)):
             folder = Path(self._name).resolve().parent
             for text, _, _ in siblings(folder, loaded.playbook.path, registry):
                 await self._client.register(text)
         made = await self._client.register(self._content.decode("utf-8-sig"))
-        return loaded, {"catalog_id": made.catalog_id}
+        return made.catalog_id
 
     async def _cancel(self) -> None:
         await self._client.cancel(self._execution_id)

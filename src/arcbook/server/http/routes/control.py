@@ -8,8 +8,10 @@ from arcbook.engine.inputs import Abort
 from arcbook.engine.state import State, Status
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.runtime.items import INHERITED
+from arcbook.runtime.plans import Planned
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
+from arcbook.server.http.routes.execute import known_values
 from arcbook.server.http.wire.executions import (
     Cancelled,
     CancelRequest,
@@ -102,8 +104,10 @@ async def rerun(call: Call) -> Retried:
     """Start an execution once more, with its own input."""
     wanted: RerunRequest = call.body
     state = await call.context.reading.state(call.id())
-    payload = {**state.payload, **(wanted.workload or {}), **(wanted.payload or {})}
-    return await _again(call, state, payload, latest=wanted.latest)
+    given = {**(wanted.workload or {}), **(wanted.payload or {})}
+    planned = await _planned(call, state, latest=wanted.latest)
+    known_values(planned, given, allow=wanted.allow)
+    return await _again(call, state, planned, {**state.payload, **given})
 
 
 async def retry_from(call: Call) -> Retried:
@@ -114,27 +118,30 @@ async def retry_from(call: Call) -> Retried:
     before = await call.context.reading.state_before(execution_id, wanted.step)
     if before is None:
         raise invalid(f"execution {execution_id} never entered step {wanted.step[:100]!r}")
+    planned = await _planned(call, before, latest=wanted.latest)
+    if wanted.step not in planned.plan.by_name:
+        raise invalid(f"the playbook has no step {wanted.step!r} any more")
     return await _again(
         call,
         before,
+        planned,
         before.workload,
-        latest=wanted.latest,
         entry=wanted.step,
         ctx=before.ctx,
         results=before.results,
     )
 
 
+async def _planned(call: Call, state: State, *, latest: bool) -> Planned:
+    """Return the playbook of an execution: as it was, or its latest version."""
+    catalog_id = None if latest else state.catalog_id or None
+    return await call.context.server.plans.find(state.path, catalog_id=catalog_id)
+
+
 async def _again(
-    call: Call, state: State, payload: dict[str, Any], *, latest: bool, **facts: Any
+    call: Call, state: State, planned: Planned, payload: dict[str, Any], **facts: Any
 ) -> Retried:
     server = call.context.server
-    planned = await server.plans.find(
-        state.path, catalog_id=None if latest else state.catalog_id or None
-    )
-    step = facts.get("entry")
-    if step is not None and step not in planned.plan.by_name:
-        raise invalid(f"the playbook has no step {step!r} any more")
     kept = {name: state.labels[name] for name in INHERITED if name in state.labels}
     labels = kept | call.caller.labels
     execution_id = await server.start(planned, payload, pool=state.pool, labels=labels, **facts)
@@ -142,7 +149,7 @@ async def _again(
         execution_id=str(execution_id),
         status="started",
         retry_of=str(state.execution_id),
-        step=step,
+        step=facts.get("entry"),
     )
 
 

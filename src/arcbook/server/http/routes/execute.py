@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
+from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.names import OWN
 from arcbook.events.types import Parent
-from arcbook.given import unknown_inputs
+from arcbook.given import UnknownInputError, check_inputs
 from arcbook.runtime.plans import Planned
 from arcbook.runtime.pools import is_system
 from arcbook.secrets.taint import shown
@@ -40,11 +42,7 @@ async def execute(call: Call) -> Started:
 
 async def _start(call: Call, wanted: ExecuteRequest, header_key: str = "") -> Started:
     planned = await _planned(call, wanted)
-    paths = [(key,) for key in wanted.values()]
-    unknown = unknown_inputs(planned.plan.playbook, planned.entry.content, paths)
-    warnings: list[str] = shown(unknown)
-    if unknown and wanted.strict:
-        raise invalid("; ".join(warnings))
+    warnings = known_values(planned, wanted.values(), allow=wanted.allow, strict=wanted.strict)
     dedup = _dedup(wanted, header_key)
     if dedup is None:
         started = await _begin(call, planned, wanted)
@@ -59,6 +57,25 @@ async def _start(call: Call, wanted: ExecuteRequest, header_key: str = "") -> St
     if was_there:
         return Started(execution_id=str(found), status="duplicate", commands_generated=0)
     return Started(execution_id=str(found), warnings=warnings)
+
+
+def known_values(
+    planned: Planned, values: dict[str, Any], *, allow: Iterable[str] = (), strict: bool = False
+) -> list[str]:
+    """Return warnings about values of a request that nothing in its playbook can read.
+
+    Raises:
+        ApiError: there are some, and the playbook declares its workload.
+    """
+    playbook, content = planned.plan.playbook, planned.entry.content
+    paths = [(key,) for key in values]
+    try:
+        found = check_inputs(playbook, content, paths, allow=allow, strict=strict)
+    except UnknownInputError as error:
+        sentences = "; ".join(error.sentences)
+        raise invalid(shown(f"{sentences} ('allow': [NAME] lets one pass)")) from None
+    warnings: list[str] = shown(found)
+    return warnings
 
 
 def _dedup(wanted: ExecuteRequest, header_key: str) -> DedupKey | None:
@@ -93,12 +110,19 @@ async def _begin(
     values = wanted.values()
     if taken := sorted(OWN & values.keys()):
         raise invalid(f"{taken[0]!r} is a name of the engine's own, and no value of a start")
+    step = wanted.entry_step
+    if step is not None and step not in planned.plan.by_name:
+        near = did_you_mean(step, planned.plan.by_name)
+        raise invalid(
+            f"the playbook has no step {step[:100]!r} to begin at" + (near and f": {near}")
+        )
     labels = {} if wanted.trace is None else {TRACE_LABEL: _trace(wanted.trace)}
     return await call.context.server.start(
         planned,
         values,
         parent=parent,
         pool=wanted.execution_pool or None,
+        entry=step,
         strict=wanted.strict,
         labels=labels | call.caller.labels,
         key=key,
@@ -155,7 +179,9 @@ ROUTES: Final = [
         summary="Start an execution",
         description=(
             "Answers when the start is durable. `payload`, `workload` and `context` name the "
-            "same values, which are laid over the playbook's workload. With an idempotency key "
+            "same values, which are laid over the playbook's workload. A value for a name that a "
+            "playbook with a workload neither declares nor mentions is refused with 422, unless "
+            "`allow` names it; where no workload is declared it is among the `warnings`. With an idempotency key "
             "(`Idempotency-Key`, `idempotency_key` or `dedup`) a repeated request for the same path "
             "within the window gets the execution of the first, from any server."
         ),

@@ -9,6 +9,7 @@ import msgspec
 from arcbook.schedules import ScheduleError, next_after, upcoming, validated
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import Call, Route
+from arcbook.server.http.routes.execute import known_values
 from arcbook.server.http.wire.common import moment, told
 from arcbook.server.http.wire.credentials import Deleted
 from arcbook.server.http.wire.schedules import PutSchedule, Schedules, SchedulesQuery, ScheduleView
@@ -24,6 +25,7 @@ async def put(call: Call) -> ScheduleView:
     known = await _find(call)
     now = call.context.server.clock.now_us()
     planned = await call.context.server.plans.find(wanted.path, wanted.version)
+    known_values(planned, wanted.payload, allow=wanted.allow)
     row = ScheduleRow(
         name=call.param("name"),
         path=planned.entry.path,

@@ -11,6 +11,11 @@ from arcbook.server.http.wire.common import Id, PoolName
 
 Values = dict[str, Any]
 
+Allowed = Annotated[
+    list[Annotated[str, Meta(max_length=512)]],
+    Meta(max_length=100, description="Names of values that the playbook need not know."),
+]
+
 
 class DedupKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key that is the same for every try of one request."""
@@ -31,6 +36,8 @@ class ExecuteRequest(msgspec.Struct, frozen=True, kw_only=True):
     parent_execution_id: Id | None = None
     execution_pool: PoolName | None = None
     strict: Annotated[bool, Meta(description="A name without a value is an error.")] = False
+    allow: Allowed = []
+    entry_step: Annotated[str | None, Meta(description="Begin at this step.")] = None
     trace: Any = None
     dedup: DedupKey | None = None
     idempotency_key: str | None = None

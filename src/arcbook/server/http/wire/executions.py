@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from arcbook.server.http.wire.common import ID_MAX
-from arcbook.server.http.wire.execute import Values
+from arcbook.server.http.wire.execute import Allowed, Values
 
 
 class ExecutionsQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,6 +247,7 @@ class RerunRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     workload: Values | None = None
     payload: Values | None = None
+    allow: Allowed = []
     resource_kind: str | None = None
     latest: bool = False
 

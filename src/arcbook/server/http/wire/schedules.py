@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from arcbook.server.http.wire.common import PoolName, VersionNumber
+from arcbook.server.http.wire.execute import Allowed
 
 
 class PutSchedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +17,7 @@ class PutSchedule(msgspec.Struct, frozen=True, kw_only=True):
     path: Annotated[str, Meta(min_length=1)]
     version: VersionNumber | None = None
     payload: dict[str, Any] = msgspec.field(default_factory=dict)
+    allow: Allowed = []
     pool: PoolName | None = None
     cron: Annotated[
         str, Meta(description="Five fields: minute, hour, day, month, day of week; or @daily.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Final
 
 from arcbook.bus.api import BusError, Listener
@@ -28,16 +29,14 @@ class Handling:
         """Handle a request beside the others."""
         task = asyncio.get_running_loop().create_task(self._run(work))
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, work))
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            async with self._turns:
-                await work
-        finally:
-            work.close()  # silences the warning if its turn never came
+        async with self._turns:
+            await work
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, work: Coroutine[Any, Any, None], task: asyncio.Task[None]) -> None:
+        work.close()  # its turn never came, or the task was stopped before its first step
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from arcbook.bus.api import BusError, Message
 from arcbook.logs import events as logged
@@ -55,16 +55,13 @@ class BusRelay:
         """Tell a worker to stop the tools of some commands."""
         stopping = [Stopping(row.command_id, row.generation, row.attempt) for row in rows]
         body = ENCODER.encode(StopNotice(commands=stopping))
-        self._soon(self._bus.tell(control_subject(worker), body))
-
-    def _soon(self, telling: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._told(telling))
+        task = asyncio.create_task(self._tell(control_subject(worker), body))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _told(self, telling: Coroutine[Any, Any, None]) -> None:
+    async def _tell(self, subject: str, body: bytes) -> None:
         try:
-            await telling
+            await self._bus.tell(subject, body)
         except BusError as error:
             log.warning(logged.WORKER_UNTOLD, {"reason": error})
 

@@ -106,10 +106,12 @@ class Checks:
         #: Commands whose report was accepted.
         self.taken: set[Known] = set()
         self.broken: BrokenError | None = None
+        #: Whether what is broken now is of the run, and not of its clearing away.
+        self.counts: Callable[[], bool] = lambda: True
 
     def fail(self, rule: str, message: str) -> None:
         """Note what is broken, unless something was before."""
-        if self.broken is None:
+        if self.broken is None and self.counts():
             self.broken = BrokenError(rule, message)
 
     # -- commits ----------------------------------------------------------------------

@@ -8,6 +8,7 @@ that is halted runs nothing: that is a pause, and one that is never lifted is a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import random
 from collections import deque
@@ -40,6 +41,9 @@ STEPS_MAX: Final = 1_000_000
 
 CLOSING_STEPS_MAX: Final = 200_000
 """Callbacks that are run to end what is left of a run."""
+
+CLOSING_ROUNDS: Final = 5
+"""Times that a task is cancelled which goes on nevertheless."""
 
 
 class Process:
@@ -123,7 +127,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.dead: list[Process] = []
         #: Exceptions that nobody took, as asyncio reports them.
         self.complaints: list[dict[str, Any]] = []
+        #: What is left of a run is being ended: what goes wrong now tells nothing of the run.
         self.closing = False
+        self._is_closed = False
         self.main = self.process("world")
 
     def process(self, name: str) -> Process:
@@ -141,7 +147,7 @@ class SimLoop(asyncio.AbstractEventLoop):
     # -- running ----------------------------------------------------------------------
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine, and whatever it starts, to its end; then end what is left."""
+        """Run a coroutine to its end; then end what it started, however it ended itself."""
         asyncio._set_running_loop(self)  # what every event loop calls
         try:
             task = self.main.run(work)
@@ -151,9 +157,9 @@ class SimLoop(asyncio.AbstractEventLoop):
                 steps += 1
                 if steps > STEPS_MAX:
                     raise EndlessError(f"after {STEPS_MAX:,} steps the run has not ended")
-            self._close()
             return task.result()
         finally:
+            self._close()
             asyncio._set_running_loop(None)
 
     def _step(self) -> None:
@@ -195,23 +201,35 @@ class SimLoop(asyncio.AbstractEventLoop):
                 self._queue(due)
 
     def _close(self) -> None:
-        """Cancel everything, in processes that died as well, so that nothing is left over."""
+        """Cancel everything, in processes that died as well, so that nothing is left over.
+
+        A task that was never begun takes its first step here, and ends with it: otherwise its
+        coroutine would be collected later, and complained of in whatever runs then.
+        """
         self.closing = True
-        processes = self.processes + self.dead
-        for process in processes:
-            process.halted = False
-        for _ in range(5):
-            tasks = [task for task in self._tasks if not task.done()]
+        for _ in range(CLOSING_ROUNDS):
+            tasks = self._unfinished()
             if not tasks:
-                return
+                break
             for task in tasks:
                 task.cancel()
-            for _ in range(CLOSING_STEPS_MAX):
-                able = [p for p in processes if p.ready]
-                if not able:
-                    break
-                for process in able:
-                    self._call(process.ready.popleft())
+            self._finish()
+        for task in self._unfinished():
+            with contextlib.suppress(RuntimeError):  # it yields again, whatever is thrown into it
+                task.get_coro().close()
+        self.closing, self._is_closed = False, True
+
+    def _unfinished(self) -> list[asyncio.Task[Any]]:
+        return [task for task in self._tasks if not task.done()]
+
+    def _finish(self) -> None:
+        """Run what is due now, in every process."""
+        for _ in range(CLOSING_STEPS_MAX):
+            able = [process for process in self.processes + self.dead if process.ready]
+            if not able:
+                break
+            for process in able:
+                self._call(process.ready.popleft())
 
     # -- what asyncio asks of a loop --------------------------------------------------
 
@@ -268,7 +286,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if not self.closing:
+        if not self.closing and not self._is_closed:
             self.complaints.append(context)
 
     def get_debug(self) -> bool:
@@ -278,7 +296,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         return True
 
     def is_closed(self) -> bool:
-        return False
+        return self._is_closed
 
 
 def sim_loop(rng: random.Random) -> SimLoop:

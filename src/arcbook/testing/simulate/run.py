@@ -6,7 +6,6 @@ import gc
 import hashlib
 import logging
 import traceback
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -111,22 +110,21 @@ def _digest(world: World) -> str:
 
 @contextmanager
 def _littering() -> Iterator[None]:
-    """Leave garbage until the end of the run: what died must stay as it was.
-
-    Coroutines of processes that died were never awaited, which nobody needs to hear: what
-    one run leaves is collected within another, and by nothing else.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        number = next(_runs)
-        if number % THAW_RUNS == 0:
-            gc.unfreeze()
-        if number % COLLECT_RUNS == 0:
-            # What is left lasts for a while: the next collection looks at runs alone.
-            gc.collect()
-            gc.freeze()
-        gc.disable()
+    """Leave garbage until the end of the run: what died must stay as it was."""
+    number = next(_runs)
+    if number % THAW_RUNS == 0:
+        gc.unfreeze()
+    if number % COLLECT_RUNS == 0:
+        # What is left lasts for a while: the next collection looks at runs alone.
+        gc.collect()
+        gc.freeze()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
         yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 @contextmanager

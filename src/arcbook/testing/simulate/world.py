@@ -76,6 +76,7 @@ class World:
         asked = Callbacks(self).asked
         echoes = Echoes(self.faults, self.exchange, self.main, self.note)
         self.checks = checks(self.store, asked, echoes, mild=MILD.issuperset(scenario.rates))
+        self.checks.counts = lambda: not self.loop.closing
         self.answers = answers_of(scenario)
         self.effects = Effects(self.answers, self.faults, self.checks.fail)
         self.registry = SimRegistry()

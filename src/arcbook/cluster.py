@@ -25,7 +25,7 @@ from arcbook.bus.nats.access import servers
 from arcbook.bus.postgres import PostgresBus
 from arcbook.clock import SystemClock
 from arcbook.logs import events as logged
-from arcbook.logs.context import about
+from arcbook.logs.context import About
 from arcbook.results.kept import Kept
 from arcbook.runtime.execute import Performer
 from arcbook.runtime.pools import PoolRules
@@ -329,7 +329,7 @@ async def control_plane(
         version=release(),
         rehearse=rehearse,
     )
-    with about(server=server.server_id):
+    with About(server=server.server_id):
         async with server:
             keeping = Housekeeping(server, settings.server_url or url, settings.internal_token)
             async with keeping:
@@ -443,6 +443,6 @@ async def worker_on(
         version=release(),
         beat_seconds=settings.lease_seconds / BEATS_PER_LEASE,
     )
-    with about(worker=name):
+    with About(worker=name):
         async with made, adapting(made, enabled=settings.adaptive):
             yield made

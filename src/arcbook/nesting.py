@@ -17,7 +17,9 @@ def is_nested_too_deeply(value: Any) -> bool:
 
     The walk goes level by level, without recursion.
     """
-    level = [value] if type(value) in _CONTAINERS else []
+    if type(value) not in _CONTAINERS:
+        return False
+    level = [value]
     for _ in range(NESTING_MAX):
         below: list[Any] = []
         for one in level:

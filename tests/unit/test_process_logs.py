@@ -13,7 +13,7 @@ import pytest
 
 import arcbook
 from arcbook.logs import events
-from arcbook.logs.context import about, about_now
+from arcbook.logs.context import About, about_now
 from arcbook.logs.events import Event
 from arcbook.logs.setup import configure_logs
 from arcbook.runtime.crew import Crew, Job
@@ -50,7 +50,7 @@ def logging_as(capsys):
 
 def test_a_json_line_has_its_event_its_facts_and_what_it_is_about(logging_as):
     lines = logging_as(log_format="json")
-    with about(worker="w1", execution=7, step="load"):
+    with About(worker="w1", execution=7, step="load"):
         logging.getLogger("arcbook.x").warning(events.STORE_FAILED, {"reason": OSError("gone")})
 
     (line,) = [json.loads(text) for text in lines()]
@@ -69,7 +69,7 @@ def test_a_json_line_has_its_event_its_facts_and_what_it_is_about(logging_as):
 
 def test_a_line_for_people_is_one_line_with_the_same(logging_as):
     lines = logging_as()
-    with about(worker="w1"):
+    with About(worker="w1"):
         logging.getLogger("arcbook.x").info(events.TABLES_MADE, {"count": 2})
 
     (line,) = lines()
@@ -122,7 +122,7 @@ def test_warnings_of_python_and_messages_of_uvicorn_are_lines_like_others(loggin
 
 def test_facts_never_take_the_place_of_a_lines_own_fields(logging_as):
     lines = logging_as(log_format="json")
-    with about(level="none", message="forged"):
+    with About(level="none", message="forged"):
         logging.getLogger("arcbook.x").warning(events.BUS_OPEN, {"reason": "a\nb"})
 
     (line,) = lines()

@@ -10,7 +10,7 @@ from arcbook.engine.numbers import time_limit
 from arcbook.engine.pipeline import template_failure
 from arcbook.engine.plan import PlanStep
 from arcbook.engine.scope import ExecutionScope
-from arcbook.engine.state import Token, command_id, run_key
+from arcbook.engine.state import Token, command_id
 from arcbook.engine.turn import MICROSECONDS, Turn, live_mask
 from arcbook.events.types import JoinClosed, LoopStart, StepEnter, StepSkipped
 from arcbook.template.errors import TemplateError
@@ -33,10 +33,9 @@ def fire_ready(turn: Turn) -> bool:
         blocked = _is_blocked(turn, step)
         if blocked and not (step.join and len(tokens) >= step.join):
             continue
-        following = run_key(name, state.visits.get(name, 0) + 1)
-        _fire(turn, step, tokens, early=blocked)
+        has_entered = _fire(turn, step, tokens, early=blocked)
         fired = True
-        if turn.is_full or following not in state.runs:
+        if not has_entered or turn.is_full:
             break
     return fired
 
@@ -47,13 +46,13 @@ def _is_blocked(turn: Turn, step: PlanStep) -> bool:
     One that it waits for is remembered: as long as that is there, no other is looked for.
     """
     live = turn.state.live
+    if live.is_one:  # none waits for itself
+        return False
     if live.is_at(live.witness.get(step.name)):
         return True
     blocked = live_mask(turn) & turn.plan.graph.blockers[step.order]
     if blocked:
         live.witness[step.name] = turn.plan.graph.names[blocked.bit_length() - 1]
-    else:
-        live.witness.pop(step.name, None)
     return bool(blocked)
 
 
@@ -64,8 +63,8 @@ def _close_joins(turn: Turn) -> None:
             turn.emit(JoinClosed(step=name))
 
 
-def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> None:
-    """Enter a step, or pass it over where it is not admitted."""
+def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> bool:
+    """Enter a step, or pass it over where it is not admitted; return whether it is running."""
     local: dict[str, Any] = {}
     for token in tokens:
         local.update(token.locals)
@@ -73,7 +72,7 @@ def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> No
     if step.enters_plainly:
         _enter(turn, step, came_from, local, [], early=early)
         _give_out(turn, step)
-        return
+        return True
     scope = turn.scope(local)
     try:
         reason = _refusal(step, scope)
@@ -87,7 +86,7 @@ def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> No
                     warnings=warnings_of(scope, step, strict=turn.state.strict),
                 )
             )
-            return
+            return False
         loop = loops.begin(turn, step, scope) if step.loop else None
         due_at = _due_at(turn, step.timeout, scope)
         warnings = warnings_of(scope, step, strict=turn.state.strict)
@@ -97,10 +96,11 @@ def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> No
         fault = template_failure(error, f"steps.{step.name}").error
         assert fault is not None
         fail(turn, run, fault, stop=False)
-        return
+        return False
     _enter(turn, step, came_from, local, warnings, early=early, loop=loop, due_at=due_at)
     if loop is None:
         _give_out(turn, step)
+    return True
 
 
 def _give_out(turn: Turn, step: PlanStep) -> None:

@@ -120,9 +120,10 @@ def _entered(state: State, at: int, event: StepEnter) -> None:
     step, visit = event.step, event.visit
     live = state.live
     key = run_key(step, visit)
-    if key not in state.runs:
-        live.add(step)
-    _unwait(state, step)
+    has_waited = state.waiting.pop(step, None) is not None
+    is_new = key not in state.runs
+    if is_new is not has_waited:  # else what waited runs now: the step has as many tokens
+        (live.add if is_new else live.remove)(step)
     state.visits[step] = visit
     live.see(step)
     if event.early and step not in state.absorbing:

@@ -20,6 +20,7 @@ class Live:
 
     __slots__ = (
         "_bits",
+        "_changed",
         "_counts",
         "_mask",
         "_new",
@@ -39,9 +40,11 @@ class Live:
         #: Those of them that the bits lack.
         self._new: list[str] = []
         self._plan: Plan | None = None
-        #: The steps with a token, a bit for each; the same as a number once it is asked for.
+        #: The steps with a token, a bit for each, and the same as a number; both as they were
+        #: when somebody last asked, but for the steps that have changed since.
         self._bits = bytearray()
-        self._mask: int | None = 0
+        self._mask = 0
+        self._changed: set[str] = set()
         self._seen_mask = 0
         #: For a step whose tokens wait, one of those with a token that it waits for.
         self.witness: dict[str, str] = {}
@@ -63,7 +66,7 @@ class Live:
         count = self._counts.get(step, 0)
         self._counts[step] = count + 1
         if not count:
-            self._flip(step)
+            self._changed.add(step)
 
     def remove(self, step: str) -> None:
         """Note that a step has one token less."""
@@ -72,13 +75,12 @@ class Live:
             self._counts[step] = count - 1
         elif count:
             del self._counts[step]
-            self._flip(step)
+            self._changed.add(step)
 
-    def _flip(self, step: str) -> None:
-        known = self._plan.by_name.get(step) if self._plan is not None else None
-        if known is not None:
-            self._bits[known.order >> 3] ^= 1 << (known.order & 7)
-            self._mask = None
+    @property
+    def is_one(self) -> bool:
+        """Whether no more than one step has a token."""
+        return len(self._counts) <= 1
 
     def is_at(self, step: str | None) -> bool:
         """Return whether a step has a token."""
@@ -92,9 +94,8 @@ class Live:
 
     def clear(self, state: State) -> None:
         """Forget what waited and ran: only failures are left."""
+        self._changed.update(self._counts)
         self._counts.clear()
-        self._bits = bytearray(len(self._bits))
-        self._mask = 0
         self.witness.clear()
         self.moving.clear()
         for failure in state.failures:
@@ -105,9 +106,22 @@ class Live:
         """Return the steps with a token as bits, by their order in the playbook."""
         if self._plan is not plan:
             self._bind(plan)
-        if self._mask is None:
-            self._mask = int.from_bytes(self._bits, "little")
+        if self._changed:
+            self._note_changes(plan)
         return self._mask
+
+    def _note_changes(self, plan: Plan) -> None:
+        for name in self._changed:
+            step = plan.by_name.get(name)
+            if step is None:
+                continue
+            bit = 1 << (step.order & 7)
+            if name in self._counts:
+                self._bits[step.order >> 3] |= bit
+            else:
+                self._bits[step.order >> 3] &= ~bit
+        self._changed.clear()
+        self._mask = int.from_bytes(self._bits, "little")
 
     def seen(self, plan: Plan) -> int:
         """Return the steps that were entered or are out of reach, as bits."""
@@ -122,8 +136,7 @@ class Live:
         self._plan = plan
         self._bits = bytearray((len(plan.steps) >> 3) + 1)
         self._mask = 0
-        for step in self._counts:
-            self._flip(step)
+        self._changed = set(self._counts)
         self._seen_mask = 0
         self._new = list(self._seen)
 

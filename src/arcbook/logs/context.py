@@ -13,17 +13,15 @@ def about_now() -> dict[str, Any]:
     return _ABOUT.get() or {}
 
 
-def about(**facts: Any) -> _About:
-    """Say what the work inside is about; tasks that begin there inherit it."""
-    return _About(facts)
+class About:
+    """Says what the work inside is about; tasks that begin there inherit it.
 
-
-class _About:
-    """Stands for each command: a class, since a generator would cost more than all the rest."""
+    It stands around each command: a generator would cost more than all the rest.
+    """
 
     __slots__ = ("_before", "_facts")
 
-    def __init__(self, facts: dict[str, Any]) -> None:
+    def __init__(self, **facts: Any) -> None:
         self._facts = facts
 
     def __enter__(self) -> None:

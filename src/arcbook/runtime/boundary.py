@@ -16,7 +16,7 @@ from arcbook.dsl.model import Playbook
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import State, Status
 from arcbook.events.codec import UnreadableEventError, encode
-from arcbook.events.types import AnyEvent, Parent, Recorded
+from arcbook.events.types import Parent, Recorded
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.runtime.plans import Planned
 from arcbook.runtime.slots import Slot, UnreadableStateError, follow, rebuild
@@ -79,27 +79,25 @@ def event_rows(events: Iterable[Recorded]) -> list[EventRow]:
     Raises:
         UnrecordableError: one holds what JSON cannot.
     """
-    return [EventRow(seq, at, event.type, _step(event), _body(event)) for seq, at, event in events]
+    rows: list[EventRow] = []
+    for seq, at, event in events:
+        step: str = getattr(event, "step", "")
+        try:
+            rows.append(EventRow(seq, at, event.type, step, encode(event)))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise _unrecordable(step, error) from None
+    return rows
 
 
-def _step(event: AnyEvent) -> str:
-    step: str = getattr(event, "step", "")
-    return step
-
-
-def _body(event: AnyEvent) -> bytes:
-    try:
-        return encode(event)
-    except UnicodeEncodeError:
+def _unrecordable(step: str, error: Exception) -> UnrecordableError:
+    why = reason_of(error)
+    if isinstance(error, UnicodeEncodeError):
         why = (
             "a text holds half of a surrogate pair, which is no character: replace it "
             "where it comes from"
         )
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        why = reason_of(error)
-    step = _step(event)
     at = f"step {step!r}: " if step else ""
-    raise UnrecordableError(f"{at}what follows cannot be recorded: {why}")
+    return UnrecordableError(f"{at}what follows cannot be recorded: {why}")
 
 
 class Found(NamedTuple):

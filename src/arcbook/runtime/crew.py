@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from arcbook.blobs.api import BlobStoreError
 from arcbook.engine.inputs import AnyInput, Report, Stopped
-from arcbook.logs.context import about
+from arcbook.logs.context import About
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.runtime.performance import AbandonedError
 from arcbook.runtime.services import Steps
@@ -100,7 +100,7 @@ class Crew:
 
     def _begin(self, job: Job) -> None:
         """Perform a command; at once, if its tools answer at once."""
-        with about(execution=job.execution_id, step=job.step, command=job.command_id):
+        with About(execution=job.execution_id, step=job.step, command=job.command_id):
             self._perform(job)
 
     def _perform(self, job: Job) -> None:

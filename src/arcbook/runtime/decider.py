@@ -38,14 +38,14 @@ class Decider:
         """Take one input."""
         deciding = self.deciding
         deciding.number += 1
-        deciding.execution_id = slot.state.execution_id
+        deciding.execution_id = execution_id = slot.state.execution_id
         try:
             return decide(
                 slot.state,
                 slot.plan,
                 given,
                 at=self._now(),
-                new_id=self._realm.child_ids(slot.state.execution_id),
+                new_id=self._realm.child_ids(execution_id),
                 loaded=slot.loaded,
                 limits=self._limits,
             )

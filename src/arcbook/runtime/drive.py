@@ -199,11 +199,11 @@ class Drive:
         now = self.clock.monotonic_us
         try:
             most = await self.suspects.take_up(queue, BATCH_MAX)
-            until = now() + TURN_US_MAX
-            while queue and len(batch) < most and (not batch or now() < until):
+            began = now()
+            until = began + TURN_US_MAX
+            while queue and len(batch) < most and (not batch or began < until):
                 item = queue.popleft()
                 batch.append(item)
-                began = now()
                 try:
                     item.accepted = await self._take(item, pending)
                 except _REFUSALS as error:
@@ -211,8 +211,9 @@ class Drive:
                 except PlanAwaitedError as awaited:
                     # The others do not wait for it.
                     awaited.made.add_done_callback(partial(self._put_again, batch.pop()))
-                took = now() - began
-                times.decide.append(took)
+                ended = now()
+                times.decide.append(took := ended - began)
+                began = ended
                 if took > SLOW_US:
                     log.warning(
                         logged.INPUT_SLOW,

@@ -32,8 +32,9 @@ class StaleRows:
 
     def behind(self, execution_id: int) -> None:
         """Note that an execution's row is behind its events."""
-        self._due.setdefault(execution_id, self._clock.monotonic_us() + ROW_AGE_US_MAX)
-        self._arm()
+        if execution_id not in self._due:
+            self._due[execution_id] = self._clock.monotonic_us() + ROW_AGE_US_MAX
+            self._arm()
 
     def written(self, execution_id: int) -> None:
         """Note that an execution's row says what its events say."""

@@ -16,9 +16,12 @@ HEAP_SPARE: Final = 64
 
 def may_set_timer(event: Any) -> bool:
     """Return whether an event may have set, or ended, a timer of its execution."""
-    if isinstance(event, (CommandSuspended, CommandResumed)):
-        return True
-    return isinstance(event, (StepEnter, PlaybookStarted)) and event.due_at is not None
+    kind = type(event)
+    return kind in _WAITS or (kind in _LIMITED and event.due_at is not None)
+
+
+_WAITS: Final = frozenset({CommandSuspended, CommandResumed})
+_LIMITED: Final = frozenset({StepEnter, PlaybookStarted})
 
 
 class Timers:

@@ -1,12 +1,16 @@
-"""Make the tables of keys in docs/language.md anew from the grammar."""
+"""Make the tables of the docs anew: keys from the grammar, results as tools declare them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from arcbook.dsl.reference import filled
+from arcbook.dsl.reference import filled, filled_tool
+from arcbook.tools.registry import Registry
 
-PAGE = Path(__file__).parents[1] / "docs/language.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text("utf-8")), "utf-8")
+    language = DOCS / "language.md"
+    language.write_text(filled(language.read_text("utf-8")), "utf-8")
+    for page in (DOCS / "tools").glob("*.md"):
+        page.write_text(filled_tool(page.read_text("utf-8"), Registry()), "utf-8")

@@ -29,6 +29,30 @@ STORES: Final = (
     "auto", "memory", "kv", "disk", "object", "s3", "gcs", "db", "duckdb", "eventlog"
 )  # fmt: skip
 
+SECRET_KINDS: Final = (
+    "secrets", "oauth2", "google_id_token", "bearer", "static", "credential",
+    "credential_ref", "google", "google_oauth", "google_service_account", "secret_manager",
+)  # fmt: skip
+SECRET_VALUES: Final = {
+    "scope": ("global", "execution", "local", "shared", "catalog"),
+    "provider": ("gcp", "aws", "azure", "vault", "k8s", "google", "kubernetes"),
+    "residency": ("none", "advisory", "strict"),
+    "method": ("GET", "POST", "PUT", "PATCH"),
+}
+"""Values of further fields of an entry of the keychain."""
+
+SECRET_KEYS: Final = (
+    "name", "kind", "type", "scope", "provider", "residency", "method", "credential", "ref", "map",
+    "value", "token", "auth", "endpoint", "headers", "data", "region", "allowed_regions", "path",
+    "auto_renew", "no_broker_fallback", "target_audience", "service_account_credential", "scopes",
+    "service_account_secret", "ttl_seconds", "token_type", "credential_type", "project", "url",
+    "token_url", "client_id", "client_secret", "username", "password", "description", "audience",
+)  # fmt: skip
+"""Keys of an entry of the keychain; others are data."""
+
+EXECS: Final = ("local", "distributed")
+ADMIT_MODES: Final = ("exclusive", "inclusive")
+
 REQUIRED: Final[dict[str, frozenset[str]]] = {
     "arc": frozenset({"step"}),
     "keychain": frozenset({"name"}),
@@ -95,9 +119,18 @@ EXECUTOR_SPEC: Final[Keys] = {
 
 KEYCHAIN: Final[Keys] = {
     "name": _key("Name under which templates read it.", **_TEXT),
-    "kind": _key(
-        "Where the secret comes from: secrets, oauth2, google_id_token, bearer, static, credential.",
+    "kind": _key("Where the secret comes from.", examples=list(SECRET_KINDS), **_TEXT),
+    "scope": _key(
+        "Whose it is: `execution` and `local` give each execution one of its own.",
+        default="global",
+        examples=list(SECRET_VALUES["scope"]),
         **_TEXT,
+    ),
+    "provider": _key(
+        "Secret manager, for `secrets`.", examples=list(SECRET_VALUES["provider"]), **_TEXT
+    ),
+    "residency": _key(
+        "How strictly the region counts.", examples=list(SECRET_VALUES["residency"]), **_TEXT
     ),
 }
 

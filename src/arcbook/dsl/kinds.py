@@ -7,6 +7,7 @@ schema describes them. So lint and editors know a third party's tool as well as 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -41,6 +42,36 @@ class Param(msgspec.Struct, frozen=True, kw_only=True):
     default: Any = None
 
 
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of a result."""
+
+    #: Its name; ``<n>`` in it stands for a number.
+    name: str
+    description: str = ""
+    #: What is in it, where that is always the same.
+    inner: Shape | None = None
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a result, as far as they are known before anything runs."""
+
+    fields: tuple[Field, ...] = ()
+    #: Whether it may have others.
+    is_open: bool = False
+
+    def field(self, name: str) -> Field | None:
+        """Return a field by its name."""
+        plain = re.sub(r"\d+", "<n>", name)
+        for field in self.fields:
+            if field.name in (name, plain):
+                return field
+        return None
+
+    def names(self) -> list[str]:
+        """Return the names of the fields."""
+        return [field.name for field in self.fields]
+
+
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """A tool kind as the language sees it."""
 
@@ -49,6 +80,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     params: tuple[Param, ...] = ()
     #: Groups of parameters of which at least one must be written.
     any_of: tuple[tuple[str, ...], ...] = ()
+    #: Values that can stand deeper in parameters, by the path: ``source.type``.
+    choices: dict[str, tuple[str, ...]] = {}
     #: Whether parameters that are not listed are handed to the tool.
     open: bool = False
     #: Whether a call may wait outside a worker: a child, a callback.
@@ -57,8 +90,13 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     takes_auth: bool = False
     #: Other names of the kind.
     names: tuple[str, ...] = ()
-    #: Fields of its result, where these are always the same.
-    fields: tuple[str, ...] = ()
+    #: What its result has, where the parameters make no difference.
+    result: Shape | None = None
+    #: The parameter by whose value results differ, and what they have for each.
+    result_by: str = ""
+    results: dict[str, Shape] = {}
+    #: Parameters of which the first that is written is the result itself, or has this shape.
+    echoes: dict[str, Shape | None] = {}
     #: Whether this installation knows of the kind and has no tool for it.
     is_absent: bool = False
 
@@ -78,6 +116,17 @@ class Kinds(Protocol):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all kinds."""
+
+
+def shape(fields: Mapping[str, str | Shape], *, is_open: bool = False) -> Shape:
+    """Return a shape from the names of its fields, each with what it is or what is in it."""
+    made = (
+        Field(name=name, description=what)
+        if isinstance(what, str)
+        else Field(name=name, inner=what)
+        for name, what in fields.items()
+    )
+    return Shape(fields=tuple(made), is_open=is_open)
 
 
 class KindTable:

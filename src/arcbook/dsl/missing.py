@@ -7,20 +7,16 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from arcbook.dsl.diagnostics import Report, did_you_mean
-from arcbook.dsl.kinds import Kinds, Treatment
+from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Playbook, Step
 from arcbook.dsl.names import KnownNames, names_everywhere, written_names
-from arcbook.dsl.python_code import read_code
+from arcbook.dsl.results import Lack, Results
 from arcbook.dsl.source import Node, Position, place_inside
 from arcbook.template.names import Names
 
 SPELLING_LENGTH_MIN: Final = 4
 """Length from which a name that a request could bring is taken for a misspelt one."""
 
-#: What every result answers, besides its own fields.
-_OF_RESULTS: Final = frozenset(
-    ["data", "error", "http", "meta", "pg", "py", "result", "results", "status", "tasks", "_ref", "_store"]
-)  # fmt: skip
 #: What ``ctx`` answers, besides what was set.
 _OF_CTX: Final = frozenset(
     ["catalog_id", "env", "execution_id", "input", "job", "keychain", "path", "payload", "steps", "version", "workload"]
@@ -58,9 +54,9 @@ class _Checker:
         self.steps = {step.name: step for step in playbook.steps}
         written = frozenset(written_names(playbook))
         self.ctx = written | set(playbook.workload) | set(self.steps) | _OF_CTX
-        self.kinds = kinds
-        #: Fields of results that were asked for.
-        self.fields: dict[str, frozenset[str] | None] = {}
+        #: Names that are read in the place of a step's result.
+        self.hidden = written | set(playbook.workload)
+        self.results = Results(self.steps, kinds)
 
     def run(self, readings: list[Reading]) -> None:
         known: dict[str, KnownNames] = {}
@@ -71,12 +67,12 @@ class _Checker:
             seen.add((step, id(node)))
             if step not in known:
                 known[step] = KnownNames(self.everywhere, self.steps.get(step))
-            faults = list(self._faults(known[step], names))
+            faults = list(self._faults(known[step], names, self.steps.get(step)))
             if faults:
                 self._tell(step, node, faults)
 
     def _faults(
-        self, known: KnownNames, names: Names
+        self, known: KnownNames, names: Names, step: Step | None
     ) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
         """Yield the names that nothing brings: path, code, message and hint of each."""
         book = self.playbook
@@ -84,8 +80,12 @@ class _Checker:
             root, rest = path[0], path[1:]
             if root not in known:
                 yield from self._unknown(path, known)
-            elif not rest or root in known.local:
+            elif not rest:
                 continue
+            elif root in known.local:
+                if root in known.labels and step is not None:
+                    lack = self.results.lack_of_task(step, root, rest)
+                    yield from self._lacking(path, f"the result of {root!r}", lack)
             elif root == "workload" and book.workload and rest[0] not in book.workload:
                 what = f"the workload has no {rest[0]!r}"
                 yield path, "ARC309", what, did_you_mean(rest[0], book.workload)
@@ -103,7 +103,10 @@ class _Checker:
                     f"there is no step {rest[0]!r}",
                     did_you_mean(rest[0], self.steps),
                 )
-            elif root in self.steps and root not in book.workload:
+            elif root == "output" and root not in self.hidden:
+                lack = self.results.lack_of_output(step, rest)
+                yield from self._lacking(path, "the output", lack)
+            else:
                 yield from self._in_result(path)
 
     def _unknown(
@@ -125,23 +128,22 @@ class _Checker:
             yield path, "ARC306", f"nothing is called {name!r} unless a request brings it", near
 
     def _in_result(self, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
-        step, *rest = path
-        if step not in self.fields:
-            self.fields[step] = _fields(self.steps[step], self.kinds)
-        fields = self.fields[step]
-        if fields is None:
+        """Yield what a path asks of a step's result that it cannot have."""
+        below = path[1:] if path[0] in ("steps", "ctx") else path
+        if below[0] not in self.steps or (path[0] != "steps" and below[0] in self.hidden):
             return
-        labels = {task.label for task in self.steps[step].tasks}
-        if rest[0] not in fields | _OF_RESULTS | labels:
-            missing = rest[0]
-        elif rest[0] in ("data", "result") and rest[0] not in fields and rest[1:]:
-            missing = rest[1]
-            if missing in fields:
-                return
-        else:
-            return
-        hint = did_you_mean(missing, fields) or f"it has {', '.join(sorted(fields)) or 'nothing'}"
-        yield path, "ARC309", f"the result of {step!r} has no {missing!r}", hint
+        lack = self.results.lack(below[0], below[1:])
+        yield from self._lacking(path, f"the result of {below[0]!r}", lack)
+
+    def _lacking(
+        self, path: tuple[str, ...], what: str, lack: Lack | None
+    ) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
+        if lack is not None:
+            near = did_you_mean(lack.name, [*lack.fields, *sorted(lack.also)])
+            hint = near or f"it has {', '.join(sorted(lack.fields)) or 'nothing'}"
+            if not near and {"rows", "columns"} <= set(lack.fields):
+                hint = f"{hint}; a column is in its row: 'rows[0].{lack.name}'"
+            yield path, "ARC309", f"{what} has no {lack.name!r}", hint
 
     def _tell(
         self, step: str, node: Node, faults: list[tuple[tuple[str, ...], str, str, str]]
@@ -161,20 +163,3 @@ class _Checker:
         found = re.search(r"\b" + r"\W+".join(map(re.escape, path)) + r"\b", str(node.value))
         offset = found.start() if found else 0
         return place_inside(self.lines, node, str(node.value).count("\n", 0, offset) + 1)
-
-
-def _fields(step: Step, kinds: Kinds) -> frozenset[str] | None:
-    """Return the fields of a step's result, where they are known before it runs."""
-    if step.loop is not None or len(step.tasks) != 1 or step.routes_only:
-        return None
-    task = step.tasks[0]
-    kind = kinds.kind(task.kind)
-    if kind is None:
-        return None
-    if kind.fields:
-        return frozenset(kind.fields)
-    for param in kind.params:
-        code = task.config.get(param.name)
-        if param.treatment is Treatment.CODE and isinstance(code, str) and "{{" not in code:
-            return read_code(code).fields
-    return None

@@ -65,12 +65,14 @@ def names_everywhere(playbook: Playbook) -> frozenset[str]:
 class KnownNames:
     """The names that templates of one step may read."""
 
-    __slots__ = ("_everywhere", "local")
+    __slots__ = ("_everywhere", "labels", "local")
 
     def __init__(self, everywhere: frozenset[str], step: Step | None = None) -> None:
         self._everywhere = everywhere
         #: Those that only the step has.
         self.local = frozenset[str]() if step is None else _local_names(step)
+        #: Those of them that are labels of its tasks, and nothing else.
+        self.labels = frozenset[str]() if step is None else _labels(step)
 
     def __contains__(self, name: object) -> bool:
         return name in self._everywhere or name in self.local
@@ -90,6 +92,18 @@ def written_names(playbook: Playbook) -> dict[str, Position]:
             if assignment.lifetime is Lifetime.CTX:
                 found.setdefault(assignment.path[0], assignment.position)
     return found
+
+
+def _labels(step: Step) -> frozenset[str]:
+    """Return the labels of a step's tasks that no other name of the step hides."""
+    if step.loop is not None or len(step.tasks) < 2:
+        return frozenset()
+    hidden = set(step.input)
+    for task in step.tasks:
+        hidden |= set(task.input)
+        for group in (task.set, *(r.set for r in task.rules)):
+            hidden |= {a.path[0] for a in group}
+    return frozenset(task.label for task in step.tasks if task.label not in hidden)
 
 
 def _local_names(step: Step) -> frozenset[str]:

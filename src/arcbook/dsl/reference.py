@@ -1,4 +1,4 @@
-"""The tables of keys in the description of the language, made from the grammar."""
+"""The tables in the docs: keys, made from the grammar, and results, as tools declare them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from arcbook.dsl.grammar import REQUIRED, TABLES
+from arcbook.dsl.kinds import Field, Kind, Kinds
 
 _TYPES: Final = {
     "array": "list",
@@ -39,6 +40,40 @@ def rows(table: str) -> str:
     )
 
 
+RESULT_MARKS: Final = re.compile(r"(<!-- result: (\w+) -->\n).*?(<!-- /result -->)", re.DOTALL)
+
+
+def result_rows(kind: Kind) -> str:
+    """Return what a tool kind's results have, as a table."""
+    if kind.results:
+        head = f"| `{kind.result_by}` | The result has |\n| --- | --- |\n"
+        return head + "".join(
+            f"| `{value}` | {', '.join(f'`{name}`' for name in shape.names())} |\n"
+            for value, shape in kind.results.items()
+        )
+    head = "| Field | What it is |\n| --- | --- |\n"
+    fields = () if kind.result is None else kind.result.fields
+    return head + "".join(
+        f"| `{field.name}` | {field.description or _inner(field)} |\n" for field in fields
+    )
+
+
+def _inner(field: Field) -> str:
+    names = [] if field.inner is None else field.inner.names()
+    return f"A mapping with {', '.join(f'`{name}`' for name in names)}."
+
+
+def filled_tool(page: str, kinds: Kinds) -> str:
+    """Return a tool's page whose tables of results are those that its kind declares."""
+
+    def table(found: re.Match[str]) -> str:
+        kind = kinds.kind(found[2])
+        assert kind is not None, found[2]
+        return f"{found[1]}{result_rows(kind)}{found[3]}"
+
+    return RESULT_MARKS.sub(table, page)
+
+
 def filled(page: str) -> str:
     """Return a page whose tables are those of the grammar."""
     return MARKS.sub(lambda found: f"{found[1]}{rows(found[2])}{found[3]}", page)
@@ -51,6 +86,8 @@ def _type(schema: dict[str, Any]) -> str:
         return " or ".join(f"`{choice}`" for choice in schema["enum"])
     if "oneOf" in schema:
         return "mapping or list"
+    if "examples" in schema:
+        return "text: " + ", ".join(f"`{choice}`" for choice in schema["examples"])
     types = schema.get("type", "object" if "$ref" in schema else None)
     if types is None:
         return "any"

@@ -86,7 +86,7 @@ def _kind(kind: Kind) -> dict[str, Any]:
         properties[param.name] = _param(param)
         for alias in param.aliases:
             properties.setdefault(alias, {**_param(param), "deprecated": True})
-    schema: dict[str, Any] = {"description": kind.description, "properties": properties}
+    schema: dict[str, Any] = {"description": _about(kind), "properties": properties}
     needed = [[param.name, *param.aliases] for param in kind.params if param.required]
     needed += [
         [spelling for name in group for spelling in _spellings(kind, name)] for group in kind.any_of
@@ -97,6 +97,12 @@ def _kind(kind: Kind) -> dict[str, Any]:
             for names in needed
         ]
     return schema
+
+
+def _about(kind: Kind) -> str:
+    """Return what an editor shows of a kind: what it does, and what its result has."""
+    fields = [] if kind.result is None else kind.result.names()
+    return f"{kind.description} Its result has {', '.join(fields)}." if fields else kind.description
 
 
 def _spellings(kind: Kind, name: str) -> list[str]:

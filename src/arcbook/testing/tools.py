@@ -8,6 +8,7 @@ from typing import Any
 from arcbook.outcome import Outcome
 from arcbook.tools.api import Credential, CredentialError, Deferred, Tool, ToolCall
 from arcbook.tools.confinement import Confinement
+from arcbook.tools.registry import Registry
 
 
 class FakeResults:
@@ -65,7 +66,11 @@ async def call_tool(  # the parts of a call that tests choose
     idempotency_key: str = "1:step:1:task:1",
     execution_id: int = 1,
 ) -> Outcome | Deferred:
-    """Call a tool once and return what it answers."""
+    """Call a tool once and return what it answers.
+
+    Raises:
+        AssertionError: the result has a field that the kind does not declare.
+    """
     call = ToolCall(
         kind=kind,
         config=config,
@@ -78,4 +83,17 @@ async def call_tool(  # the parts of a call that tests choose
         label="task",
     )
     answer = tool.run(call, context or FakeContext())
-    return await answer if inspect.isawaitable(answer) else answer
+    found = await answer if inspect.isawaitable(answer) else answer
+    _check_fields(kind, config, found)
+    return found
+
+
+def _check_fields(name: str, config: dict[str, Any], found: Outcome | Deferred) -> None:
+    """Make sure that lint and docs know every field of a result."""
+    kind = Registry().kind(name)
+    if kind is None or not isinstance(found, Outcome) or not found.is_ok:
+        return
+    declared = kind.results.get(str(config.get(kind.result_by))) or kind.result
+    if declared is not None and not declared.is_open and isinstance(found.data, dict):
+        undeclared = [field for field in found.data if declared.field(field) is None]
+        assert not undeclared, f"kind {name!r} does not declare {', '.join(undeclared)}"

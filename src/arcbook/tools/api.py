@@ -7,13 +7,13 @@ a tool that returns from a cancellation has stopped whatever it had started.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from arcbook.dsl.kinds import Kind, Param, Treatment
+from arcbook.dsl.kinds import Kind, Param, Shape, Treatment, shape
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.tools.confinement import Confinement
@@ -169,13 +169,24 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
     scripts: Iterable[str] = (),
     raw: Iterable[str] = (),
     any_of: Iterable[tuple[str, ...]] = (),
+    choices: Mapping[str, Iterable[str]] | None = None,
     open_: bool = False,
     waits: bool = False,
     takes_auth: bool = False,
     names: Iterable[str] = (),
-    fields: Iterable[str] = (),
+    result: Mapping[str, str | Shape] | Shape | None = None,
+    result_by: str = "",
+    results: Mapping[str, Mapping[str, str]] | None = None,
+    echoes: Mapping[str, Shape | None] | None = None,
 ) -> Kind:
-    """Return what the language needs to know of a kind, from its parameter model."""
+    """Return what the language needs to know of a kind, from its parameter model.
+
+    ``result`` has the fields of what a call yields, each with a description: the lint, the
+    schema and the docs have them from here. Where they differ by the value of a parameter,
+    that is ``result_by``, and ``results`` has them for each value. ``echoes`` names
+    parameters of which the first that is written is the result. ``choices`` has the values
+    that can stand in fields of mappings, by their path: ``source.type``.
+    """
     schema = msgspec.json.schema(model)
     body = schema["$defs"][schema["$ref"].rpartition("/")[2]]
     required = set(body.get("required", ()))
@@ -202,20 +213,24 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
         description=description,
         params=params,
         any_of=tuple(any_of),
+        choices={path: tuple(values) for path, values in (choices or {}).items()},
         open=open_,
         waits=waits,
         takes_auth=takes_auth,
         names=tuple(names),
-        fields=tuple(fields),
+        result=shape(result) if isinstance(result, Mapping) else result,
+        result_by=result_by,
+        results={value: shape(fields) for value, fields in (results or {}).items()},
+        echoes=dict(echoes or {}),
     )
 
 
 def _flat(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema whose alternatives of plain types are one list of types."""
     options = schema.get("anyOf")
-    if not options or not all(set(o) <= {"type", "enum"} and "type" in o for o in options):
+    if not options or not all(o and set(o) <= {"type", "enum"} for o in options):
         return schema
-    types = [o["type"] for o in options if o["type"] != "null"]
+    types = [o.get("type", "string") for o in options if o.get("type") != "null"]
     rest = {k: v for k, v in schema.items() if k != "anyOf"}
     enum = [v for o in options for v in o.get("enum", ())]
     return {**rest, "type": types, **({"enum": enum} if enum else {})}

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
-from arcbook.tools.result_fetch import fetch
+from arcbook.tools.result_fetch import FETCHED, fetch
 
 
 class ArtifactParams(Params, frozen=True, kw_only=True):
@@ -25,6 +25,8 @@ KIND = declare(
     ArtifactParams,
     "Reads a result that is kept by reference.",
     aliases={"result_ref": ["ref", "uri"]},
+    choices={"action": ["get", "put"]},
+    result=FETCHED,
 )
 
 

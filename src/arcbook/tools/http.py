@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from arcbook.outcome import Outcome
+from arcbook.tools import http_auth
 from arcbook.tools.api import ToolCall, ToolContext, declare, parse
 from arcbook.tools.http_params import HttpParams
 
@@ -20,6 +21,19 @@ KIND = declare(
     "Sends an HTTP request; its result is the answer's body, status and headers.",
     aliases={"url": ["endpoint"], "json": ["payload"], "verify_ssl": ["verify"]},
     takes_auth=True,
+    choices={
+        "auth.type": http_auth.TYPES,
+        "auth.source": ("credential", "inline"),
+        "auth.in": ("header", "query"),
+    },
+    result={
+        "status_code": "Status code of the answer.",
+        "headers": "Headers, each under its name in lower case and under the name that was sent.",
+        "url": "Where the answer came from, after redirects.",
+        "elapsed": "Time that it took, in seconds.",
+        "data": "The body.",
+        "body": "The body.",
+    },
 )
 
 

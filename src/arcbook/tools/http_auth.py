@@ -48,7 +48,7 @@ async def grant_of(auth: Any, context: ToolContext) -> Grant:
         return _bearer(await context.token(credential))
     make = _GRANTS.get(kind)
     if make is None:
-        known = ", ".join(sorted({*_GRANTS, *MINTED}))
+        known = ", ".join(sorted(TYPES))
         raise AuthError(f"{_named(credential)} has type {kind!r}; http takes {known}")
     return make(credential)
 
@@ -106,6 +106,9 @@ _GRANTS: Final[dict[str, Callable[[Credential], Grant]]] = {
     "bearer_token": _bearer,
     "none": _nothing,
 }
+
+TYPES: Final = (*_GRANTS, *sorted(MINTED))
+"""Types of credentials that a request can carry."""
 
 
 def _field(credential: Credential, *names: str) -> str:

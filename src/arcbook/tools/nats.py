@@ -34,6 +34,7 @@ from arcbook.tools.nats_pool import (
     refuse,
     translated,
 )
+from arcbook.tools.nats_results import RESULTS
 
 TIMEOUT_SECONDS: Final = 10.0
 """How long a call may take where the task says nothing."""
@@ -129,6 +130,8 @@ KIND = declare(
     NatsParams,
     "Works with key-value buckets, object stores and streams of NATS JetStream.",
     takes_auth=True,
+    result_by="operation",
+    results=RESULTS,
 )
 
 

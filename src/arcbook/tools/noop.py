@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from arcbook.dsl.kinds import shape
 from arcbook.outcome import Outcome, ok
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare
 
@@ -17,7 +18,16 @@ class NoopParams(Params, frozen=True, kw_only=True):
     result: Annotated[Any, Meta(description="Value to yield instead.")] = None
 
 
-KIND = declare("noop", NoopParams, "Does nothing, and yields what it is given.")
+KIND = declare(
+    "noop",
+    NoopParams,
+    "Does nothing, and yields what it is given.",
+    echoes={
+        "result": None,
+        "message": shape({"status": "`ok`.", "message": "The text."}),
+        "input": None,
+    },
+)
 
 
 class Noop:

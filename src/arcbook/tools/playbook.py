@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from arcbook.dsl.kinds import shape
 from arcbook.dsl.paths import catalog_path
 from arcbook.outcome import Outcome
 from arcbook.tools.api import Deferred, Params, ToolCall, ToolContext, declare, parse
@@ -45,6 +46,16 @@ KIND = declare(
     any_of=[("path", "catalog_id")],
     waits=True,
     names=["playbooks"],
+    result=shape(
+        {
+            "path": "Path of the child's playbook.",
+            "status": "How it ended, or `started` where it is not waited for.",
+            "execution_id": "The child's id.",
+            "async": "`true` where it is not waited for.",
+            "result": "The child's result; its fields, where it has some, stand beside these.",
+        },
+        is_open=True,
+    ),
 )
 
 

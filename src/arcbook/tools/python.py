@@ -16,7 +16,7 @@ from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.confinement import OutsideError
 from arcbook.tools.python_pool import Child, ChildLostError, Owner, PythonPool, Zygote
 from arcbook.tools.python_start import Spawned
-from arcbook.tools.scripts import ScriptError, load_script
+from arcbook.tools.scripts import SCRIPT_SOURCES, ScriptError, load_script
 
 OUTPUT_SHOWN_MAX: Final = 1024 * 1024
 """What code may print; a child drops the rest."""
@@ -55,6 +55,7 @@ KIND = declare(
     "Runs Python code in a process of its own.",
     code=["code"],
     any_of=[("code", "script")],
+    choices={"script.source.type": SCRIPT_SOURCES},
     takes_auth=True,
     open_=False,
 )

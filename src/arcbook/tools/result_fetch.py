@@ -23,11 +23,21 @@ class ResultFetchParams(Params, frozen=True, kw_only=True):
     ] = None
 
 
+FETCHED: Final = {
+    "data": "The value as it was.",
+    "count": "What the value itself says in `count` (or `row_count`); else the length of a list, "
+    "or of a mapping's `items`, `rows` or `data`.",
+    "ref": "The reference.",
+    "status": "`success`.",
+}
+"""What the kinds yield that load results."""
+
 KIND = declare(
     "result_fetch",
     ResultFetchParams,
     "Loads a result that is kept by reference.",
     aliases={"ref": ["result_ref", "uri"]},
+    result=FETCHED,
 )
 
 

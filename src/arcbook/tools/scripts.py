@@ -28,6 +28,10 @@ class ScriptError(RuntimeError):
         super().__init__(message)
 
 
+SCRIPT_SOURCES: Final = ("inline", "file", "http")
+"""Where the text of a script can be."""
+
+
 async def load_script(script: dict[str, Any] | str | None, context: ToolContext) -> str:
     """Return the code that ``script`` names.
 

@@ -62,7 +62,15 @@ KIND = declare(
     aliases={"cmds": ["cmd"]},
     scripts=["command", "cmds"],
     any_of=[("command", "cmds")],
-    fields=["commands", "duration_ms", "exit_code", "returncode", "stderr", "stdout", "truncated"],
+    result={
+        "exit_code": "Exit code of the last command that ran.",
+        "returncode": "The same.",
+        "stdout": "What the commands wrote to their output.",
+        "stderr": "What they wrote to their errors.",
+        "truncated": "Whether more was written than is kept.",
+        "duration_ms": "Time that they took, in milliseconds.",
+        "commands": "The same for each command that ran, where there are several.",
+    },
 )
 
 

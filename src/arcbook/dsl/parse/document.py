@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from arcbook.dsl import grammar
+from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.kinds import Kinds
-from arcbook.dsl.mistaken import repair_of
+from arcbook.dsl.mistaken import misspelt, repair_of
 from arcbook.dsl.model import KeychainEntry, Playbook, Step
 from arcbook.dsl.parse.reader import Reader, unknown_key
 from arcbook.dsl.parse.steps import parse_steps
@@ -100,6 +101,7 @@ def _executor(read: Reader, root: MapNode) -> dict[str, Any]:
         return {}
     read.known_keys(node, "executor")
     read.one_of(node, "profile", grammar.PROFILES)
+    _check_requires(read, node)
     spec = read.map(node, "spec")
     if spec is None:
         return {}
@@ -113,6 +115,17 @@ def _executor(read: Reader, root: MapNode) -> dict[str, Any]:
         "places": {key: child.position for key, child in spec.items()},
     }
     return found
+
+
+def _check_requires(read: Reader, node: MapNode) -> None:
+    """Warn of tools that a playbook says it needs and that nobody has."""
+    requires = node.get("requires")
+    tools = requires.get("tools") if isinstance(requires, MapNode) else None
+    for tool in tools.value if isinstance(tools, ListNode) else ():
+        if isinstance(tool.value, str) and read.kinds.kind(tool.value) is None:
+            message = f"there is no tool kind {tool.value!r}, which the playbook requires"
+            hint = did_you_mean(tool.value, read.kinds.names()) or "remove it, or install its tool"
+            read.warning("ARC401", message, tool.position, hint)
 
 
 def _call_timeout(read: Reader, spec: MapNode) -> Any:
@@ -158,6 +171,12 @@ def _keychain(read: Reader, root: MapNode) -> tuple[KeychainEntry, ...]:
         name = read.text(child, "name", required=True)
         kind = read.text(child, "kind") or _keychain_kind(child)
         read.templated(child)
+        read.known_value(child, "kind", grammar.SECRET_KINDS)
+        for key in child.value:
+            if misspelt(key, grammar.SECRET_KEYS) and key not in grammar.SECRET_KEYS:
+                unknown_key(read.report, key, child, "keychain", grammar.SECRET_KEYS)
+        for key, values in grammar.SECRET_VALUES.items():
+            read.known_value(child, key, values)
         if name:
             config = {k: v for k, v in child.plain().items() if k not in ("name", "kind")}
             entries.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from arcbook.dsl import grammar
 from arcbook.dsl.model import Cursor, Frame, Loop, LoopMode, OnError
 from arcbook.dsl.parse.reader import Reader
 from arcbook.dsl.source import MapNode, Node
@@ -27,6 +28,9 @@ def parse_loop(read: Reader, step: MapNode) -> Loop | None:
     mode = read.choice(spec, "mode", LoopMode, default)
     items = node.get("in")
     _loop_source(read, node, mode, items, cursor)
+    policy = spec.get("policy") if spec else None
+    if isinstance(policy, MapNode):
+        read.known_value(policy, "exec", grammar.EXECS)
     return Loop(
         position=node.position,
         iterator=iterator,

@@ -12,7 +12,7 @@ from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.missing import Reading
-from arcbook.dsl.mistaken import ELSEWHERE, repair_of
+from arcbook.dsl.mistaken import ELSEWHERE, misspelt, repair_of
 from arcbook.dsl.python_code import read_code
 from arcbook.dsl.source import ListNode, MapNode, Node, Position, place_inside
 from arcbook.template.code import compile_code
@@ -274,6 +274,25 @@ class Reader:
         hint = did_you_mean(str(found.value), choices) or f"write one of {', '.join(choices)}"
         message = f"{key!r} must be one of {', '.join(choices)}, not {shown(found)}"
         self.report.tightened("ARC112", message, found.position, hint, self.step_name)
+
+    def known_value(
+        self, node: MapNode | None, key: str, choices: Sequence[str], *, code: str = "ARC112"
+    ) -> None:
+        """Check a text against the values that are known, of which others may be added.
+
+        A misspelt one is an error. Any other is a warning: it may be known elsewhere.
+        """
+        found = node.get(key) if node is not None else None
+        if found is None or not isinstance(found.value, str) or is_template(found.value):
+            return
+        text = found.value
+        if not text or text.lower() in choices or text in choices:
+            return
+        near = misspelt(text, choices)
+        hint = f"did you mean {near!r}?" if near else f"write one of {', '.join(choices)}"
+        message = f"{key!r} is {shown(found)}, which is none of {', '.join(choices)}"
+        note = self.report.tightened if near else self.report.warning
+        note(code, message, found.position, hint, self.step_name)
 
     def choice(self, node: MapNode | None, key: str, choices: type[E], default: E) -> E:
         found = node.get(key) if node is not None else None

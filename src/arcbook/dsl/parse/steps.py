@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from arcbook.dsl import grammar
 from arcbook.dsl.model import AdmitRule, Arc, Lifetime, NoMatch, Router, RouterMode, Step
 from arcbook.dsl.parse.loops import parse_loop
 from arcbook.dsl.parse.reader import Reader, shown
@@ -84,6 +85,7 @@ def _step_guard(read: Reader, node: MapNode) -> Any:
 def _admission(read: Reader, spec: MapNode | None) -> tuple[AdmitRule, ...]:
     policy = read.map(spec, "policy") if spec else None
     admit = read.map(policy, "admit") if policy else None
+    read.known_value(admit, "mode", grammar.ADMIT_MODES)
     listed = admit.get("rules") if admit else None
     if not isinstance(listed, ListNode):
         return ()

@@ -104,6 +104,8 @@ def _task(read: Reader, node: MapNode) -> Task:
         message = f"tool kind {kind_name!r} has no tool in this installation: a task of it fails"
         read.warning("ARC406", message, node.value["kind"].position, "register a tool of this kind")
     config, places = _config(read, node, kind)
+    if kind is not None:
+        _check_choices(read, node, kind)
     return Task(
         position=node.position,
         label=label,
@@ -145,6 +147,17 @@ def _config(
     if kind is not None:
         _required(read, node, kind, config)
     return config, places
+
+
+def _check_choices(read: Reader, node: MapNode, kind: Kind) -> None:
+    """Check values that stand deeper in a task's parameters."""
+    for path, values in kind.choices.items():
+        *parents, key = path.split(".")
+        place: Node | None = node
+        for name in parents:
+            place = place.get(name) if isinstance(place, MapNode) else None
+        if isinstance(place, MapNode):
+            read.known_value(place, key, values, code="ARC405")
 
 
 def _unknown_param(read: Reader, key: str, node: MapNode, kind: Kind) -> None:

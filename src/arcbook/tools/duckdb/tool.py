@@ -14,7 +14,7 @@ from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse, req
 from arcbook.tools.confinement import Confinement, OutsideError
 from arcbook.tools.scripts import ScriptError
 from arcbook.tools.sql import rowsets
-from arcbook.tools.sql.query import QUERY_NAMES, Query, no_statement, statements
+from arcbook.tools.sql.query import QUERY_CHOICES, QUERY_NAMES, Query, no_statement, statements
 from arcbook.tools.sql.values import Decimals
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ KIND = declare(
     aliases={"query": QUERY_NAMES, "database": ["db_path", "db", "path"]},
     any_of=[("query", "command")],
     takes_auth=True,
+    choices={
+        "auth.type": ("aws", "gcs", "gcs_hmac", "s3"),
+        **QUERY_CHOICES,
+    },
+    result=rowsets.SHAPE,
 )
 
 

@@ -21,7 +21,14 @@ from arcbook.tools.api import (
 )
 from arcbook.tools.scripts import ScriptError
 from arcbook.tools.sql import rowsets
-from arcbook.tools.sql.query import QUERY_NAMES, Query, convert, no_statement, statements
+from arcbook.tools.sql.query import (
+    QUERY_CHOICES,
+    QUERY_NAMES,
+    Query,
+    convert,
+    no_statement,
+    statements,
+)
 from arcbook.tools.sql.values import Decimals
 
 if TYPE_CHECKING:
@@ -100,6 +107,11 @@ KIND = declare(
     },
     any_of=[("query", "command")],
     takes_auth=True,
+    choices={
+        "sslmode": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+        **QUERY_CHOICES,
+    },
+    result=rowsets.SHAPE,
 )
 
 

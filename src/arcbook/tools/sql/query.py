@@ -8,7 +8,7 @@ import msgspec
 
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.tools.api import ToolCall, ToolContext
-from arcbook.tools.scripts import load_script
+from arcbook.tools.scripts import SCRIPT_SOURCES, load_script
 from arcbook.tools.sql.text import split
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -17,6 +17,9 @@ Query = str | list[str] | dict[str, Any] | None
 
 QUERY_NAMES: Final = ("command", "commands", "sql", "script", "queries", "cmd", "cmds")
 """Other names of ``query``."""
+
+QUERY_CHOICES: Final = {f"{name}.source.type": SCRIPT_SOURCES for name in ("query", *QUERY_NAMES)}
+"""Values that can stand in a query that says where its text is."""
 
 
 async def statements(query: Query, context: ToolContext) -> list[str]:

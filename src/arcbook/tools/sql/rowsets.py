@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from arcbook.dsl.kinds import shape
+
 ROWS_MAX: Final = 100_000
 """Rows of one statement that a call keeps."""
 
@@ -45,6 +47,25 @@ class Command(msgspec.Struct, kw_only=True):
     def row_count(self) -> int:
         """How many rows it yields, or else how many it changed."""
         return len(self.rows) if self.columns is not None else self.affected or 0
+
+
+_COMMAND: Final = {
+    "status": "`success`.",
+    "columns": "Names of the columns, each once.",
+    "rows": "Rows of the last statement that yields some, each a mapping by column.",
+    "row_count": "How many rows those are; where no statement yields rows, how many it changed.",
+    "message": "What the database said: `INSERT 0 3`.",
+    "truncated": "`true` where there were more rows than are kept.",
+}
+
+SHAPE: Final = shape(
+    {
+        **_COMMAND,
+        "affected_rows": "How many rows the last statement changed that says so.",
+        "command_<n>": shape(_COMMAND),
+    }
+)
+"""What the data of a call has."""
 
 
 class RowLimits:

@@ -72,7 +72,24 @@ KIND = declare(
     TransferParams,
     "Moves rows from a service or a database to a table, all or none.",
     aliases={"chunk_size": ["batch_size"]},
+    choices={
+        "source.type": ["http", "postgres", "duckdb", *_KINDS],
+        "target.type": ["postgres", "duckdb", *_KINDS],
+        "target.mode": ["append", "replace", "upsert"],
+        "source.method": ["GET", "POST", "PUT", "PATCH"],
+    },
     takes_auth=True,
+    result={
+        "status": "`success`.",
+        "direction": "From what to what: `http_to_postgres`.",
+        "source_type": "Type of the source.",
+        "target_type": "Type of the target.",
+        "mode": "`append`, `replace` or `upsert`.",
+        "rows_transferred": "How many rows went over.",
+        "chunks_processed": "How many chunks that were.",
+        "target_table": "The table that has them now.",
+        "columns": "Columns of the table that were written.",
+    },
 )
 
 

@@ -86,6 +86,9 @@ class Embedded:
         lookup: where credentials come from, in place of the ones stored in the folder.
     """
 
+    is_dry: bool = False
+    """Whether calls that have effects are left out."""
+
     def __init__(self, settings: Settings, lookup: CredentialPort | None = None) -> None:
         self.settings = settings
         self._lookup = lookup or _LateCredentials(self)
@@ -141,6 +144,7 @@ class Embedded:
                 workspace=confinement.make_workspace,
                 env=self.settings.template_names(),
                 confinement=confinement,
+                is_dry=self.is_dry,
             )
             runtime = LocalRuntime(
                 self.store,

@@ -58,6 +58,27 @@ def strict_of(context: click.Context) -> bool:
     return bool(context.meta.get(STRICT))
 
 
+DRY: Final = "arcbook.dry"
+
+
+def _keep_dry(context: click.Context, _: click.Parameter, given: Any) -> None:
+    context.meta[DRY] = given
+
+
+dry_option = click.option(
+    "--dry-run",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep_dry,
+    help="Leave out calls that have effects, and list them.",
+)
+
+
+def dry_of(context: click.Context) -> bool:
+    """Return whether the command line asks for a dry run."""
+    return bool(context.meta.get(DRY))
+
+
 TOO_DEEP: Final = f"a value of --payload or --set nests deeper than {NESTING_MAX} levels"
 
 ID_MAX: Final = 2**63 - 1

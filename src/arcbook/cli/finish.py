@@ -33,10 +33,12 @@ def finish(
     warnings: Sequence[str] = (),
     source: Source | None = None,
     cut_off: Sequence[str] = (),
+    left_out: list[dict[str, Any]] | None = None,
 ) -> None:
-    """Print how an execution ended."""
+    """Print how an execution ended; of a dry run also the calls that it left out."""
     if as_json:
-        click.echo(value(outcome_of(state, data, warnings, source)))
+        dry = {} if left_out is None else {"dry_run": True, "left_out": left_out}
+        click.echo(value({**outcome_of(state, data, warnings, source), **dry}))
         return
     if state.status is Status.COMPLETED:
         if data is not None:
@@ -49,9 +51,19 @@ def finish(
         took = duration(state.ended_at - state.started_at)
         line = f"{coloured(str(state.status))}  execution {state.execution_id}  {took}"
         tell_lacking(warnings)
+        if left_out is not None:
+            line = f"{coloured(str(state.status))}  dry run  {took}: nothing was kept"
+            _tell_left_out(left_out)
         click.echo(line, err=True)
         if state.status is Status.CANCELLED:
             _tell_cancelled(state, cut_off)
+
+
+def _tell_left_out(calls: list[dict[str, Any]]) -> None:
+    """List the calls that a dry run did not make."""
+    click.echo(f"{len(calls)} calls with effects were left out:", err=True)
+    for call in calls:
+        click.echo(f"  {call['step']}: would {call['would']} ({call['effects']})", err=True)
 
 
 def _tell_cancelled(state: State, cut_off: Sequence[str]) -> None:

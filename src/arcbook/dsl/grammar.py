@@ -179,8 +179,7 @@ TASK: Final[Keys] = {
     "timeout": _key("Time that one call may take.", **_DURATION),
     "retry": _key("Short form of a retry rule.", type=["object", "integer", "boolean"]),
     "redelivery": _key(
-        "Whether a call that was cut off may run again.",
-        default="allowed",
+        "Whether a call that was cut off may run again. By itself: unless that repeats its effect.",
         enum=["allowed", "never"],
     ),
     "sink": _key("It writes to a system of record: implies `redelivery: never`.", type="boolean"),

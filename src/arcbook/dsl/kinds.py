@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -26,6 +26,23 @@ class Treatment(enum.StrEnum):
     SCRIPT = "script"
     #: They are left alone.
     RAW = "raw"
+
+
+class Effects(enum.StrEnum):
+    """What repeating a call does, from the safest to the most delicate."""
+
+    #: The call changes nothing.
+    NONE = "none"
+    #: Repeating the call leaves things as one call does.
+    IDEMPOTENT = "idempotent"
+    #: The call carries its idempotency key, by which the other side recognises a repetition.
+    KEYED = "keyed"
+    #: Each repetition has the effect again.
+    ONCE = "once"
+
+
+KEY_NAME: Final = "_idempotency_key"
+"""The name by which templates read the idempotency key of their call."""
 
 
 class Param(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +116,24 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     echoes: dict[str, Shape | None] = {}
     #: Whether this installation knows of the kind and has no tool for it.
     is_absent: bool = False
+    #: The effects that its calls may have.
+    effects: tuple[Effects, ...] = (Effects.KEYED,)
+    #: Returns the effects of a call with certain parameters, be they rendered or not.
+    effects_of: Callable[[Mapping[str, Any]], Effects] | None = None
+    #: Says in a few words what a call with certain parameters does.
+    summary: Callable[[Mapping[str, Any]], str] | None = None
+
+    def effects_for(self, config: Mapping[str, Any], key: str = "") -> Effects:
+        """Return what repeating a call does.
+
+        Args:
+            config: the call's parameters, rendered or as they are written.
+            key: the call's idempotency key, if it has one yet.
+        """
+        found = self.effects[-1] if self.effects_of is None else self.effects_of(config)
+        if found is Effects.ONCE and _mentions(config, (KEY_NAME, key) if key else (KEY_NAME,)):
+            return Effects.KEYED
+        return found
 
     def param(self, name: str) -> Param | None:
         """Return a parameter by its name."""
@@ -106,6 +141,15 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
             if param.name == name:
                 return param
         return None
+
+
+def _mentions(value: Any, texts: tuple[str, ...]) -> bool:
+    """Whether one of some texts stands anywhere in a value."""
+    if isinstance(value, str):
+        return any(text in value for text in texts)
+    if isinstance(value, Mapping):
+        return any(_mentions(v, texts) for v in value.values())
+    return isinstance(value, list) and any(_mentions(v, texts) for v in value)
 
 
 class Kinds(Protocol):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from arcbook.dsl.kinds import Effects
 from arcbook.engine.pipeline import Call, template_failure
 from arcbook.engine.plan import PlanTask
 from arcbook.engine.scope import ExecutionScope, everything
@@ -22,7 +23,14 @@ from arcbook.runtime.keychain import CommandKeychain
 from arcbook.runtime.services import Services, Steps
 from arcbook.runtime.work import Work
 from arcbook.template.errors import TemplateError
-from arcbook.tools.api import Credential, CredentialError, Deferred, Tool, ToolCall
+from arcbook.tools.api import (
+    UNSURE_CODES,
+    Credential,
+    CredentialError,
+    Deferred,
+    Tool,
+    ToolCall,
+)
 from arcbook.tools.confinement import Confinement
 from arcbook.tools.credentials import resolved
 from arcbook.tools.registry import UnknownKindError
@@ -58,6 +66,7 @@ def call_tool(  # what a call depends on
         catalog_id=work.context.catalog_id,
         step=work.step,
         label=task.label,
+        is_dry=services.is_dry,
     )
     context = CallContext(services, call, request.scope, folder, loaded, keychain)
     try:
@@ -87,7 +96,21 @@ def call_tool(  # what a call depends on
         return failed(ErrorKind.UNKNOWN, message, code="TOOL_FAULT")
     if isinstance(answer, Deferred):
         return answer
+    answer = _not_sure(services, call, answer)
     return _finished(answer, task, services.clock.monotonic_us() - began)
+
+
+def _not_sure(services: Services, call: ToolCall, answer: Outcome) -> Outcome:
+    """Return a failure after which the call may have had its effect as one not to be retried."""
+    cause = answer.error
+    if cause is None or not cause.retryable or cause.code not in UNSURE_CODES:
+        return answer
+    kind = services.tools.kind(call.kind)
+    if kind is None or kind.effects_for(call.config, call.idempotency_key) is not Effects.ONCE:
+        return answer
+    message = f"{cause.message}; the call may have had its effect"
+    cause = msgspec.structs.replace(cause, message=message, retryable=False)
+    return msgspec.structs.replace(answer, error=cause)
 
 
 def _finished(answer: Outcome, task: PlanTask, took_us: int) -> Outcome:

@@ -27,6 +27,7 @@ from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.results.kept import ResultMissingError, ResultTooLargeError
 from arcbook.results.refs import InvalidRefError
 from arcbook.runtime.calls import call_tool
+from arcbook.runtime.dry import left_out
 from arcbook.runtime.keychain import MINTED, CommandKeychain
 from arcbook.runtime.services import Services, Steps
 from arcbook.runtime.work import Work
@@ -78,6 +79,16 @@ class Performance:
 
     def call(self, request: Call) -> Steps:
         """Call a tool; whatever it does becomes an outcome."""
+        if self.services.is_dry:
+            return self._dry_call(request)
+        return self._real_call(request)
+
+    def _dry_call(self, request: Call) -> Steps:
+        """Make a call that has no effects; leave out any other."""
+        stood_in = left_out(self.services, self.work, request)
+        return (yield from self._real_call(request)) if stood_in is None else stood_in
+
+    def _real_call(self, request: Call) -> Steps:
         return call_tool(
             self.services,
             self.work,

@@ -43,6 +43,7 @@ class Services:
         workspace: Callable[[int], str],
         env: dict[str, str] | None = None,
         confinement: Confinement | None = None,
+        is_dry: bool = False,
     ) -> None:
         self.tools = tools
         self.kept = kept
@@ -52,6 +53,10 @@ class Services:
         self.workspace = workspace
         self.env = env or {}
         self.confinement = confinement or Confinement()
+        #: Whether calls that have effects are left out.
+        self.is_dry = is_dry
+        #: Those calls, without secrets; at most ``LEFT_OUT_MAX``.
+        self.left_out: list[dict[str, Any]] = []
         self.secrets = Secrets()
         redact(self.secrets)
         self.keychain = Keychain(credentials, clock)

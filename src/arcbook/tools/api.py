@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib.util import find_spec
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
-from arcbook.dsl.kinds import Kind, Param, Shape, Treatment, shape
+from arcbook.dsl.kinds import Effects, Kind, Param, Shape, Treatment, shape
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.tools.confinement import Confinement
@@ -44,6 +44,8 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     #: The alias that ``auth`` named.
     alias: str = ""
+    #: Whether nothing may change: the call is of a dry run, and says that it has no effects.
+    is_dry: bool = False
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +122,21 @@ class Tool(Protocol):
         """Let go of connections and processes; closing twice is well."""
 
 
+UNSURE_CODES: Final = frozenset(
+    [
+        "DISCONNECTED",
+        "DUCKDB_TIMEOUT",
+        "NATS_CONNECTION",
+        "NATS_TIMEOUT",
+        "PG_08006",
+        "PG_57P01",
+        "PROTOCOL",
+        "TIMEOUT",
+    ]
+)
+"""Codes of failures that do not tell whether the other side did what it was asked to."""
+
+
 class MissingExtraError(ImportError):
     """A kind needs packages that are not installed. The message says which extra has them."""
 
@@ -178,6 +195,9 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
     result_by: str = "",
     results: Mapping[str, Mapping[str, str]] | None = None,
     echoes: Mapping[str, Shape | None] | None = None,
+    effects: Iterable[Effects] = (Effects.KEYED,),
+    effects_of: Callable[[Mapping[str, Any]], Effects] | None = None,
+    summary: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> Kind:
     """Return what the language needs to know of a kind, from its parameter model.
 
@@ -186,32 +206,21 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
     that is ``result_by``, and ``results`` has them for each value. ``echoes`` names
     parameters of which the first that is written is the result. ``choices`` has the values
     that can stand in fields of mappings, by their path: ``source.type``.
+
+    ``effects`` are those that calls may have. Where there are several, ``effects_of`` decides
+    by the parameters, as they are written or rendered; what it cannot decide is the last one.
+    From it follow whether a lost call is performed again, what ``retryable`` says after an
+    uncertain failure, what a dry run leaves out, and what lint advises.
     """
-    schema = msgspec.json.schema(model)
-    body = schema["$defs"][schema["$ref"].rpartition("/")[2]]
-    required = set(body.get("required", ()))
-    spelled = {key: tuple(value) for key, value in (aliases or {}).items()}
     treatments = {
         **dict.fromkeys(code, Treatment.CODE),
         **dict.fromkeys(scripts, Treatment.SCRIPT),
         **dict.fromkeys(raw, Treatment.RAW),
     }
-    params = tuple(
-        Param(
-            name=key,
-            description=prop.pop("description", ""),
-            required=key in required,
-            treatment=treatments.get(key, Treatment.RENDER),
-            aliases=spelled.get(key, ()),
-            default=prop.pop("default", None),
-            schema=_flat(prop),
-        )
-        for key, prop in body.get("properties", {}).items()
-    )
     return Kind(
         name=name,
         description=description,
-        params=params,
+        params=_params(model, aliases or {}, treatments),
         any_of=tuple(any_of),
         choices={path: tuple(values) for path, values in (choices or {}).items()},
         open=open_,
@@ -222,6 +231,31 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
         result_by=result_by,
         results={value: shape(fields) for value, fields in (results or {}).items()},
         echoes=dict(echoes or {}),
+        effects=tuple(effects),
+        effects_of=effects_of,
+        summary=summary,
+    )
+
+
+def _params(
+    model: type[msgspec.Struct],
+    aliases: Mapping[str, Iterable[str]],
+    treatments: Mapping[str, Treatment],
+) -> tuple[Param, ...]:
+    schema = msgspec.json.schema(model)
+    body = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    required = set(body.get("required", ()))
+    return tuple(
+        Param(
+            name=key,
+            description=prop.pop("description", ""),
+            required=key in required,
+            treatment=treatments.get(key, Treatment.RENDER),
+            aliases=tuple(aliases.get(key, ())),
+            default=prop.pop("default", None),
+            schema=_flat(prop),
+        )
+        for key, prop in body.get("properties", {}).items()
     )
 
 
@@ -239,9 +273,11 @@ def _flat(schema: dict[str, Any]) -> dict[str, Any]:
 Factory = Callable[[], Tool]
 
 __all__ = [
+    "UNSURE_CODES",
     "Credential",
     "CredentialError",
     "Deferred",
+    "Effects",
     "MissingExtraError",
     "Params",
     "Result",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed
-from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.result_fetch import FETCHED, fetch
 
 
@@ -27,6 +27,7 @@ KIND = declare(
     aliases={"result_ref": ["ref", "uri"]},
     choices={"action": ["get", "put"]},
     result=FETCHED,
+    effects=[Effects.NONE],
 )
 
 

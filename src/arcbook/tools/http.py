@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from arcbook.outcome import Outcome
 from arcbook.tools import http_auth
-from arcbook.tools.api import ToolCall, ToolContext, declare, parse
+from arcbook.tools.api import Effects, ToolCall, ToolContext, declare, parse
 from arcbook.tools.http_params import HttpParams
 
 if TYPE_CHECKING:
@@ -14,6 +15,31 @@ if TYPE_CHECKING:
 
 RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Size of a response's body, unpacked."""
+
+_EFFECTS: Final = {
+    "GET": Effects.NONE,
+    "HEAD": Effects.NONE,
+    "OPTIONS": Effects.NONE,
+    "PUT": Effects.IDEMPOTENT,
+    "DELETE": Effects.IDEMPOTENT,
+}
+
+
+def effects_of(config: Mapping[str, Any]) -> Effects:
+    """Return what repeating a request does, as HTTP defines it for its method."""
+    keyed = Effects.KEYED if config.get("idempotency") is not False else Effects.ONCE
+    return _EFFECTS.get(_method(config), keyed)
+
+
+def summary(config: Mapping[str, Any]) -> str:
+    """Say which request a call sends, without the query, which may hold secrets."""
+    address = str(config.get("url") or "").partition("?")[0]
+    return f"send {_method(config)} {address}"
+
+
+def _method(config: Mapping[str, Any]) -> str:
+    return str(config.get("method") or "GET").strip().upper()
+
 
 KIND = declare(
     "http",
@@ -34,6 +60,9 @@ KIND = declare(
         "data": "The body.",
         "body": "The body.",
     },
+    effects=[Effects.NONE, Effects.IDEMPOTENT, Effects.KEYED, Effects.ONCE],
+    effects_of=effects_of,
+    summary=summary,
 )
 
 

@@ -25,6 +25,7 @@ from arcbook.tools.api import (
     require,
 )
 from arcbook.tools.confinement import OutsideError
+from arcbook.tools.nats_effects import NATS_EFFECTS, effects_of, summary
 from arcbook.tools.nats_keys import encode_key, list_keys
 from arcbook.tools.nats_pool import (
     Identity,
@@ -132,6 +133,9 @@ KIND = declare(
     takes_auth=True,
     result_by="operation",
     results=RESULTS,
+    effects=NATS_EFFECTS,
+    effects_of=effects_of,
+    summary=summary,
 )
 
 

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from arcbook.dsl.kinds import shape
 from arcbook.outcome import Outcome, ok
-from arcbook.tools.api import Params, ToolCall, ToolContext, declare
+from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare
 
 
 class NoopParams(Params, frozen=True, kw_only=True):
@@ -27,6 +27,7 @@ KIND = declare(
         "message": shape({"status": "`ok`.", "message": "The text."}),
         "input": None,
     },
+    effects=[Effects.NONE],
 )
 
 

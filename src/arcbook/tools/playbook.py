@@ -9,7 +9,7 @@ from msgspec import Meta
 from arcbook.dsl.kinds import shape
 from arcbook.dsl.paths import catalog_path
 from arcbook.outcome import Outcome
-from arcbook.tools.api import Deferred, Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.api import Deferred, Effects, Params, ToolCall, ToolContext, declare, parse
 
 
 class PlaybookParams(Params, frozen=True, kw_only=True):
@@ -45,6 +45,8 @@ KIND = declare(
     aliases={"return_step": ["return"]},
     any_of=[("path", "catalog_id")],
     waits=True,
+    # A call starts one child, however often it is performed; what the child does is its own.
+    effects=[Effects.NONE],
     names=["playbooks"],
     result=shape(
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,8 +13,9 @@ from msgspec import Meta
 
 from arcbook.outcome import TRACEBACK_CHARACTERS_MAX, ErrorKind, Outcome, failed, ok, shortened
 from arcbook.template.code import uses_name
-from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.confinement import OutsideError
+from arcbook.tools.python_child.prepare import Prepared
 from arcbook.tools.python_pool import Child, ChildLostError, Owner, PythonPool, Zygote
 from arcbook.tools.python_start import Spawned
 from arcbook.tools.scripts import SCRIPT_SOURCES, ScriptError, load_script
@@ -49,6 +51,27 @@ class PythonParams(Params, frozen=True, kw_only=True):
     cwd: Annotated[str | None, Meta(description="Folder to run in.")] = None
 
 
+def effects_of(config: Mapping[str, Any]) -> Effects:
+    """Return what repeating a call does: nothing, where its code only computes."""
+    code = config.get("code")
+    if not isinstance(code, str) or config.get("libs"):
+        return Effects.KEYED
+    try:
+        pure = Prepared.from_source(code, []).pure
+    except (SyntaxError, ValueError):
+        return Effects.NONE  # it fails before it does anything
+    return Effects.NONE if pure else Effects.KEYED
+
+
+def summary(config: Mapping[str, Any]) -> str:
+    """Say how much code a call runs."""
+    code = config.get("code")
+    if not isinstance(code, str):
+        return "run the code of a script"
+    lines = code.strip().splitlines()
+    return f"run Python code of {len(lines)} line{'' if len(lines) == 1 else 's'}"
+
+
 KIND = declare(
     "python",
     PythonParams,
@@ -57,6 +80,9 @@ KIND = declare(
     any_of=[("code", "script")],
     choices={"script.source.type": SCRIPT_SOURCES},
     takes_auth=True,
+    effects=[Effects.NONE, Effects.KEYED],
+    effects_of=effects_of,
+    summary=summary,
     open_=False,
 )
 

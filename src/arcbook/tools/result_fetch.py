@@ -9,7 +9,7 @@ from msgspec import Meta
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import InvalidRefError
-from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse
 
 REF_NAMES: Final = ("ref", "result_ref", "uri", "_ref")
 """How documents call a reference."""
@@ -38,6 +38,7 @@ KIND = declare(
     "Loads a result that is kept by reference.",
     aliases={"ref": ["result_ref", "uri"]},
     result=FETCHED,
+    effects=[Effects.NONE],
 )
 
 

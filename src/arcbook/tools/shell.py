@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.confinement import Confinement, Launch, OutsideError, Place
 from arcbook.tools.texts import text_of
 
@@ -42,6 +43,10 @@ MESSAGE_CHARS_MAX: Final = 500
 """What of the last line of stderr an error message shows."""
 
 
+KEY_VARIABLE: Final = "ARCBOOK_IDEMPOTENCY_KEY"
+"""Variable that has the call's idempotency key, the same for every try of it."""
+
+
 class ShellParams(Params, frozen=True, kw_only=True):
     """Parameters of ``shell``."""
 
@@ -53,6 +58,14 @@ class ShellParams(Params, frozen=True, kw_only=True):
     shell: Annotated[str | None, Meta(description="Shell that runs it: sh, bash, ...")] = "sh"
     cwd: Annotated[str | None, Meta(description="Folder to run in.")] = None
     env: Annotated[dict[str, Any] | None, Meta(description="Environment variables.")] = None
+
+
+def summary(config: Mapping[str, Any]) -> str:
+    """Say which command a call runs first."""
+    written = config.get("command") or config.get("cmds")
+    first = written[0] if isinstance(written, list) and written else written
+    lines = str(first).strip().splitlines() or [""]
+    return f"run {lines[0]}" + (" ..." if len(lines) > 1 else "")
 
 
 KIND = declare(
@@ -71,6 +84,8 @@ KIND = declare(
         "duration_ms": "Time that they took, in milliseconds.",
         "commands": "The same for each command that ran, where there are several.",
     },
+    effects=[Effects.KEYED],
+    summary=summary,
 )
 
 
@@ -148,7 +163,9 @@ class Setting(NamedTuple):
 def _setting(params: ShellParams, call: ToolCall, context: ToolContext) -> Setting:
     confinement = context.confinement
     workspace = "" if confinement.is_open else context.workspace
-    env = confinement.environment(workspace, params.env)
+    env = confinement.environment(
+        workspace, {KEY_VARIABLE: call.idempotency_key, **(params.env or {})}
+    )
     name = params.shell or "sh"
     shell = shutil.which(name, path=env.get("PATH"))
     if shell is None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed
-from arcbook.tools.api import Params, ToolCall, ToolContext, declare
+from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare
 
 
 class TaskSequenceParams(Params, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class TaskSequenceParams(Params, frozen=True, kw_only=True):
     ]
 
 
-KIND = declare("task_sequence", TaskSequenceParams, "Runs tasks in turn.")
+KIND = declare("task_sequence", TaskSequenceParams, "Runs tasks in turn.", effects=[Effects.NONE])
 
 
 class TaskSequence:

@@ -15,6 +15,8 @@ from arcbook.cli.context import (
     Given,
     allow_option,
     allowed_of,
+    dry_of,
+    dry_option,
     parse_given,
     read_document,
     settings_of,
@@ -41,6 +43,7 @@ from arcbook.runtime.plans import Planned
 
 if TYPE_CHECKING:
     from arcbook.cli.remote.running import RemoteJob
+    from arcbook.settings import Settings
 
 
 @click.command(
@@ -58,6 +61,7 @@ Examples:
   arcbook run playbook.yaml --set city=Paris --set limits.rows=100
   arcbook run playbook.yaml --payload '{"city": "Paris"}' --json
   arcbook run playbook.yaml --payload @request.json --target transform
+  arcbook run playbook.yaml --dry-run            say what calls with effects would do
   arcbook run reports/daily                      a playbook of the catalog, by its path
   generate | arcbook run -                       a document from standard input
   arcbook run playbook.yaml --server http://127.0.0.1:8082      at a server
@@ -80,6 +84,7 @@ Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 @click.option("--watch/--no-watch", default=None, help="A live view; on a terminal by default.")
 @allow_option
 @strict_option
+@dry_option
 @click.pass_context
 def run(  # the options of the verb
     context: click.Context,
@@ -98,6 +103,9 @@ def run(  # the options of the verb
     given = parse_given(payload, assignments)
     content = read_document(playbook) if _is_file(playbook) else None
     view = view_of(playbook, silent=as_json or quiet, watch=watch)
+    dry = dry_of(context)
+    if dry and (server_of(context) or resume):
+        raise UserError("--dry-run is for a new run in the home: no --server, no --resume")
     if server_of(context):
         from arcbook.cli.remote.running import RemoteJob, Wanted  # heavy: an HTTP client
 
@@ -114,7 +122,8 @@ def run(  # the options of the verb
         return _finished(remote, remote.run(given), view, as_json=as_json, quiet=quiet)
     if detach:
         raise UserError("--detach is for runs at a server: it needs --server")
-    embedded = Embedded(settings_of(context))
+    settings = settings_of(context)
+    embedded = _dry(settings) if dry else Embedded(settings)
     spawned = early.take()
     if spawned is not None:
         embedded.use_python(spawned)
@@ -129,6 +138,12 @@ def run(  # the options of the verb
     )
     running = job.run(given, target, resume=resume)
     return _finished(job, running, view, as_json=as_json, quiet=quiet)
+
+
+def _dry(settings: Settings) -> Embedded:
+    from arcbook.dry_run import DryRun  # only for a dry run
+
+    return DryRun(settings)
 
 
 def _finished(
@@ -156,6 +171,7 @@ def _finished(
         warnings=view.warnings(),
         source=job.source,
         cut_off=view.cut_off(state.execution_id),
+        left_out=job.left_out,
     )
     return outcome_code(state)
 
@@ -196,6 +212,8 @@ class _Job:
         #: Whether it was left running; in the home nothing runs without its process.
         self.left = False
         self.source: Source | None = None
+        #: The calls that a dry run did not make.
+        self.left_out: list[dict[str, Any]] | None = None
 
     async def run(self, given: Given, target: str | None, *, resume: bool) -> tuple[State, Any]:
         async with self.embedded as embedded:
@@ -223,6 +241,8 @@ class _Job:
                         entry=target,
                         strict=self.strict,
                     )
+            if embedded.is_dry:
+                self.left_out = (await embedded.runtime()).performer.left_out
             return state, await embedded.result_of(state)
 
     def _started(self, execution_id: int) -> None:

@@ -72,6 +72,8 @@ class RemoteJob:
         self._interrupts: Interrupts | None = None
         #: The document, for the places of failures.
         self.source: Source | None = None
+        #: A server makes every call.
+        self.left_out: list[dict[str, Any]] | None = None
 
     async def run(self, given: Given) -> tuple[State, Any]:
         """Run it to its end; return its state and its result."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import did_you_mean
-from arcbook.dsl.kinds import Kind, Treatment
+from arcbook.dsl.kinds import Effects, Kind, Treatment
 from arcbook.dsl.mistaken import repair_of
 from arcbook.dsl.model import Backoff, Do, Lifetime, OutputSpec, Redelivery, Rule, Task
 from arcbook.dsl.parse.reader import Reader, as_number, shown
@@ -106,6 +106,11 @@ def _task(read: Reader, node: MapNode) -> Task:
     config, places = _config(read, node, kind)
     if kind is not None:
         _check_choices(read, node, kind)
+    effects = _effects(kind, config)
+    rules = _rules(read, node)
+    if effects is Effects.ONCE:
+        _check_retries(read, kind_name, rules)
+    unwritten = Redelivery.NEVER if effects is Effects.ONCE else Redelivery.ALLOWED
     return Task(
         position=node.position,
         label=label,
@@ -114,12 +119,31 @@ def _task(read: Reader, node: MapNode) -> Task:
         input=parse_inputs(read, node),
         auth=read.templated(node.get("auth")),
         set=parse_assignments(read, node.get("set"), Lifetime.LOCAL),
-        rules=_rules(read, node),
+        rules=rules,
         timeout=read.time_limit(node, "timeout"),
-        redelivery=read.choice(node, "redelivery", Redelivery, Redelivery.ALLOWED),
+        redelivery=read.choice(node, "redelivery", Redelivery, unwritten),
         output=parse_output(read, node),
         places=places,
     )
+
+
+def _effects(kind: Kind | None, config: dict[str, Any]) -> Effects:
+    """Return what repeating a task's call does, as far as it matters to the language."""
+    if kind is None or Effects.ONCE not in kind.effects:
+        return Effects.KEYED
+    return kind.effects_for(config)
+
+
+def _check_retries(read: Reader, kind_name: str, rules: tuple[Rule, ...]) -> None:
+    """Warn of rules that try a call again that may have had its effect."""
+    for rule in rules:
+        if rule.do is Do.RETRY and "retryable" not in str(rule.when):
+            message = (
+                f"this call of {kind_name!r} has its effect each time it is made, and the rule "
+                "tries it again, be it that the first one had its effect"
+            )
+            hint = "write 'when: \"{{ output.error.retryable }}\"', or give it `_idempotency_key`"
+            read.warning("ARC407", message, rule.position, hint)
 
 
 def _config(

@@ -13,7 +13,7 @@ from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse, require
 from arcbook.tools.confinement import Confinement, OutsideError
 from arcbook.tools.scripts import ScriptError
-from arcbook.tools.sql import rowsets
+from arcbook.tools.sql import effects, rowsets
 from arcbook.tools.sql.query import QUERY_CHOICES, QUERY_NAMES, Query, no_statement, statements
 from arcbook.tools.sql.values import Decimals
 
@@ -72,6 +72,9 @@ KIND = declare(
         **QUERY_CHOICES,
     },
     result=rowsets.SHAPE,
+    effects=effects.SQL_EFFECTS,
+    effects_of=effects.effects_of,
+    summary=effects.summary,
 )
 
 

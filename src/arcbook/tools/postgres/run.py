@@ -117,7 +117,9 @@ def _arguments(statements: Sequence[str], params: Any, *, numbered: bool) -> lis
 # -- settings ---------------------------------------------------------------------------
 
 
-def opening(mode_: Mode, name: str, schema: str, seconds: float) -> Composed:
+def opening(
+    mode_: Mode, name: str, schema: str, seconds: float, *, read_only: bool = False
+) -> Composed:
     """Return what a connection is told before the statements of a call."""
     local = SQL("LOCAL ") if mode_ is Mode.TOGETHER else SQL("")
     limit_ms = min(int((seconds + MARGIN_SECONDS) * 1000), 2**31 - 1)
@@ -126,6 +128,9 @@ def opening(mode_: Mode, name: str, schema: str, seconds: float) -> Composed:
         ("statement_timeout", Literal(limit_ms)),
         ("idle_in_transaction_session_timeout", Literal(limit_ms)),
     ]
+    if read_only:
+        scope = "" if mode_ is Mode.TOGETHER else "default_"
+        settings.append((f"{scope}transaction_read_only", Literal("on")))
     if schema:
         settings.append(("search_path", search_path(schema)))
     parts: list[Composable] = [SQL("BEGIN")] if mode_ is Mode.TOGETHER else []

@@ -20,7 +20,7 @@ from arcbook.tools.api import (
     require,
 )
 from arcbook.tools.scripts import ScriptError
-from arcbook.tools.sql import rowsets
+from arcbook.tools.sql import effects, rowsets
 from arcbook.tools.sql.query import (
     QUERY_CHOICES,
     QUERY_NAMES,
@@ -112,6 +112,9 @@ KIND = declare(
         **QUERY_CHOICES,
     },
     result=rowsets.SHAPE,
+    effects=effects.SQL_EFFECTS,
+    effects_of=effects.effects_of,
+    summary=effects.summary,
 )
 
 
@@ -197,7 +200,7 @@ async def _run(run: Run, pool: Pool, call: ToolCall, schema: str, wait_seconds: 
 
     seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
     name = application_name(call.execution_id, call.step)
-    settings = opening(run.script.mode, name, schema, seconds)
+    settings = opening(run.script.mode, name, schema, seconds, read_only=call.is_dry)
     try:
         async with (
             asyncio.timeout(seconds),

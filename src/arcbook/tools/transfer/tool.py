@@ -13,6 +13,7 @@ from msgspec import Meta
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import (
     CredentialError,
+    Effects,
     Params,
     ToolCall,
     ToolContext,
@@ -67,6 +68,21 @@ class TransferParams(Params, frozen=True, kw_only=True):
     ] = BATCH_ROWS
 
 
+def effects_of(config: Mapping[str, Any]) -> Effects:
+    """Return what repeating a transfer does."""
+    target = config.get("target")
+    written = target.get("mode") if isinstance(target, Mapping) else None
+    mode = config.get("mode") or written or "append"
+    return Effects.IDEMPOTENT if mode in ("replace", "upsert") else Effects.ONCE
+
+
+def summary(config: Mapping[str, Any]) -> str:
+    """Say from where to where a call moves rows."""
+    source, target = (config.get(side) or {} for side in ("source", "target"))
+    table, mode = target.get("table"), config.get("mode") or target.get("mode") or "append"
+    return f"{mode} rows of {source.get('type')} to {target.get('type')} table {table}"
+
+
 KIND = declare(
     "transfer",
     TransferParams,
@@ -90,6 +106,9 @@ KIND = declare(
         "target_table": "The table that has them now.",
         "columns": "Columns of the table that were written.",
     },
+    effects=[Effects.IDEMPOTENT, Effects.KEYED, Effects.ONCE],
+    effects_of=effects_of,
+    summary=summary,
 )
 
 

@@ -33,6 +33,14 @@ def called(node: ast.AST) -> str:
     return ""
 
 
+def last_name(node: ast.AST) -> str:
+    """Return the name of what a call calls, without what it belongs to."""
+    target = node.func if isinstance(node, ast.Call) else None
+    if isinstance(target, ast.Attribute):
+        return target.attr
+    return target.id if isinstance(target, ast.Name) else ""
+
+
 def keywords(node: ast.AST) -> dict[str, ast.expr]:
     """Return the arguments of a call that are given by name."""
     given = node.keywords if isinstance(node, ast.Call) else []
@@ -128,6 +136,32 @@ def no_world_writable(name: str, node: ast.AST) -> str | None:
     return f"mode {modes[0]:o} lets others write" if modes else None
 
 
+TASKS: Final = {
+    "supervision.py": "what begins tasks for all others",
+    "bus/nats/link.py": "the first connection, which its start waits for and ends",
+    "cli/": "a verb waits for what it begins, and its process ends with it",
+    "runtime/crew.py": "commands: each tells how it ended, and 'close' ends them",
+    "runtime/plans.py": "a plan, once for all who wait for it; they are told its error",
+    "secrets/keychain.py": "an entry, once for all who wait for it; they are told its error",
+    "server/door.py": "a call that waits; both tasks are ended where they are begun",
+    "server/http/feed.py": "a read, once for all who wait for it; they are told its error",
+    "tools/nats_pool.py": "what a tool call waits for, and ends",
+    "tools/shell.py": "what a tool call waits for, and ends",
+    "worker/core.py": "a playbook, once for all commands that wait for it; they are told its error",
+}
+
+_BEGINS: Final = ("create_task", "ensure_future", "run_coroutine_threadsafe")
+
+
+def no_task_alone(name: str, node: ast.AST) -> str | None:
+    """What goes on is a loop or a task of a service, or an errand: its end is noticed."""
+    what = last_name(node)
+    if what not in _BEGINS or name.startswith(tuple(TASKS)):
+        return None
+    # A task group ends with what it holds, and raises what was raised in it.
+    return None if "group" in called(node) else f"{what} begins what nobody looks after"
+
+
 RULES: Final[tuple[Rule, ...]] = (
     no_name_from_data,
     no_code_from_data,
@@ -135,6 +169,7 @@ RULES: Final[tuple[Rule, ...]] = (
     processes_in_groups,
     secrets_in_constant_time,
     no_world_writable,
+    no_task_alone,
 )
 
 
@@ -148,14 +183,64 @@ def broken(name: str, text: str) -> Iterator[str]:
                 yield f"src/arcbook/{name}:{getattr(node, 'lineno', 1)}: {what}. {reason}"
 
 
+ENDLESS: Final = {
+    "local/cluster.py: watch": "the verb 'up' waits for it",
+    "runtime/crew.py: _end": "a generator's StopIteration ends it",
+    "runtime/services.py: drive": "a generator's StopIteration ends it",
+}
+
+
+def unsupervised(files: dict[str, str]) -> Iterator[str]:
+    """Yield the coroutines that go on for ever and are no loop or task of a service."""
+    trees = {name: ast.parse(text) for name, text in files.items()}
+    kept = {kept for tree in trees.values() for node in ast.walk(tree) for kept in _kept(node)}
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.AsyncFunctionDef) and _is_endless(node):
+                if node.name in kept or f"{name}: {node.name}" in ENDLESS:
+                    continue
+                yield f"src/arcbook/{name}:{node.lineno}: {node.name} goes on for ever; have a Service keep it"
+
+
+def _kept(node: ast.AST) -> Iterator[str]:
+    """Yield the name of a coroutine that a call gives to a service, or awaits within one."""
+    if last_name(node) not in ("loop", "task"):
+        return
+    assert isinstance(node, ast.Call)
+    for given in node.args[1:]:
+        inner = given.args[0] if called(given) == "partial" and given.args else given  # type: ignore[attr-defined]
+        target = inner.func if isinstance(inner, ast.Call) else inner
+        if isinstance(target, (ast.Attribute, ast.Name)):
+            yield target.attr if isinstance(target, ast.Attribute) else target.id
+
+
+def _is_endless(function: ast.AsyncFunctionDef) -> bool:
+    """Return whether a coroutine has a loop that only an error ends."""
+    loops = [node for node in _own(function) if isinstance(node, ast.While)]
+    return any(
+        isinstance(loop.test, ast.Constant)
+        and not any(isinstance(node, (ast.Return, ast.Break, ast.Yield)) for node in _own(loop))
+        for loop in loops
+    )
+
+
+def _own(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what is in a function or loop, but not in functions within it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield child
+            yield from _own(child)
+
+
 def main() -> int:
     """Print what is wrong, and return 1 if anything is."""
-    problems = [
-        problem
+    files = {
+        path.relative_to(SOURCE).as_posix(): path.read_text("utf-8")
         for path in sorted(SOURCE.rglob("*.py"))
-        if not path.relative_to(SOURCE).as_posix().startswith("testing/")
-        for problem in broken(path.relative_to(SOURCE).as_posix(), path.read_text("utf-8"))
-    ]
+    }
+    ours = {name: text for name, text in files.items() if not name.startswith("testing/")}
+    problems = [problem for name, text in ours.items() for problem in broken(name, text)]
+    problems += unsupervised(ours)
     for problem in problems:
         sys.stdout.write(f"{problem}\n")
     return 1 if problems else 0

@@ -13,13 +13,14 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from arcbook.blobs.api import Blobs
 from arcbook.blobs.postgres import PostgresBlobs
-from arcbook.bus.api import Bus, WorkerBus
+from arcbook.bus.api import Bus, Connection
 from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.nats.access import servers
 from arcbook.bus.postgres import PostgresBus
@@ -49,7 +50,7 @@ from arcbook.store.postgres import PostgresStore
 from arcbook.tools.confinement import Confinement
 from arcbook.tools.isolation import choose
 from arcbook.tools.registry import Registry
-from arcbook.worker.adapting import adapting
+from arcbook.worker.adapting import adapt
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 from arcbook.worker.over_http import HttpBus
@@ -107,7 +108,7 @@ def bus_of(settings: Settings) -> Bus:
     raise SettingsError("name the bus: ARCBOOK_NATS_URL, or ARCBOOK_DSN for PostgreSQL alone")
 
 
-def worker_bus_of(settings: Settings) -> WorkerBus:
+def worker_bus_of(settings: Settings) -> Connection:
     """Return the bus that a worker is to use: a server's API, where no other one is named.
 
     Raises:
@@ -331,6 +332,7 @@ async def control_plane(
     )
     with About(server=server.server_id):
         async with server:
+            server.service.watch(parts.bus.service)
             keeping = Housekeeping(server, settings.server_url or url, settings.internal_token)
             async with keeping:
                 yield ControlPlane(server, parts.store, credentials)
@@ -364,7 +366,8 @@ async def served_control_plane(
             control_plane(settings, opened, url=url, server_id=server_id) as plane,
         ):
             app = create_app(plane.server, plane.credentials, http)
-            async with served(app, on, tls, app.state.context.close, http.limits):
+            async with served(app, on, tls, app.state.context.close, http.limits) as api:
+                plane.server.service.watch(api)
                 yield plane, url
 
 
@@ -402,7 +405,7 @@ async def worker(settings: Settings, *, worker_id: str = "") -> AsyncIterator[Wo
 
 @asynccontextmanager
 async def worker_on(
-    bus: WorkerBus,
+    bus: Connection,
     settings: Settings,
     *,
     worker_id: str = "",
@@ -418,8 +421,8 @@ async def worker_on(
     clock = SystemClock()
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"
     name = worker_token_of(settings).name_for(name)
-    bus = SealedBus(bus, lambda: worker_token_of(settings), name, settings.pools)
-    control = Control(bus, name, clock=clock)
+    sealed = SealedBus(bus, lambda: worker_token_of(settings), name, settings.pools)
+    control = Control(sealed, name, clock=clock)
     registry = Registry()
     performer = Performer(
         registry,
@@ -432,7 +435,7 @@ async def worker_on(
         confinement=limits,
     )
     made = Worker(
-        bus,
+        sealed,
         control,
         performer,
         registry,
@@ -444,5 +447,8 @@ async def worker_on(
         beat_seconds=settings.lease_seconds / BEATS_PER_LEASE,
     )
     with About(worker=name):
-        async with made, adapting(made, enabled=settings.adaptive):
+        async with made:
+            made.service.watch(bus.service)
+            if settings.adaptive:
+                made.service.loop("pressure", partial(adapt, made))
             yield made

@@ -3,7 +3,8 @@
 A service is a part of a process that goes on until it is stopped: some loops in one task
 group. When one of them ends, by an error or by itself, all of them end, the cause is logged,
 and whoever built the service is told. Services stand in a tree: one that watches another
-ends with it, so that a dead loop ends its process and not only what it did.
+ends with it, so that a dead loop ends its process and not only what it did. What is short, and
+nobody waits for, is an errand.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 from arcbook.logs import events as logged
 
 AGAIN_SECONDS: Final = 0.25
 """Time after which a task that goes on is cancelled once more."""
+
+ERRANDS_MAX: Final = 256
+"""Errands of one kind that go on at once, unless told otherwise."""
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +77,7 @@ class Service:
         return self._add(name, work)
 
     def watch(self, other: Service) -> None:
-        """End when another service fails."""
+        """End when another service fails; both go on independently until then."""
         self.loop(other.name, other.ended)
 
     async def ended(self) -> None:
@@ -131,6 +136,51 @@ class Service:
                 told(self.cause)
         finally:
             self._group = None
+
+
+class Errands:
+    """Short tasks that nobody waits for: each comes to its end, and its error is logged.
+
+    Args:
+        name: what they are about, for the log.
+        most: how many go on at once; further ones wait for their turn.
+    """
+
+    def __init__(self, name: str, most: int = ERRANDS_MAX) -> None:
+        self.name = name
+        self._turns = asyncio.Semaphore(most)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Work) -> None:
+        """Begin a task beside the others."""
+        task = asyncio.get_running_loop().create_task(self._in_turn(work), name=self.name)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, work))
+
+    async def _in_turn(self, work: Work) -> None:
+        async with self._turns:
+            await work
+
+    def _ended(self, work: Work, task: asyncio.Task[None]) -> None:
+        work.close()  # its turn never came, or the task was stopped before its first step
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        log.error(logged.ERRAND_FAILED, {"errand": self.name}, exc_info=error)
+
+    async def finish(self, seconds: float | None = None) -> None:
+        """Wait for all of them; stop what takes longer than told."""
+        tasks = self._tasks - {asyncio.current_task()}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
 
 
 async def cancelled(tasks: list[asyncio.Task[Any]]) -> None:

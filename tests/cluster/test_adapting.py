@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from arcbook.testing.cluster import Cluster
 from arcbook.worker import adapting as measured
-from arcbook.worker.adapting import adapting
+from arcbook.worker.adapting import adapt
 
 PATIENCE_SECONDS = 10.0
 
@@ -31,15 +32,22 @@ async def test_memory_that_is_short_lowers_what_a_worker_takes_on(cluster, monke
     monkeypatch.setattr(measured, "memory_used", lambda: used)
     await cluster.server()
     worker = (await cluster.worker(concurrency=10)).worker
-    async with adapting(worker, enabled=True):
-        await until(worker, lambda count: count == 1)
-        assert worker.room == 1
-        used = 0.1
-        await until(worker, lambda count: count == 10)
+    worker.service.loop("pressure", partial(adapt, worker))
+    await until(worker, lambda count: count == 1)
+    assert worker.room == 1
+    used = 0.1
+    await until(worker, lambda count: count == 10)
 
 
-async def test_one_that_is_not_adaptive_is_left_alone(cluster):
+async def test_a_worker_that_cannot_measure_any_more_ends(cluster, monkeypatch):
+    def broken():
+        raise ValueError("no figures")
+
+    monkeypatch.setattr(measured, "LOOK_SECONDS", 0.005)
+    monkeypatch.setattr(measured, "memory_used", broken)
     await cluster.server()
-    worker = (await cluster.worker(concurrency=10)).worker
-    async with adapting(worker, enabled=False):
-        assert worker.crew.concurrency == 10
+    worker = (await cluster.worker()).worker
+    worker.service.loop("pressure", partial(adapt, worker))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await worker.service.failed.wait()
+    assert "no figures" in str(worker.service.cause)

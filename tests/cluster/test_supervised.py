@@ -61,7 +61,7 @@ async def test_a_server_whose_loop_ends_hands_over_and_says_why(tmp_path, monkey
                 await first.server.service.failed.wait()
             assert isinstance(first.server.service.cause, BrokenError)
             assert name in first.server.ailment
-            await first.server._leaving
+            await first.server._errands.finish()
             assert not first.server.ownership.shards
         await cluster.server()
         await cluster.worker()

@@ -136,3 +136,32 @@ async def test_who_cannot_connect_is_told_in_time_and_without_the_password(postg
             await PostgresBus(dsn).__aenter__()
         assert "cret" not in str(raised.value)
         assert time.monotonic() - started < 12
+
+
+async def test_a_letter_that_nobody_can_read_is_left_out_and_the_next_one_is_read(
+    open_bus, query, caplog
+):
+    async with open_bus() as bus, open_bus() as other:
+        await other.serve("claims", echo)
+        query(f"notify arcbook_bus_{other._name}, 'nothing of ours'")
+        query(f"notify arcbook_bus_{other._name}, 'ask claims x 1 = %%%%'")
+
+        assert await bus.request("claims", b"x", 5) == b"x"
+        assert other.service.is_running
+
+
+async def test_a_bus_whose_reading_ends_says_so_to_whoever_uses_it(open_bus, monkeypatch):
+    async def broken(_self, _payload):
+        raise RuntimeError("nobody thought of this")
+
+    async with open_bus() as bus, open_bus() as other:
+        await other.serve("claims", echo)
+        monkeypatch.setattr(PostgresBus, "_open", broken)
+        with pytest.raises(BusError):
+            await bus.request("claims", b"x", 0.5)
+        async with asyncio.timeout(5):
+            await other.service.failed.wait()
+
+        assert "nobody thought of this" in str(other.service.cause)
+        with pytest.raises(BusError):
+            await other.request("claims", b"x", 0.5)

@@ -213,3 +213,23 @@ async def test_a_key_holds_over_servers_and_after_a_restart(environment, tmp_pat
         status, one = call(again, "/api/execute", body)
         assert (status, one["status"]) == (200, "duplicate")
         assert one["execution_id"] == found[0][1]["execution_id"]
+
+
+async def test_whoever_serves_the_api_is_told_when_it_is_served_no_more(monkeypatch):
+    async def ends(_self, _sockets):
+        return None
+
+    app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("well"))])
+    monkeypatch.setattr("uvicorn.Server.serve", ends)
+    async with served(app, listening("127.0.0.1", 0, HttpSettings())) as api:
+        await asyncio.wait_for(api.failed.wait(), 5)
+
+    assert "served no more" in str(api.cause)
+
+
+async def test_an_api_that_is_told_to_stop_has_not_failed():
+    app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("well"))])
+    async with served(app, listening("127.0.0.1", 0, HttpSettings())) as api:
+        assert api.is_running
+
+    assert not api.failed.is_set()

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from arcbook.supervision import LoopEndedError, Service
+from arcbook.supervision import Errands, LoopEndedError, Service
 
 
 async def forever():
@@ -129,3 +129,35 @@ async def test_nothing_is_added_to_a_service_that_has_ended():
 
     with pytest.raises(LoopEndedError):
         service.loop("late", forever)
+
+
+async def test_an_error_of_an_errand_is_logged_and_the_others_go_on(caplog):
+    errands, done = Errands("letters"), []
+
+    async def goes_on():
+        await asyncio.sleep(0)
+        done.append(1)
+
+    errands.start(raises())
+    errands.start(goes_on())
+    await errands.finish()
+
+    assert done == [1]
+    assert "letters has failed" in caplog.text
+    assert "broken" in caplog.text
+
+
+async def test_errands_that_take_too_long_are_stopped():
+    errands, ended = Errands("letters"), []
+
+    async def long():
+        try:
+            await forever()
+        finally:
+            ended.append(1)
+
+    errands.start(long())
+    await asyncio.sleep(0)
+    await errands.finish(0.01)
+
+    assert ended == [1]

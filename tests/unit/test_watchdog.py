@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from arcbook.runtime.boundary import DecisionHungError
 from arcbook.runtime.watchdog import Deciding, Watchdog
+from arcbook.supervision import Service
 
 
 def test_what_is_condemned_is_broken_off_once():
@@ -26,3 +30,17 @@ def test_a_decision_that_has_followed_is_left_alone():
     deciding.number, deciding.execution_id = 8, 1
 
     watchdog._break_off(0, None)
+
+
+async def test_a_watchdog_whose_thread_has_ended_ends_what_it_watches(monkeypatch):
+    def broken(_self):
+        raise RuntimeError("no clock")
+
+    monkeypatch.setattr(Watchdog, "_look_on", broken)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    service = Service("server")
+    await service.start()
+    with Watchdog(Deciding()).watching(service):
+        await asyncio.wait_for(service.failed.wait(), 5)
+
+    assert "thread has ended" in str(service.cause)

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, Protocol, Self
 
+from arcbook.supervision import Service
+
 ACK_SECONDS: Final = 30.0
 """Time after which a message that was pulled and not acknowledged comes again."""
 
@@ -120,7 +122,15 @@ class WorkerBus(Protocol):
         """Be told the notices of a subject. It may end in ``.*`` for all below it."""
 
 
-class Bus(WorkerBus, Protocol):
+class Connection(WorkerBus, Protocol):
+    """A worker's connection to the bus, as whoever opened it has it."""
+
+    @property
+    def service(self) -> Service:
+        """What goes on as long as the connection does; whoever uses it ends with it."""
+
+
+class Bus(Connection, Protocol):
     """A connection to the bus."""
 
     async def publish(self, messages: Sequence[Message]) -> None:

@@ -28,6 +28,7 @@ from arcbook.bus.api import (
 from arcbook.bus.handling import Handling, check_size, covers, hand_over
 from arcbook.bus.waiting import Waiting
 from arcbook.clock import Clock
+from arcbook.supervision import Service
 
 PAYLOAD_MAX: Final = 1024**2
 """Bytes of one message; the same as a NATS server allows if nobody told it otherwise."""
@@ -183,6 +184,8 @@ class MemoryBus:
     def __init__(self, exchange: Exchange | None = None) -> None:
         self.exchange = exchange or Exchange()
         self._subscriptions: list[_Served | _Listening] = []
+        #: Nothing goes on here but what is asked for.
+        self.service = Service("bus in memory")
 
     async def __aenter__(self) -> Self:
         self._check()

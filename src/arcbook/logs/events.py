@@ -89,6 +89,7 @@ SERVER_LEASE_LOST: Final = Event(
 )
 SERVER_BEAT_FAILED: Final = Event("server.beat_failed", "a heartbeat failed: %(reason)s")
 SERVICE_ENDED: Final = Event("service.ended", "%(service)s ends")
+ERRAND_FAILED: Final = Event("errand.failed", "a task of %(errand)s has failed")
 SERVER_KEEPS: Final = Event("server.keeps", "server %(server)s could not hand over: %(reason)s")
 OUTBOX_WAITS: Final = Event(
     "outbox.waits", "the bus is away, commands wait in the store: %(reason)s"

@@ -24,6 +24,7 @@ from typing import Final
 
 from arcbook.logs import events as logged
 from arcbook.runtime.boundary import DecisionHungError
+from arcbook.supervision import LoopEndedError, Service
 
 WORK_SECONDS_MAX: Final = 2.0
 """Processor time that one decision may take; less than a server's lease."""
@@ -68,12 +69,12 @@ class Watchdog:
         self._condemned = (0, "")
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch, on the running event loop's thread."""
+    def watching(self, service: Service) -> Iterator[None]:
+        """Watch, on the running event loop's thread; the service ends if nothing watches."""
         before = signal.signal(_SIGNAL, self._break_off)
         thread = threading.Thread(target=self._look_on, name="watchdog", daemon=True)
         thread.start()
-        beating = asyncio.get_running_loop().create_task(_beat(), name="watchdog")
+        beating = service.task("watchdog", _beat(thread))
         try:
             yield
         finally:
@@ -115,8 +116,14 @@ class Watchdog:
         signal.pthread_kill(self._thread_id, _SIGNAL)
 
 
-async def _beat() -> None:
-    """Say again and again that the loop lives, to what would end the process."""
+async def _beat(thread: threading.Thread) -> None:
+    """Say again and again that the loop lives, to what would end the process.
+
+    Raises:
+        LoopEndedError: the thread that looks on has ended.
+    """
     while True:
+        if not thread.is_alive():
+            raise LoopEndedError("the watchdog's thread has ended")
         faulthandler.dump_traceback_later(LOOP_SECONDS_MAX, exit=True)
         await asyncio.sleep(LOOP_SECONDS_MAX / 6)

@@ -29,7 +29,7 @@ from arcbook.server.relay import BusRelay
 from arcbook.server.requests import Requests
 from arcbook.server.scheduler import Scheduler
 from arcbook.store.api import ClusterStore, LostServerError, ServerRow, StartKey, StoreError, Tick
-from arcbook.supervision import Service
+from arcbook.supervision import Errands, Service
 from arcbook.tools.registry import Registry
 
 TICK_SECONDS: Final = 0.5
@@ -136,8 +136,7 @@ class Server:
         #: What goes on as long as the server does; its failure is the server's.
         self.service = Service(f"server {self.server_id}")
         self._beating = Service("ownership")
-        self._ending: set[asyncio.Task[None]] = set()
-        self._leaving: asyncio.Task[None] | None = None
+        self._errands = Errands(f"server {self.server_id}")
 
     def _new_id(self) -> int:
         return self.ownership.ids()
@@ -172,7 +171,7 @@ class Server:
         """Hand the shards over, and stop."""
         await self._beating.stop()
         await self._leave()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await self._errands.finish()
         for subscription in self._always:
             await subscription.stop()
         await self.service.stop()
@@ -182,7 +181,7 @@ class Server:
         """Do nothing more, and let others take over at once."""
         reason = f"server {self.server_id} ends, as a loop of it has: {cause}"
         self.drive.end(LostOwnershipError(reason))
-        self._leaving = asyncio.create_task(self._leave(), name="leave")
+        self._errands.start(self._leave())
 
     async def _leave(self) -> None:
         await self._beating.stop()
@@ -252,13 +251,8 @@ class Server:
         for shard in shards:
             served = self._served.pop(shard, None)
             if served is not None:
-                self._end_soon(served)
-
-    def _end_soon(self, served: Subscription) -> None:
-        """Serve a subject no more; what is being answered may wait for who let it go."""
-        task = asyncio.create_task(served.stop(), name="stop")
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+                # Not here: what is being answered may wait for who lets the shard go.
+                self._errands.start(served.stop())
 
     async def _drive(self) -> None:
         """Drive; when the store fails, begin anew from what is stored once it is back."""

@@ -23,6 +23,7 @@ from arcbook.runtime.protocol import (
 )
 from arcbook.server.guard import ServerBus
 from arcbook.store.api import CommandRow
+from arcbook.supervision import Errands
 
 AGAIN_US: Final = 5_000_000
 """Time after which a command that nobody claimed is told again, for the first time."""
@@ -41,7 +42,7 @@ class BusRelay:
         self._server_id = server_id
         self._rows: list[CommandRow] = []
         self._wake = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._telling = Errands("notices to workers")
         self._round = 0
         #: Whether the last publication failed: then all of it is told again soon.
         self.is_down = False
@@ -55,9 +56,7 @@ class BusRelay:
         """Tell a worker to stop the tools of some commands."""
         stopping = [Stopping(row.command_id, row.generation, row.attempt) for row in rows]
         body = ENCODER.encode(StopNotice(commands=stopping))
-        task = asyncio.create_task(self._tell(control_subject(worker), body))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._telling.start(self._tell(control_subject(worker), body))
 
     async def _tell(self, subject: str, body: bytes) -> None:
         try:

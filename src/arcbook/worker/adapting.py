@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,22 +25,8 @@ GROUP_STATISTICS: Final = Path("/sys/fs/cgroup/memory.stat")
 log = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def adapting(worker: Worker, *, enabled: bool) -> AsyncIterator[None]:
-    """Adapt a worker's concurrency as long as this is open."""
-    if not enabled:
-        yield
-        return
-    task = asyncio.create_task(_adapt(worker), name="pressure")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def _adapt(worker: Worker) -> None:
+async def adapt(worker: Worker) -> None:
+    """Adapt a worker's concurrency until cancelled."""
     pressure = Pressure(worker.crew.concurrency)
     loop = asyncio.get_running_loop()
     while True:

@@ -8,7 +8,6 @@ worker then does not claim is told again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -24,6 +23,7 @@ from arcbook.bus.api import (
     RequestTimeoutError,
     Subscription,
 )
+from arcbook.bus.handling import hand_over
 from arcbook.connecting import reason_of
 from arcbook.runtime.protocol import (
     ANY_SERVER,
@@ -41,6 +41,7 @@ from arcbook.runtime.protocol import (
     DoorRequest,
     control_subject,
 )
+from arcbook.supervision import Service, cancelled
 
 PAYLOAD_BYTES: Final = 1024 * 1024
 """Bytes of one request or answer; what is longer goes in parts."""
@@ -80,6 +81,7 @@ class HttpBus:
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._session: aiohttp.ClientSession | None = None
+        self.service = Service("bus over HTTP")
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
@@ -93,9 +95,11 @@ class HttpBus:
         except BaseException:
             await self._session.close()
             raise
+        await self.service.start()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        await self.service.stop()
         if self._session is not None:
             await self._session.close()
 
@@ -139,7 +143,7 @@ class HttpBus:
         worker = subject.removeprefix(control_subject(""))
         if worker == subject:
             raise ValueError(f"only workers are told something over HTTP, not {subject!r}")
-        return _Listening(asyncio.create_task(self._hear(worker, listener)))
+        return _Listening(self.service.task("notices", self._hear(worker, listener)))
 
     async def _hear(self, worker: str, listener: Listener) -> None:
         wanted = DoorListen(worker_id=worker, seconds=DOOR_WAIT_SECONDS_MAX)
@@ -151,7 +155,7 @@ class HttpBus:
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
             for body in found.notices:
-                listener(body)
+                hand_over(listener, body)
 
     async def _post(self, path: str, wanted: Any, kind: type[Answer], seconds: float) -> Answer:
         assert self._session is not None
@@ -186,9 +190,7 @@ class _Listening:
         self._task = task
 
     async def stop(self) -> None:
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await cancelled([self._task])
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

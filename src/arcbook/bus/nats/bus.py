@@ -25,6 +25,7 @@ from arcbook.bus.nats.publish import TRIES, Outgoing, Publisher, StreamBrokenErr
 from arcbook.bus.nats.pull import NatsDelivery, Puller
 from arcbook.bus.nats.replies import Replies
 from arcbook.bus.nats.streams import Streams
+from arcbook.supervision import Service
 
 HEADER_ROOM: Final = 1024
 """Bytes that a message's headers may take: the server counts them as payload."""
@@ -58,7 +59,8 @@ class NatsBus:
     ) -> None:
         self.payload_max = 0
         self._base = base
-        self._link = Link(url, access or NatsAccess(), start_seconds)
+        self.service = Service("bus on NATS")
+        self._link = Link(url, access or NatsAccess(), self.service, start_seconds)
         self._streams = Streams(self._link, base, ack_seconds)
         self._replies = Replies(self._link)
         self._publisher = Publisher(self._link, self._replies)
@@ -72,6 +74,8 @@ class NatsBus:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as started:
+            await self.service.start()
+            started.push_async_callback(self.service.stop)
             await self._link.start()
             started.push_async_callback(self._link.stop)
             self.payload_max = self._link.payload_max - HEADER_ROOM
@@ -89,6 +93,7 @@ class NatsBus:
                 await self.give_back(await self._puller.stop())
         finally:
             await self._link.stop()
+            await self.service.stop()
 
     # -- messages ---------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 from arcbook.bus.api import BusError
 from arcbook.bus.nats.access import NatsAccess, servers, shown
 from arcbook.logs import events as logged
+from arcbook.supervision import Service, cancelled
 
 START_SECONDS: Final = 5.0
 """Time to reach the server at the start; later there is no limit."""
@@ -67,12 +68,20 @@ class Link:
     Args:
         url: addresses, with commas between.
         access: credentials and trust.
+        service: comes back to the server.
         start_seconds: time to reach the server at the start.
     """
 
-    def __init__(self, url: str, access: NatsAccess, start_seconds: float = START_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        access: NatsAccess,
+        service: Service,
+        start_seconds: float = START_SECONDS,
+    ) -> None:
         self._urls = servers(url)
         self._access = access
+        self._service = service
         self._start_seconds = start_seconds
         self._client = Client()
         self._subscribed: list[Subscribed] = []
@@ -121,7 +130,7 @@ class Link:
         async with contextlib.AsyncExitStack() as started:
             started.push_async_callback(self.stop)
             connecting = asyncio.create_task(self._connect())
-            started.push_async_callback(_give_up, connecting)
+            started.push_async_callback(cancelled, [connecting])
             await asyncio.wait(
                 {connecting, self._refused},
                 timeout=self._start_seconds,
@@ -184,8 +193,8 @@ class Link:
     async def _was_closed(self) -> None:
         """Begin anew: the client gives up when the server closes with an error."""
         busy = self._coming_back is not None and not self._coming_back.done()
-        if not self._leaving and self._refused is None and not busy:
-            self._coming_back = asyncio.create_task(self._come_back())
+        if not (self._leaving or busy) and self._refused is None and self._service.is_running:
+            self._coming_back = self._service.task("coming back", self._come_back())
 
     async def _come_back(self) -> None:
         while True:
@@ -254,8 +263,3 @@ class Link:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             said = str(error) or type(error).__name__
             raise BusError(f"NATS at {shown(self._urls)}: {said}") from error
-
-
-async def _give_up(connecting: asyncio.Task[None]) -> None:
-    connecting.cancel()
-    await asyncio.gather(connecting, return_exceptions=True)

@@ -23,6 +23,7 @@ from arcbook.bus.nats.link import Link, Subscribed
 from arcbook.bus.nats.streams import Streams
 from arcbook.bus.waiting import Waiting
 from arcbook.logs import events as logged
+from arcbook.supervision import Errands
 
 OPEN_SECONDS: Final = 10.0
 """Time that one request stands open; then it is made anew, should the server have lost it."""
@@ -111,7 +112,7 @@ class Puller:
         self._numbers = count(1)
         self._prefix = ""
         self._hearing: Subscribed | None = None
-        self._burying: set[asyncio.Task[None]] = set()
+        self._burying = Errands("dead letters")
 
     async def start(self) -> None:
         """Hear messages from now on."""
@@ -124,6 +125,7 @@ class Puller:
         """Hear no more; return what arrived and was not pulled."""
         if self._hearing is not None:
             await self._hearing.stop()
+        await self._burying.finish(NOW_SECONDS)
         return [delivery for pool in self._pools.values() for delivery in pool.arrived]
 
     async def pull(self, names: Sequence[str], limit: int, seconds: float) -> list[NatsDelivery]:
@@ -245,9 +247,7 @@ class Puller:
             self._by_request.pop(pool.asked, None)
             pool.forget_request()
         if delivery.deliveries > DELIVERIES_MAX:
-            task = asyncio.get_running_loop().create_task(self._bury_it(delivery))
-            self._burying.add(task)
-            task.add_done_callback(self._burying.discard)
+            self._burying.start(self._bury_it(delivery))
         else:
             pool.arrived.append(delivery)
 

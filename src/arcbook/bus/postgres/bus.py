@@ -29,6 +29,7 @@ from arcbook.bus.postgres.database import Database
 from arcbook.bus.postgres.outbox import Outbox
 from arcbook.bus.waiting import Waiting
 from arcbook.logs import events as logged
+from arcbook.supervision import Service
 
 PAYLOAD_MAX: Final = 1024**2
 """Bytes of one message; the same as a NATS server allows if nobody told it otherwise."""
@@ -69,8 +70,10 @@ class PostgresBus:
     def __init__(self, dsn: str, *, ack_seconds: float = ACK_SECONDS) -> None:
         self._ack_seconds = ack_seconds
         self._name = secrets.token_hex(8)
-        self.database = Database(dsn, self._told, [POOLS, f"{POOLS}_{self._name}"], self._is_back)
-        self._outbox = Outbox(self.database, self._name)
+        self.service = Service("bus on PostgreSQL")
+        channels = [POOLS, f"{POOLS}_{self._name}"]
+        self.database = Database(dsn, self._told, channels, self._is_back, self.service)
+        self._outbox = Outbox(self.database, self._name, self.service)
         self._news: dict[str, int] = {}
         self._waiting = Waiting()
         self._served: dict[str, deque[_Served]] = {}
@@ -78,21 +81,22 @@ class PostgresBus:
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._numbers = count(1)
         self._letters: asyncio.Queue[str] = asyncio.Queue()
-        self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self.database.start()
-        self._reading = asyncio.create_task(self._read())
+        async with contextlib.AsyncExitStack() as started:
+            await self.service.start()
+            started.push_async_callback(self.service.stop)
+            await self.database.start()
+            started.pop_all()
+        self.service.loop("reading", self._read)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         served = [one for servers in self._served.values() for one in servers]
         with contextlib.suppress(BusError):
             await asyncio.gather(*(one.leave(LEAVE_SECONDS) for one in served))
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
         await self.database.stop()
+        await self.service.stop()
 
     # -- messages ---------------------------------------------------------------------
 
@@ -252,6 +256,8 @@ class PostgresBus:
                 await self._open(payload)
             except BusError as error:
                 _log.warning(logged.MESSAGE_LOST, {"reason": error})
+            except ValueError as error:  # whoever reaches the database can notify
+                _log.warning(logged.MESSAGE_UNREADABLE, {"reason": error})
 
     async def _open(self, payload: str) -> None:
         kind, subject, sender, number, place, text = payload.split(" ", 5)

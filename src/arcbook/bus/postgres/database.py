@@ -13,6 +13,7 @@ import asyncpg
 
 from arcbook.bus.api import BusError
 from arcbook.logs import events as logged
+from arcbook.supervision import Service, cancelled
 
 VERSION: Final = 1
 """Version of the tables. Older ones are made anew: nothing in them has to survive."""
@@ -69,15 +70,22 @@ class Database:
         told: is told each notification.
         channels: channels to hear.
         on_back: called when notifications can be heard again.
+        service: comes back to the database.
     """
 
     def __init__(
-        self, dsn: str, told: Told, channels: list[str], on_back: Callable[[], Awaitable[None]]
+        self,
+        dsn: str,
+        told: Told,
+        channels: list[str],
+        on_back: Callable[[], Awaitable[None]],
+        service: Service,
     ) -> None:
         self._dsn = dsn
         self._told = told
         self._channels = channels
         self._on_back = on_back
+        self._service = service
         self._pool: Any = None
         self._hearing: Any = None
         self._coming_back: asyncio.Task[None] | None = None
@@ -129,8 +137,7 @@ class Database:
         """Disconnect."""
         self._leaving = True
         if self._coming_back is not None:
-            self._coming_back.cancel()
-            await asyncio.gather(self._coming_back, return_exceptions=True)
+            await cancelled([self._coming_back])
         for part in (self._hearing, self._pool):
             if part is not None:
                 with contextlib.suppress(*CUT, TimeoutError):
@@ -208,9 +215,9 @@ class Database:
 
     def _was_cut(self, _connection: Any) -> None:
         busy = self._coming_back is not None and not self._coming_back.done()
-        if not self._leaving and not busy:
+        if not self._leaving and not busy and self._service.is_running:
             _log.warning(logged.BUS_CUT, {"bus": "PostgreSQL"})
-            self._coming_back = asyncio.get_running_loop().create_task(self._come_back())
+            self._coming_back = self._service.task("coming back", self._come_back())
 
     async def _come_back(self) -> None:
         while True:

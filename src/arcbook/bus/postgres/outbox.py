@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from arcbook.bus.api import BusError
 from arcbook.bus.postgres.database import Database
+from arcbook.supervision import Service
 
 BATCH_MAX: Final = 200
 """Things of one statement."""
@@ -33,11 +34,13 @@ class Outbox:
     Args:
         database: the connections.
         sender: name of this connection.
+        service: sends.
     """
 
-    def __init__(self, database: Database, sender: str) -> None:
+    def __init__(self, database: Database, sender: str, service: Service) -> None:
         self._database = database
         self._sender = sender
+        self._service = service
         self._waiting: deque[_Sent] = deque()
         self._sending: asyncio.Task[None] | None = None
 
@@ -47,11 +50,13 @@ class Outbox:
         Raises:
             BusError: it cannot be sent.
         """
-        loop = asyncio.get_running_loop()
-        sent = _Sent(kind, receiver, subject, number, body, loop.create_future())
+        if not self._service.is_running:
+            raise BusError("the connection to PostgreSQL has ended")
+        reached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        sent = _Sent(kind, receiver, subject, number, body, reached)
         self._waiting.append(sent)
         if self._sending is None or self._sending.done():
-            self._sending = loop.create_task(self._send_all())
+            self._sending = self._service.task("sending", self._send_all())
         return await sent.reached
 
     async def _send_all(self) -> None:

@@ -58,7 +58,9 @@ async def _run(settings: Settings) -> None:
         say(f"server and worker listen on {running.url}", url=running.url)
         say(f"the API is described at {running.url}/docs")
         say(f"state is in {running.folder}; Ctrl-C stops")
-        with Watchdog(running.plane.server.drive.decider.deciding).watching():
+        with Watchdog(running.plane.server.drive.decider.deciding).watching(
+            running.plane.server.service
+        ):
             services = (running.plane.server.service, running.worker.service)
             await first(stop, *(service.failed for service in services))
         for service in services:

@@ -58,7 +58,7 @@ async def _run(settings: Settings) -> None:
     stop = stop_asked()
     async with served_control_plane(settings) as (plane, url):
         say(f"server {plane.server.server_id} listens on {url}")
-        with Watchdog(plane.server.drive.decider.deciding).watching():
+        with Watchdog(plane.server.drive.decider.deciding).watching(plane.server.service):
             await first(stop, plane.server.service.failed)
         if plane.server.service.failed.is_set():
             raise broken(plane.server.ailment)

@@ -16,6 +16,7 @@ from arcbook.server.http.access import check_binding
 from arcbook.server.http.connections import Limits, limited
 from arcbook.server.http.settings import HttpSettings
 from arcbook.settings import SettingsError
+from arcbook.supervision import LoopEndedError, Service
 
 STOP_SECONDS = 5
 """Time that requests have to be answered when a server stops."""
@@ -86,8 +87,8 @@ async def served(
     tls: Tls | None = None,
     before_stop: Callable[[], None] = lambda: None,
     limits: Limits | None = None,
-) -> AsyncIterator[None]:
-    """Serve an application on a socket that listens.
+) -> AsyncIterator[Service]:
+    """Serve an application on a socket that listens; yield the service that does.
 
     Args:
         app: the application.
@@ -116,10 +117,22 @@ async def served(
         ssl_cert_reqs=ssl.CERT_REQUIRED if is_mutual else ssl.CERT_NONE,
     )
     server = _Served(config)
-    running = asyncio.create_task(server.serve([on]))
+
+    is_stopping = False
+
+    async def serve() -> None:
+        await server.serve([on])
+        if not is_stopping:
+            raise LoopEndedError("the API is served no more")
+
+    # A service of its own: it tells that the server is ill when all else has ended.
+    service = Service("API")
+    await service.start()
+    running = service.task("serving", serve())
     try:
-        yield
+        yield service
     finally:
         before_stop()
-        server.should_exit = True
-        await running
+        is_stopping = server.should_exit = True
+        await asyncio.wait([running])
+        await service.stop()

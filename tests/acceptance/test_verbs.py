@@ -449,7 +449,7 @@ def test_the_completion_script_is_answered_with_verbs_and_options(arcbook: Termi
 
 VERBS = (
     "run", "lint", "graph", "executions list", "executions show", "events", "result", "cancel",
-    "resume", "retry-from", "catalog register", "credential add", "schema", "completion",
+    "resume", "retry-from", "catalog register", "credential add", "tool show", "schema", "completion",
 )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "doctor": ("doctor", "Say how far apart this machine runs code of users."),
     "token": ("token", "Make, list, rotate and remove API tokens of a cluster."),
     "db": ("db", "Make, upgrade and check the database of a cluster."),
+    "tool": ("tool", "List the kinds of tools, or show one."),
     "schema": ("schema", "Print the JSON Schema of playbooks, for editors."),
     "completion": ("completion", "Print a script for shell completion."),
     "version": ("version", "Print the version."),

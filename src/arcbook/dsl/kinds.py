@@ -120,6 +120,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[Effects, ...] = (Effects.KEYED,)
     #: Returns the effects of a call with certain parameters, be they rendered or not.
     effects_of: Callable[[Mapping[str, Any]], Effects] | None = None
+    #: A task of this kind, as text of a document.
+    example: str = ""
     #: Says in a few words what a call with certain parameters does.
     summary: Callable[[Mapping[str, Any]], str] | None = None
 

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from arcbook.dsl.grammar import REQUIRED, TABLES
-from arcbook.dsl.kinds import Field, Kind, Kinds
+from arcbook.dsl.kinds import Field, Kind, Kinds, Param
 
 _TYPES: Final = {
     "array": "list",
@@ -63,15 +63,51 @@ def _inner(field: Field) -> str:
     return f"A mapping with {', '.join(f'`{name}`' for name in names)}."
 
 
+PARAM_MARKS: Final = re.compile(r"(<!-- params: (\w+) -->\n).*?(<!-- /params -->)", re.DOTALL)
+
+
+def param_rows(kind: Kind) -> str:
+    """Return a tool kind's parameters as a table, and what its calls may do."""
+    head = "| Name | Type | Default | What it is |\n| --- | --- | --- | --- |\n"
+    lines = "".join(
+        f"| {spellings(param)} | {type_of(param)} | {default_of(param)} | {param.description} |\n"
+        for param in kind.params
+    )
+    effects = " or ".join(f"`{effect}`" for effect in kind.effects)
+    return f"{head}{lines}\n[Effects](../language.md#effects-of-a-call) of a call: {effects}.\n"
+
+
+def spellings(param: Param) -> str:
+    """Return a parameter's name and the other ones that documents use for it."""
+    others = ", ".join(f"`{name}`" for name in param.aliases)
+    return f"`{param.name}`" + (f" ({others})" if others else "")
+
+
+def type_of(param: Param) -> str:
+    """Return the values that a parameter takes."""
+    return _type(param.schema)
+
+
+def default_of(param: Param) -> str:
+    """Return what counts where a parameter is not written."""
+    if param.required:
+        return "required"
+    if param.default is None or param.default in ({}, []):
+        return ""
+    value = param.default
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
 def filled_tool(page: str, kinds: Kinds) -> str:
-    """Return a tool's page whose tables of results are those that its kind declares."""
+    """Return a tool's page whose tables are those that its kind declares."""
 
     def table(found: re.Match[str]) -> str:
         kind = kinds.kind(found[2])
         assert kind is not None, found[2]
-        return f"{found[1]}{result_rows(kind)}{found[3]}"
+        made = param_rows(kind) if found.re is PARAM_MARKS else result_rows(kind)
+        return f"{found[1]}{made}{found[3]}"
 
-    return RESULT_MARKS.sub(table, page)
+    return PARAM_MARKS.sub(table, RESULT_MARKS.sub(table, page))
 
 
 def filled(page: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib.util import find_spec
+from textwrap import dedent
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -198,6 +199,7 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
     effects: Iterable[Effects] = (Effects.KEYED,),
     effects_of: Callable[[Mapping[str, Any]], Effects] | None = None,
     summary: Callable[[Mapping[str, Any]], str] | None = None,
+    example: str = "",
 ) -> Kind:
     """Return what the language needs to know of a kind, from its parameter model.
 
@@ -234,6 +236,7 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
         effects=tuple(effects),
         effects_of=effects_of,
         summary=summary,
+        example=dedent(example).strip(),
     )
 
 

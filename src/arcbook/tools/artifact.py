@@ -28,6 +28,11 @@ KIND = declare(
     choices={"action": ["get", "put"]},
     result=FETCHED,
     effects=[Effects.NONE],
+    example="""
+    tool:
+      kind: artifact
+      result_ref: "{{ report._ref }}"
+    """,
 )
 
 

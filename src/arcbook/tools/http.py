@@ -63,6 +63,13 @@ KIND = declare(
     effects=[Effects.NONE, Effects.IDEMPOTENT, Effects.KEYED, Effects.ONCE],
     effects_of=effects_of,
     summary=summary,
+    example="""
+    tool:
+      kind: http
+      url: https://api.example.com/users
+      params: {limit: 10}
+      auth: api
+    """,
 )
 
 

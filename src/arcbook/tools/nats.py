@@ -136,6 +136,15 @@ KIND = declare(
     effects=NATS_EFFECTS,
     effects_of=effects_of,
     summary=summary,
+    example="""
+    tool:
+      kind: nats
+      auth: bus
+      operation: kv_put
+      bucket: prices
+      key: apple
+      value: {euro: 1.2}
+    """,
 )
 
 

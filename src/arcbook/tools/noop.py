@@ -28,6 +28,11 @@ KIND = declare(
         "input": None,
     },
     effects=[Effects.NONE],
+    example="""
+    tool:
+      kind: noop
+      message: nothing to do
+    """,
 )
 
 

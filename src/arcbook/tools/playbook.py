@@ -58,6 +58,12 @@ KIND = declare(
         },
         is_open=True,
     ),
+    example="""
+    tool:
+      kind: playbook
+      path: reports/daily
+      input: {day: "{{ workload.day }}"}
+    """,
 )
 
 

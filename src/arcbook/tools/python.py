@@ -84,6 +84,13 @@ KIND = declare(
     effects_of=effects_of,
     summary=summary,
     open_=False,
+    example="""
+    tool:
+      kind: python
+      input: {numbers: [1, 2, 3]}
+      code: |
+        result = {"mean": sum(numbers) / len(numbers)}
+    """,
 )
 
 

@@ -39,6 +39,11 @@ KIND = declare(
     aliases={"ref": ["result_ref", "uri"]},
     result=FETCHED,
     effects=[Effects.NONE],
+    example="""
+    tool:
+      kind: result_fetch
+      ref: "{{ report._ref }}"
+    """,
 )
 
 

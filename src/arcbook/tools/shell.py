@@ -86,6 +86,12 @@ KIND = declare(
     },
     effects=[Effects.KEYED],
     summary=summary,
+    example="""
+    tool:
+      kind: shell
+      command: wc -l < orders.csv
+      timeout: 30
+    """,
 )
 
 

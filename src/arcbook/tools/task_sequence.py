@@ -22,7 +22,19 @@ class TaskSequenceParams(Params, frozen=True, kw_only=True):
     ]
 
 
-KIND = declare("task_sequence", TaskSequenceParams, "Runs tasks in turn.", effects=[Effects.NONE])
+KIND = declare(
+    "task_sequence",
+    TaskSequenceParams,
+    "Runs tasks in turn.",
+    effects=[Effects.NONE],
+    example="""
+    tool:
+      kind: task_sequence
+      tasks:
+        - fetch: {kind: http, url: https://api.example.com/users}
+        - count: {kind: python, input: {users: "{{ fetch.data }}"}, code: result = len(users)}
+    """,
+)
 
 
 class TaskSequence:

@@ -75,6 +75,11 @@ KIND = declare(
     effects=effects.SQL_EFFECTS,
     effects_of=effects.effects_of,
     summary=effects.summary,
+    example="""
+    tool:
+      kind: duckdb
+      query: SELECT city, avg(celsius) AS mean FROM read_csv('readings.csv') GROUP BY city
+    """,
 )
 
 

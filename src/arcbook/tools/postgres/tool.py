@@ -115,6 +115,13 @@ KIND = declare(
     effects=effects.SQL_EFFECTS,
     effects_of=effects.effects_of,
     summary=effects.summary,
+    example="""
+    tool:
+      kind: postgres
+      auth: warehouse
+      query: SELECT id, name FROM customer WHERE city = %s
+      params: ["{{ workload.city }}"]
+    """,
 )
 
 

@@ -109,6 +109,13 @@ KIND = declare(
     effects=[Effects.IDEMPOTENT, Effects.KEYED, Effects.ONCE],
     effects_of=effects_of,
     summary=summary,
+    example="""
+    tool:
+      kind: transfer
+      source: {type: postgres, auth: shop, query: "SELECT id, total FROM orders"}
+      target: {type: duckdb, database: orders.duckdb, table: orders}
+      mode: replace
+    """,
 )
 
 

@@ -1,0 +1,123 @@
+"""``arcbook tool``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from arcbook.cli.errors import UserError
+from arcbook.cli.everywhere import tell_json, wants_json
+from arcbook.cli.text import table
+from arcbook.dsl.diagnostics import did_you_mean
+from arcbook.dsl.kinds import Kind, Param
+from arcbook.dsl.reference import default_of, type_of
+from arcbook.tools.registry import Registry
+
+
+@click.group(help="Say which kinds of tools there are, and what they take.")
+def tool() -> None:
+    """Group of the verbs."""
+
+
+@tool.command(
+    "list",
+    help="""List the kinds of tools of this installation.
+
+EFFECTS says what repeating a call may do: see 'Effects of a call' in docs/language.md.
+""",
+)
+@click.pass_context
+def list_(context: click.Context) -> None:
+    """List the kinds."""
+    registry = Registry()
+    kinds = [_known(registry, name) for name in registry.names()]
+    if wants_json(context):
+        tell_json([_plain(kind) for kind in kinds])
+        return
+    rows = [(k.name, ", ".join(k.effects), _what(k)) for k in kinds]
+    click.echo(table(("KIND", "EFFECTS", "DESCRIPTION"), rows))
+
+
+@tool.command(
+    help="""Show what a kind of tool takes, what its calls do, and an example.
+
+\b
+Examples:
+  arcbook tool show http
+  arcbook tool show postgres --json
+"""
+)
+@click.argument("kind")
+@click.pass_context
+def show(context: click.Context, kind: str) -> None:
+    """Show a kind."""
+    registry = Registry()
+    found = _known(registry, kind)
+    if wants_json(context):
+        tell_json(_plain(found))
+        return
+    click.echo(f"{found.name}: {_what(found)}\n")
+    rows = [(p.name, _bare(type_of(p)), _bare(default_of(p)), _described(p)) for p in found.params]
+    if rows:
+        click.echo(table(("PARAMETER", "TYPE", "DEFAULT", "WHAT IT IS"), rows) + "\n")
+    click.echo(f"effects of a call: {' or '.join(found.effects)}")
+    click.echo(f"takes 'auth': {'yes' if found.takes_auth else 'no'}")
+    if found.example:
+        click.echo(f"\nexample:\n\n{found.example}")
+
+
+def _known(registry: Registry, name: str) -> Kind:
+    """Return a kind.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    kind = registry.kind(name)
+    if kind is None:
+        names = registry.names()
+        hint = did_you_mean(name, names) or f"there are {', '.join(names)}"
+        raise UserError(f"there is no kind of tool {name!r}: {hint}")
+    return kind
+
+
+def _what(kind: Kind) -> str:
+    if kind.is_absent:
+        return "has no tool in this installation"
+    return kind.description
+
+
+def _bare(text: str) -> str:
+    return text.replace("`", "")
+
+
+def _described(param: Param) -> str:
+    others = f" (also {', '.join(param.aliases)})" if param.aliases else ""
+    return param.description + others
+
+
+def _plain(kind: Kind) -> dict[str, Any]:
+    """Return a kind for programs."""
+    params = [
+        {
+            "name": param.name,
+            "aliases": list(param.aliases),
+            "description": param.description,
+            "required": param.required,
+            "default": param.default,
+            "schema": param.schema,
+            "treatment": param.treatment.value,
+        }
+        for param in kind.params
+    ]
+    return {
+        "kind": kind.name,
+        "names": list(kind.names),
+        "description": _what(kind),
+        "installed": not kind.is_absent,
+        "effects": [effect.value for effect in kind.effects],
+        "takes_auth": kind.takes_auth,
+        "waits": kind.waits,
+        "params": params,
+        "example": kind.example,
+    }

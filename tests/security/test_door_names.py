@@ -24,18 +24,43 @@ def shadowing(name: str) -> str:
     return HELLO.replace("  colour: red", f"  {name}: {{KEY: forged}}\n  colour: red")
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_a_workload_key_of_that_name_is_an_error(name: str):
-    loaded = load_document(shadowing(name), Registry())
-
-    assert [d.code for d in loaded.errors] == ["ARC311"]
+def reading(name: str, what: str) -> str:
+    return shadowing(name).replace("{{ workload.name }}", what)
 
 
-@pytest.mark.parametrize("name", OWN)
-async def test_no_such_document_is_registered(api: Api, name: str):
-    status, found, _ = await api.call("POST", "/api/catalog/register", {"content": shadowing(name)})
+def test_a_workload_has_no_keychain():
+    loaded = load_document(shadowing("keychain"), Registry())
 
-    assert (status, found["code"]) == (422, "invalid_document")
+    assert [(d.code, d.line) for d in loaded.errors] == [("ARC311", 10)]
+
+
+@pytest.mark.parametrize("name", ["env", "execution"])
+def test_a_workload_key_of_that_name_is_read_as_the_workloads_alone(name: str):
+    whole, bare = f"{{{{ workload.{name}.KEY }}}}", f"{{{{ {name}.KEY }}}}"
+    told = load_document(reading(name, whole), Registry())
+    refused = load_document(reading(name, bare), Registry())
+
+    assert [(d.code, d.line, d.severity) for d in told.diagnostics] == [("ARC311", 10, "warning")]
+    assert [(d.code, d.hint) for d in refused.errors] == [
+        ("ARC311", f"write 'workload.{name}.KEY'")
+    ]
+
+
+async def test_no_such_document_is_registered(api: Api):
+    for text in (shadowing("keychain"), reading("env", "{{ env.KEY }}")):
+        status, found, _ = await api.call("POST", "/api/catalog/register", {"content": text})
+
+        assert (status, found["code"]) == (422, "invalid_document")
+
+
+async def test_a_declared_key_takes_a_value_and_the_environment_stays(api: Api):
+    text = reading("env", "{{ workload.env }}")
+    await api.register(text)
+
+    body = {"path": "examples/hello", "payload": {"env": "production"}}
+    found = await api.ended((await api.post("/api/execute", body))["execution_id"])
+
+    assert found["variables"] == {"greeting": "hello production"}
 
 
 @pytest.mark.parametrize("field", ["payload", "workload", "context"])

@@ -212,7 +212,7 @@ CASES = [
     Case("ARC309", task("{kind: python, code: 'result = {\"price\": 1}'}") + "  set: {ctx.a: ¶'{{ start.data.prise }}'}\n", "did you mean 'price'?"),
     Case("ARC309", steps(f"- step: start\n  {NOOP}\n  when: ¶ctx.nothing == 3\n"), "default("),
     Case("ARC310", task("\n    kind: python\n    code: |\n      a = 1\n      if a¶\n        b = 2"), "where its parser stopped"),
-    Case("ARC311", book(f"workload: {{env: prod}}\nworkflow:\n- step: start\n  {NOOP}\n"), "choose another name"),
+    Case("ARC311", book(f"workload: {{env: prod}}\nworkflow:\n- step: start\n  {NOOP}\n"), "read it as 'workload.env'"),
     Case("ARC401", task("{kind: ¶htpp}"), "did you mean 'http'?"),
     Case("ARC402", task("¶{kind: http}"), "address to call"),
     Case("ARC402", task("¶{kind: postgres}"), "'command' or 'query'"),

@@ -210,8 +210,12 @@ class _Checker:
                 message = f"{name!r} is both a step and a workload key; templates see the step"
                 self._warning("ARC305", message, place, "rename one of them", name)
         for name in sorted(OWN & book.workload.keys()):
+            place = book.places.get(f"workload.{name}", book.position)
             message = f"the workload key {name!r} stands in the place of a name of the engine's own"
-            self._error("ARC311", message, book.position, "choose another name")
+            if name == "keychain":
+                self._error("ARC311", message, place, "choose another name")
+            else:
+                self._warning("ARC311", message, place, f"read it as 'workload.{name}'", "")
         for name, place in written.items():
             if name in steps:
                 message = f"'set' writes {name!r}, which is also a step; templates see what is set"

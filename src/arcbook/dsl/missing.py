@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.model import Playbook, Step
-from arcbook.dsl.names import KnownNames, names_everywhere, written_names
+from arcbook.dsl.names import OWN, KnownNames, names_everywhere, written_names
 from arcbook.dsl.results import Lack, Results
 from arcbook.dsl.source import Node, Position, place_inside
 from arcbook.template.names import Names
@@ -21,6 +21,10 @@ SPELLING_LENGTH_MIN: Final = 4
 _OF_CTX: Final = frozenset(
     ["catalog_id", "env", "execution_id", "input", "job", "keychain", "path", "payload", "steps", "version", "workload"]
 )  # fmt: skip
+
+
+Fault = tuple[tuple[str, ...], str, str, str]
+"""A name that nothing brings: its path, a code, a message and a hint."""
 
 
 class Reading(NamedTuple):
@@ -71,47 +75,42 @@ class _Checker:
             if faults:
                 self._tell(step, node, faults)
 
-    def _faults(
-        self, known: KnownNames, names: Names, step: Step | None
-    ) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
-        """Yield the names that nothing brings: path, code, message and hint of each."""
-        book = self.playbook
+    def _faults(self, known: KnownNames, names: Names, step: Step | None) -> Iterator[Fault]:
+        """Yield the names that nothing brings."""
+        workload = self.playbook.workload
         for path in sorted(names):
             root, rest = path[0], path[1:]
-            if root not in known:
+            if root in OWN and root in workload and root not in known.local:
+                what = f"{root!r} is the engine's own here, and not the workload's key"
+                yield path, "ARC311", what, f"write 'workload.{'.'.join(path)}'"
+            elif root not in known:
                 yield from self._unknown(path, known)
-            elif not rest:
-                continue
             elif root in known.local:
-                if root in known.labels and step is not None:
+                if rest and root in known.labels and step is not None:
                     lack = self.results.lack_of_task(step, root, rest)
                     yield from self._lacking(path, f"the result of {root!r}", lack)
-            elif root == "workload" and book.workload and rest[0] not in book.workload:
-                what = f"the workload has no {rest[0]!r}"
-                yield path, "ARC309", what, did_you_mean(rest[0], book.workload)
-            elif root == "ctx" and rest[0] not in self.ctx:
-                yield (
-                    path,
-                    "ARC309",
-                    f"nothing sets 'ctx.{rest[0]}'",
-                    did_you_mean(rest[0], self.ctx),
-                )
-            elif root == "steps" and rest[0] not in self.steps:
-                yield (
-                    path,
-                    "ARC309",
-                    f"there is no step {rest[0]!r}",
-                    did_you_mean(rest[0], self.steps),
-                )
-            elif root == "output" and root not in self.hidden:
-                lack = self.results.lack_of_output(step, rest)
-                yield from self._lacking(path, "the output", lack)
-            else:
-                yield from self._in_result(path)
+            elif rest:
+                yield from self._below(path, step)
 
-    def _unknown(
-        self, path: tuple[str, ...], known: KnownNames
-    ) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
+    def _below(self, path: tuple[str, ...], step: Step | None) -> Iterator[Fault]:
+        """Yield what a name that is known is asked for and cannot have."""
+        root, rest = path[0], path[1:]
+        workload = self.playbook.workload
+        if root == "workload" and workload and rest[0] not in workload:
+            what = f"the workload has no {rest[0]!r}"
+            yield path, "ARC309", what, did_you_mean(rest[0], workload)
+        elif root == "ctx" and rest[0] not in self.ctx:
+            yield path, "ARC309", f"nothing sets 'ctx.{rest[0]}'", did_you_mean(rest[0], self.ctx)
+        elif root == "steps" and rest[0] not in self.steps:
+            what = f"there is no step {rest[0]!r}"
+            yield path, "ARC309", what, did_you_mean(rest[0], self.steps)
+        elif root == "output" and root not in self.hidden:
+            lack = self.results.lack_of_output(step, rest)
+            yield from self._lacking(path, "the output", lack)
+        else:
+            yield from self._in_result(path)
+
+    def _unknown(self, path: tuple[str, ...], known: KnownNames) -> Iterator[Fault]:
         name = path[0]
         dashed = sorted(step for step in self.steps if step.startswith(f"{name}-"))
         if dashed:
@@ -127,7 +126,7 @@ class _Checker:
         if near or self.playbook.workload:
             yield path, "ARC306", f"nothing is called {name!r} unless a request brings it", near
 
-    def _in_result(self, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
+    def _in_result(self, path: tuple[str, ...]) -> Iterator[Fault]:
         """Yield what a path asks of a step's result that it cannot have."""
         below = path[1:] if path[0] in ("steps", "ctx") else path
         if below[0] not in self.steps or (path[0] != "steps" and below[0] in self.hidden):
@@ -135,9 +134,7 @@ class _Checker:
         lack = self.results.lack(below[0], below[1:])
         yield from self._lacking(path, f"the result of {below[0]!r}", lack)
 
-    def _lacking(
-        self, path: tuple[str, ...], what: str, lack: Lack | None
-    ) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
+    def _lacking(self, path: tuple[str, ...], what: str, lack: Lack | None) -> Iterator[Fault]:
         if lack is not None:
             near = did_you_mean(lack.name, [*lack.fields, *sorted(lack.also)])
             hint = near or f"it has {', '.join(sorted(lack.fields)) or 'nothing'}"
@@ -145,15 +142,16 @@ class _Checker:
                 hint = f"{hint}; a column is in its row: 'rows[0].{lack.name}'"
             yield path, "ARC309", f"{what} has no {lack.name!r}", hint
 
-    def _tell(
-        self, step: str, node: Node, faults: list[tuple[tuple[str, ...], str, str, str]]
-    ) -> None:
+    def _tell(self, step: str, node: Node, faults: list[Fault]) -> None:
         text = str(node.value)
         source = text if "{{" in text or "{%" in text else "{{ " + text + " }}"
         from arcbook.template.tolerance import is_tolerated, tolerated  # Jinja2, for few documents
 
         provided = tolerated(source)
         for path, code, message, hint in faults:
+            if code == "ARC311":
+                self.report.error(code, message, self._place(node, path), hint, step)
+                continue
             if is_tolerated(path, provided):
                 continue
             repair = hint or "give it a default: '{{ " + ".".join(path) + " | default(...) }}'"

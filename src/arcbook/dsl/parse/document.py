@@ -14,7 +14,7 @@ from arcbook.dsl.model import KeychainEntry, Playbook, Step
 from arcbook.dsl.parse.reader import Reader, unknown_key
 from arcbook.dsl.parse.steps import parse_steps
 from arcbook.dsl.paths import catalog_path
-from arcbook.dsl.source import ListNode, MapNode, Node
+from arcbook.dsl.source import ListNode, MapNode, Node, Position
 
 
 def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
@@ -60,7 +60,7 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
         no_next_is_error=bool(executor.get("no_next_is_error")),
         output=output,
         timeout=executor.get("timeout"),
-        places=executor.get("places", {}),
+        places=executor.get("places", {}) | _workload_places(root.get("workload")),
     )
 
 
@@ -197,6 +197,12 @@ def _workload_templates(read: Reader, node: Node | None) -> None:
         )
         return
     read.templated(node)
+
+
+def _workload_places(node: Node | None) -> dict[str, Position]:
+    """Return the places of the workload's keys, each as ``workload.KEY``."""
+    keys = node.value if isinstance(node, MapNode) else ()
+    return {f"workload.{key}": node.key_position(key) for key in keys if isinstance(node, MapNode)}
 
 
 def _root_data(root: MapNode) -> dict[str, Any]:

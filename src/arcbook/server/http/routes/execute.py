@@ -108,7 +108,7 @@ async def _begin(
     if wanted.parent_execution_id is not None:
         parent = Parent(execution_id=an_id(wanted.parent_execution_id, "parent_execution_id"))
     values = wanted.values()
-    if taken := sorted(OWN & values.keys()):
+    if taken := sorted((OWN & values.keys()) - planned.plan.playbook.workload.keys()):
         raise invalid(f"{taken[0]!r} is a name of the engine's own, and no value of a start")
     step = wanted.entry_step
     if step is not None and step not in planned.plan.by_name:

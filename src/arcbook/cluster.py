@@ -55,7 +55,7 @@ from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 from arcbook.worker.over_http import HttpBus
 from arcbook.worker.sealed import SealedBus
-from arcbook.working import confinement_of
+from arcbook.working import confinement_of, egress_of
 
 log = logging.getLogger(__name__)
 
@@ -416,7 +416,9 @@ async def worker_on(
     Without a confinement it works for whoever started it, who may reach what he pleases.
     """
     limits = confinement or Confinement(
-        workspaces=str(settings.home / "work"), memory_bytes=settings.python_memory_bytes
+        workspaces=str(settings.home / "work"),
+        memory_bytes=settings.python_memory_bytes,
+        egress=egress_of(settings),
     )
     clock = SystemClock()
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"

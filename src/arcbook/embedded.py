@@ -46,6 +46,7 @@ from arcbook.tools.confinement import Confinement
 from arcbook.tools.python import Python
 from arcbook.tools.python_start import Spawned
 from arcbook.tools.registry import Registry
+from arcbook.working import egress_of
 
 _RUNTIMES: Final = itertools.count()
 
@@ -134,6 +135,7 @@ class Embedded:
             confinement = Confinement(
                 workspaces=str(self.home / "work"),
                 memory_bytes=self.settings.python_memory_bytes,
+                egress=egress_of(self.settings),
             )
             performer = Performer(
                 self.registry,

@@ -89,6 +89,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 20_000
     isolation_network: Annotated[bool, Doc("Whether code in a sandbox reaches the network.")] = True
+    egress_allow: Annotated[
+        tuple[str, ...],
+        Doc("Hosts and networks that tools connect to, and no others: `*.example.com 10.0.0.0/8`."),
+    ] = ()
+    egress_deny: Annotated[
+        tuple[str, ...], Doc("Hosts and networks that tools do not connect to.")
+    ] = ()
+    egress_private: Annotated[
+        bool, Doc("Whether tools connect to loopback and private networks without a rule.")
+    ] = True
     folders: Annotated[
         tuple[str, ...],
         Doc("Folders that tools of a worker may use beside the execution's own."),

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from arcbook.settings import Settings
+from arcbook.egress import Egress
+from arcbook.settings import Settings, SettingsError
 from arcbook.tools.confinement import Confinement, Isolation
+
+
+def egress_of(settings: Settings) -> Egress:
+    """Return where tools may connect to.
+
+    Raises:
+        SettingsError: a rule is neither a host nor a network.
+    """
+    try:
+        return Egress.of(
+            settings.egress_allow, settings.egress_deny, private=settings.egress_private
+        )
+    except ValueError as error:
+        raise SettingsError(f"ARCBOOK_EGRESS_ALLOW and _DENY: {error}") from None
 
 
 def confinement_of(settings: Settings, isolation: Isolation) -> Confinement:
@@ -15,4 +30,5 @@ def confinement_of(settings: Settings, isolation: Isolation) -> Confinement:
         has_network=settings.isolation_network,
         first_uid=settings.isolation_uid,
         memory_bytes=settings.python_memory_bytes,
+        egress=egress_of(settings),
     )

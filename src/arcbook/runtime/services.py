@@ -59,7 +59,7 @@ class Services:
         self.left_out: list[dict[str, Any]] = []
         self.secrets = Secrets()
         redact(self.secrets)
-        self.keychain = Keychain(credentials, clock)
+        self.keychain = Keychain(credentials, clock, self.confinement.egress)
         #: An execution goes on that may have used secrets before this process did.
         self.may_meet_marks = False
 

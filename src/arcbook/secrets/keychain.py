@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgspec
 
 from arcbook.clock import Clock
+from arcbook.egress import Egress
 from arcbook.secrets import minting
 from arcbook.secrets.api import Credential, CredentialError, KeychainError
 from arcbook.secrets.minting import Minted
@@ -70,7 +71,10 @@ class _Kept(NamedTuple):
 class Keychain:
     """The secrets that a worker got by keychain entries."""
 
-    def __init__(self, credentials: CredentialSource, clock: Clock) -> None:
+    def __init__(
+        self, credentials: CredentialSource, clock: Clock, egress: Egress | None = None
+    ) -> None:
+        self._egress = egress or Egress()
         self._credentials = credentials
         self._clock = clock
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -100,6 +104,7 @@ class Keychain:
         if fetch is None:
             known = ", ".join(sorted(KINDS))
             raise KeychainError(wanted.name, f"has kind {wanted.kind!r}; known are {known}")
+        minting.EGRESS.set(self._egress)  # for this task
         minted = await fetch(wanted, self._credentials)
         seconds = _seconds(wanted, minted)
         if seconds > 0:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from arcbook.bodies import BodyTooLargeError, read_body
+from arcbook.egress import Egress
 from arcbook.secrets.api import Credential, KeychainError
 
 TOKEN_SECONDS: Final = 20.0
@@ -195,6 +197,10 @@ def _minted(name: str, answer: dict[str, Any], root: str) -> Minted:
     return Minted(Credential(name=name, type="bearer", data=data, root=root), seconds)
 
 
+EGRESS: Final[ContextVar[Egress]] = ContextVar("egress", default=Egress())  # noqa: B039  # frozen
+"""Where the issuers of the entry that is being fetched may be."""
+
+
 async def _asked(
     name: str, method: str, url: str, headers: dict[str, str], form: dict[str, Any]
 ) -> dict[str, Any]:
@@ -213,7 +219,7 @@ async def _asked(
     timeout = aiohttp.ClientTimeout(total=TOKEN_SECONDS)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(timeout=timeout, connector=EGRESS.get().connector()) as session,
             session.request(
                 # What is sent is for this issuer, and for nobody to whom it may point.
                 method.upper(),

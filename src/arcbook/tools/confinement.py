@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
+from arcbook.egress import Egress
 from arcbook.tools import sandbox
 from arcbook.tools.environment import environment
 from arcbook.tools.python_child import seccomp
@@ -164,6 +165,8 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
     #: First of the user ids that code runs as.
     first_uid: int = 20_000
     memory_bytes: int = MEMORY_BYTES_MAX
+    #: Where tools may connect to.
+    egress: Egress = Egress()
 
     @classmethod
     def of_worker(  # what a worker may say of it
@@ -175,6 +178,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         has_network: bool = True,
         first_uid: int = 20_000,
         memory_bytes: int = MEMORY_BYTES_MAX,
+        egress: Egress | None = None,
     ) -> Confinement:
         """Return that of a worker, which works for others: only named folders are reached."""
         workspaces.mkdir(parents=True, exist_ok=True)
@@ -187,6 +191,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
             has_network=has_network,
             first_uid=first_uid,
             memory_bytes=memory_bytes,
+            egress=egress or Egress(),
         )
 
     @property

@@ -87,7 +87,7 @@ class Http:
         if self._client is None:
             from arcbook.tools.http_client import HttpClient  # heavy; lint never gets here
 
-            self._client = HttpClient(self._response_bytes_max)
+            self._client = HttpClient(self._response_bytes_max, context.confinement.egress)
         return await self._client.call(params, call, context)
 
     async def close(self) -> None:

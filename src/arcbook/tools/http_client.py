@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
+from arcbook.egress import Egress, EgressError
 from arcbook.jsons import TooDeepError
 from arcbook.nesting import NESTING_MAX
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind, Outcome
@@ -54,9 +55,11 @@ FAULTS: Final[tuple[tuple[type[aiohttp.ClientError], str, bool], ...]] = (
 class HttpClient:
     """Sends requests; calls share its connections."""
 
-    def __init__(self, response_bytes_max: int) -> None:
+    def __init__(self, response_bytes_max: int, egress: Egress) -> None:
         self._response_bytes_max = response_bytes_max
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._egress = egress
+        #: By whether certificates are checked, and whether a proxy makes the connections.
+        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
         self._proxies = getproxies()
 
     async def call(self, params: HttpParams, call: ToolCall, context: ToolContext) -> Outcome:
@@ -68,6 +71,8 @@ class HttpClient:
             shown = request.shown
             async with asyncio.timeout(seconds):
                 answer = await self._answer(request, params)
+        except EgressError as error:
+            return _failed(ErrorKind.CONFIG, f"{shown}: {error}", "EGRESS", retryable=False)
         except RequestError as error:
             return _failed(error.kind, str(error), error.code, retryable=error.retryable)
         except TimeoutError:
@@ -88,9 +93,13 @@ class HttpClient:
 
     async def _answer(self, request: Request, params: HttpParams) -> Answer:
         """Return what the server answers, after the redirects that are followed."""
-        session = self._session(verify=params.verify_ssl is not False)
+        verify = params.verify_ssl is not False
         began = time.perf_counter()
         for _ in range(REDIRECTS_MAX + 1):
+            proxy = self._proxy(request.url)
+            if proxy is not None:
+                await self._egress.admit(request.url.host or "", request.url.port or 0)
+            session = self._session(verify=verify, proxied=proxy is not None)
             async with session.request(
                 request.method,
                 request.sent_url(),
@@ -98,7 +107,7 @@ class HttpClient:
                 data=None if request.body is None else io.BytesIO(request.body),
                 skip_auto_headers=("Content-Type",),
                 allow_redirects=False,
-                proxy=self._proxy(request.url),
+                proxy=proxy,
             ) as response:
                 location = response.headers.get("Location")
                 goes_on = response.status in (301, 302, 303, 307, 308) and location
@@ -128,13 +137,15 @@ class HttpClient:
             parts.append(part)
         return b"".join(parts)
 
-    def _session(self, *, verify: bool) -> aiohttp.ClientSession:
-        session = self._sessions.get(verify)
+    def _session(self, *, verify: bool, proxied: bool) -> aiohttp.ClientSession:
+        session = self._sessions.get((verify, proxied))
         if session is None:
-            connector = aiohttp.TCPConnector(
+            # The proxy itself is the settings', wherever it is.
+            make = aiohttp.TCPConnector if proxied else self._egress.connector
+            connector = make(
                 ssl=verify, limit=CONNECTIONS_MAX, limit_per_host=CONNECTIONS_PER_HOST_MAX
             )
-            session = self._sessions[verify] = aiohttp.ClientSession(
+            session = self._sessions[verify, proxied] = aiohttp.ClientSession(
                 connector=connector,
                 # Cookies of one execution are no business of another's.
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -158,6 +169,10 @@ class HttpClient:
 
 def _lost(shown: str, error: aiohttp.ClientError) -> Outcome:
     """Return the outcome of a request that got no answer."""
+    refused = getattr(error, "os_error", None)
+    if isinstance(refused, EgressError):
+        message = f"{shown}: {refused}"
+        return _failed(ErrorKind.CONFIG, message, "EGRESS", retryable=False)
     code, retryable = next((c, r) for kind, c, r in FAULTS if isinstance(error, kind))
     if isinstance(error.__cause__, ContentEncodingError):
         code = "PROTOCOL"

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from arcbook.dsl.durations import seconds_of
+from arcbook.egress import Egress
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import (
     Credential,
@@ -170,7 +171,7 @@ class Nats:
         try:
             with translated(lambda: self._pool.complaint(identity)):
                 async with asyncio.timeout(seconds):
-                    data = await self._perform(params, call, identity)
+                    data = await self._perform(params, call, identity, context.confinement.egress)
         except Refusal as refusal:
             if refusal.outcome.error and refusal.outcome.error.kind is ErrorKind.TIMEOUT:
                 # Whatever was half way would answer a later call.
@@ -180,7 +181,7 @@ class Nats:
         return ok({"status": "success", "operation": params.operation, **data})
 
     async def _perform(
-        self, params: NatsParams, call: ToolCall, identity: Identity
+        self, params: NatsParams, call: ToolCall, identity: Identity, egress: Egress
     ) -> dict[str, Any]:
         needed, perform = _OPERATIONS[params.operation]
         for group in needed:
@@ -190,7 +191,7 @@ class Nats:
         async def work(client: Any) -> dict[str, Any]:
             return await perform(client.jetstream(timeout=TIMEOUT_SECONDS), params, call)
 
-        return await self._pool.use(identity, work)
+        return await self._pool.use(identity, work, egress)
 
     async def close(self) -> None:
         await self._pool.close()

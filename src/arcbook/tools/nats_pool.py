@@ -9,13 +9,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from arcbook.egress import Egress, EgressError
 from arcbook.outcome import ErrorKind, Outcome, failed
 
 CONNECT_SECONDS: Final = 5.0
 """How long connecting may take."""
+
+PORT: Final = 4222
+"""Port where an address has none."""
 
 RECONNECT_SECONDS: Final = 0.1
 """Pause before the second try of a server."""
@@ -96,14 +101,16 @@ class NatsPool:
         self._connections: dict[str, _Connection] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def use(self, identity: Identity, work: Callable[[Any], Awaitable[T]]) -> T:
+    async def use(
+        self, identity: Identity, work: Callable[[Any], Awaitable[T]], egress: Egress
+    ) -> T:
         """Run ``work`` with the connection of an identity, which is opened if need be.
 
         Raises:
             ConnectionResetError: the connection was lost meanwhile. The library alone would
                 let the work wait for an answer until its time is over.
         """
-        connection = await self._connection(identity)
+        connection = await self._connection(identity, egress)
         task = asyncio.ensure_future(work(connection.client))
         awaited: set[asyncio.Future[Any]] = {task, connection.lost}
         try:
@@ -115,15 +122,15 @@ class NatsPool:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _connection(self, identity: Identity) -> _Connection:
+    async def _connection(self, identity: Identity, egress: Egress) -> _Connection:
         key = identity.key()
         async with self._locks.setdefault(key, asyncio.Lock()):
             found = self._connections.get(key)
             if found is None or not found.client.is_connected:
-                found = await self._open(identity, key)
+                found = await self._open(identity, key, egress)
             return found
 
-    async def _open(self, identity: Identity, key: str) -> _Connection:
+    async def _open(self, identity: Identity, key: str, egress: Egress) -> _Connection:
         from nats.aio.client import Client
 
         options: dict[str, Any] = {}
@@ -131,6 +138,9 @@ class NatsPool:
             options["tls"] = _context(identity.tls)
             if identity.tls.get("hostname"):
                 options["tls_hostname"] = str(identity.tls["hostname"])
+        servers, hostname = await servers_of(identity.url, egress)
+        if hostname:
+            options.setdefault("tls_hostname", hostname)
         client = Client()
         made = self._connections[key] = _Connection(client)
         # A connection that is lost is not mended behind a call's back: the call fails as
@@ -138,7 +148,7 @@ class NatsPool:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await client.connect(
-                    [part.strip() for part in identity.url.split(",") if part.strip()],
+                    servers,
                     name="arcbook",
                     user=identity.user,
                     password=identity.password,
@@ -174,6 +184,28 @@ class NatsPool:
         connections, self._connections = list(self._connections.values()), {}
         for connection in connections:
             await connection.client.close()
+
+
+async def servers_of(url: str, egress: Egress) -> tuple[list[str], str]:
+    """Return the servers by the addresses that were looked at, and the name that all have.
+
+    Raises:
+        EgressError: one of them is not reached.
+        OSError: there is no such host.
+    """
+    written = [part.strip() for part in url.split(",") if part.strip()]
+    found = [urlsplit(part if "://" in part else f"nats://{part}") for part in written]
+    hosts = {part.hostname or "" for part in found}
+    servers: list[str] = []
+    for part in found:
+        addresses = await egress.resolve(part.hostname or "", part.port or PORT)
+        user = part.netloc.rpartition("@")[0]
+        for address in addresses:
+            host = f"[{address}]" if ":" in address else address
+            netloc = f"{user}@{host}" if user else host
+            servers.append(urlunsplit(part._replace(netloc=f"{netloc}:{part.port or PORT}")))
+    # Several names cannot be told to the library, which checks certificates by one.
+    return (servers, hosts.pop()) if len(hosts) == 1 else (written, "")
 
 
 class PlaintextError(ConnectionError):
@@ -248,6 +280,8 @@ def refusal_of(error: Exception, complaint: str = "") -> Refusal:
     import nats.js.errors as js
 
     text = _text(error)
+    if isinstance(error, EgressError):
+        return refuse(ErrorKind.CONFIG, text, code="EGRESS")
     if isinstance(error, TimeoutError):
         if "permission" in complaint.lower():
             return refuse(ErrorKind.AUTH, complaint, code="NATS_AUTH")

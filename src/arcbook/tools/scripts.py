@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from arcbook.bodies import BodyTooLargeError, read_body
 from arcbook.connecting import reason_of
+from arcbook.egress import Egress, EgressError
 from arcbook.outcome import ErrorKind
 from arcbook.tools.api import ToolContext
 from arcbook.tools.confinement import OutsideError
@@ -55,7 +56,8 @@ async def load_script(script: dict[str, Any] | str | None, context: ToolContext)
     if kind in ("file", "local"):
         return await asyncio.to_thread(_read, uri, context)
     if kind in ("http", "https"):
-        return await _fetch(str(source.get("endpoint") or source.get("url") or uri), source)
+        url = str(source.get("endpoint") or source.get("url") or uri)
+        return await _fetch(url, source, context.confinement.egress)
     raise ScriptError(
         f"script source {kind!r} is not supported: use inline, file or http", ErrorKind.CONFIG
     )
@@ -95,7 +97,7 @@ def _read(uri: str, context: ToolContext) -> str:
     )
 
 
-async def _fetch(url: str, source: dict[str, Any]) -> str:
+async def _fetch(url: str, source: dict[str, Any], egress: Egress) -> str:
     import aiohttp  # heavy; only for scripts that are fetched
 
     timeout = aiohttp.ClientTimeout(total=float(source.get("timeout") or FETCH_TIMEOUT_SECONDS))
@@ -103,7 +105,7 @@ async def _fetch(url: str, source: dict[str, Any]) -> str:
     headers = {str(k): str(v) for k, v in (source.get("headers") or {}).items()}
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(timeout=timeout, connector=egress.connector()) as session,
             session.request(method, url, headers=headers) as response,
         ):
             if response.status >= 400:
@@ -116,9 +118,10 @@ async def _fetch(url: str, source: dict[str, Any]) -> str:
     except BodyTooLargeError as error:
         raise ScriptError(f"script {url!r} cannot be used: {error}", ErrorKind.LIMIT) from None
     except (aiohttp.ClientError, TimeoutError) as error:
+        refused = isinstance(getattr(error, "os_error", None), EgressError)
         raise ScriptError(
             f"script {url!r} cannot be fetched: {reason_of(error)}",
-            ErrorKind.CONNECTION,
-            retryable=True,
+            ErrorKind.CONFIG if refused else ErrorKind.CONNECTION,
+            retryable=not refused,
         ) from None
     return data.decode("utf-8", "replace")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from msgspec import Meta
 
+from arcbook.egress import Egress, EgressError
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse, require
 from arcbook.tools.confinement import Confinement, OutsideError
@@ -83,6 +85,9 @@ KIND = declare(
 )
 
 
+_HOST: Final = re.compile(r"https?://(?:[^/@\s'\"]*@)?([\w.-]+)")
+
+
 class Duckdb:
     """Runs SQL in files that calls share, one after the other."""
 
@@ -119,6 +124,10 @@ class Duckdb:
             place = place_of(params.database, context.workspace, context.confinement)
         except OutsideError as error:
             return _config(f"'database': {error}")
+        try:
+            await reached(texts, secret, context.confinement.egress)
+        except EgressError as error:
+            return failed(ErrorKind.CONFIG, f"tool kind 'duckdb': {error}", code="EGRESS")
         remote = bool(secret) or any("://" in text for text in texts)
         reach = Limits.of(context.confinement, context.workspace, wants_remote=remote)
         seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
@@ -179,6 +188,24 @@ async def _run(
 
 def _config(message: str) -> Outcome:
     return failed(ErrorKind.CONFIG, f"tool kind 'duckdb': {message}", code="CONFIG")
+
+
+async def reached(texts: list[str], secret: str, egress: Egress) -> None:
+    """Refuse SQL that reads from where tools do not connect to.
+
+    DuckDB makes connections by itself, so under a policy that restricts it makes none.
+
+    Raises:
+        EgressError: it would.
+    """
+    remote = bool(secret) or any("://" in text for text in texts)
+    if remote and not egress.is_open:
+        raise EgressError(
+            "DuckDB reads nothing from the network where connections are restricted "
+            "(ARCBOOK_EGRESS_*): fetch it with 'http' or 'object' first"
+        )
+    for host in dict.fromkeys(h for text in texts for h in _HOST.findall(text)):
+        await egress.admit(host, 443)
 
 
 class Place(NamedTuple):

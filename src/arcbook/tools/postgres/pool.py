@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.sql import Composed
 
+from arcbook.egress import Egress, EgressError
 from arcbook.tools.postgres import types as postgres_types
 from arcbook.tools.postgres.cursor import StatementCursor
 
@@ -72,9 +74,15 @@ class Pool:
     """Connections for one address and one user."""
 
     def __init__(
-        self, conninfo: str, *, size: int = SIZE_MAX, waiting_max: int | None = None
+        self,
+        conninfo: str,
+        egress: Egress,
+        *,
+        size: int = SIZE_MAX,
+        waiting_max: int | None = None,
     ) -> None:
         self._conninfo = conninfo
+        self._egress = egress
         self._waiting_max = waiting_max
         self._waiting = 0
         self._slots = asyncio.Semaphore(size)
@@ -142,11 +150,15 @@ class Pool:
     async def _connected(self, opening: Composed) -> Session:
         try:
             connection = await psycopg.AsyncConnection.connect(
-                self._conninfo,
+                await pinned(self._conninfo, self._egress),
                 autocommit=True,
                 prepare_threshold=None,
                 cursor_factory=StatementCursor,
             )
+        except EgressError:
+            raise
+        except OSError as error:
+            raise ConnectError(psycopg.OperationalError(str(error))) from None
         except psycopg.Error as error:
             raise ConnectError(error) from None
         session = Session(connection)
@@ -196,6 +208,39 @@ class Pool:
             self._pruning = None
         while self._idle:
             _close(self._idle.pop())
+
+
+async def pinned(conninfo: str, egress: Egress) -> str:
+    """Return where to connect with the addresses that were looked at, in the place of names.
+
+    Raises:
+        EgressError: none of them is reached.
+        OSError: there is no such host.
+    """
+    parts = conninfo_to_dict(conninfo)
+    hosts = str(parts.get("host") or "").split(",")
+    written = str(parts.get("hostaddr") or "").split(",")
+    ports = str(parts.get("port") or "").split(",")
+    if len(written) == len(hosts) and all(written):
+        for host, address in zip(hosts, written, strict=True):
+            egress.check(host, address)
+        return conninfo
+    if egress.is_open and len(hosts) == 1 and hosts[0] in ("127.0.0.1", "localhost"):
+        return conninfo
+    names: list[str] = []
+    addresses: list[str] = []
+    targets: list[str] = []
+    for index, host in enumerate(hosts):
+        port = ports[index if len(ports) == len(hosts) else 0] or "5432"
+        is_socket = host.startswith(("/", "@")) or not host
+        found = [""] if is_socket else await egress.resolve(host, int(port))
+        names += [host] * len(found)
+        addresses += found
+        targets += [port] * len(found)
+    if not any(addresses):
+        return conninfo
+    parts |= {"host": ",".join(names), "hostaddr": ",".join(addresses), "port": ",".join(targets)}
+    return make_conninfo("", **parts)
 
 
 def _closing(session: Session) -> contextlib.ExitStack:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from arcbook.dsl.durations import SHOWN, seconds_of
+from arcbook.egress import Egress, EgressError
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import (
     CredentialError,
@@ -131,7 +132,7 @@ class Pools:
     def __init__(self) -> None:
         self._pools: dict[tuple[str, str, int, int | None], Pool] = {}
 
-    def pool(self, key: str, conninfo: str, params: PoolParams) -> Pool:
+    def pool(self, key: str, conninfo: str, params: PoolParams, egress: Egress) -> Pool:
         """Return the pool for an address; tasks that ask for other sizes get their own."""
         from arcbook.tools.postgres.pool import Pool  # needs the extra
 
@@ -140,7 +141,7 @@ class Pools:
         if found is None:
             if len(self._pools) >= POOLS_MAX:
                 self._pools = {k: p for k, p in self._pools.items() if not p.is_empty}
-            found = Pool(conninfo, size=params.max_size, waiting_max=params.max_waiting)
+            found = Pool(conninfo, egress, size=params.max_size, waiting_max=params.max_waiting)
             self._pools[identity] = found
         return found
 
@@ -189,7 +190,7 @@ class Postgres:
             return failed(ErrorKind.CONFIG, f"tool kind 'postgres': {error}", code="CONFIG")
         except CredentialError as error:
             return failed(ErrorKind.AUTH, str(error), code="CREDENTIAL")
-        pool = self._pools.pool(where.key, where.conninfo, pooling)
+        pool = self._pools.pool(where.key, where.conninfo, pooling, context.confinement.egress)
         run = Run(work, rowsets.RowLimits(params.max_rows))
         return await _run(run, pool, call, where.schema, patience)
 
@@ -214,6 +215,8 @@ async def _run(run: Run, pool: Pool, call: ToolCall, schema: str, wait_seconds: 
             pool.session(settings, wait_seconds=wait_seconds) as session,
         ):
             await run.on(session)
+    except EgressError as error:
+        return failed(ErrorKind.CONFIG, f"tool kind 'postgres': {error}", code="EGRESS")
     except ConnectError as error:
         return errors.connect_failure(error.cause)
     except psycopg.Error as error:

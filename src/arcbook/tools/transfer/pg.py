@@ -10,6 +10,7 @@ import msgspec
 import psycopg
 from psycopg.sql import SQL, Composed
 
+from arcbook.egress import EgressError
 from arcbook.outcome import ErrorKind, failed
 from arcbook.tools.api import ToolCall
 from arcbook.tools.postgres import errors
@@ -53,6 +54,8 @@ def faults(side: str) -> Iterator[None]:
     """Make what the database says the failure of the call."""
     try:
         yield
+    except EgressError as error:
+        raise fault(f"{side}: {error}", code="EGRESS") from None
     except ConnectError as error:
         raise EndError(errors.connect_failure(error.cause)) from None
     except psycopg.Error as error:

@@ -208,7 +208,9 @@ class Transfer:
         limit = work.call.timeout_seconds
         seconds = TIMEOUT_SECONDS if limit is None else limit
         # Each side has its own connections: sources that hold all would wait for targets forever.
-        pool = self._pools.pool(where.key, where.conninfo, PoolParams(name=side))
+        pool = self._pools.pool(
+            where.key, where.conninfo, PoolParams(name=side), work.context.confinement.egress
+        )
         return link(pool, work.call, where.schema, seconds)
 
     def _duckdb(self, side: str, work: _Call) -> Place:

@@ -197,7 +197,7 @@ def _minted(name: str, answer: dict[str, Any], root: str) -> Minted:
     return Minted(Credential(name=name, type="bearer", data=data, root=root), seconds)
 
 
-EGRESS: Final[ContextVar[Egress]] = ContextVar("egress", default=Egress())  # noqa: B039  # frozen
+EGRESS: Final[ContextVar[Egress]] = ContextVar("egress")
 """Where the issuers of the entry that is being fetched may be."""
 
 
@@ -219,7 +219,9 @@ async def _asked(
     timeout = aiohttp.ClientTimeout(total=TOKEN_SECONDS)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, connector=EGRESS.get().connector()) as session,
+            aiohttp.ClientSession(
+                timeout=timeout, connector=EGRESS.get(Egress()).connector()
+            ) as session,
             session.request(
                 # What is sent is for this issuer, and for nobody to whom it may point.
                 method.upper(),

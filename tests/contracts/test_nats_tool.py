@@ -370,3 +370,72 @@ def test_the_language_knows_the_operations():
 
     assert operation.required
     assert "kv_put" in operation.schema["enum"]
+
+
+# -- the server, requests, streams -------------------------------------------------------
+
+
+async def test_the_server_says_what_it_is(run):
+    info = (await run("server_info")).data
+
+    assert info["jetstream"] is True
+    assert info["version"]
+
+
+@pytest.fixture
+async def listener(server):
+    """Somebody who answers ``echo`` and keeps what comes to ``news``."""
+    from nats.aio.client import Client
+
+    client = Client()
+    await client.connect(server.url, user="arc", password="book")
+    news: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def echo(message):
+        await message.respond(b'{"echo": ' + message.data + b"}")
+
+    async def keep(message):
+        news.put_nowait(message.data)
+
+    await client.subscribe("echo", cb=echo)
+    await client.subscribe("news", cb=keep)
+    await client.flush()
+    yield news
+    await client.close()
+
+
+async def test_a_request_yields_the_answer(run, listener):
+    assert (await run("request", subject="echo", data={"n": 1})).data["data"] == {"echo": {"n": 1}}
+
+
+async def test_a_request_that_nobody_answers_is_a_failure(run):
+    outcome = await run("request", subject="nobody.there")
+
+    assert outcome.error.kind is ErrorKind.NOT_FOUND
+
+
+async def test_a_message_reaches_whoever_listens(run, listener):
+    done = await run("publish", subject="news", data="hello")
+
+    assert done.data["bytes"] == 5
+    assert await asyncio.wait_for(listener.get(), 10) == b"hello"
+
+
+async def test_a_stream_is_made_once_gets_the_subjects_it_lacks_and_is_purged(run):
+    first = (await run("js_create", stream="S", subjects=["s.a"])).data
+    again = (await run("js_create", stream="S", subjects=["s.a"])).data
+    wider = (await run("js_create", stream="S", subjects=["s.b"])).data
+    for subject in ("s.a", "s.a", "s.b"):
+        await run("js_publish", subject=subject, data="x", idempotency_key="")
+
+    assert (first["created"], again["created"]) == (True, False)
+    assert wider["subjects"] == ["s.a", "s.b"]
+    assert (await run("js_purge", stream="S", subject="s.a")).data["purged"] == 2
+    assert (await run("js_purge", stream="S")).data == {
+        "status": "success",
+        "operation": "js_purge",
+        "stream": "S",
+        "purged": 1,
+        "messages": 0,
+    }
+    assert (await run("js_purge", stream="absent")).error.kind is ErrorKind.NOT_FOUND

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import fnmatch
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal
 
-import msgspec
 from msgspec import Meta
 
 from arcbook.dsl.durations import seconds_of
@@ -26,6 +23,7 @@ from arcbook.tools.api import (
     require,
 )
 from arcbook.tools.confinement import OutsideError
+from arcbook.tools.nats_core import CORE
 from arcbook.tools.nats_effects import NATS_EFFECTS, effects_of, summary
 from arcbook.tools.nats_keys import encode_key, list_keys
 from arcbook.tools.nats_pool import (
@@ -37,6 +35,7 @@ from arcbook.tools.nats_pool import (
     translated,
 )
 from arcbook.tools.nats_results import RESULTS
+from arcbook.tools.nats_values import decode_value, encode_value
 
 TIMEOUT_SECONDS: Final = 10.0
 """How long a call may take where the task says nothing."""
@@ -75,6 +74,11 @@ Operation = Literal[
     "js_consume",
     "js_get_msg",
     "js_stream_info",
+    "js_create",
+    "js_purge",
+    "publish",
+    "request",
+    "server_info",
 ]
 Encoding = Literal["utf-8", "base64"]
 Text = str | int | float
@@ -106,6 +110,9 @@ class NatsParams(Params, frozen=True, kw_only=True):
     desc: Annotated[str | None, Meta(description="Description of the object.")] = None
     stream: Annotated[str | None, Meta(description="Name of the stream.")] = None
     subject: Annotated[str | None, Meta(description="Subject of the message.")] = None
+    subjects: Annotated[
+        list[str] | None, Meta(description="Subjects of a stream that is made.")
+    ] = None
     headers: Annotated[dict[str, Any] | None, Meta(description="Headers of the message.")] = None
     seq: Annotated[int | None, Meta(description="Number of the message.")] = None
     last: Annotated[bool | None, Meta(description="Whether the last message is wanted.")] = None
@@ -113,9 +120,9 @@ class NatsParams(Params, frozen=True, kw_only=True):
         str | None, Meta(description="Durable consumer; made if there is none of that name.")
     ] = None
     batch: Annotated[int, Meta(description="Messages to take, at most 1000.")] = 100
-    timeout_ms: Annotated[int, Meta(description="How long to wait for messages, at most 5000.")] = (
-        1000
-    )
+    timeout_ms: Annotated[
+        int, Meta(description="How long to wait: for messages at most 5000, for an answer 300000.")
+    ] = 1000
     ack: Annotated[bool, Meta(description="Whether messages are acknowledged when read.")] = True
     url: Annotated[str | None, Meta(description="Address, where no credential has it.")] = None
     user: Annotated[str | None, Meta(description="User.")] = None
@@ -183,13 +190,15 @@ class Nats:
     async def _perform(
         self, params: NatsParams, call: ToolCall, identity: Identity, egress: Egress
     ) -> dict[str, Any]:
-        needed, perform = _OPERATIONS[params.operation]
+        core = CORE.get(params.operation)
+        needed, perform = core or _OPERATIONS[params.operation]
         for group in needed:
             if not any(_given(params, name) for name in group):
                 raise _needs(params.operation, *group)
 
         async def work(client: Any) -> dict[str, Any]:
-            return await perform(client.jetstream(timeout=TIMEOUT_SECONDS), params, call)
+            on = client if core else client.jetstream(timeout=TIMEOUT_SECONDS)
+            return await perform(on, params, call)
 
         return await self._pool.use(identity, work, egress)
 
@@ -243,43 +252,6 @@ def _timed_out(operation: str, seconds: float) -> Outcome:
 
 
 # -- values ---------------------------------------------------------------------------
-
-
-def encode_value(value: Any, encoding: str | None) -> bytes:
-    """Return a value as bytes: text as it is, anything else as JSON.
-
-    Raises:
-        Refusal: it is said to be Base64 and is not.
-    """
-    if not isinstance(value, str):
-        return msgspec.json.encode(value)
-    if encoding != "base64":
-        return value.encode()
-    try:
-        return base64.b64decode(value, validate=True)
-    except binascii.Error as error:
-        message = f"the value is not Base64: {error}"
-        raise refuse(ErrorKind.CONFIG, message, code="NATS_BASE64") from None
-
-
-def decode_value(data: bytes, encoding: str | None) -> dict[str, Any]:
-    """Return bytes as a value, and how they are written if they are not text.
-
-    JSON mappings and lists come back as such; other text stays text, for nothing says
-    whether ``5`` was a number.
-    """
-    if encoding == "base64":
-        return {"value": base64.b64encode(data).decode(), "encoding": "base64"}
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return {"value": base64.b64encode(data).decode(), "encoding": "base64"}
-    if encoding is None and text[:1] in ("{", "["):
-        try:
-            return {"value": msgspec.json.decode(data)}
-        except msgspec.DecodeError:
-            pass
-    return {"value": text}
 
 
 def _seconds(ttl: float | str | None) -> float | None:

@@ -18,8 +18,22 @@ _READING: Final = frozenset(
         "object_info",
         "js_get_msg",
         "js_stream_info",
+        "server_info",
     ]
 )
+
+
+_CHANGING: Final = {
+    "js_create": Effects.IDEMPOTENT,
+    "js_publish": Effects.KEYED,
+    "js_purge": Effects.IDEMPOTENT,
+    "kv_delete": Effects.IDEMPOTENT,
+    "kv_purge": Effects.IDEMPOTENT,
+    "kv_put": Effects.IDEMPOTENT,
+    "object_delete": Effects.IDEMPOTENT,
+    "object_put": Effects.IDEMPOTENT,
+}
+"""What is in neither table, such as ``request``, does what whoever answers does."""
 
 
 def effects_of(config: Mapping[str, Any]) -> Effects:
@@ -30,7 +44,7 @@ def effects_of(config: Mapping[str, Any]) -> Effects:
     if operation == "js_consume":
         # What is acknowledged does not come a second time.
         return Effects.IDEMPOTENT if config.get("ack") is False else Effects.ONCE
-    return Effects.KEYED if operation == "js_publish" else Effects.IDEMPOTENT
+    return _CHANGING.get(operation, Effects.ONCE)
 
 
 def summary(config: Mapping[str, Any]) -> str:

@@ -215,14 +215,19 @@ class PlaintextError(ConnectionError):
         super().__init__("TLS was asked for, but the server does not offer it")
 
 
+def server_info(client: Any) -> dict[str, Any]:
+    """Return what the server said of itself when it was connected to."""
+    info: dict[str, Any] = client._server_info  # noqa: SLF001  # nothing public has all of it
+    return info
+
+
 def _check_encrypted(client: Any, identity: Identity) -> None:
     """Make sure that TLS is on where it was asked for; the library would go on without.
 
     Raises:
         PlaintextError: it is not.
     """
-    info = client._server_info  # noqa: SLF001  # nothing public says whether TLS is on
-    if identity.tls is not None and not info.get("tls_required"):
+    if identity.tls is not None and not server_info(client).get("tls_required"):
         raise PlaintextError
 
 

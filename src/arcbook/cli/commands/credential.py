@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
-from arcbook.cli.context import read_document, with_embedded
-from arcbook.cli.errors import UserError
+from arcbook.cli.context import read_document, settings_of, with_embedded
+from arcbook.cli.errors import Exit, UserError
 from arcbook.cli.everywhere import say, tell_json, wants_json
+from arcbook.cli.finish import cause_of
 from arcbook.cli.remote.link import place_of, server_of, with_client
-from arcbook.cli.text import moment, table
+from arcbook.cli.text import moment, table, value
 from arcbook.embedded import Embedded
 from arcbook.secrets.types import CredentialInvalidError
 from arcbook.store.api import CredentialRow
@@ -100,6 +103,52 @@ def _from_file(file: str, kind: str | None) -> tuple[dict[str, Any], str | None]
     if isinstance(found.get("data"), dict):
         return dict(found["data"]), kind or found.get("type")
     return found, kind
+
+
+@credential.command(
+    help="""Connect with a credential of the home, and say what failed.
+
+It opens a real connection of its type, asks what changes nothing, and closes it.
+
+\b
+Examples:
+  arcbook credential test warehouse
+  arcbook credential test github --url https://api.github.com/user
+
+Exit codes: 0 it works, 1 it does not, 2 it cannot be tried.
+"""
+)
+@click.argument("name")
+@click.option("--url", default="", help="Where to send a GET, for types that do not say where.")
+@click.pass_context
+def test(context: click.Context, name: str, url: str) -> int:
+    """Try a credential."""
+    from arcbook.probes import UntriedError, try_credential  # only for this verb
+    from arcbook.secrets.api import CredentialError
+
+    if server_of(context):
+        raise UserError("credentials are tested where they are used: leave out --server")
+    try:
+        tried = asyncio.run(try_credential(settings_of(context), name, url))
+    except (CredentialError, UntriedError) as error:
+        raise UserError(str(error)) from None
+    if wants_json(context):
+        tell_json(
+            {
+                "credential": name,
+                "type": tried.type,
+                "works": tried.error is None,
+                "answer": tried.answer if tried.error is None else None,
+                "error": None if tried.error is None else msgspec.to_builtins(tried.error),
+            }
+        )
+    elif tried.error is None:
+        click.echo(f"credential {name!r} ({tried.type}) works")
+        click.echo(value(tried.answer))
+    else:
+        click.echo(f"credential {name!r} ({tried.type}) does not work", err=True)
+        click.echo(cause_of(msgspec.structs.replace(tried.error, where=None)), err=True)
+    return int(Exit.OK if tried.error is None else Exit.FAILED)
 
 
 @credential.command("list", help="List credentials; never what is in them.")

@@ -88,7 +88,8 @@ ASKED = {
     "get_stored": [SOME],
     "get_tail": [SOME, 1],
     "get_events": [SOME, 1, 1000],
-    "get_chosen_events": [SOME, 1, 1000, "s", ["step.enter"]],
+    "get_chosen_events": [SOME, 1, 1000, "s", ["step.enter"], b""],
+    "get_resumed": [SOME, 1, 1000, "s", b'"key":"a"'],
     "get_execution": [SOME],
     "get_executions": [SOME, 50],
     "get_executions_of_path": [SOME, 50, "/b", ""],
@@ -106,7 +107,7 @@ ASKED = {
     "get_commands": [[1, 2], "c5", 1000],
     "get_all_commands": ["c5", 1000],
     "get_due_schedules": [50, 1000],
-    "get_schedules": ["s5", 100],
+    "get_schedules": ["s5", 100, "", ""],
     "skip_tick": ["s5", 1, 2],
     "delete_execution": [SOME, 7],
 }
@@ -153,6 +154,7 @@ async def test_no_query_of_the_hot_path_reads_a_whole_table(seeded):
     used = set(re.findall(r"Index .*(?:using|Index Scan on) (\w+)", told))
     assert used >= {
         "command_pkey",
+        "event_202507_execution_id_step_seq_idx",
         "event_202507_pkey",
         "execution_parent",
         "execution_path",

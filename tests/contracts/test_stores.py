@@ -62,7 +62,8 @@ class TestSqliteStore(ClusterStoreContract):
             store._db.execute(f"drop table {table}")
         for table in ("start_key", "token", "change_audit", "trial"):
             store._db.execute(f"drop table {table}")
-        store._db.execute("drop index execution_tenant")
+        for index in ("execution_tenant", "execution_status"):
+            store._db.execute(f"drop index {index}")
         for column in ("tenant", "organization"):
             store._db.execute(f"alter table execution drop column {column}")
             for table in ("catalog", "credential"):

@@ -226,7 +226,12 @@ class Client(Link):
 
     async def schedules(self) -> list[ScheduleView]:
         """Return the schedules."""
-        return (await self.ask(op.SCHEDULES)).schedules
+        found: list[ScheduleView] = []
+        after: str | None = ""
+        while after is not None:
+            page = await self.ask(op.SCHEDULES, query={"after": after})
+            found, after = found + page.schedules, page.next_after
+        return found
 
     async def schedule(self, name: str) -> ScheduleView:
         """Return a schedule."""

@@ -284,8 +284,9 @@ class EventLog(Protocol):
         limit: int = PAGE_MAX,
         types: Sequence[str] = (),
         step: str = "",
+        holding: bytes = b"",
     ) -> list[EventRow]:
-        """Return events in order, from the one after ``after``."""
+        """Return events from the one after ``after``; those whose body is ``holding`` some bytes."""
 
     async def execution(self, execution_id: int) -> ExecutionRow | None:
         """Return an execution at a glance."""
@@ -452,8 +453,10 @@ class Schedules(Protocol):
     async def put_schedule(self, row: ScheduleRow) -> None:
         """Store a schedule, in place of one of the same name."""
 
-    async def schedules(self) -> list[ScheduleRow]:
-        """Return all schedules, by name."""
+    async def schedules(
+        self, *, after: str = "", limit: int = PAGE_MAX, tenant: str = "", organization: str = ""
+    ) -> list[ScheduleRow]:
+        """Return schedules by name, from the one after ``after``, of some owner or all."""
 
     async def schedule(self, name: str) -> ScheduleRow | None:
         """Return a schedule."""

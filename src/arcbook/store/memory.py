@@ -162,11 +162,14 @@ class MemoryStore:
         limit: int = PAGE_MAX,
         types: Sequence[str] = (),
         step: str = "",
+        holding: bytes = b"",
     ) -> list[EventRow]:
         found = [
             event
             for event in self.log.get(execution_id, [])[after:]
-            if (not types or event.type in types) and (not step or event.step == step)
+            if (not types or event.type in types)
+            and (not step or event.step == step)
+            and holding in event.body
         ]
         return found[: min(limit, PAGE_MAX)]
 
@@ -457,8 +460,17 @@ class MemoryStore:
     async def put_schedule(self, row: ScheduleRow) -> None:
         self.ticking[row.name] = row
 
-    async def schedules(self) -> list[ScheduleRow]:
-        return [self.ticking[name] for name in sorted(self.ticking)]
+    async def schedules(
+        self, *, after: str = "", limit: int = PAGE_MAX, tenant: str = "", organization: str = ""
+    ) -> list[ScheduleRow]:
+        found = [
+            row
+            for name, row in sorted(self.ticking.items())
+            if name > after
+            and tenant in ("", row.tenant)
+            and organization in ("", row.organization)
+        ]
+        return found[: min(limit, PAGE_MAX)]
 
     async def schedule(self, name: str) -> ScheduleRow | None:
         return self.ticking.get(name)

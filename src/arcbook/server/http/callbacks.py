@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from arcbook.engine.inputs import CalledBack
 from arcbook.events.codec import decode
 from arcbook.events.types import CommandResumed
@@ -62,8 +64,10 @@ async def call_back(
 
 async def _came(call: Call, execution_id: int, step: str, key: str) -> bool:
     """Return whether a step went on with a callback of this key."""
-    async for row in all_events(call.context.store, execution_id, types=[RESUMED], step=step):
+    holding = b'"key":' + msgspec.json.encode(key)
+    wanted: dict[str, Any] = {"types": [RESUMED], "step": step, "holding": holding}
+    async for row in all_events(call.context.store, execution_id, **wanted):
         event = decode(row.body)
         if isinstance(event, CommandResumed) and event.key == key:
-            return True
+            return True  # else the text is in what a callback brought
     return False

@@ -94,14 +94,12 @@ class PostgresCluster(Statements):
         times = (row.next_at, row.last_at, row.last_execution_id)
         await self._value("put_schedule", row.name, row.paused, *times, _ENCODER.encode(row))
 
-    async def schedules(self) -> list[ScheduleRow]:
-        found: list[ScheduleRow] = []
-        while True:
-            after = found[-1].name if found else ""
-            page = await self._all("get_schedules", after, PAGE_MAX)
-            found += map(_schedule, page)
-            if len(page) < PAGE_MAX:
-                return found
+    async def schedules(
+        self, *, after: str = "", limit: int = PAGE_MAX, tenant: str = "", organization: str = ""
+    ) -> list[ScheduleRow]:
+        owner = (tenant, organization)
+        rows = await self._all("get_schedules", after, min(limit, PAGE_MAX), *owner)
+        return [_schedule(row) for row in rows]
 
     async def schedule(self, name: str) -> ScheduleRow | None:
         found = await self._all("get_schedule", name)

@@ -34,6 +34,7 @@ FENCED: Final = "AB001"
 UNFINISHED_PAGE: Final = 50_000
 """Unfinished executions that one statement returns."""
 
+_RESUMED: Final = "command.resumed"
 _ID_MAX: Final = 2**63 - 1
 _DECODER: Final = msgspec.json.Decoder(ExecutionRow)
 
@@ -94,10 +95,13 @@ class PostgresEvents(Statements):
         limit: int = PAGE_MAX,
         types: Sequence[str] = (),
         step: str = "",
+        holding: bytes = b"",
     ) -> list[EventRow]:
         where = (execution_id, after, min(limit, PAGE_MAX))
-        if types or step:
-            rows = await self._all("get_chosen_events", *where, step, list(types))
+        if step and list(types) == [_RESUMED]:
+            rows = await self._all("get_resumed", *where, step, holding)
+        elif types or step or holding:
+            rows = await self._all("get_chosen_events", *where, step, list(types), holding)
         else:
             rows = await self._all("get_events", *where)
         return [EventRow(*row) for row in rows]

@@ -31,11 +31,19 @@ where execution_id = $1 and seq > $2 order by seq
 select seq, at, type, step, body from event
 where execution_id = $1 and seq > $2 order by seq limit $3
 
+-- get_resumed --
+-- Events by which a step of an execution went on, that hold some bytes: by an index of theirs.
+select seq, at, type, step, body from event
+where execution_id = $1 and seq > $2 and step = $4 and type = 'command.resumed'
+  and position($5::bytea in body) > 0
+order by seq limit $3
+
 -- get_chosen_events --
--- Events of one step of an execution, or of given types.
+-- Events of one step of an execution, or of given types, or that hold some bytes.
 select seq, at, type, step, body from event
 where execution_id = $1 and seq > $2
   and ($4 = '' or step = $4) and (cardinality($5::text[]) = 0 or type = any ($5))
+  and position($6::bytea in body) > 0
 order by seq limit $3
 
 -- get_execution --
@@ -263,9 +271,12 @@ on conflict (name) do update set
   last_execution_id = excluded.last_execution_id, body = excluded.body
 
 -- get_schedules --
--- Schedules, after a name.
+-- Schedules of some owner or all, after a name. Few have an owner: it is read from the body.
 select body, next_at, last_at, last_execution_id from schedule
-where name > $1 order by name limit $2
+where name > $1
+  and ($3 = '' or convert_from(body, 'UTF8')::json ->> 'tenant' = $3)
+  and ($4 = '' or convert_from(body, 'UTF8')::json ->> 'organization' = $4)
+order by name limit $2
 
 -- get_schedule --
 -- A schedule by its name.

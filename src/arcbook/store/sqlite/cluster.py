@@ -168,8 +168,12 @@ class SqliteCluster(Statements):
         times = (row.next_at, row.last_at, row.last_execution_id)
         self._write("put_schedule", row.name, row.paused, *times, _ENCODER.encode(row))
 
-    async def schedules(self) -> list[ScheduleRow]:
-        return [_schedule(row) for row in self._all("get_schedules")]
+    async def schedules(
+        self, *, after: str = "", limit: int = PAGE_MAX, tenant: str = "", organization: str = ""
+    ) -> list[ScheduleRow]:
+        owner = (tenant, tenant, organization, organization)
+        rows = self._all("get_schedules", after, *owner, min(limit, PAGE_MAX))
+        return [_schedule(row) for row in rows]
 
     async def schedule(self, name: str) -> ScheduleRow | None:
         found = self._all("get_schedule", name)

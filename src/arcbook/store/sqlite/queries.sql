@@ -45,11 +45,12 @@ select seq, body from snapshot where execution_id = ?
 select seq, at, type, step, body from event
 where execution_id = ? and seq > ? order by seq limit ?
 
--- get_events_of_step --
--- Events of one step of an execution, of given types.
+-- get_chosen_events --
+-- Events of one step of an execution, of given types, that hold some bytes.
 select seq, at, type, step, body from event
 where execution_id = ? and seq > ? and (? = '' or step = ?)
   and (? = '[]' or type in (select value from json_each(?)))
+  and (? = x'' or instr(body, ?) > 0)
 order by seq limit ?
 
 -- get_executions --
@@ -259,8 +260,11 @@ insert or replace into schedule (name, paused, next_at, last_at, last_execution_
 values (?, ?, ?, ?, ?, ?)
 
 -- get_schedules --
--- All schedules.
-select body, next_at, last_at, last_execution_id from schedule order by name
+-- Schedules of some owner or all, after a name.
+select body, next_at, last_at, last_execution_id from schedule
+where name > ? and (? = '' or json_extract(cast(body as text), '$.tenant') = ?)
+  and (? = '' or json_extract(cast(body as text), '$.organization') = ?)
+order by name limit ?
 
 -- get_schedule --
 -- A schedule by its name.

@@ -164,13 +164,13 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
         limit: int = PAGE_MAX,
         types: Sequence[str] = (),
         step: str = "",
+        holding: bytes = b"",
     ) -> list[EventRow]:
         limit = min(limit, PAGE_MAX)
-        if types or step:
+        if types or step or holding:
             listed = msgspec.json.encode(list(types)).decode()
-            rows = self._all(
-                "get_events_of_step", execution_id, after, step, step, listed, listed, limit
-            )
+            chosen = (step, step, listed, listed, holding, holding)
+            rows = self._all("get_chosen_events", execution_id, after, *chosen, limit)
         else:
             rows = self._all("get_events", execution_id, after, limit)
         return [EventRow(*row) for row in rows]

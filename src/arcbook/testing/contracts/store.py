@@ -220,6 +220,25 @@ class StoreContract:
         assert [e.seq for e in await store.events(1, step="b")] == [3, 4]
         assert [e.seq for e in await store.events(1, types=["step.exit"], step="b")] == [4]
 
+    async def test_events_can_be_chosen_by_what_they_hold(self, store: Store) -> None:
+        bodies = [b'{"key":"a"}', b'{"key":"ab"}', b'{"key":"a","x":"\xc3\xa9"}', b"{}"]
+        kinds = ["command.resumed", "command.resumed", "command.resumed", "step.exit"]
+        made = zip(kinds, bodies, strict=True)
+        events = [EventRow(i, i, kind, "s", body) for i, (kind, body) in enumerate(made, 1)]
+        await store.commit([change(1, 0, events), change(2, 0, [event(1)])])
+
+        async def held(holding: bytes, **wanted: Any) -> list[int]:
+            return [e.seq for e in await store.events(1, holding=holding, **wanted)]
+
+        resumed: dict[str, Any] = {"types": ["command.resumed"], "step": "s"}
+        assert await held(b'"key":"a"', **resumed) == [1, 3]
+        assert await held(b'"key":"a"', after=1, **resumed) == [3]
+        assert await held(b'"key":"a"', limit=1, **resumed) == [1]
+        assert await held("é".encode(), **resumed) == [3]
+        assert await held(b'"key":"a"', types=["command.resumed"], step="t") == []
+        assert await held(b'"key":"a"') == [1, 3]
+        assert await held(b"", **resumed) == [1, 2, 3]
+
     # -- executions -------------------------------------------------------------------
 
     async def test_a_change_without_a_row_leaves_the_row(self, store: Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -163,6 +163,25 @@ class _Workers:
 class _Schedules:
     """Schedules and their ticks."""
 
+    async def test_schedules_are_listed_by_their_owner(self, store: ClusterStore) -> None:
+        owners = {"a": ("t", "o"), "b": ("t", "p"), "c": ("u", "o"), "d": ("", "")}
+        made = [
+            schedule(name, tenant=tenant, organization=organization, payload={"tenant": "x"})
+            for name, (tenant, organization) in owners.items()
+        ]
+        for one in made:
+            await store.put_schedule(one)
+
+        async def names(**wanted: Any) -> str:
+            return "".join([one.name for one in await store.schedules(**wanted)])
+
+        assert await names() == "abcd"
+        assert await names(tenant="t") == "ab"
+        assert await names(organization="o") == "ac"
+        assert await names(tenant="t", organization="o") == "a"
+        assert await names(tenant="t", limit=1, after="a") == "b"
+        assert await names(tenant="x") == ""
+
     async def test_schedules_are_put_replaced_listed_and_deleted(self, store: ClusterStore) -> None:
         one = schedule("b", payload={"x": [1, "\x00é", None]}, version=3, next_at=9)
         two = schedule("b", cron="", every_seconds=1.5, paused=True, next_at=4, last_at=2)
@@ -170,6 +189,9 @@ class _Schedules:
             await store.put_schedule(made)
 
         assert await store.schedules() == [schedule("a"), two]
+        assert await store.schedules(limit=1) == [schedule("a")]
+        assert await store.schedules(limit=1, after="a") == [two]
+        assert await store.schedules(after="b") == []
         assert await store.schedule("b") == two
         assert await store.schedule("c") is None
         await store.put_schedule(one)

@@ -58,12 +58,14 @@ async def _put(call: Call, row: ScheduleRow, now: int) -> ScheduleView:
 async def list_schedules(call: Call) -> Schedules:
     """List schedules."""
     asked: SchedulesQuery = call.query
-    rows = [
-        row
-        for row in await call.context.store.schedules()
-        if asked.tenant in ("", row.tenant) and asked.organization in ("", row.organization)
-    ]
-    return Schedules(schedules=[_view(row) for row in rows])
+    rows = await call.context.store.schedules(
+        after=asked.after,
+        limit=asked.limit,
+        tenant=asked.tenant,
+        organization=asked.organization,
+    )
+    following = rows[-1].name if len(rows) == asked.limit else None
+    return Schedules(schedules=[_view(row) for row in rows], next_after=following)
 
 
 async def get(call: Call) -> ScheduleView:

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from arcbook.server.http.wire.common import PoolName, VersionNumber
 from arcbook.server.http.wire.execute import Allowed
+from arcbook.store.api import PAGE_MAX
 
 
 class PutSchedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +57,17 @@ class SchedulesQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     tenant: Annotated[str, Meta(description="Whose schedules.")] = ""
     organization: Annotated[str, Meta(description="The organization within it.")] = ""
+    limit: Annotated[
+        int, Meta(ge=1, le=PAGE_MAX, description="How many at most; `next_after` leads on.")
+    ] = PAGE_MAX
+    after: Annotated[
+        str, Meta(description="Begin after this name: `next_after` of the page before.")
+    ] = ""
 
 
 class Schedules(msgspec.Struct, frozen=True, kw_only=True):
     """Schedules by name."""
 
     schedules: list[ScheduleView]
+    #: Where the next page begins; nothing after the last one.
+    next_after: str | None = None

@@ -13,7 +13,7 @@ import pytest
 from arcbook.outcome import ErrorKind
 from arcbook.testing.tools import call_tool
 from arcbook.tools import shell as module
-from arcbook.tools.shell import KIND, OUTPUT_BYTES_MAX, Shell
+from arcbook.tools.shell import KIND, OUTPUT_BYTES_MAX, Shell, shell_for
 
 
 @pytest.fixture
@@ -302,3 +302,36 @@ async def test_no_file_is_left_open(shell):
         await run(shell, "sleep 60", timeout_seconds=0.01)
 
     assert before == open_files()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "#!/bin/bash\necho $BASH_VERSION",
+        "set -euo pipefail\necho ok",
+        "if [[ a == a ]]; then echo ok; fi",
+        "cat <<< ok",
+        "cat <(echo ok)",
+        "xs=(a b); echo ${xs[1]}",
+        "v=ok; echo ${v^^}",
+        "function f { echo ok; }\nf",
+    ],
+)
+async def test_a_command_for_bash_is_run_by_bash(script):
+    outcome = await call_tool(Shell(), "shell", {"command": script})
+
+    assert outcome.is_ok, outcome.error
+    assert outcome.data["stdout"].strip()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo '{{range .items}}'",
+        "[ a = a ] && echo ok",
+        "echo $((2>(1)))",
+        "awk '{print $1}' < /dev/null",
+    ],
+)
+def test_any_other_command_is_run_by_the_plain_shell(script):
+    assert shell_for([script]) == "sh"

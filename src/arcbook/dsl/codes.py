@@ -77,6 +77,7 @@ CODES: Final[dict[str, str]] = {
     "ARC309": "A template reads a part that its value cannot have.",
     "ARC310": "Code is not Python.",
     "ARC311": "A workload key stands in the place of a name of the engine's own.",
+    "ARC312": "A name of the playbook stands in braces that are no template.",
     "ARC401": "There is no such tool kind.",
     "ARC402": "A tool lacks a parameter that it requires.",
     "ARC403": "A tool has no such parameter, and ignores it.",

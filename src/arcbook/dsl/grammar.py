@@ -159,7 +159,7 @@ STEP: Final[Keys] = {
 }
 
 STEP_SPEC: Final[Keys] = {
-    "policy": _key("`admit`: rules that say whether the step runs.", **_MAP),
+    "policy": _key("`admit`: rules that say whether the step runs.", **{"$ref": "step_policy"}),
     "join": _key(
         "How many arrivals start it: `all`, `any` or a number.",
         default="all",
@@ -167,6 +167,15 @@ STEP_SPEC: Final[Keys] = {
     ),
     "timeout": _key("Time that one visit may take.", **_DURATION),
     "pool": _key("Pool of workers that runs it.", **_TEXT),
+}
+
+STEP_POLICY: Final[Keys] = {
+    "admit": _key("Rules that say whether the step runs.", **{"$ref": "admit"}),
+}
+
+ADMIT: Final[Keys] = {
+    "rules": _key("The first whose guard is true decides.", type="array", items=dict(_MAP)),
+    "mode": _key("`exclusive`; said for readers.", **_TEXT),
 }
 
 TASK: Final[Keys] = {
@@ -301,6 +310,7 @@ OUTPUT: Final[Keys] = {
 }
 
 TABLES: Final[dict[str, Keys]] = {
+    "admit": ADMIT,
     "arc": ARC,
     "cursor": CURSOR,
     "executor": EXECUTOR,
@@ -317,6 +327,7 @@ TABLES: Final[dict[str, Keys]] = {
     "policy": POLICY,
     "rule": RULE,
     "step": STEP,
+    "step_policy": STEP_POLICY,
     "step_spec": STEP_SPEC,
     "task": TASK,
     "task_spec": TASK_SPEC,

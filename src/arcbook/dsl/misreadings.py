@@ -88,3 +88,25 @@ def _unreadable(error: Any, text: str) -> SourceError:
     return SourceError(
         "ARC003", reason, position, f'write it in double quotes, as "\\x{number:02x}"'
     )
+
+
+_OTHER_LANGUAGES: Final = (
+    (re.compile(r"&&"), "write 'and' for '&&'"),
+    (re.compile(r"\|\|"), "write 'or' for '||'"),
+    (re.compile(r"\?\?"), "write '{{ name | default(value) }}' for '??'"),
+    (re.compile(r"\?\."), "write '.' for '?.': what is missing has no parts, and no error"),
+    (re.compile(r"\?[^:]*:"), "write '{{ one if condition else other }}' for '? :'"),
+    (re.compile(r"={3}|!=="), "write '==' or '!='"),
+    (re.compile(r"![^=]"), "write 'not' for '!'"),
+    (re.compile(r"[^=!<>]=[^=]"), "write '==' to compare"),
+)
+_QUOTED_TEXT: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+def of_other_languages(template: str) -> str:
+    """Return what to write in place of an operator that templates do not have."""
+    plain = _QUOTED_TEXT.sub("''", template)
+    for pattern, hint in _OTHER_LANGUAGES:
+        if pattern.search(plain):
+            return hint
+    return "check brackets, quotes and the ends '}}' and '%}'"

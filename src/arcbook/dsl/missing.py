@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.kinds import Kinds
+from arcbook.dsl.mistaken import misspelt
 from arcbook.dsl.model import Playbook, Step
 from arcbook.dsl.names import OWN, KnownNames, names_everywhere, written_names
 from arcbook.dsl.results import Lack, Results
@@ -34,6 +35,8 @@ class Reading(NamedTuple):
     step: str
     node: Node
     names: Names
+    #: Whether the text is another language's, whose own braces read names nobody has.
+    is_foreign: bool = False
 
 
 def check_names(
@@ -45,6 +48,10 @@ def check_names(
 ) -> None:
     """Warn of names that no default, input, step or setting can bring."""
     _Checker(playbook, lines, report, kinds).run(readings)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return f"it has {', '.join(sorted(names)) or 'nothing'}"
 
 
 class _Checker:
@@ -65,13 +72,15 @@ class _Checker:
     def run(self, readings: list[Reading]) -> None:
         known: dict[str, KnownNames] = {}
         seen: set[tuple[str, int]] = set()
-        for step, node, names in readings:
+        for step, node, names, is_foreign in readings:
             if not names or (step, id(node)) in seen:
                 continue
             seen.add((step, id(node)))
             if step not in known:
                 known[step] = KnownNames(self.everywhere, self.steps.get(step))
             faults = list(self._faults(known[step], names, self.steps.get(step)))
+            if is_foreign:
+                faults = [fault for fault in faults if fault[0][0] in known[step]]
             if faults:
                 self._tell(step, node, faults)
 
@@ -104,6 +113,8 @@ class _Checker:
         elif root == "steps" and rest[0] not in self.steps:
             what = f"there is no step {rest[0]!r}"
             yield path, "ARC309", what, did_you_mean(rest[0], self.steps)
+        elif root == "keychain":
+            yield from self._in_keychain(path)
         elif root == "output" and root not in self.hidden:
             lack = self.results.lack_of_output(step, rest)
             yield from self._lacking(path, "the output", lack)
@@ -126,6 +137,18 @@ class _Checker:
         if near or self.playbook.workload:
             yield path, "ARC306", f"nothing is called {name!r} unless a request brings it", near
 
+    def _in_keychain(self, path: tuple[str, ...]) -> Iterator[Fault]:
+        """Yield a misspelt name of an entry, or of a field of one that says what it has."""
+        entries = {entry.name: entry.config for entry in self.playbook.keychain}
+        name, fields = path[1], None
+        if name in entries:
+            fields = entries[name].get("map")
+            if isinstance(fields, dict) and path[2:] and path[2] not in fields:
+                what = f"the secret {name!r} has no {path[2]!r}"
+                yield path, "ARC309", what, did_you_mean(path[2], fields) or _listed(fields)
+        elif near := misspelt(name, entries):  # else it may be a stored credential
+            yield path, "ARC309", f"the keychain has no {name!r}", f"did you mean {near!r}?"
+
     def _in_result(self, path: tuple[str, ...]) -> Iterator[Fault]:
         """Yield what a path asks of a step's result that it cannot have."""
         below = path[1:] if path[0] in ("steps", "ctx") else path
@@ -137,7 +160,7 @@ class _Checker:
     def _lacking(self, path: tuple[str, ...], what: str, lack: Lack | None) -> Iterator[Fault]:
         if lack is not None:
             near = did_you_mean(lack.name, [*lack.fields, *sorted(lack.also)])
-            hint = near or f"it has {', '.join(sorted(lack.fields)) or 'nothing'}"
+            hint = near or _listed(lack.fields)
             if not near and {"rows", "columns"} <= set(lack.fields):
                 hint = f"{hint}; a column is in its row: 'rows[0].{lack.name}'"
             yield path, "ARC309", f"{what} has no {lack.name!r}", hint

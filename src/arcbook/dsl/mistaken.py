@@ -47,6 +47,11 @@ FOREIGN: Final[dict[str, dict[str, str]]] = {
         "loop": _LOOP,
         "next": _ON,
         **_each("retries max_retries", _RETRY),
+        **_each("policy", "move it below the task's 'spec'"),
+        **_each("rules", "write 'spec: {policy: {rules: [...]}}'"),
+    },
+    "step_policy": {
+        **_each("rules", "move it below the tool: 'spec: {policy: {rules: [...]}}' of the task"),
     },
     "loop": {
         **_each("over items list each", "write 'in: \"{{ name_of_a_list }}\"'"),

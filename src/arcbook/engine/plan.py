@@ -370,12 +370,23 @@ def _arc(order: int, arc: Any, step: str) -> PlanArc:
     )
 
 
+_EXITS: Final = frozenset({"exit_code", "returncode", "status_code"})
+"""Fields of results that say how a call ended."""
+
+
 def _mentions_error(names: Names, step: str) -> bool:
-    return any(
-        name[0] in ("event", "error")
-        or (name[0] in ("output", step) and name[1:2] in (("status",), ("error",)))
-        for name in names
-    )
+    """Return whether a guard asks how its step ended, so that it may fire after a failure."""
+    return any(name[0] in ("event", "error") or _asks_how_it_ended(name, step) for name in names)
+
+
+def _asks_how_it_ended(name: tuple[str, ...], step: str) -> bool:
+    path = name[1:] if name[0] in ("steps", "ctx") else name
+    if path[:1] not in (("output",), ("result",), (step,)):
+        return False
+    below = path[2:3] if path[1:2] in (("data",), ("result",)) else path[1:2]
+    if path[0] == "result":
+        return below in {(field,) for field in _EXITS}
+    return path[1:2] in (("status",), ("error",), ("http",)) or bool(_EXITS.intersection(below))
 
 
 def _sets(assignments: tuple[Assignment, ...]) -> tuple[PlanSet, ...]:

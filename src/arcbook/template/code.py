@@ -43,7 +43,7 @@ class Code(Template):
                 continue
             text, template = piece
             known = all(scope.lookup(r) is not MISSING for r in roots(template.names))
-            written.append(python_text(scope.budget, template.evaluate(scope)) if known else text)
+            written.append(python_text(scope.budget, template.render(scope)) if known else text)
         return joined(scope.budget, written)
 
     evaluate = render

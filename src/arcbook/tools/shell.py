@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -55,7 +56,10 @@ class ShellParams(Params, frozen=True, kw_only=True):
         Meta(description="Command or script. Of a list each runs in turn, until one fails."),
     ] = None
     cmds: Annotated[str | list[Any] | None, Meta(description="The same as command.")] = None
-    shell: Annotated[str | None, Meta(description="Shell that runs it: sh, bash, ...")] = "sh"
+    shell: Annotated[
+        str | None,
+        Meta(description="Shell that runs it; `sh`, or `bash` for what only bash understands."),
+    ] = None
     cwd: Annotated[str | None, Meta(description="Folder to run in.")] = None
     env: Annotated[dict[str, Any] | None, Meta(description="Environment variables.")] = None
 
@@ -120,7 +124,7 @@ class Shell:
         commands: list[Command] = []
         try:
             scripts = _scripts(params)
-            setting = _setting(params, call, context)
+            setting = _setting(params, scripts, call, context)
             async with self._slots, asyncio.timeout(seconds):
                 await _run_all(scripts, setting, commands)
         except ShellError as error:
@@ -154,6 +158,22 @@ def _scripts(params: ShellParams) -> list[str]:
     return scripts
 
 
+_BASH: Final = re.compile(
+    r"\A#!.*\bbash\b|\bpipefail\b|(?:^|[\s;&|(!])\[\[\s|<<<|(?:^|\s)[<>]\(\S|^\s*declare\s+-|\bBASH_|"
+    r"^\s*(?:shopt|mapfile|readarray)\s|^\s*function\s+\w+|\$\{\w+\[|\$\{\w+(?:\^|,,|//)",
+    re.MULTILINE,
+)
+"""What bash understands and other shells refuse, or take for something else."""
+
+
+def shell_for(scripts: Iterable[str]) -> str:
+    """Return the shell for commands that name none.
+
+    A plain ``sh`` would take ``[[ ... ]]`` for a command that is not there, and go on.
+    """
+    return "bash" if any(_BASH.search(script) for script in scripts) else "sh"
+
+
 class Setting(NamedTuple):
     """What commands run in."""
 
@@ -166,16 +186,19 @@ class Setting(NamedTuple):
         return self.confinement.launch([self.shell, "-c", script], self.place)
 
 
-def _setting(params: ShellParams, call: ToolCall, context: ToolContext) -> Setting:
+def _setting(
+    params: ShellParams, scripts: list[str], call: ToolCall, context: ToolContext
+) -> Setting:
     confinement = context.confinement
     workspace = "" if confinement.is_open else context.workspace
     env = confinement.environment(
         workspace, {KEY_VARIABLE: call.idempotency_key, **(params.env or {})}
     )
-    name = params.shell or "sh"
+    name = params.shell or shell_for(scripts)
     shell = shutil.which(name, path=env.get("PATH"))
     if shell is None:
-        raise ShellError(f"there is no shell {name!r}")
+        why = "" if params.shell else ", which the command is written for"
+        raise ShellError(f"there is no shell {name!r}{why}")
     try:
         cwd = confinement.resolve(params.cwd, workspace) if params.cwd else workspace or None
     except OutsideError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol, TypeVar
@@ -11,6 +12,7 @@ from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import Report, did_you_mean
 from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.dsl.kinds import Kinds
+from arcbook.dsl.misreadings import of_other_languages
 from arcbook.dsl.missing import Reading
 from arcbook.dsl.mistaken import ELSEWHERE, misspelt, repair_of
 from arcbook.dsl.python_code import read_code
@@ -18,7 +20,7 @@ from arcbook.dsl.source import ListNode, MapNode, Node, Position, place_inside
 from arcbook.template.code import compile_code
 from arcbook.template.errors import TemplateError, UnknownWordError, shorten
 from arcbook.template.render import compile_condition, compile_value, is_template
-from arcbook.template.script import Foreign, foreign_in
+from arcbook.template.script import Foreign, compile_script, foreign_in
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -32,6 +34,11 @@ SHOWN_MAX: Final = 60
 
 BRACES_SHOWN_MAX: Final = 3
 """Templates of other programs that a message shows."""
+
+_LOOKALIKE: Final = re.compile(
+    r"(?<![{\w])\$?\{ *((?:workload|ctx|iter|output|keychain|payload)\.\w+(?:\.\w+)*) *\}(?!\})"
+)
+"""A name of the playbook, in braces that are not doubled."""
 
 _GUARD_HINT: Final = "write \"{{ name == 'value' }}\""
 
@@ -62,13 +69,24 @@ class Reader:
             for child in node.value:
                 self.templated(child)
         elif isinstance(node.value, str) and is_template(node.value):
+            self._lookalike(node, node.value)
             try:
                 names = compile_value(node.value).names
             except TemplateError as error:
                 self._template_error(node, error)
             else:
                 self.readings.append(Reading(self.step_name, node, names))
+        elif isinstance(node.value, str) and "{" in node.value:
+            self._lookalike(node, node.value)
         return node.plain()
+
+    def _lookalike(self, node: Node, text: str) -> None:
+        """Warn of names of the playbook in the braces of another language."""
+        found = _LOOKALIKE.search(text)
+        if found is not None and not self.report.is_stored:
+            place = place_inside(self.lines, node, text.count("\n", 0, found.start()) + 1)
+            hint = f"write '{{{{ {found[1]} }}}}'"
+            self.warning("ARC312", f"{found[0]!r} is no template: it stays as it is", place, hint)
 
     def code(self, node: Node) -> None:
         """Check Python code, and the templates in it."""
@@ -85,6 +103,7 @@ class Reader:
             except TemplateError as error:
                 self._template_error(node, error)
                 return
+            self.readings.append(Reading(self.step_name, node, template.names, is_foreign=True))
             if not template.is_literal and template.names:
                 hint = "hand values to code by 'input'; they arrive as variables"
                 self.warning("ARC304", "code has templates in it", node.position, hint)
@@ -107,6 +126,8 @@ class Reader:
         except TemplateError as error:
             self._template_error(node, error)
             return
+        names = compile_script(node.value, known).names
+        self.readings.append(Reading(self.step_name, node, names, is_foreign=True))
         others = [braces for braces in found if not braces.unknown]
         if others:
             texts = ", ".join(
@@ -152,7 +173,7 @@ class Reader:
             self.readings.append(Reading(self.step_name, node, names))
 
     def _template_error(self, node: Node, error: TemplateError) -> None:
-        hint = "check brackets, quotes and the ends '}}' and '%}'"
+        hint = of_other_languages(error.template)
         if isinstance(error, UnknownWordError):
             hint = did_you_mean(error.word, error.known) or "see the list of filters and tests"
         elif "empty" in error.reason:

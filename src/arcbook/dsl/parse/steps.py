@@ -84,7 +84,11 @@ def _step_guard(read: Reader, node: MapNode) -> Any:
 
 def _admission(read: Reader, spec: MapNode | None) -> tuple[AdmitRule, ...]:
     policy = read.map(spec, "policy") if spec else None
+    if policy is not None:
+        read.known_keys(policy, "step_policy")
     admit = read.map(policy, "admit") if policy else None
+    if admit is not None:
+        read.known_keys(admit, "admit")
     read.known_value(admit, "mode", grammar.ADMIT_MODES)
     listed = admit.get("rules") if admit else None
     if not isinstance(listed, ListNode):

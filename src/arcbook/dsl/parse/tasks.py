@@ -29,7 +29,8 @@ def parse_tasks(read: Reader, step: MapNode, name: str) -> tuple[Task, ...]:
     if node is None or node.value is None:
         message = f"step {name!r} has no tool: it only routes"
         hint = "write 'tool: {kind: noop}' if that is meant"
-        read.warning("ARC106", message, step.position, hint)
+        if step.key_marks or step.get("step") is None:  # else nobody wrote the step
+            read.warning("ARC106", message, step.position, hint)
         return (nothing,)
     if not isinstance(node, (MapNode, ListNode)):
         message = f"'tool' must be a mapping or a list, not {node.kind}"

@@ -10,7 +10,7 @@ from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.source import ListNode, MapNode, Node
 from arcbook.dsl.upgrade.context import Context
 from arcbook.dsl.upgrade.renames import Renaming, uses_older_names
-from arcbook.dsl.upgrade.routers import add_implicit_end
+from arcbook.dsl.upgrade.routers import add_implicit_end, add_undeclared_end
 from arcbook.dsl.upgrade.steps import upgrade_step
 from arcbook.dsl.upgrade.workbook import Workbook
 
@@ -61,6 +61,7 @@ def upgrade(root: MapNode, text: str, report: Report, kinds: Kinds) -> MapNode:
         upgrade_step(context, s) if isinstance(s, MapNode) else s for s in steps.value
     ]
     add_implicit_end(upgraded)
+    add_undeclared_end(context, upgraded)
     return root.having("workflow", ListNode(upgraded, steps.mark))
 
 

@@ -36,6 +36,7 @@ _EVAL_NAMES: Final = {"expr": "when", "target": "to"}
 
 def upgrade_policy(context: Context, task: MapNode) -> MapNode:
     """Return a task all of whose rules stand below ``spec.policy.rules``."""
+    task = _moved_policy(context, task)
     spec = task.get("spec")
     policy = spec.get("policy") if isinstance(spec, MapNode) else None
     rules = policy.get("rules") if isinstance(policy, MapNode) else None
@@ -59,6 +60,20 @@ def upgrade_policy(context: Context, task: MapNode) -> MapNode:
     upgraded = base.having("rules", ListNode(made, place))
     held = spec if isinstance(spec, MapNode) else MapNode({}, place, {})
     return task.having("spec", held.having("policy", upgraded))
+
+
+def _moved_policy(context: Context, task: MapNode) -> MapNode:
+    """Move a policy that stands beside the task's ``spec`` into it."""
+    policy, spec = task.get("policy"), task.get("spec")
+    made = spec if isinstance(spec, MapNode) else MapNode({}, task.mark, {})
+    is_policy = isinstance(policy, ListNode) or (
+        isinstance(policy, MapNode) and isinstance(policy.get("rules"), ListNode)
+    )
+    if policy is None or not is_policy or made.get("policy") is not None:
+        return task
+    place = task.key_position("policy")
+    context.old("the policy of a task is in its 'spec'", place, "write 'spec: {policy: ...}'")
+    return task.without("policy").having("spec", made.having("policy", policy, place))
 
 
 def _rule(context: Context, rule: MapNode) -> MapNode:

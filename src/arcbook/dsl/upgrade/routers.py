@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from arcbook.dsl.source import ListNode, MapNode, Node
@@ -117,18 +118,36 @@ def add_implicit_end(steps: list[Node]) -> None:
             steps[i] = step.having("next", router)
 
 
+def add_undeclared_end(context: Context, steps: list[Node]) -> None:
+    """Add the step ``end`` where arcs lead to it and nobody wrote it: the branch ends there."""
+    maps = [s for s in steps if isinstance(s, MapNode)]
+    if any(_name(step) == "end" for step in maps):
+        return
+    place = next((node for step in maps for node in _arcs_to(step, "end")), None)
+    if place is not None:
+        message = "there is no step 'end': the branch ends there"
+        context.old(message, place.position, "write '- step: end' as the last step")
+        steps.append(MapNode({"step": Node("end", place.mark)}, place.mark, {}))
+
+
 def _name(step: MapNode) -> str | None:
     node = step.get("step")
     return node.value if node is not None and isinstance(node.value, str) else None
 
 
 def _targets(step: MapNode) -> set[str]:
+    return {str(target.value) for target in _arc_targets(step)}
+
+
+def _arcs_to(step: MapNode, name: str) -> Iterator[Node]:
+    return (target for target in _arc_targets(step) if target.value == name)
+
+
+def _arc_targets(step: MapNode) -> Iterator[Node]:
+    """Yield what a step's arcs lead to."""
     router = step.get("next")
     arcs = router.get("arcs") if isinstance(router, MapNode) else None
-    found: set[str] = set()
-    if isinstance(arcs, ListNode):
-        for arc in arcs.value:
-            target = arc.get("step") if isinstance(arc, MapNode) else None
-            if target is not None:
-                found.add(str(target.value))
-    return found
+    for arc in arcs.value if isinstance(arcs, ListNode) else ():
+        target = arc.get("step") if isinstance(arc, MapNode) else None
+        if target is not None:
+            yield target

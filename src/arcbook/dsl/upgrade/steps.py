@@ -41,7 +41,7 @@ def upgrade_step(context: Context, step: MapNode) -> MapNode:
     if isinstance(output, MapNode):
         step = step.having("output", normal_output(output))
     step = context.guarded(step)
-    step = _admission(context, step)
+    step = _task_policy(context, _admission(context, step))
     step = upgrade_router(context, step)
     name = step.get("step")
     step = _tools(context, step, str(name.value) if name else "step")
@@ -66,6 +66,25 @@ def _admission(context: Context, step: MapNode) -> MapNode:
         return step
     made: list[Node] = [context.guarded(r) if isinstance(r, MapNode) else r for r in rules.value]
     return _put(step, ("spec", "policy", "admit", "rules"), ListNode(made, rules.mark))
+
+
+def _task_policy(context: Context, step: MapNode) -> MapNode:
+    """Move rules that follow the only task from the step's policy to the task's."""
+    spec, tool = step.get("spec"), step.get("tool")
+    policy = spec.get("policy") if isinstance(spec, MapNode) else None
+    rules = policy.get("rules") if isinstance(policy, MapNode) else None
+    if not isinstance(rules, ListNode) or not isinstance(tool, MapNode):
+        return step
+    if tool.get("spec") is not None or tool.get("policy") is not None:
+        return step  # the lint says where they belong
+    assert isinstance(spec, MapNode)
+    assert isinstance(policy, MapNode)
+    place = policy.key_position("rules")
+    context.old("rules follow a task", place, "move them to 'spec.policy.rules' of the tool")
+    moved = MapNode({"policy": MapNode({"rules": rules}, place, {})}, place, {})
+    rest = policy.without("rules")
+    spec = spec.having("policy", rest) if rest.value else spec.without("policy")
+    return step.having("tool", tool.having("spec", moved, place)).having("spec", spec)
 
 
 def _put(node: MapNode, path: tuple[str, ...], value: Node) -> MapNode:

@@ -110,11 +110,13 @@ def test_a_value_that_others_may_know_is_a_warning():
     assert [d.code for d in loaded.diagnostics] == ["ARC112"] * 3
 
 
-def test_a_misspelt_key_of_a_keychain_entry_is_an_error():
+def test_a_misspelt_key_of_a_keychain_entry_is_found():
     entry = {"name": "k", "kind": "secrets", "provdier": "vault", "map": {"a": "b"}}
     loaded = load_document(document({"keychain": [entry]}), KINDS)
 
-    assert [(d.code, d.hint) for d in loaded.errors] == [("ARC117", "did you mean 'provider'?")]
+    assert [(d.code, d.hint) for d in loaded.diagnostics] == [
+        ("ARC113", "did you mean 'provider'?")
+    ]
 
 
 def test_tools_that_nobody_has_are_found_where_a_playbook_requires_them():

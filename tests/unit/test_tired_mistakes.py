@@ -107,3 +107,61 @@ def test_an_end_that_nobody_wrote_is_where_the_branch_ends():
     assert loaded.playbook is not None
     assert [step.name for step in loaded.playbook.steps] == ["a", "end"]
     assert "there is no step 'end'" in "".join(d.message for d in loaded.diagnostics)
+
+
+@pytest.mark.parametrize(
+    ("tool", "hint"),
+    [
+        ("{kind: postgres, auth: a, query: x, pool: {max_sze: 3}}", "max_size"),
+        ("{kind: transfer, source: {type: http, url: x, data_pth: y}, target: {type: duckdb, table: t}}", "data_path"),
+        ("{kind: transfer, source: {type: http, url: x}, target: {type: duckdb, tabel: t}}", "table"),
+        ("{kind: python, script: {urii: x.py}}", "uri"),
+        ("{kind: nats, auth: a, operation: kv_get, bucket: b, key: k, tls: {hostnme: x}}", "hostname"),
+        ("{kind: http, url: 'http://x', auth: {type: basic, usrname: a, password: b}}", "username"),
+        ("{kind: noop, output: {store: {knd: disk}}}", "kind"),
+    ],
+)  # fmt: skip
+def test_misspelt_keys_deep_in_a_tool(tool, hint):
+    assert told(f"workflow: [{{step: a, tool: {tool}}}]\n")["ARC113"].endswith(
+        f"did you mean {hint!r}?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "hint"),
+    [
+        ("executor: {spec: {policy: {defaults: {timeut_s: 5}}}}", "timeout_s"),
+        ("executor: {spec: {policy: {defalts: {timeout_s: 5}}}}", "defaults"),
+    ],
+)
+def test_misspelt_keys_deep_in_the_executor(head, hint):
+    document = f"{head}\nworkflow: [{{step: a, tool: {{kind: noop}}}}]\n"
+
+    assert told(document)["ARC113"].endswith(f"did you mean {hint!r}?")
+
+
+@pytest.mark.parametrize(
+    ("guard", "hint"),
+    [
+        ("output.error.kind == 'rate_limt'", "rate_limit"),
+        ("error.kind != 'tmeout'", "timeout"),
+        ("output.status == 'eror'", "error"),
+        ("event.name == 'loop.dne'", "loop.done"),
+        ("output.status == 'error'", ""),
+        ("output.data.status == 'eror'", ""),
+        ("event.name == 'something.else'", ""),
+    ],
+)
+def test_comparisons_that_are_never_true(guard, hint):
+    step = '{step: a, tool: {kind: noop}, next: {arcs: [{step: b, when: "{{ GUARD }}"}]}}'
+    step = step.replace("GUARD", guard)
+    found = told(f"workflow: [{step}, {{step: b, tool: {{kind: noop}}}}]\n")
+
+    assert found.get("ARC112", "").endswith(f"did you mean {hint!r}?" if hint else "")
+    assert ("ARC112" in found) == bool(hint)
+
+
+def test_a_misspelt_lifetime_of_a_variable():
+    found = told("workflow: [{step: a, tool: {kind: noop}, set: {ctxx.total: 1}}]\n")
+
+    assert "did you mean 'ctx.total'?" in found["ARC160"]

@@ -50,6 +50,11 @@ SECRET_KEYS: Final = (
 )  # fmt: skip
 """Keys of an entry of the keychain; others are data."""
 
+LOOP_POLICY: Final = ("on_error", "exec", "results")
+EXECUTOR_POLICY: Final = ("defaults", "results", "limits")
+CALL_DEFAULTS: Final = ("timeout_s",)
+STORE_KEYS: Final = ("kind", "bucket", "prefix", "driver", "driver_args", "ttl", "compression")
+
 EXECS: Final = ("local", "distributed")
 ADMIT_MODES: Final = ("exclusive", "inclusive")
 

@@ -99,6 +99,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     any_of: tuple[tuple[str, ...], ...] = ()
     #: Values that can stand deeper in parameters, by the path: ``source.type``.
     choices: dict[str, tuple[str, ...]] = {}
+    #: Keys of mappings in parameters, by the path; others may stand there, too.
+    keys: dict[str, tuple[str, ...]] = {}
     #: Whether parameters that are not listed are handed to the tool.
     open: bool = False
     #: Whether a call may wait outside a worker: a child, a callback.

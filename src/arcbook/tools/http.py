@@ -47,6 +47,7 @@ KIND = declare(
     "Sends an HTTP request; its result is the answer's body, status and headers.",
     aliases={"url": ["endpoint"], "json": ["payload"], "verify_ssl": ["verify"]},
     takes_auth=True,
+    keys={"auth": http_auth.KEYS},
     choices={
         "auth.type": http_auth.TYPES,
         "auth.source": ("credential", "inline"),

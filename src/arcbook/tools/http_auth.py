@@ -107,6 +107,14 @@ _GRANTS: Final[dict[str, Callable[[Credential], Grant]]] = {
     "none": _nothing,
 }
 
+KEYS: Final = (
+    "type", "source", "key", "name", "token", "access_token", "bearer_token", "value", "username",
+    "user", "password", "api_key", "in", "location", "param", "header", "header_name", "scopes",
+    "scope", "audience", "token_url", "client_id", "client_secret", "refresh_token", "credential",
+    "service_account_json",
+)  # fmt: skip
+"""Fields of a credential that a task writes out."""
+
 TYPES: Final = (*_GRANTS, *sorted(MINTED))
 """Types of credentials that a request can carry."""
 

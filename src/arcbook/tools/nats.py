@@ -139,6 +139,7 @@ KIND = declare(
     NatsParams,
     "Works with key-value buckets, object stores and streams of NATS JetStream.",
     takes_auth=True,
+    keys={"tls": ["ca", "cert", "key", "hostname", "verify"]},
     result_by="operation",
     results=RESULTS,
     effects=NATS_EFFECTS,

@@ -18,7 +18,7 @@ from arcbook.tools.confinement import OutsideError
 from arcbook.tools.python_child.prepare import Prepared
 from arcbook.tools.python_pool import Child, ChildLostError, Owner, PythonPool, Zygote
 from arcbook.tools.python_start import Spawned
-from arcbook.tools.scripts import SCRIPT_SOURCES, ScriptError, load_script
+from arcbook.tools.scripts import SCRIPT_KEYS, SCRIPT_SOURCES, ScriptError, load_script
 
 OUTPUT_SHOWN_MAX: Final = 1024 * 1024
 """What code may print; a child drops the rest."""
@@ -79,6 +79,7 @@ KIND = declare(
     code=["code"],
     any_of=[("code", "script")],
     choices={"script.source.type": SCRIPT_SOURCES},
+    keys={"script": SCRIPT_KEYS, "script.source": SCRIPT_KEYS},
     takes_auth=True,
     effects=[Effects.NONE, Effects.KEYED],
     effects_of=effects_of,

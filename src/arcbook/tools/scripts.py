@@ -29,6 +29,12 @@ class ScriptError(RuntimeError):
         super().__init__(message)
 
 
+SCRIPT_KEYS: Final = (
+    "uri", "source", "type", "path", "code", "content", "endpoint", "url", "method", "headers",
+    "timeout", "auth", "encoding",
+)  # fmt: skip
+"""Keys of what says where a script is, and of its source."""
+
 SCRIPT_SOURCES: Final = ("inline", "file", "http")
 """Where the text of a script can be."""
 

@@ -9,7 +9,7 @@ import msgspec
 from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.kinds import Kinds
-from arcbook.dsl.mistaken import misspelt, repair_of
+from arcbook.dsl.mistaken import repair_of
 from arcbook.dsl.model import KeychainEntry, Playbook, Step
 from arcbook.dsl.parse.reader import Reader, unknown_key
 from arcbook.dsl.parse.steps import parse_steps
@@ -21,6 +21,7 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
     """Return the playbook, or ``None`` if it has no usable shape."""
     _header(read, root)
     metadata = read.map(root, "metadata", required=True)
+    read.spelled(metadata, grammar.METADATA)
     name = read.text(metadata, "name") if metadata else None
     path = read.text(metadata, "path") if metadata else None
     if metadata is not None and not (name or path):
@@ -132,6 +133,8 @@ def _call_timeout(read: Reader, spec: MapNode) -> Any:
     """Return the time that a call may take where its task says nothing."""
     policy = read.map(spec, "policy")
     defaults = read.map(policy, "defaults") if policy else None
+    read.spelled(policy, grammar.EXECUTOR_POLICY)
+    read.spelled(defaults, grammar.CALL_DEFAULTS)
     return read.seconds(defaults, "timeout_s", least=0) if defaults else None
 
 
@@ -172,9 +175,7 @@ def _keychain(read: Reader, root: MapNode) -> tuple[KeychainEntry, ...]:
         kind = read.text(child, "kind") or _keychain_kind(child)
         read.templated(child)
         read.known_value(child, "kind", grammar.SECRET_KINDS)
-        for key in child.value:
-            if misspelt(key, grammar.SECRET_KEYS) and key not in grammar.SECRET_KEYS:
-                unknown_key(read.report, key, child, "keychain", grammar.SECRET_KEYS)
+        read.spelled(child, grammar.SECRET_KEYS)
         for key, values in grammar.SECRET_VALUES.items():
             read.known_value(child, key, values)
         if name:

@@ -31,6 +31,7 @@ def parse_loop(read: Reader, step: MapNode) -> Loop | None:
     policy = spec.get("policy") if spec else None
     if isinstance(policy, MapNode):
         read.known_value(policy, "exec", grammar.EXECS)
+        read.spelled(policy, grammar.LOOP_POLICY)
     return Loop(
         position=node.position,
         iterator=iterator,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol, TypeVar
@@ -15,6 +14,7 @@ from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.misreadings import of_other_languages
 from arcbook.dsl.missing import Reading
 from arcbook.dsl.mistaken import ELSEWHERE, misspelt, repair_of
+from arcbook.dsl.parse.doubts import lookalike, never_equal
 from arcbook.dsl.python_code import read_code
 from arcbook.dsl.source import ListNode, MapNode, Node, Position, place_inside
 from arcbook.template.code import compile_code
@@ -34,11 +34,6 @@ SHOWN_MAX: Final = 60
 
 BRACES_SHOWN_MAX: Final = 3
 """Templates of other programs that a message shows."""
-
-_LOOKALIKE: Final = re.compile(
-    r"(?<![{\w])\$?\{ *((?:workload|ctx|iter|output|keychain|payload)\.\w+(?:\.\w+)*) *\}(?!\})"
-)
-"""A name of the playbook, in braces that are not doubled."""
 
 _GUARD_HINT: Final = "write \"{{ name == 'value' }}\""
 
@@ -82,11 +77,11 @@ class Reader:
 
     def _lookalike(self, node: Node, text: str) -> None:
         """Warn of names of the playbook in the braces of another language."""
-        found = _LOOKALIKE.search(text)
+        found = lookalike(text)
         if found is not None and not self.report.is_stored:
-            place = place_inside(self.lines, node, text.count("\n", 0, found.start()) + 1)
-            hint = f"write '{{{{ {found[1]} }}}}'"
-            self.warning("ARC312", f"{found[0]!r} is no template: it stays as it is", place, hint)
+            place = place_inside(self.lines, node, found.line)
+            message = f"{found.text!r} is no template: it stays as it is"
+            self.warning("ARC312", message, place, f"write '{{{{ {found.name} }}}}'")
 
     def code(self, node: Node) -> None:
         """Check Python code, and the templates in it."""
@@ -170,7 +165,14 @@ class Reader:
         except TemplateError as error:
             self._template_error(node, error)
         else:
+            self._compared(node)
             self.readings.append(Reading(self.step_name, node, names))
+
+    def _compared(self, node: Node) -> None:
+        """Warn of a comparison with a misspelt status, kind of error or event: it is never true."""
+        for what, value, near in never_equal(str(node.value)):
+            message = f"{what!r} is never {value!r}"
+            self.warning("ARC112", message, node.position, f"did you mean {near!r}?")
 
     def _template_error(self, node: Node, error: TemplateError) -> None:
         hint = of_other_languages(error.template)
@@ -295,6 +297,14 @@ class Reader:
         hint = did_you_mean(str(found.value), choices) or f"write one of {', '.join(choices)}"
         message = f"{key!r} must be one of {', '.join(choices)}, not {shown(found)}"
         self.report.tightened("ARC112", message, found.position, hint, self.step_name)
+
+    def spelled(self, node: MapNode | None, known: Iterable[str]) -> None:
+        """Warn of keys that look like misspellings of known ones; others may be there, too."""
+        for key in node.value if node is not None else ():
+            near = "" if key in known or self.report.allows(key) else misspelt(key, known)
+            if near and node is not None:
+                message = f"key {key!r} is not known here"
+                self.warning("ARC113", message, node.key_position(key), f"did you mean {near!r}?")
 
     def known_value(
         self, node: MapNode | None, key: str, choices: Sequence[str], *, code: str = "ARC112"

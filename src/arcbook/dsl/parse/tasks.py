@@ -96,7 +96,7 @@ def _task(read: Reader, node: MapNode) -> Task:
         read.error("ARC108", f"task {label!r} has no 'kind': which tool it is", node.position, hint)
         kind_name = "noop"
     kind = read.kinds.kind(kind_name)
-    if kind is None:
+    if kind is None and kind_name != "workbook":  # of that the workbook's own error tells
         names = read.kinds.names()
         hint = did_you_mean(kind_name, names) or f"there are {', '.join(sorted(names))}"
         place = node.value["kind"].position
@@ -175,14 +175,23 @@ def _config(
 
 
 def _check_choices(read: Reader, node: MapNode, kind: Kind) -> None:
-    """Check values that stand deeper in a task's parameters."""
+    """Check keys and values that stand deeper in a task's parameters."""
     for path, values in kind.choices.items():
         *parents, key = path.split(".")
-        place: Node | None = node
-        for name in parents:
-            place = place.get(name) if isinstance(place, MapNode) else None
-        if isinstance(place, MapNode):
+        place = _inside(node, parents)
+        if place is not None:
             read.known_value(place, key, values, code="ARC405")
+    for path, keys in kind.keys.items():
+        place = _inside(node, path.split("."))
+        if place is not None:
+            read.spelled(place, keys)
+
+
+def _inside(node: MapNode, path: list[str]) -> MapNode | None:
+    place: Node | None = node
+    for name in path:
+        place = place.get(name) if isinstance(place, MapNode) else None
+    return place if isinstance(place, MapNode) else None
 
 
 def _unknown_param(read: Reader, key: str, node: MapNode, kind: Kind) -> None:
@@ -238,6 +247,7 @@ def parse_output(read: Reader, node: MapNode) -> OutputSpec | None:
     store = found.get("store")
     kind = store.get("kind") if isinstance(store, MapNode) else store
     if isinstance(store, MapNode):
+        read.spelled(store, grammar.STORE_KEYS)
         read.one_of(store, "kind", grammar.STORES)
     else:
         read.one_of(found, "store", grammar.STORES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from arcbook.dsl.mistaken import misspelt
 from arcbook.dsl.model import Assignment, Lifetime
 from arcbook.dsl.parse.reader import Reader
 from arcbook.dsl.source import MapNode, Node
@@ -42,6 +43,9 @@ def parse_assignments(read: Reader, node: Node | None, bare: Lifetime) -> tuple[
             message = f"'set' cannot write {key!r}: {head!r} is the engine's own"
             read.error("ARC160", message, place, f"write 'ctx.{rest or head}'")
             continue
+        if rest and lifetime is None and (near := misspelt(head, _LIFETIMES)):
+            message = f"'set' writes a variable {head!r}, of which {rest!r} is a part"
+            read.warning("ARC160", message, place, f"did you mean '{near}.{rest}'?")
         found.append(
             Assignment(position=place, lifetime=lifetime or bare, path=path, value=value.plain())
         )

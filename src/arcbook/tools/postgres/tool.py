@@ -108,6 +108,7 @@ KIND = declare(
     },
     any_of=[("query", "command")],
     takes_auth=True,
+    keys={"pool": (*PoolParams.__struct_fields__, "min_size")},
     choices={
         "sslmode": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
         **QUERY_CHOICES,

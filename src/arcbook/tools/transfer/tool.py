@@ -25,6 +25,7 @@ from arcbook.tools.confinement import OutsideError
 from arcbook.tools.credentials import resolved
 from arcbook.tools.duckdb.tool import place_of
 from arcbook.tools.http import Http
+from arcbook.tools.http_params import HttpParams
 from arcbook.tools.postgres.tool import PoolParams, Pools
 from arcbook.tools.transfer.ends import (
     BATCH_ROWS,
@@ -46,6 +47,12 @@ TIMEOUT_SECONDS: Final = 3600.0
 """How long a call may take where the task says nothing."""
 
 _KINDS: Final = {"pg": "postgres", "postgresql": "postgres"}
+
+
+_END_KEYS: Final = (
+    "type", "tool", "kind", "auth", "command", "connection", "dsn", "host", "port", "user",
+    "password", "schema", "sslmode", "db_path", "path",
+)  # fmt: skip
 
 
 class TransferParams(Params, frozen=True, kw_only=True):
@@ -88,6 +95,10 @@ KIND = declare(
     TransferParams,
     "Moves rows from a service or a database to a table, all or none.",
     aliases={"chunk_size": ["batch_size"]},
+    keys={
+        "source": (*_END_KEYS, *SourceParams.__struct_fields__, *HttpParams.__struct_fields__),
+        "target": (*_END_KEYS, *TargetParams.__struct_fields__, "mode"),
+    },
     choices={
         "source.type": ["http", "postgres", "duckdb", *_KINDS],
         "target.type": ["postgres", "duckdb", *_KINDS],

@@ -1,0 +1,39 @@
+"""Every playbook below ``examples`` runs as its comment says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acceptance.terminal import Terminal
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+RUNS: dict[str, tuple[dict[str, str], Any]] = {
+    "mcp/stock.yaml": (
+        {"python": sys.executable, "server": str(EXAMPLES / "mcp" / "server.py")},
+        {"article": "apple", "pieces": 12},
+    ),
+}
+"""What each is given, and what it comes to."""
+
+
+def test_every_example_is_run():
+    written = {str(p.relative_to(EXAMPLES)) for p in EXAMPLES.rglob("*.yaml")}
+
+    assert {name for name in written if not name.startswith("demo/")} == set(RUNS)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("name", RUNS)
+def test_an_example_comes_to_its_result(arcbook: Terminal, name: str):
+    given, expected = RUNS[name]
+    values = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
+    ran = arcbook("run", EXAMPLES / name, *values, "--json")
+
+    assert ran.code == 0, ran.all
+    assert ran.json["result"] == expected

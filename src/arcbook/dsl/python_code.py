@@ -19,6 +19,9 @@ _WRITTEN: Final = re.compile(r"\bresult\b")
 #: A function may write the result, and a return goes before it.
 _OTHER_WAYS: Final = re.compile(r"\b(?:def|return|exec|globals|lambda)\b")
 _HIDDEN_WAYS: Final = re.compile(r"\b(?:exec|eval|globals|locals|vars|global)\b")
+_WRITES: Final = re.compile(
+    r"^[ \t]*result(?:\s*=\s*(?:\{|dict\()|\[\s*(?:'\w+'|\"\w+\")\s*\]\s*=(?!=))", re.MULTILINE
+)
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -66,53 +69,52 @@ def _fields(code: str, tree: ast.Module) -> frozenset[str] | None:
                 return _keys(node.value)
     if _HIDDEN_WAYS.search(code):
         return None
-    return _of_result(tree)
+    return _of_result(code, tree)
 
 
 def _of_return(tree: ast.Module) -> frozenset[str] | None:
     """Return the fields of what code that is no function returns."""
-    returned = [n.value for n in _outside_functions(tree) if isinstance(n, ast.Return)]
-    return _union([_keys(value) for value in returned])
+    return _union([_keys(n.value) for n in _statements(tree.body) if isinstance(n, ast.Return)])
 
 
 def _of_main(tree: ast.Module) -> frozenset[str] | None:
     """Return the fields of what ``main`` returns."""
     mains = [n for n in tree.body if isinstance(n, _FUNCTIONS) and n.name == "main"]
-    if len(mains) != 1 or any(isinstance(n, ast.Return) for n in _outside_functions(tree)):
+    if len(mains) != 1 or any(isinstance(n, ast.Return) for n in _statements(tree.body)):
         return None
-    returned = [n.value for n in _outside_functions(mains[0]) if isinstance(n, ast.Return)]
+    returned = [n.value for n in _statements(mains[0].body) if isinstance(n, ast.Return)]
     return _union([_keys(value) for value in returned])
 
 
-def _of_result(tree: ast.Module) -> frozenset[str] | None:
-    """Return the fields that are written to ``result``, which nothing else may change."""
+def _of_result(code: str, tree: ast.Module) -> frozenset[str] | None:
+    """Return the fields that are written to ``result``, which nothing else may mention."""
+    mentions = len(_WRITTEN.findall(code))
+    if mentions != len(_WRITES.findall(code)):
+        return None
     written: list[frozenset[str] | None] = []
-    known: set[ast.AST] = set()
-    for node in _outside_functions(tree):
+    for node in _statements(tree.body):
         if isinstance(node, ast.Return):
             return None
-        if isinstance(node, ast.Assign) and any(_is_result(t) for t in node.targets):
-            written.append(_keys(node.value) if len(node.targets) == 1 else None)
-            known |= set(node.targets)
-        elif isinstance(node, ast.Subscript) and _is_result(node.value):
-            key = node.slice
-            is_text = isinstance(key, ast.Constant) and isinstance(key.value, str)
-            if isinstance(node.ctx, ast.Store):
-                written.append(frozenset([ast.literal_eval(key)]) if is_text else None)
-            known.add(node.value)
-    if any(_is_result(node) and node not in known for node in ast.walk(tree)):
-        return None
-    return _union(written)
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target = node.targets[0]
+            if _is_result(target):
+                written.append(_keys(node.value))
+            elif isinstance(target, ast.Subscript) and _is_result(target.value):
+                written.append(frozenset([ast.literal_eval(target.slice)]))
+    return _union(written) if len(written) == mentions else None
 
 
-def _outside_functions(root: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes below one, but not those of the functions and classes in it."""
-    waiting = list(ast.iter_child_nodes(root))
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a body, but not those of the functions and classes in it."""
+    waiting = list(body)
     while waiting:
         node = waiting.pop()
         yield node
-        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Lambda)):
-            waiting += ast.iter_child_nodes(node)
+        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            for name in ("body", "orelse", "finalbody"):
+                waiting += getattr(node, name, ())
+            for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+                waiting += part.body
 
 
 def _union(found: list[frozenset[str] | None]) -> frozenset[str] | None:

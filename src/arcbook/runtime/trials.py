@@ -18,7 +18,7 @@ from arcbook.logs import events as logged
 from arcbook.outcome import ErrorInfo
 from arcbook.runtime.boundary import fault
 from arcbook.runtime.items import Item
-from arcbook.store.api import Trial, Trials
+from arcbook.store.trials import Trial, Trials
 
 WATCHED_SECONDS: Final = 10.0
 """How long what was taken over is watched; a decision that ends its owner comes at once."""
@@ -65,6 +65,7 @@ class Suspects:
         """
         if not execution_ids:
             return
+        await self._trials.forget_ended_trials()  # nobody comes to watch those again
         left = [t for t in await self._trials.trials() if t.owner not in alive]
         deaths = _count(left)
         for execution_id in execution_ids:

@@ -19,7 +19,10 @@ WAITING_MAX: Final = 2000
 """Calls of workers that may wait at once."""
 
 NOTICES_MAX: Final = 1000
-"""Notices of one answer; the heartbeat tells of what is left out."""
+"""Notices of one answer ..."""
+
+NOTICES_BYTES_MAX: Final = 4 * 1024 * 1024
+"""... and their size together; the heartbeat tells of what is left out."""
 
 FORWARD_SECONDS: Final = 10.0
 """Time that another server has to answer."""
@@ -92,10 +95,13 @@ class Door:
         """
         heard: list[bytes] = []
         came = asyncio.Event()
+        room = NOTICES_BYTES_MAX
 
         def listener(body: bytes) -> None:
-            if len(heard) < NOTICES_MAX:
+            nonlocal room
+            if len(heard) < NOTICES_MAX and len(body) <= room:
                 heard.append(body)
+                room -= len(body)
             came.set()
 
         with self._place():

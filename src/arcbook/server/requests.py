@@ -68,6 +68,7 @@ from arcbook.secrets.envelope import SealError
 from arcbook.secrets.sessions import Ticket
 from arcbook.server.guard import ServerBus
 from arcbook.server.handing import Credentials, HandingOut, WithheldError
+from arcbook.server.parts import Downloads, Uploads
 from arcbook.server.permission import ForbiddenError, execution_of, permitted
 from arcbook.shards import shard_of
 from arcbook.store.api import Claim as ClaimRow
@@ -76,12 +77,6 @@ from arcbook.store.api import ClusterStore, StoreError
 FORWARD_SECONDS: Final = 1.5
 """Time that another server has to answer what is handed on to it; less than whoever asks
 waits, who would have no answer for the rest either."""
-
-UPLOADS_MAX: Final = 64
-"""Blobs that arrive in parts at the same time."""
-
-DOWNLOADS_MAX: Final = 4
-"""Blobs that leave in parts at the same time, and are kept in memory for it."""
 
 _REFUSALS: Final = (
     LostOwnershipError,
@@ -130,8 +125,8 @@ class Requests:
         self._blobs = blobs
         self._handing = HandingOut(drive, owner, store, credentials)
         self._server_id = server_id
-        self._uploads: dict[str, dict[int, bytes]] = {}
-        self._downloads: dict[str, bytes] = {}
+        self._uploads = Uploads()
+        self._downloads = Downloads()
         self._handlers: dict[type, Callable[[Any, bytes], Awaitable[Any]]] = {
             BeatRequest: self._beat,
             BlobGet: self._blob_get,
@@ -459,17 +454,13 @@ class Requests:
         if request.parts == 1:
             await self._blobs.put(request.key, data)
             return kept
-        parts = self._uploads.setdefault(request.key, {})
-        parts[request.part] = data
-        if len(parts) == request.parts:
-            del self._uploads[request.key]
-            await self._blobs.put(request.key, b"".join(parts[n] for n in sorted(parts)))
-        elif len(self._uploads) > UPLOADS_MAX:
-            self._uploads.pop(next(iter(self._uploads)))
+        blob = self._uploads.add(request.key, request.part, request.parts, data)
+        if blob is not None:
+            await self._blobs.put(request.key, blob)
         return kept
 
     async def _blob_get(self, request: BlobGet, _: bytes) -> bytes:
-        blob = self._downloads.pop(request.key, None)
+        blob = self._downloads.take(request.key)
         if blob is None:
             try:
                 blob = await self._blobs.get(request.key)
@@ -477,9 +468,7 @@ class Requests:
                 return pack(BlobPart(missing=True))
         parts = max(1, -(-len(blob) // CHUNK_BYTES))
         if request.part + 1 < parts:
-            self._downloads[request.key] = blob
-            while len(self._downloads) > DOWNLOADS_MAX:
-                self._downloads.pop(next(iter(self._downloads)))
+            self._downloads.keep(request.key, blob)
         start = request.part * CHUNK_BYTES
         return pack(BlobPart(parts=parts), blob[start : start + CHUNK_BYTES])
 

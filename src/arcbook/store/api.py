@@ -14,6 +14,7 @@ import msgspec
 
 from arcbook.store.access import ChangeAudit, Tokens
 from arcbook.store.secret_audit import SecretAudit
+from arcbook.store.trials import Trials
 
 PAGE_MAX: Final = 1000
 """Rows of one page of any list."""
@@ -473,31 +474,6 @@ class Schedules(Protocol):
 
     async def delete_schedule(self, name: str) -> bool:
         """Delete a schedule; return whether there was one."""
-
-
-class Trial(NamedTuple):
-    """Somebody decided an execution, and has not said since that it went well."""
-
-    execution_id: int
-    owner: str
-
-
-class Trials(Protocol):
-    """What owners were deciding when they vanished."""
-
-    async def put_trials(self, owner: str, execution_ids: Collection[int]) -> None:
-        """Note what an owner decides now, in place of what it decided before.
-
-        Args:
-            owner: the owner; no other process has the same name.
-            execution_ids: the executions; none when it is through with them.
-        """
-
-    async def trials(self) -> list[Trial]:
-        """Return what is being decided, or was when its owner died; by execution and owner."""
-
-    async def forget_trials(self, execution_ids: Collection[int]) -> None:
-        """Forget that executions were tried, whoever it was."""
 
 
 class Inbox(Protocol):

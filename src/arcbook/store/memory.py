@@ -34,13 +34,13 @@ from arcbook.store.api import (
     Stored,
     StoreError,
     Tick,
-    Trial,
     UnstorableError,
     WorkerRow,
     repeated_keys,
 )
 from arcbook.store.leases import share_of, standing
 from arcbook.store.secret_audit import AUDIT_PAGE_MAX, SecretNote, SecretNotes
+from arcbook.store.trials import Trial
 
 
 class MemoryStore:
@@ -228,6 +228,10 @@ class MemoryStore:
 
     async def forget_trials(self, execution_ids: Collection[int]) -> None:
         self.tried = {t for t in self.tried if t.execution_id not in execution_ids}
+
+    async def forget_ended_trials(self) -> None:
+        going = {i for i, row in self.rows.items() if not row.ended_at}
+        self.tried = {t for t in self.tried if t.execution_id in going}
 
     # -- inbox ------------------------------------------------------------------------
 

@@ -36,9 +36,10 @@ def view(folders: Iterable[str], *, has_network: bool) -> list[str]:
             found += ["--ro-bind", path, path]
     for name in _ETC:
         found += _seen(f"/etc/{name}")
+    found += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp"]
+    # After the empty folders: an installation may lie below one of them.
     for path in _python():
         found += shown(path, "--ro-bind")
-    found += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp"]
     for folder in folders:
         found += shown(folder, "--bind")
     return found

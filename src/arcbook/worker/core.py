@@ -65,7 +65,10 @@ AWAY_SECONDS: Final = 0.5
 """Pause while the bus is away."""
 
 PLANS_MAX: Final = 200
-"""Playbooks kept ready."""
+"""Playbooks kept ready ..."""
+
+PLANS_BYTES_MAX: Final = 8 * 1024 * 1024
+"""... and the size of their documents together, the last one left aside."""
 
 _NOTICES: Final = msgspec.json.Decoder(CommandNotice)
 _STOPS: Final = msgspec.json.Decoder(StopNotice)
@@ -330,12 +333,24 @@ class Worker:
             log.exception(logged.PLAYBOOK_UNFIT, {"playbook": catalog_id})
             self._report_unfit(work, error)
             return
-        while len(self._plans) > PLANS_MAX:
-            self._plans.pop(next(iter(self._plans)))
+        self._forget_plans()
         if planned is None:
             await self._give_back([work.command_id])
         else:
             self._begin(work, planned)
+
+    def _forget_plans(self) -> None:
+        """Forget the playbooks that were fetched longest ago, if there are too many."""
+        sizes: dict[int, int] = {}
+        for catalog_id, fetched in self._plans.items():
+            is_there = fetched.done() and not fetched.cancelled() and fetched.exception() is None
+            planned = fetched.result() if is_there else None
+            sizes[catalog_id] = len(planned.entry.content) if planned is not None else 0
+        total = sum(sizes.values())
+        while len(self._plans) > 1 and (len(self._plans) > PLANS_MAX or total > PLANS_BYTES_MAX):
+            oldest = next(iter(self._plans))
+            total -= sizes[oldest]
+            del self._plans[oldest]
 
     async def _fetch(self, catalog_id: int) -> Planned | None:
         entry = await self._control.playbook(catalog_id)

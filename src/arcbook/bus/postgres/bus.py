@@ -43,6 +43,9 @@ SOON_SECONDS: Final = 0.002
 LEAVE_SECONDS: Final = 5.0
 """Time that requests have to be answered when their server's connection is closed."""
 
+LETTERS_MAX: Final = 10_000
+"""Notifications that wait to be read, of 8 kB at most; who asked by one more asks again."""
+
 POOLS: Final = "arcbook_bus"
 """Channel that says which pools have messages."""
 
@@ -80,7 +83,7 @@ class PostgresBus:
         self._listening: list[_Listening] = []
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._numbers = count(1)
-        self._letters: asyncio.Queue[str] = asyncio.Queue()
+        self._letters: asyncio.Queue[str] = asyncio.Queue(LETTERS_MAX)
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as started:
@@ -246,7 +249,10 @@ class PostgresBus:
             self._news[payload] = self._news.get(payload, 0) + 1
             self._waiting.wake()
         else:
-            self._letters.put_nowait(payload)
+            try:
+                self._letters.put_nowait(payload)
+            except asyncio.QueueFull:
+                _log.warning(logged.MESSAGE_LOST, {"reason": "more comes than can be read"})
 
     async def _read(self) -> None:
         """Hand over what is sent to this connection, in the order in which it came."""

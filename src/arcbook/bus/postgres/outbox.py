@@ -16,6 +16,9 @@ BATCH_MAX: Final = 200
 BATCH_BYTES: Final = 4 * 1024**2
 """Bytes at which a statement takes no more things."""
 
+WAITING_BYTES_MAX: Final = 128 * 1024**2
+"""Bytes that wait to be sent; what comes beyond them is refused."""
+
 
 class _Sent(NamedTuple):
     """A question or an answer on its way."""
@@ -42,6 +45,7 @@ class Outbox:
         self._sender = sender
         self._service = service
         self._waiting: deque[_Sent] = deque()
+        self._waiting_bytes = 0
         self._sending: asyncio.Task[None] | None = None
 
     async def send(self, kind: str, receiver: str, subject: str, number: int, body: bytes) -> bool:
@@ -52,6 +56,9 @@ class Outbox:
         """
         if not self._service.is_running:
             raise BusError("the connection to PostgreSQL has ended")
+        if self._waiting_bytes + len(body) > WAITING_BYTES_MAX:
+            raise BusError("more is to be sent than PostgreSQL takes: try again")
+        self._waiting_bytes += len(body)
         reached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         sent = _Sent(kind, receiver, subject, number, body, reached)
         self._waiting.append(sent)
@@ -79,6 +86,7 @@ class Outbox:
         while self._waiting and len(batch) < BATCH_MAX and size < BATCH_BYTES:
             batch.append(self._waiting.popleft())
             size += len(batch[-1].body)
+        self._waiting_bytes -= size
         return batch
 
     async def _send(self, batch: list[_Sent]) -> list[bool]:

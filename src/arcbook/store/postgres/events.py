@@ -19,11 +19,11 @@ from arcbook.store.api import (
     ResultRow,
     Stored,
     StoreError,
-    Trial,
     repeated_keys,
 )
 from arcbook.store.postgres.batch import FENCES, arguments, owned
 from arcbook.store.postgres.statements import Statements
+from arcbook.store.trials import Trial
 
 COMMIT_ATTEMPTS: Final = 3
 """Tries of a commit that was rolled back because another one stood in its way."""
@@ -167,6 +167,9 @@ class PostgresEvents(Statements):
 
     async def forget_trials(self, execution_ids: Collection[int]) -> None:
         await self._value("forget_trials", list(execution_ids))
+
+    async def forget_ended_trials(self) -> None:
+        await self._value("forget_ended_trials")
 
     # -- inbox ------------------------------------------------------------------------
 

@@ -332,6 +332,11 @@ on conflict do nothing
 -- Executions that were being decided, with who decided them.
 select execution_id, owner from trial order by execution_id, owner
 
+-- forget_ended_trials --
+-- Forget who tried executions that have ended or are gone.
+delete from trial t where not exists (
+  select from execution e where e.execution_id = t.execution_id and e.ended_at = 0)
+
 -- forget_trials --
 -- Forget who tried executions, whoever it was.
 delete from trial where execution_id = any ($1::bigint[])

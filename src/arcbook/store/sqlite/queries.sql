@@ -307,6 +307,11 @@ delete from trial where owner = ?
 -- Executions that were being decided, with who decided them.
 select execution_id, owner from trial order by execution_id, owner
 
+-- forget_ended_trials --
+-- Forget who tried executions that have ended or are gone.
+delete from trial
+where execution_id not in (select execution_id from execution where ended_at = 0)
+
 -- forget_trial --
 -- Forget who tried an execution, whoever it was.
 delete from trial where execution_id = ?

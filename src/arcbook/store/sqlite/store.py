@@ -28,13 +28,13 @@ from arcbook.store.api import (
     ResultRow,
     Stored,
     StoreError,
-    Trial,
     repeated_keys,
 )
 from arcbook.store.sqlite.access import SqliteAccess
 from arcbook.store.sqlite.cluster import SqliteCluster
 from arcbook.store.sqlite.secret_audit import SqliteSecretAudit
 from arcbook.store.sqlite.statements import translated
+from arcbook.store.trials import Trial
 
 _ID_MAX: Final = 2**63 - 1
 _ROW_ENCODER: Final = msgspec.json.Encoder()
@@ -237,6 +237,10 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
         db = self._db
         with translated(self._path), self._transaction(db):
             db.executemany(self._sql["forget_trial"], [(i,) for i in execution_ids])
+
+    async def forget_ended_trials(self) -> None:
+        if await self.trials():
+            self._write("forget_ended_trials")
 
     # -- inbox ------------------------------------------------------------------------
 

@@ -121,6 +121,19 @@ class StoreContract:
 
         assert await store.trials() == [(1, "a")]
 
+    async def test_trials_of_what_has_ended_or_is_gone_are_forgotten(self, store: Store) -> None:
+        await store.commit(
+            [
+                change(1, 0, [event(1)], row=row(1)),
+                change(2, 0, [event(1)], row=row(2, status="COMPLETED", ended_at=5)),
+            ]
+        )
+        await store.put_trials("a", [1, 2, 3])
+        await store.put_trials("b", [1, 2])
+        await store.forget_ended_trials()
+
+        assert await store.trials() == [(1, "a"), (1, "b")]
+
     async def test_another_process_reads_what_was_committed(
         self, store: Store, opened: Opened
     ) -> None:

@@ -18,6 +18,10 @@ RUNS: dict[str, tuple[dict[str, str], Any]] = {
         {"python": sys.executable, "server": str(EXAMPLES / "mcp" / "server.py")},
         {"article": "apple", "pieces": 12},
     ),
+    "transfer/monthly.yaml": (
+        {"sales": str(EXAMPLES / "transfer" / "sales.csv")},
+        [{"month": "2026-01", "total": 200.75}, {"month": "2026-02", "total": 99.75}],
+    ),
 }
 """What each is given, and what it comes to."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 
 import pytest
 from aiohttp import web
@@ -34,10 +35,16 @@ async def move(context):
     """Transfer from a source to a target."""
     tool = Transfer()
 
-    async def call(source, target, *, auth=None, timeout_seconds=None, **config):
+    async def call(source, target, *, auth=None, timeout_seconds=None, key=None, **config):
         config |= {"source": source, "target": target}
         return await call_tool(
-            tool, "transfer", config, context=context, auth=auth, timeout_seconds=timeout_seconds
+            tool,
+            "transfer",
+            config,
+            context=context,
+            auth=auth,
+            timeout_seconds=timeout_seconds,
+            idempotency_key=key or uuid.uuid4().hex,
         )
 
     yield call
@@ -128,6 +135,7 @@ async def test_an_answer_s_rows_fill_the_columns_that_they_are_mapped_to(move, p
         "chunks_processed": 1,
         "target_table": "public.posts",
         "columns": ["post_id", "title"],
+        "was_done": False,
     }
     rows = await pg("SELECT post_id, title, at IS NULL AS unset FROM posts ORDER BY 1")
     assert rows == [

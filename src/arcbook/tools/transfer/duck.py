@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TextIO
 
 import duckdb
+import msgspec
 
 from arcbook.outcome import ErrorKind, failed
 from arcbook.tools.duckdb import errors, types
@@ -37,6 +38,14 @@ LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Size of one row on its way into DuckDB."""
 
 _NESTED: Final = ("JSON", "MAP(", "STRUCT(", "UNION(")
+
+_MARKS: Final = """
+CREATE TABLE IF NOT EXISTS arcbook_transfer
+  (key VARCHAR PRIMARY KEY, row_count BIGINT, done_at TIMESTAMPTZ DEFAULT now())
+"""
+_MARKED: Final = "SELECT row_count FROM arcbook_transfer WHERE key = ?"
+_MARK: Final = "INSERT INTO arcbook_transfer (key, row_count) VALUES (?, ?)"
+_FORGET: Final = "DELETE FROM arcbook_transfer WHERE done_at < now() - INTERVAL 30 DAY"
 
 _KEY: Final = """
 SELECT constraint_column_names FROM duckdb_constraints()
@@ -159,21 +168,51 @@ class Column(NamedTuple):
 class DuckTarget:
     """A table of DuckDB; made if it is not there."""
 
-    def __init__(self, place: Place, params: TargetParams) -> None:
+    def __init__(self, place: Place, params: TargetParams, key: str = "") -> None:
         self._place = place
         self._params = params
+        #: Names the append, so that it is done once; nothing if it may be done again.
+        self._key = key
 
     async def write(self, rows: Rows, mode: str) -> Written:
-        name = quoted(*table_parts(self._params.table))
+        key = self._key if mode == "append" else ""
         async with self._place.work("target") as work:
-            known = await work.do(_described, work, name)
-            choice = choose(self._params.mapping, rows.columns, [c.name for c in known] or None)
-            columns = _columns(known, choice, rows)
-            with _spooled(self._place.limits) as (path, file):
-                await _spool(file, rows, choice, columns)
-                plan = Plan(name, columns, self._params.keys, mode, path)
-                count = await work.do(_insert, work, plan)
-        return Written(rows=count, table=self._params.table, columns=choice.columns)
+            before = await work.do(_done, work, key) if key else None
+            if before is not None:
+                table = self._params.table
+                return Written(rows=before, table=table, columns=[], was_done=True)
+            return await _written(work, self._place, self._params, rows, (mode, key))
+
+
+async def copied_into(place: Place, params: TargetParams, rows: Rows, copy: str) -> Written:
+    """Put rows into a table of their own, and copy that to a file."""
+    params = msgspec.structs.replace(params, table="arcbook_rows")
+    async with place.work("target") as work:
+        written = await _written(work, place, params, rows, ("append", ""))
+        await work.do(work.connection.execute, copy.format(table="arcbook_rows"))
+    return written
+
+
+async def _written(
+    work: Work, place: Place, params: TargetParams, rows: Rows, how: tuple[str, str]
+) -> Written:
+    """Take all rows into a table; ``how`` is the mode, and the key of its mark."""
+    name = quoted(*table_parts(params.table))
+    known = await work.do(_described, work, name)
+    choice = choose(params.mapping, rows.columns, [c.name for c in known] or None)
+    columns = _columns(known, choice, rows)
+    with _spooled(place.limits) as (path, file):
+        await _spool(file, rows, choice, columns)
+        plan = Plan(name, columns, params.keys, how[0], path, how[1])
+        count = await work.do(_insert, work, plan)
+    return Written(rows=count, table=params.table, columns=choice.columns)
+
+
+def _done(work: Work, key: str) -> int | None:
+    """Return how many rows an append had that is marked as done."""
+    work.connection.execute(_MARKS)
+    found = work.connection.execute(_MARKED, [key]).fetchone()
+    return None if found is None else int(found[0])
 
 
 @contextmanager
@@ -225,6 +264,8 @@ class Plan(NamedTuple):
     keys: list[str]
     mode: str
     path: Path
+    #: Key of the mark that is left; nothing if there is to be none.
+    key: str = ""
 
 
 def _insert(work: Work, plan: Plan) -> int:
@@ -242,6 +283,9 @@ def _insert(work: Work, plan: Plan) -> int:
             conflict = _conflict(connection, plan) if plan.mode == "upsert" else ""
             found = connection.execute(_insertion(plan) + conflict).fetchone()
             count = int(found[0]) if found else 0
+        if plan.key:
+            connection.execute(_MARK, [plan.key, count])
+            connection.execute(_FORGET)
         unless_done.pop_all()
     connection.commit()
     return count

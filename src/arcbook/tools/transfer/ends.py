@@ -44,7 +44,7 @@ class SourceParams(msgspec.Struct, frozen=True, kw_only=True):
 class TargetParams(msgspec.Struct, frozen=True, kw_only=True):
     """Where rows go to. Fields of an address stand beside these."""
 
-    table: str
+    table: str = ""
     #: Column of the table: field of the source.
     mapping: dict[str, str] | None = None
     #: Columns that tell rows apart; the primary key where nothing is said.
@@ -89,6 +89,8 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     table: str
     columns: list[str]
+    #: Whether an earlier call had written them already.
+    was_done: bool = False
 
 
 class Target(Protocol):

@@ -16,6 +16,7 @@ from arcbook.tools.transfer.ends import (
     choose,
     fault,
 )
+from arcbook.tools.transfer.marks import claimed, finished
 from arcbook.tools.transfer.pg import Link, Table, faults, table_of
 
 _KEY: Final = """
@@ -28,9 +29,11 @@ WHERE i.indisprimary AND i.indrelid = to_regclass(%s)
 class PgTarget:
     """A table of PostgreSQL."""
 
-    def __init__(self, place: Link, params: TargetParams) -> None:
+    def __init__(self, place: Link, params: TargetParams, key: str = "") -> None:
         self._place = place
         self._params = params
+        #: Names the append, so that it is done once; nothing if it may be done again.
+        self._key = key
 
     async def write(self, rows: Rows, mode: str) -> Written:
         place = self._place
@@ -41,14 +44,20 @@ class PgTarget:
                 connection = session.connection
                 table = await table_of(connection, self._params.table)
                 choice = choose(self._params.mapping, rows.columns, table.columns)
+                is_marked = mode == "append" and self._key
+                before = await claimed(connection, table.name[0], self._key) if is_marked else None
+                if before is not None:
+                    return _written(before, table, choice, was_done=True)
                 if mode == "replace":
                     await _execute(connection, "DELETE FROM {table}", table=Identifier(*table.name))
                 if mode == "upsert":
                     count = await self._merge(connection, table, choice, rows)
                 else:
                     count = await _copy(connection, Identifier(*table.name), table, choice, rows)
+                if is_marked:
+                    await finished(connection, table.name[0], self._key, count)
                 await connection.commit()
-        return Written(rows=count, table=".".join(table.name), columns=choice.columns)
+        return _written(count, table, choice)
 
     async def _merge(self, connection: Any, table: Table, choice: Choice, rows: Rows) -> int:
         """Put rows beside the table, and then into it at once."""
@@ -80,6 +89,11 @@ class PgTarget:
             action=action,
         )
         return count
+
+
+def _written(count: int, table: Table, choice: Choice, *, was_done: bool = False) -> Written:
+    name = ".".join(table.name)
+    return Written(rows=count, table=name, columns=choice.columns, was_done=was_done)
 
 
 def _names(names: Sequence[str]) -> Composed:

@@ -46,12 +46,15 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS: Final = 3600.0
 """How long a call may take where the task says nothing."""
 
+FILES: Final = ("file", "csv", "parquet", "jsonl")
+"""Types of ends that are files."""
+
 _KINDS: Final = {"pg": "postgres", "postgresql": "postgres"}
 
 
 _END_KEYS: Final = (
     "type", "tool", "kind", "auth", "command", "connection", "dsn", "host", "port", "user",
-    "password", "schema", "sslmode", "db_path", "path",
+    "password", "schema", "sslmode", "db_path", "path", "file", "uri", "format",
 )  # fmt: skip
 
 
@@ -60,11 +63,15 @@ class TransferParams(Params, frozen=True, kw_only=True):
 
     source: Annotated[
         dict[str, Any],
-        Meta(description="Where rows come from: type http, postgres or duckdb, and its fields."),
+        Meta(
+            description="Where rows come from: type http, postgres, duckdb or file, and its fields."
+        ),
     ]
     target: Annotated[
         dict[str, Any],
-        Meta(description="Where they go: type postgres or duckdb, table, mapping, key."),
+        Meta(
+            description="Where they go: type postgres, duckdb or file, table or path, mapping, key."
+        ),
     ]
     mode: Annotated[
         Literal["append", "replace", "upsert"] | None,
@@ -73,6 +80,13 @@ class TransferParams(Params, frozen=True, kw_only=True):
     chunk_size: Annotated[
         Annotated[int, Meta(ge=1, le=100_000)], Meta(description="Rows under way at once.")
     ] = BATCH_ROWS
+    exactly_once: Annotated[
+        bool,
+        Meta(
+            description="Whether `append` leaves a mark in the target (a row in `arcbook_transfer`), "
+            "by which a call that is made again appends nothing."
+        ),
+    ] = True
 
 
 def effects_of(config: Mapping[str, Any]) -> Effects:
@@ -80,7 +94,9 @@ def effects_of(config: Mapping[str, Any]) -> Effects:
     target = config.get("target")
     written = target.get("mode") if isinstance(target, Mapping) else None
     mode = config.get("mode") or written or "append"
-    return Effects.IDEMPOTENT if mode in ("replace", "upsert") else Effects.ONCE
+    if mode in ("replace", "upsert"):
+        return Effects.IDEMPOTENT
+    return Effects.ONCE if config.get("exactly_once") is False else Effects.KEYED
 
 
 def summary(config: Mapping[str, Any]) -> str:
@@ -93,15 +109,15 @@ def summary(config: Mapping[str, Any]) -> str:
 KIND = declare(
     "transfer",
     TransferParams,
-    "Moves rows from a service or a database to a table, all or none.",
+    "Moves rows from a service, database or file to a table or file, all or none.",
     aliases={"chunk_size": ["batch_size"]},
     keys={
         "source": (*_END_KEYS, *SourceParams.__struct_fields__, *HttpParams.__struct_fields__),
         "target": (*_END_KEYS, *TargetParams.__struct_fields__, "mode"),
     },
     choices={
-        "source.type": ["http", "postgres", "duckdb", *_KINDS],
-        "target.type": ["postgres", "duckdb", *_KINDS],
+        "source.type": ["http", "postgres", "duckdb", *FILES, *_KINDS],
+        "target.type": ["postgres", "duckdb", *FILES, *_KINDS],
         "target.mode": ["append", "replace", "upsert"],
         "source.method": ["GET", "POST", "PUT", "PATCH"],
     },
@@ -116,6 +132,7 @@ KIND = declare(
         "chunks_processed": "How many chunks that were.",
         "target_table": "The table that has them now.",
         "columns": "Columns of the table that were written.",
+        "was_done": "Whether an earlier try of the call had appended them already.",
     },
     effects=[Effects.IDEMPOTENT, Effects.KEYED, Effects.ONCE],
     effects_of=effects_of,
@@ -161,7 +178,8 @@ class Transfer:
         work = _Call(call, context, params)
         source = await self._source(kinds[0], work)
         target = await self._target(kinds[1], work)
-        mode = params.mode or params.target.get("mode") or "append"
+        unwritten = "replace" if kinds[1] in FILES else "append"
+        mode = params.mode or params.target.get("mode") or unwritten
         if mode not in ("append", "replace", "upsert"):
             raise fault(f"'target.mode' must be append, replace or upsert, not {mode!r}")
         async with source.open() as rows:
@@ -184,7 +202,11 @@ class Transfer:
             from arcbook.tools.transfer.pg_source import PgSource  # needs the extra
 
             return PgSource(place, params, work.params.chunk_size)
-        _without_auth(auth, "source")
+        _without_auth(auth, "source", kind)
+        if kind in FILES:
+            from arcbook.tools.transfer.files import FileSource  # needs the extra
+
+            return FileSource(self._memory("source", work), params, *_file("source", kind, work))
         duck = self._duckdb("source", work)
         from arcbook.tools.transfer.duck import DuckSource  # needs the extra
 
@@ -198,14 +220,18 @@ class Transfer:
             place = self._postgres("target", auth, work)
             from arcbook.tools.transfer.pg_target import PgTarget  # needs the extra
 
-            return PgTarget(place, params)
+            return PgTarget(place, params, work.key)
+        _without_auth(auth, "target", kind)
+        if kind in FILES:
+            from arcbook.tools.transfer.files import FileTarget  # needs the extra
+
+            return FileTarget(self._memory("target", work), params, *_file("target", kind, work))
         if kind == "duckdb":
-            _without_auth(auth, "target")
             duck = self._duckdb("target", work)
             from arcbook.tools.transfer.duck import DuckTarget  # needs the extra
 
-            return DuckTarget(duck, params)
-        raise fault(f"'target.type' must be postgres or duckdb, not {kind}")
+            return DuckTarget(duck, params, work.key)
+        raise fault(f"'target.type' must be postgres, duckdb or a file, not {kind}")
 
     def _postgres(self, side: str, auth: Any, work: _Call) -> Link:
         require("psycopg", "postgres")
@@ -244,6 +270,17 @@ class Transfer:
         limits = Limits.of(confinement, workspace)
         return Place(self._databases[side], place.path, place.is_kept, limits)
 
+    def _memory(self, side: str, work: _Call) -> Place:
+        """Return a database of its own for one call, which reads or writes a file."""
+        require("duckdb", "duckdb")
+        from arcbook.tools.duckdb.files import MEMORY, Databases  # needs the extra
+        from arcbook.tools.duckdb.limits import Limits  # needs the extra
+        from arcbook.tools.transfer.duck import Place  # needs the extra
+
+        databases = self._databases.setdefault(side, Databases())
+        limits = Limits.of(work.context.confinement, work.context.workspace)
+        return Place(databases, MEMORY, is_kept=False, limits=limits)
+
     async def close(self) -> None:
         databases, self._databases = self._databases, {}
         self._pools.close()
@@ -259,6 +296,11 @@ class _Call(msgspec.Struct, frozen=True):
     context: ToolContext
     params: TransferParams
 
+    @property
+    def key(self) -> str:
+        """The name of the append, by which it is done once; nothing if it may be done again."""
+        return self.call.idempotency_key if self.params.exactly_once else ""
+
     async def auth(self, side: str) -> Any:
         """Return what an end authenticates with: its own, or else what the task says."""
         fields = getattr(self.params, side)
@@ -271,9 +313,30 @@ class _Call(msgspec.Struct, frozen=True):
         return await resolved(auth, self.context)
 
 
-def _without_auth(auth: Any, side: str) -> None:
+def _without_auth(auth: Any, side: str, kind: str) -> None:
     if auth is not None:
-        raise fault(f"'{side}' is a duckdb, which takes no credentials")
+        raise fault(f"'{side}' is a {kind}, which takes no credentials")
+
+
+def _file(side: str, kind: str, work: _Call) -> tuple[str, str]:
+    """Return where a file of a call is, and its format.
+
+    Raises:
+        EndError: it does not say, or the file is where the call may not reach.
+    """
+    from arcbook.tools.transfer.files import format_of  # needs the extra
+
+    fields = getattr(work.params, side)
+    written = str(fields.get("path") or fields.get("file") or fields.get("uri") or "")
+    if not written:
+        raise fault(f"'{side}' needs 'path': the file")
+    form = format_of(written, fields.get("format") if kind == "file" else kind)
+    context = work.context
+    try:
+        found = context.confinement.resolve(written.removeprefix("file://"), context.workspace)
+    except OutsideError as error:
+        raise fault(f"'{side}': {error}") from None
+    return found, form
 
 
 def kind_of(fields: Mapping[str, Any], side: str) -> str:
@@ -284,8 +347,9 @@ def kind_of(fields: Mapping[str, Any], side: str) -> str:
     """
     written = str(fields.get("type") or fields.get("tool") or fields.get("kind") or "")
     kind = _KINDS.get(written.lower(), written.lower())
-    if kind not in ("http", "postgres", "duckdb"):
-        raise fault(f"'{side}.type' must be http, postgres or duckdb, not {written!r}")
+    if kind not in ("http", "postgres", "duckdb", *FILES):
+        known = f"http, postgres, duckdb, {', '.join(FILES)}"
+        raise fault(f"'{side}.type' must be one of {known}, not {written!r}")
     return kind
 
 
@@ -310,6 +374,7 @@ def _result(written: Written, kinds: tuple[str, str], mode: str, chunk_size: int
             "chunks_processed": -(-written.rows // chunk_size),
             "target_table": written.table,
             "columns": written.columns,
+            "was_done": written.was_done,
         },
         meta={"rows": written.rows},
     )

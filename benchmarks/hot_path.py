@@ -32,20 +32,20 @@ from arcbook.engine.turn import LIMITS, Turn
 from arcbook.events.codec import decode, encode
 from arcbook.events.types import Recorded, StepResult, Value
 from arcbook.ids import IdGenerator
-from arcbook.results.kept import Kept
-from arcbook.runtime import drive as driving
-from arcbook.runtime.drive import Drive
-from arcbook.runtime.outlet import Everything
-from arcbook.runtime.owner import Owner
-from arcbook.runtime.plans import Plans
-from arcbook.runtime.pools import PoolRules
-from arcbook.runtime.slots import rebuild
-from arcbook.runtime.work import Work, work_of
+from arcbook.owner import drive as driving
+from arcbook.owner.commands import CommandBook
+from arcbook.owner.drive import Drive
+from arcbook.owner.plans import Plans
+from arcbook.owner.pools import PoolRules
+from arcbook.owner.ports import FullOwnership
+from arcbook.owner.slots import rebuild
+from arcbook.results.store import ResultStore
 from arcbook.store.api import ClusterStore, ServerRow
 from arcbook.store.postgres import PostgresStore, upgrade
 from arcbook.store.sqlite import SqliteStore
 from arcbook.testing.services import PostgresServer
 from arcbook.tools.registry import Registry
+from arcbook.wire.payload import CommandPayload, payload_of
 from benchmarks import documents
 from benchmarks.machine import facts
 
@@ -107,7 +107,7 @@ class _Silent:
         """Say nothing."""
 
 
-class _Shards(Everything):
+class _Shards(FullOwnership):
     """Every shard, by a lease that outlasts the measurement."""
 
     owner = "bench"
@@ -122,10 +122,10 @@ class Bench:
         self.store = store
         self.registry = Registry()
         self.plans = Plans(store, self.registry, self.ids, self.clock)
-        self.owner = Owner(PoolRules(), self.clock, _Silent(), store)
-        kept = Kept(MemoryBlobs())
+        self.owner = CommandBook(PoolRules(), self.clock, _Silent(), store)
+        kept = ResultStore(MemoryBlobs())
         self.drive = Drive(
-            store, self.plans, kept, self.clock, self.ids, self.owner, realm=_Shards(self.ids)
+            store, self.plans, kept, self.clock, self.ids, self.owner, ownership=_Shards(self.ids)
         )
         self.owner.submit = self.drive.submit
 
@@ -237,8 +237,8 @@ async def phases(bench: Bench) -> Phases:
                 encode(each.event)
         command = next(c for run in slot.state.runs.values() for c in run.commands.values())
         with found.timed("slice and encode of the work"):
-            body = msgspec.json.encode(work_of(slot.state, slot.plan, command))
-        msgspec.json.decode(body, type=Work)
+            body = msgspec.json.encode(payload_of(slot.state, slot.plan, command))
+        msgspec.json.decode(body, type=CommandPayload)
     _render(bench, execution_id, found)
     await _loaded(bench, execution_id, found)
     return found

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-from arcbook.embedded import Embedded
+from arcbook.compose.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.settings import Settings
 from benchmarks import documents

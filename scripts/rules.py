@@ -85,7 +85,7 @@ def no_loose_yaml(name: str, node: ast.AST) -> str | None:
 
 
 WAITED_FOR: Final = {
-    "local/programs.py": "asks installed programs for their version and waits; they start nothing",
+    "compose/machine/programs.py": "asks installed programs for their version and waits; they start nothing",
 }
 
 _STARTS: Final = frozenset(
@@ -140,10 +140,10 @@ TASKS: Final = {
     "supervision.py": "what begins tasks for all others",
     "bus/nats/link.py": "the first connection, which its start waits for and ends",
     "cli/": "a verb waits for what it begins, and its process ends with it",
-    "runtime/crew.py": "commands: each tells how it ended, and 'close' ends them",
-    "runtime/plans.py": "a plan, once for all who wait for it; they are told its error",
+    "performer/runner.py": "commands: each tells how it ended, and 'close' ends them",
+    "owner/plans.py": "a plan, once for all who wait for it; they are told its error",
     "secrets/keychain.py": "an entry, once for all who wait for it; they are told its error",
-    "server/door.py": "a call that waits; both tasks are ended where they are begun",
+    "server/bus_gateway.py": "a call that waits; both tasks are ended where they are begun",
     "server/http/feed.py": "a read, once for all who wait for it; they are told its error",
     "tools/nats_pool.py": "what a tool call waits for, and ends",
     "tools/shell.py": "what a tool call waits for, and ends",

@@ -12,15 +12,15 @@ import aiohttp
 from arcbook.blobs.memory import MemoryBlobs
 from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.clock import SystemClock
-from arcbook.results.kept import Kept
-from arcbook.runtime.execute import Performer
+from arcbook.performer.execute import Performer
+from arcbook.results.store import ResultStore
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey
 from arcbook.secrets.sessions import Root, WorkerToken
 from arcbook.server.core import Server
 from arcbook.server.guard import GuardedBus
 from arcbook.server.http.app import create_app
-from arcbook.server.http.context import Context
+from arcbook.server.http.context import RequestContext
 from arcbook.server.http.serving import listening, served
 from arcbook.server.http.settings import HttpSettings
 from arcbook.store.api import ClusterStore
@@ -56,7 +56,7 @@ class Api:
         server: Server,
         url: str,
         session: aiohttp.ClientSession,
-        context: Context | None = None,
+        context: RequestContext | None = None,
     ) -> None:
         self.server = server
         #: What the handlers work with, where the API runs in this process alone.
@@ -150,7 +150,7 @@ async def cluster(
         stack.push_async_callback(registry.close)
         performer = Performer(
             registry,
-            Kept(RemoteBlobs(control), loop_reader=control.frames),
+            ResultStore(RemoteBlobs(control), loop_reader=control.frames),
             control,
             clock,
             worker="w1",

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from arcbook.embedded import Embedded
+from arcbook.compose.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
 from arcbook.executions import Execution, Progress

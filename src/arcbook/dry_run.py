@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import msgspec
 
-from arcbook.embedded import Embedded
+from arcbook.compose.embedded import Embedded
 from arcbook.settings import Settings
 
 

@@ -13,15 +13,7 @@ import pytest
 from acceptance.terminal import Terminal
 from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.clock import SystemClock
-from arcbook.cluster import bus_token, worker_token_of
-from arcbook.runtime.protocol import (
-    PROTOCOL,
-    Claimed,
-    ClaimRequest,
-    CommandNotice,
-    Registered,
-    RegisterRequest,
-)
+from arcbook.compose.cluster import bus_token, worker_token_of
 from arcbook.secrets.sessions import Root
 from arcbook.server.guard import GuardedBus
 from arcbook.settings import Settings
@@ -29,6 +21,14 @@ from arcbook.store.api import WorkerRow
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.processes import Process
 from arcbook.testing.services import NatsServer, bare_environment
+from arcbook.wire.protocol import (
+    PROTOCOL,
+    Claimed,
+    ClaimRequest,
+    CommandNotice,
+    Registered,
+    RegisterRequest,
+)
 from arcbook.worker.control import Control
 from arcbook.worker.sealed import SealedBus
 

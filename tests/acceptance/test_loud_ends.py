@@ -17,7 +17,7 @@ LOOPS = {
     "arcbook.server.scheduler:Scheduler": "look",
     "arcbook.server.ownership:Ownership": "beat",
     "arcbook.server.relay:BusRelay": "tell_again",
-    "arcbook.runtime.owner:Owner": "expire",
+    "arcbook.owner.commands:Owner": "expire",
     "arcbook.worker.core:Worker": "_extend",
     "arcbook.server.system:Housekeeping": "_forget_requests",
     "uvicorn:Server": "on_tick",

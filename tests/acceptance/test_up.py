@@ -13,7 +13,7 @@ import pytest
 
 from acceptance.terminal import Terminal
 from acceptance.test_dev import GREET, until
-from arcbook.local.programs import ServiceMissingError, nats_program, postgres_folder
+from arcbook.compose.machine.programs import ServiceMissingError, nats_program, postgres_folder
 from arcbook.testing.processes import Process
 from arcbook.testing.services import free_port
 

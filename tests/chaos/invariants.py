@@ -15,7 +15,7 @@ from arcbook.events.types import (
     Recorded,
     StepExit,
 )
-from arcbook.runtime.slots import rebuild, row_of
+from arcbook.owner.slots import rebuild, row_of
 from arcbook.store.api import ClusterStore, ExecutionRow, all_events
 
 

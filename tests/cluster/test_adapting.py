@@ -22,7 +22,7 @@ async def cluster(tmp_path):
 
 async def until(worker, holds):
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not holds(worker.crew.concurrency):
+        while not holds(worker.runner.concurrency):
             await asyncio.sleep(0.005)
 
 

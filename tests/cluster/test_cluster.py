@@ -9,12 +9,12 @@ import pytest
 
 from arcbook.bus.api import BusError
 from arcbook.outcome import ok
-from arcbook.runtime.pools import PoolRules
-from arcbook.runtime.protocol import BeatRequest, Held, pack
+from arcbook.owner.pools import PoolRules
 from arcbook.shards import SHARDS, shard_of
 from arcbook.store.api import ScheduleRow
 from arcbook.testing.cluster import A_SERVER, Cluster
 from arcbook.tools.registry import Registry
+from arcbook.wire.protocol import HeartbeatRequest, Held, pack
 
 HEAD = "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {{name: {0}, path: tests/{0}}}\n"
 
@@ -196,7 +196,7 @@ async def test_owners_of_several_shards_are_asked_at_once(cluster):
 
     asker.bus.request = unanswered
     elsewhere = [i for i in ids_of_shards() if not asker.ownership.owns(i)][:3]
-    beat = BeatRequest(worker="w", held=[Held(i, "c", 1) for i in elsewhere])
+    beat = HeartbeatRequest(worker="w", held=[Held(i, "c", 1) for i in elsewhere])
     async with asyncio.timeout(10):
         await asker.requests.answer(pack(beat), A_SERVER)
 

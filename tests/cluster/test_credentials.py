@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from arcbook.clock import SystemClock
 from arcbook.events.codec import encode
-from arcbook.runtime.performance import ALIASES_MAX
+from arcbook.performer.performance import ALIASES_MAX
 from arcbook.secrets.api import CredentialError
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey

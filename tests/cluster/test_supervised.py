@@ -8,8 +8,8 @@ import pytest
 
 from arcbook.engine.state import Status
 from arcbook.outcome import ok
-from arcbook.runtime.drive import Drive, LostOwnershipError
-from arcbook.runtime.owner import Owner
+from arcbook.owner.commands import CommandBook
+from arcbook.owner.drive import Drive, LostOwnershipError
 from arcbook.server.relay import BusRelay
 from arcbook.server.scheduler import Scheduler
 from arcbook.store.api import LostServerError
@@ -47,7 +47,7 @@ def breaking(monkeypatch, part, name):
 
 @pytest.mark.parametrize(
     ("part", "name"),
-    [(Drive, "turn"), (Owner, "expire"), (BusRelay, "tell_again"), (Scheduler, "look")],
+    [(Drive, "turn"), (CommandBook, "expire"), (BusRelay, "tell_again"), (Scheduler, "look")],
 )
 async def test_a_server_whose_loop_ends_hands_over_and_says_why(tmp_path, monkeypatch, part, name):
     async with Cluster(tmp_path) as cluster:

@@ -12,7 +12,7 @@ import pytest
 from api_cluster import Api
 from arcbook.blobs.memory import MemoryBlobs
 from arcbook.bus.memory import Exchange, MemoryBus
-from arcbook.cluster import Parts, served_control_plane, worker_on
+from arcbook.compose.cluster import Parts, served_control_plane, worker_on
 from arcbook.server.cleanup import Cleanup
 from arcbook.settings import load_settings
 from arcbook.store.api import WorkerRow

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from arcbook.outcome import ok
-from arcbook.runtime.protocol import REQUESTS, ClaimRequest, ReportRequest, unpack
 from arcbook.server.requests import Requests
 from arcbook.testing.clock import LoopClock, run_virtually
 from arcbook.testing.cluster import Cluster
 from arcbook.tools.registry import Registry
+from arcbook.wire.protocol import REQUESTS, ClaimRequest, ReportRequest, unpack
 
 GOES_ON_SECONDS = 5.0
 

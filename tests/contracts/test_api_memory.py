@@ -19,9 +19,9 @@ from arcbook.secrets.delivery import Letterbox
 from arcbook.server.http.settings import HttpSettings
 
 LIMITS = {
-    "arcbook.runtime.drive.SLOTS_MAX": 3,
-    "arcbook.runtime.plans.PLANS_MAX": 3,
-    "arcbook.server.handing.DOCUMENTS_MAX": 3,
+    "arcbook.owner.drive.SLOTS_MAX": 3,
+    "arcbook.owner.plans.PLANS_MAX": 3,
+    "arcbook.server.credential_delivery.DOCUMENTS_MAX": 3,
     "arcbook.server.http.entries.ENTRIES_MAX": 3,
     "arcbook.server.http.limits.CALLERS_MAX": 3,
     "arcbook.server.http.token_book.KNOWN_MAX": 3,
@@ -183,7 +183,7 @@ async def test_no_round_of_requests_leaves_more_behind_than_the_one_before(api: 
             while grown := _grown(before, held(api)):
                 await asyncio.sleep(0.1)  # what has ended is let go a moment later
     assert grown == {}
-    assert len(api.server.drive.slots) <= LIMITS["arcbook.runtime.drive.SLOTS_MAX"]
+    assert len(api.server.drive.slots) <= LIMITS["arcbook.owner.drive.SLOTS_MAX"]
 
 
 def _grown(before: Counter[str], after: Counter[str]) -> dict[str, tuple[int, int]]:

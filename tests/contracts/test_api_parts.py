@@ -15,7 +15,7 @@ from api_playbooks import HELLO, WAITS
 from arcbook.client import Client, RefusedError, ServerAwayError
 from arcbook.client.operations import OPERATIONS
 from arcbook.clock import SystemClock
-from arcbook.runtime.drive import LostOwnershipError
+from arcbook.owner.drive import LostOwnershipError
 from arcbook.server.http.access import (
     SCOPES,
     UnsafeBindingError,
@@ -28,10 +28,10 @@ from arcbook.server.http.errors import ApiError
 from arcbook.server.http.openapi import document
 from arcbook.server.http.settings import HttpSettings
 from arcbook.server.http.table import ROUTES
-from arcbook.server.http.wire.schedules import PutSchedule
 from arcbook.store.api import StartKey
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.contracts.store import change, event
+from arcbook.wire.http.schedules import PutSchedule
 
 PUBLIC = [r for r in ROUTES if r.scope != "internal"]
 """Routes that answer without the internal token."""

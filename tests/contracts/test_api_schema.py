@@ -16,10 +16,10 @@ from schemathesis.specs.openapi.checks import (
 
 from api_cluster import cluster
 from api_playbooks import HELLO
-from arcbook.runtime.protocol import DOOR_MESSAGES, DOOR_NOTICES
 from arcbook.server.http.openapi import document
 from arcbook.server.http.settings import HttpSettings
 from arcbook.server.http.table import ROUTES
+from arcbook.wire.protocol import DOOR_MESSAGES, DOOR_NOTICES
 
 INTERNAL_TOKEN = "inner"
 

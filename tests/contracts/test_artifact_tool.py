@@ -11,15 +11,15 @@ from arcbook.blobs.memory import MemoryBlobs
 from arcbook.dsl.model import OutputSpec
 from arcbook.events.types import ResultRef, StepResult, Value
 from arcbook.outcome import ErrorKind
-from arcbook.results.kept import Kept
 from arcbook.results.refs import make_ref
+from arcbook.results.store import ResultStore
 from arcbook.testing.tools import FakeContext, call_tool
 from arcbook.tools.artifact import Artifact
 from arcbook.tools.result_fetch import ResultFetch, count_of
 
 
 @pytest.fixture
-def kept() -> Kept:
+def kept() -> ResultStore:
     async def frames(
         execution_id: int, step: str, name: str
     ) -> AsyncIterator[tuple[int, list, ResultRef | None]]:
@@ -28,11 +28,11 @@ def kept() -> Kept:
             ref = await keep(store, "b")
             yield 0, ["a", StepResult(tasks={"data": Value(ref=ref)}, last="data")], None
 
-    store = Kept(MemoryBlobs(), loop_reader=frames)
+    store = ResultStore(MemoryBlobs(), loop_reader=frames)
     return store
 
 
-async def keep(kept: Kept, value) -> ResultRef:
+async def keep(kept: ResultStore, value) -> ResultRef:
     data = msgspec.json.encode(value)
     return await kept.keep(1, "make", "1-data", data, value, OutputSpec())
 

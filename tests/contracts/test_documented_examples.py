@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from arcbook.embedded import Embedded
+from arcbook.compose.embedded import Embedded
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.settings import load_settings
 

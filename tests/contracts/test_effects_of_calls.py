@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from arcbook.compose.embedded import Embedded
 from arcbook.dry_run import DryRun
-from arcbook.embedded import Embedded
 from arcbook.engine.state import Status
 from arcbook.settings import load_settings
 

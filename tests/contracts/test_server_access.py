@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from api_playbooks import HELLO
-from arcbook.cluster import http_of, tls_of
+from arcbook.compose.cluster import http_of, tls_of
 from arcbook.server.http.serving import ListenError, Tls, listening, served
 from arcbook.server.http.settings import HttpSettings
 from arcbook.settings import SettingsError, load_settings

@@ -17,12 +17,11 @@ from arcbook.bus.api import BusError, NobodyError
 from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.client import Client
 from arcbook.clock import SystemClock
-from arcbook.cluster import worker_bus_of, worker_on
-from arcbook.runtime.protocol import DOOR_MESSAGES, control_subject
+from arcbook.compose.cluster import worker_bus_of, worker_on
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey
 from arcbook.secrets.sessions import Root, WorkerToken
-from arcbook.server import door
+from arcbook.server import bus_gateway as door
 from arcbook.server.core import Server
 from arcbook.server.guard import GuardedBus
 from arcbook.server.http.settings import HttpSettings
@@ -31,6 +30,7 @@ from arcbook.store.memory import MemoryStore
 from arcbook.store.postgres import upgrade
 from arcbook.testing.cluster_processes import ClusterProcesses
 from arcbook.tools.registry import Registry
+from arcbook.wire.protocol import DOOR_MESSAGES, control_subject
 from arcbook.worker.control import Control
 from arcbook.worker.over_http import HttpBus
 from arcbook.worker.sealed import SealedBus

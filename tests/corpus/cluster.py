@@ -19,11 +19,11 @@ from typing import Any, Self
 
 from arcbook.client import Client, RefusedError
 from arcbook.dsl.load import Loaded
-from arcbook.runtime.services import CredentialPort
-from arcbook.server.http.wire.executions import ResultView
+from arcbook.performer.services import CredentialPort
 from arcbook.store.postgres import upgrade
 from arcbook.testing.cluster_processes import ClusterProcesses
 from arcbook.testing.services import NatsServer, PostgresServer
+from arcbook.wire.http.executions import ResultView
 from corpus.composition import MissingError, Place, Placed
 from corpus.documents import load_corpus
 from corpus.outcomes import Result

@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from arcbook.compose.embedded import Embedded
 from arcbook.dsl.load import Loaded
-from arcbook.embedded import Embedded
-from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
-from arcbook.runtime.services import CredentialPort
+from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.performer.services import CredentialPort
 from arcbook.settings import Settings
 from corpus.ran import Ran, ran_here
 
@@ -66,7 +66,7 @@ class _Embedded:
         except (PlaybookMissingError, PlaybookInvalidError) as error:
             raise MissingError(str(error)) from None
         state = await runtime.run(planned, payload)
-        return await ran_here(state, self._embedded.store, self._embedded.kept)
+        return await ran_here(state, self._embedded.store, self._embedded.results)
 
 
 class Here:

@@ -13,18 +13,18 @@ import msgspec
 
 from arcbook.blobs.memory import MemoryBlobs
 from arcbook.clock import SystemClock
+from arcbook.compose.local_runtime import LocalRuntime
 from arcbook.engine.state import State
 from arcbook.engine.views import NeedsData, result_view
 from arcbook.events.codec import decode
 from arcbook.events.types import CommandCompleted, Recorded, StepExit
 from arcbook.ids import IdGenerator
+from arcbook.owner.plans import Planned, Plans
+from arcbook.owner.slots import rebuild
+from arcbook.performer.execute import Performer
+from arcbook.performer.services import CredentialPort
 from arcbook.results.frames import loop_frames
-from arcbook.results.kept import Kept
-from arcbook.runtime.execute import Performer
-from arcbook.runtime.local import LocalRuntime
-from arcbook.runtime.plans import Planned, Plans
-from arcbook.runtime.services import CredentialPort
-from arcbook.runtime.slots import rebuild
+from arcbook.results.store import ResultStore
 from arcbook.store.api import Change
 from arcbook.store.memory import MemoryStore
 from arcbook.tools.api import Tool, ToolCall, ToolContext
@@ -137,10 +137,10 @@ class World:
         async with runtime:
             yield runtime
 
-    def kept(self) -> Kept:
+    def kept(self) -> ResultStore:
         """Return the values kept by reference."""
         store = self.store
-        return Kept(
+        return ResultStore(
             self.blobs, loop_reader=lambda i, step, visit: loop_frames(store, i, step, int(visit))
         )
 

@@ -8,7 +8,7 @@ import msgspec
 
 from arcbook.engine.state import State
 from arcbook.engine.views import NeedsData, result_view
-from arcbook.results.kept import Kept
+from arcbook.results.store import ResultStore
 from arcbook.store.api import EventLog, all_events
 
 STEP_LEVEL: Final = ("step.", "playbook.")
@@ -29,7 +29,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     sequence: list[tuple[str, str, int]]
 
 
-async def ran_here(state: State, log: EventLog, kept: Kept) -> Ran:
+async def ran_here(state: State, log: EventLog, kept: ResultStore) -> Ran:
     """Return how an execution of this process ended."""
     steps: dict[str, Any] = {}
     loaded: dict[str, Any] = {}

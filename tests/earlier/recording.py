@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.outcome import ErrorKind, failed
-from arcbook.runtime.slots import encode_state
+from arcbook.owner.slots import encode_state
 from arcbook.store.api import CatalogEntry, EventRow
 from arcbook.testing.local import Bench, bench, run_on
 from arcbook.tools.api import ToolCall

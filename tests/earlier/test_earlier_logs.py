@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from arcbook.outcome import ERROR, OK
-from arcbook.runtime.boundary import stored_state
-from arcbook.runtime.slots import rebuild, row_of
+from arcbook.owner.boundary import stored_state
+from arcbook.owner.slots import rebuild, row_of
 from arcbook.store.api import Change, Stored
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.clock import run_virtually

@@ -15,23 +15,6 @@ from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.clock import SystemClock
 from arcbook.dsl.load import load_playbook
 from arcbook.engine.inputs import Report
-from arcbook.runtime.protocol import (
-    ANY_SERVER,
-    PROTOCOL,
-    BeatRequest,
-    BlobGet,
-    BlobPut,
-    ClaimRequest,
-    CommandNotice,
-    CredentialRequest,
-    GiveBackRequest,
-    Held,
-    LoopRequest,
-    PlaybookRequest,
-    RegisterRequest,
-    ReportRequest,
-    pack,
-)
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey
 from arcbook.secrets.sessions import Root, Ticket
@@ -43,6 +26,23 @@ from arcbook.store.api import WorkerRow
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.cluster import ENTRY_TEXT
 from arcbook.tools.registry import Registry
+from arcbook.wire.protocol import (
+    ANY_SERVER,
+    PROTOCOL,
+    BlobGet,
+    BlobPut,
+    ClaimRequest,
+    CommandNotice,
+    CredentialRequest,
+    GiveBackRequest,
+    HeartbeatRequest,
+    Held,
+    LoopRequest,
+    PlaybookRequest,
+    RegisterRequest,
+    ReportRequest,
+    pack,
+)
 
 TOKEN: Final = "the internal token of the fuzzed house"
 
@@ -188,7 +188,7 @@ REQUESTS: Final = [
     for request in (
         ClaimRequest(worker="w1", commands=[_NOTICE], protocol=PROTOCOL),
         ReportRequest(worker="w1", reports=[(1, Report(command_id="c"))], pools=["shared"], room=1),
-        BeatRequest(worker="w1", held=[_HELD]),
+        HeartbeatRequest(worker="w1", held=[_HELD]),
         GiveBackRequest(worker="w1", held=[_HELD]),
         RegisterRequest(row=WorkerRow(worker_id="w1", pools=["shared"], capacity=4)),
         PlaybookRequest(catalog_id=1),

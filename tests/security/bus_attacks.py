@@ -11,7 +11,10 @@ import msgspec
 from arcbook.bus.api import Bus, BusError
 from arcbook.engine.inputs import Report
 from arcbook.outcome import ErrorInfo, ErrorKind, Outcome, ok
-from arcbook.runtime.protocol import (
+from arcbook.secrets.sessions import WorkerToken
+from arcbook.testing.cluster import ENTRY_TEXT
+from arcbook.tools.registry import Registry
+from arcbook.wire.protocol import (
     Claimed,
     ClaimRequest,
     CommandNotice,
@@ -19,9 +22,6 @@ from arcbook.runtime.protocol import (
     ReportRequest,
     owner_subject,
 )
-from arcbook.secrets.sessions import WorkerToken
-from arcbook.testing.cluster import ENTRY_TEXT
-from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control
 from arcbook.worker.sealed import SealedBus
 
@@ -142,7 +142,7 @@ async def reported(bus: Any, held: Held, given: Any, worker: str) -> list[bool |
 
 async def claimed(bus: Any, held: Held, worker: str, **changes: Any) -> Claimed:
     """Claim a command as a worker."""
-    from arcbook.runtime.protocol import PROTOCOL
+    from arcbook.wire.protocol import PROTOCOL
 
     notice = msgspec.structs.replace(held.notice, **changes)
     request = ClaimRequest(worker=worker, commands=[notice], protocol=PROTOCOL)

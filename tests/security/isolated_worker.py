@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from arcbook.cli.serving import keep_secrets
+from arcbook.compose.working import confinement_of
 from arcbook.settings import Settings, load_settings
 from arcbook.testing.tools import FakeContext, call_tool
 from arcbook.tools.confinement import Isolation
 from arcbook.tools.registry import Registry
-from arcbook.working import confinement_of
 
 
 class Held:

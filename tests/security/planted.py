@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from arcbook.cli.main import main
 from arcbook.engine.inputs import Report, Start
-from arcbook.runtime import decider
+from arcbook.owner import decider
 
 
 def _sleeps() -> None:

@@ -17,27 +17,6 @@ from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.postgres import PostgresBus
 from arcbook.engine.inputs import Cancel, Checkpointed, Stopped
-from arcbook.runtime.protocol import (
-    ANY_SERVER,
-    Beaten,
-    BeatRequest,
-    BlobGet,
-    BlobPut,
-    CredentialRequest,
-    Done,
-    GiveBackRequest,
-    InputRequest,
-    RegisterRequest,
-    ReportRequest,
-    StopNotice,
-    Stopping,
-    control_subject,
-    owner_subject,
-    pack,
-    shard_subject,
-)
-from arcbook.runtime.protocol import Held as HeldCommand
-from arcbook.runtime.sealing import GREETING, SEALED, UNKNOWN, Session, Window, framed
 from arcbook.secrets.delivery import Letterbox
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.sessions import (
@@ -53,6 +32,27 @@ from arcbook.secrets.sessions import (
 from arcbook.shards import shard_of
 from arcbook.store.api import WorkerRow
 from arcbook.testing.cluster import ENTRY_TEXT, Cluster
+from arcbook.wire.protocol import (
+    ANY_SERVER,
+    BlobGet,
+    BlobPut,
+    CredentialRequest,
+    Done,
+    GiveBackRequest,
+    HeartbeatAnswer,
+    HeartbeatRequest,
+    InputRequest,
+    RegisterRequest,
+    ReportRequest,
+    StopNotice,
+    Stopping,
+    control_subject,
+    owner_subject,
+    pack,
+    shard_subject,
+)
+from arcbook.wire.protocol import Held as HeldCommand
+from arcbook.wire.sealing import GREETING, SEALED, UNKNOWN, Session, Window, framed
 from arcbook.worker.control import Control, ControlError
 
 from .bus_attacks import GATED, Gate, Held, Tap, claimed, reported, sealed, with_gate
@@ -138,7 +138,7 @@ def everything(held):
         ),
         ReportRequest(worker="worker-1", reports=[(held.execution_id, held.report())]),
         GiveBackRequest(worker="worker-1", held=[command]),
-        BeatRequest(worker="worker-1", held=[command]),
+        HeartbeatRequest(worker="worker-1", held=[command]),
         InputRequest(execution_id=held.execution_id, given=cancel),
         InputRequest(execution_id=held.execution_id, given=cancel, forwarded=True),
         RegisterRequest(row=worker, leaving=True, protocol=4),
@@ -517,7 +517,7 @@ async def test_an_impostor_among_the_servers_holds_nobody_up(cluster, attacker, 
 async def test_a_session_that_has_had_its_requests_is_followed_by_another(
     cluster, attacker, monkeypatch
 ):
-    monkeypatch.setattr("arcbook.runtime.sealing.REQUESTS_MAX", 5)
+    monkeypatch.setattr("arcbook.wire.sealing.REQUESTS_MAX", 5)
     await cluster.server()
     tap = Tap(attacker)
     control = Control(sealed(tap, "w"), "w")
@@ -569,8 +569,8 @@ async def test_a_worker_speaks_in_no_other_name(cluster, attacker, gate, held):
         ReportRequest(worker="worker-1", reports=[(held.execution_id, held.report())]),
         ReportRequest(worker="another", reports=[(held.execution_id, report)]),
         GiveBackRequest(worker="worker-1", held=[command]),
-        BeatRequest(worker="worker-1", held=[command]),
-        BeatRequest(worker="another", held=[command], forwarded=True),
+        HeartbeatRequest(worker="worker-1", held=[command]),
+        HeartbeatRequest(worker="another", held=[command], forwarded=True),
         CredentialRequest(
             alias="a", execution_id=held.execution_id, worker="worker-1", public=bytes(32)
         ),
@@ -592,8 +592,8 @@ async def test_a_worker_gives_back_and_extends_its_own_commands_alone(
     command = HeldCommand(held.execution_id, row.command_id, row.generation)
 
     await control.once(subject, GiveBackRequest(worker="another", held=[command]), Done)
-    beat = BeatRequest(worker="another", held=[command])
-    beaten = await control.once(subject, beat, Beaten)
+    beat = HeartbeatRequest(worker="another", held=[command])
+    beaten = await control.once(subject, beat, HeartbeatAnswer)
 
     assert beaten.gone == [row.command_id]
     await goes_on(cluster, gate, held)

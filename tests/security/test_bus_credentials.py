@@ -13,9 +13,21 @@ import pytest
 from arcbook.bus.api import BusError
 from arcbook.clock import SystemClock
 from arcbook.engine.plan import Plan
+from arcbook.performer.aliases import aliases_of
 from arcbook.results.refs import make_ref
-from arcbook.runtime.aliases import aliases_of
-from arcbook.runtime.protocol import (
+from arcbook.secrets.api import CredentialError
+from arcbook.secrets.credentials import CredentialBook, Labels
+from arcbook.secrets.delivery import Letterbox
+from arcbook.secrets.envelope import LocalKey
+from arcbook.secrets.sessions import Root
+from arcbook.secrets.taint import Secrets
+from arcbook.secrets.tokens import WORKER_SCOPE, new_token
+from arcbook.server.credential_delivery import INTERNAL_CREDENTIAL
+from arcbook.server.system import SystemCredentials
+from arcbook.store.secret_audit import SecretNotes
+from arcbook.testing.cluster import ENTRY_TEXT, Cluster
+from arcbook.tools.registry import Registry
+from arcbook.wire.protocol import (
     ELSEWHERE,
     FAULT,
     PLAIN,
@@ -27,18 +39,6 @@ from arcbook.runtime.protocol import (
     LoopRequest,
     owner_subject,
 )
-from arcbook.secrets.api import CredentialError
-from arcbook.secrets.credentials import CredentialBook, Labels
-from arcbook.secrets.delivery import Letterbox
-from arcbook.secrets.envelope import LocalKey
-from arcbook.secrets.sessions import Root
-from arcbook.secrets.taint import Secrets
-from arcbook.secrets.tokens import WORKER_SCOPE, new_token
-from arcbook.server.handing import INTERNAL_CREDENTIAL
-from arcbook.server.system import SystemCredentials
-from arcbook.store.secret_audit import SecretNotes
-from arcbook.testing.cluster import ENTRY_TEXT, Cluster
-from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control, ControlError
 
 from .bus_attacks import SECRET, Held, claimed, playbook, reported, sealed

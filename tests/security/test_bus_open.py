@@ -13,7 +13,7 @@ import pytest
 from arcbook.bus.memory import MemoryBus
 from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.nats.bus import NatsBus as OpenedNats
-from arcbook.cluster import UnsafeBusError, check_bus
+from arcbook.compose.cluster import UnsafeBusError, check_bus
 from arcbook.settings import Settings
 from arcbook.testing.processes import Process
 from arcbook.testing.services import bare_environment, nats_program

@@ -14,7 +14,7 @@ import pytest
 
 from api_cluster import Api, cluster
 from api_playbooks import HELLO
-from arcbook.cluster import http_of
+from arcbook.compose.cluster import http_of
 from arcbook.server.http.access import counted, hash_token
 from arcbook.server.http.settings import HttpSettings
 from arcbook.settings import SettingsError, load_settings

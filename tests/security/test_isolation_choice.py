@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from arcbook.cli.main import cli
+from arcbook.compose.working import confinement_of
 from arcbook.settings import Settings
 from arcbook.testing.tools import FakeContext, call_tool
 from arcbook.tools import confinement as confining
@@ -19,7 +20,6 @@ from arcbook.tools.confinement import Confinement, Isolation
 from arcbook.tools.isolation import IsolationError, choose, look
 from arcbook.tools.python import Python
 from arcbook.tools.shell import Shell
-from arcbook.working import confinement_of
 
 Make = Callable[[Isolation], Confinement]
 

@@ -354,9 +354,9 @@ async def test_refused_a_connection_to_nats_that_opens_files_of_the_worker(world
 @pytest.mark.parametrize("ref", ["{secret}", "file://{secret}", "../../key", "arcbook://../../key"])
 async def test_refused_a_reference_that_is_a_path(world, ref, tmp_path):
     from arcbook.blobs.filesystem import FilesystemBlobs
-    from arcbook.results.kept import Kept
+    from arcbook.results.store import ResultStore
 
-    world.context.results = Kept(FilesystemBlobs(tmp_path / "home" / "results"))
+    world.context.results = ResultStore(FilesystemBlobs(tmp_path / "home" / "results"))
     outcome = await world.call("artifact", {"result_ref": ref.format(secret=world.secret)})
 
     assert not outcome.is_ok

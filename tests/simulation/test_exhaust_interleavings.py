@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arcbook.runtime.owner import Owner
+from arcbook.owner.commands import CommandBook
 from arcbook.testing.exhaust import Setting, enumerate_runs
 from arcbook.testing.exhaust.choices import Choices, DivergedError, courses
 from arcbook.testing.exhaust.sizes import SETTINGS
@@ -53,7 +53,7 @@ def test_a_search_that_is_given_up_says_so():
 
 @pytest.mark.slow
 def test_a_server_that_never_ends_a_lease_is_found_out(monkeypatch):
-    monkeypatch.setattr(Owner, "expire", lambda _: 0)
+    monkeypatch.setattr(CommandBook, "expire", lambda _: 0)
 
     with pytest.raises(BrokenError) as caught:
         enumerate_runs(Setting("one step", {"total": 1, "crash": 1}))

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arcbook.engine.state import Status
-from arcbook.runtime.boundary import UnrecordableError
-from arcbook.runtime.slots import SNAPSHOT_VERSION, UnreadableStateError, decode_state
+from arcbook.owner.boundary import UnrecordableError
+from arcbook.owner.slots import SNAPSHOT_VERSION, UnreadableStateError, decode_state
 from arcbook.store.api import EventRow, StoreError, UnstorableError
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.clock import run_virtually

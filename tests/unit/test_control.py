@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from arcbook.bus.api import BusError
-from arcbook.runtime.protocol import BlobKept, CredentialAnswer, pack
 from arcbook.testing.clock import run_virtually
 from arcbook.tools.api import CredentialError
+from arcbook.wire.protocol import BlobKept, CredentialAnswer, pack
 from arcbook.worker.control import OUTAGE_SECONDS, Control, ControlError, RemoteBlobs
 
 HOUR = 3600.0

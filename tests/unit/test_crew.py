@@ -8,7 +8,7 @@ import pytest
 
 from arcbook.blobs.api import BlobStoreError
 from arcbook.engine.inputs import Stopped
-from arcbook.runtime.crew import Crew, Job
+from arcbook.performer.runner import CommandRunner, Job
 from arcbook.testing.clock import run_virtually
 
 
@@ -33,17 +33,17 @@ def hanging(cleaned):
 def test_a_command_that_is_stopped_leaves_its_room_however_early(how, told, turns):
     async def run():
         ended, cleaned = [], []
-        crew = Crew(1, lambda job, given: ended.append((job.command_id, given)), ignored)
-        crew.begin(Job(1, "first", 0, 1, lambda: hanging(cleaned)))
+        runner = CommandRunner(1, lambda job, given: ended.append((job.command_id, given)), ignored)
+        runner.begin(Job(1, "first", 0, 1, lambda: hanging(cleaned)))
         for _ in range(turns):
             await asyncio.sleep(0)
-        getattr(crew, how)("first")
-        getattr(crew, how)("first")
-        crew.begin(Job(1, "second", 0, 1, lambda: hanging(cleaned)))
+        getattr(runner, how)("first")
+        getattr(runner, how)("first")
+        runner.begin(Job(1, "second", 0, 1, lambda: hanging(cleaned)))
         for _ in range(5):
             await asyncio.sleep(0)
-        second = crew.is_performing("second")
-        await crew.close()
+        second = runner.is_performing("second")
+        await runner.close()
         return ended, cleaned, second
 
     ended, cleaned, second = run_virtually(run())
@@ -62,17 +62,17 @@ def test_a_command_whose_results_cannot_be_kept_has_no_end_and_leaves_its_room(p
 
     async def run():
         ended, away = [], []
-        crew = Crew(
+        runner = CommandRunner(
             1,
             lambda job, given: ended.append((job.command_id, given)),
             lambda job, error: away.append((job.command_id, str(error))),
         )
-        crew.begin(Job(1, "first", 0, 1, full))
-        crew.begin(Job(1, "second", 0, 1, lambda: hanging([])))
+        runner.begin(Job(1, "first", 0, 1, full))
+        runner.begin(Job(1, "second", 0, 1, lambda: hanging([])))
         for _ in range(5):
             await asyncio.sleep(0)
-        second = crew.is_performing("second")
-        await crew.close()
+        second = runner.is_performing("second")
+        await runner.close()
         return ended, away, second
 
     ended, away, second = run_virtually(run())

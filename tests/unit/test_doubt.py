@@ -9,8 +9,8 @@ from playbooks import playbook
 
 from arcbook.engine.inputs import Cancel
 from arcbook.outcome import ok
-from arcbook.runtime.drive import LostOwnershipError
-from arcbook.runtime.outlet import Everything
+from arcbook.owner.drive import LostOwnershipError
+from arcbook.owner.ports import FullOwnership
 from arcbook.testing.clock import run_virtually
 from arcbook.testing.local import bench
 
@@ -20,7 +20,7 @@ WAITS = playbook("""
 """)
 
 
-class Lease(Everything):
+class Lease(FullOwnership):
     """An owner whose lease may be in doubt."""
 
     is_sure = True
@@ -42,7 +42,7 @@ async def _cancelled(then):
     """Cancel, by an input that nobody repeats, while the lease is in doubt; return the status."""
     async with bench({"slow": _slow}) as made:
         drive = made.runtime.drive
-        drive.realm = lease = Lease(made.ids)
+        drive.ownership = lease = Lease(made.ids)
         running = asyncio.create_task(made.runtime.run(await made.register(WAITS), {}))
         await asyncio.sleep(1)
         lease.is_sure = False
@@ -62,7 +62,7 @@ def test_who_waits_for_an_answer_is_refused_at_once():
     async def asked():
         async with bench({"slow": _slow}) as made:
             drive = made.runtime.drive
-            drive.realm = lease = Lease(made.ids)
+            drive.ownership = lease = Lease(made.ids)
             running = asyncio.create_task(made.runtime.run(await made.register(WAITS), {}))
             await asyncio.sleep(1)
             lease.is_sure = False

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arcbook.runtime.slots import row_of
+from arcbook.owner.slots import row_of
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.clock import run_virtually
 from arcbook.testing.local import Bench, bench

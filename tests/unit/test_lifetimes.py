@@ -13,7 +13,7 @@ from arcbook.engine.decide import LOST_MAX, RETURNED_MAX
 from arcbook.engine.inputs import Lost, Report, Settle, Start
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import Status
-from arcbook.runtime.timers import HEAP_SPARE, Timers
+from arcbook.owner.timers import HEAP_SPARE, Timers
 from arcbook.testing.clock import FakeClock, run_virtually
 from arcbook.testing.local import Bench
 from arcbook.testing.machine import Machine

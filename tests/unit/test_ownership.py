@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arcbook.server.ownership import Ownership
+from arcbook.server.ownership import ShardOwnership
 from arcbook.store.api import ServerRow
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.clock import FakeClock
@@ -10,7 +10,7 @@ from arcbook.testing.clock import FakeClock
 
 async def test_a_server_that_joins_again_makes_none_of_its_ids_twice():
     clock = FakeClock()
-    ownership = Ownership(MemoryStore(clock), ServerRow(server_id="a", machine=0), clock)
+    ownership = ShardOwnership(MemoryStore(clock), ServerRow(server_id="a", machine=0), clock)
     await ownership.join()
     before = {ownership.ids() for _ in range(5)}
 

@@ -16,7 +16,7 @@ from arcbook.logs import events
 from arcbook.logs.context import About, about_now
 from arcbook.logs.events import Event
 from arcbook.logs.setup import configure_logs
-from arcbook.runtime.crew import Crew, Job
+from arcbook.performer.runner import CommandRunner, Job
 from arcbook.settings import load_settings
 
 DSN = "postgresql://me:p%40ss-word%2F1@db.example:5432/arcbook"
@@ -138,8 +138,8 @@ async def test_tools_log_with_the_execution_and_the_step_of_their_command():
         seen.append(about_now())
 
     ended = asyncio.Event()
-    crew = Crew(1, lambda *_: ended.set(), lambda *_: None)
-    crew.begin(Job(5, "load:1:0", 1, 1, performing, "load"))
+    runner = CommandRunner(1, lambda *_: ended.set(), lambda *_: None)
+    runner.begin(Job(5, "load:1:0", 1, 1, performing, "load"))
     await ended.wait()
 
     assert seen == [{"execution": 5, "step": "load", "command": "load:1:0"}] * 2

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from arcbook.runtime import rehearsal
-from arcbook.runtime.rehearsal import rehearse
+from arcbook.owner import rehearsal
+from arcbook.owner.rehearsal import rehearse
 
 
 def nothing():

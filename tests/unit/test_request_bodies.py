@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from arcbook.blobs.memory import MemoryBlobs
-from arcbook.runtime.protocol import HOUR_US, WIRE, WIRE_HOURS, wire_before, wire_key
 from arcbook.server.system import Housekeeping
 from arcbook.supervision import Service
 from arcbook.testing.clock import START_US, FakeClock
+from arcbook.wire.protocol import HOUR_US, WIRE, WIRE_HOURS, wire_before, wire_key
 
 
 def test_a_body_is_kept_for_hours_and_no_day():

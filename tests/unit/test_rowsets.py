@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcbook.tools.sql.rowsets import Command, RowLimits, result, unique
+from arcbook.tools.sql.rowsets import RowLimits, SqlStatement, result, unique
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def test_no_name_is_lost_or_there_twice(names):
 
 def test_the_rows_are_those_of_the_last_statement_that_has_any():
     commands = [
-        Command(columns=["n"], rows=[{"n": 1}], message="SELECT 1"),
-        Command(affected=3, message="INSERT 0 3"),
+        SqlStatement(columns=["n"], rows=[{"n": 1}], message="SELECT 1"),
+        SqlStatement(affected=3, message="INSERT 0 3"),
     ]
     data = result(commands)
 
@@ -52,7 +52,7 @@ def test_the_rows_are_those_of_the_last_statement_that_has_any():
 
 def test_rows_past_a_limit_are_left_out_and_it_says_so():
     limits = RowLimits(rows_max=2)
-    command = Command(columns=["n"], rows=[])
+    command = SqlStatement(columns=["n"], rows=[])
     kept = [limits.keep(command, [n]) for n in range(4)]
 
     assert kept == [True, True, False, False]
@@ -61,7 +61,7 @@ def test_rows_past_a_limit_are_left_out_and_it_says_so():
 
 def test_bytes_have_a_limit_over_all_statements():
     limits = RowLimits(bytes_max=30)
-    first, second = Command(columns=["n"], rows=[]), Command(columns=["n"], rows=[])
+    first, second = SqlStatement(columns=["n"], rows=[]), SqlStatement(columns=["n"], rows=[])
 
     assert limits.keep(first, ["x" * 10])
     assert not limits.keep(second, ["x" * 10])

@@ -33,7 +33,7 @@ async def look(self):
         "asyncio.run_coroutine_threadsafe(work(), loop)",
     ],
 )
-@pytest.mark.parametrize("name", ["server/core.py", "runtime/owner.py", "bus/postgres/bus.py"])
+@pytest.mark.parametrize("name", ["server/core.py", "owner/commands.py", "bus/postgres/bus.py"])
 def test_a_task_that_nobody_looks_after_is_refused(call, name):
     (problem,) = rules.broken(name, f"def begin():\n    task = {call}\n")
 
@@ -42,7 +42,7 @@ def test_a_task_that_nobody_looks_after_is_refused(call, name):
 
 
 def test_a_task_in_a_group_or_in_a_room_for_it_is_allowed():
-    assert not [*rules.broken("runtime/frames.py", "group.create_task(work())")]
+    assert not [*rules.broken("performer/frames.py", "group.create_task(work())")]
     assert not [*rules.broken("supervision.py", "asyncio.create_task(work())")]
 
 
@@ -61,7 +61,7 @@ def test_a_coroutine_that_goes_on_for_ever_must_be_a_services():
     ],
 )
 def test_one_that_a_service_keeps_is_allowed_wherever_that_is(kept):
-    assert not [*rules.unsupervised({"server/new.py": FOREVER, "cluster.py": kept})]
+    assert not [*rules.unsupervised({"server/new.py": FOREVER, "compose/cluster.py": kept})]
 
 
 @pytest.mark.parametrize("end", ["return", "break"])

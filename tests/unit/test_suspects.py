@@ -9,9 +9,9 @@ import signal
 import pytest
 
 from arcbook.engine.state import Status
-from arcbook.runtime import decider
-from arcbook.runtime.rehearsal import rehearse
-from arcbook.runtime.trials import WATCHED_SECONDS
+from arcbook.owner import decider
+from arcbook.owner.rehearsal import rehearse
+from arcbook.owner.trials import WATCHED_SECONDS
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.cluster import Cluster
 from arcbook.testing.local import bench, run_on

@@ -23,7 +23,7 @@ from arcbook.engine.state import CommandStatus, Status
 from arcbook.engine.turn import LIMITS
 from arcbook.events.types import StepExit, StepResult, Value
 from arcbook.outcome import OK
-from arcbook.runtime import plans, slots
+from arcbook.owner import plans, slots
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.generate import KIND, random_playbook
 from arcbook.testing.local import Bench

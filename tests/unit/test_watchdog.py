@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from arcbook.runtime.boundary import DecisionHungError
-from arcbook.runtime.watchdog import Deciding, Watchdog
+from arcbook.owner.boundary import DecisionHungError
+from arcbook.owner.watchdog import Deciding, Watchdog
 from arcbook.supervision import Service
 
 

@@ -14,7 +14,7 @@ from arcbook.blobs.filesystem import FilesystemBlobs
 from arcbook.engine.pipeline import Pipeline
 from arcbook.engine.state import Status
 from arcbook.outcome import ErrorKind, failed
-from arcbook.runtime.performance import Performance
+from arcbook.performer.performance import Performance
 from arcbook.testing.local import Bench, FakeCredentials, bench, play
 from arcbook.tools.api import Credential, ToolCall
 

@@ -181,8 +181,8 @@ def _begun(found: list[Item], begun: str) -> list[CompletionItem]:
 def _of_home(context: click.Context, look: Look) -> list[Item]:
     """Look into the home, if there is one."""
     from arcbook.cli.context import settings_of, with_embedded  # only where a home is looked at
-    from arcbook.embedded import STORE_FILE
-    from arcbook.runtime.drive import ExecutionMissingError
+    from arcbook.compose.embedded import STORE_FILE
+    from arcbook.owner.drive import ExecutionMissingError
     from arcbook.store.api import StoreError
 
     if not (settings_of(context).home / STORE_FILE).exists():

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import click
 
 from arcbook.cli.errors import UserError
+from arcbook.compose.embedded import Embedded
 from arcbook.dsl.durations import SHOWN, seconds_of
-from arcbook.embedded import Embedded
 from arcbook.jsons import JsonError, TooDeepError, read
 from arcbook.nesting import NESTING_MAX, is_nested_too_deeply
 from arcbook.settings import Settings, load_settings

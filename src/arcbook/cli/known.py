@@ -14,11 +14,11 @@ from arcbook.bus.api import BusError
 from arcbook.cli.errors import Exit
 from arcbook.cli.reports import as_text
 from arcbook.client import ClientError, FaultedError, RefusedError
-from arcbook.embedded import InvalidPlaybookError, OwnedElsewhereError
-from arcbook.results.kept import ResultMissingError
+from arcbook.compose.embedded import InvalidPlaybookError, OwnedElsewhereError
+from arcbook.owner.drive import ExecutionMissingError, LostOwnershipError
+from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
 from arcbook.results.refs import InvalidRefError
-from arcbook.runtime.drive import ExecutionMissingError, LostOwnershipError
-from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.results.store import ResultMissingError
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.logs import redacted
 from arcbook.settings import PREFIX, SettingsError, named_token

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from arcbook.compose.embedded import Embedded
 from arcbook.dsl.diagnostics import Diagnostic, Severity, excerpt
 from arcbook.dsl.model import Playbook, Step, Task
 from arcbook.dsl.source import Position, lines_of, readable
-from arcbook.embedded import Embedded
 from arcbook.outcome import ErrorInfo
-from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
 
 _LINE: Final = re.compile(r'File "<playbook>", line (\d+)')
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, Self
 import click
 
 from arcbook.cli.text import count, duration
-from arcbook.embedded import Embedded
+from arcbook.compose.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
 from arcbook.executions import Progress, StepView

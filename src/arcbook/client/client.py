@@ -10,15 +10,14 @@ import msgspec
 
 from arcbook.client import operations as op
 from arcbook.client.following import follow
-from arcbook.client.link import Link
-from arcbook.runtime.protocol import CredentialRequest
+from arcbook.client.link import ServerLink
 from arcbook.secrets.api import Credential
 from arcbook.secrets.delivery import Letterbox
-from arcbook.server.http.wire.access import NewToken, Rotation, TokenTold, TokenView
-from arcbook.server.http.wire.catalog import Entry, ListRequest, Registered, RegisterRequest
-from arcbook.server.http.wire.credentials import CredentialView, PutCredential
-from arcbook.server.http.wire.execute import ExecuteRequest, Started, Values
-from arcbook.server.http.wire.executions import (
+from arcbook.wire.http.access import NewToken, Rotation, TokenTold, TokenView
+from arcbook.wire.http.catalog import Entry, ListRequest, Registered, RegisterRequest
+from arcbook.wire.http.credentials import CredentialView, PutCredential
+from arcbook.wire.http.execute import ExecuteRequest, Started, Values
+from arcbook.wire.http.executions import (
     Analysis,
     Cancelled,
     CancelRequest,
@@ -34,13 +33,14 @@ from arcbook.server.http.wire.executions import (
     StatusView,
     Summary,
 )
-from arcbook.server.http.wire.keychain import KeychainView
-from arcbook.server.http.wire.schedules import PutSchedule, ScheduleView
-from arcbook.server.http.wire.system import Health, ServerView, Stats
-from arcbook.server.http.wire.workers import PoolView, WorkerView
+from arcbook.wire.http.keychain import KeychainView
+from arcbook.wire.http.schedules import PutSchedule, ScheduleView
+from arcbook.wire.http.system import Health, ServerView, Stats
+from arcbook.wire.http.workers import PoolView, WorkerView
+from arcbook.wire.protocol import CredentialRequest
 
 
-class Client(Link):
+class Client(ServerLink):
     """Speaks to a server; a context manager.
 
     Every method raises :class:`arcbook.client.ServerAwayError` where nothing answers, and

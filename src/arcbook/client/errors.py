@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from arcbook.server.http.wire.problems import Problem
+from arcbook.wire.http.problems import Problem
 
 
 class ClientError(Exception):

@@ -10,9 +10,9 @@ import aiohttp
 import msgspec
 
 from arcbook.client.errors import RefusedError
-from arcbook.client.link import Link, away, refused
+from arcbook.client.link import ServerLink, away, refused
 from arcbook.client.operations import EVENTS
-from arcbook.server.http.wire.executions import EventView
+from arcbook.wire.http.executions import EventView
 
 TRIES_MAX: Final = 10
 """Tries to take a stream up again without anything new coming."""
@@ -30,7 +30,7 @@ class Ended(Exception):  # noqa: N818  # it is no error
     """The stream said that the execution is over."""
 
 
-async def follow(link: Link, execution_id: str, after: int = 0) -> AsyncIterator[EventView]:
+async def follow(link: ServerLink, execution_id: str, after: int = 0) -> AsyncIterator[EventView]:
     """Yield an execution's events as they come, until it ends.
 
     Raises:
@@ -58,7 +58,7 @@ async def follow(link: Link, execution_id: str, after: int = 0) -> AsyncIterator
         await asyncio.sleep(PAUSES[min(tries, len(PAUSES)) - 1])
 
 
-async def _once(link: Link, execution_id: str, after: int) -> AsyncIterator[EventView]:
+async def _once(link: ServerLink, execution_id: str, after: int) -> AsyncIterator[EventView]:
     headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
     timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_SECONDS)
     url = link.address(EVENTS, execution_id=execution_id)

@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class Link:
+class ServerLink:
     """A session with a server.
 
     Args:

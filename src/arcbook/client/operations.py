@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from arcbook.server.http.wire import (
+from arcbook.wire.http import (
     access,
     catalog,
     credentials,

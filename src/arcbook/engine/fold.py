@@ -22,6 +22,7 @@ from arcbook.engine.state import (
     run_key,
 )
 from arcbook.events.types import (
+    ArcTaken,
     CancelRequested,
     CommandCancelled,
     CommandCheckpointed,
@@ -40,7 +41,6 @@ from arcbook.events.types import (
     StepExit,
     StepSkipped,
     TokenPlaced,
-    Took,
     Write,
 )
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
@@ -180,7 +180,7 @@ def _skipped(state: State, at: int, event: StepSkipped) -> None:
     _send(state, event.step, event.took)
 
 
-def _send(state: State, step: str, took: list[Took]) -> None:
+def _send(state: State, step: str, took: list[ArcTaken]) -> None:
     for arc in took:
         if arc.set:
             write(state.ctx, arc.set)

@@ -16,11 +16,11 @@ from arcbook.engine.state import CommandStatus, Run
 from arcbook.engine.turn import Overlay, Turn, lacking, live_mask, render_sets
 from arcbook.engine.views import error_data, step_output
 from arcbook.events.types import (
+    ArcTaken,
     LoopResult,
     StepExit,
     StepResult,
     StepSkipped,
-    Took,
     Try,
     Write,
 )
@@ -135,7 +135,7 @@ class _Leaving:
         self.error = error
         self.writes = writes
         self.warnings = warnings
-        self.took: list[Took] = []
+        self.took: list[ArcTaken] = []
 
 
 def _route(  # everything that guards and ``set`` see
@@ -193,7 +193,7 @@ def _leaving_scope(  # everything that guards and ``set`` see
     return scope
 
 
-def pass_over(turn: Turn, step: PlanStep, scope: ExecutionScope) -> list[Took]:
+def pass_over(turn: Turn, step: PlanStep, scope: ExecutionScope) -> list[ArcTaken]:
     """Return where the tokens of a step that is passed over go: along its own arcs."""
     scope = _with_overlay(turn, scope)
     scope.top = {"event": {"name": SKIPPED, "step": step.name}}
@@ -217,9 +217,9 @@ def _with_overlay(turn: Turn, scope: ExecutionScope) -> ExecutionScope:
 
 def _choose(
     turn: Turn, step: PlanStep, scope: ExecutionScope, *, only_catching: bool
-) -> list[Took]:
+) -> list[ArcTaken]:
     """Return the arcs that fire. After a failure only those that mention the error may."""
-    took: list[Took] = []
+    took: list[ArcTaken] = []
     for arc in step.arcs:
         if only_catching and not arc.catches:
             continue
@@ -231,7 +231,7 @@ def _choose(
     return took
 
 
-def _take(turn: Turn, step: PlanStep, arc: PlanArc, scope: ExecutionScope | None) -> Took:
+def _take(turn: Turn, step: PlanStep, arc: PlanArc, scope: ExecutionScope | None) -> ArcTaken:
     writes: list[Write] = []
     local: dict[str, Any] = {}
     if arc.set:
@@ -243,7 +243,7 @@ def _take(turn: Turn, step: PlanStep, arc: PlanArc, scope: ExecutionScope | None
     if turn.state.absorbing and arc.to in turn.state.absorbing:
         blockers = turn.plan.graph.blockers[turn.plan.by_name[arc.to].order]
         absorbed = bool(blockers >> step.order & 1)
-    return Took(arc.order, arc.to, writes, local, absorbed)
+    return ArcTaken(arc.order, arc.to, writes, local, absorbed)
 
 
 def _no_match(step: PlanStep) -> ErrorInfo:

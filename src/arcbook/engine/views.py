@@ -63,7 +63,7 @@ def error_data(error: ErrorInfo) -> dict[str, Any]:
     return data | {name: value for name, value in rest.items() if value is not None}
 
 
-class Gone:
+class MissingResult:
     """Stands among loaded values for one that cannot be had any more."""
 
     __slots__ = ("reason",)
@@ -102,7 +102,7 @@ class RefView(View):
         if self.ref.ref not in self.loaded:
             raise NeedsData(self.ref)
         found = self.loaded[self.ref.ref]
-        if isinstance(found, Gone):
+        if isinstance(found, MissingResult):
             raise TemplateError(found.reason)
         return found
 

@@ -128,7 +128,7 @@ class LoopStart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     row_concurrency: int = 1
 
 
-class Took(msgspec.Struct, frozen=True, omit_defaults=True):
+class ArcTaken(msgspec.Struct, frozen=True, omit_defaults=True):
     """An arc that fired."""
 
     #: Position of the arc among the step's arcs.
@@ -222,7 +222,7 @@ class StepExit(Event, frozen=True, kw_only=True, omit_defaults=True, tag="step.e
     loop: LoopResult | None = None
     error: ErrorInfo | None = None
     set: list[Write] = []
-    took: list[Took] = []
+    took: list[ArcTaken] = []
     #: Whether an arc caught the failure.
     recovered: bool = False
     warnings: list[str] = []
@@ -245,7 +245,7 @@ class StepSkipped(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ste
     #: ``guard``, ``denied`` or ``unreachable``.
     reason: str
     #: Where the tokens of a step that was passed over went.
-    took: list[Took] = []
+    took: list[ArcTaken] = []
     set: list[Write] = []
     visit: int = 0
     warnings: list[str] = []

@@ -19,7 +19,7 @@ EVER_SECONDS: Final = 100 * 366 * 86400.0
 
 
 @runtime_checkable
-class Months(Protocol):
+class PartitionedStore(Protocol):
     """A store that keeps events by the month."""
 
     async def ensure_partitions(self, now_us: int | None = None) -> int:
@@ -53,7 +53,7 @@ class Cleanup:
         """
         self._looked_at = 0
         executions = 0
-        if not dry_run and isinstance(self._store, Months):
+        if not dry_run and isinstance(self._store, PartitionedStore):
             executions += await self._store.retention(before_us)
         singly = 0
         async for row in self._aged(before_us):

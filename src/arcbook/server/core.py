@@ -14,23 +14,23 @@ from arcbook.bus.api import Subscription
 from arcbook.clock import Clock
 from arcbook.engine.inputs import Abort, CalledBack, Cancel, Settle, Start
 from arcbook.logs import events as logged
+from arcbook.owner.commands import LEASE_SECONDS, CommandBook
+from arcbook.owner.drive import Drive, ExecutionMissingError, LostOwnershipError
+from arcbook.owner.plans import Planned, Plans
+from arcbook.owner.pools import PoolRules
+from arcbook.owner.trials import Rehearsal, Suspects
 from arcbook.results.frames import loop_frames
-from arcbook.results.kept import Kept
-from arcbook.runtime.drive import Drive, ExecutionMissingError, LostOwnershipError
-from arcbook.runtime.owner import LEASE_SECONDS, Owner
-from arcbook.runtime.plans import Planned, Plans
-from arcbook.runtime.pools import PoolRules
-from arcbook.runtime.protocol import ANY_SERVER, InputRequest, owner_subject, shard_subject
-from arcbook.runtime.trials import Rehearsal, Suspects
+from arcbook.results.store import ResultStore
+from arcbook.server.credential_delivery import Credentials
 from arcbook.server.guard import ServerBus
-from arcbook.server.handing import Credentials
-from arcbook.server.ownership import Ownership
+from arcbook.server.ownership import ShardOwnership
 from arcbook.server.relay import BusRelay
 from arcbook.server.requests import Requests
 from arcbook.server.scheduler import Scheduler
 from arcbook.store.api import ClusterStore, LostServerError, ServerRow, StartKey, StoreError, Tick
 from arcbook.supervision import Errands, Service
 from arcbook.tools.registry import Registry
+from arcbook.wire.protocol import ANY_SERVER, InputRequest, owner_subject, shard_subject
 
 TICK_SECONDS: Final = 0.5
 """Time between two looks at leases and at what nobody claimed."""
@@ -99,12 +99,12 @@ class Server:
         self.clock = clock
         self.registry = registry
         row = ServerRow(server_id=self.server_id, machine=0, version=version, url=url)
-        self.ownership = Ownership(store, row, clock)
-        self.kept = Kept(blobs, loop_reader=self._frames)
+        self.ownership = ShardOwnership(store, row, clock)
+        self.results = ResultStore(blobs, loop_reader=self._frames)
         self.plans = Plans(store, registry, self._new_id, clock)
         bus.call(self.server_id)
         self.relay = BusRelay(bus, self.server_id)
-        self.owner = Owner(
+        self.owner = CommandBook(
             rules or PoolRules(), clock, self.relay, store, lease_seconds=lease_seconds
         )
         # A server may come again under its name, and what it left behind is then another's.
@@ -112,11 +112,11 @@ class Server:
         self.drive = Drive(
             store,
             self.plans,
-            self.kept,
+            self.results,
             clock,
             self._new_id,
             self.owner,
-            realm=self.ownership,
+            ownership=self.ownership,
             suspects=Suspects(store, self._owner_name, clock, rehearse),
         )
         self.owner.submit = self.drive.submit
@@ -126,7 +126,7 @@ class Server:
             self.ownership,
             store,
             bus,
-            self.kept,
+            self.results,
             blobs,
             credentials,
             self.server_id,

@@ -18,21 +18,7 @@ import msgspec
 from arcbook.bus.api import Bus, Listener, Message, Subscription, WorkerBus
 from arcbook.clock import Clock
 from arcbook.logs import events as logged
-from arcbook.runtime.pools import SYSTEM
-from arcbook.runtime.protocol import control_subject
-from arcbook.runtime.sealing import (
-    GREETING,
-    UNKNOWN,
-    Asker,
-    Frame,
-    Session,
-    Window,
-    answered,
-    framed,
-    new_epoch,
-    opened,
-    sent_again,
-)
+from arcbook.owner.pools import SYSTEM
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.sessions import (
     BUILT_IN,
@@ -49,6 +35,20 @@ from arcbook.secrets.sessions import (
 from arcbook.server.http.token_book import TokenBook
 from arcbook.store.access import TokenRow, Tokens
 from arcbook.store.api import StoreError
+from arcbook.wire.protocol import control_subject
+from arcbook.wire.sealing import (
+    GREETING,
+    UNKNOWN,
+    Asker,
+    Frame,
+    Session,
+    Window,
+    answered,
+    framed,
+    new_epoch,
+    opened,
+    sent_again,
+)
 
 SESSIONS_MAX: Final = 10_000
 """Sessions that one server remembers; one that it forgets gets a new epoch."""

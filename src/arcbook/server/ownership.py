@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 Changed = Callable[[frozenset[int]], Awaitable[None]]
 
 
-class Ownership:
+class ShardOwnership:
     """The shards of one server; what the drive loop asks whether it may write."""
 
     def __init__(self, servers: Servers, row: ServerRow, clock: Clock) -> None:

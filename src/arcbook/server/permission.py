@@ -8,24 +8,24 @@ import msgspec
 
 from arcbook.engine.inputs import Report
 from arcbook.results.refs import InvalidRefError, parse_ref
-from arcbook.runtime.protocol import (
+from arcbook.secrets.sessions import BUILT_IN, Ticket
+from arcbook.store.api import WorkerRow
+from arcbook.wire.protocol import (
     WIRE,
-    BeatRequest,
     BlobGet,
     BlobPut,
     ClaimRequest,
     CredentialRequest,
     GiveBackRequest,
+    HeartbeatRequest,
     InputRequest,
     LoopRequest,
     RegisterRequest,
     ReportRequest,
 )
-from arcbook.secrets.sessions import BUILT_IN, Ticket
-from arcbook.store.api import WorkerRow
 
 _NAMED: Final = (
-    BeatRequest,
+    HeartbeatRequest,
     ClaimRequest,
     CredentialRequest,
     GiveBackRequest,

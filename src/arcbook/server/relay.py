@@ -13,17 +13,17 @@ from typing import Final
 
 from arcbook.bus.api import BusError, Message
 from arcbook.logs import events as logged
-from arcbook.runtime.owner import Owner
-from arcbook.runtime.protocol import (
+from arcbook.owner.commands import CommandBook
+from arcbook.server.guard import ServerBus
+from arcbook.store.api import CommandRow
+from arcbook.supervision import Errands
+from arcbook.wire.protocol import (
     ENCODER,
     CommandNotice,
     StopNotice,
     Stopping,
     control_subject,
 )
-from arcbook.server.guard import ServerBus
-from arcbook.store.api import CommandRow
-from arcbook.supervision import Errands
 
 AGAIN_US: Final = 5_000_000
 """Time after which a command that nobody claimed is told again, for the first time."""
@@ -96,6 +96,6 @@ class BusRelay:
         message_id = f"{row.command_id}:{row.generation}:{row.attempt}:{self._round}"
         return Message(row.pool, row.execution_id, message_id, ENCODER.encode(notice))
 
-    def tell_again(self, owner: Owner) -> None:
+    def tell_again(self, owner: CommandBook) -> None:
         """Tell again of what nobody claimed; of everything, if the bus was away."""
         owner.publish(owner.unclaimed(0 if self.is_down else AGAIN_US))

@@ -16,14 +16,25 @@ from arcbook.bus.api import BusError
 from arcbook.engine.inputs import Checkpointed, Report, Stopped
 from arcbook.engine.state import CommandStatus
 from arcbook.logs import events as logged
-from arcbook.results.kept import Kept, ResultMissingError
+from arcbook.owner.boundary import reason_of
+from arcbook.owner.commands import CommandBook
+from arcbook.owner.drive import Drive, ExecutionMissingError, LostOwnershipError
+from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.ports import WorkerCapacity
 from arcbook.results.refs import InvalidRefError
-from arcbook.runtime.boundary import reason_of
-from arcbook.runtime.drive import Drive, ExecutionMissingError, LostOwnershipError
-from arcbook.runtime.outlet import Offer
-from arcbook.runtime.owner import Owner
-from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
-from arcbook.runtime.protocol import (
+from arcbook.results.store import ResultMissingError, ResultStore
+from arcbook.secrets.api import CredentialError
+from arcbook.secrets.envelope import SealError
+from arcbook.secrets.sessions import Ticket
+from arcbook.server.credential_delivery import Credentials, HandingOut, WithheldError
+from arcbook.server.guard import ServerBus
+from arcbook.server.parts import Downloads, Uploads
+from arcbook.server.permission import ForbiddenError, execution_of, permitted
+from arcbook.shards import shard_of
+from arcbook.store.api import Claim as ClaimRow
+from arcbook.store.api import ClusterStore, StoreError
+from arcbook.wire.payload import CommandPayload, payload_of
+from arcbook.wire.protocol import (
     CHUNK_BYTES,
     ELSEWHERE,
     FAULT,
@@ -32,8 +43,6 @@ from arcbook.runtime.protocol import (
     PROTOCOL,
     REQUESTS,
     WIRE,
-    Beaten,
-    BeatRequest,
     BlobGet,
     BlobKept,
     BlobPart,
@@ -45,6 +54,8 @@ from arcbook.runtime.protocol import (
     CredentialRequest,
     Done,
     GiveBackRequest,
+    HeartbeatAnswer,
+    HeartbeatRequest,
     Held,
     InputRequest,
     InputTaken,
@@ -62,17 +73,6 @@ from arcbook.runtime.protocol import (
     unpack,
     wire_key,
 )
-from arcbook.runtime.work import Work, work_of
-from arcbook.secrets.api import CredentialError
-from arcbook.secrets.envelope import SealError
-from arcbook.secrets.sessions import Ticket
-from arcbook.server.guard import ServerBus
-from arcbook.server.handing import Credentials, HandingOut, WithheldError
-from arcbook.server.parts import Downloads, Uploads
-from arcbook.server.permission import ForbiddenError, execution_of, permitted
-from arcbook.shards import shard_of
-from arcbook.store.api import Claim as ClaimRow
-from arcbook.store.api import ClusterStore, StoreError
 
 FORWARD_SECONDS: Final = 1.5
 """Time that another server has to answer what is handed on to it; less than whoever asks
@@ -107,28 +107,28 @@ class Requests:
     def __init__(  # what a server answers from
         self,
         drive: Drive,
-        owner: Owner,
-        realm: Realm,
+        owner: CommandBook,
+        ownership: Realm,
         store: ClusterStore,
         bus: ServerBus,
-        kept: Kept,
+        results: ResultStore,
         blobs: Blobs,
         credentials: Credentials,
         server_id: str,
     ) -> None:
         self._drive = drive
         self._owner = owner
-        self._realm = realm
+        self._ownership = ownership
         self._store = store
         self._bus = bus
-        self._kept = kept
+        self._results = results
         self._blobs = blobs
         self._handing = HandingOut(drive, owner, store, credentials)
         self._server_id = server_id
         self._uploads = Uploads()
         self._downloads = Downloads()
         self._handlers: dict[type, Callable[[Any, bytes], Awaitable[Any]]] = {
-            BeatRequest: self._beat,
+            HeartbeatRequest: self._beat,
             BlobGet: self._blob_get,
             BlobPut: self._blob_put,
             ClaimRequest: self._claim,
@@ -200,14 +200,14 @@ class Requests:
             return [_LATER] * len(request.commands)
 
         pools = frozenset(request.pools) if request.pools else None
-        offer = Offer(request.worker, pools, tenant=request.tenant)
+        capacity = WorkerCapacity(request.worker, pools, tenant=request.tenant)
 
         async def here(wanted: Sequence[CommandNotice]) -> list[Claimed]:
             asked = [
                 self._drive.ask(
                     c.execution_id,
                     ClaimRow(c.command_id, c.generation, c.attempt, request.worker),
-                    offer,
+                    capacity,
                 )
                 for c in wanted
             ]
@@ -239,20 +239,20 @@ class Requests:
             return Claimed(outcome="already_claimed")
         return _FAILED
 
-    def _work(self, execution_id: int, command_id: str) -> Work | None:
+    def _work(self, execution_id: int, command_id: str) -> CommandPayload | None:
         """Return a command as its worker needs it, unless it is over already."""
         slot = self._drive.slots.get(execution_id)
         command = slot.state.command(command_id) if slot is not None else None
         if slot is None or command is None or command.status is not CommandStatus.ISSUED:
             return None
-        return work_of(slot.state, slot.plan, command)
+        return payload_of(slot.state, slot.plan, command)
 
     async def _report(self, request: ReportRequest, _: bytes) -> Any:
         pools = frozenset(request.pools)
-        offer = Offer(request.worker, pools, request.room, tenant=request.tenant)
+        capacity = WorkerCapacity(request.worker, pools, request.room, tenant=request.tenant)
 
         async def here(reports: Sequence[GivenReport]) -> list[bool | None]:
-            asked = [self._drive.ask(i, given, offer) for i, given in reports]
+            asked = [self._drive.ask(i, given, capacity) for i, given in reports]
             return [await self._reported(one) for one in asked]
 
         parts = [(i, r) for i, r in request.reports]
@@ -260,7 +260,7 @@ class Requests:
         accepted: list[bool | None] = [None] * len(parts)
         for n, found in zip(mine, await here([parts[n] for n in mine]), strict=True):
             accepted[n] = found
-        works = [w for e, c in offer.taken if (w := self._work(e, c)) is not None]
+        works = [w for e, c in capacity.taken if (w := self._work(e, c)) is not None]
         if not request.forwarded:
             works += await self._forward_reports(request, others, accepted)
         return Reported(accepted=accepted, works=works)
@@ -275,9 +275,9 @@ class Requests:
 
     async def _forward_reports(
         self, request: ReportRequest, others: list[int], accepted: list[bool | None]
-    ) -> list[Work]:
+    ) -> list[CommandPayload]:
         """Hand reports to the servers that own their executions."""
-        works: list[Work] = []
+        works: list[CommandPayload] = []
 
         def part(numbers: list[int]) -> Request:
             reports = [request.reports[n] for n in numbers]
@@ -291,11 +291,11 @@ class Requests:
                     accepted[n] = found
         return works
 
-    async def _beat(self, request: BeatRequest, _: bytes) -> Beaten:
+    async def _beat(self, request: HeartbeatRequest, _: bytes) -> HeartbeatAnswer:
         gone: list[str] = []
         others: list[Held] = []
         for held in request.held:
-            if not self._realm.owns(held.execution_id):
+            if not self._ownership.owns(held.execution_id):
                 others.append(held)
             elif not self._owner.extend(
                 held.execution_id, held.command_id, held.generation, request.worker
@@ -304,19 +304,19 @@ class Requests:
         if not request.forwarded:
 
             def part(held: list[Held]) -> Request:
-                return BeatRequest(worker=request.worker, held=held, forwarded=True)
+                return HeartbeatRequest(worker=request.worker, held=held, forwarded=True)
 
             shards = _by_shard(others, lambda h: h.execution_id)
-            for _held, answer in await self._hand_on(shards, part, Beaten):
+            for _held, answer in await self._hand_on(shards, part, HeartbeatAnswer):
                 gone += answer.gone if answer is not None else []
-        return Beaten(gone=gone)
+        return HeartbeatAnswer(gone=gone)
 
     async def _give_back(self, request: GiveBackRequest, _: bytes) -> Done:
         others: list[Held] = []
         count = len(request.held)
         log.info(logged.COMMANDS_RETURNED, {"worker": request.worker, "count": count})
         for held in request.held:
-            if self._realm.owns(held.execution_id):
+            if self._ownership.owns(held.execution_id):
                 self._owner.give_back(held.execution_id, held.command_id, request.worker)
             else:
                 others.append(held)
@@ -330,7 +330,7 @@ class Requests:
 
     async def give(self, request: InputRequest, _: bytes = b"") -> InputTaken:
         """Have an input taken by the owner of its execution, wherever that is."""
-        if self._realm.owns(request.execution_id):
+        if self._ownership.owns(request.execution_id):
             try:
                 accepted = await self._drive.ask(request.execution_id, request.given)
             except ExecutionMissingError:
@@ -378,7 +378,7 @@ class Requests:
         mine: list[int] = []
         others: list[int] = []
         for n, execution_id in enumerate(execution_ids):
-            (mine if self._realm.owns(execution_id) else others).append(n)
+            (mine if self._ownership.owns(execution_id) else others).append(n)
         return mine, others
 
     async def _hand_on(
@@ -424,7 +424,7 @@ class Requests:
         Raises:
             BusError: nobody here can say: ask again.
         """
-        if self._realm.owns(request.execution_id):
+        if self._ownership.owns(request.execution_id):
             try:
                 return CredentialAnswer(sealed=await self._handing.sealed(request))
             except WithheldError as error:
@@ -445,7 +445,7 @@ class Requests:
 
     async def _loop(self, request: LoopRequest, _: bytes) -> LoopAnswer:
         try:
-            return LoopAnswer(values=await self._kept.load_ref(request.ref))
+            return LoopAnswer(values=await self._results.load_ref(request.ref))
         except (ResultMissingError, InvalidRefError) as error:
             return LoopAnswer(missing=str(error))
 

@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 
 from arcbook.clock import Clock
 from arcbook.logs import events as logged
-from arcbook.runtime.drive import LostOwnershipError
-from arcbook.runtime.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.drive import LostOwnershipError
+from arcbook.owner.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
 from arcbook.schedules import MICROSECONDS, ScheduleError, due
 from arcbook.store.api import ClusterStore, LostServerError, ScheduleRow, StoreError, Tick
 

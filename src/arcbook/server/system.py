@@ -11,17 +11,17 @@ import msgspec
 
 from arcbook.dsl.load import load_playbook
 from arcbook.logs import events as logged
+from arcbook.owner.pools import SYSTEM_PREFIX, is_system
 from arcbook.playbooks import shipped
-from arcbook.runtime.pools import SYSTEM_PREFIX, is_system
-from arcbook.runtime.protocol import WIRE, wire_before
 from arcbook.schedules import next_after
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.credentials import CredentialBook
-from arcbook.server.cleanup import Months
+from arcbook.server.cleanup import PartitionedStore
 from arcbook.server.core import Server
-from arcbook.server.handing import INTERNAL_CREDENTIAL
+from arcbook.server.credential_delivery import INTERNAL_CREDENTIAL
 from arcbook.store.api import ClusterStore, ScheduleRow, StoreError
 from arcbook.supervision import Service
+from arcbook.wire.protocol import WIRE, wire_before
 
 ADDRESS: Final = "SERVER_URL"
 """What stands for the server's address in playbooks that come with Arcbook."""
@@ -95,7 +95,7 @@ class Housekeeping:
             await self._schedule()
         await self._service.start()
         self._service.loop("requests", self._forget_requests)
-        if isinstance(self._server.store, Months):
+        if isinstance(self._server.store, PartitionedStore):
             self._service.loop("months", partial(self._make_months, self._server.store))
         self._server.service.watch(self._service)
         return self
@@ -132,7 +132,7 @@ class Housekeeping:
                 log.warning(logged.REQUESTS_KEPT, {"reason": error})
             await asyncio.sleep(FORGETTING_SECONDS)
 
-    async def _make_months(self, store: Months) -> None:
+    async def _make_months(self, store: PartitionedStore) -> None:
         """Make the tables of the coming months, at the start and every day."""
         while True:
             try:

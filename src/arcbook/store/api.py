@@ -349,7 +349,7 @@ class ServerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: int = 0
 
 
-class Standing(NamedTuple):
+class LeaseState(NamedTuple):
     """What a server owns, after a heartbeat."""
 
     shards: frozenset[int]
@@ -374,7 +374,7 @@ class Servers(Protocol):
             seconds: how long its lease lasts without a heartbeat.
         """
 
-    async def beat(self, server_id: str, seconds: float) -> Standing:
+    async def beat(self, server_id: str, seconds: float) -> LeaseState:
         """Extend a server's lease, and take shards that nobody alive owns, up to its share.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arcbook.shards import SHARDS
-from arcbook.store.api import Standing
+from arcbook.store.api import LeaseState
 
 
 def share_of(servers: int) -> int:
@@ -13,6 +13,6 @@ def share_of(servers: int) -> int:
     return -(-SHARDS // servers)
 
 
-def standing(owned: Sequence[int], servers: int) -> Standing:
+def standing(owned: Sequence[int], servers: int) -> LeaseState:
     """Return what a server owns, and what of it is beyond its share."""
-    return Standing(frozenset(owned), frozenset(owned[share_of(servers) :]), servers)
+    return LeaseState(frozenset(owned), frozenset(owned[share_of(servers) :]), servers)

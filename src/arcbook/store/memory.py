@@ -25,11 +25,11 @@ from arcbook.store.api import (
     ExecutionFilter,
     ExecutionRow,
     FencedError,
+    LeaseState,
     LostServerError,
     ResultRow,
     ScheduleRow,
     ServerRow,
-    Standing,
     StartKey,
     Stored,
     StoreError,
@@ -410,7 +410,7 @@ class MemoryStore:
         self._servers[row.server_id] = joined
         return joined
 
-    async def beat(self, server_id: str, seconds: float) -> Standing:
+    async def beat(self, server_id: str, seconds: float) -> LeaseState:
         alive = {server.server_id for server in self._alive()}
         if server_id not in alive:
             self._servers.pop(server_id, None)

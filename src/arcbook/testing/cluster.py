@@ -15,15 +15,15 @@ from arcbook.dsl.load import load_playbook
 from arcbook.engine.state import State
 from arcbook.events.codec import decode
 from arcbook.events.types import Recorded
-from arcbook.results.kept import Kept
-from arcbook.runtime.boundary import stored_state
-from arcbook.runtime.execute import Performer
-from arcbook.runtime.pools import PoolRules
+from arcbook.owner.boundary import stored_state
+from arcbook.owner.pools import PoolRules
+from arcbook.performer.execute import Performer
+from arcbook.results.store import ResultStore
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.sessions import SERVER, Root, Ticket, WorkerToken
 from arcbook.server.core import Server
+from arcbook.server.credential_delivery import Credentials
 from arcbook.server.guard import GuardedBus
-from arcbook.server.handing import Credentials
 from arcbook.shards import shard_of
 from arcbook.store.memory import MemoryStore
 from arcbook.tools.registry import Registry
@@ -156,7 +156,7 @@ class Cluster:
         tools = registry or Registry()
         performer = Performer(
             tools,
-            Kept(RemoteBlobs(control), loop_reader=control.frames),
+            ResultStore(RemoteBlobs(control), loop_reader=control.frames),
             control,
             self.clock,
             worker=name,

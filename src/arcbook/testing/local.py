@@ -12,6 +12,7 @@ import msgspec
 
 from arcbook.blobs.memory import MemoryBlobs
 from arcbook.clock import Clock
+from arcbook.compose.local_runtime import LocalRuntime
 from arcbook.dsl.diagnostics import text as diagnostic_text
 from arcbook.dsl.kinds import Kind
 from arcbook.dsl.load import load_playbook
@@ -19,11 +20,10 @@ from arcbook.engine.state import State
 from arcbook.events.types import Recorded, StepEnter
 from arcbook.ids import IdGenerator
 from arcbook.outcome import ok
+from arcbook.owner.plans import Planned, Plans
+from arcbook.performer.execute import Performer
 from arcbook.results.frames import loop_frames
-from arcbook.results.kept import Kept
-from arcbook.runtime.execute import Performer
-from arcbook.runtime.local import LocalRuntime
-from arcbook.runtime.plans import Planned, Plans
+from arcbook.results.store import ResultStore
 from arcbook.store.api import Store
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.clock import LoopClock, run_virtually
@@ -89,16 +89,18 @@ class Bench:
             self.registry.add(name, tool, Kind(name=name, open=True, takes_auth=True))
         self.ids = IdGenerator(clock, 1)
         self.plans = Plans(self.store, self.registry, self.ids, clock)
-        self.kept = Kept(blobs or MemoryBlobs(), loop_reader=self._frames)
+        self.results = ResultStore(blobs or MemoryBlobs(), loop_reader=self._frames)
         performer = Performer(
             self.registry,
-            self.kept,
+            self.results,
             credentials or FakeCredentials(),
             clock,
             worker="test",
             workspace=lambda _: "",
         )
-        self.runtime = LocalRuntime(self.store, self.plans, self.kept, performer, clock, self.ids)
+        self.runtime = LocalRuntime(
+            self.store, self.plans, self.results, performer, clock, self.ids
+        )
         self.events: dict[int, list[Recorded]] = {}
         self.runtime.drive.listeners.add(self._listen)
 

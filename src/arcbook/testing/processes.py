@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from arcbook.local.programs import ServiceFailedError
+from arcbook.compose.machine.programs import ServiceFailedError
 
 READY_SECONDS: Final = 60.0
 """How long a server may take until it is ready."""

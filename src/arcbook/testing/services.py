@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from arcbook.local.programs import (
+from arcbook.compose.machine.programs import (
     ServiceFailedError,
     ServiceMissingError,
     as_account,

@@ -65,7 +65,7 @@ class OutsideError(PermissionError):
     """A path leads out of what tools may reach; the message says where it leads."""
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class ProcessPlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where, for whom and with what a command runs."""
 
     execution_id: int
@@ -270,7 +270,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
 
     # -- processes ----------------------------------------------------------------------
 
-    def launch(self, command: list[str], place: Place) -> Launch:
+    def launch(self, command: list[str], place: ProcessPlace) -> Launch:
         """Return how to start a command of an execution, apart as it is to run.
 
         Raises:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
-from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import InvalidRefError
+from arcbook.results.store import ResultMissingError
 from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse
 
 REF_NAMES: Final = ("ref", "result_ref", "uri", "_ref")

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse
-from arcbook.tools.confinement import Confinement, Launch, OutsideError, Place
+from arcbook.tools.confinement import Confinement, Launch, OutsideError, ProcessPlace
 from arcbook.tools.texts import text_of
 
 TIMEOUT_SECONDS: Final = 3600.0
@@ -121,7 +121,7 @@ class Shell:
         if isinstance(params, Outcome):
             return params
         seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
-        commands: list[Command] = []
+        commands: list[ShellProcess] = []
         try:
             scripts = _scripts(params)
             setting = _setting(params, scripts, call, context)
@@ -178,7 +178,7 @@ class Setting(NamedTuple):
     """What commands run in."""
 
     shell: str
-    place: Place
+    place: ProcessPlace
     confinement: Confinement
 
     def launch(self, script: str) -> Launch:
@@ -205,7 +205,7 @@ def _setting(
         raise ShellError(f"'cwd': {error}") from None
     if cwd and not Path(cwd).is_dir():
         raise ShellError(f"there is no folder {params.cwd!r} to run in")
-    place = Place(execution_id=call.execution_id, workspace=workspace, cwd=cwd, env=env)
+    place = ProcessPlace(execution_id=call.execution_id, workspace=workspace, cwd=cwd, env=env)
     return Setting(shell, place, confinement)
 
 
@@ -240,7 +240,7 @@ class Stream:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-class Command(asyncio.SubprocessProtocol):
+class ShellProcess(asyncio.SubprocessProtocol):
     """One command: what it printed, and how it ended.
 
     The loop's ``Process.wait`` waits for pipes as well, which a process in the background
@@ -271,24 +271,24 @@ class Command(asyncio.SubprocessProtocol):
         self.exited.set()
 
 
-async def _run_all(scripts: list[str], setting: Setting, commands: list[Command]) -> None:
+async def _run_all(scripts: list[str], setting: Setting, commands: list[ShellProcess]) -> None:
     """Run scripts one after the other until one fails; ``commands`` takes note of each."""
     for script in scripts:
-        command = Command(_room(commands))
+        command = ShellProcess(_room(commands))
         commands.append(command)
         await _run(script, setting, command)
         if command.exit_code != 0:
             return
 
 
-def _room(commands: list[Command]) -> tuple[int, int]:
+def _room(commands: list[ShellProcess]) -> tuple[int, int]:
     used = [sum(len(s.kept) for s in streams) for streams in (
         [c.stdout for c in commands], [c.stderr for c in commands]
     )]  # fmt: skip
     return OUTPUT_BYTES_MAX - used[0], OUTPUT_BYTES_MAX - used[1]
 
 
-async def _run(script: str, setting: Setting, command: Command) -> None:
+async def _run(script: str, setting: Setting, command: ShellProcess) -> None:
     """Run one script to its end; nothing that it started in its group outlives this."""
     starting = asyncio.ensure_future(_start(script, setting, command))
     try:
@@ -309,7 +309,9 @@ async def _run(script: str, setting: Setting, command: Command) -> None:
     command.killed = code < 0
 
 
-async def _start(script: str, setting: Setting, command: Command) -> asyncio.SubprocessTransport:
+async def _start(
+    script: str, setting: Setting, command: ShellProcess
+) -> asyncio.SubprocessTransport:
     loop = asyncio.get_running_loop()
     try:
         launch = setting.launch(script)
@@ -339,7 +341,7 @@ def _not_started(error: OSError) -> ShellError:
     return ShellError(message)
 
 
-async def _end(transport: asyncio.SubprocessTransport, command: Command) -> None:
+async def _end(transport: asyncio.SubprocessTransport, command: ShellProcess) -> None:
     """End a command with all of its group, and reap it."""
     group = transport.get_pid()
     try:
@@ -369,7 +371,7 @@ async def _within(seconds: float, event: asyncio.Event) -> None:
 # -- what came of it ------------------------------------------------------------------
 
 
-def _outcome(commands: list[Command], count: int) -> Outcome:
+def _outcome(commands: list[ShellProcess], count: int) -> Outcome:
     data = _data(commands)
     meta = {"truncated": True} if data["truncated"] else {}
     last = commands[-1]
@@ -388,7 +390,7 @@ def _outcome(commands: list[Command], count: int) -> Outcome:
     return msgspec.structs.replace(outcome, meta=meta)
 
 
-def _data(commands: list[Command]) -> dict[str, Any]:
+def _data(commands: list[ShellProcess]) -> dict[str, Any]:
     """Return the result: all output together and, of several commands, that of each."""
     each = [_shown(command) for command in commands]
     data: dict[str, Any] = {
@@ -402,7 +404,7 @@ def _data(commands: list[Command]) -> dict[str, Any]:
     return {**data, "commands": each} if len(each) > 1 else data
 
 
-def _shown(command: Command) -> dict[str, Any]:
+def _shown(command: ShellProcess) -> dict[str, Any]:
     """Return the result of one command; not its text, into which secrets may be rendered."""
     return {
         "exit_code": command.exit_code,

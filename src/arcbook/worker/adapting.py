@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 async def adapt(worker: Worker) -> None:
     """Adapt a worker's concurrency until cancelled."""
-    pressure = Pressure(worker.crew.concurrency)
+    pressure = Pressure(worker.runner.concurrency)
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()

@@ -14,9 +14,14 @@ from arcbook.blobs.api import BlobMissingError
 from arcbook.bus.api import BusError, NobodyError, RequestTimeoutError, WorkerBus
 from arcbook.clock import Clock, SystemClock
 from arcbook.logs import events as logged
-from arcbook.results.kept import ResultMissingError
 from arcbook.results.refs import make_ref
-from arcbook.runtime.protocol import (
+from arcbook.results.store import ResultMissingError
+from arcbook.secrets.api import Credential, CredentialError
+from arcbook.secrets.delivery import Letterbox
+from arcbook.secrets.envelope import SealError
+from arcbook.shards import shard_of
+from arcbook.store.api import CatalogEntry
+from arcbook.wire.protocol import (
     ANY_SERVER,
     CHUNK_BYTES,
     ELSEWHERE,
@@ -39,11 +44,6 @@ from arcbook.runtime.protocol import (
     unpack,
     wire_key,
 )
-from arcbook.secrets.api import Credential, CredentialError
-from arcbook.secrets.delivery import Letterbox
-from arcbook.secrets.envelope import SealError
-from arcbook.shards import shard_of
-from arcbook.store.api import CatalogEntry
 
 ANSWER_SECONDS: Final = 10.0
 """Time that a server has to answer."""

@@ -21,30 +21,30 @@ from arcbook.clock import Clock
 from arcbook.engine.inputs import AnyInput, Checkpointed, Report
 from arcbook.logs import events as logged
 from arcbook.outcome import ErrorInfo, ErrorKind
-from arcbook.runtime.boundary import reason_of
-from arcbook.runtime.crew import Crew, Job
-from arcbook.runtime.execute import Performer
-from arcbook.runtime.plans import THREAD_BYTES, Planned, PlaybookInvalidError, planned_of
-from arcbook.runtime.protocol import (
+from arcbook.owner.boundary import reason_of
+from arcbook.owner.plans import THREAD_BYTES, Planned, PlaybookInvalidError, planned_of
+from arcbook.performer.execute import Performer
+from arcbook.performer.runner import CommandRunner, Job
+from arcbook.performer.services import Awaits
+from arcbook.store.api import WorkerRow
+from arcbook.supervision import Service
+from arcbook.tools.registry import Registry
+from arcbook.wire.payload import CommandPayload
+from arcbook.wire.protocol import (
     PROTOCOL,
-    Beaten,
-    BeatRequest,
     Claimed,
     ClaimRequest,
     CommandNotice,
     Done,
     GiveBackRequest,
+    HeartbeatAnswer,
+    HeartbeatRequest,
     Held,
     Registered,
     RegisterRequest,
     StopNotice,
     control_subject,
 )
-from arcbook.runtime.services import Steps
-from arcbook.runtime.work import Work
-from arcbook.store.api import WorkerRow
-from arcbook.supervision import Service
-from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control, ControlError
 from arcbook.worker.reporting import Reporting
 
@@ -81,7 +81,7 @@ class Holding:
 
     __slots__ = ("delivery", "is_over", "server", "work")
 
-    def __init__(self, work: Work, server: str, delivery: Delivery | None) -> None:
+    def __init__(self, work: CommandPayload, server: str, delivery: Delivery | None) -> None:
         self.work = work
         #: The server that owned it last, as far as we know.
         self.server = server
@@ -132,7 +132,7 @@ class Worker:
         self._clock = clock
         self._version = version
         self._beat_seconds = beat_seconds
-        self.crew = Crew(concurrency, self._done, self._away)
+        self.runner = CommandRunner(concurrency, self._done, self._away)
         self.held: dict[str, Holding] = {}
         #: Claims that nobody has answered yet.
         self._claiming = 0
@@ -164,7 +164,7 @@ class Worker:
     async def __aexit__(self, *exc: object) -> None:
         await self._pulling.stop()
         await self.service.stop()
-        await self.crew.close()
+        await self.runner.close()
         if self._listening is not None:
             await self._listening.stop()
         await self._performer.tools.close()
@@ -173,7 +173,7 @@ class Worker:
         """Pull no more, finish what goes on within a time, and hand the rest back."""
         self._draining = True
         await self._pulling.stop()
-        unbegun = self.crew.withdraw()
+        unbegun = self.runner.withdraw()
         log.info(logged.WORKER_DRAINS, {"held": len(self.held), "unbegun": len(unbegun)})
         await self._give_back([job.command_id for job in unbegun])
         try:
@@ -184,7 +184,7 @@ class Worker:
         except TimeoutError:
             log.warning(logged.WORKER_DRAINED, {"count": len(self.held)})
             for command_id in list(self.held):
-                self.crew.abandon(command_id)
+                self.runner.abandon(command_id)
             await self._give_back(list(self.held))
         await self._register(leaving=True)
 
@@ -205,7 +205,7 @@ class Worker:
 
     def allow(self, concurrency: int) -> None:
         """Perform so many commands at once from now on."""
-        self.crew.allow(concurrency)
+        self.runner.allow(concurrency)
         if self.room:
             self._room.set()
 
@@ -216,7 +216,7 @@ class Worker:
         """How many further commands this worker could perform at once."""
         if self._draining:
             return 0
-        return max(0, self.crew.concurrency - len(self.held) - self._claiming)
+        return max(0, self.runner.concurrency - len(self.held) - self._claiming)
 
     async def _pull(self) -> None:
         while True:
@@ -297,7 +297,7 @@ class Worker:
 
     # -- performing -------------------------------------------------------------------
 
-    def begin(self, work: Work, server: str, delivery: Delivery | None = None) -> None:
+    def begin(self, work: CommandPayload, server: str, delivery: Delivery | None = None) -> None:
         """Perform a command that is ours."""
         before = self.held.get(work.command_id)
         if before is not None and _delivery(before.work) == _delivery(work):
@@ -316,7 +316,7 @@ class Worker:
         found = self._plans.get(catalog_id)
         return found.result() if found is not None and found.done() else None
 
-    async def _begin_later(self, work: Work) -> None:
+    async def _begin_later(self, work: CommandPayload) -> None:
         """Fetch the playbook first, once for all that wait for it."""
         catalog_id = work.context.catalog_id
         if catalog_id not in self._plans:
@@ -363,7 +363,7 @@ class Worker:
         except PlaybookInvalidError:
             return None
 
-    def _report_unfit(self, work: Work, error: Exception) -> None:
+    def _report_unfit(self, work: CommandPayload, error: Exception) -> None:
         """Report that a command cannot be performed here, nor elsewhere."""
         said = f"its playbook cannot be made ready: {type(error).__name__}: {reason_of(error)}"
         fatal = ErrorInfo(kind=ErrorKind.CONFIG, message=said, code="WORKER_FAULT")
@@ -376,20 +376,20 @@ class Worker:
         )
         self._reporting.report(work.context.execution_id, report)
 
-    def _is_ours(self, work: Work) -> bool:
+    def _is_ours(self, work: CommandPayload) -> bool:
         """Return whether this very delivery is held: not an earlier one, nor a later one."""
         holding = self.held.get(work.command_id)
         return holding is not None and holding.work is work
 
-    def _begin(self, work: Work, planned: Planned) -> None:
+    def _begin(self, work: CommandPayload, planned: Planned) -> None:
         if not self._is_ours(work):
             return
         execution_id = work.context.execution_id
         begin = partial(self._open, work, planned)
         given = work.command_id, work.generation, work.attempt
-        self.crew.begin(Job(execution_id, *given, begin, work.step))
+        self.runner.begin(Job(execution_id, *given, begin, work.step))
 
-    def _open(self, work: Work, planned: Planned) -> Steps | None:
+    def _open(self, work: CommandPayload, planned: Planned) -> Awaits | None:
         if not self._is_ours(work):
             return None
 
@@ -454,7 +454,7 @@ class Worker:
             is_meant = (stopping.generation, stopping.attempt)
             if holding is None or _delivery(holding.work) != is_meant:
                 continue
-            if not self.crew.stop(command_id) and not holding.is_over:
+            if not self.runner.stop(command_id) and not holding.is_over:
                 self.release(command_id)
 
     # -- heartbeats -------------------------------------------------------------------
@@ -469,7 +469,7 @@ class Worker:
         row = WorkerRow(
             worker_id=self.worker_id,
             pools=self.pools,
-            capacity=self.crew.concurrency,
+            capacity=self.runner.concurrency,
             kinds=list(self._registry.names()),
             version=self._version,
             host=socket.gethostname(),
@@ -510,11 +510,11 @@ class Worker:
 
     async def _extend_at(self, server: str, holdings: list[Holding]) -> None:
         """Tell one server what of it we hold, within the time between two heartbeats."""
-        request = BeatRequest(worker=self.worker_id, held=[_held(h.work) for h in holdings])
+        request = HeartbeatRequest(worker=self.worker_id, held=[_held(h.work) for h in holdings])
         execution_id = holdings[0].work.context.execution_id
         try:
             async with asyncio.timeout(self._beat_seconds):
-                answer = await self._control.owner(execution_id, server, request, Beaten)
+                answer = await self._control.owner(execution_id, server, request, HeartbeatAnswer)
         except (BusError, ControlError, TimeoutError) as error:
             log.info(logged.HEARTBEATS_UNANSWERED, {"server": server or "anybody", "reason": error})
             for holding in holdings:
@@ -524,13 +524,13 @@ class Worker:
         for command_id in answer.gone:
             # It may have come anew while the answer was on its way.
             if self.held.get(command_id) is asked.get(command_id):
-                self.crew.abandon(command_id)
+                self.runner.abandon(command_id)
                 self.release(command_id)
 
 
-def _delivery(work: Work) -> tuple[int, int]:
+def _delivery(work: CommandPayload) -> tuple[int, int]:
     return work.generation, work.attempt
 
 
-def _held(work: Work) -> Held:
+def _held(work: CommandPayload) -> Held:
     return Held(work.context.execution_id, work.command_id, work.generation)

@@ -25,7 +25,8 @@ from arcbook.bus.api import (
 )
 from arcbook.bus.handling import hand_over
 from arcbook.connecting import reason_of
-from arcbook.runtime.protocol import (
+from arcbook.supervision import Service, cancelled
+from arcbook.wire.protocol import (
     ANY_SERVER,
     DOOR_MESSAGES,
     DOOR_NOTICES,
@@ -41,7 +42,6 @@ from arcbook.runtime.protocol import (
     DoorRequest,
     control_subject,
 )
-from arcbook.supervision import Service, cancelled
 
 PAYLOAD_BYTES: Final = 1024 * 1024
 """Bytes of one request or answer; what is longer goes in parts."""

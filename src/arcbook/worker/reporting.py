@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 from arcbook.bus.api import BusError, Delivery, WorkerBus
 from arcbook.engine.inputs import Report
 from arcbook.logs import events as logged
-from arcbook.runtime.protocol import Reported, ReportRequest
-from arcbook.runtime.work import Work
 from arcbook.supervision import Service
+from arcbook.wire.payload import CommandPayload
+from arcbook.wire.protocol import Reported, ReportRequest
 from arcbook.worker.control import PAUSES, Control, ControlError
 
 REPORTS_MAX: Final = 256
@@ -48,7 +48,7 @@ class Holder(Protocol):
     def room(self) -> int:
         """How many more commands it can take."""
 
-    def begin(self, work: Work, server: str) -> None:
+    def begin(self, work: CommandPayload, server: str) -> None:
         """Begin a command that came with an answer."""
 
     def release(self, command_id: str) -> Any:

@@ -10,10 +10,10 @@ import msgspec
 
 from arcbook.bus.api import BusError, Listener, Subscription, WorkerBus
 from arcbook.logs import events as logged
-from arcbook.runtime.protocol import ANY_SERVER, control_subject
-from arcbook.runtime.sealing import GREETING, Asker, Session
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.sessions import Cipher, Entering, Welcome, WorkerToken
+from arcbook.wire.protocol import ANY_SERVER, control_subject
+from arcbook.wire.sealing import GREETING, Asker, Session
 
 log = logging.getLogger(__name__)
 

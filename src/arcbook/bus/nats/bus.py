@@ -20,7 +20,7 @@ from arcbook.bus.api import (
 )
 from arcbook.bus.handling import Handling, check_size, hand_over
 from arcbook.bus.nats.access import NatsAccess
-from arcbook.bus.nats.link import START_SECONDS, Link, Subscribed
+from arcbook.bus.nats.link import START_SECONDS, NatsLink, Subscribed
 from arcbook.bus.nats.publish import TRIES, Outgoing, Publisher, StreamBrokenError, StreamGoneError
 from arcbook.bus.nats.pull import NatsDelivery, Puller
 from arcbook.bus.nats.replies import Replies
@@ -60,7 +60,7 @@ class NatsBus:
         self.payload_max = 0
         self._base = base
         self.service = Service("bus on NATS")
-        self._link = Link(url, access or NatsAccess(), self.service, start_seconds)
+        self._link = NatsLink(url, access or NatsAccess(), self.service, start_seconds)
         self._streams = Streams(self._link, base, ack_seconds)
         self._replies = Replies(self._link)
         self._publisher = Publisher(self._link, self._replies)

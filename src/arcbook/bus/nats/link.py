@@ -42,7 +42,7 @@ Heard = Callable[[Msg], Awaitable[None]]
 class Subscribed:
     """A subscription that is made anew with each new client."""
 
-    def __init__(self, link: Link, subject: str, queue: str, heard: Heard) -> None:
+    def __init__(self, link: NatsLink, subject: str, queue: str, heard: Heard) -> None:
         self._link = link
         self._subject = subject
         self._queue = queue
@@ -62,7 +62,7 @@ class Subscribed:
                 await made.drain()
 
 
-class Link:
+class NatsLink:
     """The connection.
 
     Args:

@@ -10,7 +10,7 @@ import orjson
 from nats.aio.msg import Msg
 
 from arcbook.bus.api import BusError
-from arcbook.bus.nats.link import Link
+from arcbook.bus.nats.link import NatsLink
 from arcbook.bus.nats.replies import Replies, is_nobody
 
 PUBLISH_SECONDS: Final = 5.0
@@ -45,7 +45,7 @@ class StreamBrokenError(BusError):
 class Publisher:
     """Publishes to streams."""
 
-    def __init__(self, link: Link, replies: Replies) -> None:
+    def __init__(self, link: NatsLink, replies: Replies) -> None:
         self._link = link
         self._replies = replies
 

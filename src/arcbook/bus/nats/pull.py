@@ -19,7 +19,7 @@ import orjson
 from nats.aio.msg import Msg
 
 from arcbook.bus.api import DELIVERIES_MAX, PULL_MAX, BusError
-from arcbook.bus.nats.link import Link, Subscribed
+from arcbook.bus.nats.link import NatsLink, Subscribed
 from arcbook.bus.nats.streams import Streams
 from arcbook.bus.waiting import Waiting
 from arcbook.logs import events as logged
@@ -97,7 +97,7 @@ class Puller:
 
     def __init__(
         self,
-        link: Link,
+        link: NatsLink,
         streams: Streams,
         ack_seconds: float,
         bury: Callable[[NatsDelivery], Awaitable[None]],

@@ -10,7 +10,7 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from arcbook.bus.api import NobodyError, RequestTimeoutError
-from arcbook.bus.nats.link import Link
+from arcbook.bus.nats.link import NatsLink
 
 NOBODY: Final = "503"
 
@@ -21,7 +21,7 @@ Got = Callable[[Msg | None], None]
 class Replies:
     """Who waits for which answer."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: NatsLink) -> None:
         self._link = link
         self._prefix = ""
         self._waiting: dict[str, Got] = {}

@@ -20,7 +20,7 @@ from nats.js.errors import BadRequestError, NotFoundError, ServiceUnavailableErr
 from nats.js.manager import JetStreamManager
 
 from arcbook.bus.api import DELIVERIES_MAX, DUPLICATE_SECONDS, BusError
-from arcbook.bus.nats.link import Link
+from arcbook.bus.nats.link import NatsLink
 
 COMMANDS_SECONDS: Final = 3600.0
 """Time that a message may wait. It is a hint: what is still to do is published again."""
@@ -72,7 +72,7 @@ class Streams:
         ack_seconds: time after which a message that is not acknowledged comes again.
     """
 
-    def __init__(self, link: Link, base: str, ack_seconds: float) -> None:
+    def __init__(self, link: NatsLink, base: str, ack_seconds: float) -> None:
         self._link = link
         self._base = base
         self._ack_seconds = ack_seconds

@@ -21,15 +21,15 @@ from arcbook.cli.remote.link import place_of, server_of, with_client
 from arcbook.cli.reports import as_text
 from arcbook.cli.text import moment, table
 from arcbook.cli.warnings import tell_warnings
+from arcbook.compose.embedded import Embedded
 from arcbook.dsl.load import Loaded, load_document
 from arcbook.dsl.paths import catalog_path
-from arcbook.embedded import Embedded
 from arcbook.store.api import CatalogEntry
 from arcbook.tools.registry import Registry
 
 if TYPE_CHECKING:
     from arcbook.client import Client
-    from arcbook.server.http.wire.catalog import Entry, Registered
+    from arcbook.wire.http.catalog import Entry, Registered
 
 
 @click.group(help="The playbooks that this home, or a server, knows, by path and version.")

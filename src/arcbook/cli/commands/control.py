@@ -14,7 +14,7 @@ from arcbook.cli.finish import finish, outcome_code, outcome_of
 from arcbook.cli.places import Source, source_of
 from arcbook.cli.progress import View, recalled, view_of
 from arcbook.cli.remote.link import server_of, with_client
-from arcbook.embedded import Embedded, OwnedElsewhereError
+from arcbook.compose.embedded import Embedded, OwnedElsewhereError
 from arcbook.engine.state import State
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from arcbook.cli.everywhere import say, tell_json, wants_json
 from arcbook.cli.finish import cause_of
 from arcbook.cli.remote.link import place_of, server_of, with_client
 from arcbook.cli.text import moment, table, value
-from arcbook.embedded import Embedded
+from arcbook.compose.embedded import Embedded
 from arcbook.secrets.types import CredentialInvalidError
 from arcbook.store.api import CredentialRow
 

@@ -49,8 +49,8 @@ def dev(context: click.Context, port: int | None) -> None:
 
 
 async def _run(settings: Settings) -> None:
-    from arcbook.development import development  # heavy: store, API, tools
-    from arcbook.runtime.watchdog import Watchdog
+    from arcbook.compose.development import development  # heavy: store, API, tools
+    from arcbook.owner.watchdog import Watchdog
 
     stop = stop_asked()
     async with development(settings) as running:

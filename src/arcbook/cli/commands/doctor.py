@@ -29,8 +29,8 @@ def doctor(context: click.Context) -> None:
 
 
 async def _run(settings: Settings) -> None:
+    from arcbook.compose.working import confinement_of
     from arcbook.tools.isolation import look  # only where it is tried
-    from arcbook.working import confinement_of
 
     found = await look(lambda isolation: confinement_of(settings, isolation))
     works = next((str(c.isolation) for c, why_not in found if not why_not), "none")

@@ -12,14 +12,14 @@ from arcbook.cli.context import execution_id, with_embedded
 from arcbook.cli.everywhere import wants_json
 from arcbook.cli.remote.link import server_of, with_client
 from arcbook.cli.text import moment
-from arcbook.embedded import Embedded
+from arcbook.compose.embedded import Embedded
 from arcbook.jsons import read, write
 from arcbook.secrets.taint import shown
 from arcbook.store.api import PAGE_MAX, EventRow
 
 if TYPE_CHECKING:
     from arcbook.client import Client
-    from arcbook.server.http.wire.executions import EventView
+    from arcbook.wire.http.executions import EventView
 
 FOLLOW_SECONDS: Final = 0.3
 """Time between two looks for further events."""

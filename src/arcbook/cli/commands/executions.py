@@ -14,7 +14,7 @@ from arcbook.cli.places import Source, source_of
 from arcbook.cli.progress import line_of, tries
 from arcbook.cli.remote.link import place_of, server_of, with_client
 from arcbook.cli.text import coloured, duration, moment, short, table
-from arcbook.embedded import Embedded
+from arcbook.compose.embedded import Embedded
 from arcbook.events.codec import decode
 from arcbook.events.types import PlaybookCancelled
 from arcbook.executions import Progress, StepView

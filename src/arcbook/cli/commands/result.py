@@ -9,7 +9,7 @@ import click
 from arcbook.cli.context import execution_id, with_embedded
 from arcbook.cli.errors import UserError
 from arcbook.cli.remote.link import server_of, with_client
-from arcbook.embedded import Embedded
+from arcbook.compose.embedded import Embedded
 from arcbook.jsons import write
 from arcbook.secrets.taint import shown
 
@@ -35,7 +35,7 @@ def result(context: click.Context, execution: str, step: str | None) -> None:
 
     async def work(embedded: Embedded) -> Any:
         if execution.startswith("noetl://"):
-            return await embedded.kept.load_ref(execution)
+            return await embedded.results.load_ref(execution)
         state = await embedded.state(execution_id(execution))
         if step is None:
             return await embedded.result_of(state)

@@ -17,10 +17,10 @@ from arcbook.cli.interrupts import Interrupts, left_text
 from arcbook.cli.places import Source
 from arcbook.cli.progress import View, view_of
 from arcbook.cli.remote.link import client_of, server_of
+from arcbook.compose.embedded import Embedded
 from arcbook.dsl.kinds import Kinds
-from arcbook.embedded import Embedded
 from arcbook.engine.state import State
-from arcbook.runtime.plans import Planned
+from arcbook.owner.plans import Planned
 from arcbook.store.api import CatalogEntry
 
 

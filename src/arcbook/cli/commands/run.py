@@ -37,9 +37,9 @@ from arcbook.cli.warnings import (
     tell_ignored,
     tell_warnings,
 )
-from arcbook.embedded import Embedded
+from arcbook.compose.embedded import Embedded
 from arcbook.engine.state import State
-from arcbook.runtime.plans import Planned
+from arcbook.owner.plans import Planned
 
 if TYPE_CHECKING:
     from arcbook.cli.remote.running import RemoteJob

@@ -13,7 +13,7 @@ from arcbook.cli.remote.link import client_of, with_client
 from arcbook.cli.text import table, zoned
 
 if TYPE_CHECKING:
-    from arcbook.server.http.wire.schedules import ScheduleView
+    from arcbook.wire.http.schedules import ScheduleView
 
 
 SHOWN: Final = 5
@@ -81,7 +81,7 @@ def add(  # the options of the verb
     """Add a schedule."""
     if bool(cron) == bool(every):
         raise UserError("say when: either --cron '30 6 * * 1-5', or --every 10s")
-    from arcbook.server.http.wire.schedules import PutSchedule  # only for this verb
+    from arcbook.wire.http.schedules import PutSchedule  # only for this verb
 
     wanted = PutSchedule(
         path=path,

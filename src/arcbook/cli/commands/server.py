@@ -52,8 +52,8 @@ def server(
 
 
 async def _run(settings: Settings) -> None:
-    from arcbook.cluster import served_control_plane  # heavy: store, bus, API
-    from arcbook.runtime.watchdog import Watchdog
+    from arcbook.compose.cluster import served_control_plane  # heavy: store, bus, API
+    from arcbook.owner.watchdog import Watchdog
 
     stop = stop_asked()
     async with served_control_plane(settings) as (plane, url):

@@ -75,7 +75,7 @@ def add(
     """Make a token."""
     left = seconds(expires_in, "--expires-in") if expires_in else 0.0
     if _at_server(context, dsn):
-        from arcbook.server.http.wire.access import NewToken  # only for this verb
+        from arcbook.wire.http.access import NewToken  # only for this verb
 
         wanted = NewToken(name=name, scope=scope, expires_in_seconds=left, **labels)
         made = with_client(context, lambda client: client.add_token(wanted))

@@ -45,8 +45,8 @@ def up(context: click.Context, workers: int, port: int | None, *, without_nats: 
 
 
 async def _run(settings: Settings, workers: int, *, with_nats: bool) -> None:
-    from arcbook.local.cluster import LocalCluster  # heavy: store, client
-    from arcbook.local.programs import ServiceFailedError, ServiceMissingError
+    from arcbook.compose.machine.cluster import LocalCluster  # heavy: store, client
+    from arcbook.compose.machine.programs import ServiceFailedError, ServiceMissingError
 
     stop = stop_asked()
     cluster = LocalCluster(

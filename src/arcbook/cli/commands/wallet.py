@@ -123,7 +123,7 @@ def _with_wallet(
 
 def _store(settings: Settings) -> Any:
     if not settings.dsn:
-        from arcbook.embedded import STORE_FILE  # only for a home
+        from arcbook.compose.embedded import STORE_FILE  # only for a home
         from arcbook.store.sqlite import SqliteStore
 
         return SqliteStore(settings.home / STORE_FILE)

@@ -99,7 +99,7 @@ def _concurrency(text: str | None) -> dict[str, Any]:
 
 
 async def _run(settings: Settings, name: str) -> None:
-    from arcbook.cluster import worker as running  # heavy: bus, tools
+    from arcbook.compose.cluster import worker as running  # heavy: bus, tools
     from arcbook.tools.isolation import IsolationError
 
     stop = stop_asked()
@@ -115,7 +115,7 @@ async def _work(
     async with running as made:
         say(
             f"worker {made.worker_id} pulls from {', '.join(made.pools)}, "
-            f"{count(made.crew.concurrency, 'command')} at once, isolation {made.isolation}"
+            f"{count(made.runner.concurrency, 'command')} at once, isolation {made.isolation}"
         )
         await first(stop, made.is_refused, made.service.failed)
         if made.service.failed.is_set():

@@ -9,8 +9,8 @@ import msgspec
 
 from arcbook.client import ClientError
 from arcbook.events.types import AnyEvent, Recorded
-from arcbook.server.http.wire.executions import EventView, Summary
 from arcbook.store.api import EventRow, ExecutionRow
+from arcbook.wire.http.executions import EventView, Summary
 
 
 def microseconds(moment: str | None) -> int:

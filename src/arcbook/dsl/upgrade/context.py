@@ -10,7 +10,7 @@ from arcbook.dsl.source import MapNode, Node, Position
 from arcbook.dsl.upgrade.comparisons import NotUnderstoodError, comparison, stands_outside
 
 
-class Context:
+class UpgradeContext:
     """Notes what is old in one playbook."""
 
     def __init__(self, report: Report, kinds: Kinds) -> None:

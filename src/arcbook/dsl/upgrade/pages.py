@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from arcbook.dsl.source import MapNode, Node
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 from arcbook.dsl.upgrade.policies import PAGES_INSTEAD, of_outcome
 from arcbook.dsl.upgrade.reactions import with_rules
 
@@ -42,7 +42,7 @@ class Pages(NamedTuple):
     into: str
 
 
-def paged(context: Context, task: MapNode, block: MapNode, label: str) -> list[MapNode]:
+def paged(context: UpgradeContext, task: MapNode, block: MapNode, label: str) -> list[MapNode]:
     """Return the tasks that fetch every page, the last one yielding all items."""
     pages = _read(context, block)
     if pages is None:
@@ -64,7 +64,7 @@ def paged(context: Context, task: MapNode, block: MapNode, label: str) -> list[M
     return [first, MapNode(last, task.mark, {})]
 
 
-def _read(context: Context, block: MapNode) -> Pages | None:
+def _read(context: UpgradeContext, block: MapNode) -> Pages | None:
     more = block.get("continue_while") or block.get("when")
     then = block.get("then")
     call = block.get("next_page")

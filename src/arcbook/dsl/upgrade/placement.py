@@ -10,7 +10,7 @@ from typing import Final
 from arcbook.dsl.grammar import STEP
 from arcbook.dsl.kinds import Kind
 from arcbook.dsl.source import ListNode, MapNode, Node
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 
 #: Keys of a step that are not its tool's, older ones included.
 _OF_STEP: Final = (frozenset(STEP) - {"input", "tool"}) | {
@@ -22,7 +22,7 @@ _ITEM: Final = ("element", "item")
 _AT_ONCE: Final = ("concurrency", "max_concurrency", "max_concurrent")
 
 
-def placed(context: Context, step: MapNode) -> MapNode:
+def placed(context: UpgradeContext, step: MapNode) -> MapNode:
     """Return a step whose tool is a mapping, with its parameters in it."""
     tool = step.get("tool")
     if tool is None and isinstance(step.get("call"), MapNode):
@@ -39,7 +39,7 @@ def placed(context: Context, step: MapNode) -> MapNode:
     return _iterated(context, _routing(context, step))
 
 
-def gathered(context: Context, entry: Node, others: frozenset[str]) -> MapNode:
+def gathered(context: UpgradeContext, entry: Node, others: frozenset[str]) -> MapNode:
     """Return the tool that a mapping names by ``type`` or by ``tool``, as text.
 
     Args:
@@ -55,7 +55,7 @@ def gathered(context: Context, entry: Node, others: frozenset[str]) -> MapNode:
     return _with_inputs(context, tool)
 
 
-def _gathered_step(context: Context, step: MapNode, key: str) -> MapNode:
+def _gathered_step(context: UpgradeContext, step: MapNode, key: str) -> MapNode:
     kind = step.value[key]
     tool = gathered(context, step, _OF_STEP)
     beside = [name for name in tool.value if name not in ("kind", "name")]
@@ -67,7 +67,7 @@ def _gathered_step(context: Context, step: MapNode, key: str) -> MapNode:
     return rest.having("tool", tool, step.key_marks.get(key))
 
 
-def _routing(context: Context, step: MapNode) -> MapNode:
+def _routing(context: UpgradeContext, step: MapNode) -> MapNode:
     """Return a step without a tool for one whose tool is ``start`` or ``end``."""
     tool = step.get("tool")
     if not isinstance(tool, MapNode) or _value(tool, "kind") not in ("start", "end"):
@@ -77,7 +77,7 @@ def _routing(context: Context, step: MapNode) -> MapNode:
     return step.without("tool")
 
 
-def _with_auth(context: Context, step: MapNode, tool: MapNode) -> MapNode:
+def _with_auth(context: UpgradeContext, step: MapNode, tool: MapNode) -> MapNode:
     """Return a step whose tool has the inputs and the credential that are its own."""
     if tool.get("with") is not None or _value(tool, "kind") == "workbook":
         tool = _with_inputs(context, tool)
@@ -90,7 +90,7 @@ def _with_auth(context: Context, step: MapNode, tool: MapNode) -> MapNode:
     return step.without("auth").having("tool", tool.having("auth", auth, place))
 
 
-def _with_inputs(context: Context, tool: MapNode) -> MapNode:
+def _with_inputs(context: UpgradeContext, tool: MapNode) -> MapNode:
     """Return a tool whose inputs, however they are called, are ``input``."""
     kind = context.kind(tool.get("kind"))
     for key in _INPUTS:
@@ -111,7 +111,7 @@ def _has_param(kind: Kind | None, name: str) -> bool:
     return any(name == p.name or name in p.aliases for p in kind.params)
 
 
-def _iterated(context: Context, step: MapNode) -> MapNode:
+def _iterated(context: UpgradeContext, step: MapNode) -> MapNode:
     """Return a step with a loop for one whose tool is an ``iterator``."""
     tool = step.get("tool")
     if not isinstance(tool, MapNode) or _value(tool, "kind") != "iterator":
@@ -134,7 +134,7 @@ def _iterated(context: Context, step: MapNode) -> MapNode:
     return step.having("tool", _inner(context, inner))
 
 
-def _inner(context: Context, task: Node) -> Node:
+def _inner(context: UpgradeContext, task: Node) -> Node:
     """Return the task of an iteration; it may be written as a step is."""
     if not isinstance(task, MapNode):
         return task

@@ -8,7 +8,7 @@ from typing import Final
 from arcbook.dsl.diagnostics import Report
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.source import ListNode, MapNode, Node
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 from arcbook.dsl.upgrade.renames import Renaming, uses_older_names
 from arcbook.dsl.upgrade.routers import add_implicit_end, add_undeclared_end
 from arcbook.dsl.upgrade.steps import upgrade_step
@@ -38,7 +38,7 @@ def upgrade(root: MapNode, text: str, report: Report, kinds: Kinds) -> MapNode:
         report: takes what is old, and what cannot be upgraded.
         kinds: the tool kinds.
     """
-    context = Context(report, kinds)
+    context = UpgradeContext(report, kinds)
     context.mentions_status = "result.status" in text
     root = _header(context, root)
     root = _root_vars(context, root)
@@ -65,7 +65,7 @@ def upgrade(root: MapNode, text: str, report: Report, kinds: Kinds) -> MapNode:
     return root.having("workflow", ListNode(upgraded, steps.mark))
 
 
-def _header(context: Context, root: MapNode) -> MapNode:
+def _header(context: UpgradeContext, root: MapNode) -> MapNode:
     version = root.get("apiVersion")
     if version is not None and is_first_version(root):
         message = f"{FIRST_VERSION} is an older version of the language; it is read as the present"
@@ -85,7 +85,7 @@ def _header(context: Context, root: MapNode) -> MapNode:
     return root
 
 
-def _metadata(context: Context, root: MapNode) -> MapNode:
+def _metadata(context: UpgradeContext, root: MapNode) -> MapNode:
     """Return a playbook whose name and path stand below ``metadata``."""
     written = [key for key in _METADATA if root.get(key) is not None]
     if not written or root.get("metadata") is not None:
@@ -100,7 +100,7 @@ def _metadata(context: Context, root: MapNode) -> MapNode:
     return root.without(*written).having("metadata", made, place)
 
 
-def _root_vars(context: Context, root: MapNode) -> MapNode:
+def _root_vars(context: UpgradeContext, root: MapNode) -> MapNode:
     """Put ``vars`` of the playbook, which templates read as ``ctx``, into the workload."""
     given = root.get("vars")
     if given is None or given.value is None:
@@ -117,7 +117,7 @@ def _root_vars(context: Context, root: MapNode) -> MapNode:
     return root.without("vars").having("workload", own)
 
 
-def _keychain(context: Context, root: MapNode) -> MapNode:
+def _keychain(context: UpgradeContext, root: MapNode) -> MapNode:
     """Read ``kind: postgres_credential`` and its like: a stored credential of that type."""
     entries = root.get("keychain")
     if not isinstance(entries, ListNode):

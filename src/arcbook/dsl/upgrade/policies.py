@@ -7,7 +7,7 @@ from typing import Final
 
 from arcbook.dsl.parse.reader import unknown_key
 from arcbook.dsl.source import ListNode, MapNode, Mark, Node
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 from arcbook.template.render import is_template
 
 _FAILED: Final = "{{ output.status == 'error' }}"
@@ -34,7 +34,7 @@ _OUTCOME_NAME: Final = re.compile(
 _EVAL_NAMES: Final = {"expr": "when", "target": "to"}
 
 
-def upgrade_policy(context: Context, task: MapNode) -> MapNode:
+def upgrade_policy(context: UpgradeContext, task: MapNode) -> MapNode:
     """Return a task all of whose rules stand below ``spec.policy.rules``."""
     task = _moved_policy(context, task)
     spec = task.get("spec")
@@ -62,7 +62,7 @@ def upgrade_policy(context: Context, task: MapNode) -> MapNode:
     return task.having("spec", held.having("policy", upgraded))
 
 
-def _moved_policy(context: Context, task: MapNode) -> MapNode:
+def _moved_policy(context: UpgradeContext, task: MapNode) -> MapNode:
     """Move a policy that stands beside the task's ``spec`` into it."""
     policy, spec = task.get("policy"), task.get("spec")
     made = spec if isinstance(spec, MapNode) else MapNode({}, task.mark, {})
@@ -76,7 +76,7 @@ def _moved_policy(context: Context, task: MapNode) -> MapNode:
     return task.without("policy").having("spec", made.having("policy", policy, place))
 
 
-def _rule(context: Context, rule: MapNode) -> MapNode:
+def _rule(context: UpgradeContext, rule: MapNode) -> MapNode:
     if rule.get("expr") is not None:
         context.old("a rule's 'expr' is now 'when'", rule.key_position("expr"), "write 'when'")
         rule = rule.renamed("expr", "when")
@@ -97,7 +97,7 @@ def _rule(context: Context, rule: MapNode) -> MapNode:
     return rule if then is None else rule.having("then", _then(context, then))
 
 
-def _then(context: Context, then: Node) -> Node:
+def _then(context: UpgradeContext, then: Node) -> Node:
     if isinstance(then.value, str):
         return MapNode({"do": then}, then.mark, {})
     if not isinstance(then, MapNode):
@@ -119,7 +119,7 @@ def _then(context: Context, then: Node) -> Node:
     return then if writes is None else then.having("set", writes)
 
 
-def _evaluated(context: Context, older: Node, task: MapNode) -> list[Node]:
+def _evaluated(context: UpgradeContext, older: Node, task: MapNode) -> list[Node]:
     """Return the rules that an ``eval`` stands for."""
     place = task.key_position("eval")
     context.old(
@@ -144,7 +144,7 @@ def _now_named(entry: MapNode) -> MapNode:
     return entry
 
 
-def _retry(context: Context, retry: Node) -> list[Node]:
+def _retry(context: UpgradeContext, retry: Node) -> list[Node]:
     """Return the rules that a ``retry`` block stands for."""
     place, value = retry.mark, retry.value
     if value is None or value is False:
@@ -179,7 +179,7 @@ def tries(retry: MapNode) -> dict[str, Node]:
     return then
 
 
-def _retry_entry(context: Context, entry: MapNode) -> MapNode:
+def _retry_entry(context: UpgradeContext, entry: MapNode) -> MapNode:
     when = entry.get("when")
     if when is not None and isinstance(when.value, str):
         entry = entry.having("when", Node(of_outcome(when.value), when.mark))

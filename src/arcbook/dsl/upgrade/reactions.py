@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from arcbook.dsl.source import ListNode, MapNode, Node
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 from arcbook.dsl.upgrade.policies import of_outcome, tries
 
 _ACTIONS: Final = frozenset({"retry", "fail"})
@@ -15,7 +15,7 @@ _FAILED: Final = frozenset({"call.error", "step.failed", "command.failed"})
 _DONE: Final = frozenset({"call.done", "step.done", "step.exit", "command.completed"})
 
 
-def take_reactions(context: Context, step: MapNode) -> MapNode:
+def take_reactions(context: UpgradeContext, step: MapNode) -> MapNode:
     """Return a step whose task retries and fails by rules, not by ``case``."""
     case, tool = step.get("case"), step.get("tool")
     if not isinstance(case, ListNode) or not isinstance(tool, MapNode):

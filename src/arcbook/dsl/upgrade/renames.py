@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from arcbook.dsl.source import ListNode, MapNode, Node, Position
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 
 NAMES: Final = {"args": "", "outcome": "output", "response": "output", "vars": "ctx"}
 """Each older name of a template's root, and the present one; empty where a name stands alone."""
@@ -31,7 +31,7 @@ _LOCAL_TEXTS: Final = frozenset({"element", "iterator", "name"})
 class Renaming:
     """Gives the names of one playbook's templates their present form."""
 
-    def __init__(self, context: Context, root: MapNode) -> None:
+    def __init__(self, context: UpgradeContext, root: MapNode) -> None:
         self.context = context
         steps = root.get("workflow")
         found = steps.value if isinstance(steps, ListNode) else []
@@ -74,7 +74,7 @@ class Renaming:
         return _TEMPLATE.sub(lambda template: _INSIDE.sub(renamed, template[0]), text)
 
 
-def status_codes(context: Context, step: MapNode) -> MapNode:
+def status_codes(context: UpgradeContext, step: MapNode) -> MapNode:
     """Return a step with an ``http`` tool that reads its status by the present name.
 
     The reference's own command line yields ``body`` and ``status``; here ``status`` says

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from arcbook.dsl.source import ListNode, MapNode, Node
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 from arcbook.dsl.upgrade.routes import (
     Branch,
     Branches,
@@ -19,7 +19,7 @@ from arcbook.dsl.upgrade.routes import (
 _MODES: Final = ("next_mode", "case_mode")
 
 
-def upgrade_router(context: Context, step: MapNode) -> MapNode:
+def upgrade_router(context: UpgradeContext, step: MapNode) -> MapNode:
     """Return a step whose ``next`` is a router with arcs."""
     node = step.get("next")
     if step.get("case") is not None or has_branches(node):
@@ -42,7 +42,7 @@ def upgrade_router(context: Context, step: MapNode) -> MapNode:
     return step
 
 
-def _branching(context: Context, step: MapNode) -> MapNode:
+def _branching(context: UpgradeContext, step: MapNode) -> MapNode:
     """Return a step whose branches, in ``case`` and ``next``, are one router."""
     case, node = step.get("case"), step.get("next")
     read = Branches(context)
@@ -91,7 +91,7 @@ def _with_mode(router: MapNode, mode: Node | None) -> MapNode:
     return router if made.get("mode") else router.having("spec", made.having("mode", mode))
 
 
-def _short_router(context: Context, node: Node, mode: Node | None) -> MapNode:
+def _short_router(context: UpgradeContext, node: Node, mode: Node | None) -> MapNode:
     place = node.mark
     entries: list[Node] = [node] if isinstance(node.value, str) else node.value
     arcs: list[Node] = [
@@ -118,7 +118,7 @@ def add_implicit_end(steps: list[Node]) -> None:
             steps[i] = step.having("next", router)
 
 
-def add_undeclared_end(context: Context, steps: list[Node]) -> None:
+def add_undeclared_end(context: UpgradeContext, steps: list[Node]) -> None:
     """Add the step ``end`` where arcs lead to it and nobody wrote it: the branch ends there."""
     maps = [s for s in steps if isinstance(s, MapNode)]
     if any(_name(step) == "end" for step in maps):

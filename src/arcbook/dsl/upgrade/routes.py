@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from arcbook.dsl.source import ListNode, MapNode, Mark, Node, Position
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 
 _BRANCHING: Final = frozenset({"when", "cond", "then", "else", "case", "next"})
 FORKED_MAX: Final = 50
@@ -45,7 +45,7 @@ def _is_branch(node: MapNode) -> bool:
 class Branches:
     """Reads the branches of one step."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: UpgradeContext) -> None:
         self.context = context
 
     def of(self, node: Node | None, guards: tuple[Node, ...] = ()) -> list[Branch]:
@@ -118,7 +118,7 @@ class Branches:
             self.context.removed(key, node, hint, where=" in a branch")
 
 
-def upgrade_arc(context: Context, arc: MapNode) -> MapNode:
+def upgrade_arc(context: UpgradeContext, arc: MapNode) -> MapNode:
     """Return an arc in normal form."""
     if _OLDER.isdisjoint(arc.value):
         return context.guarded(arc)
@@ -133,7 +133,9 @@ def upgrade_arc(context: Context, arc: MapNode) -> MapNode:
     return context.guarded(arc)
 
 
-def router_of(context: Context, branches: list[Branch], mode: Node | None, place: Mark) -> MapNode:
+def router_of(
+    context: UpgradeContext, branches: list[Branch], mode: Node | None, place: Mark
+) -> MapNode:
     """Return the router whose arcs are some branches.
 
     A branch with several steps leads to all of them; the guards of the others are then

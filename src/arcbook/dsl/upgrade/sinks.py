@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from arcbook.dsl.source import ListNode, MapNode, Mark, Node
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 from arcbook.dsl.upgrade.placement import gathered
 
 KEYS: Final = ("sink", "save")
@@ -28,7 +28,9 @@ result = {"path": path, "size": len(text)}
 """
 
 
-def take_sinks(context: Context, holder: MapNode, name: str) -> tuple[MapNode, list[MapNode]]:
+def take_sinks(
+    context: UpgradeContext, holder: MapNode, name: str
+) -> tuple[MapNode, list[MapNode]]:
     """Return a step or task without its blocks, and the tasks that they stand for.
 
     Args:
@@ -84,7 +86,7 @@ def _of_task(name: str) -> str:
 class _Sink:
     """Reads one block."""
 
-    def __init__(self, context: Context, block: MapNode, name: str) -> None:
+    def __init__(self, context: UpgradeContext, block: MapNode, name: str) -> None:
         self.context = context
         self.block = block
         self.name = name

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from arcbook.dsl.source import ListNode, MapNode, Mark, Node
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 from arcbook.dsl.upgrade.pages import paged
 from arcbook.dsl.upgrade.placement import placed
 from arcbook.dsl.upgrade.reactions import take_reactions
@@ -28,7 +28,7 @@ _LOOP_SPEC: Final = ("mode", "max_in_flight", "on_error", "frame")
 _LOOP_NAMES: Final = {"collection": "in", "element": "iterator"}
 
 
-def upgrade_step(context: Context, step: MapNode) -> MapNode:
+def upgrade_step(context: UpgradeContext, step: MapNode) -> MapNode:
     """Return a step in normal form."""
     step = placed(context, step)
     step = take_reactions(context, step)
@@ -48,7 +48,7 @@ def upgrade_step(context: Context, step: MapNode) -> MapNode:
     return _loop(context, step)
 
 
-def _calls_http(context: Context, step: MapNode) -> bool:
+def _calls_http(context: UpgradeContext, step: MapNode) -> bool:
     """Return whether a step's only tool is ``http``, by itself or by the workbook."""
     tool = step.get("tool")
     kind = tool.get("kind") if isinstance(tool, MapNode) else None
@@ -57,7 +57,7 @@ def _calls_http(context: Context, step: MapNode) -> bool:
     return kind is not None and kind.value == "http"
 
 
-def _admission(context: Context, step: MapNode) -> MapNode:
+def _admission(context: UpgradeContext, step: MapNode) -> MapNode:
     """Return a step whose admission rules have their comparisons inside of the braces."""
     rules: Node | None = step
     for key in ("spec", "policy", "admit", "rules"):
@@ -68,7 +68,7 @@ def _admission(context: Context, step: MapNode) -> MapNode:
     return _put(step, ("spec", "policy", "admit", "rules"), ListNode(made, rules.mark))
 
 
-def _task_policy(context: Context, step: MapNode) -> MapNode:
+def _task_policy(context: UpgradeContext, step: MapNode) -> MapNode:
     """Move rules that follow the only task from the step's policy to the task's."""
     spec, tool = step.get("spec"), step.get("tool")
     policy = spec.get("policy") if isinstance(spec, MapNode) else None
@@ -94,7 +94,7 @@ def _put(node: MapNode, path: tuple[str, ...], value: Node) -> MapNode:
     return node.having(head, _put(inner, tuple(rest), value) if rest else value)  # type: ignore[arg-type]
 
 
-def _loop(context: Context, step: MapNode) -> MapNode:
+def _loop(context: UpgradeContext, step: MapNode) -> MapNode:
     loop = step.get("loop")
     if not isinstance(loop, MapNode):
         return step
@@ -122,14 +122,14 @@ def _loop(context: Context, step: MapNode) -> MapNode:
     return step.having("loop", loop.having("spec", made) if made.value else loop)
 
 
-def _loop_mode(context: Context, mode: Node) -> Node:
+def _loop_mode(context: UpgradeContext, mode: Node) -> Node:
     if mode.value != "async":
         return mode
     context.old("the mode 'async' is now 'parallel'", mode.position, "write 'mode: parallel'")
     return Node("parallel", mode.mark)
 
 
-def _tools(context: Context, step: MapNode, name: str) -> MapNode:
+def _tools(context: UpgradeContext, step: MapNode, name: str) -> MapNode:
     step = _sequence(context, step)
     step = _retried(context, step)
     step = _final(context, step)
@@ -156,7 +156,7 @@ def _tools(context: Context, step: MapNode, name: str) -> MapNode:
     return step
 
 
-def _pipeline(context: Context, tasks: Sequence[Node], mark: Mark) -> ListNode:
+def _pipeline(context: UpgradeContext, tasks: Sequence[Node], mark: Mark) -> ListNode:
     upgraded: list[Node] = [
         upgrade_task(context, t, f"task_{i}", is_listed=True) if isinstance(t, MapNode) else t
         for i, t in enumerate(tasks)
@@ -165,7 +165,7 @@ def _pipeline(context: Context, tasks: Sequence[Node], mark: Mark) -> ListNode:
 
 
 def _expanded(
-    context: Context, task: MapNode, label: str, pagination: MapNode | None
+    context: UpgradeContext, task: MapNode, label: str, pagination: MapNode | None
 ) -> list[MapNode]:
     """Return a task, or the several tasks that one with older blocks stands for."""
     label = _label(task, label)
@@ -212,7 +212,7 @@ def _next_calls(task: MapNode) -> tuple[MapNode, MapNode | None]:
     return task, None
 
 
-def _final(context: Context, step: MapNode) -> MapNode:
+def _final(context: UpgradeContext, step: MapNode) -> MapNode:
     """Put a step's ``sink: true`` on its only task."""
     sink, tool = step.get("sink"), step.get("tool")
     if sink is None or not isinstance(sink.value, bool) or not isinstance(tool, MapNode):
@@ -222,7 +222,7 @@ def _final(context: Context, step: MapNode) -> MapNode:
     return step.without("sink").having("tool", tool.having("sink", sink, place))
 
 
-def _retried(context: Context, step: MapNode) -> MapNode:
+def _retried(context: UpgradeContext, step: MapNode) -> MapNode:
     """Put a step's ``retry`` on its only task."""
     retry, tool = step.get("retry"), step.get("tool")
     if retry is None:
@@ -236,7 +236,7 @@ def _retried(context: Context, step: MapNode) -> MapNode:
     return step if tool.get("retry") else step.having("tool", tool.having("retry", retry, place))
 
 
-def _sequence(context: Context, step: MapNode) -> MapNode:
+def _sequence(context: UpgradeContext, step: MapNode) -> MapNode:
     """Put the tasks of a ``task_sequence`` in its place, if it is the step's only tool."""
     tool = step.get("tool")
     only = tool.value[0] if isinstance(tool, ListNode) and len(tool.value) == 1 else tool

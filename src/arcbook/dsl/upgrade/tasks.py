@@ -7,7 +7,7 @@ from typing import Final
 
 from arcbook.dsl.kinds import Kind
 from arcbook.dsl.source import ListNode, MapNode, Node
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 from arcbook.dsl.upgrade.policies import upgrade_policy
 from arcbook.template.render import is_template
 
@@ -22,7 +22,7 @@ SEQUENCE: Final = "task_sequence"
 
 
 def upgrade_task(
-    context: Context, task: MapNode, label: str, *, is_listed: bool = False
+    context: UpgradeContext, task: MapNode, label: str, *, is_listed: bool = False
 ) -> MapNode:
     """Return a task in normal form; ``label`` is its name where it has none."""
     task = upgrade_writes(context, unnested(task))
@@ -50,7 +50,7 @@ def upgrade_task(
 _WRITES: Final = {"vars": "ctx", "set_vars": "ctx", "set_ctx": "ctx", "set_iter": "iter"}
 
 
-def upgrade_writes(context: Context, node: MapNode) -> MapNode:
+def upgrade_writes(context: UpgradeContext, node: MapNode) -> MapNode:
     """Return a step or task that writes all its variables by ``set``."""
     if _WRITES.keys().isdisjoint(node.value):
         return node
@@ -94,7 +94,7 @@ def lifted(task: MapNode) -> MapNode:
     return task.having("spec", spec)
 
 
-def _task_names(context: Context, task: MapNode, kind: Kind | None, name: str) -> MapNode:
+def _task_names(context: UpgradeContext, task: MapNode, kind: Kind | None, name: str) -> MapNode:
     if name not in _PLAIN_ARGS and not (kind and kind.param("args")):
         task = task.renamed("args", "input")
     task = task.renamed("description", "desc")
@@ -115,7 +115,7 @@ def _task_names(context: Context, task: MapNode, kind: Kind | None, name: str) -
     return _task_output(task, kind)
 
 
-def _decoded(context: Context, task: MapNode, kind: Kind | None) -> MapNode:
+def _decoded(context: UpgradeContext, task: MapNode, kind: Kind | None) -> MapNode:
     """Return a task whose parameters are text, also those that were written in Base64."""
     for key in [key for key in task.value if key.endswith(_ENCODED)]:
         node, name = task.value[key], key.rpartition("_")[0]
@@ -134,7 +134,7 @@ def _decoded(context: Context, task: MapNode, kind: Kind | None) -> MapNode:
     return task
 
 
-def _transfer(context: Context, task: MapNode) -> MapNode:
+def _transfer(context: UpgradeContext, task: MapNode) -> MapNode:
     """Return a transfer whose mapping belongs to its target, and whose mode is one of ours."""
     target, mapping = task.get("target"), task.get("mapping")
     if not isinstance(target, MapNode):
@@ -153,7 +153,7 @@ def _transfer(context: Context, task: MapNode) -> MapNode:
     return task
 
 
-def _whole_input(context: Context, task: MapNode, kind: str) -> MapNode:
+def _whole_input(context: UpgradeContext, task: MapNode, kind: str) -> MapNode:
     """Return a task that is given one value as a whole: ``input: "{{ row }}"``."""
     given = task.get("input")
     if given is None or not isinstance(given.value, str) or not is_template(given.value):
@@ -168,7 +168,7 @@ def _whole_input(context: Context, task: MapNode, kind: str) -> MapNode:
     return task
 
 
-def _connect_and_read(context: Context, task: MapNode) -> MapNode:
+def _connect_and_read(context: UpgradeContext, task: MapNode) -> MapNode:
     """Return a task whose ``timeout: {connect, read}`` is one number: both together."""
     timeout = task.get("timeout")
     if not isinstance(timeout, MapNode):
@@ -181,7 +181,7 @@ def _connect_and_read(context: Context, task: MapNode) -> MapNode:
     return task.having("timeout", Node(sum(parts), timeout.mark))
 
 
-def _sink(context: Context, task: MapNode) -> MapNode:
+def _sink(context: UpgradeContext, task: MapNode) -> MapNode:
     sink = task.get("sink")
     if sink is None:
         return task

@@ -6,7 +6,7 @@ from typing import Final
 
 from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.source import ListNode, MapNode, Node
-from arcbook.dsl.upgrade.context import Context
+from arcbook.dsl.upgrade.context import UpgradeContext
 from arcbook.dsl.upgrade.placement import gathered
 
 #: Keys of an entry that are not its tool's.
@@ -17,7 +17,7 @@ _OWN_KEYS: Final = ("set", "spec", "auth", "timeout", "redelivery", "output")
 class Workbook:
     """The entries of a playbook's workbook, in normal form."""
 
-    def __init__(self, context: Context, node: Node | None) -> None:
+    def __init__(self, context: UpgradeContext, node: Node | None) -> None:
         self.context = context
         self.entries: dict[str, MapNode] = {}
         #: The workbook as the parser reads it.

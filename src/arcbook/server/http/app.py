@@ -20,7 +20,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.server.core import Server
 from arcbook.server.http.access import AccessMiddleware
-from arcbook.server.http.context import Context
+from arcbook.server.http.context import RequestContext
 from arcbook.server.http.errors import on_fault, on_http_error
 from arcbook.server.http.openapi import document
 from arcbook.server.http.pages import DOCS_PATH, docs_page, start_page
@@ -54,7 +54,7 @@ def create_app(
         settings: limits, tokens, origins.
     """
     settings = settings or HttpSettings()
-    context = Context(server, credentials, settings)
+    context = RequestContext(server, credentials, settings)
     routes = [r for r in ROUTES if settings.metrics or r.path != "/metrics"]
     by_path = _described(document(routes))
     for route in sorted(routes, key=_fixed_first):
@@ -127,7 +127,7 @@ def _fixed_first(route: Route) -> tuple[bool, int]:
     return ":path}" in route.path, route.path.count("{")
 
 
-def _measured(route: Route, context: Context) -> Endpoint:
+def _measured(route: Route, context: RequestContext) -> Endpoint:
     """Return a route's endpoint with its numbers counted."""
     inner = endpoint(route, context)
     metrics = context.metrics

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from arcbook.secrets.credentials import CredentialBook
+from arcbook.server.bus_gateway import HttpBusGateway
 from arcbook.server.core import Server
-from arcbook.server.door import Door
 from arcbook.server.guard import GuardedBus
 from arcbook.server.http.access import Access
 from arcbook.server.http.audit import Audit
@@ -17,7 +17,7 @@ from arcbook.server.http.reading import Reading
 from arcbook.server.http.settings import HttpSettings
 
 
-class Context:
+class RequestContext:
     """The parts that one server's API shares between its requests."""
 
     def __init__(self, server: Server, credentials: CredentialBook, settings: HttpSettings) -> None:
@@ -36,7 +36,7 @@ class Context:
         bus = server.bus
         assert isinstance(bus, GuardedBus)
         self.bus = bus
-        self.door = Door(bus, server.server_id, server.requests.answer)
+        self.door = HttpBusGateway(bus, server.server_id, server.requests.answer)
         self.began_us = server.clock.monotonic_us()
         #: Whether the server stops: then nothing stands open any longer.
         self.is_closing = False

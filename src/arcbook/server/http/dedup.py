@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 
 from arcbook.clock import Clock
-from arcbook.runtime.drive import LostOwnershipError
+from arcbook.owner.drive import LostOwnershipError
 from arcbook.server.http.errors import ApiError
 from arcbook.store.api import EventLog, StartKey
 

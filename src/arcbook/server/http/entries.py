@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from arcbook.server.http.documents import root_of
-from arcbook.server.http.wire.catalog import Entry
-from arcbook.server.http.wire.common import moment
 from arcbook.store.api import CatalogEntry
+from arcbook.wire.http.catalog import Entry
+from arcbook.wire.http.common import moment
 
 ENTRIES_MAX: Final = 2000
 """Documents that are remembered as they go out ..."""

@@ -12,16 +12,16 @@ from starlette.responses import Response
 
 from arcbook.bus.api import BusError
 from arcbook.logs import events as logged
-from arcbook.results.kept import ResultMissingError
+from arcbook.owner.drive import ExecutionMissingError, LostOwnershipError
+from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
 from arcbook.results.refs import InvalidRefError
-from arcbook.runtime.drive import ExecutionMissingError, LostOwnershipError
-from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.results.store import ResultMissingError
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.taint import shown
 from arcbook.server.core import OwnerAwayError
-from arcbook.server.http.wire.common import ErrorBody
-from arcbook.server.http.wire.problems import diagnostics_of
 from arcbook.store.api import LostServerError, StoreError, UnstorableError
+from arcbook.wire.http.common import ErrorBody
+from arcbook.wire.http.problems import diagnostics_of
 
 RETRY_AFTER_SECONDS: Final = 1
 """When to try again what fails for reasons that pass."""

@@ -11,9 +11,9 @@ from arcbook.engine.state import State
 from arcbook.events.types import TERMINAL
 from arcbook.server.http import views
 from arcbook.server.http.errors import invalid
-from arcbook.server.http.wire.common import told
-from arcbook.server.http.wire.executions import DetailEvent, DetailQuery, Pagination
 from arcbook.store.api import PAGE_MAX, EventLog, EventRow
+from arcbook.wire.http.common import told
+from arcbook.wire.http.executions import DetailEvent, DetailQuery, Pagination
 
 EVENTS_BYTES_MAX: Final = 1024 * 1024
 """Size of the events that one detail holds; the list of events has them all."""

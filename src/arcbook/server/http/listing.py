@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 from starlette.responses import StreamingResponse
 
-from arcbook.server.http.context import Context
+from arcbook.server.http.context import RequestContext
 from arcbook.server.http.route import ENCODER
-from arcbook.server.http.wire.catalog import Entries, Entry
 from arcbook.store.api import PAGE_MAX, CatalogEntry, CatalogFilter
+from arcbook.wire.http.catalog import Entries, Entry
 
 LIST_BYTES_MAX: Final = 4 * 1024 * 1024
 """Size of the documents of one page; a page that holds fewer says where the next begins."""
@@ -25,14 +25,14 @@ LISTED_MAX: Final = 50_000
 Wanted = Callable[[Entry], bool]
 
 
-async def page(context: Context, wanted: CatalogFilter, *, has_content: bool) -> Entries:
+async def page(context: RequestContext, wanted: CatalogFilter, *, has_content: bool) -> Entries:
     """Return the first documents that are wanted, at most as many as the filter's limit."""
     entries, following = await _read(context, wanted, has_content=has_content)
     return Entries(entries=entries, next_after=following)
 
 
 async def everything(
-    context: Context,
+    context: RequestContext,
     wanted: CatalogFilter,
     *,
     has_content: bool,
@@ -65,7 +65,7 @@ async def everything(
 
 
 async def _read(
-    context: Context, wanted: CatalogFilter, *, has_content: bool
+    context: RequestContext, wanted: CatalogFilter, *, has_content: bool
 ) -> tuple[list[Entry], str | None]:
     """Return a page of documents, and after which path the next one begins, if there is one."""
     asked = msgspec.structs.replace(wanted, limit=wanted.limit + 1)

@@ -9,8 +9,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from arcbook.engine.state import State, Status
 from arcbook.events.types import TERMINAL, AnyEvent, Recorded
-from arcbook.runtime.decider import SLOW_US
-from arcbook.runtime.outlet import TurnTimes
+from arcbook.owner.decider import SLOW_US
+from arcbook.owner.ports import TurnTimes
 from arcbook.server.core import Server
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST

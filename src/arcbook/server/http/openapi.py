@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.server.http.route import Route
-from arcbook.server.http.wire.common import ErrorBody
-from arcbook.server.http.wire.problems import InvalidDocument
+from arcbook.wire.http.common import ErrorBody
+from arcbook.wire.http.problems import InvalidDocument
 
 _REF: Final = "#/components/schemas/{name}"
 

@@ -9,8 +9,8 @@ from arcbook.engine.state import State
 from arcbook.engine.views import NeedsData, result_view
 from arcbook.events.codec import decode
 from arcbook.events.types import Recorded, StepEnter
-from arcbook.runtime.boundary import stored_state
-from arcbook.runtime.drive import ExecutionMissingError
+from arcbook.owner.boundary import stored_state
+from arcbook.owner.drive import ExecutionMissingError
 from arcbook.server.core import Server
 from arcbook.store.api import ExecutionRow, all_events
 
@@ -20,7 +20,7 @@ class Reading:
 
     def __init__(self, server: Server) -> None:
         self._store = server.store
-        self._kept = server.kept
+        self._results = server.results
 
     async def row(self, execution_id: int) -> ExecutionRow:
         """Return an execution at a glance.
@@ -51,7 +51,7 @@ class Reading:
             ResultMissingError: it is gone.
         """
         if state.result_ref is not None:
-            return await self._kept.load(state.result_ref)
+            return await self._results.load(state.result_ref)
         return state.result
 
     async def step_data(self, state: State, step: str) -> Any:
@@ -67,7 +67,7 @@ class Reading:
             try:
                 return result_view(found, loaded).plain()
             except NeedsData as need:
-                loaded[need.ref.ref] = await self._kept.load(need.ref)
+                loaded[need.ref.ref] = await self._results.load(need.ref)
 
     async def state_at(self, execution_id: int, seq: int | None) -> State:
         """Return the state that an execution was in after an event; the present one by default.

@@ -14,10 +14,10 @@ from starlette.responses import Response
 
 from arcbook.nesting import NESTING_MAX
 from arcbook.server.http.access import Caller
-from arcbook.server.http.context import Context
+from arcbook.server.http.context import RequestContext
 from arcbook.server.http.errors import REFUSALS, ApiError, error_response, refusal_of
 from arcbook.server.http.fitness import BAD, Texts, nests_too_deeply
-from arcbook.server.http.wire.common import identity
+from arcbook.wire.http.common import identity
 
 BODY_PART_BYTES: Final = 16 * 1024
 """What of a body has to come each time: who sends by the byte is not waited for."""
@@ -32,7 +32,7 @@ class Call:
 
     __slots__ = ("body", "context", "query", "request", "subject")
 
-    def __init__(self, request: Request, context: Context, body: Any, query: Any) -> None:
+    def __init__(self, request: Request, context: RequestContext, body: Any, query: Any) -> None:
         self.request = request
         self.context = context
         #: The decoded body, of the type that the route says.
@@ -121,7 +121,7 @@ class Route:
         return self.path.replace(":path}", "}")
 
 
-def endpoint(route: Route, context: Context) -> Callable[[Request], Awaitable[Response]]:
+def endpoint(route: Route, context: RequestContext) -> Callable[[Request], Awaitable[Response]]:
     """Return what the router calls for a route."""
     limit, seconds = getattr(context.settings, route.limit), context.settings.body_seconds
     decoder = msgspec.json.Decoder(route.body) if route.body is not None else None

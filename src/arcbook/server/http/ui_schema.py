@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from arcbook.dsl.source import MapNode, lines_of
 from arcbook.server.http.documents import root_of
-from arcbook.server.http.wire.catalog import UiField
+from arcbook.wire.http.catalog import UiField
 
 _DIRECTIVE: Final = re.compile(r"#\s*ui:(.*)$")
 _OPTION: Final = re.compile(r"(secret|enum=\[[^\]]*\]|credential=\S+|description=.*)")

@@ -8,9 +8,9 @@ import msgspec
 
 from arcbook.engine.state import Run, State
 from arcbook.secrets.taint import shown
-from arcbook.server.http.wire.common import human, moment, seconds_between, told
-from arcbook.server.http.wire.executions import EventView, Progress, StatusView, Summary
 from arcbook.store.api import EventRow, ExecutionRow
+from arcbook.wire.http.common import human, moment, seconds_between, told
+from arcbook.wire.http.executions import EventView, Progress, StatusView, Summary
 
 _STATUS: Final = {
     "playbook.started": "STARTED",

@@ -11,10 +11,10 @@ from arcbook.ids import MACHINE_MAX
 from arcbook.store.api import (
     PAGE_MAX,
     CommandRow,
+    LeaseState,
     LostServerError,
     ScheduleRow,
     ServerRow,
-    Standing,
     Tick,
     WorkerRow,
     ids_of,
@@ -58,7 +58,7 @@ class PostgresCluster(Statements):
         )
         return ServerRow(**found)
 
-    async def beat(self, server_id: str, seconds: float) -> Standing:
+    async def beat(self, server_id: str, seconds: float) -> LeaseState:
         found = await self._one("beat", server_id, _microseconds(seconds))
         if found is None:
             raise LostServerError(f"server {server_id} is not known any more")

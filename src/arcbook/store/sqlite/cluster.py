@@ -16,10 +16,10 @@ from arcbook.store.api import (
     PAGE_MAX,
     Change,
     CommandRow,
+    LeaseState,
     LostServerError,
     ScheduleRow,
     ServerRow,
-    Standing,
     Tick,
     WorkerRow,
     ids_of,
@@ -112,7 +112,7 @@ class SqliteCluster(Statements):
             db.execute(sql["put_server"], msgspec.structs.astuple(joined))
         return joined
 
-    async def beat(self, server_id: str, seconds: float) -> Standing:
+    async def beat(self, server_id: str, seconds: float) -> LeaseState:
         db, sql = self._db, self._sql
         with translated(self._path), self._transaction(db):
             now = self._clock.now_us()

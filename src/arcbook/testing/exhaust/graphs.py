@@ -16,7 +16,7 @@ from arcbook.engine.state import Command, CommandStatus, State, Status
 from arcbook.events.codec import decode, encode
 from arcbook.events.types import Recorded, StepResult, StepSkipped, Value
 from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind
-from arcbook.runtime.slots import decode_state, encode_state
+from arcbook.owner.slots import decode_state, encode_state
 from arcbook.testing.clock import START_US
 from arcbook.testing.exhaust.expected import expected, is_determined
 from arcbook.testing.exhaust.shapes import Shape, Size, playbook_of, shapes

@@ -25,7 +25,6 @@ from arcbook.events.types import (
     CommandSuspended,
     StepExit,
 )
-from arcbook.runtime.work import Work
 from arcbook.store.api import Change, CommandRow
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.exhaust.known import NOBODY, Bounds, Known, Label, Message
@@ -37,6 +36,7 @@ from arcbook.testing.simulate.run import tell
 from arcbook.testing.simulate.scenario import scenario_of
 from arcbook.testing.simulate.story import Story
 from arcbook.testing.simulate.world import World
+from arcbook.wire.payload import CommandPayload
 
 States = frozenset[Known]
 """States of the model."""
@@ -56,17 +56,17 @@ WORKERS_MAX: Final = 4
 _MODEL: Final = Model(Bounds(workers=WORKERS_MAX, attempts_max=99, never=True, endless=True))
 
 
-class Place:
+class TracePlace:
     """Where the model may be, and where it may be after what is seen; worked out once."""
 
     __slots__ = ("_after", "_heard", "states")
 
     def __init__(self, states: States) -> None:
         self.states = states
-        self._after: dict[Label, Place] = {}
-        self._heard: dict[Message, Place] = {}
+        self._after: dict[Label, TracePlace] = {}
+        self._heard: dict[Message, TracePlace] = {}
 
-    def after(self, seen: Label) -> Place:
+    def after(self, seen: Label) -> TracePlace:
         """Return where the model may be after something was seen to be done."""
         found = self._after.get(seen)
         if found is None:
@@ -79,7 +79,7 @@ class Place:
             found = self._after[seen] = _place(_closed(reached))
         return found
 
-    def heard(self, said: Message) -> Place:
+    def heard(self, said: Message) -> TracePlace:
         """Return where the model may be if something is on its way."""
         found = self._heard.get(said)
         if found is None:
@@ -88,17 +88,17 @@ class Place:
         return found
 
 
-_places: dict[States, Place] = {}
+_places: dict[States, TracePlace] = {}
 
 
-def _place(states: States) -> Place:
-    return _places.setdefault(states, Place(states))
+def _place(states: States) -> TracePlace:
+    return _places.setdefault(states, TracePlace(states))
 
 
-_FIRST: Final[dict[int, Place]] = {}
+_FIRST: Final[dict[int, TracePlace]] = {}
 
 
-def first_place(worker: int = NOBODY) -> Place:
+def first_place(worker: int = NOBODY) -> TracePlace:
     """Return where the model may be when a command was given out, or handed over."""
     if worker not in _FIRST:
         _FIRST[worker] = _place(_closed({_MODEL.first(worker)}))
@@ -282,7 +282,7 @@ class TracedChecks(Checks):
 
     # -- answers ----------------------------------------------------------------------
 
-    def _claimed(self, work: Work | None, worker: str, *, forwarded: bool) -> None:
+    def _claimed(self, work: CommandPayload | None, worker: str, *, forwarded: bool) -> None:
         super()._claimed(work, worker, forwarded=forwarded)
         if work is not None:
             self._hear(work.command_id, "claimed", (work.generation, work.attempt), "", worker)

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from arcbook.engine.inputs import CalledBack
-from arcbook.runtime.drive import ExecutionMissingError
+from arcbook.owner.drive import ExecutionMissingError
 from arcbook.server.core import OwnerAwayError, Server
 from arcbook.store.api import StoreError
 from arcbook.testing.simulate.checks import Checks

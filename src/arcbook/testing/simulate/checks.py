@@ -25,7 +25,13 @@ from arcbook.events.types import (
     StepEnter,
     StepExit,
 )
-from arcbook.runtime.protocol import (
+from arcbook.owner.slots import encode_state
+from arcbook.store.api import Change
+from arcbook.store.memory import MemoryStore
+from arcbook.testing.simulate.echoes import Echoes
+from arcbook.testing.simulate.flow import Flow
+from arcbook.wire.payload import CommandPayload
+from arcbook.wire.protocol import (
     PLAIN,
     REQUESTS,
     Claimed,
@@ -37,12 +43,6 @@ from arcbook.runtime.protocol import (
     ReportRequest,
     unpack,
 )
-from arcbook.runtime.slots import encode_state
-from arcbook.runtime.work import Work
-from arcbook.store.api import Change
-from arcbook.store.memory import MemoryStore
-from arcbook.testing.simulate.echoes import Echoes
-from arcbook.testing.simulate.flow import Flow
 
 AFTER_CANCEL: Final = frozenset({"command.cancelled", "playbook.cancelled", "playbook.failed"})
 """Events that may follow once a cancellation was asked for."""
@@ -313,7 +313,7 @@ class Checks:
         if not forwarded and isinstance(given, Report):
             self._accepted_once(given)
 
-    def _claimed(self, work: Work | None, worker: str, *, forwarded: bool) -> None:
+    def _claimed(self, work: CommandPayload | None, worker: str, *, forwarded: bool) -> None:
         if work is None:
             return
         known = (work.command_id, work.generation, work.attempt)

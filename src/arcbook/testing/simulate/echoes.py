@@ -10,10 +10,10 @@ from typing import Final
 
 from arcbook.bus.api import BusError
 from arcbook.bus.memory import Exchange, MemoryBus
-from arcbook.runtime.protocol import shard_subject
 from arcbook.shards import shard_of
 from arcbook.testing.simulate.faults import Faults
 from arcbook.testing.simulate.loop import Process
+from arcbook.wire.protocol import shard_subject
 
 ECHO_SECONDS_MAX: Final = 0.3
 """Time after which an echo comes: while the next part of its command is at work."""

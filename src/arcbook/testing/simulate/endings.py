@@ -10,7 +10,7 @@ from arcbook.engine.state import State, Status
 from arcbook.events.codec import decode
 from arcbook.events.types import TERMINAL, CommandCompleted, PlaybookStarted, StepExit, StepResult
 from arcbook.outcome import OK
-from arcbook.runtime.slots import encode_state, rebuild
+from arcbook.owner.slots import encode_state, rebuild
 from arcbook.schedules import ticks
 from arcbook.store.api import Stored
 from arcbook.testing.simulate.story import Story

@@ -9,6 +9,7 @@ from typing import Any
 from arcbook.engine.state import State
 from arcbook.events.types import (
     AnyEvent,
+    ArcTaken,
     CancelRequested,
     CommandCompleted,
     PlaybookCompleted,
@@ -17,7 +18,6 @@ from arcbook.events.types import (
     StepExit,
     StepSkipped,
     TokenPlaced,
-    Took,
 )
 from arcbook.outcome import OK
 
@@ -59,7 +59,7 @@ class Flow:
 
     # -- tokens -----------------------------------------------------------------------
 
-    def _send(self, step: str, took: list[Took]) -> None:
+    def _send(self, step: str, took: list[ArcTaken]) -> None:
         for arc in took:
             if not arc.absorbed:
                 self._tokens.setdefault(arc.to, Counter())[step] += 1

@@ -33,7 +33,7 @@ MUTANTS: Final = (
     _mutant(
         "acknowledge before the commit",
         (
-            "runtime/drive.py",
+            "owner/drive.py",
             "                    item.accepted = await self._take(item, pending)\n",
             """\
                     item.accepted = await self._take(item, pending)
@@ -45,7 +45,7 @@ MUTANTS: Final = (
     _mutant(
         "tell before the commit",
         (
-            "runtime/drive.py",
+            "owner/drive.py",
             "        lost: dict[int, Exception] = {}\n",
             """\
         lost: dict[int, Exception] = {}
@@ -92,17 +92,17 @@ MUTANTS: Final = (
     ),
     _mutant(
         "hand over without recording it",
-        ("runtime/owner.py", 'worker=handed.get(command.command_id, "")', 'worker=""'),
+        ("owner/commands.py", 'worker=handed.get(command.command_id, "")', 'worker=""'),
     ),
     _mutant(
         "do not load commands on a takeover",
         ("server/core.py", "                self.owner.add(row)\n", "                pass\n"),
-        ("runtime/owner.py", "self._stale and self._knows(slot):", "self._stale:"),
+        ("owner/commands.py", "self._stale and self._knows(slot):", "self._stale:"),
     ),
     _mutant(
         "do not extend leases",
         (
-            "runtime/owner.py",
+            "owner/commands.py",
             """\
             return False
         out.expires_at = self.clock.monotonic_us() + self.lease_us
@@ -112,12 +112,12 @@ MUTANTS: Final = (
     ),
     _mutant(
         "let leases never end",
-        ("runtime/owner.py", "elif out.expires_at and out.expires_at <= now:", "elif False:"),
+        ("owner/commands.py", "elif out.expires_at and out.expires_at <= now:", "elif False:"),
     ),
     _mutant(
         "drop a child's end",
         (
-            "runtime/children.py",
+            "owner/children.py",
             "        if not parent.command_id:",
             "        if parent.command_id:",
         ),
@@ -125,7 +125,7 @@ MUTANTS: Final = (
     _mutant(
         "do not load timers on a takeover",
         (
-            "runtime/drive.py",
+            "owner/drive.py",
             "            self._timers.put(item.execution_id, slot.timers)\n",
             "",
         ),
@@ -133,7 +133,7 @@ MUTANTS: Final = (
     _mutant(
         "do not cancel children",
         (
-            "runtime/children.py",
+            "owner/children.py",
             "        with contextlib.suppress(ExecutionMissingError):\n",
             "        with contextlib.suppress(ExecutionMissingError):\n            return\n",
         ),
@@ -148,7 +148,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "accept a claim twice",
-        ("runtime/owner.py", "out.row.worker or claim.command_id in entry.claims", "False"),
+        ("owner/commands.py", "out.row.worker or claim.command_id in entry.claims", "False"),
         ("store/memory.py", "return row is not None and (row", "return row is not None or (row"),
     ),
     _mutant(
@@ -173,7 +173,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "wait for ever for a tool to stop",
-        ("runtime/owner.py", "if out.stop_by and out.stop_by <= now:", "if False:"),
+        ("owner/commands.py", "if out.stop_by and out.stop_by <= now:", "if False:"),
     ),
     _mutant(
         "let timers move on what is being cancelled",
@@ -182,7 +182,7 @@ MUTANTS: Final = (
     _mutant(
         "forget a new stop of what was cancelled before a takeover",
         (
-            "runtime/drive.py",
+            "owner/drive.py",
             "            if entry.stop:\n                self",
             "            if False:\n                self",
         ),
@@ -230,7 +230,7 @@ MUTANTS: Final = (
     _mutant(
         "perform two deliveries of a command at once",
         (
-            "runtime/crew.py",
+            "performer/runner.py",
             "if job.command_id in self._tasks:\n            self.ab",
             "if False:\n            self.ab",
         ),

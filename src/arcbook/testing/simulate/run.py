@@ -17,8 +17,9 @@ import msgspec
 from arcbook.dsl.load import load_playbook
 from arcbook.engine import fold, loops
 from arcbook.engine.plan import Plan
-from arcbook.runtime import frames, slots
-from arcbook.runtime import plans as runtime_plans
+from arcbook.owner import plans as runtime_plans
+from arcbook.owner import slots
+from arcbook.performer import frames
 from arcbook.testing import local
 from arcbook.testing.simulate import story
 from arcbook.testing.simulate.compare import compared

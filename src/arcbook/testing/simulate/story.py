@@ -8,8 +8,8 @@ from typing import Final
 
 from arcbook.dsl.load import load_playbook
 from arcbook.ids import IdGenerator
-from arcbook.runtime.drive import ExecutionMissingError, LostOwnershipError
-from arcbook.runtime.plans import Plans
+from arcbook.owner.drive import ExecutionMissingError, LostOwnershipError
+from arcbook.owner.plans import Plans
 from arcbook.server.core import OwnerAwayError, Server
 from arcbook.store.api import LostServerError, ScheduleRow, StoreError
 from arcbook.testing.clock import START_US

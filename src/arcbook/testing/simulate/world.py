@@ -11,8 +11,8 @@ from arcbook.blobs.memory import MemoryBlobs
 from arcbook.bus.api import Bus
 from arcbook.bus.memory import Exchange
 from arcbook.events.codec import decode
-from arcbook.results.kept import Kept
-from arcbook.runtime.execute import Performer
+from arcbook.performer.execute import Performer
+from arcbook.results.store import ResultStore
 from arcbook.server.core import Server
 from arcbook.server.guard import ServerBus
 from arcbook.store.api import Change, ClusterStore
@@ -162,7 +162,7 @@ class World:
         control = Control(port, process.name, clock=process)
         performer = Performer(
             self.registry,
-            Kept(RemoteBlobs(control), loop_reader=control.frames),
+            ResultStore(RemoteBlobs(control), loop_reader=control.frames),
             control,
             process,
             worker=process.name,
@@ -186,7 +186,7 @@ class World:
             part = node.part
             if isinstance(part, Server) or not node.process.alive or node.leaving:
                 continue
-            performing = part.crew.performing()
+            performing = part.runner.performing()
             if len(performing) > CONCURRENCY:
                 self.checks.fail("slots", f"{node.process.name} performs {sorted(performing)}")
             if strange := performing - part.held.keys():

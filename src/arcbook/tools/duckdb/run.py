@@ -11,7 +11,7 @@ import duckdb
 
 from arcbook.tools.duckdb import types
 from arcbook.tools.duckdb.files import Work
-from arcbook.tools.sql.rowsets import Command, RowLimits, unique
+from arcbook.tools.sql.rowsets import RowLimits, SqlStatement, unique
 from arcbook.tools.sql.text import Mode, mode, place, words
 from arcbook.tools.sql.values import Decimals
 
@@ -33,7 +33,7 @@ class OpenTransactionError(ValueError):
     """The text begins a transaction and does not end it."""
 
 
-class Run:
+class DuckdbCall:
     """The statements of a call, as far as they have come."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Run:
         self.mode = mode(
             statements, lambda h: h[:1] != [] and h[0] in _ALONE, autocommit=autocommit
         )
-        self.commands: list[Command] = []
+        self.commands: list[SqlStatement] = []
         self._ended = False
 
     @property
@@ -113,10 +113,10 @@ def _roll_back(connection: Any) -> None:
 
 def _command(
     work: Work, statement: str, values: Any, limits: RowLimits, decimals: Decimals
-) -> Command:
+) -> SqlStatement:
     """Run one statement and keep what rows it yields, up to the limits."""
     names, kinds, batches = rows(work, statement, values)
-    command = Command(columns=unique(names), rows=[])
+    command = SqlStatement(columns=unique(names), rows=[])
     if not _yields(work.connection, statement, names):
         command.columns = None
         command.affected = _count(names, batches)

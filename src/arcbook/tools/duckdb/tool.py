@@ -21,7 +21,7 @@ from arcbook.tools.sql.values import Decimals
 
 if TYPE_CHECKING:
     from arcbook.tools.duckdb.files import Databases, Work
-    from arcbook.tools.duckdb.run import Run
+    from arcbook.tools.duckdb.run import DuckdbCall
 
 TIMEOUT_SECONDS: Final = 3600.0
 """How long a call may take where the task says nothing."""
@@ -107,13 +107,13 @@ class Duckdb:
         require("duckdb", KIND.name)
         from arcbook.tools.duckdb.files import Databases  # needs the extra
         from arcbook.tools.duckdb.limits import Limits  # needs the extra
-        from arcbook.tools.duckdb.run import Run  # needs the extra
+        from arcbook.tools.duckdb.run import DuckdbCall  # needs the extra
         from arcbook.tools.duckdb.secrets import statement_of  # needs the extra
 
         secret = "" if call.auth is None else statement_of(call.auth)
         self._databases = self._databases or Databases()
         limits = rowsets.RowLimits(params.max_rows)
-        run = Run(
+        run = DuckdbCall(
             texts,
             params.params,
             limits,
@@ -146,7 +146,7 @@ class Duckdb:
 
 
 async def _run(
-    run: Run,
+    run: DuckdbCall,
     opening: AbstractAsyncContextManager[Work],
     seconds: float,
     secret: str,
@@ -208,7 +208,7 @@ async def reached(texts: list[str], secret: str, egress: Egress) -> None:
         await egress.admit(host, 443)
 
 
-class Place(NamedTuple):
+class DatabasePlace(NamedTuple):
     """Where a database is."""
 
     path: str
@@ -216,16 +216,16 @@ class Place(NamedTuple):
     is_kept: bool
 
 
-def place_of(database: str | None, workspace: str, confinement: Confinement) -> Place:
+def place_of(database: str | None, workspace: str, confinement: Confinement) -> DatabasePlace:
     """Return which database a task means: a file, or the one that its execution shares.
 
     Raises:
         OutsideError: the file is where a call may not reach.
     """
     if database == MEMORY or (not database and not workspace):
-        return Place(MEMORY, is_kept=False)
+        return DatabasePlace(MEMORY, is_kept=False)
     path = Path(workspace) / (database or SHARED_FILE)
-    return Place(confinement.resolve(path, workspace), is_kept=not database)
+    return DatabasePlace(confinement.resolve(path, workspace), is_kept=not database)
 
 
 TOOL = Duckdb

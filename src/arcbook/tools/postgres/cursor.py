@@ -16,7 +16,7 @@ from psycopg.generators import fetch
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from arcbook.tools.sql.rowsets import Command, RowLimits, unique
+from arcbook.tools.sql.rowsets import RowLimits, SqlStatement, unique
 
 CHUNK_ROWS: Final = 100
 """Rows that are held at once on their way from the server."""
@@ -76,7 +76,7 @@ class NumberedCursor(StatementCursor, AsyncRawCursor[Any]):
     """The same, for parameters that are written ``$1``."""
 
 
-async def run(cursor: StatementCursor, text: str, params: Any, limits: RowLimits) -> Command:
+async def run(cursor: StatementCursor, text: str, params: Any, limits: RowLimits) -> SqlStatement:
     """Run one statement and keep what rows it yields, up to the limits.
 
     Rows past the limits are read and dropped: the statement runs to its end, and so does
@@ -86,7 +86,7 @@ async def run(cursor: StatementCursor, text: str, params: Any, limits: RowLimits
         psycopg.Error: it failed.
     """
     size = CHUNK_ROWS if capabilities.has_stream_chunked() else 1
-    command = Command(rows=[])
+    command = SqlStatement(rows=[])
     stream = cast("AsyncGenerator[Any]", cursor.stream(text, params, size=size))
     async with aclosing(stream) as rows:
         async for row in rows:

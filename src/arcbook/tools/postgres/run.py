@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from arcbook.tools.postgres import types as postgres_types
 from arcbook.tools.postgres.cursor import NumberedCursor, StatementCursor, run
 from arcbook.tools.postgres.pool import Session
-from arcbook.tools.sql.rowsets import Command, RowLimits
+from arcbook.tools.sql.rowsets import RowLimits, SqlStatement
 from arcbook.tools.sql.text import Mode, mode, place
 from arcbook.tools.sql.values import Decimals, nearest
 
@@ -158,13 +158,13 @@ def application_name(execution_id: int, step: str) -> str:
 # -- running ----------------------------------------------------------------------------
 
 
-class Run:
+class PostgresCall:
     """The statements of a call, as far as they have come."""
 
     def __init__(self, script_: Script, limits: RowLimits) -> None:
         self.script = script_
         self.limits = limits
-        self.commands: list[Command] = []
+        self.commands: list[SqlStatement] = []
         self._ended = False
 
     @property
@@ -203,7 +203,7 @@ class Run:
             raise OpenTransactionError("the text begins a transaction and does not end it")
 
 
-def _round(cursor: StatementCursor, command: Command) -> None:
+def _round(cursor: StatementCursor, command: SqlStatement) -> None:
     """Make floats of decimals."""
     types = [column.type_code for column in cursor.description or ()]
     for name, oid in zip(command.columns or (), types, strict=True):
@@ -212,7 +212,7 @@ def _round(cursor: StatementCursor, command: Command) -> None:
                 row[name] = nearest(row[name])
 
 
-async def _read_own_types(session: Session, cursor: StatementCursor, command: Command) -> None:
+async def _read_own_types(session: Session, cursor: StatementCursor, command: SqlStatement) -> None:
     """Make lists of arrays whose types only this database has."""
     if not command.rows:
         return

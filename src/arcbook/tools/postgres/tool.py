@@ -34,7 +34,7 @@ from arcbook.tools.sql.values import Decimals
 
 if TYPE_CHECKING:
     from arcbook.tools.postgres.pool import Pool
-    from arcbook.tools.postgres.run import Run
+    from arcbook.tools.postgres.run import PostgresCall
 
 TIMEOUT_SECONDS: Final = 3600.0
 """How long a call may take where the task says nothing."""
@@ -177,7 +177,7 @@ class Postgres:
             return no_statement()
         require("psycopg", KIND.name)
         from arcbook.tools.postgres.address import AddressError, address  # needs the extra
-        from arcbook.tools.postgres.run import ParamsError, Run, script  # needs the extra
+        from arcbook.tools.postgres.run import ParamsError, PostgresCall, script  # needs the extra
 
         try:
             where = address(msgspec.structs.asdict(params), call.auth, context)
@@ -192,14 +192,16 @@ class Postgres:
         except CredentialError as error:
             return failed(ErrorKind.AUTH, str(error), code="CREDENTIAL")
         pool = self._pools.pool(where.key, where.conninfo, pooling, context.confinement.egress)
-        run = Run(work, rowsets.RowLimits(params.max_rows))
+        run = PostgresCall(work, rowsets.RowLimits(params.max_rows))
         return await _run(run, pool, call, where.schema, patience)
 
     async def close(self) -> None:
         self._pools.close()
 
 
-async def _run(run: Run, pool: Pool, call: ToolCall, schema: str, wait_seconds: float) -> Outcome:
+async def _run(
+    run: PostgresCall, pool: Pool, call: ToolCall, schema: str, wait_seconds: float
+) -> Outcome:
     """Run a call's statements; whatever the database does is an outcome."""
     import psycopg  # needs the extra
 

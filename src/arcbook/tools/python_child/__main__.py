@@ -58,7 +58,7 @@ def main() -> None:
         zygote.Zygote(
             control,
             facts["memory_bytes"],
-            place=zygote.Place(facts["workspaces"], tuple(facts["folders"])),
+            place=zygote.ChildFolders(facts["workspaces"], tuple(facts["folders"])),
             is_confined=facts["is_confined"],
             generators=generators,
         ).run()

@@ -23,7 +23,7 @@ PROCESSES_MAX: Final = 512
 """Processes of one execution, where its code runs as a user of its own."""
 
 
-class Place(NamedTuple):
+class ChildFolders(NamedTuple):
     """What a child in a sandbox sees of files that are no programs; nothing elsewhere."""
 
     workspaces: str = ""
@@ -36,7 +36,7 @@ PROCESSES_OF_ALL_MAX: Final = 1024
 """Processes of all executions of a sandbox, where their code runs as one user."""
 
 
-def serve(sock: socket.socket, output_fd: int, place: Place) -> None:
+def serve(sock: socket.socket, output_fd: int, place: ChildFolders) -> None:
     """Serve calls of one execution in a child, until one may have left something behind."""
     os.dup2(output_fd, 1)
     os.dup2(output_fd, 2)
@@ -114,7 +114,7 @@ def _warm_up() -> None:
     json.dumps(run(request, _NOTHING))
 
 
-def _take_place(request: dict[str, Any], place: Place) -> None:
+def _take_place(request: dict[str, Any], place: ChildFolders) -> None:
     """Be the execution's own process from now on: its workspace, its user, nothing else."""
     apart.limit_memory(request.get("memory_bytes") or 0)
     workspace: str = request.get("workspace") or ""

@@ -17,7 +17,7 @@ from typing import Any
 
 from arcbook.tools.python_child import apart
 from arcbook.tools.python_child.output import OUTPUT_BYTES_MAX
-from arcbook.tools.python_child.serving import Place, serve
+from arcbook.tools.python_child.serving import ChildFolders, serve
 
 
 class Zygote:
@@ -28,7 +28,7 @@ class Zygote:
         control: socket.socket,
         memory_bytes: int,
         *,
-        place: Place,
+        place: ChildFolders,
         is_confined: bool,
         generators: Sequence[Any],
     ) -> None:

@@ -16,7 +16,7 @@ BYTES_MAX: Final = 64 * 1024 * 1024
 """Size of the rows that a call keeps, of all its statements, as JSON."""
 
 
-class Command(msgspec.Struct, kw_only=True):
+class SqlStatement(msgspec.Struct, kw_only=True):
     """What one statement yielded."""
 
     #: Names of its columns, each once; ``None`` if it yields no rows at all.
@@ -81,7 +81,7 @@ class RowLimits:
         """Size of the rows that were kept."""
         return self.bytes_max - max(0, self.bytes_left)
 
-    def keep(self, command: Command, values: Sequence[Any]) -> bool:
+    def keep(self, command: SqlStatement, values: Sequence[Any]) -> bool:
         """Add a row to a command; false, and never a row again, once a limit is reached."""
         if command.truncated or len(command.rows) >= self.rows_max:
             command.truncated = True
@@ -96,7 +96,7 @@ class RowLimits:
         return True
 
 
-def result(commands: Sequence[Command]) -> dict[str, Any]:
+def result(commands: Sequence[SqlStatement]) -> dict[str, Any]:
     """Return the data of a call: the last statement's rows, and each statement's by number."""
     yielding = [c for c in commands if c.columns is not None]
     chosen = yielding[-1] if yielding else commands[-1]
@@ -111,7 +111,7 @@ def result(commands: Sequence[Command]) -> dict[str, Any]:
     return data
 
 
-def meta(commands: Sequence[Command], limits: RowLimits) -> dict[str, Any]:
+def meta(commands: Sequence[SqlStatement], limits: RowLimits) -> dict[str, Any]:
     """Return the facts about a call that its outcome carries beside the data."""
     facts: dict[str, Any] = {
         "rows": sum(len(c.rows) for c in commands),

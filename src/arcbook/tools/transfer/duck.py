@@ -53,7 +53,7 @@ WHERE constraint_type = 'PRIMARY KEY' AND table_name = ?
 """
 
 
-class Place(NamedTuple):
+class DuckPlace(NamedTuple):
     """A file, and how it is opened."""
 
     databases: Databases
@@ -119,7 +119,7 @@ def _reader(kind: Any) -> types.Reader:
 class DuckSource:
     """A query in DuckDB."""
 
-    def __init__(self, place: Place, params: SourceParams) -> None:
+    def __init__(self, place: DuckPlace, params: SourceParams) -> None:
         self._place = place
         self._params = params
 
@@ -168,7 +168,7 @@ class Column(NamedTuple):
 class DuckTarget:
     """A table of DuckDB; made if it is not there."""
 
-    def __init__(self, place: Place, params: TargetParams, key: str = "") -> None:
+    def __init__(self, place: DuckPlace, params: TargetParams, key: str = "") -> None:
         self._place = place
         self._params = params
         #: Names the append, so that it is done once; nothing if it may be done again.
@@ -184,7 +184,7 @@ class DuckTarget:
             return await _written(work, self._place, self._params, rows, (mode, key))
 
 
-async def copied_into(place: Place, params: TargetParams, rows: Rows, copy: str) -> Written:
+async def copied_into(place: DuckPlace, params: TargetParams, rows: Rows, copy: str) -> Written:
     """Put rows into a table of their own, and copy that to a file."""
     params = msgspec.structs.replace(params, table="arcbook_rows")
     async with place.work("target") as work:
@@ -194,7 +194,7 @@ async def copied_into(place: Place, params: TargetParams, rows: Rows, copy: str)
 
 
 async def _written(
-    work: Work, place: Place, params: TargetParams, rows: Rows, how: tuple[str, str]
+    work: Work, place: DuckPlace, params: TargetParams, rows: Rows, how: tuple[str, str]
 ) -> Written:
     """Take all rows into a table; ``how`` is the mode, and the key of its mark."""
     name = quoted(*table_parts(params.table))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from arcbook.outcome import ErrorKind
-from arcbook.tools.transfer.duck import DuckSource, Place, copied_into
+from arcbook.tools.transfer.duck import DuckPlace, DuckSource, copied_into
 from arcbook.tools.transfer.ends import Rows, SourceParams, TargetParams, Written, fault
 
 READERS: Final = {
@@ -40,7 +40,7 @@ def format_of(path: str, written: Any) -> str:
 class FileSource:
     """A file whose rows are read."""
 
-    def __init__(self, place: Place, params: SourceParams, path: str, form: str) -> None:
+    def __init__(self, place: DuckPlace, params: SourceParams, path: str, form: str) -> None:
         self._place = place
         self._path = path
         reader = READERS[form].format(path=_literal(path))
@@ -59,7 +59,7 @@ class FileSource:
 class FileTarget:
     """A file that is written as a whole, and appears when it is complete."""
 
-    def __init__(self, place: Place, params: TargetParams, path: str, form: str) -> None:
+    def __init__(self, place: DuckPlace, params: TargetParams, path: str, form: str) -> None:
         self._place = place
         self._params = params
         self._path = path

@@ -34,7 +34,7 @@ ORDER BY a.attnum
 """
 
 
-class Link(NamedTuple):
+class PgLink(NamedTuple):
     """A database and what a session in it is told."""
 
     pool: Pool
@@ -42,11 +42,11 @@ class Link(NamedTuple):
     wait_seconds: float
 
 
-def link(pool: Pool, call: ToolCall, schema: str, seconds: float) -> Link:
+def link(pool: Pool, call: ToolCall, schema: str, seconds: float) -> PgLink:
     """Return how a call works in a database."""
     name = application_name(call.execution_id, call.step)
     settings = opening(Mode.TOGETHER, name, schema, seconds)
-    return Link(pool, Composed([settings, _FORMS]), seconds)
+    return PgLink(pool, Composed([settings, _FORMS]), seconds)
 
 
 @contextmanager

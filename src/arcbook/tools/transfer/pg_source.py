@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Composed
 from arcbook.tools.postgres.cursor import StatementCursor
 from arcbook.tools.postgres.types import bound, bytea
 from arcbook.tools.transfer.ends import Batch, CopiedRows, Rows, SourceParams, one_query
-from arcbook.tools.transfer.pg import Link, faults, table_of
+from arcbook.tools.transfer.pg import PgLink, faults, table_of
 
 _READS: Final = SQL("; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
@@ -99,7 +99,7 @@ def _duckdb_type(connection: Any, column: Any) -> str:
 class PgSource:
     """A query in PostgreSQL, which cannot change anything there."""
 
-    def __init__(self, place: Link, params: SourceParams, batch_rows: int) -> None:
+    def __init__(self, place: PgLink, params: SourceParams, batch_rows: int) -> None:
         self._place = place
         self._params = params
         self._batch_rows = batch_rows

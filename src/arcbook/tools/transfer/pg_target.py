@@ -17,7 +17,7 @@ from arcbook.tools.transfer.ends import (
     fault,
 )
 from arcbook.tools.transfer.marks import claimed, finished
-from arcbook.tools.transfer.pg import Link, Table, faults, table_of
+from arcbook.tools.transfer.pg import PgLink, Table, faults, table_of
 
 _KEY: Final = """
 SELECT a.attname FROM pg_catalog.pg_index i
@@ -29,7 +29,7 @@ WHERE i.indisprimary AND i.indrelid = to_regclass(%s)
 class PgTarget:
     """A table of PostgreSQL."""
 
-    def __init__(self, place: Link, params: TargetParams, key: str = "") -> None:
+    def __init__(self, place: PgLink, params: TargetParams, key: str = "") -> None:
         self._place = place
         self._params = params
         #: Names the append, so that it is done once; nothing if it may be done again.

@@ -40,8 +40,8 @@ from arcbook.tools.transfer.ends import (
 
 if TYPE_CHECKING:
     from arcbook.tools.duckdb.files import Databases
-    from arcbook.tools.transfer.duck import Place
-    from arcbook.tools.transfer.pg import Link
+    from arcbook.tools.transfer.duck import DuckPlace
+    from arcbook.tools.transfer.pg import PgLink
 
 TIMEOUT_SECONDS: Final = 3600.0
 """How long a call may take where the task says nothing."""
@@ -233,7 +233,7 @@ class Transfer:
             return DuckTarget(duck, params, work.key)
         raise fault(f"'target.type' must be postgres, duckdb or a file, not {kind}")
 
-    def _postgres(self, side: str, auth: Any, work: _Call) -> Link:
+    def _postgres(self, side: str, auth: Any, work: _Call) -> PgLink:
         require("psycopg", "postgres")
         from arcbook.tools.postgres.address import AddressError, address  # needs the extra
         from arcbook.tools.transfer.pg import link  # needs the extra
@@ -250,11 +250,11 @@ class Transfer:
         )
         return link(pool, work.call, where.schema, seconds)
 
-    def _duckdb(self, side: str, work: _Call) -> Place:
+    def _duckdb(self, side: str, work: _Call) -> DuckPlace:
         require("duckdb", "duckdb")
         from arcbook.tools.duckdb.files import Databases  # needs the extra
         from arcbook.tools.duckdb.limits import Limits  # needs the extra
-        from arcbook.tools.transfer.duck import Place  # needs the extra
+        from arcbook.tools.transfer.duck import DuckPlace  # needs the extra
 
         # Each side takes turns by itself: source and target may be one file.
         if side not in self._databases:
@@ -268,18 +268,18 @@ class Transfer:
         except OutsideError as error:
             raise fault(f"'{side}': {error}") from None
         limits = Limits.of(confinement, workspace)
-        return Place(self._databases[side], place.path, place.is_kept, limits)
+        return DuckPlace(self._databases[side], place.path, place.is_kept, limits)
 
-    def _memory(self, side: str, work: _Call) -> Place:
+    def _memory(self, side: str, work: _Call) -> DuckPlace:
         """Return a database of its own for one call, which reads or writes a file."""
         require("duckdb", "duckdb")
         from arcbook.tools.duckdb.files import MEMORY, Databases  # needs the extra
         from arcbook.tools.duckdb.limits import Limits  # needs the extra
-        from arcbook.tools.transfer.duck import Place  # needs the extra
+        from arcbook.tools.transfer.duck import DuckPlace  # needs the extra
 
         databases = self._databases.setdefault(side, Databases())
         limits = Limits.of(work.context.confinement, work.context.workspace)
-        return Place(databases, MEMORY, is_kept=False, limits=limits)
+        return DuckPlace(databases, MEMORY, is_kept=False, limits=limits)
 
     async def close(self) -> None:
         databases, self._databases = self._databases, {}

@@ -9,9 +9,9 @@ from arcbook.events.types import Recorded
 from arcbook.executions import Progress, StepView
 from arcbook.secrets.taint import shown
 from arcbook.server.http.route import Call, Route
-from arcbook.server.http.wire.common import seconds_between
-from arcbook.server.http.wire.executions import Analysis, StepReport
 from arcbook.store.api import ExecutionRow, all_events
+from arcbook.wire.http.common import seconds_between
+from arcbook.wire.http.executions import Analysis, StepReport
 
 EVENTS_MAX: Final = 50_000
 """Events that an analysis looks at."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 from arcbook.dsl.paths import catalog_path
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.catalog import a_version
-from arcbook.server.http.wire.catalog import Archived, ArchiveRequest, Restored, Version
+from arcbook.wire.http.catalog import Archived, ArchiveRequest, Restored, Version
 
 
 async def delete(call: Call) -> Archived:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from arcbook.server.http.route import Call, Route, an_id
-from arcbook.server.http.wire.audit import AuditNote, AuditPage, AuditQuery
-from arcbook.server.http.wire.common import moment, told
 from arcbook.store.secret_audit import SecretNote, SecretNotes
+from arcbook.wire.http.audit import AuditNote, AuditPage, AuditQuery
+from arcbook.wire.http.common import moment, told
 
 
 async def list_audit(call: Call) -> AuditPage:

@@ -13,14 +13,15 @@ from arcbook.dsl.diagnostics import Diagnostic, Severity
 from arcbook.dsl.load import Loaded, load_document
 from arcbook.dsl.paths import catalog_path
 from arcbook.logs import events as logged
-from arcbook.runtime.pools import SYSTEM_PREFIX
+from arcbook.owner.pools import SYSTEM_PREFIX
 from arcbook.secrets.taint import shown
 from arcbook.server.http import listing
 from arcbook.server.http.documents import part_of, root_of, text_of
 from arcbook.server.http.errors import ApiError, invalid, not_found
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.ui_schema import ui_fields
-from arcbook.server.http.wire.catalog import (
+from arcbook.store.api import PAGE_MAX, CatalogEntry, CatalogFilter
+from arcbook.wire.http.catalog import (
     Entries,
     Entry,
     ListRequest,
@@ -30,9 +31,8 @@ from arcbook.server.http.wire.catalog import (
     UiSchema,
     VersionQuery,
 )
-from arcbook.server.http.wire.common import identity, moment
-from arcbook.server.http.wire.problems import Problem, diagnostics_of
-from arcbook.store.api import PAGE_MAX, CatalogEntry, CatalogFilter
+from arcbook.wire.http.common import identity, moment
+from arcbook.wire.http.problems import Problem, diagnostics_of
 
 log = logging.getLogger(__name__)
 

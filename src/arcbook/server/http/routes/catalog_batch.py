@@ -10,8 +10,8 @@ from arcbook.server.http.documents import text_of
 from arcbook.server.http.errors import REFUSALS, ApiError, refusal_of
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.catalog import DOCUMENT, stored
-from arcbook.server.http.wire.catalog import BatchEntry, BatchRegistered, RegisterBatch
-from arcbook.server.http.wire.problems import Problem
+from arcbook.wire.http.catalog import BatchEntry, BatchRegistered, RegisterBatch
+from arcbook.wire.http.problems import Problem
 
 
 async def register_batch(call: Call) -> BatchRegistered:

@@ -6,9 +6,9 @@ from typing import Final
 
 from arcbook.secrets.taint import shown
 from arcbook.server.http.route import Call, Route, an_id
-from arcbook.server.http.wire.access import Changes, ChangesQuery, ChangeView
-from arcbook.server.http.wire.common import moment
 from arcbook.store.access import ChangeNote, NoteFilter
+from arcbook.wire.http.access import Changes, ChangesQuery, ChangeView
+from arcbook.wire.http.common import moment
 
 
 async def change_audit(call: Call) -> Changes:

@@ -7,14 +7,14 @@ from typing import Any, Final, NamedTuple, NoReturn
 import msgspec
 
 from arcbook.engine.state import Command, CommandStatus
-from arcbook.runtime.plans import Planned
-from arcbook.runtime.protocol import PROTOCOL, ClaimRequest, CommandNotice
-from arcbook.runtime.work import Work, work_of
+from arcbook.owner.plans import Planned
 from arcbook.secrets.taint import shown
 from arcbook.server.http.access import INTERNAL, a_worker
 from arcbook.server.http.errors import ApiError, not_found
 from arcbook.server.http.route import Call, Route, an_id
-from arcbook.server.http.wire.commands import ClaimCommand, CommandView
+from arcbook.wire.http.commands import ClaimCommand, CommandView
+from arcbook.wire.payload import CommandPayload, payload_of
+from arcbook.wire.protocol import PROTOCOL, ClaimRequest, CommandNotice
 
 RETRY_AFTER_SECONDS: Final = 2
 """When to ask again for a command that another worker has."""
@@ -22,7 +22,7 @@ RETRY_AFTER_SECONDS: Final = 2
 
 class _Out(NamedTuple):
     command: Command
-    work: Work
+    work: CommandPayload
     planned: Planned
 
 
@@ -82,10 +82,10 @@ async def _out(call: Call) -> _Out:
     if command.status is not CommandStatus.ISSUED:
         raise ApiError(409, f"command {command_id} waits, and is not to be performed", "waiting")
     planned = await call.context.server.plans.find(state.path, catalog_id=state.catalog_id)
-    return _Out(command, work_of(state, planned.plan, command), planned)
+    return _Out(command, payload_of(state, planned.plan, command), planned)
 
 
-def _view(out: _Out, work: Work) -> CommandView:
+def _view(out: _Out, work: CommandPayload) -> CommandView:
     tasks = out.planned.plan.by_name[work.step].tasks
     context: Any = shown(msgspec.to_builtins(work.context))
     context["execution_id"] = str(work.context.execution_id)

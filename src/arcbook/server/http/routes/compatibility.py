@@ -9,8 +9,8 @@ from typing import Final
 
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.health import VERSION
-from arcbook.server.http.wire.common import moment
-from arcbook.server.http.wire.system import (
+from arcbook.wire.http.common import moment
+from arcbook.wire.http.system import (
     Contract,
     MachineView,
     ProcessView,

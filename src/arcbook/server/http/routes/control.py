@@ -7,12 +7,13 @@ from typing import Any, Final
 from arcbook.engine.inputs import Abort
 from arcbook.engine.state import State, Status
 from arcbook.outcome import ErrorInfo, ErrorKind
-from arcbook.runtime.items import INHERITED
-from arcbook.runtime.plans import Planned
+from arcbook.owner.plans import Planned
+from arcbook.owner.queue import INHERITED
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.execute import known_values
-from arcbook.server.http.wire.executions import (
+from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
+from arcbook.wire.http.executions import (
     Cancelled,
     CancelRequest,
     CleanedUp,
@@ -23,7 +24,6 @@ from arcbook.server.http.wire.executions import (
     Retried,
     RetryRequest,
 )
-from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
 
 DESCENDANTS_MAX: Final = 10_000
 """Executions below one that a cascade reaches."""

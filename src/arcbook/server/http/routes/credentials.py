@@ -6,7 +6,6 @@ import base64
 import binascii
 from typing import Any, Final
 
-from arcbook.runtime.protocol import CredentialAnswer, CredentialRequest
 from arcbook.secrets.api import CredentialError
 from arcbook.secrets.credentials import Labels
 from arcbook.secrets.delivery import deliver
@@ -16,8 +15,9 @@ from arcbook.secrets.types import CredentialInvalidError
 from arcbook.server.http.access import INTERNAL, a_worker
 from arcbook.server.http.errors import ApiError, invalid, not_found
 from arcbook.server.http.route import Call, Route, an_id
-from arcbook.server.http.wire.common import moment
-from arcbook.server.http.wire.credentials import (
+from arcbook.store.api import CredentialRow
+from arcbook.wire.http.common import moment
+from arcbook.wire.http.credentials import (
     CredentialQuery,
     Credentials,
     CredentialsQuery,
@@ -27,7 +27,7 @@ from arcbook.server.http.wire.credentials import (
     SealedCredential,
     SealedQuery,
 )
-from arcbook.store.api import CredentialRow
+from arcbook.wire.protocol import CredentialAnswer, CredentialRequest
 
 NOTED_CHARACTERS_MAX: Final = 200
 """Characters of a name that the audit keeps of who may not ask for it."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 from arcbook.engine.state import Status
 from arcbook.server.http.metrics import WORKER_SEEN_SECONDS
 from arcbook.server.http.route import Call, Route
-from arcbook.server.http.wire.system import Dashboard, Stats
+from arcbook.wire.http.system import Dashboard, Stats
 
 RUNNING: Final = (Status.PENDING, Status.RUNNING)
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from arcbook.bus.api import NobodyError
-from arcbook.runtime.protocol import (
+from arcbook.server.bus_gateway import DoorFullError
+from arcbook.server.http.access import INTERNAL
+from arcbook.server.http.errors import ApiError
+from arcbook.server.http.route import Call, Route
+from arcbook.wire.protocol import (
     DOOR_MESSAGES,
     DOOR_NOTICES,
     DOOR_REQUESTS,
@@ -17,10 +21,6 @@ from arcbook.runtime.protocol import (
     DoorPull,
     DoorRequest,
 )
-from arcbook.server.door import DoorFullError
-from arcbook.server.http.access import INTERNAL
-from arcbook.server.http.errors import ApiError
-from arcbook.server.http.route import Call, Route
 
 
 async def worker_request(call: Call) -> DoorAnswer:

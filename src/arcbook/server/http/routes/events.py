@@ -12,12 +12,12 @@ from starlette.responses import StreamingResponse
 from arcbook.events.types import TERMINAL
 from arcbook.server.http import views
 from arcbook.server.http.access import remote_of
-from arcbook.server.http.context import Context
+from arcbook.server.http.context import RequestContext
 from arcbook.server.http.errors import ApiError
 from arcbook.server.http.feed import Frame
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.executions import EVENT
-from arcbook.server.http.wire.executions import EventsPage, EventsQuery
+from arcbook.wire.http.executions import EventsPage, EventsQuery
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Silence after which a stream says that it is still there."""
@@ -76,7 +76,7 @@ def _counted(call: Call) -> str:
 
 
 async def _stream(
-    context: Context, execution_id: int, after: int, asked: EventsQuery, caller: str
+    context: RequestContext, execution_id: int, after: int, asked: EventsQuery, caller: str
 ) -> AsyncIterator[bytes]:
     """Yield events as they are committed, and end with the execution.
 

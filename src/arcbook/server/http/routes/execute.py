@@ -10,14 +10,15 @@ from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.names import OWN
 from arcbook.events.types import Parent
 from arcbook.given import UnknownInputError, check_inputs
-from arcbook.runtime.plans import Planned
-from arcbook.runtime.pools import is_system
+from arcbook.owner.plans import Planned
+from arcbook.owner.pools import is_system
 from arcbook.secrets.taint import shown
 from arcbook.server.http.errors import REFUSALS, ApiError, invalid, refusal_of
 from arcbook.server.http.route import ENCODER, Call, Route, an_id
 from arcbook.server.http.routes.catalog import a_version
-from arcbook.server.http.wire.common import identity
-from arcbook.server.http.wire.execute import (
+from arcbook.store.api import StartKey
+from arcbook.wire.http.common import identity
+from arcbook.wire.http.execute import (
     BatchItem,
     BatchRequest,
     BatchStarted,
@@ -25,7 +26,6 @@ from arcbook.server.http.wire.execute import (
     ExecuteRequest,
     Started,
 )
-from arcbook.store.api import StartKey
 
 KEY_CHARACTERS_MAX: Final = 512
 

@@ -8,13 +8,14 @@ import msgspec
 from starlette.responses import Response
 
 from arcbook.engine.state import State, Status
-from arcbook.runtime.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
 from arcbook.secrets.taint import shown
 from arcbook.server.http import event_pages, views
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import ENCODER, Call, Route, an_id
-from arcbook.server.http.wire.common import told
-from arcbook.server.http.wire.executions import (
+from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
+from arcbook.wire.http.common import told
+from arcbook.wire.http.executions import (
     CancellationCheck,
     Detail,
     DetailQuery,
@@ -24,7 +25,6 @@ from arcbook.server.http.wire.executions import (
     StatusView,
     Summary,
 )
-from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
 
 UNFINISHED: Final = (Status.PENDING, Status.RUNNING)
 

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from arcbook.server.http.errors import ApiError
 from arcbook.server.http.metrics import CONTENT_TYPE
 from arcbook.server.http.route import ENCODER, Call, Route, an_id
-from arcbook.server.http.wire.common import moment
-from arcbook.server.http.wire.system import Alive, Health, ServerView, ShardInfo, ShardQuery
 from arcbook.shards import SHARDS, shard_of
 from arcbook.store.api import StoreError
+from arcbook.wire.http.common import moment
+from arcbook.wire.http.system import Alive, Health, ServerView, ShardInfo, ShardQuery
 
 STORE_SECONDS: Final = 2.0
 """Time that the store has to answer when the health is asked for."""

@@ -11,9 +11,9 @@ from arcbook.server.http.access import INTERNAL
 from arcbook.server.http.callbacks import call_back, is_good, outcome_of
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
-from arcbook.server.http.wire.access import CallbackRequest, CallbackTaken, PendingCount
-from arcbook.server.http.wire.common import moment
-from arcbook.server.http.wire.internal import PurgeAnswer, PurgeRequest
+from arcbook.wire.http.access import CallbackRequest, CallbackTaken, PendingCount
+from arcbook.wire.http.common import moment
+from arcbook.wire.http.internal import PurgeAnswer, PurgeRequest
 
 JOB_FACTS: Final = (
     "state",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from arcbook.dsl.model import KeychainEntry
-from arcbook.runtime.plans import Planned
+from arcbook.owner.plans import Planned
 from arcbook.secrets.keychain import PER_EXECUTION
 from arcbook.server.http.route import Call, Route, an_id
-from arcbook.server.http.wire.keychain import KeychainFound, KeychainItem, KeychainView
+from arcbook.wire.http.keychain import KeychainFound, KeychainItem, KeychainView
 
 SHOWN_CHARACTERS_MAX: Final = 200
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 from arcbook.server.http import views
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
-from arcbook.server.http.wire.common import moment, told
-from arcbook.server.http.wire.read_model import (
+from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
+from arcbook.wire.http.common import moment, told
+from arcbook.wire.http.read_model import (
     ModelEvent,
     ModelEvents,
     ModelEventsQuery,
@@ -17,7 +18,6 @@ from arcbook.server.http.wire.read_model import (
     ModelQuery,
     ModelState,
 )
-from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
 
 TIER: Final = "projection"
 

@@ -9,7 +9,7 @@ from arcbook.server.http import views
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route, an_id
 from arcbook.server.http.routes.executions import STATUS
-from arcbook.server.http.wire.executions import ReplayedState, ReplayQuery, StateQuery
+from arcbook.wire.http.executions import ReplayedState, ReplayQuery, StateQuery
 
 
 async def state(call: Call) -> ReplayedState:

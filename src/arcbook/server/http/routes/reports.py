@@ -7,7 +7,7 @@ from typing import Any, Final
 from arcbook.server.http.callbacks import call_back, outcome_of
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route, an_id
-from arcbook.server.http.wire.events import EventRequest, EventsRequest, EventsTaken, EventTaken
+from arcbook.wire.http.events import EventRequest, EventsRequest, EventsTaken, EventTaken
 
 ENDS: Final = {
     "call.done": "completed",

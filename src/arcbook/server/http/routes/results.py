@@ -10,13 +10,13 @@ from arcbook.dsl.model import OutputSpec
 from arcbook.secrets.taint import shown
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import Call, Route
-from arcbook.server.http.wire.common import moment
-from arcbook.server.http.wire.results import KeptResult, PutResult, ResolveQuery, Variable
+from arcbook.wire.http.common import moment
+from arcbook.wire.http.results import KeptResult, PutResult, ResolveQuery, Variable
 
 
 async def resolve(call: Call) -> Any:
     """Return the value that a reference leads to."""
-    return shown(await call.context.server.kept.load_ref(call.query.ref))
+    return shown(await call.context.server.results.load_ref(call.query.ref))
 
 
 async def put(call: Call) -> KeptResult:
@@ -29,7 +29,7 @@ async def put(call: Call) -> KeptResult:
         raise invalid(f"scope is step, execution, workflow or permanent, not {wanted.scope[:40]!r}")
     await call.context.reading.row(execution_id)
     server = call.context.server
-    ref = await server.kept.keep(
+    ref = await server.results.keep(
         execution_id,
         wanted.source_step or wanted.name,
         f"{wanted.name}-{server.ownership.ids()}",

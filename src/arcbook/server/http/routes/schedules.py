@@ -10,10 +10,10 @@ from arcbook.schedules import ScheduleError, next_after, upcoming, validated
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.execute import known_values
-from arcbook.server.http.wire.common import moment, told
-from arcbook.server.http.wire.credentials import Deleted
-from arcbook.server.http.wire.schedules import PutSchedule, Schedules, SchedulesQuery, ScheduleView
 from arcbook.store.api import ScheduleRow
+from arcbook.wire.http.common import moment, told
+from arcbook.wire.http.credentials import Deleted
+from arcbook.wire.http.schedules import PutSchedule, Schedules, SchedulesQuery, ScheduleView
 
 UPCOMING: Final = 5
 """Times that are told of each schedule."""

@@ -7,10 +7,10 @@ from typing import Any, Final
 from arcbook.secrets.tokens import TokenError, new_token, rotated
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import Call, Route
-from arcbook.server.http.wire.access import NewToken, Rotation, TokenList, TokenTold, TokenView
-from arcbook.server.http.wire.common import moment
-from arcbook.server.http.wire.credentials import Deleted
 from arcbook.store.access import TokenRow
+from arcbook.wire.http.access import NewToken, Rotation, TokenList, TokenTold, TokenView
+from arcbook.wire.http.common import moment
+from arcbook.wire.http.credentials import Deleted
 
 
 async def add_token(call: Call) -> TokenTold:

@@ -7,15 +7,15 @@ from typing import Any, Final
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.metrics import WORKER_SEEN_SECONDS
 from arcbook.server.http.route import Call, Route
-from arcbook.server.http.wire.common import Done, moment
-from arcbook.server.http.wire.workers import (
+from arcbook.store.api import WorkerRow
+from arcbook.wire.http.common import Done, moment
+from arcbook.wire.http.workers import (
     PoolView,
     RegisterWorker,
     WorkerName,
     WorkersQuery,
     WorkerView,
 )
-from arcbook.store.api import WorkerRow
 
 KINDS: Final = frozenset({"worker_pool", "server_api", "broker"})
 

@@ -10,9 +10,9 @@ from arcbook.server.http import event_pages
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.analyze import EVENTS_MAX, EXAMPLE, analysis, looked_at
 from arcbook.server.http.routes.executions import DETAIL_EVENT
-from arcbook.server.http.wire.common import moment
-from arcbook.server.http.wire.executions import Analysis, DetailQuery, StepReport
-from arcbook.server.http.wire.noetl_gui.analysis import (
+from arcbook.wire.http.common import moment
+from arcbook.wire.http.executions import Analysis, DetailQuery, StepReport
+from arcbook.wire.http.noetl_gui.analysis import (
     AnalysisSummary,
     AnalyzedPlaybook,
     AnalyzeRequest,

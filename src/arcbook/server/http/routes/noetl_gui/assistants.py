@@ -6,7 +6,7 @@ from typing import Final, NoReturn
 
 from arcbook.server.http.errors import ApiError
 from arcbook.server.http.route import Call, Route
-from arcbook.server.http.wire.common import ErrorBody
+from arcbook.wire.http.common import ErrorBody
 
 NO_MODEL: Final = "this server has no AI model configured"
 

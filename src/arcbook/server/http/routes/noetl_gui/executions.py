@@ -6,7 +6,7 @@ from typing import Final
 
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.control import CANCELLED, cancelled
-from arcbook.server.http.wire.executions import Cancelled, CancelRequest
+from arcbook.wire.http.executions import Cancelled, CancelRequest
 
 
 async def stop(call: Call) -> Cancelled:

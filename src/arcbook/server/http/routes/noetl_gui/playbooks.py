@@ -21,17 +21,17 @@ from arcbook.server.http.routes.catalog import (
     placed,
     stored,
 )
-from arcbook.server.http.wire.catalog import Entries, Entry, Registered
-from arcbook.server.http.wire.common import identity
-from arcbook.server.http.wire.noetl_gui.playbooks import (
+from arcbook.store.api import CatalogEntry, CatalogFilter
+from arcbook.wire.http.catalog import Entries, Entry, Registered
+from arcbook.wire.http.common import identity
+from arcbook.wire.http.noetl_gui.playbooks import (
     AgentsRequest,
     ContentRequest,
     PlaybookContent,
     PlaybookQuery,
     Validity,
 )
-from arcbook.server.http.wire.problems import diagnostics_of
-from arcbook.store.api import CatalogEntry, CatalogFilter
+from arcbook.wire.http.problems import diagnostics_of
 
 
 async def content(call: Call) -> PlaybookContent:

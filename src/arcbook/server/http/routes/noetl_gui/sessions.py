@@ -8,7 +8,7 @@ from arcbook.secrets.tokens import SCOPES
 from arcbook.server.http.access import SESSION_PATH, counted, remote_of
 from arcbook.server.http.errors import ApiError
 from arcbook.server.http.route import Call, Route
-from arcbook.server.http.wire.noetl_gui.sessions import Session, SessionRequest, SessionUser
+from arcbook.wire.http.noetl_gui.sessions import Session, SessionRequest, SessionUser
 
 
 async def validate_session(call: Call) -> Session:

@@ -11,8 +11,8 @@ from arcbook.blobs.api import BlobMissingError
 from arcbook.dsl.paths import catalog_path
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import Call, Route
-from arcbook.server.http.wire.common import Done, moment
-from arcbook.server.http.wire.noetl_gui.playbooks import PutSuite, Suite
+from arcbook.wire.http.common import Done, moment
+from arcbook.wire.http.noetl_gui.playbooks import PutSuite, Suite
 
 FOLDER: Final = "playbook-tests"
 """Where suites are among the blobs; those of executions begin with a number."""

@@ -1,0 +1,1 @@
+"""Composition roots: parts put together from settings."""

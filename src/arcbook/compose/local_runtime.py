@@ -1,0 +1,312 @@
+"""The embedded runtime: owner and worker in one process, on one store.
+
+The owner is the worker, so there is no claim: a command is performed as soon as its
+commit returns. What was out when a process died is performed again by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import uuid
+from functools import partial
+from typing import Any, Final, Self
+
+import msgspec
+
+from arcbook.blobs.api import BlobStoreError
+from arcbook.clock import Clock
+from arcbook.engine.inputs import (
+    AnyInput,
+    Cancel,
+    Checkpointed,
+    Lost,
+    Settle,
+    Start,
+    Stopped,
+)
+from arcbook.engine.state import Command, CommandStatus, State
+from arcbook.ids import IdGenerator
+from arcbook.logs import events as logged
+from arcbook.owner.drive import Drive
+from arcbook.owner.plans import Planned, Plans
+from arcbook.owner.ports import CommitEntry, WorkerCapacity
+from arcbook.owner.slots import Slot
+from arcbook.owner.trials import Rehearsal, Suspects
+from arcbook.performer.execute import Performer
+from arcbook.performer.runner import STOP_GRACE_SECONDS, CommandRunner, Job
+from arcbook.performer.services import Awaits
+from arcbook.results.store import ResultStore
+from arcbook.store.api import Change, Claim, Store, StoreError
+from arcbook.supervision import Service
+from arcbook.wire.payload import payload_of
+
+CONCURRENCY: Final = 128
+"""Commands performed at once."""
+
+INBOX_SECONDS: Final = 0.25
+"""Time between two looks for inputs that other processes left."""
+
+log = logging.getLogger(__name__)
+
+_INPUT_DECODER: Final[msgspec.json.Decoder[AnyInput]] = msgspec.json.Decoder(AnyInput)
+
+
+class LocalRuntime:
+    """Runs executions in this process."""
+
+    def __init__(  # the services of a runtime
+        self,
+        store: Store,
+        plans: Plans,
+        results: ResultStore,
+        performer: Performer,
+        clock: Clock,
+        ids: IdGenerator,
+        *,
+        concurrency: int = CONCURRENCY,
+        rehearse: Rehearsal | None = None,
+    ) -> None:
+        self.store = store
+        self.plans = plans
+        self.results = results
+        self.performer = performer
+        self.clock = clock
+        suspects = Suspects(store, f"local/{uuid.uuid4().hex}", clock, rehearse)
+        self.drive = Drive(store, plans, results, clock, ids, self, suspects=suspects)
+        self.drive.listeners.add(self._watch)
+        self._runner = CommandRunner(concurrency, self._done, self._away)
+        self._waiters: dict[int, list[asyncio.Future[State]]] = {}
+        self.service = Service("runtime")
+
+    # -- lifetime ---------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self.service.start()
+        self.service.on_failure(self._fail)
+        self.service.loop("drive", self._drive)
+        self.service.loop("inbox", self._read_inbox)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.service.stop()
+        await self._runner.close()
+        self.drive.close()
+        await self.performer.tools.close()
+
+    async def _drive(self) -> None:
+        """Drive; when the store fails, everyone who waits is told why, and later runs go on."""
+        while True:
+            try:
+                await self.drive.run()
+            except StoreError as error:
+                self.drive.refuse(error)
+                self.drive.slots.clear()
+                self._refuse(error)
+
+    def _fail(self, cause: BaseException) -> None:
+        """Tell everyone who waits, or comes, that nothing goes on here any more."""
+        self.drive.end(cause)
+        self._refuse(cause)
+
+    def _refuse(self, error: BaseException) -> None:
+        """Tell everyone who waits for an end why there is none."""
+        told, self._waiters = self._waiters, {}
+        for waiters in told.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+
+    # -- executions -------------------------------------------------------------------
+
+    async def start(
+        self,
+        planned: Planned,
+        payload: dict[str, Any],
+        *,
+        execution_id: int | None = None,
+        **facts: Any,
+    ) -> int:
+        """Start an execution and return its id once the start is durable."""
+        start = Start(
+            path=planned.entry.path,
+            version=planned.entry.version,
+            catalog_id=planned.entry.catalog_id,
+            payload=payload,
+            **facts,
+        )
+        identity, stored = self.drive.begin(planned, start, execution_id)
+        await stored
+        return identity
+
+    def ended(self, execution_id: int) -> asyncio.Future[State]:
+        """Return a future of the state in which an execution ends."""
+        future: asyncio.Future[State] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(execution_id, []).append(future)
+        return future
+
+    async def run(self, planned: Planned, payload: dict[str, Any], **facts: Any) -> State:
+        """Run a playbook to its end and return the final state."""
+        identity = self.drive.ids()
+        ended = self.ended(identity)
+        await self.start(planned, payload, execution_id=identity, **facts)
+        return await ended
+
+    async def resume(self, execution_id: int, *, quiet: bool = False) -> asyncio.Future[State]:
+        """Go on with an execution, and its children, from where its log ends.
+
+        Args:
+            execution_id: the execution.
+            quiet: do not perform its commands; it is to be cancelled.
+        """
+        self.performer.may_meet_marks = True
+        await self.drive.suspects.watch([execution_id])
+        slot = await self.drive.adopt(execution_id)
+        ended = self.ended(execution_id)
+        state = slot.state
+        if state.status.is_terminal:
+            self.drive.slots.pop(execution_id, None)
+            ended.set_result(state)
+            return ended
+        for run in list(state.runs.values()):
+            for command in list(run.commands.values()):
+                if command.wait is not None and command.wait.child_id:
+                    await self.resume(command.wait.child_id, quiet=quiet)
+                elif command.status is CommandStatus.ISSUED and not quiet:
+                    self.drive.submit(execution_id, _lost(command))
+        if not quiet:
+            self.drive.submit(execution_id, Settle())
+        return ended
+
+    async def cancel(self, execution_id: int, reason: str) -> bool:
+        """Cancel an execution; return whether it was running."""
+        return await self.drive.ask(execution_id, Cancel(reason=reason))
+
+    def _watch(self, execution_id: int, _events: Any, state: State) -> None:
+        if state.status.is_terminal:
+            for waiter in self._waiters.pop(execution_id, []):
+                if not waiter.done():
+                    waiter.set_result(state)
+
+    # -- commands ---------------------------------------------------------------------
+
+    def issue(self, slot: Slot, command_ids: list[str]) -> None:
+        """Perform commands, as many at once as there is room for."""
+        execution_id = slot.state.execution_id
+        for command_id in command_ids:
+            command = slot.state.command(command_id)
+            if command is not None:
+                begin = partial(self._open, execution_id, command_id)
+                given = command_id, command.generation, command.lost + 1
+                self._runner.begin(Job(execution_id, *given, begin, command.step))
+
+    def needs(self, slot: Slot) -> bool:
+        """Return whether commands of an execution wait here to be performed."""
+        runs = slot.state.runs.values()
+        return any(c.status is CommandStatus.ISSUED for r in runs for c in r.commands.values())
+
+    def claim(self, entry: CommitEntry, claim: Claim, capacity: WorkerCapacity | None) -> bool:
+        """Refuse: there is no worker but this process."""
+        return False
+
+    def is_holder(self, entry: CommitEntry, command_id: str, worker: str) -> bool:
+        """Return whether a worker has a command: this process alone performs."""
+        return False
+
+    def hand_over(
+        self, entry: CommitEntry, command_ids: list[str], capacity: WorkerCapacity
+    ) -> None:
+        """Do nothing: nobody offers room."""
+
+    def project(self, entry: CommitEntry, change: Change) -> None:
+        """Write nothing of commands: they are in the events."""
+
+    def committed(self, entry: CommitEntry) -> None:
+        """Need not know."""
+
+    def fenced(self, execution_id: int) -> None:
+        """Need not know: nothing is kept beside the events."""
+
+    async def loaded(self, slot: Slot) -> None:
+        """Need not know, either."""
+
+    def _open(self, execution_id: int, command_id: str) -> Awaits | None:
+        """Begin to perform a command, if it is still there to be performed."""
+        slot = self.drive.slots.get(execution_id)
+        command = slot.state.command(command_id) if slot is not None else None
+        if slot is None or command is None or command.status is not CommandStatus.ISSUED:
+            return None
+        generation, attempt = command.generation, command.lost + 1
+
+        numbers = itertools.count(1)
+
+        async def checkpoint(saved: Any) -> bool:
+            given = Checkpointed(
+                command_id=command_id,
+                generation=generation,
+                attempt=attempt,
+                state=saved,
+                number=next(numbers),
+            )
+            return await self.drive.ask(execution_id, given)
+
+        work = payload_of(slot.state, slot.plan, command)
+        folder = slot.planned.entry.folder
+        return self.performer.perform(work, slot.plan, folder=folder, checkpoint=checkpoint)
+
+    def _done(self, job: Job, given: AnyInput | None) -> None:
+        if given is not None:
+            self.drive.submit(job.execution_id, given)
+
+    def _away(self, _: Job, error: BlobStoreError) -> None:
+        self._refuse(error)
+
+    def stop(self, slot: Slot, command_ids: list[str]) -> None:
+        """Stop the tools of commands; what is not being performed is stopped already."""
+        execution_id = slot.state.execution_id
+        for command_id in command_ids:
+            if self._runner.stop(command_id):
+                asyncio.get_running_loop().call_later(
+                    STOP_GRACE_SECONDS, self._give_up, execution_id, command_id
+                )
+            else:
+                self.drive.submit(execution_id, Stopped(command_id=command_id))
+
+    def _give_up(self, execution_id: int, command_id: str) -> None:
+        if self._runner.is_performing(command_id):
+            self.drive.submit(execution_id, Stopped(command_id=command_id, confirmed=False))
+
+    # -- inbox ------------------------------------------------------------------------
+
+    async def _read_inbox(self) -> None:
+        """Take the inputs that other processes left for our executions."""
+        while True:
+            await asyncio.sleep(INBOX_SECONDS)
+            try:
+                await self._look_into_inbox()
+            except StoreError as error:
+                log.warning(logged.INBOX_UNREADABLE, {"reason": error})
+
+    async def _look_into_inbox(self) -> None:
+        if not self.drive.slots:
+            return
+        waiting = await self.store.take(list(self.drive.slots))
+        for _, execution_id, body in waiting:
+            try:
+                given = _INPUT_DECODER.decode(body)
+            except msgspec.DecodeError as error:
+                log.warning(logged.INPUT_UNREADABLE, {"execution": execution_id, "reason": error})
+            else:
+                self.drive.submit(execution_id, given)
+        if waiting:
+            await self.store.drop([number for number, _, _ in waiting])
+
+
+def _lost(command: Command) -> Lost:
+    return Lost(
+        command_id=command.command_id,
+        generation=command.generation,
+        attempt=command.lost + 1,
+        reason="the process that performed it ended",
+    )

@@ -1,0 +1,1 @@
+"""The side that decides and commits: drive loop, commands, timers, snapshots."""

@@ -1,0 +1,615 @@
+"""The drive loop: takes inputs, decides, commits in groups, and only then tells.
+
+It owns the executions that it drives. The inputs of many executions are decided
+together and committed in one transaction; whoever waits for an answer gets it after the
+commit, and commands go out after the commit. A decision that goes wrong fails its own
+execution, never the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from arcbook.clock import Clock
+from arcbook.engine.fold import fold
+from arcbook.engine.inputs import (
+    AnyInput,
+    Decision,
+    Report,
+    Settle,
+    Start,
+    TimerFired,
+)
+from arcbook.engine.state import State
+from arcbook.engine.turn import LIMITS, LoopLimits
+from arcbook.logs import events as logged
+from arcbook.owner.boundary import (
+    DecisionHungError,
+    UnrecordableError,
+    event_rows,
+    fault_of,
+    stored_state,
+    without_plan,
+)
+from arcbook.owner.children import Children, ExecutionMissingError
+from arcbook.owner.decider import SLOW_US, Decider
+from arcbook.owner.fetching import fetch
+from arcbook.owner.listeners import Listeners
+from arcbook.owner.plans import (
+    PlanAwaitedError,
+    Planned,
+    Plans,
+    PlaybookInvalidError,
+    PlaybookMissingError,
+)
+from arcbook.owner.ports import (
+    CommandSink,
+    CommitEntry,
+    FullOwnership,
+    Ownership,
+    TurnTimes,
+    WorkerCapacity,
+)
+from arcbook.owner.queue import QueuedInput, apart, is_anothers, refuse, together
+from arcbook.owner.rows import REFRESH_ROW, RefreshRow, StaleRows
+from arcbook.owner.slots import Slot, encode_state, is_time_to_save, result_rows, row_of
+from arcbook.owner.timers import Timers, may_set_timer
+from arcbook.owner.trials import Suspects
+from arcbook.results.store import ResultStore
+from arcbook.store.api import (
+    ROW_AGE_US_MAX,
+    Change,
+    Claim,
+    FencedError,
+    StartKey,
+    Store,
+    Tick,
+    UnstorableError,
+)
+
+BATCH_MAX: Final = 512
+"""Inputs of one commit."""
+
+TURN_US_MAX: Final = 20_000
+"""Time for which one commit gathers inputs: what else goes on in the process has its turn."""
+
+SLOTS_MAX: Final = 5000
+"""Executions held in memory; idle ones beyond that are loaded again when needed."""
+
+TRIES_MAX: Final = 5
+"""Tries of an input whose commit another writer's was ahead of."""
+
+DOUBT_SECONDS: Final = 0.25
+"""Time after which an input is looked at again that came while the owner was in doubt."""
+
+EVICTIONS_MAX: Final = 64
+"""Executions that one commit looks at for some to forget."""
+
+
+log = logging.getLogger(__name__)
+
+
+class LostOwnershipError(RuntimeError):
+    """Another process drives the execution now."""
+
+
+Find = Callable[[str, int | None, int | None], Awaitable[Planned]]
+"""Finds a playbook by its path, a version of it, or by its id."""
+
+
+class Drive:
+    """Drives executions."""
+
+    def __init__(  # the services of an owner
+        self,
+        store: Store,
+        plans: Plans,
+        results: ResultStore,
+        clock: Clock,
+        ids: Callable[[], int],
+        sink: CommandSink,
+        *,
+        limits: LoopLimits = LIMITS,
+        ownership: Ownership | None = None,
+        suspects: Suspects | None = None,
+    ) -> None:
+        self.store = store
+        self.plans = plans
+        self.results = results
+        self.clock = clock
+        self.ids = ids
+        self.sink = sink
+        self.ownership = ownership or FullOwnership(ids)
+        self.decider = Decider(clock, self.ownership, limits)
+        self.suspects = suspects or Suspects(store, "", clock)
+        self.listeners = Listeners()
+        self.watch: Callable[[TurnTimes], None] | None = None
+        self.slots: OrderedDict[int, Slot] = OrderedDict()
+        self._queue: deque[QueuedInput] = deque()
+        self._ended: BaseException | None = None
+        self._wake = asyncio.Event()
+        self._turning = asyncio.Lock()
+        self._timers = Timers(clock, self._fire)
+        self._rows = StaleRows(clock, lambda i: self._put(QueuedInput(i, REFRESH_ROW)))
+        self._fetch = partial(fetch, results)
+        self._children = Children(plans, self._give, self._fetch)
+
+    # -- inputs -----------------------------------------------------------------------
+
+    def submit(self, execution_id: int, given: AnyInput) -> None:
+        """Take an input; it is decided and committed soon."""
+        self._put(QueuedInput(execution_id, given))
+
+    def ask(
+        self, execution_id: int, given: AnyInput | Claim, capacity: WorkerCapacity | None = None
+    ) -> asyncio.Future[bool]:
+        """Take an input, or a claim; the future says after the commit if it was accepted."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._put(QueuedInput(execution_id, given, future, capacity=capacity))
+        return future
+
+    def begin(
+        self,
+        planned: Planned,
+        start: Start,
+        execution_id: int | None = None,
+        tick: Tick | None = None,
+        key: StartKey | None = None,
+    ) -> tuple[int, asyncio.Future[bool]]:
+        """Start an execution; the future is done when the start is durable."""
+        execution_id = self.ids() if execution_id is None else execution_id
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        item = QueuedInput(execution_id, start, future, planned)
+        item.tick = tick
+        item.key = key
+        self._put(item)
+        return execution_id, future
+
+    def _put(self, item: QueuedInput) -> None:
+        if self._ended is not None:
+            refuse(item, self._ended)
+            return
+        self._queue.append(item)
+        self._wake.set()
+
+    def _put_again(self, item: QueuedInput, _: object) -> None:
+        self._put(item)
+
+    # -- the loop ---------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Drive until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                async with self._turning:
+                    await self.turn()
+                await asyncio.sleep(0)
+
+    async def quiet(self) -> None:
+        """Wait until what is being decided and committed at this moment is stored and told."""
+        async with self._turning:
+            pass
+
+    async def turn(self) -> None:
+        """Decide and commit one batch of what is waiting."""
+        batch: list[QueuedInput] = []
+        pending: dict[int, CommitEntry] = {}
+        queue = self._queue
+        times = TurnTimes()
+        now = self.clock.monotonic_us
+        try:
+            most = await self.suspects.take_up(queue, BATCH_MAX)
+            began = now()
+            until = began + TURN_US_MAX
+            while queue and len(batch) < most and (not batch or began < until):
+                item = queue.popleft()
+                batch.append(item)
+                try:
+                    item.accepted = await self._take(item, pending)
+                except _REFUSALS as error:
+                    refuse(batch.pop(), error)
+                except PlanAwaitedError as awaited:
+                    # The others do not wait for it.
+                    awaited.made.add_done_callback(partial(self._put_again, batch.pop()))
+                ended = now()
+                times.decide.append(took := ended - began)
+                began = ended
+                if took > SLOW_US:
+                    log.warning(
+                        logged.INPUT_SLOW,
+                        {"execution": item.execution_id, "milliseconds": took // 1000},
+                    )
+            if pending:
+                await self._commit(batch, pending, times)
+            await self.suspects.through()
+        except BaseException as error:
+            # What was decided is not stored, or nobody knows: it is built again when needed.
+            for execution_id in pending:
+                self.slots.pop(execution_id, None)
+            for item in batch:
+                refuse(item, error)
+            raise
+
+    async def _take(self, item: QueuedInput, pending: dict[int, CommitEntry]) -> bool:
+        if not self.ownership.owns(item.execution_id):
+            if item.future is None and self.ownership.may_own(item.execution_id):
+                # Nobody says this again: it waits until a heartbeat tells who the owner is.
+                asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._put, item)
+            raise LostOwnershipError(f"another server owns execution {item.execution_id}")
+        # Nothing is decided yet: if it takes long to have the plan, the others go first.
+        if item.execution_id not in self.slots:
+            await self._slot(item, self.plans.ready)
+        return await self._give(item, pending)
+
+    async def _give(self, item: QueuedInput, pending: dict[int, CommitEntry]) -> bool:
+        """Take an input, or what follows from one for a parent or a child.
+
+        Those have the same owner. It is not asked for again on the way: what one input
+        changes is committed as a whole, and fenced if somebody else was first.
+        """
+        slot = await self._slot(item)
+        entry = pending.get(item.execution_id)
+        if entry is None:
+            entry = pending[item.execution_id] = CommitEntry(slot)
+        if isinstance(item.given, Claim):
+            return self.sink.claim(entry, item.given, item.capacity)
+        if isinstance(item.given, RefreshRow):
+            entry.refresh = slot.row_seq < slot.state.seq
+            return True
+        if is_anothers(entry, item, self.sink):
+            return False
+        if item.tick is not None:
+            entry.tick = item.tick
+        if item.key is not None:
+            entry.key = item.key
+        return await self._decide(entry, item, item.given, pending)
+
+    async def _slot(self, item: QueuedInput, find: Find | None = None) -> Slot:
+        slot = self.slots.get(item.execution_id)
+        if slot is not None:
+            self.slots.move_to_end(item.execution_id)
+            return slot
+        if item.planned is not None:
+            slot = Slot(State(execution_id=item.execution_id), item.planned)
+        else:
+            slot = await self.load(item.execution_id, find)
+            await self.sink.loaded(slot)
+            self._timers.put(item.execution_id, slot.timers)
+            if slot.row_seq < slot.state.seq:
+                self._rows.behind(item.execution_id)
+        self.slots[item.execution_id] = slot
+        return slot
+
+    async def load(self, execution_id: int, find: Find | None = None) -> Slot:
+        """Build an execution's state from the store.
+
+        One that cannot be gone on with, because its log cannot be read or its playbook is
+        gone, comes as a slot that says so: it can be ended.
+
+        Raises:
+            ExecutionMissingError: there is none.
+        """
+        found = await stored_state(self.store, execution_id)
+        if found is None:
+            raise ExecutionMissingError(f"there is no execution {execution_id}")
+        state = found.state
+        if found.unread:
+            return found.noted(without_plan(state, found.unread))
+        try:
+            planned = await (find or self.plans.find)(state.path, None, state.catalog_id)
+        except (PlaybookMissingError, PlaybookInvalidError) as error:
+            return found.noted(without_plan(state, str(error)))
+        return found.noted(Slot(state, planned))
+
+    async def _decide(
+        self,
+        entry: CommitEntry,
+        item: QueuedInput,
+        given: AnyInput,
+        pending: dict[int, CommitEntry],
+    ) -> bool:
+        """Decide one input, fetching what its templates need."""
+        slot = entry.slot
+        accepted = None
+        while True:
+            try:
+                decision = await self._decision(slot, given)
+                rows = event_rows(decision.events)
+            except (Exception, DecisionHungError) as error:  # noqa: BLE001  # one, not the batch
+                return await self._fault(entry, item, error, pending)
+            entry.rows += rows
+            if accepted is None and not decision.again:
+                accepted = decision.accepted
+            await self._gather(entry, item, decision, pending)
+            if decision.more:
+                self.submit(item.execution_id, Settle())  # others have their turn first
+            if not decision.needs:
+                return bool(accepted)
+            await self._fetch(entry, decision.needs)
+            if not decision.again:
+                given = Settle()
+
+    async def _decision(self, slot: Slot, given: AnyInput) -> Decision:
+        """Ask for a decision, or give up what cannot be decided."""
+        decider = self.decider
+        if slot.broken is None and self.suspects.is_suspect(slot.state.execution_id):
+            slot.broken = await self.suspects.doubt(
+                slot.state.execution_id, lambda: decider.decide(slot, given)
+            )
+        if slot.broken is not None:
+            start = given if isinstance(given, Start) else None
+            return decider.give_up(slot, slot.broken, start)
+        return decider.decide(slot, given)
+
+    async def _fault(
+        self,
+        entry: CommitEntry,
+        item: QueuedInput,
+        error: BaseException,
+        pending: dict[int, CommitEntry],
+    ) -> bool:
+        """Fail an execution whose decision raised; its state is built again first."""
+        slot, start = entry.slot, item.given if isinstance(item.given, Start) else None
+        log.error(logged.DECISION_FAILED, {"execution": item.execution_id}, exc_info=error)
+        found = await stored_state(self.store, item.execution_id)
+        state = State(execution_id=item.execution_id) if found is None else found.state
+        slot.state = fold(state, entry.events)
+        decision = self.decider.give_up(slot, fault_of(error), start)
+        try:
+            entry.rows += event_rows(decision.events)
+        except UnrecordableError:
+            # Not even who and where: it was refused, not recorded as failed.
+            self.slots.pop(item.execution_id, None)
+            pending.pop(item.execution_id, None)
+            raise
+        await self._gather(entry, item, decision, pending)
+        return decision.accepted
+
+    async def _gather(
+        self,
+        entry: CommitEntry,
+        item: QueuedInput,
+        decision: Decision,
+        pending: dict[int, CommitEntry],
+    ) -> None:
+        """Add what a decision yielded to what the commit will write and tell."""
+        slot, given = entry.slot, item.given
+        entry.events += decision.events
+        entry.commands += decision.commands
+        if item.capacity is not None and decision.commands:
+            self.sink.hand_over(entry, decision.commands, item.capacity)
+        entry.stop += decision.stop
+        for ref, items in decision.keep:
+            await self.results.keep_items(ref, items)
+            entry.kept.append(ref)
+        if isinstance(given, Report) and decision.accepted:
+            entry.kept += given.kept
+        if slot.timed or any(may_set_timer(r.event) for r in decision.events):
+            entry.timers_changed = True
+        for child in decision.children:
+            await self._children.start(child, pending, item.capacity)
+        for child_id in decision.cancel_children:
+            await self._children.cancel(slot, child_id, pending)
+        if decision.events and slot.state.status.is_terminal and slot.state.parent is not None:
+            await self._children.tell_parent(entry, slot.state.parent, pending, item.capacity)
+
+    # -- commit -----------------------------------------------------------------------
+
+    async def _commit(
+        self, batch: list[QueuedInput], pending: dict[int, CommitEntry], times: TurnTimes
+    ) -> None:
+        now = self.clock.monotonic_us
+        changed = {i: entry for i, entry in pending.items() if entry.has_changed}
+        unchanged = [entry for i, entry in pending.items() if i not in changed]
+        lost: dict[int, Exception] = {}
+        began = now()
+        stored = await self._store(changed, lost, times) if changed else {}
+        times.store = now() - began - times.encode
+        for entry in unchanged:
+            if entry.stop:
+                self.sink.stop(entry.slot, entry.stop)
+            if entry.slot.state.status.is_terminal:  # loaded for what came too late
+                self.slots.pop(entry.slot.state.execution_id, None)
+        began = now()
+        self._tell(batch, stored, lost)
+        times.tell = now() - began
+        if self.watch is not None:
+            self.watch(times)
+
+    async def _store(
+        self, changed: dict[int, CommitEntry], lost: dict[int, Exception], times: TurnTimes
+    ) -> dict[int, CommitEntry]:
+        """Store what was decided, and return what of it is stored.
+
+        What another process was quicker with is lost. What the store cannot hold fails its
+        own execution: the others are stored without it.
+        """
+        now = self.clock.monotonic_us
+        while changed:
+            began = now()
+            changes = [self._change(entry) for entry in changed.values()]
+            times.encode += now() - began
+            try:
+                await self.store.commit(changes)
+                break
+            except FencedError as error:
+                for execution_id in together(changed, error.execution_ids):
+                    lost[execution_id] = error
+                    del changed[execution_id]
+                    self._begin_anew(execution_id)
+            except UnstorableError as error:
+                groups = apart(changed)
+                if len(groups) == 1:
+                    return await self._give_up(changed, lost, error)
+                stored: dict[int, CommitEntry] = {}
+                for group in groups:
+                    stored |= await self._store(group, lost, times)
+                return stored
+        return changed
+
+    async def _give_up(
+        self, changed: dict[int, CommitEntry], lost: dict[int, Exception], error: UnstorableError
+    ) -> dict[int, CommitEntry]:
+        """Fail executions that one input changed, as what changed cannot be stored."""
+        for execution_id, entry in list(changed.items()):
+            log.error(logged.CHANGE_UNSTORABLE, {"execution": execution_id, "reason": error})
+            found = await stored_state(self.store, execution_id)
+            entry.begin_anew(State(execution_id=execution_id) if found is None else found.state)
+            decision = self.decider.give_up(entry.slot, fault_of(error))
+            entry.events, entry.stop = decision.events, decision.stop
+            entry.rows = event_rows(entry.events)
+            if not entry.events:
+                lost[execution_id] = error
+                self.slots.pop(execution_id, None)
+                del changed[execution_id]
+        if changed:
+            await self.store.commit([self._change(entry) for entry in changed.values()])
+        return changed
+
+    def _begin_anew(self, execution_id: int) -> None:
+        """Load an execution again that another process wrote to, its commands included."""
+        self.slots.pop(execution_id, None)
+        self.sink.fenced(execution_id)
+        self.submit(execution_id, Settle())
+
+    def _change(self, entry: CommitEntry) -> Change:
+        """Return what is to be written; made anew if the commit is tried again."""
+        slot = entry.slot
+        state = slot.state
+        entry.change = change = Change(
+            execution_id=state.execution_id,
+            after_seq=entry.after_seq,
+            events=entry.rows,
+            results=result_rows(entry.kept),
+            tick=entry.tick,
+            key=entry.key,
+            owner=self.ownership.owner,
+        )
+        if entry.events:
+            slot.event_at = at = entry.events[-1].at
+            is_old = at - slot.row_at > ROW_AGE_US_MAX
+            entry.refresh = entry.refresh or is_old or state.status.is_terminal
+        if entry.refresh:
+            change.row = row_of(state, slot.event_at)
+        if entry.events:
+            if is_time_to_save(slot):
+                change.snapshot = encode_state(state)
+            if entry.timers_changed:
+                timers = state.timers()
+                change.timers = None if timers == slot.timers else timers
+        self.sink.project(entry, change)
+        return change
+
+    def _tell(
+        self, batch: list[QueuedInput], stored: dict[int, CommitEntry], lost: dict[int, Exception]
+    ) -> None:
+        """Answer, give out commands and set timers: all of it is stored now."""
+        for execution_id, entry in stored.items():
+            self._tell_of(execution_id, entry)
+        for item in batch:
+            error = lost.get(item.execution_id)
+            if isinstance(error, FencedError):
+                self._again(item)
+            elif error is not None:
+                refuse(item, error)
+            elif item.future is not None and not item.future.done():
+                item.future.set_result(item.accepted)
+        # Whoever is answered now may look at what it asked about.
+        self._evict(max(SLOTS_MAX, len(stored)))
+
+    def _tell_of(self, execution_id: int, entry: CommitEntry) -> None:
+        slot, change = entry.slot, entry.change
+        state = slot.state
+        assert change is not None
+        if change.row is not None:
+            slot.row_at, slot.row_seq = change.row.updated_at, change.row.seq
+            self._rows.written(execution_id)
+        elif slot.row_seq < state.seq:
+            self._rows.behind(execution_id)
+        if change.snapshot is not None:
+            slot.snapshot_seq = state.seq
+        if change.timers is not None:
+            slot.timers = change.timers
+            slot.timed = bool(slot.timers)
+            self._timers.put(execution_id, slot.timers)
+        self.sink.committed(entry)
+        if entry.stop:
+            self.sink.stop(slot, entry.stop)
+        self.listeners.tell(execution_id, entry.events, state)
+        live = [command for command in entry.commands if state.command(command) is not None]
+        if live:
+            self.sink.issue(slot, live)
+        if state.status.is_terminal:
+            self.slots.pop(execution_id, None)
+            self._timers.put(execution_id, {})
+
+    def _again(self, item: QueuedInput) -> None:
+        """Take an input once more, on what is stored, after somebody else was first.
+
+        Whoever waits for an answer is refused and asks again, perhaps somebody else.
+        """
+        if item.future is not None:
+            reason = f"another process drives execution {item.execution_id}"
+            refuse(item, LostOwnershipError(reason))
+        elif item.tries < TRIES_MAX:
+            item.tries += 1
+            self._put(item)
+
+    def forget(self, owned: Callable[[int], bool]) -> None:
+        """Forget the executions that are not owned any more."""
+        for execution_id in [i for i in self.slots if not owned(i)]:
+            del self.slots[execution_id]
+        self._timers.keep(owned)
+
+    def _evict(self, most: int) -> None:
+        """Forget idle executions beyond so many, the longest unused first; the store has them."""
+        for _ in range(min(len(self.slots) - most, EVICTIONS_MAX)):
+            execution_id, slot = self.slots.popitem(last=False)
+            if self.sink.needs(slot):
+                self.slots[execution_id] = slot
+
+    # -- timers -----------------------------------------------------------------------
+
+    def _fire(self, execution_id: int, timer_id: str) -> None:
+        self.submit(execution_id, TimerFired(timer_id=timer_id))
+
+    def refuse(self, error: BaseException) -> None:
+        """Refuse the inputs that are waiting."""
+        while self._queue:
+            refuse(self._queue.popleft(), error)
+
+    def end(self, error: BaseException) -> None:
+        """Refuse the inputs that are waiting, and all that come: the loop has ended."""
+        self._ended = error
+        self.refuse(error)
+
+    def close(self) -> None:
+        """Stop the timers."""
+        self._timers.close()
+        self._rows.close()
+
+    async def adopt(self, execution_id: int) -> Slot:
+        """Take over an execution from the store, its timers included."""
+        slot = await self.load(execution_id)
+        self.slots[execution_id] = slot
+        self._timers.put(execution_id, slot.timers)
+        return slot
+
+
+_REFUSALS: Final = (
+    ExecutionMissingError,
+    LostOwnershipError,
+    PlaybookInvalidError,
+    PlaybookMissingError,
+    UnrecordableError,
+)
+
+
+__all__ = ["Drive", "ExecutionMissingError", "LostOwnershipError"]

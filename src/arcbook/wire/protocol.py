@@ -1,0 +1,394 @@
+"""What workers and servers say to each other: requests, answers, notices.
+
+Workers speak to three kinds of subject: the server that owns an execution, by its name;
+the shard of an execution, whoever owns it; and any server. A body is one byte that says
+how to read it, then JSON, followed by a line feed and bytes where bytes go with it. What
+does not fit into one message goes through the blob store, and its key in place of it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from arcbook.bus.api import PULL_MAX
+from arcbook.engine.inputs import Abort, CalledBack, Cancel, Checkpointed, Report, Stopped
+from arcbook.secrets.delivery import Delivery
+from arcbook.store.api import CatalogEntry, WorkerRow
+from arcbook.wire.payload import CommandPayload
+
+PROTOCOL: Final = 4
+"""Version of what stands in this file. A worker of another one is refused."""
+
+ANY_SERVER: Final = "server"
+"""Subject that every server serves."""
+
+CHUNK_BYTES: Final = 512 * 1024
+"""Bytes of a blob that go together."""
+
+OVERHEAD_BYTES: Final = 4096
+"""Room that is left in a message for what the bus adds."""
+
+
+def owner_subject(server_id: str) -> str:
+    """Return the subject of a server."""
+    return f"owner.{server_id}"
+
+
+def shard_subject(shard: int) -> str:
+    """Return the subject of whoever owns a shard."""
+    return f"shard.{shard}"
+
+
+def control_subject(worker_id: str) -> str:
+    """Return the subject on which a worker is told to stop commands."""
+    return f"control.{worker_id}"
+
+
+class CommandNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The message of a command that is out: where to claim it, and as what."""
+
+    execution_id: int
+    command_id: str
+    generation: int = 0
+    attempt: int = 1
+    #: The server that owned the execution when this was written.
+    server: str = ""
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """A command that a worker holds."""
+
+    execution_id: int
+    command_id: str
+    generation: int
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ask"):
+    """Something that a worker, or another server, asks for."""
+
+
+class ClaimRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="claim"):
+    """Commands that a worker wants to perform."""
+
+    worker: str
+    commands: list[CommandNotice]
+    #: Whether another server hands this on; then it is not handed on again.
+    forwarded: bool = False
+    #: The version that the worker speaks; one that does not say is older than versions.
+    protocol: int = 0
+    #: The pools and the tenant of the worker, as a server knows them; none means any.
+    pools: list[str] = []
+    tenant: str = ""
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer for one command.
+
+    ``claimed``: it is the worker's. ``already_claimed``: another one has it. ``failed``:
+    it is not out any more. ``retry_later``: nobody here can say.
+    """
+
+    outcome: str
+    work: CommandPayload | None = None
+
+
+class ReportRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="report"):
+    """What became of commands; answered once it is stored."""
+
+    worker: str
+    reports: list[tuple[int, Report | Checkpointed | Stopped]]
+    #: Room for further commands of these pools, which may come with the answer.
+    pools: list[str] = []
+    room: int = 0
+    forwarded: bool = False
+    #: The worker's tenant, as a server knows it.
+    tenant: str = ""
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to reports, in their order."""
+
+    #: Whether each was accepted: a stale one is not; nothing means: ask again.
+    accepted: list[bool | None]
+    #: Commands that are the worker's from now on.
+    works: list[CommandPayload] = []
+
+
+class HeartbeatRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="beat"):
+    """A worker is there and performs these commands."""
+
+    worker: str
+    held: list[Held]
+    forwarded: bool = False
+
+
+class HeartbeatAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Commands among them that are not the worker's any more."""
+
+    gone: list[str] = []
+
+
+class GiveBackRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="give_back"):
+    """Commands that a worker will not perform."""
+
+    worker: str
+    held: list[Held]
+    forwarded: bool = False
+
+
+class InputRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="input"):
+    """Something from outside that happens to an execution; answered once it is stored."""
+
+    execution_id: int
+    given: Cancel | Abort | CalledBack
+    forwarded: bool = False
+
+
+class InputTaken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to :class:`InputRequest`."""
+
+    #: Whether it changed anything; nothing means that nobody here can say: ask again.
+    accepted: bool | None = None
+    #: There is no such execution.
+    missing: bool = False
+
+
+class RegisterRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="register"):
+    """A worker enters the registry, or is still there."""
+
+    row: WorkerRow
+    leaving: bool = False
+    #: The version that the worker speaks.
+    protocol: int = 0
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer: why the worker cannot be taken, if so."""
+
+    refused: str = ""
+
+
+class PlaybookRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="playbook"):
+    """A version of a document."""
+
+    catalog_id: int
+
+
+class PlaybookAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """It, unless there is none."""
+
+    entry: CatalogEntry | None = None
+
+
+class CredentialRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="credential"):
+    """A credential, opened; the answer is sealed for the asker alone."""
+
+    alias: str
+    execution_id: int
+    #: The worker that performs a command of the execution.
+    worker: str
+    #: The public key for which the answer is sealed.
+    public: bytes
+    forwarded: bool = False
+    #: Who that is for the audit, as a server knows it; the worker itself by default.
+    who: str = ""
+    #: Whether a server knows that it has the servers' own token, or one that comes of it.
+    is_own: bool = False
+
+    @property
+    def bound(self) -> str:
+        """What the answer is an answer to."""
+        return self.bound_to(self.alias, self.execution_id)
+
+    @staticmethod
+    def bound_to(alias: str, execution_id: int) -> str:
+        """Return what the answer is to that hands out an alias for an execution."""
+        return f"{execution_id}|{alias}"
+
+
+class CredentialAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """It, or why it cannot be had."""
+
+    #: A :class:`Credential` as JSON, sealed.
+    sealed: Delivery | None = None
+    error: str = ""
+    #: Whether the asker may not have it, whatever it is.
+    is_refused: bool = False
+
+
+class BlobPut(Request, frozen=True, kw_only=True, omit_defaults=True, tag="blob_put"):
+    """Bytes to be kept: a part, written as it is or put together with the others."""
+
+    key: str
+    part: int = 0
+    parts: int = 1
+
+
+class BlobKept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to :class:`BlobPut`: the server to which the other parts go."""
+
+    server: str
+
+
+class BlobGet(Request, frozen=True, kw_only=True, omit_defaults=True, tag="blob_get"):
+    """A part of what is kept."""
+
+    key: str
+    part: int = 0
+
+
+class BlobPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to :class:`BlobGet`; the bytes follow."""
+
+    parts: int = 0
+    missing: bool = False
+
+
+class LoopRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="loop"):
+    """The data of a loop's iterations."""
+
+    ref: str
+
+
+class LoopAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """They, by index; or why they are gone."""
+
+    values: list[Any] = []
+    missing: str = ""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """There is nothing else to say."""
+
+
+class Stopping(msgspec.Struct, frozen=True, array_like=True):
+    """A command as a worker has it: said again later, it stops nothing that came anew."""
+
+    command_id: str
+    generation: int
+    attempt: int
+
+
+class StopNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Commands whose tools a worker is to stop."""
+
+    commands: list[Stopping]
+
+
+# -- over HTTP, for workers that cannot reach the bus --------------------------------------
+
+DOOR_REQUESTS: Final = "/api/internal/worker/requests"
+DOOR_MESSAGES: Final = "/api/internal/worker/messages"
+DOOR_NOTICES: Final = "/api/internal/worker/notices"
+
+DOOR_WAIT_SECONDS_MAX: Final = 30.0
+"""Time for which a server lets a worker wait for a message or a notice."""
+
+NOBODY: Final = "nobody"
+"""Code of the refusal of a request whose subject nobody serves."""
+
+_Seconds = Annotated[float, Meta(ge=0, le=DOOR_WAIT_SECONDS_MAX)]
+
+
+class DoorRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request, as it would go over the bus."""
+
+    subject: Annotated[
+        str,
+        Meta(
+            pattern="^(server|owner\\.[A-Za-z0-9_.-]{1,200}|shard\\.[0-9]{1,4})$",
+            description="Who is asked: `server` for any, `owner.NAME`, `shard.NUMBER`.",
+        ),
+    ]
+    body: Annotated[bytes, Meta(description="A packed request, as Base64.")]
+
+
+class DoorAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request, as it would come over the bus."""
+
+    body: bytes
+
+
+class DoorPull(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish for messages of some pools."""
+
+    pools: Annotated[
+        list[Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]],
+        Meta(min_length=1, max_length=64),
+    ]
+    limit: Annotated[int, Meta(ge=1, le=PULL_MAX)] = 1
+    seconds: Annotated[_Seconds, Meta(description="How long to wait for the first one.")] = 0.0
+
+
+class DoorMessages(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages; they do not come again of themselves, but what nobody claims is told again."""
+
+    messages: list[bytes]
+
+
+class DoorListen(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that listens to what it is told."""
+
+    worker_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,200}$")]
+    seconds: Annotated[_Seconds, Meta(description="How long to wait for the first notice.")] = 0.0
+
+
+class DoorNotices(msgspec.Struct, frozen=True, kw_only=True):
+    """What it was told."""
+
+    notices: list[bytes]
+
+
+AnyRequest = (
+    ClaimRequest | ReportRequest | HeartbeatRequest | GiveBackRequest | RegisterRequest
+    | PlaybookRequest | CredentialRequest | BlobPut | BlobGet | LoopRequest | InputRequest
+)  # fmt: skip
+
+REQUESTS: Final[msgspec.json.Decoder[AnyRequest]] = msgspec.json.Decoder(AnyRequest)
+"""Decodes requests."""
+
+ENCODER: Final = msgspec.json.Encoder()
+
+
+PLAIN: Final = b"="
+"""First byte of a body that is what it is ..."""
+
+ELSEWHERE: Final = b"@"
+"""... of one that is kept as a blob, whose key follows ..."""
+
+WIRE: Final = "wire/"
+"""(beginning of the keys of such blobs, which the hour follows in which they were made)"""
+
+WIRE_HOURS: Final = 2
+"""Hours that such a blob is kept at least, beside the one in which it was made."""
+
+HOUR_US: Final = 3_600_000_000
+
+
+def wire_key(now_us: int, name: str) -> str:
+    """Return the key of a blob that is a body; nobody may guess its name."""
+    return f"{WIRE}{now_us // HOUR_US:010}/{name}"
+
+
+def wire_before(now_us: int) -> str:
+    """Return the key before which blobs are bodies that nobody waits for any more."""
+    return f"{WIRE}{now_us // HOUR_US - WIRE_HOURS:010}/"
+
+
+FAULT: Final = b"!"
+"""... and of an answer that says why there is none."""
+
+
+def pack(value: Any, data: bytes = b"") -> bytes:
+    """Return a value as the body of a message, with bytes that go with it."""
+    head = PLAIN + ENCODER.encode(value)
+    return head + b"\n" + data if data else head
+
+
+def unpack(body: bytes) -> tuple[bytes, bytes]:
+    """Return the JSON of a plain body, and the bytes that go with it."""
+    head, _, data = body.partition(b"\n")
+    return head[1:], data

@@ -125,9 +125,14 @@ class Bench:
         self.owner = CommandBook(PoolRules(), self.clock, _Silent(), store)
         kept = ResultStore(MemoryBlobs())
         self.drive = Drive(
-            store, self.plans, kept, self.clock, self.ids, self.owner, ownership=_Shards(self.ids)
+            store,
+            self.plans,
+            kept,
+            self.clock,
+            self.owner,
+            ledger=self.owner,
+            ownership=_Shards(self.ids),
         )
-        self.owner.submit = self.drive.submit
 
     async def own(self) -> None:
         """Take all shards: a commit is refused without."""
@@ -141,12 +146,12 @@ class Bench:
         assert loaded.playbook is not None, loaded.errors
         entry = await self.plans.register(text, loaded)
         planned = await self.plans.find(catalog_id=entry.catalog_id)
-        started = [
-            self.drive.begin(planned, Start(path=entry.path, catalog_id=entry.catalog_id))
-            for _ in range(count)
-        ]
+        execution_ids = [self.ids() for _ in range(count)]
+        for execution_id in execution_ids:
+            start = Start(path=entry.path, catalog_id=entry.catalog_id)
+            self.drive.begin(planned, start, execution_id)
         await self.drive.turn()
-        return [execution_id for execution_id, _ in started]
+        return execution_ids
 
     def report(self, execution_id: int, index: int = 0) -> Report:
         """Return the report of a command that is out."""
@@ -257,7 +262,7 @@ def _watched(bench: Bench) -> list[dict[str, float]]:
             }
         )
 
-    bench.drive.watch = watch
+    bench.drive.on_turn(watch)
     return told
 
 

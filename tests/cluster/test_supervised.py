@@ -47,7 +47,7 @@ def breaking(monkeypatch, part, name):
 
 @pytest.mark.parametrize(
     ("part", "name"),
-    [(Drive, "turn"), (CommandBook, "expire"), (BusRelay, "tell_again"), (Scheduler, "look")],
+    [(Drive, "turn"), (CommandBook, "expire"), (BusRelay, "_publish"), (Scheduler, "look")],
 )
 async def test_a_server_whose_loop_ends_hands_over_and_says_why(tmp_path, monkeypatch, part, name):
     async with Cluster(tmp_path) as cluster:

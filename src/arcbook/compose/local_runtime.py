@@ -31,14 +31,14 @@ from arcbook.ids import IdGenerator
 from arcbook.logs import events as logged
 from arcbook.owner.drive import Drive
 from arcbook.owner.plans import Planned, Plans
-from arcbook.owner.ports import CommitEntry, WorkerCapacity
+from arcbook.owner.ports import FullOwnership
 from arcbook.owner.slots import Slot
 from arcbook.owner.trials import Rehearsal, Suspects
 from arcbook.performer.execute import Performer
 from arcbook.performer.runner import STOP_GRACE_SECONDS, CommandRunner, Job
 from arcbook.performer.services import Awaits
 from arcbook.results.store import ResultStore
-from arcbook.store.api import Change, Claim, Store, StoreError
+from arcbook.store.api import Store, StoreError
 from arcbook.supervision import Service
 from arcbook.wire.payload import payload_of
 
@@ -74,7 +74,16 @@ class LocalRuntime:
         self.performer = performer
         self.clock = clock
         suspects = Suspects(store, f"local/{uuid.uuid4().hex}", clock, rehearse)
-        self.drive = Drive(store, plans, results, clock, ids, self, suspects=suspects)
+        self.drive = Drive(
+            store,
+            plans,
+            results,
+            clock,
+            self,
+            ownership=FullOwnership(ids),
+            suspects=suspects,
+        )
+        self.ids = ids
         self.drive.listeners.add(self._watch)
         self._runner = CommandRunner(concurrency, self._done, self._away)
         self._waiters: dict[int, list[asyncio.Future[State]]] = {}
@@ -136,8 +145,8 @@ class LocalRuntime:
             payload=payload,
             **facts,
         )
-        identity, stored = self.drive.begin(planned, start, execution_id)
-        await stored
+        identity = self.ids() if execution_id is None else execution_id
+        await self.drive.begin(planned, start, identity)
         return identity
 
     def ended(self, execution_id: int) -> asyncio.Future[State]:
@@ -148,7 +157,7 @@ class LocalRuntime:
 
     async def run(self, planned: Planned, payload: dict[str, Any], **facts: Any) -> State:
         """Run a playbook to its end and return the final state."""
-        identity = self.drive.ids()
+        identity = self.ids()
         ended = self.ended(identity)
         await self.start(planned, payload, execution_id=identity, **facts)
         return await ended
@@ -206,31 +215,6 @@ class LocalRuntime:
         runs = slot.state.runs.values()
         return any(c.status is CommandStatus.ISSUED for r in runs for c in r.commands.values())
 
-    def claim(self, entry: CommitEntry, claim: Claim, capacity: WorkerCapacity | None) -> bool:
-        """Refuse: there is no worker but this process."""
-        return False
-
-    def is_holder(self, entry: CommitEntry, command_id: str, worker: str) -> bool:
-        """Return whether a worker has a command: this process alone performs."""
-        return False
-
-    def hand_over(
-        self, entry: CommitEntry, command_ids: list[str], capacity: WorkerCapacity
-    ) -> None:
-        """Do nothing: nobody offers room."""
-
-    def project(self, entry: CommitEntry, change: Change) -> None:
-        """Write nothing of commands: they are in the events."""
-
-    def committed(self, entry: CommitEntry) -> None:
-        """Need not know."""
-
-    def fenced(self, execution_id: int) -> None:
-        """Need not know: nothing is kept beside the events."""
-
-    async def loaded(self, slot: Slot) -> None:
-        """Need not know, either."""
-
     def _open(self, execution_id: int, command_id: str) -> Awaits | None:
         """Begin to perform a command, if it is still there to be performed."""
         slot = self.drive.slots.get(execution_id)
@@ -262,16 +246,18 @@ class LocalRuntime:
     def _away(self, _: Job, error: BlobStoreError) -> None:
         self._refuse(error)
 
-    def stop(self, slot: Slot, command_ids: list[str]) -> None:
-        """Stop the tools of commands; what is not being performed is stopped already."""
+    def stop(self, slot: Slot, command_ids: list[str]) -> list[str]:
+        """Stop the tools of commands; return those that are not being performed."""
         execution_id = slot.state.execution_id
+        idle: list[str] = []
         for command_id in command_ids:
             if self._runner.stop(command_id):
                 asyncio.get_running_loop().call_later(
                     STOP_GRACE_SECONDS, self._give_up, execution_id, command_id
                 )
             else:
-                self.drive.submit(execution_id, Stopped(command_id=command_id))
+                idle.append(command_id)
+        return idle
 
     def _give_up(self, execution_id: int, command_id: str) -> None:
         if self._runner.is_performing(command_id):

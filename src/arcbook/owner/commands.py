@@ -8,7 +8,7 @@ performs it says so in time; one that is gone does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, Protocol
 
 from arcbook.clock import Clock
@@ -84,7 +84,6 @@ class CommandBook:
         self.out: dict[int, dict[str, OutstandingCommand]] = {}
         #: The same by execution and visit, for a visit may end before its commands do.
         self._of_visit: dict[tuple[int, str], dict[str, None]] = {}
-        self.submit: Callable[[int, AnyInput], None] = lambda _, __: None
         #: Pending commands by pool, the oldest first.
         self.pending: dict[str, dict[str, OutstandingCommand]] = {}
         #: Commands that the last commit put an end to; their workers may have to stop.
@@ -305,20 +304,22 @@ class CommandBook:
             out.publishes += 1
         self.relay.publish([out.row for out in outs])
 
-    def stop(self, slot: Slot, command_ids: list[str]) -> None:
-        """Have workers stop; what nobody holds is stopped already."""
+    def stop(self, slot: Slot, command_ids: list[str]) -> list[str]:
+        """Tell the workers that hold commands to stop them; return those that nobody holds."""
         execution_id = slot.state.execution_id
         rows = self.out.get(execution_id, {})
         by_worker: dict[str, list[CommandRow]] = {}
+        unheld: list[str] = []
         for command_id in command_ids:
             out = rows.get(command_id) or self._ended_now.get(command_id)
             if out is None or not out.row.worker:
-                self.submit(execution_id, Stopped(command_id=command_id))
+                unheld.append(command_id)
                 continue
             out.stop_by = self.clock.monotonic_us() + STOP_US
             by_worker.setdefault(out.row.worker, []).append(out.row)
         for worker, stopping in by_worker.items():
             self.relay.stop(worker, stopping)
+        return unheld
 
     # -- leases -----------------------------------------------------------------------
 
@@ -335,27 +336,25 @@ class CommandBook:
         out.expires_at = self.clock.monotonic_us() + self.lease_us
         return True
 
-    def expire(self) -> int:
-        """Have what workers lost decided anew; return how many commands it were."""
+    def expire(self) -> list[tuple[int, AnyInput]]:
+        """Return the inputs that follow from leases, and waits for stops, that have run out."""
         now = self.clock.monotonic_us()
-        found = 0
+        inputs: list[tuple[int, AnyInput]] = []
         for execution_id, rows in self.out.items():
             for out in rows.values():
                 if out.stop_by and out.stop_by <= now:
                     out.stop_by = 0
                     stopped = Stopped(command_id=out.row.command_id, confirmed=False)
-                    self.submit(execution_id, stopped)
+                    inputs.append((execution_id, stopped))
                 elif out.expires_at and out.expires_at <= now:
                     out.expires_at = now + self.lease_us
-                    self.submit(execution_id, _lost(out.row))
-                    found += 1
-        return found
+                    inputs.append((execution_id, _lost(out.row)))
+        return inputs
 
-    def give_back(self, execution_id: int, command_id: str, worker: str) -> None:
-        """Take a command back from a worker that did not begin it, or is leaving."""
+    def given_back(self, execution_id: int, command_id: str, worker: str) -> Lost | None:
+        """Return the input for a command that its worker did not begin, or cannot end."""
         out = self.holds(execution_id, command_id, worker)
-        if out is not None:
-            self.submit(execution_id, _returned(out.row))
+        return None if out is None else _returned(out.row)
 
     # -- shards -----------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from arcbook.engine.inputs import (
     Report,
     Settle,
     Start,
+    Stopped,
     TimerFired,
 )
 from arcbook.engine.state import State
@@ -37,6 +38,7 @@ from arcbook.owner.boundary import (
     without_plan,
 )
 from arcbook.owner.children import Children, ExecutionMissingError
+from arcbook.owner.commit import CommitWriter
 from arcbook.owner.decider import SLOW_US, Decider
 from arcbook.owner.fetching import fetch
 from arcbook.owner.listeners import Listeners
@@ -48,28 +50,25 @@ from arcbook.owner.plans import (
     PlaybookMissingError,
 )
 from arcbook.owner.ports import (
+    CommandLedger,
     CommandSink,
     CommitEntry,
-    FullOwnership,
     Ownership,
     TurnTimes,
     WorkerCapacity,
 )
-from arcbook.owner.queue import QueuedInput, apart, is_anothers, refuse, together
+from arcbook.owner.queue import QueuedInput, is_anothers, refuse
 from arcbook.owner.rows import REFRESH_ROW, RefreshRow, StaleRows
-from arcbook.owner.slots import Slot, encode_state, is_time_to_save, result_rows, row_of
+from arcbook.owner.slots import Slot
 from arcbook.owner.timers import Timers, may_set_timer
 from arcbook.owner.trials import Suspects
 from arcbook.results.store import ResultStore
 from arcbook.store.api import (
-    ROW_AGE_US_MAX,
-    Change,
     Claim,
     FencedError,
     StartKey,
     Store,
     Tick,
-    UnstorableError,
 )
 
 BATCH_MAX: Final = 512
@@ -111,29 +110,32 @@ class Drive:
         plans: Plans,
         results: ResultStore,
         clock: Clock,
-        ids: Callable[[], int],
         sink: CommandSink,
         *,
+        ledger: CommandLedger | None = None,
         limits: LoopLimits = LIMITS,
-        ownership: Ownership | None = None,
+        ownership: Ownership,
         suspects: Suspects | None = None,
     ) -> None:
         self.store = store
         self.plans = plans
         self.results = results
         self.clock = clock
-        self.ids = ids
         self.sink = sink
-        self.ownership = ownership or FullOwnership(ids)
+        self.ledger = ledger
+        self.ownership = ownership
         self.decider = Decider(clock, self.ownership, limits)
         self.suspects = suspects or Suspects(store, "", clock)
         self.listeners = Listeners()
-        self.watch: Callable[[TurnTimes], None] | None = None
+        self._turn_listener: Callable[[TurnTimes], None] | None = None
         self.slots: OrderedDict[int, Slot] = OrderedDict()
         self._queue: deque[QueuedInput] = deque()
         self._ended: BaseException | None = None
         self._wake = asyncio.Event()
         self._turning = asyncio.Lock()
+        self._writer = CommitWriter(
+            store, clock, self.decider, self.ownership, self.slots, ledger, self.submit
+        )
         self._timers = Timers(clock, self._fire)
         self._rows = StaleRows(clock, lambda i: self._put(QueuedInput(i, REFRESH_ROW)))
         self._fetch = partial(fetch, results)
@@ -157,18 +159,17 @@ class Drive:
         self,
         planned: Planned,
         start: Start,
-        execution_id: int | None = None,
+        execution_id: int,
         tick: Tick | None = None,
         key: StartKey | None = None,
-    ) -> tuple[int, asyncio.Future[bool]]:
+    ) -> asyncio.Future[bool]:
         """Start an execution; the future is done when the start is durable."""
-        execution_id = self.ids() if execution_id is None else execution_id
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         item = QueuedInput(execution_id, start, future, planned)
         item.tick = tick
         item.key = key
         self._put(item)
-        return execution_id, future
+        return future
 
     def _put(self, item: QueuedInput) -> None:
         if self._ended is not None:
@@ -179,6 +180,10 @@ class Drive:
 
     def _put_again(self, item: QueuedInput, _: object) -> None:
         self._put(item)
+
+    def on_turn(self, listener: Callable[[TurnTimes], None]) -> None:
+        """Have a function called with the times of each commit."""
+        self._turn_listener = listener
 
     # -- the loop ---------------------------------------------------------------------
 
@@ -259,11 +264,11 @@ class Drive:
         if entry is None:
             entry = pending[item.execution_id] = CommitEntry(slot)
         if isinstance(item.given, Claim):
-            return self.sink.claim(entry, item.given, item.capacity)
+            return self.ledger is not None and self.ledger.claim(entry, item.given, item.capacity)
         if isinstance(item.given, RefreshRow):
             entry.refresh = slot.row_seq < slot.state.seq
             return True
-        if is_anothers(entry, item, self.sink):
+        if self.ledger is not None and is_anothers(entry, item, self.ledger):
             return False
         if item.tick is not None:
             entry.tick = item.tick
@@ -280,7 +285,8 @@ class Drive:
             slot = Slot(State(execution_id=item.execution_id), item.planned)
         else:
             slot = await self.load(item.execution_id, find)
-            await self.sink.loaded(slot)
+            if self.ledger is not None:
+                await self.ledger.loaded(slot)
             self._timers.put(item.execution_id, slot.timers)
             if slot.row_seq < slot.state.seq:
                 self._rows.behind(item.execution_id)
@@ -383,8 +389,8 @@ class Drive:
         slot, given = entry.slot, item.given
         entry.events += decision.events
         entry.commands += decision.commands
-        if item.capacity is not None and decision.commands:
-            self.sink.hand_over(entry, decision.commands, item.capacity)
+        if self.ledger is not None and item.capacity is not None and decision.commands:
+            self.ledger.hand_over(entry, decision.commands, item.capacity)
         entry.stop += decision.stop
         for ref, items in decision.keep:
             await self.results.keep_items(ref, items)
@@ -410,102 +416,18 @@ class Drive:
         unchanged = [entry for i, entry in pending.items() if i not in changed]
         lost: dict[int, Exception] = {}
         began = now()
-        stored = await self._store(changed, lost, times) if changed else {}
+        stored = await self._writer.store(changed, lost, times) if changed else {}
         times.store = now() - began - times.encode
         for entry in unchanged:
             if entry.stop:
-                self.sink.stop(entry.slot, entry.stop)
+                self._stop(entry.slot, entry.stop)
             if entry.slot.state.status.is_terminal:  # loaded for what came too late
                 self.slots.pop(entry.slot.state.execution_id, None)
         began = now()
         self._tell(batch, stored, lost)
         times.tell = now() - began
-        if self.watch is not None:
-            self.watch(times)
-
-    async def _store(
-        self, changed: dict[int, CommitEntry], lost: dict[int, Exception], times: TurnTimes
-    ) -> dict[int, CommitEntry]:
-        """Store what was decided, and return what of it is stored.
-
-        What another process was quicker with is lost. What the store cannot hold fails its
-        own execution: the others are stored without it.
-        """
-        now = self.clock.monotonic_us
-        while changed:
-            began = now()
-            changes = [self._change(entry) for entry in changed.values()]
-            times.encode += now() - began
-            try:
-                await self.store.commit(changes)
-                break
-            except FencedError as error:
-                for execution_id in together(changed, error.execution_ids):
-                    lost[execution_id] = error
-                    del changed[execution_id]
-                    self._begin_anew(execution_id)
-            except UnstorableError as error:
-                groups = apart(changed)
-                if len(groups) == 1:
-                    return await self._give_up(changed, lost, error)
-                stored: dict[int, CommitEntry] = {}
-                for group in groups:
-                    stored |= await self._store(group, lost, times)
-                return stored
-        return changed
-
-    async def _give_up(
-        self, changed: dict[int, CommitEntry], lost: dict[int, Exception], error: UnstorableError
-    ) -> dict[int, CommitEntry]:
-        """Fail executions that one input changed, as what changed cannot be stored."""
-        for execution_id, entry in list(changed.items()):
-            log.error(logged.CHANGE_UNSTORABLE, {"execution": execution_id, "reason": error})
-            found = await stored_state(self.store, execution_id)
-            entry.begin_anew(State(execution_id=execution_id) if found is None else found.state)
-            decision = self.decider.give_up(entry.slot, fault_of(error))
-            entry.events, entry.stop = decision.events, decision.stop
-            entry.rows = event_rows(entry.events)
-            if not entry.events:
-                lost[execution_id] = error
-                self.slots.pop(execution_id, None)
-                del changed[execution_id]
-        if changed:
-            await self.store.commit([self._change(entry) for entry in changed.values()])
-        return changed
-
-    def _begin_anew(self, execution_id: int) -> None:
-        """Load an execution again that another process wrote to, its commands included."""
-        self.slots.pop(execution_id, None)
-        self.sink.fenced(execution_id)
-        self.submit(execution_id, Settle())
-
-    def _change(self, entry: CommitEntry) -> Change:
-        """Return what is to be written; made anew if the commit is tried again."""
-        slot = entry.slot
-        state = slot.state
-        entry.change = change = Change(
-            execution_id=state.execution_id,
-            after_seq=entry.after_seq,
-            events=entry.rows,
-            results=result_rows(entry.kept),
-            tick=entry.tick,
-            key=entry.key,
-            owner=self.ownership.owner,
-        )
-        if entry.events:
-            slot.event_at = at = entry.events[-1].at
-            is_old = at - slot.row_at > ROW_AGE_US_MAX
-            entry.refresh = entry.refresh or is_old or state.status.is_terminal
-        if entry.refresh:
-            change.row = row_of(state, slot.event_at)
-        if entry.events:
-            if is_time_to_save(slot):
-                change.snapshot = encode_state(state)
-            if entry.timers_changed:
-                timers = state.timers()
-                change.timers = None if timers == slot.timers else timers
-        self.sink.project(entry, change)
-        return change
+        if self._turn_listener is not None:
+            self._turn_listener(times)
 
     def _tell(
         self, batch: list[QueuedInput], stored: dict[int, CommitEntry], lost: dict[int, Exception]
@@ -539,9 +461,10 @@ class Drive:
             slot.timers = change.timers
             slot.timed = bool(slot.timers)
             self._timers.put(execution_id, slot.timers)
-        self.sink.committed(entry)
+        if self.ledger is not None:
+            self.ledger.committed(entry)
         if entry.stop:
-            self.sink.stop(slot, entry.stop)
+            self._stop(slot, entry.stop)
         self.listeners.tell(execution_id, entry.events, state)
         live = [command for command in entry.commands if state.command(command) is not None]
         if live:
@@ -549,6 +472,10 @@ class Drive:
         if state.status.is_terminal:
             self.slots.pop(execution_id, None)
             self._timers.put(execution_id, {})
+
+    def _stop(self, slot: Slot, command_ids: list[str]) -> None:
+        for command_id in self.sink.stop(slot, command_ids):
+            self.submit(slot.state.execution_id, Stopped(command_id=command_id))
 
     def _again(self, item: QueuedInput) -> None:
         """Take an input once more, on what is stored, after somebody else was first.

@@ -127,37 +127,46 @@ class CommitEntry:
 
 
 class CommandSink(Protocol):
-    """Where commands go once they are stored, and what is stored of them."""
+    """Where commands go once they are stored."""
 
     def issue(self, slot: Slot, command_ids: list[str]) -> None:
-        """Give commands to workers."""
+        """Hand commands to workers."""
 
-    def stop(self, slot: Slot, command_ids: list[str]) -> None:
-        """Have the tools of commands stopped; each is answered by an input ``Stopped``."""
+    def stop(self, slot: Slot, command_ids: list[str]) -> list[str]:
+        """Have the tools of commands stopped; return the commands that nobody performs.
+
+        Each of the others is answered by an input ``Stopped``.
+        """
 
     def needs(self, slot: Slot) -> bool:
         """Return whether an execution must stay in memory."""
 
-    def claim(self, entry: CommitEntry, claim: Claim, offer: WorkerCapacity | None) -> bool:
-        """Return whether a worker may have a command; if so it is noted in ``entry``."""
+
+class CommandLedger(Protocol):
+    """The rows of commands that a cluster keeps beside the events."""
+
+    def claim(self, entry: CommitEntry, claim: Claim, capacity: WorkerCapacity | None) -> bool:
+        """Return whether a worker may have a command; if so, note the claim in ``entry``."""
 
     def is_holder(self, entry: CommitEntry, command_id: str, worker: str) -> bool:
-        """Return whether a worker has a command, of which it reports."""
+        """Return whether a worker holds a command."""
 
-    def hand_over(self, entry: CommitEntry, command_ids: list[str], offer: WorkerCapacity) -> None:
-        """Note in ``entry`` which commands go to the worker that offers room."""
+    def hand_over(
+        self, entry: CommitEntry, command_ids: list[str], capacity: WorkerCapacity
+    ) -> None:
+        """Note in ``entry`` which commands go to the worker that has capacity."""
 
     def project(self, entry: CommitEntry, change: Change) -> None:
-        """Add to a change what becomes of commands."""
+        """Add the rows of commands that change to a change of the store."""
 
     def committed(self, entry: CommitEntry) -> None:
-        """Take note that ``entry.change`` is stored."""
+        """Take over the rows that a commit has stored."""
 
     def fenced(self, execution_id: int) -> None:
-        """Take note that another process wrote: what is known of commands may be wrong."""
+        """Mark the rows of an execution as stale: another process wrote to it."""
 
     async def loaded(self, slot: Slot) -> None:
-        """Take note that an execution was loaded; learn its commands anew if need be."""
+        """Read the rows of an execution again if they are stale."""
 
 
 class TurnTimes:

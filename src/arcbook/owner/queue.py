@@ -8,7 +8,7 @@ from typing import Final
 
 from arcbook.engine.inputs import AnyInput, Checkpointed, Report, Stopped
 from arcbook.owner.plans import Planned
-from arcbook.owner.ports import CommandSink, CommitEntry, WorkerCapacity
+from arcbook.owner.ports import CommandLedger, CommitEntry, WorkerCapacity
 from arcbook.owner.rows import RefreshRow
 from arcbook.store.api import Claim, StartKey, Tick
 
@@ -90,9 +90,9 @@ def refuse(item: QueuedInput, error: BaseException) -> None:
         item.future.set_exception(error)
 
 
-def is_anothers(entry: CommitEntry, item: QueuedInput, sink: CommandSink) -> bool:
+def is_anothers(entry: CommitEntry, item: QueuedInput, ledger: CommandLedger) -> bool:
     """Return whether a worker reports of a command that it has not got."""
     given, capacity = item.given, item.capacity
     if capacity is None or not isinstance(given, (Report, Checkpointed, Stopped)):
         return False
-    return not sink.is_holder(entry, given.command_id, capacity.worker)
+    return not ledger.is_holder(entry, given.command_id, capacity.worker)

@@ -114,12 +114,11 @@ class Server:
             self.plans,
             self.results,
             clock,
-            self._new_id,
             self.owner,
+            ledger=self.owner,
             ownership=self.ownership,
             suspects=Suspects(store, self._owner_name, clock, rehearse),
         )
-        self.owner.submit = self.drive.submit
         self.requests = Requests(
             self.drive,
             self.owner,
@@ -269,8 +268,9 @@ class Server:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self.owner.expire()
-            self.relay.tell_again(self.owner)
+            for execution_id, given in self.owner.expire():
+                self.drive.submit(execution_id, given)
+            self.owner.publish(self.owner.unclaimed(self.relay.patience_us))
 
     async def _forget_keys(self) -> None:
         while True:
@@ -306,8 +306,7 @@ class Server:
         if self.service.failed.is_set():
             raise LostServerError(f"server {self.server_id}: {self.ailment}")
         execution_id = await self.ownership.new_id()
-        _, stored = self.drive.begin(planned, start, execution_id, tick, key)
-        await stored
+        await self.drive.begin(planned, start, execution_id, tick, key)
         return execution_id
 
     async def give(self, execution_id: int, given: Cancel | Abort | CalledBack) -> bool:

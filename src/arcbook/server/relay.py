@@ -13,7 +13,6 @@ from typing import Final
 
 from arcbook.bus.api import BusError, Message
 from arcbook.logs import events as logged
-from arcbook.owner.commands import CommandBook
 from arcbook.server.guard import ServerBus
 from arcbook.store.api import CommandRow
 from arcbook.supervision import Errands
@@ -96,6 +95,7 @@ class BusRelay:
         message_id = f"{row.command_id}:{row.generation}:{row.attempt}:{self._round}"
         return Message(row.pool, row.execution_id, message_id, ENCODER.encode(notice))
 
-    def tell_again(self, owner: CommandBook) -> None:
-        """Tell again of what nobody claimed; of everything, if the bus was away."""
-        owner.publish(owner.unclaimed(0 if self.is_down else AGAIN_US))
+    @property
+    def patience_us(self) -> int:
+        """Age from which an unclaimed command is published again; 0 after the bus was away."""
+        return 0 if self.is_down else AGAIN_US

@@ -317,7 +317,9 @@ class Requests:
         log.info(logged.COMMANDS_RETURNED, {"worker": request.worker, "count": count})
         for held in request.held:
             if self._ownership.owns(held.execution_id):
-                self._owner.give_back(held.execution_id, held.command_id, request.worker)
+                given = self._owner.given_back(held.execution_id, held.command_id, request.worker)
+                if given is not None:
+                    self._drive.submit(held.execution_id, given)
             else:
                 others.append(held)
         if not request.forwarded:

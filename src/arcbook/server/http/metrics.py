@@ -85,7 +85,7 @@ class Metrics:
             registry=self.registry,
         )
         self._phases = {name: self.phase_seconds.labels(name) for name in PHASES}
-        server.drive.watch = self._turned
+        server.drive.on_turn(self._turned)
         self.commands = Gauge(
             "arcbook_commands", "Commands that are out.", ["pool", "state"], registry=self.registry
         )

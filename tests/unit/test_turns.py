@@ -127,12 +127,15 @@ async def test_the_loop_goes_on_while_thousands_of_branches_start_and_end():
                 late.append(min(time.process_time() - used, time.perf_counter() - before))
 
     async with bench.runtime:
+        began = time.process_time()
         beating = asyncio.create_task(beat())
         state = await bench.runtime.run(plan, {})
         beating.cancel()
+        whole = time.process_time() - began
 
     assert state.status is Status.COMPLETED
-    assert max(late) < 0.25
+    # Taking 5,000 arcs is one event and cannot be parted; all the rest can.
+    assert max(late) < 0.2 * whole
 
 
 async def test_the_plan_of_one_execution_keeps_no_other_waiting(monkeypatch):

@@ -184,9 +184,9 @@ def broken(name: str, text: str) -> Iterator[str]:
 
 
 ENDLESS: Final = {
-    "local/cluster.py: watch": "the verb 'up' waits for it",
-    "runtime/crew.py: _end": "a generator's StopIteration ends it",
-    "runtime/services.py: drive": "a generator's StopIteration ends it",
+    "compose/machine/cluster.py: watch": "the verb 'up' waits for it",
+    "performer/runner.py: _end": "a generator's StopIteration ends it",
+    "performer/services.py: drive": "a generator's StopIteration ends it",
 }
 
 

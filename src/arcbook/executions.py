@@ -23,6 +23,7 @@ from arcbook.events.types import (
     StepResult,
     StepSkipped,
     Try,
+    WaitKind,
 )
 from arcbook.outcome import ERROR, ErrorInfo
 from arcbook.secrets.taint import shown
@@ -169,9 +170,10 @@ def _command_completed(progress: Progress, at: int, event: CommandCompleted) -> 
 def _command_suspended(progress: Progress, at: int, event: CommandSuspended) -> None:
     wait = event.wait
     progress.step(event.step, at).waits_for = {
-        "timer": "the next try",
-        "child": f"playbook {wait.path} ({wait.child_id})",
-    }.get(wait.kind, wait.kind)
+        WaitKind.TIMER: "the next try",
+        WaitKind.CHILD: f"playbook {wait.path} ({wait.child_id})",
+        WaitKind.CALLBACK: "a callback",
+    }[wait.kind]
 
 
 def _playbook_completed(progress: Progress, at: int, event: PlaybookCompleted) -> None:

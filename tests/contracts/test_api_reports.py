@@ -10,6 +10,7 @@ import pytest
 import api_cluster
 from api_cluster import Api, cluster
 from api_playbooks import HELLO
+from arcbook.events.types import WaitKind
 from arcbook.server.http.settings import HttpSettings
 from arcbook.tools.api import Deferred
 from arcbook.tools.registry import Registry
@@ -35,7 +36,7 @@ class Parks:
     """A tool whose outcome comes from outside."""
 
     def run(self, call, context):
-        return Deferred(kind="callback")
+        return Deferred(kind=WaitKind.CALLBACK)
 
     async def close(self):
         pass

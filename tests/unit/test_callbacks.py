@@ -7,7 +7,7 @@ import asyncio
 from playbooks import playbook
 
 from arcbook.engine.inputs import CalledBack
-from arcbook.events.types import CommandSuspended
+from arcbook.events.types import CommandSuspended, WaitKind
 from arcbook.outcome import ok
 from arcbook.testing.clock import run_virtually
 from arcbook.testing.local import bench
@@ -49,7 +49,7 @@ class Waits:
 
 
 async def _asked_twice(answer):
-    async with bench({"ask": lambda _: Deferred(kind="callback")}) as made:
+    async with bench({"ask": lambda _: Deferred(kind=WaitKind.CALLBACK)}) as made:
         waits = Waits(made)
         planned = await made.register(ASK_TWICE)
         running = asyncio.create_task(made.runtime.run(planned, {}))

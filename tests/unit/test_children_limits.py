@@ -6,9 +6,9 @@ import asyncio
 
 import msgspec
 
-from arcbook.engine import decide
-from arcbook.engine.decide import DEPTH_MAX
+from arcbook.engine import waits
 from arcbook.engine.state import Status
+from arcbook.engine.waits import DEPTH_MAX
 from arcbook.testing.local import bench, play
 
 ITSELF = """\
@@ -81,7 +81,7 @@ def test_a_task_may_go_on_after_a_child_that_could_not_be_started():
 
 
 def test_one_execution_starts_so_many_others_at_most(monkeypatch):
-    monkeypatch.setattr(decide, "CHILDREN_MAX", 5)
+    monkeypatch.setattr(waits, "CHILDREN_MAX", 5)
     ran = play(MANY.replace("COUNT", "9"), {"waits": lambda _: 1}, others=[ONE])
 
     assert ran.status == "FAILED"

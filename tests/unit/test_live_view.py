@@ -6,7 +6,7 @@ import threading
 
 from arcbook.cli.progress import Live
 from arcbook.engine.state import State
-from arcbook.events.types import CommandSuspended, Recorded, StepEnter, Wait
+from arcbook.events.types import CommandSuspended, Recorded, StepEnter, Wait, WaitKind
 from arcbook.executions import Progress
 
 
@@ -48,7 +48,7 @@ def test_what_is_drawn_does_not_change_any_more():
 
 def test_a_step_of_which_the_beginning_was_not_told_began_when_it_was_first_told_of():
     progress = Progress()
-    wait = Wait(kind="callback")
+    wait = Wait(kind=WaitKind.CALLBACK)
     suspended = CommandSuspended(step="ask", command_id="c", visit=1, wait=wait, state={})
     progress.add([Recorded(8, 1_000, suspended)])
 

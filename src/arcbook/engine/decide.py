@@ -6,7 +6,7 @@ the emit that depends on them: a template that needs data which must be fetched 
 leaves the state untouched, and the decision says what it needs.
 
 The engine is split by subject: :mod:`starting`, :mod:`firing`, :mod:`leaving`,
-:mod:`loops`, :mod:`completion`.
+:mod:`loops`, :mod:`waits`, :mod:`completion`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from arcbook.engine import completion, firing, leaving, loops, starting
+from arcbook.engine import completion, firing, leaving, loops, starting, waits
 from arcbook.engine.inputs import (
     Abort,
     AnyInput,
@@ -27,9 +27,7 @@ from arcbook.engine.inputs import (
     Report,
     Settle,
     Start,
-    StartChild,
     Stopped,
-    Suspension,
     TimerFired,
 )
 from arcbook.engine.plan import Plan
@@ -40,24 +38,11 @@ from arcbook.events.types import (
     CancelRequested,
     CommandCheckpointed,
     CommandLost,
-    CommandResumed,
-    CommandSuspended,
-    Parent,
-    Wait,
 )
-from arcbook.outcome import ErrorInfo, ErrorKind, Outcome, failed, ok
+from arcbook.outcome import ErrorInfo, ErrorKind
 
 LOST_MAX: Final = 10
 """Deliveries of one command that may be lost before it fails."""
-
-CHILD: Final = "child playbook "
-"""How the message begins that tells of a child's failure."""
-
-DEPTH_MAX: Final = 32
-"""Executions that may stand above one that is started."""
-
-CHILDREN_MAX: Final = 100_000
-"""Executions that one may start."""
 
 RETURNED_MAX: Final = 1000
 """Deliveries of one command that workers may give back; further ones count as lost."""
@@ -181,87 +166,13 @@ def _report(turn: Turn, given: Report) -> bool:
     if run.loop is not None:
         loops.report(turn, run, command, given)
         if given.suspended is not None:
-            _suspend(turn, run, command, given.suspended)
+            waits.suspend(turn, run, command, given.suspended)
         return True
     if given.suspended is not None:
-        _suspend(turn, run, command, given.suspended)
+        waits.suspend(turn, run, command, given.suspended)
     elif given.done:
         leaving.leave(turn, run, given.done[0], given)
     return True
-
-
-def _suspend(turn: Turn, run: Run, command: Command, given: Suspension) -> None:
-    due_at = None if given.seconds is None else turn.at + int(given.seconds * MICROSECONDS)
-    child_id = turn.new_id() if given.kind == "child" else 0
-    wait = Wait(kind=given.kind, due_at=due_at, child_id=child_id, path=given.path, key=given.key)
-    turn.emit(
-        CommandSuspended(
-            command_id=command.command_id,
-            step=run.step,
-            visit=run.visit,
-            wait=wait,
-            state=given.state,
-            index=given.index,
-        )
-    )
-    if given.kind != "child":
-        return
-    depth = 1 + (turn.state.parent.depth if turn.state.parent else 0)
-    if (refusal := _child_refusal(turn, depth, given.path)) is not None:
-        _resume(turn, command, refusal)
-        return
-    parent = Parent(
-        execution_id=turn.state.execution_id,
-        command_id="" if given.detached else command.command_id,
-        return_step=given.key,
-        depth=depth,
-    )
-    turn.decision.children.append(
-        StartChild(
-            execution_id=child_id,
-            path=given.path,
-            version=given.version,
-            catalog_id=given.catalog_id,
-            payload=given.payload,
-            parent=parent,
-            pool=turn.state.pool,
-        )
-    )
-    if given.detached:
-        data = {
-            "status": "started",
-            "execution_id": str(child_id),
-            "path": given.path,
-            "async": True,
-        }
-        _resume(turn, command, ok(data))
-
-
-def _child_refusal(turn: Turn, depth: int, path: str) -> Outcome | None:
-    """Return why a child is not started: one that starts itself would never stop."""
-    if depth > DEPTH_MAX:
-        message = (
-            f"playbook {path!r} would stand {depth} executions below the first; the limit is "
-            f"{DEPTH_MAX}: does a playbook call itself?"
-        )
-        return failed(ErrorKind.LIMIT, message, code="CHILD_DEPTH")
-    if turn.state.children > CHILDREN_MAX:
-        message = f"one execution starts at most {CHILDREN_MAX:,} others"
-        return failed(ErrorKind.LIMIT, message, code="CHILD_COUNT")
-    return None
-
-
-def _resume(turn: Turn, command: Command, outcome: Outcome | None, key: str = "") -> None:
-    turn.emit(
-        CommandResumed(
-            command_id=command.command_id,
-            step=command.step,
-            visit=command.visit,
-            outcome=outcome,
-            key=key,
-        )
-    )
-    turn.decision.commands.append(command.command_id)
 
 
 def _checkpointed(turn: Turn, given: Checkpointed) -> bool:
@@ -332,57 +243,7 @@ def _timer(turn: Turn, given: TimerFired) -> bool:
     command_id, _, _ = rest.rpartition(":")
     command = turn.state.command(command_id)
     assert command is not None
-    assert command.wait is not None
-    if command.wait.kind == "timer":
-        _resume(turn, command, None)
-        return True
-    if command.wait.kind == "child":
-        turn.decision.cancel_children.append(command.wait.child_id)
-    message = f"what step {command.step!r} waits for did not come in time"
-    _resume(turn, command, failed(ErrorKind.TIMEOUT, message, code="WAIT_TIMEOUT", retryable=True))
-    return True
-
-
-def _child(turn: Turn, given: ChildEnded) -> bool:
-    command = turn.state.command(given.command_id)
-    if command is None or command.wait is None or command.wait.child_id != given.child_id:
-        return False
-    if turn.state.is_cancelling:
-        turn.stopped(command.command_id)
-    else:
-        _resume(turn, command, child_outcome(given))
-    return True
-
-
-def child_outcome(given: ChildEnded) -> Outcome:
-    """Return a child's end as the outcome of the task that called it."""
-    facts: dict[str, Any] = {
-        "status": given.status,
-        "execution_id": str(given.child_id),
-    }
-    if given.status == "COMPLETED":
-        fields = given.result if isinstance(given.result, dict) else {}
-        return ok({"path": given.path, **fields, **facts, "result": given.result})
-    cause = _shortened(given.error.message) if given.error else given.status.lower()
-    kind = ErrorKind.CANCELLED if given.status == "CANCELLED" else ErrorKind.CHILD_FAILED
-    message = f"{CHILD}{given.path} ({given.child_id}): {cause}"
-    return failed(kind, message, code="CHILD_" + given.status, data=facts)
-
-
-def _shortened(cause: str) -> str:
-    """Return why a child failed; of those below it only the last one, which has the reason."""
-    before, child, reason = cause.rpartition(CHILD)
-    return f"... {child}{reason}" if CHILD in before else cause
-
-
-def _called_back(turn: Turn, given: CalledBack) -> bool:
-    command = turn.state.command(given.command_id)
-    if command is None or command.wait is None or command.wait.kind != "callback":
-        return False
-    is_late = given.generation >= 0 and given.generation != command.generation
-    if is_late or turn.state.is_cancelling:
-        return False
-    _resume(turn, command, given.outcome, given.key)
+    waits.due(turn, command)
     return True
 
 
@@ -401,8 +262,8 @@ def _stop_all(turn: Turn) -> None:
         for command in list(run.commands.values()):
             if command.status is CommandStatus.ISSUED:
                 turn.decision.stop.append(command.command_id)
-            elif command.wait is not None and command.wait.kind == "child":
-                turn.decision.cancel_children.append(command.wait.child_id)
+            else:
+                waits.cancel(turn, command)
 
 
 def _abort(turn: Turn, given: Abort) -> bool:
@@ -422,10 +283,10 @@ def _stopped(turn: Turn, given: Stopped) -> bool:
 
 _HANDLERS: Final[dict[type, Callable[[Turn, Any], bool]]] = {
     Abort: _abort,
-    CalledBack: _called_back,
+    CalledBack: waits.called_back,
     Cancel: _cancel,
     Checkpointed: _checkpointed,
-    ChildEnded: _child,
+    ChildEnded: waits.child_ended,
     Lost: _lost,
     Report: _report,
     Settle: _settle_only,

@@ -41,6 +41,7 @@ from arcbook.events.types import (
     StepExit,
     StepSkipped,
     TokenPlaced,
+    WaitKind,
     Write,
 )
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
@@ -285,7 +286,7 @@ def _suspended(state: State, at: int, event: CommandSuspended) -> None:
         state.live.moving[key] = None
     if event.index >= 0 and run.loop is not None and command.count != 1:
         _split_suspended(run.loop, command, event.index)
-    if event.wait.kind == "child":
+    if event.wait.kind is WaitKind.CHILD:
         state.children += 1
     command.status = CommandStatus.SUSPENDED
     command.wait = event.wait

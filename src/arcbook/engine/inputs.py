@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from arcbook.engine.pipeline import IterationResult
-from arcbook.events.types import LoopResult, Parent, Recorded, ResultRef, StepResult
+from arcbook.events.types import LoopResult, Parent, Recorded, ResultRef, StepResult, WaitKind
 from arcbook.outcome import ErrorInfo, Outcome
 
 
@@ -37,8 +37,7 @@ class Start(Input, frozen=True, kw_only=True, omit_defaults=True, tag="start"):
 class Suspension(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A pipeline that waits, as its worker reports it."""
 
-    #: ``timer``, ``child`` or ``callback``.
-    kind: str
+    kind: WaitKind
     state: Any
     #: Iteration that waits; -1 outside loops.
     index: int = -1

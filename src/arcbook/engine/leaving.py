@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.dsl.model import Lifetime, NoMatch
+from arcbook.engine import waits
 from arcbook.engine.fold import write
 from arcbook.engine.inputs import Report
 from arcbook.engine.pipeline import IterationResult, template_failure
@@ -73,8 +74,8 @@ def stop_commands(turn: Turn, run: Run) -> None:
     for command in run.commands.values():
         if command.status is CommandStatus.ISSUED:
             turn.decision.stop.append(command.command_id)
-        elif command.wait is not None and command.wait.kind == "child":
-            turn.decision.cancel_children.append(command.wait.child_id)
+        else:
+            waits.cancel(turn, command)
 
 
 def _leave(  # noqa: PLR0913  # everything that a visit leaves behind

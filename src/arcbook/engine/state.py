@@ -14,7 +14,15 @@ from typing import Any
 import msgspec
 
 from arcbook.engine.live import Live
-from arcbook.events.types import LoopResult, LoopStart, Parent, ResultRef, StepResult, Wait
+from arcbook.events.types import (
+    LoopResult,
+    LoopStart,
+    Parent,
+    ResultRef,
+    StepResult,
+    Wait,
+    WaitKind,
+)
 from arcbook.outcome import ErrorInfo, Outcome
 
 
@@ -112,7 +120,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Whether a worker or a child execution is still at work for it."""
         return any(
             command.status is CommandStatus.ISSUED
-            or (command.wait is not None and command.wait.kind == "child")
+            or (command.wait is not None and command.wait.kind is WaitKind.CHILD)
             for command in self.commands.values()
         )
 

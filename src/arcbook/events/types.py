@@ -10,6 +10,7 @@ also records that command's outcome, what was set and where tokens went.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import msgspec
@@ -141,11 +142,18 @@ class ArcTaken(msgspec.Struct, frozen=True, omit_defaults=True):
     absorbed: bool = False
 
 
+class WaitKind(StrEnum):
+    """The kinds of wait."""
+
+    TIMER = "timer"
+    CHILD = "child"
+    CALLBACK = "callback"
+
+
 class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a suspended command waits for."""
 
-    #: ``timer``, ``child`` or ``callback``.
-    kind: str
+    kind: WaitKind
     #: Microseconds since the epoch, for a timer or a deadline.
     due_at: int | None = None
     #: The child execution, or 0 while it could not be started.

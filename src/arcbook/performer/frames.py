@@ -14,6 +14,7 @@ from arcbook.engine.pipeline import Call, IterationResult, template_failure
 from arcbook.engine.plan import PlanLoop
 from arcbook.engine.scope import ExecutionScope
 from arcbook.engine.views import step_data
+from arcbook.events.types import WaitKind
 from arcbook.outcome import ERROR, ErrorKind, Outcome, failed
 from arcbook.performer.performance import AbandonedError, Performance
 from arcbook.performer.services import Awaits, drive
@@ -216,7 +217,7 @@ def _side_by_side(p: Performance, bodies: list[Body], width: int) -> Awaits:
         return (yield from _framed(p, done, rows=len(bodies)))
     state = _state_of(p, [body for body, _ in pausing])
     seconds = max(seconds for _, seconds in pausing)
-    waits = Suspension(kind="timer", state=state, seconds=seconds)
+    waits = Suspension(kind=WaitKind.TIMER, state=state, seconds=seconds)
     return (yield from _framed(p, done, rows=len(bodies), suspended=waits))
 
 

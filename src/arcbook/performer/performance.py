@@ -22,7 +22,7 @@ from arcbook.engine.pipeline import (
 from arcbook.engine.plan import Plan, PlanStep
 from arcbook.engine.scope import Context
 from arcbook.engine.views import Loaded, MissingResult
-from arcbook.events.types import ResultRef, StepResult
+from arcbook.events.types import ResultRef, StepResult, WaitKind
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.performer.calls import call_tool
 from arcbook.performer.dry import left_out
@@ -198,12 +198,12 @@ class Performance:
 
     def _parked(self, pipeline: Pipeline, seconds: float, index: int) -> Awaits:
         state = yield from self._saved(pipeline)
-        return Suspension(kind="timer", state=state, index=index, seconds=seconds)
+        return Suspension(kind=WaitKind.TIMER, state=state, index=index, seconds=seconds)
 
     def _deferred(self, pipeline: Pipeline, deferred: Deferred, index: int) -> Awaits:
         state = yield from self._saved(pipeline)
         return Suspension(
-            kind=deferred.kind,
+            kind=WaitKind(deferred.kind),
             state=state,
             index=index,
             seconds=deferred.timeout_seconds,

@@ -30,7 +30,7 @@ from arcbook.engine.pipeline import IterationResult
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import CommandStatus, State
 from arcbook.engine.turn import LIMITS, LoopLimits
-from arcbook.events.types import Recorded, StepResult, Value
+from arcbook.events.types import Recorded, StepResult, Value, WaitKind
 from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind
 from arcbook.testing.clock import START_US
 
@@ -121,7 +121,7 @@ class World:
                     choices.append(self._report(identity))
                     if not self.mild and rng.random() < 0.1:
                         choices.append(Lost(command_id=identity, generation=generation))
-                elif command.wait is not None and command.wait.kind == "child":
+                elif command.wait is not None and command.wait.kind is WaitKind.CHILD:
                     status = rng.choice(["COMPLETED", "COMPLETED", "FAILED"])
                     child = command.wait.child_id
                     choices.append(ChildEnded(command_id=identity, child_id=child, status=status))
@@ -142,10 +142,10 @@ class World:
         assert command is not None
         facts: dict[str, Any] = {"command_id": identity, "generation": command.generation}
         if not self.mild and rng.random() < 0.15:
-            kind = rng.choice(["timer", "child"])
+            kind = rng.choice([WaitKind.TIMER, WaitKind.CHILD])
             index = command.first if command.first >= 0 else -1
             wait = Suspension(kind=kind, state={}, index=index, seconds=rng.choice([0.5, 30.0]))
-            if kind == "child":
+            if kind is WaitKind.CHILD:
                 wait = msgspec.structs.replace(wait, path="child", seconds=None)
             return Report(suspended=wait, **facts)
         count = rng.randint(1, command.count) if command.count else 0

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from arcbook.dsl.kinds import Effects, Kind, Param, Shape, Treatment, shape
+from arcbook.events.types import WaitKind
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.tools.confinement import Confinement
@@ -52,8 +53,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     """What a tool returns when its outcome comes later, without holding a worker."""
 
-    #: ``child`` or ``callback``.
-    kind: str
+    kind: WaitKind
     path: str = ""
     version: int | None = None
     catalog_id: int | None = None

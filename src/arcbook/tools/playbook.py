@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from arcbook.dsl.kinds import shape
 from arcbook.dsl.paths import catalog_path
+from arcbook.events.types import WaitKind
 from arcbook.outcome import Outcome
 from arcbook.tools.api import Deferred, Effects, Params, ToolCall, ToolContext, declare, parse
 
@@ -76,7 +77,7 @@ class Playbook:
             return params
         latest = params.version in (None, "", "latest")
         return Deferred(
-            kind="child",
+            kind=WaitKind.CHILD,
             path=catalog_path(params.path or ""),
             catalog_id=None if params.catalog_id is None else int(params.catalog_id),
             version=None if latest else int(params.version or 0),

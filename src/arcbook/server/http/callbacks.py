@@ -8,7 +8,7 @@ import msgspec
 
 from arcbook.engine.inputs import CalledBack
 from arcbook.events.codec import decode
-from arcbook.events.types import CommandResumed
+from arcbook.events.types import CommandResumed, WaitKind
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.server.http.route import Call
 from arcbook.store.api import all_events
@@ -49,7 +49,7 @@ async def call_back(
         for run in state.runs.values()
         if run.step == step
         for command in run.commands.values()
-        if command.wait is not None and command.wait.kind == "callback"
+        if command.wait is not None and command.wait.kind is WaitKind.CALLBACK
     ]
     # Looked for after the state was read: what comes twice at once is for the same command,
     # and only the first of them is taken.

@@ -24,6 +24,7 @@ from arcbook.events.types import (
     Recorded,
     StepEnter,
     StepExit,
+    WaitKind,
 )
 from arcbook.owner.slots import encode_state
 from arcbook.store.api import Change
@@ -137,7 +138,7 @@ class Checks:
             self._once(state, event)
             flow.before(state, event)
             apply(state, Recorded(row.seq, row.at, event))
-            if isinstance(event, CommandSuspended) and event.wait.kind == "callback":
+            if isinstance(event, CommandSuspended) and event.wait.kind is WaitKind.CALLBACK:
                 command = state.command(event.command_id)
                 self._asked(
                     state.execution_id, event.command_id, command.generation if command else 0
@@ -235,7 +236,7 @@ class Checks:
             return
         for run in state.runs.values():
             for command in run.commands.values():
-                if command.wait is None or command.wait.kind != "child":
+                if command.wait is None or command.wait.kind is not WaitKind.CHILD:
                     continue
                 child = self.states.get(command.wait.child_id)
                 if child is not None and not (child.is_cancelling or child.status.is_terminal):

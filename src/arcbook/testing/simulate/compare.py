@@ -12,7 +12,7 @@ import msgspec
 
 from arcbook.engine.inputs import CalledBack
 from arcbook.engine.state import State
-from arcbook.events.types import CommandSuspended, Recorded
+from arcbook.events.types import CommandSuspended, Recorded, WaitKind
 from arcbook.testing.local import bench, run_on
 from arcbook.testing.simulate.loop import sim_loop
 from arcbook.testing.simulate.scenario import Scenario
@@ -121,7 +121,7 @@ async def _alone(scenario: Scenario, durations: Durations | None) -> State:
 
         def call_back(execution_id: int, events: list[Recorded], state: State) -> None:
             for event in (recorded.event for recorded in events):
-                if isinstance(event, CommandSuspended) and event.wait.kind == "callback":
+                if isinstance(event, CommandSuspended) and event.wait.kind is WaitKind.CALLBACK:
                     command = state.command(event.command_id)
                     generation = command.generation if command else 0
                     outcome = callback_of(seed, event.command_id, generation)

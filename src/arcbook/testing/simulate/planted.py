@@ -56,7 +56,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "forget to tell again what nobody claimed",
-        ("server/relay.py", "        owner.publish(owner.unclaimed(", "        (owner.unclaimed("),
+        ("server/core.py", "self.owner.publish(self.owner.unclaimed(", "(self.owner.unclaimed("),
     ),
     _mutant(
         "lose the wake-up of a worker that has room again",
@@ -209,7 +209,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "take what came for an earlier wait",
-        ("engine/decide.py", "is_late = given.generation >= 0 and", "is_late = False and"),
+        ("engine/waits.py", "is_late = given.generation >= 0 and", "is_late = False and"),
     ),
     _mutant(
         "let the drive loop end when blobs cannot be read",

@@ -7,6 +7,7 @@ import re
 from typing import Final, Protocol
 
 from arcbook.dsl.kinds import Kind
+from arcbook.events.types import WaitKind
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.testing.generate import ASK, KIND
 from arcbook.testing.local import Handler, ScriptedTool
@@ -127,7 +128,7 @@ class SimRegistry(Registry):
 
 def ask(call: ToolCall) -> Deferred:
     """Answer a call of the kind whose outcome comes from outside."""
-    return Deferred(kind="callback", timeout_seconds=call.timeout_seconds)
+    return Deferred(kind=WaitKind.CALLBACK, timeout_seconds=call.timeout_seconds)
 
 
 ASKS: Final = Kind(name=ASK, open=True, waits=True)

@@ -10,7 +10,6 @@ from arcbook.engine.state import Status
 from arcbook.outcome import ok
 from arcbook.owner.commands import CommandBook
 from arcbook.owner.drive import Drive, LostOwnershipError
-from arcbook.server.relay import BusRelay
 from arcbook.server.scheduler import Scheduler
 from arcbook.store.api import LostServerError
 from arcbook.testing.cluster import Cluster
@@ -47,7 +46,7 @@ def breaking(monkeypatch, part, name):
 
 @pytest.mark.parametrize(
     ("part", "name"),
-    [(Drive, "turn"), (CommandBook, "expire"), (BusRelay, "_publish"), (Scheduler, "look")],
+    [(Drive, "turn"), (CommandBook, "expire"), (CommandBook, "unclaimed"), (Scheduler, "look")],
 )
 async def test_a_server_whose_loop_ends_hands_over_and_says_why(tmp_path, monkeypatch, part, name):
     async with Cluster(tmp_path) as cluster:

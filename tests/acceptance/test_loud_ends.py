@@ -15,7 +15,7 @@ START_SECONDS = 60.0
 
 LOOPS = {
     "arcbook.server.scheduler:Scheduler": "look",
-    "arcbook.server.ownership:Ownership": "beat",
+    "arcbook.server.ownership:ShardOwnership": "beat",
     "arcbook.server.relay:BusRelay": "tell_again",
     "arcbook.owner.commands:Owner": "expire",
     "arcbook.worker.core:Worker": "_extend",

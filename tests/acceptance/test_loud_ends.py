@@ -16,8 +16,7 @@ START_SECONDS = 60.0
 LOOPS = {
     "arcbook.server.scheduler:Scheduler": "look",
     "arcbook.server.ownership:ShardOwnership": "beat",
-    "arcbook.server.relay:BusRelay": "tell_again",
-    "arcbook.owner.commands:Owner": "expire",
+    "arcbook.owner.commands:CommandBook": "expire",
     "arcbook.worker.core:Worker": "_extend",
     "arcbook.server.system:Housekeeping": "_forget_requests",
     "uvicorn:Server": "on_tick",

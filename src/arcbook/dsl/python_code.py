@@ -111,10 +111,11 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         node = waiting.pop()
         yield node
         if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            for name in ("body", "orelse", "finalbody"):
-                waiting += getattr(node, name, ())
-            for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
-                waiting += part.body
+            for part in ast.iter_child_nodes(node):
+                if isinstance(part, ast.stmt):
+                    waiting.append(part)
+                elif isinstance(part, (ast.ExceptHandler, ast.match_case)):
+                    waiting += part.body
 
 
 def _union(found: list[frozenset[str] | None]) -> frozenset[str] | None:

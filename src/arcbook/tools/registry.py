@@ -24,6 +24,7 @@ MODULES: Final[dict[str, str]] = {
     "mcp": "arcbook.tools.mcp",
     "nats": "arcbook.tools.nats",
     "noop": "arcbook.tools.noop",
+    "object": "arcbook.tools.object",
     "playbook": "arcbook.tools.playbook",
     "postgres": "arcbook.tools.postgres",
     "python": "arcbook.tools.python",
@@ -40,7 +41,6 @@ ABSENT: Final = frozenset(
         "container",
         "ducklake",
         "gateway",
-        "gcs",
         "provider",
         "rhai",
         "script",
@@ -57,7 +57,13 @@ ABSENT: Final = frozenset(
 SCRIPTS: Final = ("args", "cmd", "cmds", "code", "command", "commands", "content", "script")
 """Parameters of those kinds that may hold text of other programs, braces included."""
 
-NAMES: Final[dict[str, str]] = {"playbooks": "playbook", "result-fetch": "result_fetch"}
+NAMES: Final[dict[str, str]] = {
+    "azure": "object",
+    "gcs": "object",
+    "playbooks": "playbook",
+    "result-fetch": "result_fetch",
+    "s3": "object",
+}
 """Other names of our kinds."""
 
 

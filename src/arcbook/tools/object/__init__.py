@@ -1,0 +1,5 @@
+"""``object``: objects of S3, Google Cloud Storage, Azure, and what speaks like them."""
+
+from arcbook.tools.object.tool import KIND, TOOL, ObjectTool
+
+__all__ = ["KIND", "TOOL", "ObjectTool"]

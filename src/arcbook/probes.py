@@ -7,6 +7,7 @@ egress and redaction, and failures have the same kinds.
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
@@ -17,6 +18,7 @@ from arcbook.secrets.api import CredentialError
 from arcbook.secrets.keychain import Keychain, token_of
 from arcbook.secrets.types import type_of
 from arcbook.settings import Settings
+from arcbook.tools.artifact import OBJECTS
 
 TIMEOUT_SECONDS: Final = 20
 """How long a try may take."""
@@ -29,6 +31,9 @@ TASKS: Final[dict[str, dict[str, Any]]] = {
 
 WEB: Final = frozenset(["api_key", "basic", "bearer", "bearer_token", "generic", "http", "secret"])
 """Types that say who asks, and not where."""
+
+BUCKETS: Final = frozenset(["aws", "azure", "gcs", "gcs_hmac", "s3"])
+"""Types that open buckets, of which they name none."""
 
 ADDRESSES: Final = ("url", "base_url", "endpoint")
 """Fields in which such a credential may say where all the same."""
@@ -105,6 +110,12 @@ def _task(kind: str, data: dict[str, Any], url: str) -> dict[str, Any]:
     """
     if kind in TASKS:
         return TASKS[kind]
+    if urlsplit(url).scheme in OBJECTS:
+        return {"kind": "object", "operation": "list", "url": url, "limit": 1}
+    if kind in BUCKETS:
+        raise UntriedError(
+            f"a credential of type {kind} does not say where: give --url s3://BUCKET"
+        )
     where = url or next((str(data[name]) for name in ADDRESSES if data.get(name)), "")
     if not where and kind in WEB:
         raise UntriedError(f"a credential of type {kind} does not say where: give --url ADDRESS")

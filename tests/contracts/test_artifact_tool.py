@@ -10,7 +10,7 @@ import pytest
 from arcbook.blobs.memory import MemoryBlobs
 from arcbook.dsl.model import OutputSpec
 from arcbook.events.types import ResultRef, StepResult, Value
-from arcbook.outcome import ErrorKind
+from arcbook.outcome import ErrorKind, Outcome
 from arcbook.results.refs import make_ref
 from arcbook.results.store import ResultStore
 from arcbook.testing.tools import FakeContext, call_tool
@@ -127,8 +127,34 @@ async def test_what_is_no_reference_is_a_mistake(fetch, ref):
 
 
 @pytest.mark.parametrize("action", ["put", "delete"])
-async def test_an_artifact_is_only_read(action):
+async def test_an_artifact_without_an_address_is_only_read(action):
     outcome = await call_tool(Artifact(), "artifact", {"action": action})
 
     assert outcome.error.kind == ErrorKind.CONFIG
     assert action in outcome.error.message
+
+
+# -- files ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [{"a": [1]}, "text", [1, 2]])
+async def test_a_file_is_put_and_got(tmp_path, value):
+    uri = f"file://{tmp_path}/a.json"
+    put = await call_tool(
+        Artifact(), "artifact", {"action": "put", "result_ref": uri, "data": value}
+    )
+    got = await call_tool(Artifact(), "artifact", {"result_ref": uri})
+
+    assert isinstance(put, Outcome)
+    assert isinstance(got, Outcome)
+    assert put.is_ok, put.error
+    assert got.data["data"] == value
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+async def test_a_file_that_is_not_there(tmp_path):
+    got = await call_tool(Artifact(), "artifact", {"result_ref": f"file://{tmp_path}/a"})
+
+    assert isinstance(got, Outcome)
+    assert got.error is not None
+    assert got.error.kind is ErrorKind.NOT_FOUND

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from acceptance.service import Service
 from acceptance.terminal import Terminal
@@ -90,3 +92,21 @@ def test_a_credential_that_does_not_exist(arcbook):
 
     assert tested.code == 2
     assert "nothing" in tested.err
+
+
+def test_a_bucket_is_listed(arcbook):
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/bucket", method="PUT")).close()
+        add(arcbook, "s3", access_key_id="AKIDX", secret_access_key="n0body", endpoint=endpoint)
+        works = arcbook("credential", "test", "c", "--url", "s3://bucket", "--json")
+        lacks = arcbook("credential", "test", "c", "--url", "s3://another", "--json")
+    finally:
+        server.stop()
+
+    assert works.json["works"] is True
+    assert lacks.json["error"]["kind"] == "not_found"
+    assert arcbook("credential", "test", "c").code == 2

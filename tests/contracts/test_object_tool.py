@@ -14,10 +14,11 @@ from moto.server import ThreadedMotoServer
 from arcbook.egress import Egress
 from arcbook.outcome import ErrorKind, Outcome
 from arcbook.testing.tools import FakeContext, call_tool
+from arcbook.tools import values
 from arcbook.tools.api import Credential
+from arcbook.tools.artifact import Artifact
 from arcbook.tools.confinement import Confinement
 from arcbook.tools.object import ObjectTool
-from arcbook.tools.object import work as object_work
 
 pytestmark = pytest.mark.services
 
@@ -129,12 +130,27 @@ async def test_a_signed_address_needs_no_credential(auth):
 
 
 async def test_an_object_that_is_too_large_for_a_result(auth, monkeypatch):
-    monkeypatch.setattr(object_work, "CONTENT_BYTES_MAX", 10)
+    monkeypatch.setattr(values, "CONTENT_BYTES_MAX", 10)
     await do(auth, url="s3://reports/much", data="x" * 11)
     got = await do(auth, operation="get", url="s3://reports/much")
 
     assert got.error is not None
     assert (got.error.kind, got.error.code) == (ErrorKind.LIMIT, "OBJECT_TOO_LARGE")
+
+
+# -- artifacts ----------------------------------------------------------------------------
+
+
+async def test_an_artifact_is_put_and_got_as_an_object(auth):
+    uri = "s3://reports/artifact.json"
+    config = {"action": "put", "result_ref": uri, "data": {"n": 1}}
+    put = await call_tool(Artifact(), "artifact", config, auth=auth)
+    got = await call_tool(Artifact(), "artifact", {"result_ref": uri}, auth=auth)
+
+    assert isinstance(put, Outcome)
+    assert isinstance(got, Outcome)
+    assert put.is_ok, put.error
+    assert (got.data["data"], got.data["uri"]) == ({"n": 1}, uri)
 
 
 # -- who asks -----------------------------------------------------------------------------

@@ -119,7 +119,11 @@ Exit codes: 0 it works, 1 it does not, 2 it cannot be tried.
 """
 )
 @click.argument("name")
-@click.option("--url", default="", help="Where to send a GET, for types that do not say where.")
+@click.option(
+    "--url",
+    default="",
+    help="Where to send a GET, or which bucket to list, for types that do not say where.",
+)
 @click.pass_context
 def test(context: click.Context, name: str, url: str) -> int:
     """Try a credential."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import datetime as dt
 import re
 from collections.abc import Awaitable, Callable
@@ -15,8 +14,8 @@ from obstore import exceptions
 
 from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.egress import EgressError
-from arcbook.jsons import read, write
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
+from arcbook.tools import values
 from arcbook.tools.api import CredentialError, ToolCall, ToolContext
 from arcbook.tools.confinement import OutsideError
 from arcbook.tools.object.place import Place, PlaceError, opened
@@ -24,9 +23,6 @@ from arcbook.tools.object.tool import ObjectParams
 
 TIMEOUT_SECONDS: Final = 300.0
 """How long a call may take where the task says nothing."""
-
-CONTENT_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Size of an object that is got into a result; a larger one goes to a file."""
 
 SIGNED_SECONDS_MAX: Final = 7 * 24 * 3600
 """How long a signed URL may be good; services take no longer."""
@@ -54,7 +50,7 @@ async def perform(
         return failed(ErrorKind.CONFIG, f"tool kind 'object': {error}", code="EGRESS")
     except TooLargeError as error:
         return failed(ErrorKind.LIMIT, str(error), code="OBJECT_TOO_LARGE")
-    except (PlaceError, OutsideError) as error:
+    except (PlaceError, OutsideError, values.ContentError) as error:
         return failed(ErrorKind.CONFIG, f"tool kind 'object': {error}", code="CONFIG")
     except (exceptions.BaseError, OSError) as error:
         return _failure(error, f"{operation} {params.url or params.bucket}")
@@ -83,12 +79,12 @@ async def _get(
         finally:
             part.unlink(missing_ok=True)
         return {**facts, "file": str(path)}
-    if found.meta["size"] > CONTENT_BYTES_MAX:
+    if found.meta["size"] > values.CONTENT_BYTES_MAX:
         raise TooLargeError(
-            f"{place.url} has {found.meta['size']:,} bytes; the limit is {CONTENT_BYTES_MAX:,}: "
+            f"{place.url} has {found.meta['size']:,} bytes; the limit is {values.CONTENT_BYTES_MAX:,}: "
             "write 'file'"
         )
-    return {**facts, **content_of(bytes(await found.bytes_async()), params.encoding)}
+    return {**facts, **values.content_of(bytes(await found.bytes_async()), params.encoding)}
 
 
 async def _put(
@@ -101,7 +97,7 @@ async def _put(
         given = Path(context.confinement.resolve(params.file, context.workspace))
         size = given.stat().st_size
     else:
-        given = bytes_of(params.data, params.encoding)
+        given = values.bytes_of(params.data, params.encoding)
         size = len(given)
     attributes = {str(k): str(v) for k, v in (params.metadata or {}).items()}
     if params.content_type:
@@ -167,42 +163,6 @@ _OPERATIONS: Final[dict[str, Perform]] = {
     "list": _list,
     "sign": _sign,
 }
-
-
-# -- values -------------------------------------------------------------------------------
-
-
-def bytes_of(value: Any, encoding: str) -> bytes:
-    """Return what is put as bytes.
-
-    Raises:
-        PlaceError: it is said to be Base64 and is not.
-    """
-    if not isinstance(value, str):
-        return write(value)
-    if encoding != "base64":
-        return value.encode()
-    try:
-        return base64.b64decode(value, validate=True)
-    except ValueError as error:
-        raise PlaceError(f"the content is not Base64: {error}") from None
-
-
-def content_of(data: bytes, encoding: str) -> dict[str, Any]:
-    """Return bytes as a value: JSON, text, or Base64."""
-    if encoding == "base64":
-        return {"data": base64.b64encode(data).decode(), "encoding": "base64"}
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return {"data": base64.b64encode(data).decode(), "encoding": "base64"}
-    if encoding == "json" or (encoding == "auto" and text.lstrip()[:1] in ("{", "[")):
-        try:
-            return {"data": read(data)}
-        except ValueError:
-            if encoding == "json":
-                raise PlaceError("the object is not JSON") from None
-    return {"data": text}
 
 
 def _facts(meta: Any, attributes: Any = None) -> dict[str, Any]:

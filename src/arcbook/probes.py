@@ -16,6 +16,7 @@ from arcbook.dry_run import DryRun
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.secrets.api import CredentialError
 from arcbook.secrets.keychain import Keychain, token_of
+from arcbook.secrets.minting import MINTED
 from arcbook.secrets.types import type_of
 from arcbook.settings import Settings
 from arcbook.tools.artifact import OBJECTS
@@ -68,7 +69,7 @@ async def try_credential(settings: Settings, alias: str, url: str = "") -> Tried
     async with DryRun(settings) as dry:
         credential = await dry.credential(alias, 0)
         kind = type_of(credential.type)
-        wanted = token_of(credential, 0) if kind not in WEB and kind not in TASKS else None
+        wanted = token_of(credential, 0) if kind in MINTED else None
         if wanted is not None and not url:
             confinement = (await dry.runtime()).performer.confinement
             keychain = Keychain(_Alone(credential), dry.clock, confinement.egress)

@@ -196,6 +196,10 @@ def _failure(error: Exception, what: str) -> Outcome:
         return failed(ErrorKind.AUTH, message, code="OBJECT_AUTH")
     found = _STATUS.search(text)
     status = int(found[1] or found[2]) if found else 0
+    if status == 404:
+        return failed(ErrorKind.NOT_FOUND, message, code="OBJECT_NOT_FOUND")
+    if status in (401, 403):
+        return failed(ErrorKind.AUTH, message, code="OBJECT_AUTH")
     if status:
         again = status == 429 or status >= 500
         kind = ErrorKind.SERVER_ERROR if again else ErrorKind.CLIENT_ERROR

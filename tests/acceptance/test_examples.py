@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
 RUNS: dict[str, tuple[dict[str, str], Any]] = {
+    "agent/triage.yaml": ({"text": "A flood in the cellar"}, {"queue": "urgent"}),
     "mcp/stock.yaml": (
         {"python": sys.executable, "server": str(EXAMPLES / "mcp" / "server.py")},
         {"article": "apple", "pieces": 12},

@@ -18,6 +18,7 @@ from arcbook.tools.api import Tool
 ENTRY_POINTS: Final = "arcbook.tools"
 
 MODULES: Final[dict[str, str]] = {
+    "agent": "arcbook.tools.agent",
     "artifact": "arcbook.tools.artifact",
     "duckdb": "arcbook.tools.duckdb",
     "http": "arcbook.tools.http",
@@ -36,7 +37,6 @@ MODULES: Final[dict[str, str]] = {
 
 ABSENT: Final = frozenset(
     [
-        "agent",
         "auth",
         "container",
         "ducklake",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from arcbook.api import run, run_async
-    from arcbook.compose.embedded import InvalidPlaybookError
+    from arcbook.dsl.load import InvalidPlaybookError
     from arcbook.executions import Execution
     from arcbook.given import UnknownInputError
 
@@ -21,7 +21,7 @@ __all__ = ["Execution", "InvalidPlaybookError", "UnknownInputError", "run", "run
 
 _HOMES: Final = {
     "Execution": "arcbook.executions",
-    "InvalidPlaybookError": "arcbook.compose.embedded",
+    "InvalidPlaybookError": "arcbook.dsl.load",
     "UnknownInputError": "arcbook.given",
     "run": "arcbook.api",
     "run_async": "arcbook.api",

@@ -12,6 +12,7 @@ from arcbook.dsl.load import Loaded, load_playbook
 from arcbook.dsl.model import Playbook
 from arcbook.dsl.paths import catalog_path
 from arcbook.engine.plan import Plan
+from arcbook.errors import InvalidError
 
 SIBLINGS_MAX: Final = 500
 """Documents that are looked at below a playbook's folder for the playbooks it calls."""
@@ -22,8 +23,10 @@ FILES_MAX: Final = 500
 SUFFIXES: Final = (".yaml", ".yml")
 
 
-class AmbiguousFileError(ValueError):
+class AmbiguousFileError(InvalidError):
     """Two files are named in the same way, so a call would not say which it means."""
+
+    code = "ambiguous_file"
 
 
 class Beside(NamedTuple):

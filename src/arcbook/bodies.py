@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from arcbook.errors import LimitError
+
 if TYPE_CHECKING:
     import aiohttp
 
 
-class BodyTooLargeError(ValueError):
+class BodyTooLargeError(LimitError):
     """An answer is longer than it may be."""
+
+    code = "body_too_large"
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__(f"it is longer than {bytes_max:,} bytes")

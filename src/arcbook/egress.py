@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from arcbook.errors import AccessError
+
 if TYPE_CHECKING:
     import aiohttp
 
@@ -48,8 +50,10 @@ ADMITTED_MAX: Final = 4096
 """Addresses behind names that one connector keeps in mind; a name is resolved anew after that."""
 
 
-class EgressError(PermissionError):
+class EgressError(AccessError):
     """The settings do not allow a connection; the message says to where, and which one."""
+
+    code = "egress_denied"
 
 
 class Rule(NamedTuple):

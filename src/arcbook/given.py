@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.mistaken import misspelt
 from arcbook.dsl.model import Playbook
+from arcbook.errors import InvalidError
 
 
-class UnknownInputError(ValueError):
+class UnknownInputError(InvalidError):
     """A run was given a value for a name that its playbook neither declares nor mentions."""
+
+    code = "unknown_input"
 
     def __init__(self, sentences: Iterable[str]) -> None:
         #: One for each of the values.

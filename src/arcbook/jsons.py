@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from arcbook.errors import InvalidError
 from arcbook.template.characters import whole, whole_text
 
 INTEGER_DIGITS_MAX: Final = 4300
@@ -24,12 +25,16 @@ _LONG: Final = b"0" * 19
 """Digits of which a quick reader may make a float."""
 
 
-class JsonError(ValueError):
+class JsonError(InvalidError):
     """A text is no JSON, or holds what no value can be; the message says what."""
+
+    code = "invalid_json"
 
 
 class TooDeepError(JsonError):
     """A text or a value nests deeper than can be read or written."""
+
+    code = "nested_too_deeply"
 
 
 def read(source: bytes | str) -> Any:

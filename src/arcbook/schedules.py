@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from arcbook.errors import InvalidError
 from arcbook.store.api import ScheduleRow
 
 CATCH_UP: Final = ("latest", "all", "skip")
@@ -34,8 +35,10 @@ INTERVAL_SECONDS_MIN: Final = 1.0
 MICROSECONDS: Final = 1_000_000
 
 
-class ScheduleError(ValueError):
+class ScheduleError(InvalidError):
     """A schedule that cannot be; the message says what to write."""
+
+    code = "invalid_schedule"
 
 
 def validated(row: ScheduleRow) -> ScheduleRow:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
+from arcbook.errors import InvalidError
+
 PREFIX: Final = "ARCBOOK_"
 
 _BOOLEANS: Final = {
@@ -36,8 +38,10 @@ class Doc(msgspec.Struct, frozen=True):
     choices: tuple[str, ...] = ()
 
 
-class SettingsError(ValueError):
+class SettingsError(InvalidError):
     """A variable of the environment holds something that its setting cannot be."""
+
+    code = "invalid_setting"
 
 
 def convert(name: str, text: str, hint: Any) -> Any:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
+from arcbook.errors import DamagedError
 from arcbook.logs import events as logged
 
 AGAIN_SECONDS: Final = 0.25
@@ -29,8 +30,10 @@ log = logging.getLogger(__name__)
 Work = Coroutine[Any, Any, None]
 
 
-class LoopEndedError(RuntimeError):
+class LoopEndedError(DamagedError):
     """A loop ended that was to go on until it is stopped."""
+
+    code = "loop_ended"
 
 
 class Service:

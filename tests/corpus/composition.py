@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from arcbook.compose.embedded import Embedded
-from arcbook.dsl.load import Loaded
-from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.dsl.load import InvalidPlaybookError, Loaded
+from arcbook.owner.plans import PlaybookMissingError
 from arcbook.performer.services import CredentialPort
 from arcbook.settings import Settings
 from corpus.ran import Ran, ran_here
@@ -63,7 +63,7 @@ class _Embedded:
         runtime = await self._embedded.runtime()
         try:
             planned = await self._embedded.plans.find(path, version)
-        except (PlaybookMissingError, PlaybookInvalidError) as error:
+        except (PlaybookMissingError, InvalidPlaybookError) as error:
             raise MissingError(str(error)) from None
         state = await runtime.run(planned, payload)
         return await ran_here(state, self._embedded.store, self._embedded.results)

@@ -178,11 +178,11 @@ async def test_a_plan_that_cannot_be_made_is_said_each_time_it_is_asked_for(monk
     found = plans.Plans(bench.store, KINDS, bench.ids, SystemClock())
 
     def refused(entry: Any, *_: Any) -> Any:
-        raise plans.PlaybookInvalidError(entry.path, load_playbook("[]", KINDS))
+        raise plans.InvalidPlaybookError(entry.path, load_playbook("[]", KINDS))
 
     monkeypatch.setattr(plans, "planned_of", refused)
     for _ in range(3):
-        with pytest.raises(plans.PlaybookInvalidError):
+        with pytest.raises(plans.InvalidPlaybookError):
             await found.find(catalog_id=entry.catalog_id)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from arcbook.errors import MissingError
 from arcbook.store.api import StoreError
 
 
-class BlobMissingError(LookupError):
+class BlobMissingError(MissingError):
     """There is no blob of that key: it was never written, or it was purged."""
+
+    code = "blob_not_found"
 
 
 class BlobStoreError(StoreError):
@@ -16,6 +19,8 @@ class BlobStoreError(StoreError):
 
     They are part of what is stored: who goes on without the store goes on without them.
     """
+
+    code = "blob_store_unavailable"
 
 
 class Blobs(Protocol):

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, Protocol, Self
 
+from arcbook.errors import UnavailableError
 from arcbook.supervision import Service
 
 ACK_SECONDS: Final = 30.0
@@ -29,16 +30,22 @@ PULL_MAX: Final = 256
 """Messages of one pull."""
 
 
-class BusError(RuntimeError):
+class BusError(UnavailableError):
     """The bus cannot be reached, or refuses what was asked."""
+
+    code = "bus_unavailable"
 
 
 class NobodyError(BusError):
     """Nobody serves the subject of a request."""
 
+    code = "nobody_answers"
+
 
 class RequestTimeoutError(BusError):
     """A request was not answered in time. It may have been carried out."""
+
+    code = "request_timeout"
 
 
 class Message(NamedTuple):

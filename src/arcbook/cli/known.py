@@ -14,9 +14,10 @@ from arcbook.bus.api import BusError
 from arcbook.cli.errors import Exit
 from arcbook.cli.reports import as_text
 from arcbook.client import ClientError, FaultedError, RefusedError
-from arcbook.compose.embedded import InvalidPlaybookError, OwnedElsewhereError
+from arcbook.compose.embedded import OwnedElsewhereError
+from arcbook.dsl.load import InvalidPlaybookError
 from arcbook.owner.drive import ExecutionMissingError, LostOwnershipError
-from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.plans import PlaybookMissingError
 from arcbook.results.refs import InvalidRefError
 from arcbook.results.store import ResultMissingError
 from arcbook.secrets.envelope import SealError
@@ -36,7 +37,6 @@ KNOWN: Final[dict[type[Exception], Exit]] = {
     InvalidRefError: Exit.BAD_INPUT,
     LostOwnershipError: Exit.FAILED,
     OwnedElsewhereError: Exit.BAD_INPUT,
-    PlaybookInvalidError: Exit.BAD_INPUT,
     PlaybookMissingError: Exit.BAD_INPUT,
     ResultMissingError: Exit.FAILED,
     SealError: Exit.FAILED,

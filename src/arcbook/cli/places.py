@@ -7,10 +7,11 @@ from typing import Final, NamedTuple
 
 from arcbook.compose.embedded import Embedded
 from arcbook.dsl.diagnostics import Diagnostic, Severity, excerpt
+from arcbook.dsl.load import InvalidPlaybookError
 from arcbook.dsl.model import Playbook, Step, Task
 from arcbook.dsl.source import Position, lines_of, readable
 from arcbook.outcome import ErrorInfo
-from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.plans import PlaybookMissingError
 
 _LINE: Final = re.compile(r'File "<playbook>", line (\d+)')
 
@@ -43,7 +44,7 @@ async def source_of(embedded: Embedded, catalog_id: int) -> Source | None:
     """Return the document of an execution of a home, unless it is gone."""
     try:
         planned = await embedded.plans.find(catalog_id=catalog_id)
-    except (PlaybookMissingError, PlaybookInvalidError):
+    except (PlaybookMissingError, InvalidPlaybookError):
         return None
     return Source(planned.entry.path, planned.entry.content, planned.plan.playbook)
 

@@ -12,15 +12,20 @@ from typing import Any
 
 import msgspec
 
+from arcbook.errors import ArcbookError
 from arcbook.wire.http.problems import Problem
 
 
-class ClientError(Exception):
+class ClientError(ArcbookError):
     """A request was not answered as asked."""
+
+    code = "client"
 
 
 class ServerAwayError(ClientError):
     """Nothing answers at the server's address, or it broke off."""
+
+    code = "server_unavailable"
 
 
 class RefusedError(ClientError):
@@ -33,6 +38,8 @@ class RefusedError(ClientError):
         url: the server.
     """
 
+    code = "refused"
+
     def __init__(self, status: int, body: Any, url: str = "") -> None:
         self.url = url
         facts = body if isinstance(body, dict) else {}
@@ -44,6 +51,8 @@ class RefusedError(ClientError):
 
 class FaultedError(RefusedError):
     """The server cannot do it at present, whatever is asked."""
+
+    code = "server_failed"
 
 
 def _problems(found: Any) -> list[Problem]:

@@ -264,6 +264,8 @@ def release() -> str:
 class UnsafeBusError(SettingsError):
     """Anybody could write on the bus."""
 
+    code = "unsafe_bus"
+
 
 def check_bus(bus: Bus, settings: Settings) -> None:
     """Refuse a bus on the network that asks nobody who they are, or warn of it.

@@ -39,6 +39,8 @@ LEAVE_SECONDS: Final = 10.0
 class FolderTakenError(SettingsError):
     """Another process works in the folder."""
 
+    code = "folder_in_use"
+
 
 class Development(NamedTuple):
     """What runs."""

@@ -20,12 +20,13 @@ from arcbook.blobs.filesystem import FilesystemBlobs
 from arcbook.clock import SystemClock
 from arcbook.compose.local_runtime import LocalRuntime
 from arcbook.compose.working import egress_of
-from arcbook.dsl.load import Loaded, load_playbook
+from arcbook.dsl.load import InvalidPlaybookError, Loaded, load_playbook
 from arcbook.dsl.model import Playbook
 from arcbook.engine.fold import apply
 from arcbook.engine.inputs import Cancel
 from arcbook.engine.state import State
 from arcbook.engine.views import NeedsData, result_view
+from arcbook.errors import ConflictError
 from arcbook.events.codec import decode
 from arcbook.events.types import Recorded, StepEnter
 from arcbook.ids import MACHINE_MAX, IdGenerator
@@ -51,32 +52,14 @@ from arcbook.tools.registry import Registry
 _RUNTIMES: Final = itertools.count()
 
 STORE_FILE: Final = "arcbook.db"
-ERRORS_TOLD_MAX: Final = 10
-"""Errors of a document that an exception's message tells."""
-
 
 _OWNED: Final = "execution {} is being run by another process"
 
 
-class OwnedElsewhereError(RuntimeError):
+class OwnedElsewhereError(ConflictError):
     """Another process runs the execution."""
 
-
-class InvalidPlaybookError(ValueError):
-    """A document is not a playbook that can run.
-
-    Attributes:
-        name: the document, as the user named it.
-        loaded: the document with its diagnostics.
-    """
-
-    def __init__(self, name: str, loaded: Loaded) -> None:
-        self.name = name
-        self.loaded = loaded
-        found = [f"{name}:{e.line}:{e.column}: {e.message}" for e in loaded.errors]
-        more = len(found) - ERRORS_TOLD_MAX
-        told = found[:ERRORS_TOLD_MAX] + ([f"and {more} more"] if more > 0 else [])
-        super().__init__("\n".join(told))
+    code = "owned_elsewhere"
 
 
 class Embedded:

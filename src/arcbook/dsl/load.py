@@ -21,6 +21,10 @@ from arcbook.dsl.paths import catalog_path
 from arcbook.dsl.source import MapNode, Node, SourceError, lines_of, read_source, readable
 from arcbook.dsl.subscription import check_subscription
 from arcbook.dsl.upgrade.playbook import is_first_version, upgrade
+from arcbook.errors import InvalidError
+
+ERRORS_SHOWN_MAX: Final = 10
+"""Errors of a document that a message quotes."""
 
 OPAQUE_KINDS: Final = frozenset({"Credential", "Mcp", "Memory"})
 """Kinds of documents that the catalog keeps as they are."""
@@ -45,6 +49,26 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     def errors(self) -> tuple[Diagnostic, ...]:
         """The diagnostics that refuse the document."""
         return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
+
+
+class InvalidPlaybookError(InvalidError):
+    """A document is not a playbook that can run.
+
+    Attributes:
+        name: the document: its file, or its path in the catalog.
+        loaded: the document with its diagnostics.
+    """
+
+    code = "invalid_playbook"
+
+    def __init__(self, name: str, loaded: Loaded) -> None:
+        self.name = name
+        self.loaded = loaded
+        problems = [f"line {e.line}, column {e.column}: {e.message}" for e in loaded.errors]
+        more = len(problems) - ERRORS_SHOWN_MAX
+        shown = problems[:ERRORS_SHOWN_MAX] + ([f"and {more} more"] if more > 0 else [])
+        reason = "\n  ".join(shown) or "it is no playbook"
+        super().__init__(f"playbook {name!r} cannot run: {reason}")
 
 
 def load_document(

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from arcbook.errors import InvalidError
+
 DOCUMENT_BYTES_MAX: Final = 8 * 1024 * 1024
 """Size of one document."""
 
@@ -119,7 +121,7 @@ class MapNode(Node):
         )
 
 
-class SourceError(ValueError):
+class SourceError(InvalidError):
     """A document cannot be read as YAML.
 
     Attributes:
@@ -128,6 +130,8 @@ class SourceError(ValueError):
         code: the diagnostic's code.
         hint: what to do, or an empty text.
     """
+
+    code = "invalid_yaml"
 
     def __init__(self, code: str, reason: str, position: Position, hint: str = "") -> None:
         self.code = code

@@ -27,6 +27,8 @@ class SecretUnavailableError(TemplateError):
         retryable: whether it may be had later.
     """
 
+    code = "secret_unavailable"
+
     def __init__(self, reason: str, *, retryable: bool = False) -> None:
         self.retryable = retryable
         super().__init__(reason)

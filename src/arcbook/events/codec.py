@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from arcbook.errors import DamagedError
 from arcbook.events.types import AnyEvent, Event
 from arcbook.events.upcast import upcast
 
@@ -13,8 +14,10 @@ ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent)
 
 
-class UnreadableEventError(ValueError):
+class UnreadableEventError(DamagedError, ValueError):
     """A stored event is not one that this version knows."""
+
+    code = "unreadable_event"
 
 
 def encode(event: Event) -> bytes:

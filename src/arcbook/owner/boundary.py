@@ -15,6 +15,7 @@ from arcbook.dsl.kinds import KindTable
 from arcbook.dsl.model import Playbook
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import State, Status
+from arcbook.errors import InvalidError
 from arcbook.events.codec import UnreadableEventError, encode
 from arcbook.events.types import Parent, Recorded
 from arcbook.outcome import ErrorInfo, ErrorKind
@@ -46,8 +47,10 @@ class DecisionHungError(BaseException):
     """
 
 
-class UnrecordableError(ValueError):
+class UnrecordableError(InvalidError):
     """A decision holds a value that an event cannot."""
+
+    code = "unrecordable"
 
 
 def fault_of(error: BaseException) -> ErrorInfo:

@@ -8,20 +8,24 @@ from typing import Any
 
 import msgspec
 
+from arcbook.dsl.load import InvalidPlaybookError
 from arcbook.engine.inputs import Cancel, ChildEnded, Start, StartChild
 from arcbook.engine.state import Status
 from arcbook.engine.views import NeedsData, RefView, result_view
+from arcbook.errors import MissingError
 from arcbook.events.types import Parent, ResultRef
 from arcbook.outcome import ErrorInfo, ErrorKind
-from arcbook.owner.plans import Plans, PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.plans import Plans, PlaybookMissingError
 from arcbook.owner.ports import CommitEntry, WorkerCapacity
 from arcbook.owner.queue import QueuedInput, inherited, link
 from arcbook.owner.slots import Slot
 from arcbook.template.errors import TemplateError
 
 
-class ExecutionMissingError(LookupError):
+class ExecutionMissingError(MissingError):
     """There is no such execution."""
+
+    code = "execution_not_found"
 
 
 class Children:
@@ -49,7 +53,7 @@ class Children:
         """Start a child in the same commit as its parent's wait."""
         try:
             planned = await self._plans.find(child.path, child.version, child.catalog_id)
-        except (PlaybookMissingError, PlaybookInvalidError) as error:
+        except (PlaybookMissingError, InvalidPlaybookError) as error:
             info = ErrorInfo(kind=ErrorKind.NOT_FOUND, message=str(error), code="NO_PLAYBOOK")
             ended = ChildEnded(
                 command_id=child.parent.command_id,

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from arcbook.clock import Clock
+from arcbook.dsl.load import InvalidPlaybookError
 from arcbook.engine.fold import fold
 from arcbook.engine.inputs import (
     AnyInput,
@@ -28,6 +29,7 @@ from arcbook.engine.inputs import (
 )
 from arcbook.engine.state import State
 from arcbook.engine.turn import LIMITS, LoopLimits
+from arcbook.errors import ConflictError
 from arcbook.logs import events as logged
 from arcbook.owner.boundary import (
     DecisionHungError,
@@ -42,13 +44,7 @@ from arcbook.owner.commit import CommitWriter
 from arcbook.owner.decider import SLOW_US, Decider
 from arcbook.owner.fetching import fetch
 from arcbook.owner.listeners import Listeners
-from arcbook.owner.plans import (
-    PlanAwaitedError,
-    Planned,
-    Plans,
-    PlaybookInvalidError,
-    PlaybookMissingError,
-)
+from arcbook.owner.plans import PlanAwaitedError, Planned, Plans, PlaybookMissingError
 from arcbook.owner.ports import (
     CommandLedger,
     CommandSink,
@@ -93,8 +89,10 @@ EVICTIONS_MAX: Final = 64
 log = logging.getLogger(__name__)
 
 
-class LostOwnershipError(RuntimeError):
+class LostOwnershipError(ConflictError):
     """Another process drives the execution now."""
+
+    code = "lost_ownership"
 
 
 Find = Callable[[str, int | None, int | None], Awaitable[Planned]]
@@ -310,7 +308,7 @@ class Drive:
             return found.noted(without_plan(state, found.unread))
         try:
             planned = await (find or self.plans.find)(state.path, None, state.catalog_id)
-        except (PlaybookMissingError, PlaybookInvalidError) as error:
+        except (PlaybookMissingError, InvalidPlaybookError) as error:
             return found.noted(without_plan(state, str(error)))
         return found.noted(Slot(state, planned))
 
@@ -533,7 +531,7 @@ class Drive:
 _REFUSALS: Final = (
     ExecutionMissingError,
     LostOwnershipError,
-    PlaybookInvalidError,
+    InvalidPlaybookError,
     PlaybookMissingError,
     UnrecordableError,
 )

@@ -10,9 +10,10 @@ from typing import Final
 
 from arcbook.clock import Clock
 from arcbook.dsl.kinds import Kinds
-from arcbook.dsl.load import Loaded, load_playbook
+from arcbook.dsl.load import InvalidPlaybookError, Loaded, load_playbook
 from arcbook.dsl.paths import catalog_path
 from arcbook.engine.plan import Plan
+from arcbook.errors import MissingError
 from arcbook.store.api import Catalog, CatalogEntry
 
 PLANS_MAX: Final = 500
@@ -25,23 +26,10 @@ THREAD_BYTES: Final = 16 * 1024
 """Size from which a document is read, and its plan made, beside the event loop."""
 
 
-class PlaybookMissingError(LookupError):
+class PlaybookMissingError(MissingError):
     """The catalog has no such playbook."""
 
-
-class PlaybookInvalidError(ValueError):
-    """A document in the catalog is not a playbook that can run.
-
-    Attributes:
-        loaded: the document with its diagnostics.
-    """
-
-    def __init__(self, path: str, loaded: Loaded) -> None:
-        self.path = path
-        self.loaded = loaded
-        first = loaded.errors[0] if loaded.errors else None
-        reason = f"line {first.line}: {first.message}" if first else "it is no playbook"
-        super().__init__(f"playbook {path!r} cannot run: {reason}")
+    code = "playbook_not_found"
 
 
 class PlanAwaitedError(RuntimeError):
@@ -88,7 +76,7 @@ class Plans:
 
         Raises:
             PlaybookMissingError: there is none.
-            PlaybookInvalidError: the document cannot run.
+            InvalidPlaybookError: the document cannot run.
         """
         try:
             return await self.ready(path, version, catalog_id)
@@ -103,7 +91,7 @@ class Plans:
         Raises:
             PlanAwaitedError: it does; then it is being made.
             PlaybookMissingError: there is none.
-            PlaybookInvalidError: the document cannot run.
+            InvalidPlaybookError: the document cannot run.
         """
         if catalog_id is not None and catalog_id in self._by_id:
             self._by_id.move_to_end(catalog_id)
@@ -199,10 +187,10 @@ def planned_of(entry: CatalogEntry, kinds: Kinds, loaded: Loaded | None = None) 
     """Make a document's plan; it may be read already.
 
     Raises:
-        PlaybookInvalidError: it cannot run.
+        InvalidPlaybookError: it cannot run.
     """
     if loaded is None:
         loaded = load_playbook(entry.content, kinds, is_stored=True)
     if loaded.playbook is None:
-        raise PlaybookInvalidError(entry.path, loaded)
+        raise InvalidPlaybookError(entry.path, loaded)
     return Planned(entry, Plan(loaded.playbook, kinds))

@@ -11,6 +11,7 @@ import msgspec
 from arcbook.engine.fold import apply
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import State
+from arcbook.errors import DamagedError
 from arcbook.events.codec import UnreadableEventError, decode
 from arcbook.events.types import Recorded, ResultRef
 from arcbook.outcome import ErrorInfo
@@ -30,8 +31,10 @@ SNAPSHOT_VERSION: Final = 2
 """Form of saved states. One of another form is not read: the log says the same."""
 
 
-class UnreadableStateError(ValueError):
+class UnreadableStateError(DamagedError, ValueError):
     """A saved state is damaged, or of another version."""
+
+    code = "unreadable_state"
 
 
 class _Saved(msgspec.Struct, frozen=True):

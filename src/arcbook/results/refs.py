@@ -6,6 +6,8 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
+from arcbook.errors import InvalidError
+
 _REF: Final = re.compile(r"noetl://execution/(\d+)/result/(.+)/([^/]+)")
 
 
@@ -17,8 +19,10 @@ class RefParts(NamedTuple):
     name: str
 
 
-class InvalidRefError(ValueError):
+class InvalidRefError(InvalidError):
     """A text is not a reference to a result."""
+
+    code = "invalid_reference"
 
 
 def make_ref(execution_id: int, step: str, name: str) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from arcbook.blobs.api import BlobMissingError, Blobs
 from arcbook.dsl.model import OutputSpec
 from arcbook.engine.views import step_data
+from arcbook.errors import LimitError, MissingError
 from arcbook.events.types import ResultRef, StepResult, Value
 from arcbook.results.frames import Frame
 from arcbook.results.refs import make_ref, parse_ref
@@ -35,12 +36,16 @@ ITEMS_SUFFIX: Final = "-items"
 """End of the name under which a loop keeps its items."""
 
 
-class ResultMissingError(LookupError):
+class ResultMissingError(MissingError):
     """A reference leads to nothing any more."""
 
+    code = "result_not_found"
 
-class ResultTooLargeError(ValueError):
+
+class ResultTooLargeError(LimitError):
     """A task's data passes the limit."""
+
+    code = "result_too_large"
 
 
 LoopReader = Callable[[int, str, str], AsyncIterator[Frame]]

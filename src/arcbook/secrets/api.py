@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from arcbook.errors import UnavailableError
+
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
     """A resolved credential. Its text never shows what is in it."""
@@ -22,8 +24,10 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     __str__ = __repr__
 
 
-class CredentialError(RuntimeError):
+class CredentialError(UnavailableError):
     """A credential cannot be had. The message names its alias, never what is in it."""
+
+    code = "credential"
 
     #: What a message calls it.
     what = "credential"
@@ -38,5 +42,7 @@ class CredentialError(RuntimeError):
 
 class KeychainError(CredentialError):
     """An entry of a playbook's keychain cannot be had."""
+
+    code = "keychain"
 
     what = "keychain entry"

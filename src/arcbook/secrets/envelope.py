@@ -13,13 +13,17 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from arcbook.errors import UnavailableError
+
 ALGORITHM: Final = "AES-256-GCM"
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 
 
-class SealError(RuntimeError):
+class SealError(UnavailableError):
     """A record cannot be sealed or opened; the message says what to do."""
+
+    code = "no_key"
 
 
 class KeyProvider(Protocol):

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from arcbook.errors import InvalidError
 from arcbook.ids import EPOCH_MS
 from arcbook.store.access import TokenRow
 
@@ -32,8 +33,10 @@ _RANDOM_BITS: Final = 22
 WorkersText = Callable[[str], str]
 
 
-class TokenError(ValueError):
+class TokenError(InvalidError):
     """A token cannot be as asked."""
+
+    code = "invalid_token"
 
 
 def digest_of(text: str) -> str:

@@ -10,13 +10,17 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from arcbook.errors import InvalidError
 
-class CredentialInvalidError(ValueError):
+
+class CredentialInvalidError(InvalidError):
     """A credential cannot be what its type says. The problems never show what is in it.
 
     Attributes:
         problems: one sentence for each.
     """
+
+    code = "invalid_credential"
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from arcbook.bus.api import Delivery
+from arcbook.errors import UnavailableError
 from arcbook.server.guard import GuardedBus, KnowingHandler
 from arcbook.wire.protocol import DoorListen, DoorPull, control_subject, owner_subject
 
@@ -31,8 +32,10 @@ FORWARD_SECONDS: Final = 10.0
 Found = TypeVar("Found")
 
 
-class DoorFullError(RuntimeError):
+class DoorFullError(UnavailableError):
     """Too many workers wait here already."""
+
+    code = "gateway_full"
 
 
 class HttpBusGateway:

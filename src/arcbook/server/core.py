@@ -13,6 +13,7 @@ from arcbook.blobs.api import Blobs
 from arcbook.bus.api import Subscription
 from arcbook.clock import Clock
 from arcbook.engine.inputs import Abort, CalledBack, Cancel, Settle, Start
+from arcbook.errors import UnavailableError
 from arcbook.logs import events as logged
 from arcbook.owner.commands import LEASE_SECONDS, CommandBook
 from arcbook.owner.drive import Drive, ExecutionMissingError, LostOwnershipError
@@ -56,8 +57,10 @@ OWNER_PAUSE_SECONDS: Final = 0.25
 log = logging.getLogger(__name__)
 
 
-class OwnerAwayError(RuntimeError):
+class OwnerAwayError(UnavailableError):
     """The server that owns an execution does not answer at present."""
+
+    code = "owner_unavailable"
 
 
 class Server:

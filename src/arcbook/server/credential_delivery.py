@@ -8,11 +8,12 @@ from typing import Final, Protocol
 
 import msgspec
 
+from arcbook.dsl.load import InvalidPlaybookError
 from arcbook.engine.inputs import Settle
 from arcbook.logs import events as logged
 from arcbook.owner.commands import CommandBook
 from arcbook.owner.drive import Drive, ExecutionMissingError, LostOwnershipError
-from arcbook.owner.plans import Planned, PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.plans import Planned, PlaybookMissingError
 from arcbook.owner.slots import Slot
 from arcbook.performer.aliases import Aliases, aliases_of
 from arcbook.secrets.api import Credential, CredentialError
@@ -49,6 +50,8 @@ class Credentials(Protocol):
 
 class WithheldError(CredentialError):
     """The asker may not have it."""
+
+    code = "credential_withheld"
 
 
 class HandingOut:
@@ -128,7 +131,7 @@ class HandingOut:
         try:
             if execution_id not in self._drive.slots:
                 await self._drive.ask(execution_id, Settle())
-        except (ExecutionMissingError, PlaybookInvalidError, PlaybookMissingError):
+        except (ExecutionMissingError, InvalidPlaybookError, PlaybookMissingError):
             return None
         found = self._drive.slots.get(execution_id)
         if found is None:  # one that has ended is kept in memory by nobody

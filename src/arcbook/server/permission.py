@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from arcbook.engine.inputs import Report
+from arcbook.errors import AccessError
 from arcbook.results.refs import InvalidRefError, parse_ref
 from arcbook.secrets.sessions import BUILT_IN, Ticket
 from arcbook.store.api import WorkerRow
@@ -33,8 +34,10 @@ _NAMED: Final = (
 )
 
 
-class ForbiddenError(RuntimeError):
+class ForbiddenError(AccessError):
     """The asker may not ask that."""
+
+    code = "operation_forbidden"
 
 
 def permitted(request: Any, asker: Ticket) -> Any:

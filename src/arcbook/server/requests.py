@@ -13,13 +13,14 @@ import msgspec
 
 from arcbook.blobs.api import BlobMissingError, Blobs
 from arcbook.bus.api import BusError
+from arcbook.dsl.load import InvalidPlaybookError
 from arcbook.engine.inputs import Checkpointed, Report, Stopped
 from arcbook.engine.state import CommandStatus
 from arcbook.logs import events as logged
 from arcbook.owner.boundary import reason_of
 from arcbook.owner.commands import CommandBook
 from arcbook.owner.drive import Drive, ExecutionMissingError, LostOwnershipError
-from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.plans import PlaybookMissingError
 from arcbook.owner.ports import WorkerCapacity
 from arcbook.results.refs import InvalidRefError
 from arcbook.results.store import ResultMissingError, ResultStore
@@ -80,7 +81,7 @@ waits, who would have no answer for the rest either."""
 
 _REFUSALS: Final = (
     LostOwnershipError,
-    PlaybookInvalidError,
+    InvalidPlaybookError,
     PlaybookMissingError,
     StoreError,
 )

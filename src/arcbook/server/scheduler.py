@@ -8,9 +8,10 @@ import logging
 from typing import Any, Final, Protocol
 
 from arcbook.clock import Clock
+from arcbook.dsl.load import InvalidPlaybookError
 from arcbook.logs import events as logged
 from arcbook.owner.drive import LostOwnershipError
-from arcbook.owner.plans import Planned, Plans, PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.plans import Planned, Plans, PlaybookMissingError
 from arcbook.schedules import MICROSECONDS, ScheduleError, due
 from arcbook.store.api import ClusterStore, LostServerError, ScheduleRow, StoreError, Tick
 
@@ -90,7 +91,7 @@ class Scheduler:
             )
         except (LostOwnershipError, LostServerError):
             return False  # another server was first, or will be
-        except (PlaybookMissingError, PlaybookInvalidError, ScheduleError) as error:
+        except (PlaybookMissingError, InvalidPlaybookError, ScheduleError) as error:
             log.warning(logged.SCHEDULE_FAILED, {"schedule": row.name, "reason": error})
             return await self._skip(row, next_at)
         return True

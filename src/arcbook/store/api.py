@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 
 import msgspec
 
+from arcbook.errors import ConflictError, UnavailableError
 from arcbook.store.access import ChangeAudit, Tokens
 from arcbook.store.secret_audit import SecretAudit
 from arcbook.store.trials import Trials
@@ -180,7 +181,7 @@ class Stored(NamedTuple):
     events: list[EventRow]
 
 
-class FencedError(RuntimeError):
+class FencedError(ConflictError):
     """Another writer was there first: an event, a claim, a tick or a key is already taken.
 
     This one must load the executions again.
@@ -189,13 +190,17 @@ class FencedError(RuntimeError):
         execution_ids: the executions concerned. Nothing of the commit was written.
     """
 
+    code = "fenced"
+
     def __init__(self, execution_ids: Sequence[int]) -> None:
         self.execution_ids = tuple(execution_ids)
         super().__init__(f"another writer owns {', '.join(map(str, execution_ids))}")
 
 
-class StoreError(RuntimeError):
+class StoreError(UnavailableError):
     """The store cannot do what was asked: the disk is full, a file cannot be written, ..."""
+
+    code = "store_unavailable"
 
 
 class UnstorableError(StoreError):
@@ -203,6 +208,8 @@ class UnstorableError(StoreError):
 
     Trying again is of no use, and the store itself is well.
     """
+
+    code = "unstorable"
 
 
 class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -359,8 +366,10 @@ class LeaseState(NamedTuple):
     servers: int
 
 
-class LostServerError(RuntimeError):
+class LostServerError(ConflictError):
     """The store does not know the server: its heartbeats stopped for too long."""
+
+    code = "lost_server"
 
 
 class Servers(Protocol):

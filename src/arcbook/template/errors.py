@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from arcbook.errors import InvalidError
 
-class TemplateError(ValueError):
+
+class TemplateError(InvalidError):
     """A template cannot be compiled or rendered.
 
     Attributes:
@@ -13,6 +15,8 @@ class TemplateError(ValueError):
         where: the place in the document, when the caller knows it
             (``"steps.load.tool.url"``); filled in by the engine.
     """
+
+    code = "invalid_template"
 
     SOURCE_SHOWN_MAX = 160
 
@@ -37,6 +41,8 @@ class UnknownWordError(TemplateError):
         known: the names of those that exist.
     """
 
+    code = "unknown_name"
+
     def __init__(self, what: str, word: str, known: tuple[str, ...], template: str) -> None:
         self.word = word
         self.known = known
@@ -45,6 +51,8 @@ class UnknownWordError(TemplateError):
 
 class BudgetError(TemplateError):
     """A template needs more units, depth or size than its limits allow."""
+
+    code = "over_budget"
 
 
 def shorten(text: str, limit: int) -> str:

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from arcbook.dsl.kinds import Kind, Param, Treatment
+from arcbook.errors import MissingError
 from arcbook.tools.api import Tool
 
 ENTRY_POINTS: Final = "arcbook.tools"
@@ -78,8 +79,10 @@ def _absent(name: str) -> Kind:
     )
 
 
-class UnknownKindError(LookupError):
+class UnknownKindError(MissingError):
     """There is no tool of that kind."""
+
+    code = "unknown_kind"
 
 
 class Registry:

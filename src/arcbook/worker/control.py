@@ -13,6 +13,7 @@ import msgspec
 from arcbook.blobs.api import BlobMissingError
 from arcbook.bus.api import BusError, NobodyError, RequestTimeoutError, WorkerBus
 from arcbook.clock import Clock, SystemClock
+from arcbook.errors import UnavailableError
 from arcbook.logs import events as logged
 from arcbook.results.refs import make_ref
 from arcbook.results.store import ResultMissingError
@@ -74,8 +75,10 @@ Answer = TypeVar("Answer")
 _CLOCK: Final = SystemClock()
 
 
-class ControlError(RuntimeError):
+class ControlError(UnavailableError):
     """The control plane does not answer, or not with what was asked for."""
+
+    code = "control_plane"
 
 
 class Control:

@@ -18,11 +18,12 @@ import msgspec
 from arcbook.blobs.api import BlobStoreError
 from arcbook.bus.api import BusError, Delivery, Subscription, WorkerBus
 from arcbook.clock import Clock
+from arcbook.dsl.load import InvalidPlaybookError
 from arcbook.engine.inputs import AnyInput, Checkpointed, Report
 from arcbook.logs import events as logged
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.owner.boundary import reason_of
-from arcbook.owner.plans import THREAD_BYTES, Planned, PlaybookInvalidError, planned_of
+from arcbook.owner.plans import THREAD_BYTES, Planned, planned_of
 from arcbook.performer.execute import Performer
 from arcbook.performer.runner import CommandRunner, Job
 from arcbook.performer.services import Awaits
@@ -360,7 +361,7 @@ class Worker:
             if len(entry.content) > THREAD_BYTES:
                 return await asyncio.to_thread(planned_of, entry, self._registry)
             return planned_of(entry, self._registry)
-        except PlaybookInvalidError:
+        except InvalidPlaybookError:
             return None
 
     def _report_unfit(self, work: CommandPayload, error: Exception) -> None:

@@ -23,6 +23,8 @@ _WELCOMES: Final = msgspec.json.Decoder(Welcome)
 class EntryRefusedError(BusError):
     """The servers do not let this worker in."""
 
+    code = "entry_refused"
+
 
 class SealedBus:
     """A bus for one worker: its requests are sealed, and only servers are listened to.

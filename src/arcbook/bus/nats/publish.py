@@ -37,9 +37,13 @@ class Outgoing(NamedTuple):
 class StreamGoneError(BusError):
     """No stream takes a subject."""
 
+    code = "stream_missing"
+
 
 class StreamBrokenError(BusError):
     """The stream has lost its files."""
+
+    code = "stream_broken"
 
 
 class Publisher:

@@ -8,8 +8,7 @@ import click
 
 from arcbook.cli.context import read_document
 from arcbook.cli.everywhere import tell_json, wants_json
-from arcbook.compose.embedded import InvalidPlaybookError
-from arcbook.dsl.load import load_playbook
+from arcbook.dsl.load import InvalidPlaybookError, load_playbook
 from arcbook.dsl.model import Playbook, Step
 from arcbook.tools.registry import Registry
 

@@ -19,8 +19,7 @@ from arcbook.cli.warnings import (
     tell_warnings,
 )
 from arcbook.client import Client
-from arcbook.compose.embedded import InvalidPlaybookError
-from arcbook.dsl.load import Loaded, load_playbook
+from arcbook.dsl.load import InvalidPlaybookError, Loaded, load_playbook
 from arcbook.engine.fold import apply
 from arcbook.engine.plan import Plan
 from arcbook.engine.state import State

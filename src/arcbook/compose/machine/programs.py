@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from arcbook.errors import UnavailableError
+
 SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are, whatever the caller's own path is."""
 
@@ -25,12 +27,16 @@ NATS_ADVICE: Final = (
 )
 
 
-class ServiceMissingError(RuntimeError):
+class ServiceMissingError(UnavailableError):
     """The server's program is not installed; the message says how to get it."""
 
+    code = "program_missing"
 
-class ServiceFailedError(RuntimeError):
+
+class ServiceFailedError(UnavailableError):
     """The server did not start; the message has the end of its log."""
+
+    code = "program_failed"
 
 
 def bare_environment() -> dict[str, str]:

@@ -60,6 +60,8 @@ NETWORK_BITS: Final = 64
 class UnsafeBindingError(SettingsError):
     """The API would be reachable from other machines by anybody."""
 
+    code = "unsafe_binding"
+
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls, and what they may."""

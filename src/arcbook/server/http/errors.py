@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arcbook.bus.api import BusError
+from arcbook.dsl.load import InvalidPlaybookError
 from arcbook.logs import events as logged
 from arcbook.owner.drive import ExecutionMissingError, LostOwnershipError
-from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.plans import PlaybookMissingError
 from arcbook.results.refs import InvalidRefError
 from arcbook.results.store import ResultMissingError
 from arcbook.secrets.envelope import SealError
@@ -85,7 +86,7 @@ REFUSALS: Final = (
     LostOwnershipError,
     LostServerError,
     OwnerAwayError,
-    PlaybookInvalidError,
+    InvalidPlaybookError,
     PlaybookMissingError,
     ResultMissingError,
     SealError,
@@ -99,7 +100,7 @@ _CHANGING: Final = (LostOwnershipError, LostServerError, OwnerAwayError)
 
 def refusal_of(error: Exception) -> ApiError:
     """Return what one of :data:`REFUSALS` means to a caller."""
-    if isinstance(error, PlaybookInvalidError):
+    if isinstance(error, InvalidPlaybookError):
         found = diagnostics_of(error.loaded)
         return invalid(str(error), code="invalid_playbook", diagnostics=found)
     if isinstance(error, _MISSING):

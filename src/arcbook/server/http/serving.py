@@ -25,6 +25,8 @@ STOP_SECONDS = 5
 class ListenError(SettingsError):
     """The server cannot listen where it was told to."""
 
+    code = "cannot_listen"
+
 
 class _Served(uvicorn.Server):
     """A server that leaves signals to its process."""

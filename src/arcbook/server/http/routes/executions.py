@@ -7,8 +7,9 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
+from arcbook.dsl.load import InvalidPlaybookError
 from arcbook.engine.state import State, Status
-from arcbook.owner.plans import PlaybookInvalidError, PlaybookMissingError
+from arcbook.owner.plans import PlaybookMissingError
 from arcbook.secrets.taint import shown
 from arcbook.server.http import event_pages, views
 from arcbook.server.http.errors import invalid, not_found
@@ -149,7 +150,7 @@ async def _steps(call: Call, state: State) -> int:
         planned = await call.context.server.plans.find(
             state.path, state.version or None, state.catalog_id or None
         )
-    except (PlaybookInvalidError, PlaybookMissingError):
+    except (InvalidPlaybookError, PlaybookMissingError):
         return 0
     return len(planned.plan.steps)
 

@@ -53,6 +53,22 @@ def path(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(target) + os.pathsep + packages
 
 
+EXAMPLE = ROOT / "examples" / "arcbook-sign"
+
+
+@pytest.fixture(scope="module")
+def with_example(path: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return where the installed package is, and the example of a package that adds to it."""
+    folder = tmp_path_factory.mktemp("example")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        capture_output=True, text=True, check=True, cwd=EXAMPLE,
+    )  # fmt: skip
+    with zipfile.ZipFile(next(folder.glob("arcbook_sign-*.whl"))) as archive:
+        archive.extractall(folder / "installed")
+    return str(folder / "installed") + os.pathsep + path
+
+
 def arcbook(
     path: str, *arguments: str, flags: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
@@ -111,3 +127,45 @@ def test_the_module_that_runs_is_the_installed_one(path: str) -> None:
 
     assert ran.stdout.startswith(path.partition(os.pathsep)[0])
     assert sysconfig.get_paths()["stdlib"] not in ran.stdout
+
+
+def test_a_package_that_adds_a_kind_and_a_type_of_credential_is_installed_and_used(
+    with_example: str, tmp_path: Path
+) -> None:
+    home = ("--home", str(tmp_path / "home"))
+    add = ("credential", "add", "webhooks", "--type", "signing-key", "--set", "key=k-of-nobody")
+    added = arcbook(with_example, *home, *add)
+    linted = arcbook(with_example, "lint", str(EXAMPLE / "sign.yaml"))
+    ran = arcbook(with_example, *home, "run", str(EXAMPLE / "sign.yaml"), "--json")
+    signed = subprocess.run(
+        ["openssl", "dgst", "-sha256", "-hmac", "k-of-nobody"],
+        input=b'{"order":7}', capture_output=True, check=True,
+    )  # fmt: skip
+
+    assert added.returncode == 0, added.stderr
+    assert linted.returncode == 0, linted.stdout
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["result"] == {
+        "signature": signed.stdout.decode().split()[-1],
+        "algorithm": "sha256",
+        "bytes": 11,
+    }
+
+
+def test_without_the_package_its_kind_is_unknown(path: str) -> None:
+    linted = arcbook(path, "lint", str(EXAMPLE / "sign.yaml"))
+
+    assert linted.returncode != 0
+    assert "there is no tool kind 'sign'" in linted.stdout
+
+
+def test_the_suite_of_the_package_passes_against_the_installed_one(with_example: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+         "-c", os.devnull, "-o", "asyncio_mode=auto", str(EXAMPLE / "tests")],
+        capture_output=True, text=True, check=False, cwd=EXAMPLE,
+        env={"PYTHONPATH": with_example, "PATH": os.environ["PATH"]},
+    )  # fmt: skip
+
+    assert ran.returncode == 0, ran.stdout
+    assert " passed" in ran.stdout

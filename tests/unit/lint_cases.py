@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from typing import NamedTuple
 
-from arcbook.dsl.kinds import Effects, Kind, KindTable, Param, Treatment
+from arcbook.dsl.kinds import Absence, Effects, Kind, KindTable, Param, Treatment
 
 KINDS = KindTable(
     {
@@ -33,7 +33,14 @@ KINDS = KindTable(
         ),
         "send": Kind(name="send", effects=(Effects.ONCE,)),
         "shell": Kind(name="shell", params=(Param(name="command", treatment=Treatment.SCRIPT),)),
-        "wasm": Kind(name="wasm", open=True, is_absent=True),
+        "wasm": Kind(name="wasm", open=True, absence=Absence()),
+        "sign": Kind(
+            name="sign",
+            open=True,
+            absence=Absence(
+                reason="is broken", advice="pip install --upgrade arcbook-sign", is_fault=True
+            ),
+        ),
     }
 )
 """Kinds that the documents use."""
@@ -221,6 +228,7 @@ CASES = [
     Case("ARC404", task("{kind: http, url: x, headers: ¶text}"), "type object"),
     Case("ARC405", task("{kind: http, url: x, method: ¶PSOT}"), "did you mean 'POST'?"),
     Case("ARC406", task("{kind: ¶wasm}"), "register a tool"),
+    Case("ARC410", task("{kind: ¶sign}"), "pip install --upgrade arcbook-sign"),
     Case("ARC407", task("{kind: send, spec: {policy: {rules: [¶{when: '{{ output.error }}', then: {do: retry}}]}}}"), "output.error.retryable"),
     Case("ARC501", steps(f"- step: start\n  {NOOP}\n  case: [{{when: a, then: [{{¶collect: b}}]}}]\n"), "jumps back"),
     Case("ARC502", steps(f"- step: start\n  {NOOP}\n  next: ¶end\n- step: end\n  {NOOP}\n"), "next: {arcs: [{step: end}]}"),

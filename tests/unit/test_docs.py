@@ -27,15 +27,6 @@ def test_links_between_pages_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_to_sections_lead_to_headings(page):
-    for target, section in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text("utf-8")):
-        text = (page.parent / target if target else page).read_text("utf-8")
-        headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-        anchors = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
-        assert section in anchors, (target, section)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_playbooks_on_a_page_are_free_of_errors_and_warnings(page):
     for text in _playbooks(page):
         loaded = load_playbook(text, Registry())
@@ -53,3 +44,14 @@ def test_the_page_on_operation_lists_every_setting():
     rows = [f"| `{name}` | {f'`{d}`' if d else ''} | {text} |" for name, d, text in reference()]
     shown = page.split("<!-- settings -->")[1].split("<!-- /settings -->")[0].strip()
     assert shown.splitlines()[2:] == rows
+
+
+def test_the_guide_to_tools_shows_the_example_package_as_it_is():
+    page = (ROOT / "docs/tools/write-your-own.md").read_text("utf-8")
+    package = ROOT / "examples/arcbook-sign"
+    files = [*package.rglob("*.py"), package / "pyproject.toml"]
+    texts = [file.read_text("utf-8") for file in files]
+    blocks = re.findall(r"```(?:python|toml)\n(.*?)```", page, re.DOTALL)
+
+    assert len(blocks) > 5
+    assert [block for block in blocks if not any(block in text for text in texts)] == []

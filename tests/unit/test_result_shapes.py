@@ -39,7 +39,7 @@ workflow:
 def test_every_kind_says_what_its_results_have(name):
     kind = KINDS.kind(name)
     assert kind is not None
-    if kind.is_absent or kind.name in UNKNOWN:
+    if kind.absence or kind.name in UNKNOWN:
         return
     assert kind.result or kind.results or kind.echoes
     if kind.result or kind.results:

@@ -85,6 +85,7 @@ CODES: Final[dict[str, str]] = {
     "ARC405": "A parameter is none of the values that are possible.",
     "ARC406": "A tool kind has no tool in this installation.",
     "ARC407": "A call that has its effect each time is tried again without a look.",
+    "ARC410": "A package that provides a tool kind is broken.",
     "ARC501": "A spelling was removed from the language.",
     "ARC502": "A spelling is an old one.",
     "ARC601": "A subscription's source or mode is missing or unknown.",

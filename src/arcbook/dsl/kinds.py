@@ -89,6 +89,16 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         return [field.name for field in self.fields]
 
 
+class Absence(msgspec.Struct, frozen=True, kw_only=True):
+    """Why this installation knows of a kind and has no tool for it."""
+
+    reason: str = "has no tool in this installation"
+    #: What to do about it.
+    advice: str = "register a tool of this kind"
+    #: Whether a package that should provide the tool is broken.
+    is_fault: bool = False
+
+
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """A tool kind as the language sees it."""
 
@@ -116,8 +126,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     results: dict[str, Shape] = {}
     #: Parameters of which the first that is written is the result itself, or has this shape.
     echoes: dict[str, Shape | None] = {}
-    #: Whether this installation knows of the kind and has no tool for it.
-    is_absent: bool = False
+    #: Why there is no tool of the kind, where there is none.
+    absence: Absence | None = None
     #: The effects that its calls may have.
     effects: tuple[Effects, ...] = (Effects.KEYED,)
     #: Returns the effects of a call with certain parameters, be they rendered or not.

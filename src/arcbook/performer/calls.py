@@ -20,7 +20,9 @@ from arcbook.nesting import NESTING_MAX, is_nested_too_deeply
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.performer.keychain import CommandKeychain
 from arcbook.performer.services import Awaits, Services
+from arcbook.plugins import PluginError
 from arcbook.results.store import ResultStore
+from arcbook.secrets.types import type_of
 from arcbook.template.errors import TemplateError
 from arcbook.tools.api import (
     UNSURE_CODES,
@@ -32,7 +34,7 @@ from arcbook.tools.api import (
 )
 from arcbook.tools.confinement import Confinement
 from arcbook.tools.credentials import resolved
-from arcbook.tools.registry import UnknownKindError
+from arcbook.tools.registry import Registry, UnknownKindError
 from arcbook.wire.payload import CommandPayload
 
 TIMEOUT_GRACE_SECONDS: Final = 3.0
@@ -73,10 +75,28 @@ def call_tool(  # what a call depends on
         tool = services.tools.tool(task.kind)
         if request.auth is not None:
             call = yield _with_credential(call, context)
+            _check_type(call, services.tools)
         answer = yield from _run(tool, call, context, fetch)
-    except UnknownKindError as error:
+    except TemplateError as error:
+        return template_failure(error, task.where)
+    except Exception as error:  # noqa: BLE001  # the boundary to tools, third parties' too
+        return _failure_of(error, task)
+    if isinstance(answer, Deferred):
+        return answer
+    if not isinstance(answer, Outcome):
+        message = f"tool {task.kind!r} must return an Outcome, not {type(answer).__name__}"
+        return failed(ErrorKind.UNKNOWN, message, code="TOOL_FAULT")
+    answer = _not_sure(services, call, answer)
+    return _finished(answer, task, services.clock.monotonic_us() - began)
+
+
+def _failure_of(error: Exception, task: PlanTask) -> Outcome:
+    """Return what a call that raised comes to."""
+    if isinstance(error, UnknownKindError):
         return failed(ErrorKind.CONFIG, str(error), code="UNKNOWN_KIND")
-    except CredentialError as error:
+    if isinstance(error, PluginError):
+        return failed(ErrorKind.CONFIG, f"{error}; {error.advice}", code="BROKEN_PLUGIN")
+    if isinstance(error, CredentialError):
         return failed(
             ErrorKind.AUTH,
             str(error),
@@ -84,20 +104,13 @@ def call_tool(  # what a call depends on
             where=task.where,
             retryable=error.retryable,
         )
-    except TemplateError as error:
-        return template_failure(error, task.where)
-    except TooDeepError as error:
+    if isinstance(error, TooDeepError):
         message = f"what tool {task.kind!r} is given: {error}; data nests {NESTING_MAX} levels"
         return failed(ErrorKind.CONFIG, message, code="TOO_DEEP", where=task.where)
-    except ImportError as error:
+    if isinstance(error, ImportError):
         return failed(ErrorKind.CONFIG, str(error), code="MISSING_EXTRA")
-    except Exception as error:  # noqa: BLE001  # the boundary to tools, third parties' too
-        message = f"tool {task.kind!r} failed unexpectedly: {type(error).__name__}: {error}"
-        return failed(ErrorKind.UNKNOWN, message, code="TOOL_FAULT")
-    if isinstance(answer, Deferred):
-        return answer
-    answer = _not_sure(services, call, answer)
-    return _finished(answer, task, services.clock.monotonic_us() - began)
+    message = f"tool {task.kind!r} failed unexpectedly: {type(error).__name__}: {error}"
+    return failed(ErrorKind.UNKNOWN, message, code="TOOL_FAULT")
 
 
 def _not_sure(services: Services, call: ToolCall, answer: Outcome) -> Outcome:
@@ -130,7 +143,7 @@ def _run(tool: Tool, call: ToolCall, context: CallContext, fetch: Fetch) -> Awai
     while True:
         try:
             answer = tool.run(call, context)
-            if not isinstance(answer, (Outcome, Deferred)):
+            if not isinstance(answer, (Outcome, Deferred)) and inspect.isawaitable(answer):
                 answer = yield from _awaited(answer, call)
         except NeedsData as need:
             if need.ref.ref in context.loaded:
@@ -198,6 +211,19 @@ async def _with_credential(call: ToolCall, context: CallContext) -> ToolCall:
     if found is call.auth:
         return call
     return msgspec.structs.replace(call, auth=found, alias=found.name)
+
+
+def _check_type(call: ToolCall, tools: Registry) -> None:
+    """Refuse a credential of a type that the tool's declaration does not list.
+
+    Raises:
+        CredentialError: it is of another type.
+    """
+    spec = tools.spec(call.kind)
+    allowed = spec.credential_types if spec is not None else ()
+    if allowed and isinstance(call.auth, Credential) and type_of(call.auth.type) not in allowed:
+        why = f"is of type {call.auth.type!r}; tool {call.kind!r} takes {', '.join(allowed)}"
+        raise CredentialError(call.auth.name, why)
 
 
 async def _limited(answer: Awaitable[Any], call: ToolCall) -> Any:

@@ -11,16 +11,13 @@ from typing import Any, Final, NamedTuple, Protocol
 from arcbook.clock import Clock
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.envelope import KeyProvider, SealError, seal, unseal
-from arcbook.secrets.types import FORMS, CredentialInvalidError, checked
+from arcbook.secrets.types import CredentialInvalidError, checked
 from arcbook.store.api import CredentialRow
 from arcbook.store.api import Credentials as CredentialStore
 from arcbook.store.secret_audit import SecretAudit, SecretNote
 
 ALIAS_CHARACTERS_MAX: Final = 200
 """Characters of an alias that the audit keeps of who may not ask for it."""
-
-TYPES: Final = frozenset(FORMS)
-"""Types of credentials that tools understand."""
 
 
 class Labels(NamedTuple):

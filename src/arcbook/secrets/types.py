@@ -6,11 +6,15 @@ be text, and fields that nobody knows are kept. It refuses what no tool could us
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from arcbook.errors import InvalidError
+from arcbook.plugins import Plugin, PluginError, plugins
+
+ENTRY_POINTS: Final = "arcbook.credential_types"
 
 
 class CredentialInvalidError(InvalidError):
@@ -28,7 +32,11 @@ class CredentialInvalidError(InvalidError):
 
 
 class Form(NamedTuple):
-    """What a type needs."""
+    """What a type needs.
+
+    Other packages add types by entry points of the group ``arcbook.credential_types``. The
+    entry point has the name of the type, and names an object of this class.
+    """
 
     #: Of each group one field must be there; the first is what a message calls it.
     needed: tuple[tuple[str, ...], ...] = ()
@@ -140,6 +148,33 @@ PORT_MAX: Final = 65535
 _LISTS: Final = frozenset({"bootstrap.servers", "bootstrap_servers", "brokers", "servers"})
 
 
+def types() -> list[str]:
+    """Return the names of all types, those that other packages add included."""
+    return sorted({*FORMS, *_added()})
+
+
+def _form(kind: str) -> Form | None:
+    """Return what a type needs, or ``None`` if nobody knows the type.
+
+    Raises:
+        PluginError: the package that adds the type is broken.
+    """
+    form = FORMS.get(kind)
+    if form is not None:
+        return form
+    plugin = _added().get(kind)
+    return plugin.load(Form) if plugin is not None else None
+
+
+@cache
+def _added() -> dict[str, Plugin]:
+    """Return the types that other packages add; of two with one name the first."""
+    found: dict[str, Plugin] = {}
+    for plugin in plugins(ENTRY_POINTS):
+        found.setdefault(type_of(plugin.name), plugin)
+    return found
+
+
 def type_of(kind: str) -> str:
     """Return a type by the name that we have for it; an unknown one as it is."""
     plain = kind.strip().lower().replace("-", "_")
@@ -148,9 +183,12 @@ def type_of(kind: str) -> str:
 
 def problems_of(kind: str, data: dict[str, Any]) -> list[str]:
     """Return what keeps fields from being a credential of a type, by whatever name of it."""
-    form = FORMS.get(type_of(kind))
+    try:
+        form = _form(type_of(kind))
+    except PluginError as error:
+        return [f"credential type {kind[:60]!r} cannot be used: {error}; {error.advice}"]
     if form is None:
-        return [f"credential type {kind[:60]!r} is not known: {', '.join(sorted(FORMS))}"]
+        return [f"credential type {kind[:60]!r} is not known: {', '.join(types())}"]
     if not data:
         return ["a credential has fields: data is empty"]
     found = [_problem_of_number(name, data[name]) for name in form.numbers if name in data]

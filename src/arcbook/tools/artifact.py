@@ -16,6 +16,7 @@ from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, p
 from arcbook.tools.confinement import OutsideError
 from arcbook.tools.object import ObjectTool
 from arcbook.tools.result_fetch import FETCHED, fetch
+from arcbook.tools.spec import ToolSpec
 
 OBJECTS: Final = frozenset(["s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss"])
 """Schemes of objects."""
@@ -168,4 +169,4 @@ def _config(message: str) -> Outcome:
     return failed(ErrorKind.CONFIG, f"artifact: {message}", code="CONFIG")
 
 
-TOOL = Artifact
+SPEC = ToolSpec(kind=KIND, factory=Artifact)

@@ -9,6 +9,7 @@ from arcbook.outcome import Outcome
 from arcbook.tools import http_auth
 from arcbook.tools.api import Effects, ToolCall, ToolContext, declare, parse
 from arcbook.tools.http_params import HttpParams
+from arcbook.tools.spec import ToolSpec
 
 if TYPE_CHECKING:
     from arcbook.tools.http_client import HttpClient
@@ -97,4 +98,4 @@ class Http:
             await client.close()
 
 
-TOOL = Http
+SPEC = ToolSpec(kind=KIND, factory=Http)

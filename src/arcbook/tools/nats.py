@@ -36,6 +36,7 @@ from arcbook.tools.nats_pool import (
 )
 from arcbook.tools.nats_results import RESULTS
 from arcbook.tools.nats_values import decode_value, encode_value
+from arcbook.tools.spec import ToolSpec
 
 TIMEOUT_SECONDS: Final = 10.0
 """How long a call may take where the task says nothing."""
@@ -562,4 +563,4 @@ _OPERATIONS: Final[dict[str, tuple[Needs, Perform]]] = {
 }
 """What each operation needs, and what performs it."""
 
-TOOL = Nats
+SPEC = ToolSpec(kind=KIND, factory=Nats)

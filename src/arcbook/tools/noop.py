@@ -9,6 +9,7 @@ from msgspec import Meta
 from arcbook.dsl.kinds import shape
 from arcbook.outcome import Outcome, ok
 from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare
+from arcbook.tools.spec import ToolSpec
 
 
 class NoopParams(Params, frozen=True, kw_only=True):
@@ -51,4 +52,4 @@ class Noop:
         return None
 
 
-TOOL = Noop
+SPEC = ToolSpec(kind=KIND, factory=Noop)

@@ -11,6 +11,7 @@ from arcbook.dsl.paths import catalog_path
 from arcbook.events.types import WaitKind
 from arcbook.outcome import Outcome
 from arcbook.tools.api import Deferred, Effects, Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.spec import ToolSpec
 
 
 class PlaybookParams(Params, frozen=True, kw_only=True):
@@ -91,4 +92,4 @@ class Playbook:
         return None
 
 
-TOOL = Playbook
+SPEC = ToolSpec(kind=KIND, factory=Playbook)

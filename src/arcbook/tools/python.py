@@ -19,6 +19,7 @@ from arcbook.tools.python_child.prepare import Prepared
 from arcbook.tools.python_pool import Child, ChildLostError, Owner, PythonPool, Zygote
 from arcbook.tools.python_start import Spawned
 from arcbook.tools.scripts import SCRIPT_KEYS, SCRIPT_SOURCES, ScriptError, load_script
+from arcbook.tools.spec import ToolSpec
 
 OUTPUT_SHOWN_MAX: Final = 1024 * 1024
 """What code may print; a child drops the rest."""
@@ -277,4 +278,4 @@ def classify(answer: dict[str, Any]) -> tuple[ErrorKind, bool]:
     return ErrorKind.UNKNOWN, False
 
 
-TOOL = Python
+SPEC = ToolSpec(kind=KIND, factory=Python)

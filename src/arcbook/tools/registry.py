@@ -1,20 +1,21 @@
-"""The table of tool kinds, and where third parties add theirs.
+"""The table of tool kinds, and where other packages add theirs.
 
 A kind's module is imported when a playbook first uses the kind, so nobody pays for tools
-that he does not use. The module has ``KIND``, what the language knows of it, and
-``TOOL``, which makes the tool. Other packages add kinds in the entry-point group
-``arcbook.tools``.
+that he does not use. The module has ``SPEC``, a :class:`ToolSpec`. Other packages add
+kinds by entry points of the group ``arcbook.tools``, each of which names such an object.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
-from arcbook.dsl.kinds import Kind, Param, Treatment
+from arcbook.dsl.kinds import Absence, Kind, Param, Treatment
 from arcbook.errors import MissingError
+from arcbook.plugins import Plugin, PluginError, plugins
 from arcbook.tools.api import Tool
+from arcbook.tools.spec import ToolSpec
 
 ENTRY_POINTS: Final = "arcbook.tools"
 
@@ -69,14 +70,17 @@ NAMES: Final[dict[str, str]] = {
 
 
 @lru_cache
-def _absent(name: str) -> Kind:
+def _absent(name: str, absence: Absence) -> Kind:
     return Kind(
         name=name,
         params=tuple(Param(name=key, treatment=Treatment.SCRIPT) for key in SCRIPTS),
         open=True,
         takes_auth=True,
-        is_absent=True,
+        absence=absence,
     )
+
+
+_NO_TOOL: Final = Absence()
 
 
 class UnknownKindError(MissingError):
@@ -86,55 +90,102 @@ class UnknownKindError(MissingError):
 
 
 class Registry:
-    """Tool kinds by name, and one tool of each kind for a runtime."""
+    """Tool kinds by name, and one tool of each kind for a runtime.
+
+    Args:
+        modules: the modules of built-in kinds, by kind.
+    """
 
     def __init__(self, modules: dict[str, str] | None = None) -> None:
         self._modules = dict(MODULES if modules is None else modules)
-        self._loaded: dict[str, Any] = {}
+        self._specs: dict[str, ToolSpec] = {}
         self._tools: dict[str, Tool] = {}
-        self._searched = False
+        self._plugins: dict[str, list[Plugin]] | None = None
+        self._faults: dict[str, PluginError] = {}
 
     def kind(self, name: str) -> Kind | None:
         """Return what the language knows of a kind.
 
-        A kind whose module lacks something that it imports is as good as absent: documents
-        that use it can be checked all the same.
+        A kind whose module or package cannot be imported is as good as absent: documents
+        that use it can be checked all the same, and the kind says what is wrong.
         """
         try:
-            module = self._module(name)
-        except ImportError:
-            return _absent(name)
-        if module is not None:
-            kind: Kind = module.KIND
-            return kind
-        return _absent(name) if name in ABSENT else None
+            spec = self.spec(name)
+        except PluginError as error:
+            reason = f"cannot be used, because {error}"
+            return _absent(name, Absence(reason=reason, advice=error.advice, is_fault=True))
+        except ImportError as error:
+            return _absent(name, Absence(reason=f"cannot be used: {error}"))
+        if spec is not None:
+            return spec.kind
+        return _absent(name, _NO_TOOL) if name in ABSENT else None
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all kinds."""
-        self._search()
-        return tuple(sorted(self._modules))
+        return tuple(sorted({*self._modules, *self._specs, *self._added()}))
 
     def tool(self, name: str) -> Tool:
         """Return the runtime's tool of a kind.
 
         Raises:
             UnknownKindError: there is no such kind.
+            PluginError: the package that provides the kind is broken.
+            ImportError: the kind needs packages that are not installed.
         """
         tool = self._tools.get(name)
         if tool is None:
-            module = self._module(name)
-            if module is None:
+            spec = self.spec(name)
+            if spec is None:
                 why = "has no tool in this installation" if name in ABSENT else "does not exist"
                 raise UnknownKindError(f"tool kind {name!r} {why}")
-            tool = self._tools[name] = module.TOOL()
+            tool = self._tools[name] = self._make(name, spec)
         return tool
+
+    def spec(self, name: str) -> ToolSpec | None:
+        """Return a kind's declaration, or ``None`` if there is no such kind.
+
+        Raises:
+            PluginError: the package that provides the kind is broken.
+            ImportError: the kind needs packages that are not installed.
+        """
+        name = NAMES.get(name, name)
+        spec = self._specs.get(name)
+        if spec is not None:
+            return spec
+        path = self._modules.get(name)
+        if path is not None:
+            found: ToolSpec = import_module(path).SPEC
+        elif name in self._added():
+            found = self._of_package(name)
+        else:
+            return None
+        self._specs[name] = found
+        return found
 
     def add(self, name: str, tool: Tool, kind: Kind | None = None) -> None:
         """Add a tool, or put one in another's place; for tests and embedding."""
-        module = type("Added", (), {"KIND": kind or Kind(name=name, open=True)})
-        self._loaded[name] = module
-        self._modules[name] = ""
+        kind = kind or Kind(name=name, open=True)
+        self._specs[name] = ToolSpec(kind=kind, factory=lambda: tool)
         self._tools[name] = tool
+
+    def add_spec(self, spec: ToolSpec) -> None:
+        """Add a kind, or put one in another's place; for tests and embedding."""
+        for name in (spec.kind.name, *spec.kind.names):
+            self._specs[name] = spec
+            self._tools.pop(name, None)
+
+    def problems(self) -> list[PluginError]:
+        """Return what is wrong with the packages that add kinds; imports all of them."""
+        found: list[PluginError] = []
+        for name, brought in self._added().items():
+            if name in self._modules:
+                found += [_taken(plugin) for plugin in brought]
+                continue
+            try:
+                self.spec(name)
+            except PluginError as error:
+                found.append(error)
+        return found
 
     async def close(self) -> None:
         """Close every tool that was used."""
@@ -142,24 +193,61 @@ class Registry:
         for tool in tools:
             await tool.close()
 
-    def _module(self, name: str) -> Any:
-        name = NAMES.get(name, name)
-        if name in self._loaded:
-            return self._loaded[name]
-        if name not in self._modules:
-            self._search()
-        path = self._modules.get(name)
-        if path is None:
-            return None
-        self._loaded[name] = found = import_module(path)
+    def _added(self) -> dict[str, list[Plugin]]:
+        """Return what other packages add, by kind. The packages are looked for once."""
+        if self._plugins is None:
+            self._plugins = self._search()
+        return self._plugins
+
+    def _search(self) -> dict[str, list[Plugin]]:
+        found: dict[str, list[Plugin]] = {}
+        for plugin in plugins(ENTRY_POINTS):
+            found.setdefault(plugin.name, []).append(plugin)
         return found
 
-    def _search(self) -> None:
-        """Look once for kinds of other packages."""
-        if self._searched:
-            return
-        self._searched = True
-        from importlib import metadata  # slow to import; most playbooks need none of it
+    def _of_package(self, name: str) -> ToolSpec:
+        if name in self._faults:
+            raise self._faults[name]
+        try:
+            return _loaded(self._added()[name])
+        except PluginError as error:
+            self._faults[name] = error
+            raise
 
-        for entry in metadata.entry_points(group=ENTRY_POINTS):
-            self._modules.setdefault(entry.name, entry.value)
+    def _make(self, name: str, spec: ToolSpec) -> Tool:
+        """Make a tool; what a package's factory raises is a fault of the package."""
+        if NAMES.get(name, name) in self._modules or name not in self._added():
+            return spec.factory()
+        try:
+            return spec.factory()
+        except ImportError as error:
+            if not spec.extra:
+                raise _broken_factory(self._added()[name][0], name, error) from error
+            what = f"tool kind {name!r} needs packages that are not installed: {error}"
+            raise ImportError(f"{what}; pip install '{spec.extra}'") from error
+        except Exception as error:
+            raise _broken_factory(self._added()[name][0], name, error) from error
+
+
+def _loaded(brought: list[Plugin]) -> ToolSpec:
+    """Return the one declaration that packages provide under a name."""
+    plugin, *others = brought
+    if others:
+        names = ", ".join(repr(other.package) for other in others)
+        problem = f"and {names} both provide tool kind {plugin.name!r}"
+        raise plugin.error(problem, "remove all of these packages but one")
+    spec = plugin.load(ToolSpec)
+    if plugin.name not in (spec.kind.name, *spec.kind.names):
+        problem = f"provides tool kind {spec.kind.name!r} under the name {plugin.name!r}"
+        raise plugin.error(problem, "name the entry point as the kind")
+    return spec
+
+
+def _taken(plugin: Plugin) -> PluginError:
+    problem = f"provides tool kind {plugin.name!r}, which Arcbook has itself: its own is used"
+    return plugin.error(problem, "name the package's kind otherwise")
+
+
+def _broken_factory(plugin: Plugin, kind: str, error: Exception) -> PluginError:
+    why = f"{type(error).__name__}: {error}"
+    return plugin.error(f"cannot make the tool of kind {kind!r}: {why}")

@@ -10,6 +10,7 @@ from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.results.refs import InvalidRefError
 from arcbook.results.store import ResultMissingError
 from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse
+from arcbook.tools.spec import ToolSpec
 
 REF_NAMES: Final = ("ref", "result_ref", "uri", "_ref")
 """How documents call a reference."""
@@ -112,4 +113,4 @@ def _invalid(message: str) -> Outcome:
     return failed(ErrorKind.CONFIG, message, code="REFERENCE_INVALID")
 
 
-TOOL = ResultFetch
+SPEC = ToolSpec(kind=KIND, factory=ResultFetch)

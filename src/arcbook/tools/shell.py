@@ -20,6 +20,7 @@ from msgspec import Meta
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.confinement import Confinement, Launch, OutsideError, ProcessPlace
+from arcbook.tools.spec import ToolSpec
 from arcbook.tools.texts import text_of
 
 TIMEOUT_SECONDS: Final = 3600.0
@@ -415,4 +416,4 @@ def _shown(command: ShellProcess) -> dict[str, Any]:
     }
 
 
-TOOL = Shell
+SPEC = ToolSpec(kind=KIND, factory=Shell)

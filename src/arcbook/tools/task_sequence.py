@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare
+from arcbook.tools.spec import ToolSpec
 
 
 class TaskSequenceParams(Params, frozen=True, kw_only=True):
@@ -48,4 +49,4 @@ class TaskSequence:
         return None
 
 
-TOOL = TaskSequence
+SPEC = ToolSpec(kind=KIND, factory=TaskSequence)

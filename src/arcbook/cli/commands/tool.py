@@ -82,8 +82,8 @@ def _known(registry: Registry, name: str) -> Kind:
 
 
 def _what(kind: Kind) -> str:
-    if kind.is_absent:
-        return "has no tool in this installation"
+    if kind.absence is not None:
+        return kind.absence.reason
     return kind.description
 
 
@@ -114,7 +114,7 @@ def _plain(kind: Kind) -> dict[str, Any]:
         "kind": kind.name,
         "names": list(kind.names),
         "description": _what(kind),
-        "installed": not kind.is_absent,
+        "installed": kind.absence is None,
         "effects": [effect.value for effect in kind.effects],
         "takes_auth": kind.takes_auth,
         "waits": kind.waits,

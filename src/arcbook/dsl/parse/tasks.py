@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from arcbook.dsl import grammar
 from arcbook.dsl.diagnostics import did_you_mean
-from arcbook.dsl.kinds import Effects, Kind, Treatment
+from arcbook.dsl.kinds import Absence, Effects, Kind, Treatment
 from arcbook.dsl.mistaken import repair_of
 from arcbook.dsl.model import Backoff, Do, Lifetime, OutputSpec, Redelivery, Rule, Task
 from arcbook.dsl.parse.reader import Reader, as_number, shown
@@ -101,9 +101,8 @@ def _task(read: Reader, node: MapNode) -> Task:
         hint = did_you_mean(kind_name, names) or f"there are {', '.join(sorted(names))}"
         place = node.value["kind"].position
         read.error("ARC401", f"there is no tool kind {kind_name!r}", place, hint)
-    if kind is not None and kind.is_absent:
-        message = f"tool kind {kind_name!r} has no tool in this installation: a task of it fails"
-        read.warning("ARC406", message, node.value["kind"].position, "register a tool of this kind")
+    if kind is not None and kind.absence is not None:
+        _warn_of_absence(read, kind_name, kind.absence, node.value["kind"].position)
     config, places = _config(read, node, kind)
     if kind is not None:
         _check_choices(read, node, kind)
@@ -145,6 +144,13 @@ def _check_retries(read: Reader, kind_name: str, rules: tuple[Rule, ...]) -> Non
             )
             hint = "write 'when: \"{{ output.error.retryable }}\"', or give it `_idempotency_key`"
             read.warning("ARC407", message, rule.position, hint)
+
+
+def _warn_of_absence(read: Reader, kind: str, absence: Absence, place: Position) -> None:
+    """Warn of a kind whose tasks fail in this installation; another one may have its tool."""
+    message = f"tool kind {kind!r} {absence.reason}: a task of it fails"
+    code = "ARC410" if absence.is_fault else "ARC406"
+    read.warning(code, message, place, absence.advice)
 
 
 def _config(

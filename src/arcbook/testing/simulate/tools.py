@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from arcbook.dsl.kinds import Kind
 from arcbook.events.types import WaitKind
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
+from arcbook.plugins import Plugin
 from arcbook.testing.generate import ASK, KIND
 from arcbook.testing.local import Handler, ScriptedTool
 from arcbook.tools.api import Deferred, ToolCall
@@ -122,8 +123,9 @@ class SimRegistry(Registry):
     async def close(self) -> None:
         """Do nothing: the tools go on for others."""
 
-    def _search(self) -> None:
+    def _search(self) -> dict[str, list[Plugin]]:
         """Find nothing."""
+        return {}
 
 
 def ask(call: ToolCall) -> Deferred:

@@ -15,6 +15,7 @@ from arcbook.events.types import WaitKind
 from arcbook.outcome import ErrorKind, Outcome, failed
 from arcbook.tools.api import Deferred, Effects, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.python import Python
+from arcbook.tools.spec import ToolSpec
 
 MILLION: Final = 1_000_000
 
@@ -171,4 +172,4 @@ def _finished(outcome: Outcome, params: AgentParams) -> Outcome:
     return replace(outcome, data=data)
 
 
-TOOL = Agent
+SPEC = ToolSpec(kind=KIND, factory=Agent)

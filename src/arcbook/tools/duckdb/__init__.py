@@ -1,5 +1,5 @@
 """``duckdb``: runs SQL in an analytical database inside the worker."""
 
-from arcbook.tools.duckdb.tool import KIND, TOOL, Duckdb
+from arcbook.tools.duckdb.tool import KIND, SPEC, Duckdb
 
-__all__ = ["KIND", "TOOL", "Duckdb"]
+__all__ = ["KIND", "SPEC", "Duckdb"]

@@ -15,6 +15,7 @@ from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import Params, ToolCall, ToolContext, declare, parse, require
 from arcbook.tools.confinement import Confinement, OutsideError
 from arcbook.tools.scripts import ScriptError
+from arcbook.tools.spec import ToolSpec
 from arcbook.tools.sql import effects, rowsets
 from arcbook.tools.sql.query import QUERY_CHOICES, QUERY_NAMES, Query, no_statement, statements
 from arcbook.tools.sql.values import Decimals
@@ -228,4 +229,4 @@ def place_of(database: str | None, workspace: str, confinement: Confinement) -> 
     return DatabasePlace(confinement.resolve(path, workspace), is_kept=not database)
 
 
-TOOL = Duckdb
+SPEC = ToolSpec(kind=KIND, factory=Duckdb)

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from arcbook.outcome import Outcome
 from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse, require
+from arcbook.tools.spec import ToolSpec
 
 METHODS: Final = (
     "tools/call",
@@ -143,4 +144,4 @@ class Mcp:
         return None
 
 
-TOOL = Mcp
+SPEC = ToolSpec(kind=KIND, factory=Mcp)

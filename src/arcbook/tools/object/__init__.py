@@ -1,5 +1,5 @@
 """``object``: objects of S3, Google Cloud Storage, Azure, and what speaks like them."""
 
-from arcbook.tools.object.tool import KIND, TOOL, ObjectTool
+from arcbook.tools.object.tool import KIND, SPEC, ObjectTool
 
-__all__ = ["KIND", "TOOL", "ObjectTool"]
+__all__ = ["KIND", "SPEC", "ObjectTool"]

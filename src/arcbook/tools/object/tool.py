@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from arcbook.outcome import Outcome
 from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse, require
+from arcbook.tools.spec import ToolSpec
 
 
 class ObjectParams(Params, frozen=True, kw_only=True):
@@ -145,4 +146,4 @@ class ObjectTool:
         return None
 
 
-TOOL = ObjectTool
+SPEC = ToolSpec(kind=KIND, factory=ObjectTool)

@@ -1,5 +1,5 @@
 """``postgres``: runs SQL on a PostgreSQL database."""
 
-from arcbook.tools.postgres.tool import KIND, TOOL, Postgres
+from arcbook.tools.postgres.tool import KIND, SPEC, Postgres
 
-__all__ = ["KIND", "TOOL", "Postgres"]
+__all__ = ["KIND", "SPEC", "Postgres"]

@@ -21,6 +21,7 @@ from arcbook.tools.api import (
     require,
 )
 from arcbook.tools.scripts import ScriptError
+from arcbook.tools.spec import ToolSpec
 from arcbook.tools.sql import effects, rowsets
 from arcbook.tools.sql.query import (
     QUERY_CHOICES,
@@ -236,4 +237,4 @@ async def _run(
     return ok(rowsets.result(run.commands), meta=rowsets.meta(run.commands, run.limits))
 
 
-TOOL = Postgres
+SPEC = ToolSpec(kind=KIND, factory=Postgres)

@@ -27,6 +27,7 @@ from arcbook.tools.duckdb.tool import place_of
 from arcbook.tools.http import Http
 from arcbook.tools.http_params import HttpParams
 from arcbook.tools.postgres.tool import PoolParams, Pools
+from arcbook.tools.spec import ToolSpec
 from arcbook.tools.transfer.ends import (
     BATCH_ROWS,
     EndError,
@@ -380,4 +381,4 @@ def _result(written: Written, kinds: tuple[str, str], mode: str, chunk_size: int
     )
 
 
-TOOL = Transfer
+SPEC = ToolSpec(kind=KIND, factory=Transfer)

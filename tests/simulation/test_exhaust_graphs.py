@@ -46,7 +46,7 @@ def test_graphs_are_the_same_whatever_their_steps_are_called():
         ("skip", leaving, "_skip_unreachable", lambda *_: None),
         ("fan-in", firing, "live_mask", lambda _: 0),
         ("stuck", loops, "advance", lambda _: False),
-        ("told", firing, "_give_out", lambda *_: None),
+        ("told", firing, "_issue", lambda *_: None),
     ],
 )
 def test_an_engine_that_is_wrong_is_found_out(monkeypatch, rule, where, name, wrong):

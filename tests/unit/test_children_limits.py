@@ -85,7 +85,7 @@ def test_one_execution_starts_so_many_others_at_most(monkeypatch):
     ran = play(MANY.replace("COUNT", "9"), {"waits": lambda _: 1}, others=[ONE])
 
     assert ran.status == "FAILED"
-    assert "at most 5 others" in ran.state.error.message
+    assert "at most 5 child executions" in ran.state.error.message
 
 
 async def test_a_thousand_children_are_cancelled_with_their_parent():

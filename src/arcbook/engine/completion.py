@@ -1,7 +1,7 @@
-"""When an execution is over, and with what result.
+"""When an execution ends, and with which result.
 
-It is over exactly when no token, command, timer or parked step is left. That is read off
-the state, whatever came last.
+It ends when no token, command, timer or parked step is left. This depends on the state
+alone, not on the last input.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from arcbook.engine.leaving import stop_commands
 from arcbook.engine.pipeline import template_failure
 from arcbook.engine.plan import PlanStep
-from arcbook.engine.turn import Turn, lacking
+from arcbook.engine.turn import Turn, missing_warnings
 from arcbook.engine.views import LoopView, NeedsData, RefView, error_data, result_view
 from arcbook.events.types import (
     LoopResult,
@@ -24,7 +24,7 @@ from arcbook.template.errors import TemplateError
 
 
 def finish(turn: Turn) -> bool:
-    """End the execution if nothing is left; return whether there is more to do."""
+    """End the execution if no work is left; return whether there is more to do."""
     state = turn.state
     if state.runs:
         return False
@@ -65,8 +65,8 @@ def _complete(turn: Turn) -> None:
     if error is None:
         try:
             result, ref, warnings = _result(turn)
-        except TemplateError as fault:
-            error = template_failure(fault, "output").error
+        except TemplateError as failure:
+            error = template_failure(failure, "output").error
     if error is not None:
         turn.emit(PlaybookFailed(error=error))
         return
@@ -75,7 +75,7 @@ def _complete(turn: Turn) -> None:
 
 
 def _missing_next(turn: Turn) -> ErrorInfo | None:
-    """Return the error of a playbook that ended at a step which must go on."""
+    """Return the error if the execution ended at a step that must have a ``next``."""
     playbook = turn.plan.playbook
     leaf = turn.plan.by_name.get(turn.state.last_leaf)
     if not playbook.no_next_is_error or leaf is None or leaf.arcs:
@@ -87,12 +87,12 @@ def _missing_next(turn: Turn) -> ErrorInfo | None:
 
 
 def _result(turn: Turn) -> tuple[object, ResultRef | None, list[str]]:
-    """Return the playbook's result, and what it lacked: ``output``, else that of its last step."""
+    """Return the result (``output``, or that of the last step), its reference and warnings."""
     if turn.plan.output is None:
         return *_last_result(turn), []
     scope = turn.scope()
-    found = turn.plan.output.render(scope)
-    return found, None, lacking(scope, "output", strict=turn.state.strict)
+    result = turn.plan.output.render(scope)
+    return result, None, missing_warnings(scope, "output", strict=turn.state.strict)
 
 
 def _last_result(turn: Turn) -> tuple[object, ResultRef | None]:
@@ -103,12 +103,12 @@ def _last_result(turn: Turn) -> tuple[object, ResultRef | None]:
         return None, None
     if isinstance(result, LoopResult) and result.ref is not None:
         view = LoopView(result, turn.loaded)
-        kept = {"_ref": result.ref.ref, "_store": result.ref.store, "count": result.total}
-        whole = {"results": kept, "stats": view.stats(), "count": result.total}
+        reference = {"_ref": result.ref.ref, "_store": result.ref.store, "count": result.total}
+        summary = {"results": reference, "stats": view.stats(), "count": result.total}
         if result.errors:
-            first = [{"index": index, **error_data(error)} for index, error in result.errors]
-            whole |= {"errors": first, "truncated": result.truncated}
-        return whole, None
+            errors = [{"index": index, **error_data(error)} for index, error in result.errors]
+            summary |= {"errors": errors, "truncated": result.truncated}
+        return summary, None
     try:
         return result_view(result, turn.loaded).plain(), None
     except NeedsData as need:
@@ -129,7 +129,7 @@ def _last_step(turn: Turn) -> PlanStep | None:
 
 
 def _last_with_tool(turn: Turn, routing: PlanStep) -> PlanStep:
-    """Return the step that ended last of those with a tool; the given one if there is none."""
+    """Return the last step with a tool that ended, or ``routing`` if there is none."""
     for name in reversed(turn.state.results):
         step = turn.plan.by_name.get(name)
         if step is not None and not step.routes_only:
@@ -138,7 +138,7 @@ def _last_with_tool(turn: Turn, routing: PlanStep) -> PlanStep:
 
 
 def cancelled(turn: Turn) -> None:
-    """End a cancelled execution once nothing of it runs any more."""
+    """End a cancelled execution once all its commands have stopped."""
     state = turn.state
     if state.live.still_stopping(state.runs):
         return
@@ -148,7 +148,7 @@ def cancelled(turn: Turn) -> None:
 
 
 def abort(turn: Turn, error: ErrorInfo) -> None:
-    """Fail the execution at once and have everything of it stopped."""
+    """Fail the execution at once and stop all its commands."""
     for run in turn.state.runs.values():
         stop_commands(turn, run)
     turn.emit(PlaybookFailed(error=error))

@@ -1,9 +1,9 @@
-"""``decide``: what follows from an input. The engine's one way forward.
+"""``decide``: turn an input into events and effects. Every change starts here.
 
-Deciding emits events, and every event is folded into the state the moment it is
-emitted, so later parts of a decision see earlier ones. Templates are evaluated before
-the emit that depends on them: a template that needs data which must be fetched first
-leaves the state untouched, and the decision says what it needs.
+Each event is folded into the state as soon as it is emitted, so later parts of a decision
+see earlier ones. Templates are evaluated before the event that depends on them is emitted:
+when one needs data that has not been fetched, the state is left untouched and the decision
+names the missing references.
 
 The engine is split by subject: :mod:`starting`, :mod:`firing`, :mod:`leaving`,
 :mod:`loops`, :mod:`waits`, :mod:`completion`.
@@ -42,40 +42,40 @@ from arcbook.events.types import (
 from arcbook.outcome import ErrorInfo, ErrorKind
 
 LOST_MAX: Final = 10
-"""Deliveries of one command that may be lost before it fails."""
+"""Lost deliveries after which a command fails."""
 
 RETURNED_MAX: Final = 1000
-"""Deliveries of one command that workers may give back; further ones count as lost."""
+"""Deliveries that workers may return per command; further ones count as lost."""
 
 
 def decide(  # what a decision depends on, and nothing else
     state: State,
     plan: Plan,
-    given: AnyInput,
+    received: AnyInput,
     *,
     at: int,
     new_id: Callable[[], int],
     loaded: Loaded | None = None,
     limits: LoopLimits = LIMITS,
 ) -> Decision:
-    """Take one input.
+    """Decide what one input leads to.
 
     Args:
-        state: the execution; on return it is advanced by the decision's events.
+        state: the execution, changed in place by the decision's events.
         plan: the playbook it runs.
-        given: what happened.
-        at: the time, in microseconds since the epoch; not before earlier ones.
-        new_id: yields ids for child executions.
-        loaded: data of references that was fetched.
-        limits: limits of loops.
+        received: the input.
+        at: the time in microseconds since the epoch; must not go backwards.
+        new_id: returns ids for child executions.
+        loaded: fetched data, by reference.
+        limits: limits on loops and decisions.
 
     Returns:
-        The events and what is to be done once they are stored.
+        The events, and the effects to carry out once they are stored.
     """
     turn = Turn(state, plan, at=at, new_id=new_id, loaded=loaded or {}, limits=limits)
     decision = turn.decision
     try:
-        decision.accepted = _HANDLERS[type(given)](turn, given)
+        decision.accepted = _HANDLERS[type(received)](turn, received)
     except NeedsData as need:
         decision.needs, decision.again = [need.ref], True
         return decision
@@ -90,18 +90,18 @@ def decide(  # what a decision depends on, and nothing else
 def give_up(
     state: State, plan: Plan, error: ErrorInfo, *, at: int, start: Start | None = None
 ) -> Decision:
-    """Fail an execution that cannot be gone on with, evaluating nothing of it.
+    """Fail an execution that cannot continue, without evaluating any template.
 
     Args:
-        state: the execution; on return it is advanced by the decision's events.
+        state: the execution, changed in place by the decision's events.
         plan: the playbook it runs.
-        error: why.
-        at: the time, in microseconds since the epoch.
-        start: what began it, if that is what cannot be decided.
+        error: the reason.
+        at: the time in microseconds since the epoch.
+        start: the start input, if it is the input that cannot be decided.
     """
     turn = Turn(state, plan, at=at, new_id=_no_id, loaded={}, limits=LIMITS)
     if state.seq == 0 and start is not None:
-        starting.begin_nothing(turn, start)
+        starting.start_empty(turn, start)
     turn.decision.accepted = state.seq > 0 and not state.status.is_terminal
     if turn.decision.accepted:
         completion.abort(turn, error)
@@ -109,11 +109,11 @@ def give_up(
 
 
 def _no_id() -> int:
-    raise AssertionError("what is given up starts no child")
+    raise AssertionError("an execution that is given up starts no child")
 
 
 def _settle(turn: Turn) -> None:
-    """Go on until nothing is left to do without a further input."""
+    """Advance the execution until it needs a further input."""
     while not turn.state.status.is_terminal:
         if turn.state.is_cancelling:
             completion.cancelled(turn)
@@ -129,77 +129,77 @@ def _settle(turn: Turn) -> None:
 # -- inputs ---------------------------------------------------------------------------
 
 
-def _start(turn: Turn, given: Start) -> bool:
-    return starting.start(turn, given)
+def _start(turn: Turn, received: Start) -> bool:
+    return starting.start(turn, received)
 
 
-def _settle_only(turn: Turn, given: Settle) -> bool:
+def _settle_only(turn: Turn, received: Settle) -> bool:
     state = turn.state
     if state.is_cancelling:
         _stop_all(turn)
     return state.seq > 0 and not state.status.is_terminal
 
 
-def _current(turn: Turn, given: Report | Checkpointed | Lost) -> tuple[Run, Command] | None:
-    """Return a command that is out with a worker, unless what came is stale."""
-    command = turn.state.command(given.command_id)
+def _current(turn: Turn, received: Report | Checkpointed | Lost) -> tuple[Run, Command] | None:
+    """Return the issued command that the input is about; None if the input is stale."""
+    command = turn.state.command(received.command_id)
     if command is None:
         return None
-    if (command.generation, command.lost + 1) != (given.generation, given.attempt):
+    if (command.generation, command.lost + 1) != (received.generation, received.attempt):
         return None
     if command.status is not CommandStatus.ISSUED:
         return None
     return turn.state.runs[f"{command.step}:{command.visit}"], command
 
 
-def _report(turn: Turn, given: Report) -> bool:
-    found = _current(turn, given)
-    if found is None:
+def _report(turn: Turn, received: Report) -> bool:
+    current = _current(turn, received)
+    if current is None:
         return False
-    run, command = found
+    run, command = current
     if turn.state.is_cancelling:
         turn.stopped(command.command_id)
         return True
-    if given.fatal is not None:
-        leaving.fail(turn, run, given.fatal)
+    if received.fatal is not None:
+        leaving.fail(turn, run, received.fatal)
         return True
     if run.loop is not None:
-        loops.report(turn, run, command, given)
-        if given.suspended is not None:
-            waits.suspend(turn, run, command, given.suspended)
+        loops.report(turn, run, command, received)
+        if received.suspended is not None:
+            waits.suspend(turn, run, command, received.suspended)
         return True
-    if given.suspended is not None:
-        waits.suspend(turn, run, command, given.suspended)
-    elif given.done:
-        leaving.leave(turn, run, given.done[0], given)
+    if received.suspended is not None:
+        waits.suspend(turn, run, command, received.suspended)
+    elif received.done:
+        leaving.leave(turn, run, received.done[0], received)
     return True
 
 
-def _checkpointed(turn: Turn, given: Checkpointed) -> bool:
-    found = _current(turn, given)
-    if found is None or turn.state.is_cancelling:
+def _checkpointed(turn: Turn, received: Checkpointed) -> bool:
+    current = _current(turn, received)
+    if current is None or turn.state.is_cancelling:
         return False
-    run, command = found
-    if 0 < given.number <= command.recorded:
-        return True  # it comes again: it is recorded, or something later is
+    run, command = current
+    if 0 < received.number <= command.recorded:
+        return True  # a duplicate: this checkpoint or a later one is recorded
     turn.emit(
         CommandCheckpointed(
             command_id=command.command_id,
             step=run.step,
             visit=run.visit,
-            state=given.state,
-            index=given.index,
-            number=given.number,
+            state=received.state,
+            index=received.index,
+            number=received.number,
         )
     )
     return True
 
 
-def _lost(turn: Turn, given: Lost) -> bool:
-    found = _current(turn, given)
-    if found is None:
+def _lost(turn: Turn, received: Lost) -> bool:
+    current = _current(turn, received)
+    if current is None:
         return False
-    run, command = found
+    run, command = current
     if turn.state.is_cancelling:
         turn.stopped(command.command_id)
         return True
@@ -208,14 +208,14 @@ def _lost(turn: Turn, given: Lost) -> bool:
             command_id=command.command_id,
             step=run.step,
             visit=run.visit,
-            attempt=given.attempt,
-            reason=given.reason,
-            returned=given.returned,
+            attempt=received.attempt,
+            reason=received.reason,
+            returned=received.returned,
         )
     )
     lost = command.lost - min(command.returned, RETURNED_MAX)
-    if given.final or lost >= LOST_MAX:
-        message = f"step {run.step!r} lost its worker {lost} times: {given.reason}"
+    if received.final or lost >= LOST_MAX:
+        message = f"step {run.step!r} lost its worker {lost} times: {received.reason}"
         error = ErrorInfo(kind=ErrorKind.WORKER_LOST, message=message, code="WORKER_LOST")
         leaving.fail(turn, run, error)
     else:
@@ -223,9 +223,9 @@ def _lost(turn: Turn, given: Lost) -> bool:
     return True
 
 
-def _timer(turn: Turn, given: TimerFired) -> bool:
-    kind, _, rest = given.timer_id.partition(":")
-    if turn.state.is_cancelling or turn.state.due(given.timer_id) is None:
+def _timer(turn: Turn, received: TimerFired) -> bool:
+    kind, _, key = received.timer_id.partition(":")
+    if turn.state.is_cancelling or turn.state.due(received.timer_id) is None:
         return False
     if kind == "playbook":
         seconds = (turn.at - turn.state.started_at) / MICROSECONDS
@@ -234,30 +234,30 @@ def _timer(turn: Turn, given: TimerFired) -> bool:
         completion.abort(turn, error)
         return True
     if kind == "step":
-        run = turn.state.runs[rest]
+        run = turn.state.runs[key]
         seconds = (turn.at - run.entered_at) / MICROSECONDS
         message = f"step {run.step!r} did not end within its time limit ({seconds:.1f} s)"
         error = ErrorInfo(kind=ErrorKind.TIMEOUT, message=message, code="STEP_TIMEOUT")
         leaving.fail(turn, run, error)
         return True
-    command_id, _, _ = rest.rpartition(":")
+    command_id, _, _ = key.rpartition(":")
     command = turn.state.command(command_id)
     assert command is not None
     waits.due(turn, command)
     return True
 
 
-def _cancel(turn: Turn, given: Cancel) -> bool:
+def _cancel(turn: Turn, received: Cancel) -> bool:
     state = turn.state
     if state.status.is_terminal or state.is_cancelling or state.seq == 0:
         return False
-    turn.emit(CancelRequested(reason=given.reason))
+    turn.emit(CancelRequested(reason=received.reason))
     _stop_all(turn)
     return True
 
 
 def _stop_all(turn: Turn) -> None:
-    """Have everything that goes on stopped; asking again does no harm."""
+    """Stop all commands and waits. Idempotent."""
     for run in list(turn.state.runs.values()):
         for command in list(run.commands.values()):
             if command.status is CommandStatus.ISSUED:
@@ -266,18 +266,18 @@ def _stop_all(turn: Turn) -> None:
                 waits.cancel(turn, command)
 
 
-def _abort(turn: Turn, given: Abort) -> bool:
+def _abort(turn: Turn, received: Abort) -> bool:
     if turn.state.status.is_terminal or turn.state.seq == 0:
         return False
-    completion.abort(turn, given.error)
+    completion.abort(turn, received.error)
     return True
 
 
-def _stopped(turn: Turn, given: Stopped) -> bool:
-    command = turn.state.command(given.command_id)
+def _stopped(turn: Turn, received: Stopped) -> bool:
+    command = turn.state.command(received.command_id)
     if command is None or not turn.state.is_cancelling:
         return False
-    turn.stopped(given.command_id, confirmed=given.confirmed)
+    turn.stopped(received.command_id, confirmed=received.confirmed)
     return True
 
 

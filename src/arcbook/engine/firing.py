@@ -1,11 +1,11 @@
-"""Firing a step: when all its tokens have come, whether it is admitted, how it is entered."""
+"""Firing a step: whether its tokens have arrived, whether it is admitted, and its entry."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from arcbook.engine import loops
-from arcbook.engine.leaving import fail, pass_over, warnings_of
+from arcbook.engine.leaving import arcs_of_skipped, fail, warnings_of
 from arcbook.engine.numbers import time_limit
 from arcbook.engine.pipeline import template_failure
 from arcbook.engine.plan import PlanStep
@@ -18,11 +18,11 @@ from arcbook.template.render import Template
 
 
 def fire_ready(turn: Turn) -> bool:
-    """Fire steps whose tokens have all come; return whether any fired.
+    """Fire the steps whose tokens have all arrived; return whether any fired.
 
-    The first one that can fires first, in the order in which tokens came. A step that is
-    passed over may let an earlier one fire: then the look begins anew. So it makes no
-    difference where a decision ends and the next one goes on.
+    Steps fire in the order in which their tokens arrived. A skipped step may unblock an
+    earlier one, so the search then restarts from the first. The order therefore does not
+    depend on where one decision ends and the next one continues.
     """
     state = turn.state
     _close_joins(turn)
@@ -41,12 +41,12 @@ def fire_ready(turn: Turn) -> bool:
 
 
 def _is_blocked(turn: Turn, step: PlanStep) -> bool:
-    """Return whether a step waits for a token that can still reach it.
+    """Return whether a token that is elsewhere can still reach a step.
 
-    One that it waits for is remembered: as long as that is there, no other is looked for.
+    The last blocker is remembered: while it holds its token, no other is looked for.
     """
     live = turn.state.live
-    if live.is_one:  # none waits for itself
+    if live.is_one:  # a step does not wait for itself
         return False
     if live.is_at(live.witness.get(step.name)):
         return True
@@ -64,20 +64,20 @@ def _close_joins(turn: Turn) -> None:
 
 
 def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> bool:
-    """Enter a step, or pass it over where it is not admitted; return whether it is running."""
+    """Enter a step, or skip it if it is not admitted; return whether it is running."""
     local: dict[str, Any] = {}
     for token in tokens:
         local.update(token.locals)
     came_from = [t.came_from for t in tokens if t.came_from]
     if step.enters_plainly:
         _enter(turn, step, came_from, local, [], early=early)
-        _give_out(turn, step)
+        _issue(turn, step)
         return True
     scope = turn.scope(local)
     try:
         reason = _refusal(step, scope)
         if reason:
-            took = pass_over(turn, step, scope)
+            took = arcs_of_skipped(turn, step, scope)
             turn.emit(
                 StepSkipped(
                     step=step.name,
@@ -99,16 +99,16 @@ def _fire(turn: Turn, step: PlanStep, tokens: list[Token], *, early: bool) -> bo
         return False
     _enter(turn, step, came_from, local, warnings, early=early, loop=loop, due_at=due_at)
     if loop is None:
-        _give_out(turn, step)
+        _issue(turn, step)
     return True
 
 
-def _give_out(turn: Turn, step: PlanStep) -> None:
+def _issue(turn: Turn, step: PlanStep) -> None:
     visit = turn.state.visits[step.name]
     turn.decision.commands.append(command_id(turn.state.execution_id, step.name, visit))
 
 
-def _enter(  # the fields of the event
+def _enter(
     turn: Turn,
     step: PlanStep,
     came_from: list[str],
@@ -135,7 +135,7 @@ def _enter(  # the fields of the event
 
 
 def _refusal(step: PlanStep, scope: ExecutionScope) -> str:
-    """Return why a step is passed over, or an empty text where it runs."""
+    """Return why a step is skipped; an empty string if it runs."""
     if step.when is not None and not step.when.test(scope):
         return "guard"
     for when, allow in step.admit:

@@ -1,7 +1,7 @@
 """``apply(state, event)``: the only code that changes a state.
 
-Total: an event that does not fit (its step is not running, say) changes nothing but the
-sequence number. Deterministic: it reads the state and the event, and nothing else.
+Total: an event that does not fit, for example because its step is not running, changes only
+the sequence number. Deterministic: it depends on the state and the event alone.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ from arcbook.events.types import (
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 
 KEPT_BYTES_MAX: Final = 100 * 1024
-"""Size of a loop's results up to which they are kept in the state."""
+"""Total size up to which a loop's results are kept in the state."""
 
 FRAME_TARGET_US: Final = 50_000
-"""How long a frame should take; frames of quick iterations grow towards it."""
+"""Target duration of a frame; frames of quick iterations grow towards it."""
 
 FRAME_ITEMS_MAX: Final = 500
-"""Iterations in one frame."""
+"""Maximum iterations per frame."""
 
 LOOP_ERRORS_MAX: Final = 20
-"""Failures of iterations that are kept with a loop's result."""
+"""Maximum iteration errors kept with a loop's result."""
 
 _UNKNOWN: Final = ErrorInfo(kind=ErrorKind.UNKNOWN, message="the step failed")
 
@@ -69,10 +69,10 @@ def fold(state: State, events: Iterable[Recorded]) -> State:
 
 
 def apply(state: State, recorded: Recorded) -> State:
-    """Apply one event, and return the state, which is changed in place."""
+    """Apply one event to the state in place, and return the state."""
     seq, at, event = recorded
     state.seq = seq
-    # Made before the state changes, if it was not: each change is then noted once.
+    # Built before the state changes, so that each change is counted once.
     _ = state.live
     _HANDLERS[type(event)](state, at, event)
     return state
@@ -123,7 +123,7 @@ def _entered(state: State, at: int, event: StepEnter) -> None:
     key = run_key(step, visit)
     has_waited = state.waiting.pop(step, None) is not None
     is_new = key not in state.runs
-    if is_new is not has_waited:  # else what waited runs now: the step has as many tokens
+    if is_new is not has_waited:  # otherwise a waiting token became a running one
         (live.add if is_new else live.remove)(step)
     state.visits[step] = visit
     live.see(step)
@@ -155,7 +155,7 @@ def _exited(state: State, at: int, event: StepExit) -> None:
     result = event.loop if event.loop is not None else event.result
     if result is not None and event.visit >= state.visits.get(step, 0):
         if step in state.results:
-            # The results stand in the order in which their steps ended.
+            # Results are ordered by when their steps last ended.
             del state.results[step]
         state.results[step] = result
     if event.set:
@@ -243,29 +243,29 @@ def _command_completed(state: State, at: int, event: CommandCompleted) -> None:
     loop.done += event.count
     loop.failed += len(event.failed)
     loop.success += event.count - len(event.failed)
-    _keep(loop, event)
+    _keep_results(loop, event)
     if event.failed:
-        # By index and not by arrival: what is kept says nothing of who was quicker.
+        # Sorted by index, so that the errors kept do not depend on which worker was quicker.
         loop.errors = sorted([*loop.errors, *event.failed], key=_index)[:LOOP_ERRORS_MAX]
     loop.stopping = loop.stopping or event.stop
     if event.rows == 0:
         loop.drained = True
     if event.count and event.duration_us >= 0:
-        each = max(event.duration_us // event.count, 1)
-        wanted = FRAME_TARGET_US // each
-        loop.frame_size = max(1, min(FRAME_ITEMS_MAX, wanted, loop.frame_size * 8))
+        iteration_us = max(event.duration_us // event.count, 1)
+        target_size = FRAME_TARGET_US // iteration_us
+        loop.frame_size = max(1, min(FRAME_ITEMS_MAX, target_size, loop.frame_size * 8))
     if command is not None and command.count:
         undone = command.first + command.count - (event.first + event.count)
         if undone > 0:
             loop.returned.append([event.first + event.count, undone])
 
 
-def _index(failed: tuple[int, ErrorInfo]) -> int:
-    return failed[0]
+def _index(failure: tuple[int, ErrorInfo]) -> int:
+    return failure[0]
 
 
-def _keep(loop: LoopRun, event: CommandCompleted) -> None:
-    """Keep the results in the state as long as all of them together are small."""
+def _keep_results(loop: LoopRun, event: CommandCompleted) -> None:
+    """Keep the results in the state while their total size is small."""
     loop.kept_bytes += event.bytes
     if loop.kept is None:
         return
@@ -296,7 +296,7 @@ def _suspended(state: State, at: int, event: CommandSuspended) -> None:
 
 
 def _split_suspended(loop: LoopRun, command: Command, index: int) -> None:
-    """Let a frame keep only the iteration that waits; the rest of it comes back."""
+    """Reduce a frame to its waiting iteration and return the remaining ones."""
     rest = command.first + command.count - (index + 1)
     if rest > 0:
         loop.returned.append([index + 1, rest])
@@ -370,18 +370,18 @@ def _end(state: State, at: int, status: Status) -> None:
 
 
 def write(ctx: dict[str, Any], writes: Iterable[Write]) -> None:
-    """Write values below ``ctx``, copying the mappings on the way: they may be shared."""
+    """Write values below ``ctx``, copying the mappings on the path, which may be shared."""
     for path, value in writes:
         if len(path) == 1:
             ctx[path[0]] = value
             continue
-        at = ctx
+        target = ctx
         for key in path[:-1]:
-            inner = at.get(key)
+            inner = target.get(key)
             copied = dict(inner) if isinstance(inner, dict) else {}
-            at[key] = copied
-            at = copied
-        at[path[-1]] = value
+            target[key] = copied
+            target = copied
+        target[path[-1]] = value
 
 
 _HANDLERS: Final[dict[type, Callable[[State, int, Any], None]]] = {

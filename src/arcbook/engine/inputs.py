@@ -1,4 +1,4 @@
-"""What can happen to an execution: the inputs of ``decide``, and what comes out of it."""
+"""The inputs of ``decide``, and the decision it returns."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from arcbook.outcome import ErrorInfo, Outcome
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="input"):
-    """Something that happened. Subclasses are the whole set."""
+    """Base of the inputs, a closed set."""
 
 
 class Start(Input, frozen=True, kw_only=True, omit_defaults=True, tag="start"):
-    """The execution is to begin."""
+    """Start the execution."""
 
     path: str
     version: int = 0
@@ -25,53 +25,53 @@ class Start(Input, frozen=True, kw_only=True, omit_defaults=True, tag="start"):
     parent: Parent | None = None
     pool: str | None = None
     labels: dict[str, str] = {}
-    #: Begin at this step and not at the entry.
+    #: Step to start at instead of the playbook's entry.
     entry: str | None = None
-    #: Results and variables to begin with, for a run that goes on from another's.
+    #: Initial results and variables, for an execution that continues another one.
     ctx: dict[str, Any] = {}
     results: dict[str, StepResult | LoopResult] = {}
-    #: A name without a value is an error and no warning.
+    #: Whether a name without a value is an error rather than a warning.
     strict: bool = False
 
 
 class Suspension(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A pipeline that waits, as its worker reports it."""
+    """A suspended pipeline, as its worker reports it."""
 
     kind: WaitKind
     state: Any
-    #: Iteration that waits; -1 outside loops.
+    #: Index of the waiting iteration; -1 outside loops.
     index: int = -1
-    #: Seconds, for a timer, or the longest wait for the others.
+    #: Duration of a timer; for other kinds, the longest wait.
     seconds: float | None = None
     #: The playbook to run, for a child.
     path: str = ""
     version: int | None = None
     catalog_id: int | None = None
     payload: dict[str, Any] = {}
-    #: Whether to go on at once, with the child's id as data.
+    #: Whether to resume at once, with the child's id as data.
     detached: bool = False
-    #: The child's step whose result is wanted, or the name by which a callback comes.
+    #: The child's step whose result to return, or the key of a callback.
     key: str = ""
 
 
 class Report(Input, frozen=True, kw_only=True, omit_defaults=True, tag="report"):
-    """A worker's account of a command."""
+    """A worker's report on a command."""
 
     command_id: str
     generation: int = 0
-    #: Iterations done, in order from ``first``; one outside loops.
+    #: Completed iterations, in order from ``first``; one outside loops.
     done: list[IterationResult] = []
     first: int = -1
     suspended: Suspension | None = None
-    #: The frame cannot be performed at all; the loop fails.
+    #: Why the command cannot be performed at all; the step fails.
     fatal: ErrorInfo | None = None
-    #: Rows of a cursor's frame, and what it claimed and leaves to another frame.
+    #: Rows that a cursor's frame claimed, and those it leaves to another frame.
     rows: int = -1
     rest: list[Any] = []
-    #: Results kept outside, for a frame whose results are large.
+    #: Where the frame's results are stored, if they are large.
     ref: ResultRef | None = None
     bytes: int = 0
-    #: Every value that the report keeps by reference.
+    #: All references that the report holds.
     kept: list[ResultRef] = []
     duration_us: int = 0
     started_at: int = 0
@@ -80,15 +80,15 @@ class Report(Input, frozen=True, kw_only=True, omit_defaults=True, tag="report")
 
 
 class Checkpointed(Input, frozen=True, kw_only=True, omit_defaults=True, tag="checkpointed"):
-    """A pipeline records where it is before something that must not happen twice."""
+    """A pipeline saved its state before a call that must not run twice."""
 
     command_id: str
     generation: int = 0
     attempt: int = 1
     state: Any = None
     index: int = -1
-    #: The how many-th it is of this delivery, from 1: one that comes late must not put an
-    #: earlier place over a later one.
+    #: Number within this delivery, from 1, so that a late checkpoint does not overwrite a
+    #: newer one.
     number: int = 0
 
 
@@ -111,37 +111,37 @@ class ChildEnded(Input, frozen=True, kw_only=True, omit_defaults=True, tag="chil
 
 
 class CalledBack(Input, frozen=True, kw_only=True, omit_defaults=True, tag="callback"):
-    """What a parked command waits for came from outside."""
+    """A callback for a parked command arrived."""
 
     command_id: str
-    #: The command's generation while it waits; whichever it is, if negative.
+    #: Generation of the waiting command; any, if negative.
     generation: int = -1
     outcome: Outcome
-    #: What the caller calls it, so that it can be recognised when it comes again.
+    #: The caller's name for the callback, to recognise a repeated one.
     key: str = ""
 
 
 class Lost(Input, frozen=True, kw_only=True, omit_defaults=True, tag="lost"):
-    """A worker that held a command is gone."""
+    """The worker that held a command is gone, or returned it."""
 
     command_id: str
     generation: int = 0
     attempt: int = 1
     reason: str = ""
-    #: No further delivery: the command fails.
+    #: Whether the command fails instead of being delivered again.
     final: bool = False
-    #: It is not gone: it gave the command back.
+    #: Whether the worker is alive and returned the command.
     returned: bool = False
 
 
 class Cancel(Input, frozen=True, kw_only=True, omit_defaults=True, tag="cancel"):
-    """Stop."""
+    """Cancel the execution."""
 
     reason: str = ""
 
 
 class Abort(Input, frozen=True, kw_only=True, omit_defaults=True, tag="abort"):
-    """Fail at once: deciding itself went wrong."""
+    """Fail the execution at once, because deciding itself failed."""
 
     error: ErrorInfo
 
@@ -154,7 +154,7 @@ class Stopped(Input, frozen=True, kw_only=True, omit_defaults=True, tag="stopped
 
 
 class Settle(Input, frozen=True, kw_only=True, omit_defaults=True, tag="settle"):
-    """Nothing new; go on with what was left, after data was fetched or a reload."""
+    """Continue pending work, after data was fetched or the execution was reloaded."""
 
 
 AnyInput = (
@@ -176,23 +176,23 @@ class StartChild(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, kw_only=True):
-    """What follows from one input. The state has already been advanced by the events."""
+    """The result of deciding one input. Its events are already folded into the state."""
 
     events: list[Recorded] = []
     #: Commands to give to workers, by id.
     commands: list[str] = []
     children: list[StartChild] = []
-    #: Commands whose tools are to be stopped.
+    #: Commands whose tools to stop.
     stop: list[str] = []
     #: Children to cancel.
     cancel_children: list[int] = []
-    #: Values to keep by reference before the events are stored.
+    #: Values to store by reference before the events are stored.
     keep: list[tuple[ResultRef, list[Any]]] = []
-    #: Data to fetch before going on ...
+    #: Data to fetch before the next decision.
     needs: list[ResultRef] = []
-    #: ... with the same input again, or else with ``Settle``.
+    #: Whether that decision takes the same input again rather than ``Settle``.
     again: bool = False
-    #: There is more to do than one decision does: ``Settle`` goes on with it.
+    #: Whether the event limit was reached; ``Settle`` continues.
     more: bool = False
-    #: Whether the input was taken; a stale or repeated one is not.
+    #: Whether the input was accepted; a stale or repeated one is not.
     accepted: bool = True

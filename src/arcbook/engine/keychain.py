@@ -1,7 +1,7 @@
-"""``keychain`` as templates see it: secrets that are fetched when a template asks for them.
+"""``keychain`` as templates see it: secrets, fetched on first use.
 
-Only the worker has them. What a template mentions is asked for by name, as data that is
-kept by reference is, and the template is rendered again once it is there.
+Only workers hold secrets. As with data stored by reference, reading one that has not been
+fetched requests it by name, and the template is rendered again once it has arrived.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from arcbook.template.errors import TemplateError
 
 
 class SecretNeededError(Exception):
-    """A template reads a secret that was not fetched yet: the caller fetches it."""
+    """A template reads a secret that has not been fetched; the caller fetches it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -21,10 +21,10 @@ class SecretNeededError(Exception):
 
 
 class SecretUnavailableError(TemplateError):
-    """A secret cannot be had.
+    """A secret is unavailable.
 
     Attributes:
-        retryable: whether it may be had later.
+        retryable: whether it may become available later.
     """
 
     code = "secret_unavailable"
@@ -35,7 +35,7 @@ class SecretUnavailableError(TemplateError):
 
 
 Opened = dict[str, dict[str, Any] | SecretUnavailableError]
-"""Secrets that were fetched, by name; or why one cannot be had."""
+"""Fetched secrets by name, or the reason why one is unavailable."""
 
 
 class KeychainView(View):
@@ -47,19 +47,19 @@ class KeychainView(View):
         self.opened = opened
 
     def name(self, key: str) -> Any:
-        found = self.opened.get(key)
-        if found is None:
+        secret = self.opened.get(key)
+        if secret is None:
             raise SecretNeededError(key)
-        if isinstance(found, SecretUnavailableError):
-            raise found
-        return SecretView(key, found)
+        if isinstance(secret, SecretUnavailableError):
+            raise secret
+        return SecretView(key, secret)
 
     def plain(self) -> Any:
-        raise TemplateError("'keychain' as a whole is no value: name an entry and its field")
+        raise TemplateError("'keychain' has no value of its own: name an entry and its field")
 
 
 class SecretView(View):
-    """One secret: its fields. One that is not there is an error, never an empty text."""
+    """One secret. Reading a field that it lacks is an error, never an empty string."""
 
     __slots__ = ("entry", "fields")
 
@@ -68,13 +68,13 @@ class SecretView(View):
         self.fields = fields
 
     def name(self, key: str) -> Any:
-        found = attribute(self.fields, key)
-        if found is MISSING:
-            known = ", ".join(sorted(self.fields)) or "none"
+        value = attribute(self.fields, key)
+        if value is MISSING:
+            field_names = ", ".join(sorted(self.fields)) or "none"
             raise SecretUnavailableError(
-                f"keychain entry {self.entry!r} has no field {key!r}; its fields are {known}"
+                f"keychain entry {self.entry!r} has no field {key!r}; its fields are {field_names}"
             )
-        return found
+        return value
 
     def plain(self) -> Any:
         return self.fields

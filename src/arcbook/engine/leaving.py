@@ -1,4 +1,4 @@
-"""Leaving a step: what it sets, which of its arcs fire, which steps are out of reach."""
+"""Leaving a step: what it sets, which arcs fire, and which steps become unreachable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arcbook.engine.pipeline import IterationResult, template_failure
 from arcbook.engine.plan import PlanArc, PlanStep
 from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.engine.state import CommandStatus, Run
-from arcbook.engine.turn import Overlay, Turn, lacking, live_mask, render_sets
+from arcbook.engine.turn import Overlay, Turn, live_mask, missing_warnings, render_sets
 from arcbook.engine.views import error_data, step_output
 from arcbook.events.types import (
     ArcTaken,
@@ -29,7 +29,7 @@ from arcbook.outcome import ERROR, OK, ErrorInfo, ErrorKind
 from arcbook.template.access import AnyOf
 from arcbook.template.errors import TemplateError
 
-#: What ``event.name`` is, in all its spellings, when a step is left.
+#: The spellings that ``event.name`` equals when a step is left.
 DONE: Final = AnyOf("call.done", "step.done", "step.exit", "step.completed", "command.completed")
 LOOP_DONE: Final = AnyOf("loop.done", "call.done", "step.done", "step.exit", "step.completed")
 FAILED: Final = AnyOf("call.error", "step.failed", "command.failed", "loop.failed")
@@ -37,7 +37,7 @@ SKIPPED: Final = AnyOf("step.skipped")
 
 
 def leave(turn: Turn, run: Run, done: IterationResult, report: Report) -> None:
-    """End a visit of a plain step with what its pipeline reported."""
+    """End a visit of a step without a loop, with its pipeline's report."""
     _leave(
         turn,
         run,
@@ -62,7 +62,7 @@ def leave_loop(turn: Turn, run: Run, result: LoopResult, error: ErrorInfo | None
 
 
 def fail(turn: Turn, run: Run, error: ErrorInfo, *, stop: bool = True) -> None:
-    """End a visit with an error that does not come from its pipeline."""
+    """End a visit with an error from outside its pipeline."""
     if stop:
         stop_commands(turn, run)
     result = StepResult(status=ERROR, error=error)
@@ -70,7 +70,7 @@ def fail(turn: Turn, run: Run, error: ErrorInfo, *, stop: bool = True) -> None:
 
 
 def stop_commands(turn: Turn, run: Run) -> None:
-    """Have what a visit still runs stopped."""
+    """Stop a visit's commands and cancel its waits."""
     for command in run.commands.values():
         if command.status is CommandStatus.ISSUED:
             turn.decision.stop.append(command.command_id)
@@ -78,7 +78,7 @@ def stop_commands(turn: Turn, run: Run) -> None:
             waits.cancel(turn, command)
 
 
-def _leave(  # noqa: PLR0913  # everything that a visit leaves behind
+def _leave(  # noqa: PLR0913  # the fields of the event
     turn: Turn,
     run: Run,
     *,
@@ -94,24 +94,24 @@ def _leave(  # noqa: PLR0913  # everything that a visit leaves behind
     report: Report | None = None,
 ) -> None:
     step = turn.plan.by_name[run.step]
-    left = _Leaving(status, error, list(writes or ()), list(warnings or ()))
+    leaving = _Leaving(status, error, list(writes or ()), list(warnings or ()))
     if not step.leaves_plainly:
-        _route(turn, run, step, result, left, local or {})
+        _route(turn, run, step, result, leaving, local or {})
     elif status == OK:
         arcs = step.arcs if step.inclusive else step.arcs[:1]
-        left.took = [_take(turn, step, arc, None) for arc in arcs]
+        leaving.took = [_take(turn, step, arc, None) for arc in arcs]
     turn.emit(
         StepExit(
             step=step.name,
             visit=run.visit,
-            status=left.status,
+            status=leaving.status,
             result=result if isinstance(result, StepResult) else None,
             loop=result if isinstance(result, LoopResult) else None,
-            error=left.error,
-            set=left.writes,
-            took=left.took,
-            recovered=left.status == ERROR and bool(left.took),
-            warnings=left.warnings,
+            error=leaving.error,
+            set=leaving.writes,
+            took=leaving.took,
+            recovered=leaving.status == ERROR and bool(leaving.took),
+            warnings=leaving.warnings,
             printed=printed,
             retries=retries,
             tries=tries or [],
@@ -120,12 +120,12 @@ def _leave(  # noqa: PLR0913  # everything that a visit leaves behind
             started_at=report.started_at if report else 0,
         )
     )
-    if len(left.took) < len(step.arcs):
+    if len(leaving.took) < len(step.arcs):
         _skip_unreachable(turn, step)
 
 
 class _Leaving:
-    """How a visit ends, as it is being worked out."""
+    """The end of a visit while it is being decided."""
 
     __slots__ = ("error", "status", "took", "warnings", "writes")
 
@@ -139,45 +139,45 @@ class _Leaving:
         self.took: list[ArcTaken] = []
 
 
-def _route(  # everything that guards and ``set`` see
+def _route(
     turn: Turn,
     run: Run,
     step: PlanStep,
     result: StepResult | LoopResult,
-    left: _Leaving,
+    leaving: _Leaving,
     local: dict[str, Any],
 ) -> None:
-    """Render what the step sets and choose its arcs."""
-    scope = _leaving_scope(turn, run, step, result, left, local)
+    """Render the step's ``set`` and choose its arcs."""
+    scope = _leaving_scope(turn, run, step, result, leaving, local)
     try:
-        if left.status == OK:
-            left.writes += render_sets(step.set, scope)
-        left.took = _choose(turn, step, scope, only_catching=left.status == ERROR)
-        nothing = left.status == OK and step.arcs and not left.took
-        if nothing and step.on_no_match is NoMatch.ERROR:
-            left.status, left.error = ERROR, _no_match(step)
-        left.warnings += warnings_of(scope, step, strict=turn.state.strict)
-    except TemplateError as fault:
-        left.status, left.took = ERROR, []
-        left.error = template_failure(fault, f"steps.{step.name}.next").error
-        left.warnings += warnings_of(scope, step)
+        if leaving.status == OK:
+            leaving.writes += render_sets(step.set, scope)
+        leaving.took = _choose(turn, step, scope, only_catching=leaving.status == ERROR)
+        no_arc_fired = leaving.status == OK and step.arcs and not leaving.took
+        if no_arc_fired and step.on_no_match is NoMatch.ERROR:
+            leaving.status, leaving.error = ERROR, _no_match(step)
+        leaving.warnings += warnings_of(scope, step, strict=turn.state.strict)
+    except TemplateError as failure:
+        leaving.status, leaving.took = ERROR, []
+        leaving.error = template_failure(failure, f"steps.{step.name}.next").error
+        leaving.warnings += warnings_of(scope, step)
 
 
-def _leaving_scope(  # everything that guards and ``set`` see
+def _leaving_scope(
     turn: Turn,
     run: Run,
     step: PlanStep,
     result: StepResult | LoopResult,
-    left: _Leaving,
+    leaving: _Leaving,
     local: dict[str, Any],
 ) -> ExecutionScope:
-    """Return the names as ``set`` and guards of a finished step see them."""
-    output = step_output(result, turn.loaded, left.error)
+    """Return the scope in which ``set`` and the guards of a finished step are evaluated."""
+    output = step_output(result, turn.loaded, leaving.error)
     scope = _with_overlay(turn, turn.scope(local, run.locals))
     scope.context.steps = Overlay(turn.state.results)
     scope.context.steps[step.name] = result
-    write(scope.context.ctx, left.writes)
-    name = FAILED if left.status == ERROR else LOOP_DONE if step.loop else DONE
+    write(scope.context.ctx, leaving.writes)
+    name = FAILED if leaving.status == ERROR else LOOP_DONE if step.loop else DONE
     scope.top = {
         "output": output,
         "result": output.data,
@@ -188,14 +188,14 @@ def _leaving_scope(  # everything that guards and ``set`` see
             "payload": output,
         },
     }
-    if left.error is not None:
-        scope.top["error"] = error_data(left.error)
+    if leaving.error is not None:
+        scope.top["error"] = error_data(leaving.error)
         scope.top["event"]["error"] = scope.top["error"]
     return scope
 
 
-def pass_over(turn: Turn, step: PlanStep, scope: ExecutionScope) -> list[ArcTaken]:
-    """Return where the tokens of a step that is passed over go: along its own arcs."""
+def arcs_of_skipped(turn: Turn, step: PlanStep, scope: ExecutionScope) -> list[ArcTaken]:
+    """Return the arcs that the tokens of a skipped step take."""
     scope = _with_overlay(turn, scope)
     scope.top = {"event": {"name": SKIPPED, "step": step.name}}
     return _choose(turn, step, scope, only_catching=False)
@@ -219,7 +219,7 @@ def _with_overlay(turn: Turn, scope: ExecutionScope) -> ExecutionScope:
 def _choose(
     turn: Turn, step: PlanStep, scope: ExecutionScope, *, only_catching: bool
 ) -> list[ArcTaken]:
-    """Return the arcs that fire. After a failure only those that mention the error may."""
+    """Return the arcs that fire; after a failure, only arcs whose guards mention the error."""
     took: list[ArcTaken] = []
     for arc in step.arcs:
         if only_catching and not arc.catches:
@@ -248,32 +248,32 @@ def _take(turn: Turn, step: PlanStep, arc: PlanArc, scope: ExecutionScope | None
 
 
 def _no_match(step: PlanStep) -> ErrorInfo:
-    message = f"none of the arcs of step {step.name!r} fires, and 'on_no_match' is 'error'"
+    message = f"no arc of step {step.name!r} matches, and 'on_no_match' is 'error'"
     return ErrorInfo(kind=ErrorKind.CONFIG, message=message, code="NO_MATCH")
 
 
 def _skip_unreachable(turn: Turn, step: PlanStep) -> None:
-    """Record the steps that an arc which did not fire has put out of reach, once each."""
+    """Record each step that has become unreachable because an arc did not fire."""
     graph = turn.plan.graph
     live = live_mask(turn)
     if live >> step.order & 1:
         return
-    left = graph.reach[step.order] & ~turn.state.live.seen(turn.plan)
-    while left:
-        bit = left & -left
+    candidates = graph.reach[step.order] & ~turn.state.live.seen(turn.plan)
+    while candidates:
+        bit = candidates & -candidates
         i = bit.bit_length() - 1
         if live & (graph.ancestors[i] | bit):
-            # What is behind it is in reach as well.
-            left &= ~(graph.reach[i] | bit)
+            # The steps behind it are reachable as well.
+            candidates &= ~(graph.reach[i] | bit)
         else:
-            left ^= bit
+            candidates ^= bit
             turn.emit(StepSkipped(step=graph.names[i], reason="unreachable"))
 
 
 def warnings_of(scope: ExecutionScope, step: PlanStep, *, strict: bool = False) -> list[str]:
-    """Return what the step's templates lacked.
+    """Return a warning for each name that the step's templates read and that has no value.
 
     Raises:
-        TemplateError: they lacked something, and the execution is strict.
+        TemplateError: If there is one and the execution is strict.
     """
-    return lacking(scope, f"steps.{step.name}", strict=strict)
+    return missing_warnings(scope, f"steps.{step.name}", strict=strict)

@@ -1,7 +1,7 @@
-"""Where the tokens of an execution are, kept beside its state so that nobody looks for them.
+"""An index of the tokens of an execution, so that finding them needs no scan.
 
-It says nothing that the state does not say. It is not stored: it is made from the state
-when it is first asked for, and :mod:`arcbook.engine.fold` keeps it up with each event.
+Derived from the state and never stored: built on first use, then kept up to date by
+:mod:`arcbook.engine.fold` with each event.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Live:
-    """The steps with a token, those that were seen, and the loops that may go on."""
+    """The steps with a token, the steps seen so far, and the loops that may advance."""
 
     __slots__ = (
         "_bits",
@@ -33,24 +33,24 @@ class Live:
     )
 
     def __init__(self, state: State) -> None:
-        #: How often each step is waiting, running, or failed without being caught.
+        #: Tokens per step: waiting, running, or failed without being caught.
         self._counts: dict[str, int] = {}
-        #: Steps that were entered, or are out of reach.
+        #: Steps that were entered or have become unreachable.
         self._seen: set[str] = {*state.visits, *state.skipped}
-        #: Those of them that the bits lack.
+        #: Those not yet in ``_seen_mask``.
         self._new: list[str] = []
         self._plan: Plan | None = None
-        #: The steps with a token, a bit for each, and the same as a number; both as they were
-        #: when somebody last asked, but for the steps that have changed since.
+        #: One bit per step with a token, as bytes and as a number. Both are updated with
+        #: the steps in ``_changed`` when the mask is read.
         self._bits = bytearray()
         self._mask = 0
         self._changed: set[str] = set()
         self._seen_mask = 0
-        #: For a step whose tokens wait, one of those with a token that it waits for.
+        #: For each blocked step, one step with a token that blocks it.
         self.witness: dict[str, str] = {}
-        #: Loops, by the keys of their visits, for which something has changed.
+        #: Keys of the visits whose loops have changed.
         self.moving: dict[str, None] = {}
-        #: Visits that a cancellation may still wait for; none is there before it asks.
+        #: Visits that a cancellation may still wait for; None until it first asks.
         self.stopping: list[Run] | None = None
         for run in state.runs.values():
             self.add(run.step)
@@ -62,14 +62,14 @@ class Live:
         self.moving.update((key, None) for key, run in state.runs.items() if run.loop is not None)
 
     def add(self, step: str) -> None:
-        """Note that a step has a token, or one more."""
+        """Add a token to a step."""
         count = self._counts.get(step, 0)
         self._counts[step] = count + 1
         if not count:
             self._changed.add(step)
 
     def remove(self, step: str) -> None:
-        """Note that a step has one token less."""
+        """Remove a token from a step."""
         count = self._counts.get(step, 0)
         if count > 1:
             self._counts[step] = count - 1
@@ -79,7 +79,7 @@ class Live:
 
     @property
     def is_one(self) -> bool:
-        """Whether no more than one step has a token."""
+        """Whether at most one step has a token."""
         return len(self._counts) <= 1
 
     def is_at(self, step: str | None) -> bool:
@@ -87,13 +87,13 @@ class Live:
         return step in self._counts
 
     def see(self, step: str) -> None:
-        """Note that a step was entered or is out of reach."""
+        """Record that a step was entered or has become unreachable."""
         if step not in self._seen:
             self._seen.add(step)
             self._new.append(step)
 
     def clear(self, state: State) -> None:
-        """Forget what waited and ran: only failures are left."""
+        """Drop all tokens except those of uncaught failures."""
         self._changed.update(self._counts)
         self._counts.clear()
         self.witness.clear()
@@ -103,7 +103,7 @@ class Live:
                 self.add(failure.step)
 
     def mask(self, plan: Plan) -> int:
-        """Return the steps with a token as bits, by their order in the playbook."""
+        """Return the steps with a token, as bits in the playbook's order."""
         if self._plan is not plan:
             self._bind(plan)
         if self._changed:
@@ -124,7 +124,7 @@ class Live:
         self._mask = int.from_bytes(self._bits, "little")
 
     def seen(self, plan: Plan) -> int:
-        """Return the steps that were entered or are out of reach, as bits."""
+        """Return the steps that were entered or have become unreachable, as bits."""
         if self._plan is not plan:
             self._bind(plan)
         if self._new:
@@ -141,10 +141,9 @@ class Live:
         self._new = list(self._seen)
 
     def still_stopping(self, runs: Mapping[str, Run]) -> bool:
-        """Return whether a cancelled execution waits for a visit of its own.
+        """Return whether a cancelled execution still waits for one of its visits.
 
-        What has stopped stays so, because nothing begins any more: each visit is looked at
-        until it has, and never again.
+        No visit starts after a cancellation, so each is dropped once it has stopped.
         """
         if self.stopping is None:
             self.stopping = list(runs.values())
@@ -154,9 +153,9 @@ class Live:
 
 
 def _bits_of(plan: Plan, steps: Iterable[str]) -> int:
-    found = bytearray((len(plan.steps) >> 3) + 1)
+    bits = bytearray((len(plan.steps) >> 3) + 1)
     for name in steps:
         step = plan.by_name.get(name)
         if step is not None:
-            found[step.order >> 3] |= 1 << (step.order & 7)
-    return int.from_bytes(found, "little")
+            bits[step.order >> 3] |= 1 << (step.order & 7)
+    return int.from_bytes(bits, "little")

@@ -1,8 +1,8 @@
-"""Loops: the snapshot of items, frames given out and coming back, the result.
+"""Loops: the snapshot of items, the frames, and the result.
 
 A frame is a command that carries some iterations. Frames of quick iterations grow until
-one takes about :data:`arcbook.engine.fold.FRAME_TARGET_US`, so a million iterations cost
-thousands of events, and what the engine remembers of a loop stays small.
+one takes about :data:`arcbook.engine.fold.FRAME_TARGET_US`, so that a million iterations
+cost only thousands of events and the state of a loop stays small.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from arcbook.template.render import Path
 from arcbook.template.text import value_of
 
 INLINE_BYTES_MAX: Final = 100 * 1024
-"""Size up to which a loop's items stand in its event."""
+"""Size up to which a loop's items are stored in its event."""
 
 
 # -- beginning ------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def begin(turn: Turn, step: PlanStep, scope: ExecutionScope) -> LoopStart:
     """Return the loop's snapshot of items and limits.
 
     Raises:
-        TemplateError: there is nothing to go over.
+        TemplateError: If there is nothing to iterate over.
     """
     loop = step.loop
     assert loop is not None
@@ -90,42 +90,42 @@ def _in_flight(turn: Turn, loop: PlanLoop, scope: ExecutionScope) -> int:
 
 
 def _items(step: PlanStep, loop: PlanLoop, scope: ExecutionScope) -> list[Any] | range:
-    """Return what a loop goes over; a query's result stands for its rows.
+    """Return the items of a loop; for the result of a query, its rows.
 
     Raises:
-        TemplateError: it is nothing that has items.
+        TemplateError: If the value has no items.
     """
     assert loop.items is not None
-    found = loop.items.evaluate(scope)
-    if isinstance(found, LoopView):
-        found = found.items()
-    if isinstance(found, View):
-        found = found.plain()
-    items = _listed(found)
+    value = loop.items.evaluate(scope)
+    if isinstance(value, LoopView):
+        value = value.items()
+    if isinstance(value, View):
+        value = value.plain()
+    items = _as_list(value)
     if items is None:
-        what = "nothing" if found is None or found is MISSING else repr(found)[:80]
-        raise TemplateError(f"loop.in of step {step.name!r} must yield a list, not {what}")
-    # What a path leads to is plain already; anything else may be a computed value.
+        problem = "nothing" if value is None or value is MISSING else repr(value)[:80]
+        raise TemplateError(f"loop.in of step {step.name!r} must yield a list, not {problem}")
+    # A path yields plain data; any other expression may yield a computed value.
     if isinstance(items, range) or isinstance(loop.items, Path):
         return items
-    found_items: list[Any] = value_of(scope.budget, items)
-    return found_items
+    plain_items: list[Any] = value_of(scope.budget, items)
+    return plain_items
 
 
-def _listed(found: Any) -> list[Any] | range | None:
-    """Return a value as the list that it is, holds, or spells."""
-    if isinstance(found, (range, list)):
-        return found
-    if isinstance(found, dict):
-        if is_rowset(found):
-            return list(found["rows"])
-        return [{"key": key, "value": value} for key, value in found.items()]
-    if isinstance(found, str):
-        return _json_list(found) if found.strip()[:1] == "[" else None
-    if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
-        return range(found)
-    if isinstance(found, (tuple, set, frozenset)):
-        return list(found)
+def _as_list(value: Any) -> list[Any] | range | None:
+    """Return a value as a list of items; None if it has none."""
+    if isinstance(value, (range, list)):
+        return value
+    if isinstance(value, dict):
+        if is_rowset(value):
+            return list(value["rows"])
+        return [{"key": key, "value": item} for key, item in value.items()]
+    if isinstance(value, str):
+        return _json_list(value) if value.strip()[:1] == "[" else None
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return range(value)
+    if isinstance(value, (tuple, set, frozenset)):
+        return list(value)
     return None
 
 
@@ -137,11 +137,11 @@ def _json_list(text: str) -> list[Any] | None:
     return parsed if isinstance(parsed, list) else None
 
 
-# -- giving out -----------------------------------------------------------------------
+# -- issuing frames -------------------------------------------------------------------
 
 
 def advance(turn: Turn) -> bool:
-    """Give out frames and end loops; return whether anything changed."""
+    """Issue frames and end loops; return whether anything changed."""
     moved = False
     state = turn.state
     for key in list(state.live.moving):
@@ -149,7 +149,7 @@ def advance(turn: Turn) -> bool:
         if run is not None and run.loop is not None:
             moved |= _advance(turn, run, run.loop)
         if turn.is_full:
-            # Whether this one has all that it may have, the next decision finds out.
+            # The next decision checks this loop again.
             return True
         state.live.moving.pop(key, None)
     return moved
@@ -182,28 +182,26 @@ def _is_over(loop: LoopRun) -> bool:
 
 
 def _next_span(loop: LoopRun, step: PlanStep) -> tuple[int, int] | None:
-    """Return the first index and the count of the next frame; count 0 claims rows.
+    """Return the first index and the count of the next frame; a count of 0 claims rows.
 
-    A frame records where one pipeline is. With tasks that must not run twice it has a single
-    iteration: on its next delivery it would not know whose record that is.
+    A frame with tasks that must not run twice has a single iteration, because a checkpoint
+    does not say which iteration it belongs to.
     """
     if loop.start.total < 0:
         return None if loop.drained else (loop.frames, 0)
     size = 1 if step.has_never else loop.frame_size
     limit = loop.start.in_flight_max
     if limit > 1:
-        left = loop.start.total - loop.next + sum(count for _, count in loop.returned)
-        size = max(1, min(size, -(-left // limit)))
+        remaining = loop.start.total - loop.next + sum(count for _, count in loop.returned)
+        size = max(1, min(size, -(-remaining // limit)))
     if loop.returned:
         first, count = min(loop.returned)
         return first, min(count, size)
-    left = loop.start.total - loop.next
-    return (loop.next, min(left, size)) if left > 0 else None
+    remaining = loop.start.total - loop.next
+    return (loop.next, min(remaining, size)) if remaining > 0 else None
 
 
-def _issue(  # the fields of the event
-    turn: Turn, run: Run, loop: LoopRun, first: int, count: int, state: Any = None
-) -> None:
+def _issue(turn: Turn, run: Run, loop: LoopRun, first: int, count: int, state: Any = None) -> None:
     frame = f"f{loop.frames}" if count else f"c{loop.frames}"
     identity = command_id(turn.state.execution_id, run.step, run.visit, frame)
     turn.emit(
@@ -219,23 +217,23 @@ def _issue(  # the fields of the event
     turn.decision.commands.append(identity)
 
 
-# -- coming back ----------------------------------------------------------------------
+# -- reports of frames ----------------------------------------------------------------
 
 
-def report(turn: Turn, run: Run, command: Command, given: Report) -> None:
-    """Take what a worker reports of a frame."""
+def report(turn: Turn, run: Run, command: Command, received: Report) -> None:
+    """Record a worker's report on a frame."""
     loop = run.loop
     step = turn.plan.by_name[run.step]
     assert loop is not None
     assert step.loop is not None
     is_cursor = loop.start.total < 0
-    first = loop.done if is_cursor else (command.first if given.first < 0 else given.first)
+    first = loop.done if is_cursor else (command.first if received.first < 0 else received.first)
     failures = [
         (first + i, _iteration_error(done.error))
-        for i, done in enumerate(given.done)
+        for i, done in enumerate(received.done)
         if done.status == ERROR
     ]
-    if given.suspended is not None and not given.done:
+    if received.suspended is not None and not received.done:
         return
     turn.emit(
         CommandCompleted(
@@ -243,57 +241,59 @@ def report(turn: Turn, run: Run, command: Command, given: Report) -> None:
             step=run.step,
             visit=run.visit,
             first=first,
-            count=len(given.done),
-            results=[] if given.ref else [done.result for done in given.done],
-            ref=given.ref,
+            count=len(received.done),
+            results=[] if received.ref else [done.result for done in received.done],
+            ref=received.ref,
             failed=failures,
             stop=bool(failures) and step.loop.on_error is OnError.FAIL,
-            set=[w for done in given.done for w in done.writes],
-            bytes=given.bytes,
-            duration_us=given.duration_us,
-            rows=given.rows,
-            partial=given.suspended is not None,
-            warnings=_warnings(given),
-            printed=_printed(given, first),
-            retries=sum(done.retries for done in given.done),
-            tries=[(first + i, one) for i, done in enumerate(given.done) for one in done.tries][
-                :TRIES_KEPT_MAX
-            ],
-            worker=given.worker,
-            attempt=given.attempt,
+            set=[w for done in received.done for w in done.writes],
+            bytes=received.bytes,
+            duration_us=received.duration_us,
+            rows=received.rows,
+            partial=received.suspended is not None,
+            warnings=_warnings(received),
+            printed=_printed(received, first),
+            retries=sum(done.retries for done in received.done),
+            tries=[
+                (first + i, attempt)
+                for i, done in enumerate(received.done)
+                for attempt in done.tries
+            ][:TRIES_KEPT_MAX],
+            worker=received.worker,
+            attempt=received.attempt,
         )
     )
-    _return_rest(turn, run, loop, given)
+    _return_rest(turn, run, loop, received)
 
 
 WARNINGS_MAX: Final = 20
 """Warnings recorded for one frame."""
 
 
-def _warnings(given: Report) -> list[str]:
-    found = dict.fromkeys(w for done in given.done for w in done.warnings)
-    return list(found)[:WARNINGS_MAX]
+def _warnings(received: Report) -> list[str]:
+    warnings = dict.fromkeys(w for done in received.done for w in done.warnings)
+    return list(warnings)[:WARNINGS_MAX]
 
 
 PRINTED_CHARACTERS_MAX: Final = 64 * 1024
-"""What iterations of one frame printed, as far as it is recorded."""
+"""Characters of printed output recorded for one frame."""
 
 
-def _printed(given: Report, first: int) -> list[tuple[int, str]]:
-    """Return what iterations printed; where it is too much, what the last ones did."""
-    found: list[tuple[int, str]] = []
-    left = PRINTED_CHARACTERS_MAX
-    for i, done in reversed(list(enumerate(given.done))):
-        if done.printed and left > 0:
-            found.append((first + i, done.printed[-left:]))
-            left -= len(done.printed)
-    return found[::-1]
+def _printed(received: Report, first: int) -> list[tuple[int, str]]:
+    """Return the printed output by index; if there is too much, that of the last iterations."""
+    outputs: list[tuple[int, str]] = []
+    remaining = PRINTED_CHARACTERS_MAX
+    for i, done in reversed(list(enumerate(received.done))):
+        if done.printed and remaining > 0:
+            outputs.append((first + i, done.printed[-remaining:]))
+            remaining -= len(done.printed)
+    return outputs[::-1]
 
 
-def _return_rest(turn: Turn, run: Run, loop: LoopRun, given: Report) -> None:
-    """Give what a cursor's frame claimed and did not begin to another frame."""
-    if given.rest and not loop.stopping:
-        _issue(turn, run, loop, loop.frames, 0, state={"bodies": given.rest})
+def _return_rest(turn: Turn, run: Run, loop: LoopRun, received: Report) -> None:
+    """Issue a new frame for the rows that a cursor's frame claimed but did not start."""
+    if received.rest and not loop.stopping:
+        _issue(turn, run, loop, loop.frames, 0, state={"bodies": received.rest})
 
 
 def _iteration_error(error: ErrorInfo | None) -> ErrorInfo:
@@ -307,9 +307,9 @@ def _end(turn: Turn, run: Run, loop: LoopRun, plan: PlanLoop) -> None:
     error: ErrorInfo | None = None
     if loop.failed and plan.on_error is OnError.FAIL:
         index, cause = loop.errors[0]
-        more = f" ({loop.failed} failed in all)" if loop.failed > 1 else ""
+        suffix = f" ({loop.failed} failed in all)" if loop.failed > 1 else ""
         error = msgspec.structs.replace(
-            cause, message=f"iteration {index} failed: {cause.message}{more}"
+            cause, message=f"iteration {index} failed: {cause.message}{suffix}"
         )
     total = loop.start.total if loop.start.total >= 0 else loop.done
     items = _kept_items(loop, total)
@@ -335,9 +335,9 @@ def _end(turn: Turn, run: Run, loop: LoopRun, plan: PlanLoop) -> None:
 
 
 def _kept_items(loop: LoopRun, total: int) -> list[Any] | None:
-    """Return the iterations' data by index, unless it is kept by reference."""
-    kept = loop.kept
-    if kept is None or any(v.ref for r in kept.values() for v in r.tasks.values()):
+    """Return the iterations' data by index; None if it is stored by reference."""
+    results = loop.kept
+    if results is None or any(v.ref for r in results.values() for v in r.tasks.values()):
         return None
-    nothing = StepResult()
-    return [step_data(kept.get(i, nothing), {}) for i in range(total)]
+    empty = StepResult()
+    return [step_data(results.get(i, empty), {}) for i in range(total)]

@@ -1,4 +1,4 @@
-"""Numbers and durations that templates yield."""
+"""Render templates as numbers and durations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def number(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
     """Render a number.
 
     Raises:
-        TemplateError: what it yields is not a number.
+        TemplateError: If the value is not a number.
     """
     value = template.render(scope)
     if value is None or value == "":
@@ -29,23 +29,23 @@ def number(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
 
 
 def count(template: Template, scope: ExecutionScope, fallback: int) -> int:
-    """Render a whole number from 1 on.
+    """Render a whole number of at least 1.
 
     Raises:
-        TemplateError: what it yields is none.
+        TemplateError: If the value is not such a number.
     """
-    found = number(template, scope, fallback)
-    is_whole = isinstance(found, int) or found.is_integer()
-    if not is_whole or found < 1:
-        raise TemplateError(f"a whole number from 1 on is needed here, not {found!r}")
-    return int(found)
+    value = number(template, scope, fallback)
+    is_whole = isinstance(value, int) or value.is_integer()
+    if not is_whole or value < 1:
+        raise TemplateError(f"a whole number from 1 on is needed here, not {value!r}")
+    return int(value)
 
 
 def time_limit(template: Template, scope: ExecutionScope) -> Any:
-    """Render a duration that is more than nothing, or null for no limit.
+    """Render a duration greater than zero, or null for no limit.
 
     Raises:
-        TemplateError: what it yields is none.
+        TemplateError: If the value is not such a duration.
     """
     seconds = duration(template, scope, None)
     if seconds is not None and seconds <= 0:
@@ -54,10 +54,10 @@ def time_limit(template: Template, scope: ExecutionScope) -> Any:
 
 
 def duration(template: Template, scope: ExecutionScope, fallback: Any) -> Any:
-    """Render a duration, in seconds.
+    """Render a duration in seconds.
 
     Raises:
-        TemplateError: what it yields is none.
+        TemplateError: If the value is not a duration.
     """
     value = template.render(scope)
     if value is None or value == "":

@@ -1,4 +1,4 @@
-"""Admitting an execution: its workload, rendered once, and the first token."""
+"""Start an execution: render its workload once and place the first token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from arcbook.engine.inputs import Start
 from arcbook.engine.numbers import time_limit
 from arcbook.engine.pipeline import template_failure
 from arcbook.engine.scope import Context
-from arcbook.engine.turn import MICROSECONDS, Turn, lacking
+from arcbook.engine.turn import MICROSECONDS, Turn, missing_warnings
 from arcbook.events.types import PlaybookStarted
 from arcbook.template.access import MISSING
 from arcbook.template.errors import TemplateError
@@ -18,43 +18,43 @@ from arcbook.template.names import roots
 from arcbook.template.render import Template, compile_value
 
 
-def start(turn: Turn, given: Start) -> bool:
-    """Begin the execution, once."""
+def start(turn: Turn, received: Start) -> bool:
+    """Start the execution unless it has started."""
     state = turn.state
     if state.seq:
         return False
     error = None
     warnings: list[str] = []
     due_at = None
-    workload = {**turn.plan.playbook.workload, **given.payload}
+    workload = {**turn.plan.playbook.workload, **received.payload}
     turn.context = Context(
         execution_id=state.execution_id,
-        path=given.path,
-        version=given.version,
-        catalog_id=given.catalog_id,
+        path=received.path,
+        version=received.version,
+        catalog_id=received.catalog_id,
         workload=workload,
-        payload=given.payload,
+        payload=received.payload,
     )
     try:
-        workload, warnings = _workload(turn, given)
+        workload, warnings = _workload(turn, received)
         due_at = _due_at(turn)
-    except TemplateError as fault:
-        error = template_failure(fault, "workload").error
+    except TemplateError as failure:
+        error = template_failure(failure, "workload").error
     turn.emit(
         PlaybookStarted(
-            path=given.path,
-            version=given.version,
-            catalog_id=given.catalog_id,
+            path=received.path,
+            version=received.version,
+            catalog_id=received.catalog_id,
             workload=workload,
-            payload=given.payload,
-            parent=given.parent,
-            entry="" if error else given.entry or turn.plan.playbook.entry,
+            payload=received.payload,
+            parent=received.parent,
+            entry="" if error else received.entry or turn.plan.playbook.entry,
             due_at=due_at,
-            pool=given.pool,
-            labels=given.labels,
-            ctx=given.ctx,
-            results=given.results,
-            strict=given.strict,
+            pool=received.pool,
+            labels=received.labels,
+            ctx=received.ctx,
+            results=received.results,
+            strict=received.strict,
             warnings=warnings,
         )
     )
@@ -64,16 +64,16 @@ def start(turn: Turn, given: Start) -> bool:
     return True
 
 
-def begin_nothing(turn: Turn, given: Start) -> None:
-    """Record the start of an execution whose input cannot be taken; nothing of that is read."""
+def start_empty(turn: Turn, received: Start) -> None:
+    """Record the start of an execution whose input cannot be processed, without reading it."""
     turn.emit(
         PlaybookStarted(
-            path=given.path,
-            version=given.version,
-            catalog_id=given.catalog_id,
-            parent=given.parent,
+            path=received.path,
+            version=received.version,
+            catalog_id=received.catalog_id,
+            parent=received.parent,
             entry="",
-            labels=given.labels,
+            labels=received.labels,
         )
     )
 
@@ -86,13 +86,13 @@ def _due_at(turn: Turn) -> int | None:
     return None if seconds is None else turn.at + int(seconds * MICROSECONDS)
 
 
-def _workload(turn: Turn, given: Start) -> tuple[dict[str, Any], list[str]]:
-    """Return the workload with its own templates rendered; the request's are data.
+def _workload(turn: Turn, received: Start) -> tuple[dict[str, Any], list[str]]:
+    """Return the workload with its default values rendered, and warnings.
 
-    A value may read other workload keys, in any order; one that reads itself, directly
-    or in a circle, finds nothing there.
+    Values from the request are data and are not rendered. A default may read other keys of
+    the workload in any order; a key that depends on itself has no value there.
     """
-    defaults, payload = turn.plan.playbook.workload, given.payload
+    defaults, payload = turn.plan.playbook.workload, received.payload
     compiled = {k: compile_value(v) for k, v in defaults.items() if k not in payload}
     templated = {k: t for k, t in compiled.items() if not t.is_literal}
     if not templated:
@@ -105,15 +105,15 @@ def _workload(turn: Turn, given: Start) -> tuple[dict[str, Any], list[str]]:
     for key in _in_order(templated):
         values[key] = templated[key].render(scope)
     values = {k: (None if v is MISSING else v) for k, v in values.items()}
-    return values, lacking(scope, "workload", strict=given.strict)
+    return values, missing_warnings(scope, "workload", strict=received.strict)
 
 
 def _in_order(templates: dict[str, Template]) -> list[str]:
-    """Return keys such that what a value reads comes before it, as far as possible."""
+    """Return the keys in dependency order; in the given order if there is a cycle."""
     reads: dict[str, set[str]] = {}
     for key, template in templates.items():
-        named = {n[1] for n in template.names if n[0] == "workload" and len(n) > 1}
-        reads[key] = (set(templates) & (roots(template.names) | named)) - {key}
+        keys = {n[1] for n in template.names if n[0] == "workload" and len(n) > 1}
+        reads[key] = (set(templates) & (roots(template.names) | keys)) - {key}
     try:
         return list(graphlib.TopologicalSorter(reads).static_order())
     except graphlib.CycleError:

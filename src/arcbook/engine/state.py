@@ -1,8 +1,7 @@
-"""What is known of one execution at one moment.
+"""The state of one execution: the fold of its events.
 
-A state is the fold of the execution's events and nothing else; it can be thrown away
-and built again. It is mutable so that a step costs what it changes, but only
-:mod:`arcbook.engine.fold` writes to it.
+It can be discarded and rebuilt at any time. It is mutable so that applying an event costs
+only what the event changes, but only :mod:`arcbook.engine.fold` writes to it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from arcbook.outcome import ErrorInfo, Outcome
 
 
 class Status(enum.StrEnum):
-    """How an execution stands."""
+    """The status of an execution."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -37,7 +36,7 @@ class Status(enum.StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing more can happen."""
+        """Whether the execution has ended."""
         return self in _TERMINAL
 
 
@@ -45,11 +44,11 @@ _TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
 
 class CommandStatus(enum.StrEnum):
-    """How a command stands."""
+    """The status of a command that has not ended."""
 
-    #: It is given out, or waits to be.
+    #: Queued for a worker or held by one.
     ISSUED = "issued"
-    #: Its pipeline waits for something and holds no worker.
+    #: Its pipeline waits, without holding a worker.
     SUSPENDED = "suspended"
 
 
@@ -60,44 +59,44 @@ class Command(msgspec.Struct, kw_only=True, omit_defaults=True):
     step: str
     visit: int
     status: CommandStatus = CommandStatus.ISSUED
-    #: First iteration and how many; -1 and 1 outside loops; a cursor's frame has count 0.
+    #: First iteration and their number; -1 and 1 outside loops. A cursor's frame has count 0.
     first: int = -1
     count: int = 1
-    #: Grows each time the command is issued again after a wait: stale reports do not count.
+    #: Incremented on each suspension and resumption, so that stale reports are recognised.
     generation: int = 0
     wait: Wait | None = None
-    #: Where a suspended or checkpointed pipeline goes on.
+    #: State from which a suspended or checkpointed pipeline continues.
     saved: Any = None
-    #: Number of the last checkpoint of the present delivery.
+    #: Number of the last checkpoint of the current delivery.
     recorded: int = 0
-    #: Outcome of what was waited for.
+    #: Outcome of the wait.
     resumed_with: Outcome | None = None
-    #: Deliveries that were lost, and of them those that their workers gave back.
+    #: Lost deliveries, and how many of them workers returned.
     lost: int = 0
     returned: int = 0
 
 
 class LoopRun(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """How far a loop is. Its size does not grow with the number of iterations."""
+    """The progress of a loop. Its size does not grow with the number of iterations."""
 
     start: LoopStart
-    #: First index not yet given out.
+    #: First index not yet issued.
     next: int = 0
     done: int = 0
     success: int = 0
     failed: int = 0
-    #: Index ranges that were given out and came back undone: ``[first, count]``.
+    #: Issued index ranges that came back unfinished: ``[first, count]``.
     returned: list[list[int]] = []
-    #: Iterations of one frame, from measured durations.
+    #: Iterations per frame, from measured durations.
     frame_size: int = 1
-    #: Results by index, while they are small.
+    #: Results by index; None once they are too large.
     kept: dict[int, StepResult] | None = {}
     kept_bytes: int = 0
     errors: list[tuple[int, ErrorInfo]] = []
-    #: Frames given out so far, and whether a claim found no more rows, for a cursor.
+    #: Frames issued so far; for a cursor, whether a claim found no more rows.
     frames: int = 0
     drained: bool = False
-    #: A failed iteration stops the loop.
+    #: Whether a failed iteration has stopped the loop.
     stopping: bool = False
 
 
@@ -117,7 +116,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a worker or a child execution is still at work for it."""
+        """Whether a worker or a child execution is still working on it."""
         return any(
             command.status is CommandStatus.ISSUED
             or (command.wait is not None and command.wait.kind is WaitKind.CHILD)
@@ -134,7 +133,7 @@ class Token(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Timer(msgspec.Struct, frozen=True):
-    """Something that happens at a time unless it is no longer needed."""
+    """A point in time at which an execution must be driven."""
 
     timer_id: str
     #: Microseconds since the epoch.
@@ -165,7 +164,7 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True, dict=True):
     parent: Parent | None = None
     pool: str | None = None
     labels: dict[str, str] = {}
-    #: A name without a value is an error and no warning.
+    #: Whether a name without a value is an error rather than a warning.
     strict: bool = False
     workload: dict[str, Any] = {}
     payload: dict[str, Any] = {}
@@ -174,20 +173,20 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True, dict=True):
     results: dict[str, StepResult | LoopResult] = {}
     #: How often each step was entered.
     visits: dict[str, int] = {}
-    #: Tokens that wait at each step, in the order of arrival.
+    #: Tokens waiting at each step, in order of arrival.
     waiting: dict[str, list[Token]] = {}
-    #: Steps whose join fired early and still absorbs the tokens of that visit.
+    #: Steps whose join fired early and absorbs the remaining tokens of that visit.
     absorbing: list[str] = []
     #: Visits that have not ended, by ``step:visit``.
     runs: dict[str, Run] = {}
     skipped: list[str] = []
     failures: list[Failure] = []
-    #: The step that ended last without going on.
+    #: The last step that ended without taking an arc.
     last_leaf: str = ""
     cancel_reason: str | None = None
     unconfirmed: list[str] = []
     final_ran: bool = False
-    #: Children that it has started.
+    #: Number of children started.
     children: int = 0
     result: Any = None
     result_ref: ResultRef | None = None
@@ -195,12 +194,12 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True, dict=True):
 
     @cached_property
     def live(self) -> Live:
-        """Where the tokens are: derived, and no part of what is stored."""
+        """The index of tokens. Derived; not stored."""
         return Live(self)
 
     @property
     def is_cancelling(self) -> bool:
-        """Whether a cancellation was asked for and has not ended the execution yet."""
+        """Whether a cancellation was requested and has not ended the execution yet."""
         return self.cancel_reason is not None and not self.status.is_terminal
 
     def command(self, command_id: str) -> Command | None:
@@ -210,7 +209,7 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True, dict=True):
         return run.commands.get(command_id) if run else None
 
     def due(self, timer_id: str) -> int | None:
-        """Return when a timer is due, in microseconds since the epoch; None without it."""
+        """Return when a timer is due in microseconds since the epoch; None if there is none."""
         if self.status.is_terminal:
             return None
         kind, _, rest = timer_id.partition(":")
@@ -226,7 +225,7 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True, dict=True):
         return command.wait.due_at
 
     def timers(self) -> dict[str, int]:
-        """Return what is due, by timer id, in microseconds since the epoch."""
+        """Return all due times by timer id, in microseconds since the epoch."""
         due: dict[str, int] = {}
         if self.status.is_terminal:
             return due
@@ -253,7 +252,7 @@ def command_id(execution_id: int, step: str, visit: int, frame: str = "") -> str
 
 
 def run_key_of(command: str) -> str:
-    """Return the key of the visit to which a command belongs.
+    """Return the key of the visit that a command belongs to.
 
     Step names may hold colons; execution ids, visits and frames may not.
     """

@@ -1,4 +1,4 @@
-"""One decision in the making: the state, the plan, what was emitted so far."""
+"""A decision in progress: the state, the plan and the events emitted so far."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MICROSECONDS: Final = 1_000_000
 
 
 class LoopLimits(NamedTuple):
-    """Limits of loops, and of decisions."""
+    """Limits on loops and decisions."""
 
-    #: Iterations at work at once where ``max_in_flight`` is not written.
+    #: Concurrent iterations of a loop without ``max_in_flight``.
     in_flight_default: int = 64
-    #: Most that ``max_in_flight`` may ask for.
+    #: Upper bound of ``max_in_flight``.
     in_flight_max: int = 1024
     items_max: int = 10_000_000
-    #: Events after which a decision leaves the rest of what follows to the next one.
+    #: Events after which a decision leaves the remaining work to the next one.
     events_max: int = 250
 
 
@@ -35,7 +35,7 @@ LIMITS: Final = LoopLimits()
 
 
 class Turn:
-    """What a decision works with. Emitting an event folds it at once."""
+    """The working set of one decision. Emitting an event folds it at once."""
 
     __slots__ = (
         "_context",
@@ -49,7 +49,7 @@ class Turn:
         "state",
     )
 
-    def __init__(  # what a decision depends on
+    def __init__(
         self,
         state: State,
         plan: Plan,
@@ -66,13 +66,13 @@ class Turn:
         self.loaded = loaded
         self.limits = limits
         self.decision = Decision()
-        #: What all templates of the decision may spend together.
+        #: Shared by all templates of the decision.
         self.budget = Budget()
         self._context: Context | None = None
 
     @property
     def context(self) -> Context:
-        """All names of the execution."""
+        """The names that the execution's templates can read."""
         if self._context is None:
             state = self.state
             self._context = Context(
@@ -92,14 +92,14 @@ class Turn:
         self._context = context
 
     def emit(self, event: AnyEvent) -> None:
-        """Append an event and advance the state by it."""
+        """Append an event and fold it into the state."""
         recorded = Recorded(self.state.seq + 1, self.at, event)
         self.decision.events.append(recorded)
         apply(self.state, recorded)
 
     @property
     def is_full(self) -> bool:
-        """Whether the decision has done its part: what is left, ``Settle`` goes on with."""
+        """Whether the decision has reached its event limit; ``Settle`` continues from there."""
         return len(self.decision.events) >= self.limits.events_max
 
     def stopped(self, command_id: str, *, confirmed: bool = True) -> None:
@@ -116,7 +116,7 @@ class Turn:
         )
 
     def scope(self, *layers: dict[str, Any], top: dict[str, Any] | None = None) -> ExecutionScope:
-        """Return the names of the execution, under some layers."""
+        """Return a scope of the execution's names, below the given layers."""
         return ExecutionScope(
             self.context,
             data=self.plan.playbook.data,
@@ -129,28 +129,28 @@ class Turn:
 
 
 def live_mask(turn: Turn) -> int:
-    """Return the steps at which a token is: waiting, running, parked, or failed there.
+    """Return the steps that hold a token (waiting, running, parked or failed), as bits.
 
-    A step that failed and was not caught stays: a join behind it must not run on what
-    is missing.
+    A step with an uncaught failure keeps its token, so that a join behind it does not run
+    without that step's result.
     """
     return turn.state.live.mask(turn.plan)
 
 
-def lacking(scope: ExecutionScope, where: str, *, strict: bool) -> list[str]:
-    """Return the warnings of a scope: names that had no value where one was needed.
+def missing_warnings(scope: ExecutionScope, where: str, *, strict: bool) -> list[str]:
+    """Return a warning for each name that had no value where one was needed.
 
     Raises:
-        TemplateError: there are some, and the execution is strict.
+        TemplateError: If a name had no value and the execution is strict.
     """
-    found = [f"{where}: {name!r} has no value" for name in scope.take_missing()]
-    if found and strict:
-        raise TemplateError(f"{found[0]}, and the run is strict")
-    return found
+    warnings = [f"{where}: {name!r} has no value" for name in scope.take_missing()]
+    if warnings and strict:
+        raise TemplateError(f"{warnings[0]}, and the run is strict")
+    return warnings
 
 
 class Overlay(dict[str, Any]):
-    """Variables as they will be, over those that are; the latter are not copied."""
+    """Pending variables layered over the current ones, which are not copied."""
 
     __slots__ = ("below",)
 
@@ -165,11 +165,11 @@ class Overlay(dict[str, Any]):
         return super().__contains__(key) or key in self.below
 
     def get(self, key: str, default: Any = None) -> Any:
-        found = super().get(key, MISSING)
-        return self.below.get(key, default) if found is MISSING else found
+        value = super().get(key, MISSING)
+        return self.below.get(key, default) if value is MISSING else value
 
     def merged(self) -> dict[str, Any]:
-        """Return all of it as one mapping."""
+        """Return both layers as one dict."""
         return {**self.below, **dict(super().items())}
 
     def keys(self) -> Any:
@@ -186,10 +186,10 @@ class Overlay(dict[str, Any]):
 
 
 def render_sets(sets: tuple[PlanSet, ...], scope: ExecutionScope) -> list[Write]:
-    """Render what a ``set`` writes below ``ctx``; each entry sees the earlier ones."""
+    """Render the writes of a ``set`` below ``ctx``; each entry sees the earlier ones."""
     writes: list[Write] = []
     for entry in sets:
-        made: Write = (list(entry.path), entry.value.render(scope))
-        writes.append(made)
-        write(scope.context.ctx, [made])
+        entry_write: Write = (list(entry.path), entry.value.render(scope))
+        writes.append(entry_write)
+        write(scope.context.ctx, [entry_write])
     return writes

@@ -1,7 +1,7 @@
 """Waits: what suspends a command, and what resumes it.
 
-Each kind of wait has one handler, which says what begins with the wait, what happens when
-it has lasted too long, and what a cancellation has to stop.
+Each kind of wait has one handler: how the wait begins, what happens when it is due, and how
+it is cancelled.
 """
 
 from __future__ import annotations
@@ -16,58 +16,66 @@ from arcbook.events.types import CommandResumed, CommandSuspended, Parent, Wait,
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 
 CHILD: Final = "child playbook "
-"""How the message begins that tells of a child's failure."""
+"""Prefix of the message of a child's failure."""
 
 DEPTH_MAX: Final = 32
-"""Executions that may stand above one that is started."""
+"""Maximum depth of an execution below the first one."""
 
 CHILDREN_MAX: Final = 100_000
-"""Executions that one may start."""
+"""Maximum children that one execution may start."""
 
 
 class WaitHandler(NamedTuple):
-    """What the engine does for one kind of wait."""
+    """The engine's behaviour for one kind of wait."""
 
-    #: Called once the command is suspended.
+    #: Called after the command is suspended.
     begin: Callable[[Turn, Command, Suspension], None]
-    #: Called when the time of the wait has come.
+    #: Called when the wait is due.
     due: Callable[[Turn, Command], None]
-    #: Called when the visit, or the execution, is stopped.
+    #: Called when the visit or the execution is stopped.
     cancel: Callable[[Turn, Wait], None]
 
 
-def suspend(turn: Turn, run: Run, command: Command, given: Suspension) -> None:
-    """Record that a command waits, and begin what it waits for."""
-    due_at = None if given.seconds is None else turn.at + int(given.seconds * MICROSECONDS)
-    child_id = turn.new_id() if given.kind is WaitKind.CHILD else 0
-    wait = Wait(kind=given.kind, due_at=due_at, child_id=child_id, path=given.path, key=given.key)
+def suspend(turn: Turn, run: Run, command: Command, suspension: Suspension) -> None:
+    """Suspend a command and begin its wait."""
+    due_at = (
+        None if suspension.seconds is None else turn.at + int(suspension.seconds * MICROSECONDS)
+    )
+    child_id = turn.new_id() if suspension.kind is WaitKind.CHILD else 0
+    wait = Wait(
+        kind=suspension.kind,
+        due_at=due_at,
+        child_id=child_id,
+        path=suspension.path,
+        key=suspension.key,
+    )
     turn.emit(
         CommandSuspended(
             command_id=command.command_id,
             step=run.step,
             visit=run.visit,
             wait=wait,
-            state=given.state,
-            index=given.index,
+            state=suspension.state,
+            index=suspension.index,
         )
     )
-    HANDLERS[given.kind].begin(turn, command, given)
+    HANDLERS[suspension.kind].begin(turn, command, suspension)
 
 
 def due(turn: Turn, command: Command) -> None:
-    """Resume a command whose wait has lasted as long as it may."""
+    """Resume a command whose wait is due."""
     assert command.wait is not None
     HANDLERS[command.wait.kind].due(turn, command)
 
 
 def cancel(turn: Turn, command: Command) -> None:
-    """Have stopped what a command waits for, if it waits."""
+    """Cancel a command's wait, if it has one."""
     if command.wait is not None:
         HANDLERS[command.wait.kind].cancel(turn, command.wait)
 
 
 def resume(turn: Turn, command: Command, outcome: Outcome | None, key: str = "") -> None:
-    """Record that a command goes on, and issue it again."""
+    """Record that a command resumes, and issue it again."""
     turn.emit(
         CommandResumed(
             command_id=command.command_id,
@@ -80,11 +88,11 @@ def resume(turn: Turn, command: Command, outcome: Outcome | None, key: str = "")
     turn.decision.commands.append(command.command_id)
 
 
-def _nothing(turn: Turn, *_: Any) -> None:
-    """Do nothing: whatever ends the wait comes by itself, or is no longer wanted."""
+def _no_op(turn: Turn, *_: Any) -> None:
+    """No-op: there is nothing to start, and nothing to cancel."""
 
 
-def _too_late(turn: Turn, command: Command) -> None:
+def _timed_out(turn: Turn, command: Command) -> None:
     message = f"what step {command.step!r} waits for did not come in time"
     resume(turn, command, failed(ErrorKind.TIMEOUT, message, code="WAIT_TIMEOUT", retryable=True))
 
@@ -99,43 +107,43 @@ def _pause_over(turn: Turn, command: Command) -> None:
 # -- children -------------------------------------------------------------------------
 
 
-def _start_child(turn: Turn, command: Command, given: Suspension) -> None:
+def _start_child(turn: Turn, command: Command, suspension: Suspension) -> None:
     assert command.wait is not None
     depth = 1 + (turn.state.parent.depth if turn.state.parent else 0)
-    if (refusal := _child_refusal(turn, depth, given.path)) is not None:
+    if (refusal := _child_refusal(turn, depth, suspension.path)) is not None:
         resume(turn, command, refusal)
         return
     parent = Parent(
         execution_id=turn.state.execution_id,
-        command_id="" if given.detached else command.command_id,
-        return_step=given.key,
+        command_id="" if suspension.detached else command.command_id,
+        return_step=suspension.key,
         depth=depth,
     )
     turn.decision.children.append(
         StartChild(
             execution_id=command.wait.child_id,
-            path=given.path,
-            version=given.version,
-            catalog_id=given.catalog_id,
-            payload=given.payload,
+            path=suspension.path,
+            version=suspension.version,
+            catalog_id=suspension.catalog_id,
+            payload=suspension.payload,
             parent=parent,
             pool=turn.state.pool,
         )
     )
-    if given.detached:
+    if suspension.detached:
         data = {
             "status": "started",
             "execution_id": str(command.wait.child_id),
-            "path": given.path,
+            "path": suspension.path,
             "async": True,
         }
         resume(turn, command, ok(data))
 
 
-def _child_too_late(turn: Turn, command: Command) -> None:
+def _child_timed_out(turn: Turn, command: Command) -> None:
     assert command.wait is not None
     _cancel_child(turn, command.wait)
-    _too_late(turn, command)
+    _timed_out(turn, command)
 
 
 def _cancel_child(turn: Turn, wait: Wait) -> None:
@@ -143,48 +151,48 @@ def _cancel_child(turn: Turn, wait: Wait) -> None:
 
 
 def _child_refusal(turn: Turn, depth: int, path: str) -> Outcome | None:
-    """Return why a child is not started: one that starts itself would never stop."""
+    """Return why a child may not be started; the limits stop endless recursion."""
     if depth > DEPTH_MAX:
         message = (
-            f"playbook {path!r} would stand {depth} executions below the first; the limit is "
+            f"playbook {path!r} would run {depth} levels below the first execution; the limit is "
             f"{DEPTH_MAX}: does a playbook call itself?"
         )
         return failed(ErrorKind.LIMIT, message, code="CHILD_DEPTH")
     if turn.state.children > CHILDREN_MAX:
-        message = f"one execution starts at most {CHILDREN_MAX:,} others"
+        message = f"an execution may start at most {CHILDREN_MAX:,} child executions"
         return failed(ErrorKind.LIMIT, message, code="CHILD_COUNT")
     return None
 
 
-def child_ended(turn: Turn, given: ChildEnded) -> bool:
-    """Resume the command that waits for a child; return whether there is one."""
-    command = turn.state.command(given.command_id)
-    if command is None or command.wait is None or command.wait.child_id != given.child_id:
+def child_ended(turn: Turn, received: ChildEnded) -> bool:
+    """Resume the command that waits for a child; return whether it was waiting."""
+    command = turn.state.command(received.command_id)
+    if command is None or command.wait is None or command.wait.child_id != received.child_id:
         return False
     if turn.state.is_cancelling:
         turn.stopped(command.command_id)
     else:
-        resume(turn, command, child_outcome(given))
+        resume(turn, command, child_outcome(received))
     return True
 
 
-def child_outcome(given: ChildEnded) -> Outcome:
-    """Return a child's end as the outcome of the task that called it."""
+def child_outcome(received: ChildEnded) -> Outcome:
+    """Return the outcome, for the calling task, of a child that has ended."""
     facts: dict[str, Any] = {
-        "status": given.status,
-        "execution_id": str(given.child_id),
+        "status": received.status,
+        "execution_id": str(received.child_id),
     }
-    if given.status == "COMPLETED":
-        fields = given.result if isinstance(given.result, dict) else {}
-        return ok({"path": given.path, **fields, **facts, "result": given.result})
-    cause = _shortened(given.error.message) if given.error else given.status.lower()
-    kind = ErrorKind.CANCELLED if given.status == "CANCELLED" else ErrorKind.CHILD_FAILED
-    message = f"{CHILD}{given.path} ({given.child_id}): {cause}"
-    return failed(kind, message, code="CHILD_" + given.status, data=facts)
+    if received.status == "COMPLETED":
+        fields = received.result if isinstance(received.result, dict) else {}
+        return ok({"path": received.path, **fields, **facts, "result": received.result})
+    cause = _shortened(received.error.message) if received.error else received.status.lower()
+    kind = ErrorKind.CANCELLED if received.status == "CANCELLED" else ErrorKind.CHILD_FAILED
+    message = f"{CHILD}{received.path} ({received.child_id}): {cause}"
+    return failed(kind, message, code="CHILD_" + received.status, data=facts)
 
 
 def _shortened(cause: str) -> str:
-    """Return why a child failed; of those below it only the last one, which has the reason."""
+    """Return the cause of a child's failure with only the innermost child, which has the reason."""
     before, child, reason = cause.rpartition(CHILD)
     return f"... {child}{reason}" if CHILD in before else cause
 
@@ -192,21 +200,21 @@ def _shortened(cause: str) -> str:
 # -- callbacks ------------------------------------------------------------------------
 
 
-def called_back(turn: Turn, given: CalledBack) -> bool:
-    """Resume the command that a callback is for; return whether it waits for it."""
-    command = turn.state.command(given.command_id)
+def called_back(turn: Turn, received: CalledBack) -> bool:
+    """Resume the command that a callback is for; return whether it was waiting for it."""
+    command = turn.state.command(received.command_id)
     if command is None or command.wait is None or command.wait.kind is not WaitKind.CALLBACK:
         return False
-    is_late = given.generation >= 0 and given.generation != command.generation
+    is_late = received.generation >= 0 and received.generation != command.generation
     if is_late or turn.state.is_cancelling:
         return False
-    resume(turn, command, given.outcome, given.key)
+    resume(turn, command, received.outcome, received.key)
     return True
 
 
 HANDLERS: Final[dict[WaitKind, WaitHandler]] = {
-    WaitKind.TIMER: WaitHandler(begin=_nothing, due=_pause_over, cancel=_nothing),
-    WaitKind.CHILD: WaitHandler(begin=_start_child, due=_child_too_late, cancel=_cancel_child),
-    WaitKind.CALLBACK: WaitHandler(begin=_nothing, due=_too_late, cancel=_nothing),
+    WaitKind.TIMER: WaitHandler(begin=_no_op, due=_pause_over, cancel=_no_op),
+    WaitKind.CHILD: WaitHandler(begin=_start_child, due=_child_timed_out, cancel=_cancel_child),
+    WaitKind.CALLBACK: WaitHandler(begin=_no_op, due=_timed_out, cancel=_no_op),
 }
 """One handler for each kind of wait."""

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-pytest_plugins = ["services_fixtures", "api_stores"]
+pytest_plugins = ["blocking", "services_fixtures", "api_stores"]
 
 # A shell's background job ignores Ctrl-C, and so would the processes that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

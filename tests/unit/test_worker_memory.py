@@ -86,6 +86,7 @@ def uncollected() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.blocks("ten megabytes are made and encoded at once")
 @pytest.mark.parametrize("case", DOCUMENTS)
 def test_a_command_is_forgotten_when_it_ends(case, uncollected, monkeypatch):
     seen: list[weakref.ref[Any]] = []
@@ -136,6 +137,7 @@ workflow:
 
 
 @pytest.mark.slow
+@pytest.mark.blocks("fifty megabytes are encoded at once")
 async def test_passing_fifty_megabytes_costs_a_few_times_as_much_and_only_while_it_lasts(
     uncollected, tmp_path
 ):

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 import uuid
+from collections import deque
 from functools import partial
 from typing import Any, Final, Self
 
@@ -44,6 +45,10 @@ from arcbook.wire.payload import payload_of
 
 CONCURRENCY: Final = 128
 """Commands performed at once."""
+
+BURST_SECONDS: Final = 0.02
+"""How long commands are begun one after the other, many of which end at once, before others
+have their turn."""
 
 INBOX_SECONDS: Final = 0.25
 """Time between two looks for inputs that other processes left."""
@@ -86,6 +91,9 @@ class LocalRuntime:
         self.ids = ids
         self.drive.listeners.add(self._watch)
         self._runner = CommandRunner(concurrency, self._done, self._away)
+        #: Commands to begin once others had their turn, and until when that is not needed.
+        self._later: deque[Job] = deque()
+        self._until = 0.0
         self._waiters: dict[int, list[asyncio.Future[State]]] = {}
         self.service = Service("runtime")
 
@@ -100,6 +108,7 @@ class LocalRuntime:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.service.stop()
+        self._later.clear()
         await self._runner.close()
         self.drive.close()
         await self.performer.tools.close()
@@ -208,7 +217,21 @@ class LocalRuntime:
             if command is not None:
                 begin = partial(self._open, execution_id, command_id)
                 given = command_id, command.generation, command.lost + 1
-                self._runner.begin(Job(execution_id, *given, begin, command.step))
+                self._later.append(Job(execution_id, *given, begin, command.step))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin to perform commands, and go on with it when others had their turn."""
+        loop = asyncio.get_running_loop()
+        if not self._until and self._later:
+            self._until = loop.time() + BURST_SECONDS
+            loop.call_soon(self._begin_again)
+        while self._later and loop.time() <= self._until:
+            self._runner.begin(self._later.popleft())
+
+    def _begin_again(self) -> None:
+        self._until = 0.0
+        self._begin()
 
     def needs(self, slot: Slot) -> bool:
         """Return whether commands of an execution wait here to be performed."""

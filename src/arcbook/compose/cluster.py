@@ -335,6 +335,7 @@ async def control_plane(
     with About(server=server.server_id):
         async with server:
             server.service.watch(parts.bus.service)
+            server.service.loop("lateness", server.lateness.run)
             keeping = Housekeeping(server, settings.server_url or url, settings.internal_token)
             async with keeping:
                 yield ControlPlane(server, parts.store, credentials)

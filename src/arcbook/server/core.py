@@ -24,6 +24,7 @@ from arcbook.results.frames import loop_frames
 from arcbook.results.store import ResultStore
 from arcbook.server.credential_delivery import Credentials
 from arcbook.server.guard import ServerBus
+from arcbook.server.lateness import Lateness
 from arcbook.server.ownership import ShardOwnership
 from arcbook.server.relay import BusRelay
 from arcbook.server.requests import Requests
@@ -138,6 +139,8 @@ class Server:
         #: What goes on as long as the server does; its failure is the server's.
         self.service = Service(f"server {self.server_id}")
         self._beating = Service("ownership")
+        #: How late its loop is; measured where a process serves.
+        self.lateness = Lateness()
         self._errands = Errands(f"server {self.server_id}")
 
     def _new_id(self) -> int:

@@ -12,6 +12,7 @@ from arcbook.events.types import TERMINAL, AnyEvent, Recorded
 from arcbook.owner.decider import SLOW_US
 from arcbook.owner.ports import TurnTimes
 from arcbook.server.core import Server
+from arcbook.server.lateness import LATE_SECONDS
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -84,6 +85,17 @@ class Metrics:
             "Inputs that took longer than a server's loop should ever stand still.",
             registry=self.registry,
         )
+        self.late_seconds = Histogram(
+            "arcbook_loop_late_seconds",
+            "By how much later than asked for the server's loop had its turn.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.held_up = Counter(
+            "arcbook_loop_held_up",
+            "Looks at which the server's loop was late by more than it ever should be.",
+            registry=self.registry,
+        )
         self._phases = {name: self.phase_seconds.labels(name) for name in PHASES}
         server.drive.on_turn(self._turned)
         self.commands = Gauge(
@@ -96,6 +108,7 @@ class Metrics:
         )
         self._declare()
         server.on_events(self._told)
+        server.lateness.on_look(self._looked)
 
     def _declare(self) -> None:
         """Make every series whose labels are known, so that absence means absence."""
@@ -114,6 +127,11 @@ class Metrics:
                 self.started.inc()
             elif name in TERMINAL:
                 self.ended.labels(str(_ENDED[name])).inc()
+
+    def _looked(self, late: float) -> None:
+        self.late_seconds.observe(late)
+        if late > LATE_SECONDS:
+            self.held_up.inc()
 
     def _turned(self, times: TurnTimes) -> None:
         shared = (times.encode + times.tell) / max(1, len(times.decide))

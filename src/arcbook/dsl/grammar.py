@@ -77,56 +77,54 @@ PLAYBOOK: Final[Keys] = {
     "kind": _key("What the document is.", enum=["Playbook", "Agent"]),
     "metadata": _key("Name, path and labels.", **{"$ref": "metadata"}),
     "executor": _key("How the playbook is run.", **{"$ref": "executor"}),
-    "workload": _key("Input with its defaults; a request may replace each key.", **_MAP),
-    "keychain": _key("Secrets by name.", type="array", items={"$ref": "keychain"}),
-    "workbook": _key("Tasks to use by name.", type="array", items={"$ref": "workbook"}),
-    "workflow": _key("The steps.", type="array", items={"$ref": "step"}, minItems=1),
-    "output": _key(
-        "Template of the playbook's result; else the data of the last step with a tool."
+    "workload": _key("Input and its defaults; a request can override each key.", **_MAP),
+    "keychain": _key(
+        "Secrets that the playbook uses, by name.", type="array", items={"$ref": "keychain"}
     ),
+    "workbook": _key("Tasks that steps use by name.", type="array", items={"$ref": "workbook"}),
+    "workflow": _key("The steps.", type="array", items={"$ref": "step"}, minItems=1),
+    "output": _key("Template of the result; by default, the data of the last step with a tool."),
 }
 
 METADATA: Final[Keys] = {
     "name": _key("Short name.", **_TEXT),
-    "path": _key("Identity in the catalog; the name where it is not written.", **_TEXT),
-    "version": _key("Version that the author gives it.", type=["string", "number"]),
-    "description": _key("What it is for.", **_TEXT),
-    "labels": _key("Labels to find it by.", **_MAP),
-    "tags": _key("Tags to find it by.", type=["array", "string"]),
-    "exposed_in_ui": _key("Whether it is shown in the web page.", type="boolean"),
-    "exposes_as_mcp": _key("Whether agents may call it.", type="boolean"),
+    "path": _key("Identity in the catalog; by default, the name.", **_TEXT),
+    "version": _key("The author's version number.", type=["string", "number"]),
+    "description": _key("What the playbook is for.", **_TEXT),
+    "labels": _key("Labels for searching.", **_MAP),
+    "tags": _key("Tags for searching.", type=["array", "string"]),
+    "exposed_in_ui": _key("Whether the web page shows it.", type="boolean"),
+    "exposes_as_mcp": _key("Whether agents can call it.", type="boolean"),
     "agent": _key("Whether it is an agent.", type="boolean"),
-    "capabilities": _key("What it can do, for agents.", type="array"),
+    "capabilities": _key("Its capabilities, for agents.", type="array"),
 }
 
 EXECUTOR: Final[Keys] = {
-    "profile": _key("Where it runs; said for readers.", enum=list(PROFILES)),
-    "version": _key("Runtime that it was written for.", **_TEXT),
+    "profile": _key("Where it is meant to run; documentation.", enum=list(PROFILES)),
+    "version": _key("Runtime version that it was written for.", **_TEXT),
     "requires": _key("Tools and features that it needs.", **_MAP),
-    "spec": _key("Entry, exit and limits.", **{"$ref": "executor_spec"}),
+    "spec": _key("Entry step, final step and limits.", **{"$ref": "executor_spec"}),
 }
 
 EXECUTOR_SPEC: Final[Keys] = {
-    "entry_step": _key("The first step; `start`, else the first one written.", **_TEXT),
+    "entry_step": _key("The step where the execution starts.", **_TEXT),
     "final_step": _key(
-        "A step that runs once when nothing else is left; its data is the result.", **_TEXT
+        "A step that runs once after everything else; its data is the result.", **_TEXT
     ),
     "no_next_is_error": _key(
-        "Whether a step other than `end` and the final step must have `next`.",
+        "Whether every step except `end` and the final step must have `next`.",
         default=False,
         type="boolean",
     ),
-    "timeout": _key("Time that the whole execution may take.", **_DURATION),
-    "policy": _key(
-        "`defaults.timeout_s`: time that a call may take where its task says nothing.", **_MAP
-    ),
+    "timeout": _key("Time limit of the whole execution.", **_DURATION),
+    "policy": _key("`defaults.timeout_s`: time limit of calls whose task sets none.", **_MAP),
 }
 
 KEYCHAIN: Final[Keys] = {
-    "name": _key("Name under which templates read it.", **_TEXT),
+    "name": _key("Name by which templates read it.", **_TEXT),
     "kind": _key("Where the secret comes from.", examples=list(SECRET_KINDS), **_TEXT),
     "scope": _key(
-        "Whose it is: `execution` and `local` give each execution one of its own.",
+        "Who shares it: with `execution` and `local`, each execution gets its own secret.",
         default="global",
         examples=list(SECRET_VALUES["scope"]),
         **_TEXT,
@@ -135,7 +133,7 @@ KEYCHAIN: Final[Keys] = {
         "Secret manager, for `secrets`.", examples=list(SECRET_VALUES["provider"]), **_TEXT
     ),
     "residency": _key(
-        "How strictly the region counts.", examples=list(SECRET_VALUES["residency"]), **_TEXT
+        "How strictly the region is enforced.", examples=list(SECRET_VALUES["residency"]), **_TEXT
     ),
 }
 
@@ -150,37 +148,37 @@ WORKBOOK: Final[Keys] = {
 STEP: Final[Keys] = {
     "step": _key("Name of the step.", **_TEXT),
     "desc": _key("What it does.", **_TEXT),
-    "when": _key("Guard: where it is false, the step is passed over.", **_GUARD),
-    "input": _key("Values for its tasks, by name.", **_MAP),
+    "when": _key("Guard: if it is false, the step is skipped.", **_GUARD),
+    "input": _key("Values for the tasks, by name.", **_MAP),
     "loop": _key("Runs the tasks for each item.", **{"$ref": "loop"}),
     "tool": _key(
-        "One task, or a list of tasks that run in turn.",
+        "One task, or a list of tasks that run in order.",
         oneOf=[{"$ref": "task"}, {"type": "array", "items": {"$ref": "task"}, "minItems": 1}],
     ),
     "set": _key("Variables to write when the step is done.", **_MAP),
     "output": _key("How the result is kept.", **{"$ref": "output"}),
     "spec": _key("Admission, join, timeout, pool.", **{"$ref": "step_spec"}),
-    "next": _key("Where to go then.", **{"$ref": "next"}),
+    "next": _key("Where to go next.", **{"$ref": "next"}),
 }
 
 STEP_SPEC: Final[Keys] = {
-    "policy": _key("`admit`: rules that say whether the step runs.", **{"$ref": "step_policy"}),
+    "policy": _key("`admit`: rules that decide whether the step runs.", **{"$ref": "step_policy"}),
     "join": _key(
         "How many arrivals start it: `all`, `any` or a number.",
         default="all",
         type=["string", "integer"],
     ),
-    "timeout": _key("Time that one visit may take.", **_DURATION),
+    "timeout": _key("Time limit of one visit.", **_DURATION),
     "pool": _key("Pool of workers that runs it.", **_TEXT),
 }
 
 STEP_POLICY: Final[Keys] = {
-    "admit": _key("Rules that say whether the step runs.", **{"$ref": "admit"}),
+    "admit": _key("Rules that decide whether the step runs.", **{"$ref": "admit"}),
 }
 
 ADMIT: Final[Keys] = {
-    "rules": _key("The first whose guard is true decides.", type="array", items=dict(_MAP)),
-    "mode": _key("`exclusive`; said for readers.", **_TEXT),
+    "rules": _key("The first rule whose guard is true applies.", type="array", items=dict(_MAP)),
+    "mode": _key("`exclusive`; documentation.", **_TEXT),
 }
 
 TASK: Final[Keys] = {
@@ -190,70 +188,76 @@ TASK: Final[Keys] = {
     "input": _key("Values for the tool, by name.", **_MAP),
     "auth": _key("Credential, by its alias.", type=["string", "object"]),
     "set": _key("Variables to write after the task.", **_MAP),
-    "timeout": _key("Time that one call may take.", **_DURATION),
+    "timeout": _key("Time limit of one call.", **_DURATION),
     "retry": _key("Short form of a retry rule.", type=["object", "integer", "boolean"]),
     "redelivery": _key(
-        "Whether a call that was cut off may run again. By itself: unless that repeats its effect.",
+        "Whether an interrupted call may run again; by default, unless that repeats its effect.",
         enum=["allowed", "never"],
     ),
-    "sink": _key("It writes to a system of record: implies `redelivery: never`.", type="boolean"),
+    "sink": _key(
+        "Whether it writes to a system of record; implies `redelivery: never`.", type="boolean"
+    ),
     "output": _key("How the result is kept.", **{"$ref": "output"}),
     "spec": _key("Policy rules.", **{"$ref": "task_spec"}),
     "assert": _key("What it expects and returns; documentation.", **_MAP),
 }
 
 TASK_SPEC: Final[Keys] = {
-    "policy": _key("`rules`: what follows the task.", **{"$ref": "policy"}),
-    "timeout": _key("Time that one call may take.", **_DURATION),
+    "policy": _key("`rules`: what happens after the task.", **{"$ref": "policy"}),
+    "timeout": _key("Time limit of one call.", **_DURATION),
 }
 
 POLICY: Final[Keys] = {
-    "rules": _key("The first whose guard is true directs.", type="array", items={"$ref": "rule"}),
+    "rules": _key(
+        "The first rule whose guard is true applies.", type="array", items={"$ref": "rule"}
+    ),
 }
 
 RULE: Final[Keys] = {
-    "when": _key("Guard over `output`.", **_GUARD),
+    "when": _key("Guard, usually about `output`.", **_GUARD),
     "then": _key("What to do.", **{"$ref": "then"}),
-    "else": _key("Instead of `when`: for all other outcomes.", type=["object", "null"]),
+    "else": _key("Instead of `when`: applies to all other outcomes.", type=["object", "null"]),
 }
 
 THEN: Final[Keys] = {
     "do": _key(
-        "What follows.", default="continue", enum=["continue", "retry", "jump", "break", "fail"]
+        "What happens next.",
+        default="continue",
+        enum=["continue", "retry", "jump", "break", "fail"],
     ),
-    "attempts": _key("Runs in all, the first included.", default=3, **_INTEGER),
+    "attempts": _key("Total attempts, including the first.", default=3, **_INTEGER),
     "backoff": _key(
         "How the delay grows.",
         enum=["none", "fixed", "linear", "exponential"],
     ),
-    "delay": _key("Time before the next try.", default=1, **_DURATION),
-    "max_delay": _key("Longest delay.", **_DURATION),
+    "delay": _key("Delay before the next attempt.", default=1, **_DURATION),
+    "max_delay": _key("Upper bound of the delay.", **_DURATION),
     "to": _key("Label to jump to, or `previous`.", **_TEXT),
     "set": _key("Variables to write.", **_MAP),
 }
 
 LOOP: Final[Keys] = {
-    "in": _key("The items: a template that yields a list."),
-    "cursor": _key("Where rows are claimed, for mode `cursor`.", **{"$ref": "cursor"}),
+    "in": _key("The items: a template that returns a list."),
+    "cursor": _key("Where to claim rows, for mode `cursor`.", **{"$ref": "cursor"}),
     "iterator": _key("Name of one item.", **_TEXT),
     "spec": _key("Mode and limits.", **{"$ref": "loop_spec"}),
 }
 
 LOOP_SPEC: Final[Keys] = {
     "mode": _key(
-        "How the items are taken.",
+        "How items are processed.",
         enum=["sequential", "parallel", "cursor"],
     ),
-    "max_in_flight": _key("Iterations at work at once.", **_INTEGER),
+    "max_in_flight": _key("Iterations that run at once.", **_INTEGER),
     "on_error": _key(
         "Whether a failed iteration fails the loop.", default="fail", enum=["fail", "continue"]
     ),
-    "policy": _key("`on_error` in its older place; `exec` says nothing here.", **_MAP),
+    "policy": _key("`on_error` in its older place; `exec` is ignored.", **_MAP),
     "frame": _key("How rows are grouped.", **{"$ref": "frame"}),
 }
 
 CURSOR: Final[Keys] = {
-    "kind": _key("Tool that claims.", default="postgres", **_TEXT),
+    "kind": _key("Tool that claims the rows.", default="postgres", **_TEXT),
     "auth": _key("Credential, by its alias.", type=["string", "object"]),
     "claim": _key("Statement that claims rows and returns them.", **_TEXT),
     "options": _key("Further parameters of the tool.", **_MAP),
@@ -261,32 +265,34 @@ CURSOR: Final[Keys] = {
 
 FRAME: Final[Keys] = {
     "max_rows": _key("Rows of one frame.", default=1, **_INTEGER),
-    "row_concurrency": _key("Rows at work at once in a frame.", default=1, **_INTEGER),
+    "row_concurrency": _key("Rows of a frame that are processed at once.", default=1, **_INTEGER),
     "process": _key(
-        "Body for each row, or once for the frame.", default="row", enum=["row", "frame"]
+        "Whether the body runs for each row, or once for the frame.",
+        default="row",
+        enum=["row", "frame"],
     ),
-    "lease_seconds": _key("Lease of a frame.", **_DURATION),
+    "lease_seconds": _key("Lease time of a frame.", **_DURATION),
     "heartbeat_seconds": _key("Time between heartbeats.", **_DURATION),
-    "max_attempts": _key("Deliveries of a frame.", **_INTEGER),
-    "max_seconds": _key("Time that a frame should take; advisory.", **_DURATION),
-    "max_bytes": _key("Size that a frame should have; advisory.", **_INTEGER),
+    "max_attempts": _key("How often a frame may be delivered.", **_INTEGER),
+    "max_seconds": _key("Target duration of a frame; advisory.", **_DURATION),
+    "max_bytes": _key("Target size of a frame; advisory.", **_INTEGER),
     "retry_mode": _key("Advisory.", **_TEXT),
     "verify_ipc": _key("Advisory.", type="boolean"),
 }
 
 NEXT: Final[Keys] = {
     "spec": _key("Mode of the router.", **{"$ref": "next_spec"}),
-    "arcs": _key("Ways on.", type="array", items={"$ref": "arc"}),
+    "arcs": _key("The arcs.", type="array", items={"$ref": "arc"}),
 }
 
 NEXT_SPEC: Final[Keys] = {
     "mode": _key(
-        "The first true arc, or all of them.",
+        "Take the first arc whose guard is true, or all of them.",
         default="exclusive",
         enum=["exclusive", "inclusive"],
     ),
     "on_no_match": _key(
-        "What it means that no arc fires.",
+        "What happens if no arc fires.",
         default="complete",
         enum=["complete", "quiet", "error"],
     ),
@@ -295,20 +301,23 @@ NEXT_SPEC: Final[Keys] = {
 ARC: Final[Keys] = {
     "step": _key("The step to go to.", **_TEXT),
     "when": _key("Guard.", **_GUARD),
-    "set": _key("Variables to write on the way.", **_MAP),
+    "set": _key("Variables to write if the arc is taken.", **_MAP),
 }
 
 OUTPUT: Final[Keys] = {
     "select": _key("Fields that stay readable when the result is kept by reference.", type="array"),
-    "inline_max_bytes": _key("Size from which it is kept by reference.", **_INTEGER),
+    "inline_max_bytes": _key("Size from which the result is kept by reference.", **_INTEGER),
     "store": _key(
-        "Where it is kept: `kind`, one of " + ", ".join(STORES) + ".", type=["object", "string"]
+        "Where the result is kept: `kind`, one of " + ", ".join(STORES) + ".",
+        type=["object", "string"],
     ),
     "ttl": _key(
-        "How long it is kept at least, or `forever`; nothing is removed before its execution.",
+        "Minimum retention, or `forever`; nothing is removed before its execution.",
         **_DURATION,
     ),
-    "scope": _key("What it belongs to; all is kept as long as its execution.", enum=list(SCOPES)),
+    "scope": _key(
+        "What it belongs to; every result is kept as long as its execution.", enum=list(SCOPES)
+    ),
     "as": _key("Name for the result.", **_TEXT),
     "preview_max_bytes": _key("Size of the preview.", **_INTEGER),
     "accumulate": _key("Not used.", **_MAP),

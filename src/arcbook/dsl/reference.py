@@ -18,13 +18,13 @@ _TYPES: Final = {
     "string": "text",
 }
 _SPOKEN: Final = {
-    ("executor_spec", "entry_step"): "`start`, else the first one",
-    ("loop_spec", "max_in_flight"): "64 in parallel, else 1",
-    ("loop_spec", "mode"): "`sequential`; `cursor` with a cursor",
+    ("executor_spec", "entry_step"): "`start`, or the first step",
+    ("loop_spec", "max_in_flight"): "64 if parallel, else 1",
+    ("loop_spec", "mode"): "`sequential`, or `cursor` if there is one",
     ("metadata", "path"): "the name",
     ("output", "inline_max_bytes"): "102400",
     ("output", "store"): "`auto`",
-    ("then", "backoff"): "`fixed` with a delay, else `none`",
+    ("then", "backoff"): "`fixed` if there is a delay, else `none`",
 }
 """Defaults that depend on something else."""
 

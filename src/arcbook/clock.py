@@ -1,4 +1,4 @@
-"""Time, handed in from outside so that tests and simulations can own it."""
+"""The clock, injected so that tests and simulations can control time."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where a component asks for the time."""
+    """A source of wall-clock and monotonic time."""
 
     def now_us(self) -> int:
-        """Return the wall clock, in microseconds since the epoch."""
+        """Return the wall-clock time, in microseconds since the epoch."""
 
     def monotonic_us(self) -> int:
-        """Return a clock that never goes back, in microseconds since some moment."""
+        """Return the time of a clock that never goes back, in microseconds."""
 
 
 class SystemClock:

@@ -1,8 +1,8 @@
-"""Identities: 63-bit numbers that grow with time and never repeat.
+"""Ids: unique 63-bit numbers that grow with time.
 
-41 bits of milliseconds since 2024-01-01 UTC, 10 bits of machine, 12 bits of sequence:
-the layout of the reference, so that ids of both mean the same. In JSON an id is a
-string, because browsers cannot hold it as a number.
+41 bits of milliseconds since 2024-01-01 UTC, 10 bits of machine number and 12 bits of
+sequence: the layout of the reference, so that ids of both are interchangeable. In JSON an id
+is a string, because JavaScript numbers cannot represent it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _SEQUENCE_MAX: Final = (1 << _SEQUENCE_BITS) - 1
 
 
 class IdGenerator:
-    """Yields ids for one machine number; the clock may stand still or go back."""
+    """Generates ids for one machine number; tolerates a clock that stops or goes back."""
 
     def __init__(self, clock: Clock, machine: int) -> None:
         self._clock = clock
         self._last_ms = 0
         self._sequence = 0
-        self.go_on_as(machine)
+        self.switch_machine(machine)
 
-    def go_on_as(self, machine: int) -> None:
-        """Have another machine number; none of the ids before comes again under it."""
+    def switch_machine(self, machine: int) -> None:
+        """Switch to another machine number without ever repeating an id."""
         if not 0 <= machine <= MACHINE_MAX:
-            raise ValueError(f"a machine number is 0 to {MACHINE_MAX}, not {machine}")
+            raise ValueError(f"the machine number must be 0 to {MACHINE_MAX}, not {machine}")
         self._machine = machine << _SEQUENCE_BITS
 
     def __call__(self) -> int:
@@ -45,10 +45,10 @@ class IdGenerator:
 
 
 def time_of(identity: int) -> int:
-    """Return when an id was made, in microseconds since the epoch."""
+    """Return when an id was generated, in microseconds since the epoch."""
     return ((identity >> (_MACHINE_BITS + _SEQUENCE_BITS)) + EPOCH_MS) * 1000
 
 
 def first_id_at(at_us: int) -> int:
-    """Return the smallest id that can be made at a time, in microseconds since the epoch."""
+    """Return the smallest id that can be generated at ``at_us``, microseconds since the epoch."""
     return max(0, at_us // 1000 - EPOCH_MS) << (_MACHINE_BITS + _SEQUENCE_BITS)

@@ -1,8 +1,7 @@
-"""JSON as it comes in and goes out: numbers keep their value, and every text has a UTF-8 form.
+"""Read and write JSON with exact integers and text that is always valid UTF-8.
 
-Integers are exact. What JSON has no number for, NaN and the infinities, is null, whether a
-document names it or writes a number as large. Half of a surrogate pair, and bytes that are
-no UTF-8, become U+FFFD. The quick way is taken for all that is plain.
+NaN, the infinities and numbers too large for a float become null. Lone surrogates and bytes
+that are not UTF-8 become U+FFFD. A fast parser handles all ordinary input.
 """
 
 from __future__ import annotations
@@ -17,38 +16,38 @@ from arcbook.errors import InvalidError
 from arcbook.template.characters import whole, whole_text
 
 INTEGER_DIGITS_MAX: Final = 4300
-"""Digits of an integer: what JSON readers that are exact take."""
+"""Maximum digits of an integer, the limit of exact JSON readers."""
 
 
 _ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG: Final = b"0" * 19
-"""Digits of which a quick reader may make a float."""
+"""Length from which the fast parser may read digits as a float."""
 
 
 class JsonError(InvalidError):
-    """A text is no JSON, or holds what no value can be; the message says what."""
+    """A text is not JSON, or holds an unsupported value; the message says which."""
 
     code = "invalid_json"
 
 
 class TooDeepError(JsonError):
-    """A text or a value nests deeper than can be read or written."""
+    """A text or a value nests too deeply to be read or written."""
 
     code = "nested_too_deeply"
 
 
 def read(source: bytes | str) -> Any:
-    """Return the value of a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        JsonError: it is none.
-        TooDeepError: it nests too deeply.
+        JsonError: If the text is not JSON.
+        TooDeepError: If the text nests too deeply.
     """
     raw = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
     if _LONG not in raw.translate(_ZEROS):
         try:
             return orjson.loads(raw)
-        except orjson.JSONDecodeError:  # unusual numbers or characters, or no JSON
+        except orjson.JSONDecodeError:  # unusual numbers or characters, or not JSON
             pass
     return _read_exactly(source)
 
@@ -56,7 +55,7 @@ def read(source: bytes | str) -> Any:
 def _read_exactly(source: bytes | str) -> Any:
     text = source.decode("utf-8-sig", "replace") if isinstance(source, bytes) else source
     try:
-        found = json.loads(
+        value = json.loads(
             text, parse_int=_integer, parse_float=_real, parse_constant=lambda _: None
         )
     except JsonError:
@@ -65,7 +64,7 @@ def _read_exactly(source: bytes | str) -> Any:
         raise JsonError(str(error)) from None
     except RecursionError:
         raise TooDeepError("the JSON text nests too deeply to be read") from None
-    return whole(found)
+    return whole(value)
 
 
 def _integer(digits: str) -> int:
@@ -82,16 +81,16 @@ def _real(digits: str) -> float | None:
 
 
 def write(value: Any, *, indented: bool = False) -> bytes:
-    """Return data as JSON; what is of no type that JSON has becomes text.
+    """Serialize data as JSON; values of types that JSON lacks become text.
 
     Raises:
-        TypeError: it cannot be written.
-        TooDeepError: it nests too deeply.
+        TypeError: If the data cannot be serialized.
+        TooDeepError: If the data nests too deeply.
     """
     options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indented else 0)
     try:
         return orjson.dumps(value, option=options, default=str)
-    except TypeError:  # integers of more than 64 bits, or characters without a UTF-8 form
+    except TypeError:  # integers of more than 64 bits, or lone surrogates
         pass
     try:
         text = json.dumps(
@@ -109,7 +108,7 @@ def write(value: Any, *, indented: bool = False) -> bytes:
 
 
 def _finite(value: Any) -> Any:
-    """Return a value with null for the numbers that JSON lacks."""
+    """Return a value with null for NaN and the infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

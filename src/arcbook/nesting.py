@@ -1,4 +1,4 @@
-"""How deep data may nest: what comes in is walked by code that recurses, ours and others'."""
+"""The limit on nested data: recursive code, ours and others', walks whatever comes in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 from arcbook.template.limits import DATA_DEPTH_MAX
 
 NESTING_MAX: Final = DATA_DEPTH_MAX
-"""Levels of mappings and lists in data that comes from outside: what templates can walk."""
+"""Maximum levels of mappings and lists in external data, which templates can walk."""
 
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 
@@ -15,17 +15,17 @@ _CONTAINERS: Final = frozenset({dict, list, tuple})
 def is_nested_too_deeply(value: Any) -> bool:
     """Return whether plain data has more levels than :data:`NESTING_MAX`.
 
-    The walk goes level by level, without recursion.
+    Walks level by level, without recursion.
     """
     if type(value) not in _CONTAINERS:
         return False
     level = [value]
     for _ in range(NESTING_MAX):
-        below: list[Any] = []
-        for one in level:
-            inner = one.values() if type(one) is dict else one
-            below += [each for each in inner if type(each) in _CONTAINERS]
-        if not below:
+        children: list[Any] = []
+        for container in level:
+            inner = container.values() if type(container) is dict else container
+            children += [child for child in inner if type(child) in _CONTAINERS]
+        if not children:
             return False
-        level = below
+        level = children
     return True

@@ -1,7 +1,7 @@
 """What every tool returns: an :class:`Outcome`, and the kinds of error it may carry.
 
-One vocabulary for all tools, for one task and for pipelines: ``ok`` or ``error``. The
-error kinds and their retryability follow the reference's richer classification.
+Tools, tasks and pipelines share one vocabulary: ``ok`` or ``error``. The error kinds and
+whether they are retryable follow the reference's richer classification.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ERROR: Final = "error"
 
 
 class ErrorKind(enum.StrEnum):
-    """What sort of thing went wrong, for policy rules: ``output.error.kind``."""
+    """The kind of an error, which policy rules read as ``output.error.kind``."""
 
     AUTH = "auth"
     CANCELLED = "cancelled"
@@ -46,15 +46,15 @@ class ErrorKind(enum.StrEnum):
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why something failed: data for policy rules, and a sentence for people."""
+    """Why a call failed: data for policy rules, and a message for people."""
 
     kind: ErrorKind
     message: str
     #: Machine code: ``HTTP_429``, ``PG_40P01``, ``PY_ValueError``.
     code: str = ""
-    #: Whether the same call may well succeed later.
+    #: Whether the same call may succeed later.
     retryable: bool = False
-    #: Seconds after which the other side asks to be called again.
+    #: Seconds to wait before a retry, as the remote side asked.
     retry_after: float | None = None
     http_status: int | None = None
     sqlstate: str | None = None
@@ -73,7 +73,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def shortened(text: str, limit: int) -> str:
-    """Return a text of at most so many characters: its beginning and its end."""
+    """Shorten a text to at most ``limit`` characters by leaving out its middle."""
     if len(text) <= limit:
         return text
     gap = f" ... ({len(text) - limit:,} characters left out) ... "
@@ -82,10 +82,10 @@ def shortened(text: str, limit: int) -> str:
 
 
 MESSAGE_CHARACTERS_MAX: Final = 8 * 1024
-"""Length of an error's message; the middle of a longer one is left out."""
+"""Maximum length of an error's message; the middle of a longer one is left out."""
 
 TRACEBACK_CHARACTERS_MAX: Final = 32 * 1024
-"""Length of a traceback that is kept."""
+"""Maximum length of a traceback; the middle of a longer one is left out."""
 
 _LIMITS: Final = (
     ("message", MESSAGE_CHARACTERS_MAX),
@@ -99,7 +99,7 @@ _LIMITS: Final = (
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The outcome of one tool call.
 
-    ``data`` is JSON-compatible. On an error it may hold what the other side sent.
+    ``data`` is JSON-compatible. On an error it may hold the remote side's response.
     """
 
     status: str = OK
@@ -109,7 +109,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     http: dict[str, Any] | None = None
     pg: dict[str, Any] | None = None
     py: dict[str, Any] | None = None
-    #: Field of the data that ``output.data`` means: ``data``, the body, for HTTP.
+    #: Field of the data that ``output.data`` refers to: for HTTP, ``data``, the body.
     body_key: str = ""
     #: Facts about the call: rows, bytes, truncated, ...
     meta: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def ok(data: Any = None, **facts: Any) -> Outcome:
     return Outcome(data=data, **facts)
 
 
-def failed(  # the fields of an error
+def failed(
     kind: ErrorKind,
     message: str,
     *,
@@ -134,6 +134,6 @@ def failed(  # the fields of an error
     data: Any = None,
     **facts: Any,
 ) -> Outcome:
-    """Return a failed outcome; further facts are fields of :class:`ErrorInfo`."""
+    """Return a failed outcome; ``facts`` are further fields of :class:`ErrorInfo`."""
     error = ErrorInfo(kind=kind, message=message, code=code, retryable=retryable, **facts)
     return Outcome(status=ERROR, data=data, error=error)

@@ -8,7 +8,7 @@ from typing import Final
 import xxhash
 
 SHARDS: Final = 64
-"""Number of shards. It is part of what is stored, and never changes for a database."""
+"""Number of shards. Stored data depends on it, so it never changes for a database."""
 
 
 def shard_of(execution_id: int, shards: int = SHARDS) -> int:
@@ -17,7 +17,7 @@ def shard_of(execution_id: int, shards: int = SHARDS) -> int:
 
 
 def id_within(ids: Callable[[], int], shards: frozenset[int]) -> int:
-    """Return a new id whose execution lies in one of some shards."""
+    """Return a new id whose execution belongs to one of the given shards."""
     while shard_of(identity := ids()) not in shards:
         pass
     return identity

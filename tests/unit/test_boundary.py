@@ -161,7 +161,7 @@ async def interrupted(store):
 
 async def taken_over(store, execution_id):
     async with bench({"say": lambda _: 1}, store=store) as made:
-        made.ids.go_on_as(2)
+        made.ids.switch_machine(2)
         return await (await made.runtime.resume(execution_id)), await run_on(made, ONE)
 
 

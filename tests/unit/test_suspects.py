@@ -74,7 +74,7 @@ async def test_the_owner_after_the_next_fails_what_ends_owners_and_goes_on(dying
     assert [trial.execution_id for trial in await store.trials()] == [bad]
 
     async with bench({"say": lambda _: 1}, store=store) as third:
-        third.ids.go_on_as(3)
+        third.ids.switch_machine(3)
         third.runtime.drive.suspects._rehearse = rehearse
         ended = await (await third.runtime.resume(bad))
         others = [await (await third.runtime.resume(one)) for one in good]

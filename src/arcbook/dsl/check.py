@@ -1,4 +1,4 @@
-"""Rules about the whole playbook: names, the graph, jumps, forks, loops without an exit."""
+"""Checks of a whole playbook: names, the graph, jumps, forks, and cycles without an exit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREVIOUS: Final = frozenset({"previous", "prev", "_previous", "@previous"})
 
 
 def check(playbook: Playbook, report: Report, kinds: Kinds) -> None:
-    """Note everything that is wrong with the playbook as a whole."""
+    """Report the errors and warnings of the playbook as a whole."""
     graph = build(
         [s.name for s in playbook.steps], [[a.to for a in s.router.arcs] for s in playbook.steps]
     )
@@ -112,13 +112,13 @@ class _Checker:
 
     def _unreachable_rules(self, step: Step) -> None:
         for task in step.tasks:
-            open_ = True
+            reachable = True
             for rule in task.rules:
-                if not open_:
+                if not reachable:
                     message = "this rule is never reached: an earlier one always applies"
                     hint = "move it before that one, or remove it"
                     self._warning("ARC208", message, rule.position, hint, step.name)
-                open_ = open_ and rule.when is not True
+                reachable = reachable and rule.when is not True
 
     def _loop(self, step: Step, loop: Loop) -> None:
         if loop.iterator in RESERVED - {"loop"}:
@@ -244,7 +244,7 @@ _OF_FAILURES: Final = re.compile(r"\b(?:event|error|status)\b")
 
 
 def _may_catch(arc: Arc) -> bool:
-    """Return whether an arc may be taken after a failure, when others are not."""
+    """Return whether an arc may fire after a failure, unlike the others."""
     return isinstance(arc.when, str) and _OF_FAILURES.search(arc.when) is not None
 
 

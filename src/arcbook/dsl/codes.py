@@ -1,4 +1,4 @@
-"""The lint's codes and what each is about. A code keeps its meaning for ever."""
+"""The lint's codes and their meanings. The meaning of a code never changes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""YAML text to nodes that know their line and column.
+"""Compose YAML text into nodes with lines and columns.
 
-One pass over the parser's events: there is no tree in between, and limits hold while the
-text is read. Values are those of YAML 1.2's core schema: ``yes`` and ``on`` are text,
+One pass over the parser's events, without an intermediate tree, so limits apply while the
+text is read. Values follow the core schema of YAML 1.2: ``yes`` and ``on`` are text, and
 there are no dates and no base-60 numbers.
 """
 
@@ -26,28 +26,28 @@ from arcbook.dsl.misreadings import explain
 from arcbook.dsl.source import START, ListNode, MapNode, Mark, Node, Position, SourceError
 
 NODES_MAX: Final = 1_000_000
-"""Scalars, lists and mappings in one document, aliases counted as often as used."""
+"""Maximum scalars, lists and mappings in one document, with aliases expanded."""
 
 DEPTH_MAX: Final = 80
-"""Nesting of lists and mappings in one document."""
+"""Maximum nesting of lists and mappings in one document."""
 
 FAULTS_MAX: Final = 100
-"""Faults of one document that are noted while reading goes on."""
+"""Maximum faults of one document that are collected while it is read."""
 
 
 class Composed(NamedTuple):
     """A document's nodes."""
 
     root: Node
-    #: What is wrong, but leaves the rest readable.
+    #: Problems that do not prevent reading the rest.
     faults: tuple[SourceError, ...]
 
 
 def compose(text: str) -> Composed:
-    """Return the nodes of the one document in ``text``.
+    """Return the nodes of the single document in ``text``.
 
     Raises:
-        SourceError: it is not YAML, is empty, or passes a limit.
+        SourceError: If it is not YAML, is empty, or exceeds a limit.
     """
     composer: _Composer | None = None
     try:
@@ -75,7 +75,7 @@ class _Composer:
         self.text = text
         self.next = next_event
         self.count = 0
-        #: Each anchor's node and how many nodes it holds; ``None`` while it is being read.
+        #: Each anchor's node and its number of nodes; ``None`` while it is being read.
         self.anchors: dict[str, tuple[Node, int] | None] = {}
         self.faults: list[SourceError] = []
 
@@ -95,7 +95,7 @@ class _Composer:
         return None if is_empty else root
 
     def node(self, event: Any, depth: int) -> Node:
-        """Return the node that begins with ``event``."""
+        """Return the node that starts with ``event``."""
         self.count += 1
         if self.count > NODES_MAX:
             self._too_many(event)
@@ -107,17 +107,17 @@ class _Composer:
             self.anchors[anchor] = None
         before = self.count
         if kind is ScalarEvent:
-            made = self._scalar(event)
+            node = self._scalar(event)
         elif depth >= DEPTH_MAX:
             reason = f"values nest deeper than {DEPTH_MAX} levels"
             raise SourceError("ARC008", reason, _position(event), "move data out of the playbook")
         elif kind is MappingStartEvent:
-            made = self._map(event, depth + 1)
+            node = self._map(event, depth + 1)
         else:
-            made = self._list(event, depth + 1)
+            node = self._list(event, depth + 1)
         if anchor is not None:
-            self.anchors[anchor] = made, self.count - before + 1
-        return made
+            self.anchors[anchor] = node, self.count - before + 1
+        return node
 
     def _too_many(self, event: Any) -> None:
         reason = f"the document has more than {NODES_MAX:,} values once its aliases are expanded"
@@ -126,9 +126,9 @@ class _Composer:
 
     def _alias(self, event: Any) -> Node:
         name, place = event.anchor, _position(event)
-        known = self.anchors.get(name)
-        if known is not None:
-            node, size = known
+        anchored = self.anchors.get(name)
+        if anchored is not None:
+            node, size = anchored
             self.count += size - 1
             if self.count > NODES_MAX:
                 self._too_many(event)
@@ -154,12 +154,12 @@ class _Composer:
         tag, text = event.tag, event.value
         if tag in ("!", f"{_TAG}str"):
             return text
-        found = core_value(text)
-        if tag == f"{_TAG}float" and type(found) is int:
-            return float(found)
-        if type(found) is not _TAGGED.get(tag, object):
+        value = core_value(text)
+        if tag == f"{_TAG}float" and type(value) is int:
+            return float(value)
+        if type(value) is not _TAGGED.get(tag, object):
             self._unknown_tag(event)
-        return found
+        return value
 
     def _unknown_tag(self, event: Any) -> None:
         name = "!!" + event.tag.removeprefix(_TAG) if event.tag.startswith(_TAG) else event.tag
@@ -210,7 +210,7 @@ class _Composer:
         return key
 
     def _odd_key(self, node: Node, mark: Mark, *, is_quiet: bool) -> str:
-        """Return the text of a key that is an alias; no other values can be keys."""
+        """Return the text of an alias used as a key; other values cannot be keys."""
         if isinstance(node.value, str):
             return node.value
         if not is_quiet:
@@ -219,15 +219,15 @@ class _Composer:
         return f"?{mark}"
 
     def _unquoted(self, start: Any, end: Any) -> Node:
-        """Return the text that ``{{ name }}`` without quotes was meant to be."""
+        """Report an unquoted ``{{ name }}``, and return it as the text it was meant to be."""
         text = self.text[start.start_mark.index : end.end_mark.index]
         if not text.startswith("{{"):
             hint = "write a text before the ':'"
             self._fault("ARC011", "a key must be text, not a mapping", _position(start), hint)
             return MapNode({}, _mark(start), {})
-        shown = " ".join(text.split())
-        reason = f"the template {shown} is not quoted, so YAML reads its braces as a mapping"
-        self._fault("ARC013", reason, _position(start), f'write "{shown}"')
+        template = " ".join(text.split())
+        reason = f"the template {template} is not quoted, so YAML reads its braces as a mapping"
+        self._fault("ARC013", reason, _position(start), f'write "{template}"')
         return Node(text, _mark(start))
 
     def _merged(self, value: Node) -> list[MapNode]:
@@ -248,7 +248,7 @@ class _Composer:
 
 
 def _add_missing(source: MapNode, entries: dict[str, Node], marks: dict[str, Mark]) -> None:
-    """Add what a merge key brings and the mapping does not write itself."""
+    """Add the entries of a merge key that the mapping does not define itself."""
     for key, value in source.items():
         if key not in entries:
             entries[key] = value
@@ -283,9 +283,9 @@ _INT_DIGITS_MAX: Final = 300
 
 
 def core_value(text: str) -> Any:
-    """Return what unquoted text is in YAML 1.2's core schema.
+    """Return the value of unquoted text in YAML 1.2's core schema.
 
-    Infinities and numbers of more digits than JSON readers take stay text.
+    Infinities, and numbers with more digits than JSON readers accept, remain text.
     """
     if not text:
         return None
@@ -301,5 +301,5 @@ def core_value(text: str) -> Any:
 
 
 def _finite(text: str) -> float | str:
-    found = float(text)
-    return text if found in (float("inf"), float("-inf")) else found
+    value = float(text)
+    return text if value in (float("inf"), float("-inf")) else value

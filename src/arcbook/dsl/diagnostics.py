@@ -1,4 +1,4 @@
-"""What the lint says about a document: code, place, sentence, and what would be right."""
+"""Diagnostics of the lint: code, position, message and a hint how to fix it."""
 
 from __future__ import annotations
 
@@ -14,115 +14,115 @@ import msgspec
 from arcbook.dsl.source import Position
 
 DIAGNOSTICS_MAX: Final = 500
-"""Errors, and warnings, reported for one document."""
+"""Maximum errors, and maximum warnings, reported for one document."""
 
 EXCERPT_COLUMNS_MAX: Final = 160
-"""Length of the line shown with a diagnostic."""
+"""Maximum length of the source line shown with a diagnostic."""
 
 
 class Severity(enum.StrEnum):
-    """How bad a diagnostic is; errors refuse the document."""
+    """The severity of a diagnostic; a document with errors is rejected."""
 
     ERROR = "error"
     WARNING = "warning"
 
 
 class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to say about a place in a document."""
+    """An error or warning at a position in a document."""
 
-    #: Stable code, ``ARC101``; :mod:`arcbook.dsl.codes` explains each.
+    #: Stable code, such as ``ARC101``; :mod:`arcbook.dsl.codes` lists them.
     code: str
     severity: Severity
-    #: One sentence that says what is wrong.
+    #: One sentence that describes the problem.
     message: str
     line: int
     column: int
-    #: What to write instead, or an empty text.
+    #: How to fix it, or an empty string.
     hint: str = ""
-    #: The step that the place belongs to, or an empty text.
+    #: The step that the position belongs to, or an empty string.
     step: str = ""
 
     @property
     def position(self) -> Position:
-        """The place."""
+        """The position."""
         return Position(self.line, self.column)
 
 
 class Report:
-    """Collects the diagnostics of one document, in one pass over all of it.
+    """Collects the diagnostics of one document.
 
     Args:
-        allowed: keys that may stand where the language has none of that name.
-        is_stored: whether the document was accepted before; what has become an error
-            since then does not refuse it.
+        allowed: unknown keys to accept.
+        is_stored: whether the document was accepted before. Checks that have become errors
+            since then do not reject it.
     """
 
     def __init__(self, allowed: frozenset[str] = frozenset(), *, is_stored: bool = False) -> None:
         self._allowed = allowed
-        #: Whether the document was accepted before; nobody is told warnings of it.
+        #: Whether the document was accepted before; its warnings are not shown.
         self.is_stored = is_stored
         self._errors: list[Diagnostic] = []
         self._warnings: list[Diagnostic] = []
-        #: Diagnostics that were over the limit.
+        #: Number of diagnostics over the limit.
         self.left_out = 0
 
     def error(
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""
     ) -> None:
-        """Note something that refuses the document."""
-        made = _at(position, code=code, message=message, hint=hint, step=step)
-        self._add(self._errors, made)
+        """Report an error, which rejects the document."""
+        diagnostic = _at(position, code=code, message=message, hint=hint, step=step)
+        self._add(self._errors, diagnostic)
 
     def tightened(
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""
     ) -> None:
-        """Note what has become an error since documents were accepted; those still run."""
-        note = self.warning if self.is_stored else self.error
-        note(code, message, position, hint, step)
+        """Report an error of a check added later; a stored document only gets a warning."""
+        report = self.warning if self.is_stored else self.error
+        report(code, message, position, hint, step)
 
     def allows(self, key: str) -> bool:
-        """Return whether a key may stand where the language has none of that name."""
+        """Return whether an unknown key is accepted."""
         return key in self._allowed
 
     def warning(
         self, code: str, message: str, position: Position, hint: str = "", step: str = ""
     ) -> None:
-        """Note something that is probably not meant."""
-        made = _at(position, code=code, message=message, hint=hint, step=step)
-        self._add(self._warnings, msgspec.structs.replace(made, severity=Severity.WARNING))
+        """Report something that is probably unintended."""
+        diagnostic = _at(position, code=code, message=message, hint=hint, step=step)
+        self._add(self._warnings, msgspec.structs.replace(diagnostic, severity=Severity.WARNING))
 
-    def _add(self, found: list[Diagnostic], diagnostic: Diagnostic) -> None:
-        if len(found) < DIAGNOSTICS_MAX:
-            found.append(diagnostic)
+    def _add(self, diagnostics: list[Diagnostic], diagnostic: Diagnostic) -> None:
+        if len(diagnostics) < DIAGNOSTICS_MAX:
+            diagnostics.append(diagnostic)
         else:
             self.left_out += 1
 
     @property
     def has_errors(self) -> bool:
-        """Whether any diagnostic refuses the document."""
+        """Whether there are errors, which reject the document."""
         return bool(self._errors)
 
     @property
     def errors(self) -> int:
-        """How many errors were noted."""
+        """The number of errors."""
         return len(self._errors)
 
     def as_one(self, code: str, position: Position, after: int) -> None:
-        """Put one error in the place of all but the first few: the whole document is wrong."""
-        kept, (first, *rest) = self._errors[:after], self._errors[after:]
-        more = f", and {len(rest)} more" if rest else ""
-        found = f"line {first.line}: {first.message}{more}"
-        message = f"this document of an older version cannot be upgraded: {found}"
+        """Replace all errors but the first ``after`` with a single one about the document."""
+        first_errors, (first, *rest) = self._errors[:after], self._errors[after:]
+        suffix = f", and {len(rest)} more" if rest else ""
+        cause = f"line {first.line}: {first.message}{suffix}"
+        message = f"this document of an older version cannot be upgraded: {cause}"
         hint = first.hint or "see 'Older spellings' in the description of the language"
-        self._errors = [*kept, _at(position, code=code, message=message, hint=hint)]
+        self._errors = [*first_errors, _at(position, code=code, message=message, hint=hint)]
 
     @property
     def is_full(self) -> bool:
-        """Whether further errors are only counted, so that no suggestion is needed."""
+        """Whether further errors are only counted, so that suggestions are not needed."""
         return len(self._errors) >= DIAGNOSTICS_MAX
 
     def sorted(self) -> tuple[Diagnostic, ...]:
-        """Return the diagnostics by place, each once."""
+        """Return the diagnostics ordered by position, without duplicates."""
         unique: dict[tuple[int, int, str, str], Diagnostic] = {}
         for d in (*self._errors, *self._warnings):
             unique.setdefault((d.line, d.column, d.code, d.message), d)
@@ -134,7 +134,7 @@ def _at(position: Position, **fields: str) -> Diagnostic:
 
 
 NAMES_COMPARED_MAX: Final = 100
-"""Names among which a suggestion is looked for; those that begin alike come first."""
+"""Maximum names compared for a suggestion; names with the same first letter come first."""
 
 
 @lru_cache(1024)
@@ -144,21 +144,21 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``did you mean 'x'?`` for the known word nearest to ``word``, or nothing."""
+    """Return ``did you mean 'x'?`` for the known word nearest to ``word``, or an empty string."""
     near = nearest(word, known)
     return f"did you mean {near!r}?" if near else ""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word nearest to ``word``, or an empty text."""
-    longest = max(2, len(word) // 2)
-    alike = [k for k in known if abs(len(k) - len(word)) <= longest and k != word]
-    alike.sort(key=lambda k: (k[:1] != word[:1], k))
-    return _nearest(word, tuple(alike[:NAMES_COMPARED_MAX]))
+    """Return the known word nearest to ``word``, or an empty string."""
+    difference_max = max(2, len(word) // 2)
+    candidates = [k for k in known if abs(len(k) - len(word)) <= difference_max and k != word]
+    candidates.sort(key=lambda k: (k[:1] != word[:1], k))
+    return _nearest(word, tuple(candidates[:NAMES_COMPARED_MAX]))
 
 
 def excerpt(lines: Sequence[str], diagnostic: Diagnostic) -> str:
-    """Return the line of a diagnostic with a caret below the place."""
+    """Return the source line of a diagnostic, with a caret below the position."""
     if not 1 <= diagnostic.line <= len(lines):
         return ""
     line = lines[diagnostic.line - 1].expandtabs(1)
@@ -171,7 +171,7 @@ def excerpt(lines: Sequence[str], diagnostic: Diagnostic) -> str:
 
 
 def _columns(character: str) -> int:
-    """Return how many columns of a terminal a character takes."""
+    """Return how many terminal columns a character takes."""
     if character.isascii():
         return 1
     if unicodedata.combining(character):
@@ -180,7 +180,7 @@ def _columns(character: str) -> int:
 
 
 def text(name: str, diagnostic: Diagnostic, lines: Sequence[str]) -> str:
-    """Return a diagnostic as a person reads it on a terminal."""
+    """Format a diagnostic for a terminal."""
     head = (
         f"{name}:{diagnostic.line}:{diagnostic.column}: "
         f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"

@@ -1,4 +1,4 @@
-"""Durations as documents write them: ``5m``, ``1h 30m``, ``90d``; a number is seconds."""
+"""Durations as playbooks write them: ``5m``, ``1h 30m``, ``90d``; a number is in seconds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 _WHOLE: Final = re.compile(rf"(?:{_PART.pattern})+")
 
 SHOWN: Final = "seconds, or a number with its unit: 500ms, 30s, 5m, 2h, 90d"
-"""How a message says what a duration is."""
+"""Description of a duration, for messages."""
 
 
 def seconds_of(value: Any) -> int | float | None:
-    """Return the seconds of a duration, or ``None`` if a value is none."""
+    """Return a duration in seconds, or ``None`` if the value is not a duration."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):

@@ -1,4 +1,4 @@
-"""Documents that are only a part of a playbook, as examples in texts often are."""
+"""Detect documents that are only a part of a playbook, such as examples copied from docs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from arcbook.dsl.grammar import PLAYBOOK
 from arcbook.dsl.source import ListNode, MapNode, Node
 
 HEADER: Final = ("apiVersion", "kind", "metadata", "workflow")
-"""What every playbook has at its root."""
+"""Keys that every playbook has at its root."""
 
 DOCUMENT_KINDS: Final = frozenset(
     {"Agent", "Credential", "Mcp", "Memory", "Playbook", "Subscription"}
 )
-"""Kinds of whole documents."""
+"""Kinds of complete documents."""
 
 _BELOW_STEP: Final = "below '- step: <name>' in the 'workflow'"
-#: What a part with one of these keys is, and where it belongs.
+#: Keys that identify a part, its description, and where it belongs.
 _PARTS: Final = (
     ("step", "a step", "below 'workflow:'"),
     ("arcs", "a router", "below 'next:' of a step"),
@@ -29,25 +29,25 @@ _PARTS: Final = (
 
 
 def is_fragment(root: Node, report: Report) -> bool:
-    """Note that a document is only a part of a playbook, if so it is."""
+    """Report a document that is only a part of a playbook; return whether it is one."""
     part = root
     if isinstance(root, ListNode) and root.value:
         part = root.value[0]
     if not isinstance(part, MapNode) or _is_whole(part):
         return False
     missing = [repr(key) for key in HEADER if key not in part.value or part is not root]
-    what, where = _part(part)
+    description, location = _part(part)
     if part is not root:
-        what = f"a list that begins with {what}"
-    listed = " and ".join([", ".join(missing[:-1]), missing[-1]]) if missing[1:] else missing[0]
-    message = f"this is only a part of a playbook, {what}: its root lacks {listed}"
-    hint = f"write it {where} of a playbook, which begins with 'apiVersion: noetl.io/v2'"
+        description = f"a list that begins with {description}"
+    keys = " and ".join([", ".join(missing[:-1]), missing[-1]]) if missing[1:] else missing[0]
+    message = f"this is only a part of a playbook, {description}: its root lacks {keys}"
+    hint = f"write it {location} of a playbook, which begins with 'apiVersion: noetl.io/v2'"
     report.error("ARC115", message, root.position, hint)
     return True
 
 
 def _is_whole(root: MapNode) -> bool:
-    """Return whether a mapping is, or was meant to be, a whole document."""
+    """Return whether a mapping is, or was meant to be, a complete document."""
     kind = root.get("kind")
     is_known = kind is not None and isinstance(kind.value, str) and kind.value in DOCUMENT_KINDS
     return is_known or "apiVersion" in root.value
@@ -57,8 +57,8 @@ def _part(part: MapNode) -> tuple[str, str]:
     names = [key for key in part.value if key in PLAYBOOK and key != "kind"]
     if names:
         return f"{' and '.join(repr(key) for key in names[:3])}", "at the root"
-    for key, what, where in _PARTS:
+    for key, description, location in _PARTS:
         if key in part.value:
-            return what, where
+            return description, location
     keys = ", ".join(repr(key) for key in list(part.value)[:3])
     return f"a mapping of {keys}" if keys else "an empty mapping", "where it belongs, inside"

@@ -1,7 +1,7 @@
-"""The playbook as a graph: reachability and loops, as bit sets over the steps.
+"""The graph of a playbook: reachability and loops, as bit sets over the steps.
 
-A set of steps is an ``int`` whose bit *i* is step *i* of the document. Everything here
-is computed once for a playbook and then costs one ``&`` when a token moves.
+A set of steps is an ``int`` whose bit *i* is step *i* of the document. Everything is computed
+once per playbook, so that moving a token costs a single ``&``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Graph(NamedTuple):
-    """What is known of a playbook's arcs."""
+    """The reachability of a playbook's steps."""
 
     #: Steps by position in the document.
     names: tuple[str, ...]
@@ -21,24 +21,24 @@ class Graph(NamedTuple):
     reach: tuple[int, ...]
     #: For each step, the steps from which it is reachable.
     ancestors: tuple[int, ...]
-    #: For each step S, the steps whose token could still arrive at S for the same visit.
+    #: For each step S, the steps from which a token could still arrive at S in the same visit.
     blockers: tuple[int, ...]
 
 
 def bits(mask: int) -> list[int]:
     """Return the positions of the bits set in ``mask``, ascending."""
-    found: list[int] = []
+    positions: list[int] = []
     while mask:
         low = mask & -mask
-        found.append(low.bit_length() - 1)
+        positions.append(low.bit_length() - 1)
         mask ^= low
-    return found
+    return positions
 
 
 def build(names: Sequence[str], arcs: Sequence[Sequence[str]]) -> Graph:
-    """Return the graph of steps ``names`` whose arcs lead to ``arcs[i]``.
+    """Return the graph of the steps ``names``, where step *i* has arcs to ``arcs[i]``.
 
-    Targets that are no step are left out.
+    Targets that do not exist are ignored.
     """
     index = {name: i for i, name in enumerate(names)}
     successors = [0] * len(names)
@@ -68,26 +68,26 @@ def reverse(successors: Sequence[int]) -> list[int]:
 
 
 def closure(successors: Sequence[int]) -> list[int]:
-    """Return, for each step, what is reachable from it by one or more arcs."""
+    """Return, for each step, the steps reachable from it by one or more arcs."""
     reach = [0] * len(successors)
     for component in components(successors, (1 << len(successors)) - 1):
         members = bits(component)
-        found = 0
+        reachable = 0
         for i in members:
-            found |= successors[i]
+            reachable |= successors[i]
             for j in bits(successors[i] & ~component):
-                found |= reach[j]
+                reachable |= reach[j]
         if len(members) > 1:
-            found |= component
+            reachable |= component
         for i in members:
-            reach[i] = found
+            reach[i] = reachable
     return reach
 
 
 def components(successors: Sequence[int], within: int) -> list[int]:
-    """Return the strongly connected components of a part of the graph, inner ones first.
+    """Return the strongly connected components within a subgraph, in reverse topological order.
 
-    Tarjan's algorithm, iterative, because a playbook may be a chain of thousands of steps.
+    Tarjan's algorithm, iterative because a playbook may be a chain of thousands of steps.
     """
     return _Tarjan(successors, within).run()
 
@@ -145,7 +145,7 @@ class _Tarjan:
 
 
 class LoopArcs(NamedTuple):
-    """A set of steps that form a loop, and the step where the loop begins."""
+    """The steps that form a loop, and its first step."""
 
     members: int
     header: int
@@ -154,11 +154,11 @@ class LoopArcs(NamedTuple):
 def loop_arcs(successors: Sequence[int]) -> list[LoopArcs]:
     """Return the loops of the graph, outer before inner.
 
-    Within each strongly connected part the step that stands first in the document is
-    the header; taking away the arcs into the header leaves the inner loops
-    (Bourdoncle's decomposition). Every cycle runs through a header, inside its loop.
+    In each strongly connected component, the step that comes first in the document is the
+    header; removing the arcs into the header leaves the inner loops (Bourdoncle's
+    decomposition). Every cycle runs through a header, inside its loop.
     """
-    found: list[LoopArcs] = []
+    loops: list[LoopArcs] = []
     reduced = list(successors)
     parts = [(1 << len(successors)) - 1]
     while parts:
@@ -168,12 +168,12 @@ def loop_arcs(successors: Sequence[int]) -> list[LoopArcs]:
             header = members[0]
             if len(members) == 1 and not reduced[header] >> header & 1:
                 continue
-            found.append(LoopArcs(component, header))
+            loops.append(LoopArcs(component, header))
             for i in members:
                 reduced[i] &= ~(1 << header)
             if len(members) > 1:
                 parts.append(component)
-    return found
+    return loops
 
 
 def _blockers(
@@ -182,19 +182,19 @@ def _blockers(
     """Return, for each step S, the steps from which a token may still arrive at S.
 
     A token waits at S while another live token can reach S without passing through S.
-    Ways that close a loop around S do not count: what comes round again belongs to the
-    next visit. So two tokens never wait for each other, in any graph (a cycle of waits
-    would be a cycle of arcs without an arc into its header).
+    Paths that close a loop around S do not count, because their tokens belong to the next
+    visit. Two tokens therefore never wait for each other, in any graph: a cycle of waits
+    would be a cycle of arcs without an arc into its header.
     """
     size = len(predecessors)
     looping = 0
     for loop in loops:
         looping |= loop.members
-    found: list[int] = []
+    blockers: list[int] = []
     for step in range(size):
         if not looping >> step & 1:
-            # No way that leads to it comes from it, so all of them count.
-            found.append(ancestors[step])
+            # The step is on no cycle, so all paths to it count.
+            blockers.append(ancestors[step])
             continue
         closing: dict[int, int] = {}
         for loop in loops:
@@ -209,5 +209,5 @@ def _blockers(
             node = bit.bit_length() - 1
             before = predecessors[node] & ~closing.get(node, 0)
             todo = (todo ^ bit) | before & ~seen & ~itself
-        found.append(seen)
-    return found
+        blockers.append(seen)
+    return blockers

@@ -1,7 +1,7 @@
-"""What the language knows of a tool kind: its parameters, not its code.
+"""Declarations of tool kinds: their parameters and results, without their code.
 
-The tools declare their kinds; the language checks documents against them and the
-schema describes them. So lint and editors know a third party's tool as well as ours.
+Tools declare their kinds, the lint checks documents against the declarations, and the JSON
+Schema describes them. Third-party tools are therefore checked like built-in ones.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ import msgspec
 
 
 class Treatment(enum.StrEnum):
-    """What happens to templates in a parameter."""
+    """How templates in a parameter are treated."""
 
-    #: They are rendered.
+    #: Rendered.
     RENDER = "render"
     #: Source code: only known names are replaced (:mod:`arcbook.template.code`).
     CODE = "code"
-    #: Text for a shell or another language: what is no template of ours stays
+    #: Text for a shell or another language: foreign braces are left unchanged
     #: (:mod:`arcbook.template.script`).
     SCRIPT = "script"
-    #: They are left alone.
+    #: Not rendered.
     RAW = "raw"
 
 
 class Effects(enum.StrEnum):
-    """What repeating a call does, from the safest to the most delicate."""
+    """What repeating a call does, from the safest to the riskiest."""
 
     #: The call changes nothing.
     NONE = "none"
-    #: Repeating the call leaves things as one call does.
+    #: Repeating the call has the same effect as making it once.
     IDEMPOTENT = "idempotent"
-    #: The call carries its idempotency key, by which the other side recognises a repetition.
+    #: The call sends its idempotency key, by which the remote side recognises a repetition.
     KEYED = "keyed"
     #: Each repetition has the effect again.
     ONCE = "once"
@@ -52,7 +52,7 @@ class Param(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     required: bool = False
     treatment: Treatment = Treatment.RENDER
-    #: Other spellings that documents use for it.
+    #: Other accepted spellings.
     aliases: tuple[str, ...] = ()
     #: JSON Schema of its value.
     schema: dict[str, Any] = {}
@@ -62,18 +62,18 @@ class Param(msgspec.Struct, frozen=True, kw_only=True):
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A field of a result."""
 
-    #: Its name; ``<n>`` in it stands for a number.
+    #: Its name, in which ``<n>`` stands for a number.
     name: str
     description: str = ""
-    #: What is in it, where that is always the same.
+    #: The shape of its value, if that is fixed.
     inner: Shape | None = None
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of a result, as far as they are known before anything runs."""
+    """The fields of a result, as far as they are known before the execution."""
 
     fields: tuple[Field, ...] = ()
-    #: Whether it may have others.
+    #: Whether it may have further fields.
     is_open: bool = False
 
     def field(self, name: str) -> Field | None:
@@ -100,7 +100,7 @@ class Absence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool kind as the language sees it."""
+    """The declaration of a tool kind."""
 
     name: str
     description: str = ""
@@ -141,13 +141,13 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         """Return what repeating a call does.
 
         Args:
-            config: the call's parameters, rendered or as they are written.
-            key: the call's idempotency key, if it has one yet.
+            config: the call's parameters, rendered or not.
+            key: the call's idempotency key, if known.
         """
-        found = self.effects[-1] if self.effects_of is None else self.effects_of(config)
-        if found is Effects.ONCE and _mentions(config, (KEY_NAME, key) if key else (KEY_NAME,)):
+        effects = self.effects[-1] if self.effects_of is None else self.effects_of(config)
+        if effects is Effects.ONCE and _mentions(config, (KEY_NAME, key) if key else (KEY_NAME,)):
             return Effects.KEYED
-        return found
+        return effects
 
     def param(self, name: str) -> Param | None:
         """Return a parameter by its name."""
@@ -158,7 +158,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _mentions(value: Any, texts: tuple[str, ...]) -> bool:
-    """Whether one of some texts stands anywhere in a value."""
+    """Return whether any of the texts occurs anywhere in a value."""
     if isinstance(value, str):
         return any(text in value for text in texts)
     if isinstance(value, Mapping):
@@ -167,7 +167,7 @@ def _mentions(value: Any, texts: tuple[str, ...]) -> bool:
 
 
 class Kinds(Protocol):
-    """Where the language asks for tool kinds."""
+    """A source of tool kinds."""
 
     def kind(self, name: str) -> Kind | None:
         """Return a kind by one of its names, or ``None``."""
@@ -177,18 +177,18 @@ class Kinds(Protocol):
 
 
 def shape(fields: Mapping[str, str | Shape], *, is_open: bool = False) -> Shape:
-    """Return a shape from the names of its fields, each with what it is or what is in it."""
-    made = (
-        Field(name=name, description=what)
-        if isinstance(what, str)
-        else Field(name=name, inner=what)
-        for name, what in fields.items()
+    """Build a shape from its fields' names, each with a description or the shape of its value."""
+    fields_of_shape = (
+        Field(name=name, description=content)
+        if isinstance(content, str)
+        else Field(name=name, inner=content)
+        for name, content in fields.items()
     )
-    return Shape(fields=tuple(made), is_open=is_open)
+    return Shape(fields=tuple(fields_of_shape), is_open=is_open)
 
 
 class KindTable:
-    """Kinds held in a mapping; what tests and the language alone use."""
+    """Kinds in a mapping, for tests and for checks without tools."""
 
     def __init__(self, kinds: Mapping[str, Kind] | None = None) -> None:
         self._kinds = dict(kinds or {})

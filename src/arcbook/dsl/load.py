@@ -1,4 +1,4 @@
-"""From a document's text to a playbook and everything there is to say about it."""
+"""Load a document: parse and check it, and collect its diagnostics."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ from arcbook.dsl.upgrade.playbook import is_first_version, upgrade
 from arcbook.errors import InvalidError
 
 ERRORS_SHOWN_MAX: Final = 10
-"""Errors of a document that a message quotes."""
+"""Maximum errors of a document quoted in a message."""
 
 OPAQUE_KINDS: Final = frozenset({"Credential", "Mcp", "Memory"})
-"""Kinds of documents that the catalog keeps as they are."""
+"""Kinds of documents that the catalog stores without checks."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """A document after loading."""
+    """A loaded document."""
 
-    #: The playbook; ``None`` where errors leave none, and for other kinds of documents.
+    #: The playbook; ``None`` if there are errors or the document is of another kind.
     playbook: Playbook | None
     diagnostics: tuple[Diagnostic, ...]
-    #: Diagnostics beyond as many as are reported for one document.
+    #: Number of diagnostics over the limit.
     left_out: int = 0
     #: Lines of the text, for excerpts.
     lines: tuple[str, ...] = ()
-    #: What the document says it is: ``Playbook``, ``Subscription``, ...
+    #: The document's ``kind``: ``Playbook``, ``Subscription``, ...
     kind: str = ""
-    #: Its identity in the catalog.
+    #: Its path in the catalog.
     path: str = ""
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
-        """The diagnostics that refuse the document."""
+        """The diagnostics that reject the document."""
         return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
 
 
 class InvalidPlaybookError(InvalidError):
-    """A document is not a playbook that can run.
+    """A document is not a valid playbook.
 
     Attributes:
-        name: the document: its file, or its path in the catalog.
+        name: the document's file, or its path in the catalog.
         loaded: the document with its diagnostics.
     """
 
@@ -74,14 +74,14 @@ class InvalidPlaybookError(InvalidError):
 def load_document(
     content: str | bytes, kinds: Kinds, *, allow: frozenset[str] = frozenset()
 ) -> Loaded:
-    """Load one document of any kind and check all of it.
+    """Load and check a document of any kind.
 
-    Nothing is raised for a bad document: its diagnostics say what is wrong with it.
+    Does not raise for an invalid document; its diagnostics describe the problems.
 
     Args:
         content: the document.
-        kinds: the tool kinds that there are.
-        allow: keys that may stand where the language has none of that name.
+        kinds: the available tool kinds.
+        allow: unknown keys to accept.
     """
     text = readable(content)
     return _load(content, text, kinds, Report(allow | allowed_keys(text)), playbook_only=False)
@@ -94,15 +94,15 @@ def load_playbook(
     allow: frozenset[str] = frozenset(),
     is_stored: bool = False,
 ) -> Loaded:
-    """Load a document that is to be a playbook, and check all of it.
+    """Load and check a document that must be a playbook.
 
-    Nothing is raised for a bad document: its diagnostics say what is wrong with it.
+    Does not raise for an invalid document; its diagnostics describe the problems.
 
     Args:
         content: the document.
-        kinds: the tool kinds that there are.
-        allow: keys that may stand where the language has none of that name.
-        is_stored: whether it was accepted before, maybe by an earlier version.
+        kinds: the available tool kinds.
+        allow: unknown keys to accept.
+        is_stored: whether it was accepted before, possibly by an earlier version.
     """
     text = readable(content)
     report = Report(allow | allowed_keys(text), is_stored=is_stored)
@@ -113,7 +113,7 @@ _ALLOWS: Final = re.compile(r"#\s*arcbook:\s*allow\s+([\w ,-]+)")
 
 
 def allowed_keys(text: str) -> frozenset[str]:
-    """Return the keys that comments of a document allow: ``# arcbook: allow owner``."""
+    """Return the keys allowed by comments in a document: ``# arcbook: allow owner``."""
     if "arcbook:" not in text:
         return frozenset()
     return frozenset(key for found in _ALLOWS.findall(text) for key in re.split(r"[ ,]+", found))
@@ -143,31 +143,31 @@ def _load(
         return _loaded(report, text, kind=kind, path=path)
     if not playbook_only and kind in OPAQUE_KINDS:
         return _loaded(report, text, kind=kind, path=path)
-    read, before = Reader(report, kinds, lines_of(text)), report.errors
-    playbook = parse_playbook(read, upgrade(root, text, report, kinds))
+    reader, before = Reader(report, kinds, lines_of(text)), report.errors
+    playbook = parse_playbook(reader, upgrade(root, text, report, kinds))
     if report.errors > before and is_first_version(root):
         report.as_one("ARC116", root.value["apiVersion"].position, before)
         return _loaded(report, text, kind=kind, path=path)
     if playbook is not None:
-        _check_scripts(read, playbook)
+        _check_scripts(reader, playbook)
         if not report.is_stored:
-            check_names(playbook, read.readings, lines_of(text), report, kinds)
+            check_names(playbook, reader.readings, lines_of(text), report, kinds)
         check(playbook, report, kinds)
     return _loaded(report, text, playbook, kind=kind, path=path)
 
 
-def _check_scripts(read: Reader, playbook: Playbook) -> None:
-    """Check text for shells, now that it is known which names there are."""
-    if not read.scripts:
+def _check_scripts(reader: Reader, playbook: Playbook) -> None:
+    """Check scripts, once all names are known."""
+    if not reader.scripts:
         return
     everywhere = names_everywhere(playbook)
     steps = {step.name: step for step in playbook.steps}
-    known: dict[str, KnownNames] = {}
-    for name, node in read.scripts:
-        if name not in known:
-            known[name] = KnownNames(everywhere, steps.get(name))
-        read.step_name = name
-        read.check_script(node, known[name])
+    known_names: dict[str, KnownNames] = {}
+    for name, node in reader.scripts:
+        if name not in known_names:
+            known_names[name] = KnownNames(everywhere, steps.get(name))
+        reader.step_name = name
+        reader.check_script(node, known_names[name])
 
 
 def _loaded(
@@ -186,7 +186,7 @@ def _loaded(
 def _path(root: MapNode) -> str:
     metadata = root.get("metadata")
     if metadata is None:
-        metadata = root  # where the first version has its name and path
+        metadata = root  # the first version has its name and path at the root
     if not isinstance(metadata, MapNode):
         return ""
     return catalog_path(_text(metadata.get("path")) or _text(metadata.get("name")))

@@ -1,4 +1,4 @@
-"""What the YAML parser stumbles over, in the words of someone who wrote a playbook."""
+"""Translate errors of the YAML parser for authors of playbooks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REASONS: Final = {
     "mapping values are not allowed": "there is a ':' where a value stands already",
     "sequence entries are not allowed": "a list cannot begin here",
 }
-"""The parser's words, or their beginning, and ours."""
+"""Parts of the parser's messages, and our messages."""
 
 _HINTS: Final = {
     "a ':' after": "write 'key: value', or quote the text",
@@ -37,18 +37,18 @@ _CHECK: Final = "check the indentation, quotes and brackets around this place"
 
 
 def explain(error: yaml.YAMLError, text: str) -> SourceError:
-    """Return a parser's complaint with its place and what to do."""
+    """Convert an error of the YAML parser to one with a position and a hint."""
     if isinstance(error, ReaderError):
         return _unreadable(error, text)
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     position = Position(mark.line + 1, mark.column + 1) if mark else START
     problem = getattr(error, "problem", None) or str(error)
     context = getattr(error, "context", None)
-    opened = getattr(error, "context_mark", None)
-    if opened is not None and "end of stream" in problem:
-        where = Position(opened.line + 1, opened.column + 1)
+    opening = getattr(error, "context_mark", None)
+    if opening is not None and "end of stream" in problem:
+        opening_position = Position(opening.line + 1, opening.column + 1)
         reason = "invalid YAML: what is opened here is not closed"
-        return SourceError("ARC003", reason, where, "close the quote or bracket")
+        return SourceError("ARC003", reason, opening_position, "close the quote or bracket")
     if "nesting depth" in problem:  # the parser has a limit of its own, far beyond ours
         return SourceError("ARC008", "values nest too deep", position, _FLATTER)
     reason = _reason(problem)
@@ -59,9 +59,9 @@ def explain(error: yaml.YAMLError, text: str) -> SourceError:
 
 
 def _reason(problem: str) -> str:
-    for words, ours in _REASONS.items():
+    for words, explanation in _REASONS.items():
         if words in problem:
-            return ours
+            return explanation
     return problem
 
 
@@ -80,10 +80,10 @@ def _hint(reason: str, position: Position, text: str) -> str:
 
 
 def _unreadable(error: Any, text: str) -> SourceError:
-    """Return a complaint about a character that YAML does not allow."""
+    """Return the error for a character that YAML does not allow."""
     number = error.character if isinstance(error.character, int) else ord(error.character)
-    found = text.find(chr(number))
-    position = place_of(text, max(found, 0))
+    index = text.find(chr(number))
+    position = place_of(text, max(index, 0))
     reason = f"invalid YAML: the character U+{number:04X} is not allowed"
     return SourceError(
         "ARC003", reason, position, f'write it in double quotes, as "\\x{number:02x}"'
@@ -104,7 +104,7 @@ _QUOTED_TEXT: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 def of_other_languages(template: str) -> str:
-    """Return what to write in place of an operator that templates do not have."""
+    """Return a hint for an operator of another language, or a general one."""
     plain = _QUOTED_TEXT.sub("''", template)
     for pattern, hint in _OTHER_LANGUAGES:
         if pattern.search(plain):

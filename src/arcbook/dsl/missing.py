@@ -1,4 +1,4 @@
-"""Names in templates that nothing can bring, each at the place of its value."""
+"""Find names in templates that nothing defines."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from arcbook.dsl.source import Node, Position, place_inside
 from arcbook.template.names import Names
 
 SPELLING_LENGTH_MIN: Final = 4
-"""Length from which a name that a request could bring is taken for a misspelt one."""
+"""Minimum length of a name that is reported as misspelt, as a request could provide it."""
 
-#: What ``ctx`` answers, besides what was set.
+#: Names that ``ctx`` has, besides the values that were set.
 _OF_CTX: Final = frozenset(
     ["catalog_id", "env", "execution_id", "input", "job", "keychain", "path", "payload", "steps", "version", "workload"]
 )  # fmt: skip
 
 
 Fault = tuple[tuple[str, ...], str, str, str]
-"""A name that nothing brings: its path, a code, a message and a hint."""
+"""A name that nothing defines: its path, a code, a message and a hint."""
 
 
 class Reading(NamedTuple):
-    """A value with a template in it."""
+    """A value that contains a template."""
 
-    #: The step that it belongs to, or an empty text.
+    #: The step that it belongs to, or an empty string.
     step: str
     node: Node
     names: Names
-    #: Whether the text is another language's, whose own braces read names nobody has.
+    #: Whether the text is in another language, whose own braces may look like templates.
     is_foreign: bool = False
 
 
@@ -46,7 +46,7 @@ def check_names(
     report: Report,
     kinds: Kinds,
 ) -> None:
-    """Warn of names that no default, input, step or setting can bring."""
+    """Warn about names that no default, input, step or ``set`` defines."""
     _Checker(playbook, lines, report, kinds).run(readings)
 
 
@@ -65,7 +65,7 @@ class _Checker:
         self.steps = {step.name: step for step in playbook.steps}
         written = frozenset(written_names(playbook))
         self.ctx = written | set(playbook.workload) | set(self.steps) | _OF_CTX
-        #: Names that are read in the place of a step's result.
+        #: Names that shadow a step's result.
         self.hidden = written | set(playbook.workload)
         self.results = Results(self.steps, kinds)
 
@@ -85,13 +85,13 @@ class _Checker:
                 self._tell(step, node, faults)
 
     def _faults(self, known: KnownNames, names: Names, step: Step | None) -> Iterator[Fault]:
-        """Yield the names that nothing brings."""
+        """Yield the names that nothing defines."""
         workload = self.playbook.workload
         for path in sorted(names):
             root, rest = path[0], path[1:]
             if root in OWN and root in workload and root not in known.local:
-                what = f"{root!r} is the engine's own here, and not the workload's key"
-                yield path, "ARC311", what, f"write 'workload.{'.'.join(path)}'"
+                message = f"{root!r} is the engine's own here, and not the workload's key"
+                yield path, "ARC311", message, f"write 'workload.{'.'.join(path)}'"
             elif root not in known:
                 yield from self._unknown(path, known)
             elif root in known.local:
@@ -102,17 +102,17 @@ class _Checker:
                 yield from self._below(path, step)
 
     def _below(self, path: tuple[str, ...], step: Step | None) -> Iterator[Fault]:
-        """Yield what a name that is known is asked for and cannot have."""
+        """Yield the fields that a path reads below a known name that lacks them."""
         root, rest = path[0], path[1:]
         workload = self.playbook.workload
         if root == "workload" and workload and rest[0] not in workload:
-            what = f"the workload has no {rest[0]!r}"
-            yield path, "ARC309", what, did_you_mean(rest[0], workload)
+            message = f"the workload has no {rest[0]!r}"
+            yield path, "ARC309", message, did_you_mean(rest[0], workload)
         elif root == "ctx" and rest[0] not in self.ctx:
             yield path, "ARC309", f"nothing sets 'ctx.{rest[0]}'", did_you_mean(rest[0], self.ctx)
         elif root == "steps" and rest[0] not in self.steps:
-            what = f"there is no step {rest[0]!r}"
-            yield path, "ARC309", what, did_you_mean(rest[0], self.steps)
+            message = f"there is no step {rest[0]!r}"
+            yield path, "ARC309", message, did_you_mean(rest[0], self.steps)
         elif root == "keychain":
             yield from self._in_keychain(path)
         elif root == "output" and root not in self.hidden:
@@ -138,32 +138,32 @@ class _Checker:
             yield path, "ARC306", f"nothing is called {name!r} unless a request brings it", near
 
     def _in_keychain(self, path: tuple[str, ...]) -> Iterator[Fault]:
-        """Yield a misspelt name of an entry, or of a field of one that says what it has."""
+        """Yield a misspelt entry name, or a field that an entry with ``map`` lacks."""
         entries = {entry.name: entry.config for entry in self.playbook.keychain}
         name, fields = path[1], None
         if name in entries:
             fields = entries[name].get("map")
             if isinstance(fields, dict) and path[2:] and path[2] not in fields:
-                what = f"the secret {name!r} has no {path[2]!r}"
-                yield path, "ARC309", what, did_you_mean(path[2], fields) or _listed(fields)
-        elif near := misspelt(name, entries):  # else it may be a stored credential
+                message = f"the secret {name!r} has no {path[2]!r}"
+                yield path, "ARC309", message, did_you_mean(path[2], fields) or _listed(fields)
+        elif near := misspelt(name, entries):  # otherwise it may be a stored credential
             yield path, "ARC309", f"the keychain has no {name!r}", f"did you mean {near!r}?"
 
     def _in_result(self, path: tuple[str, ...]) -> Iterator[Fault]:
-        """Yield what a path asks of a step's result that it cannot have."""
+        """Yield the field that a path reads and the step's result lacks."""
         below = path[1:] if path[0] in ("steps", "ctx") else path
         if below[0] not in self.steps or (path[0] != "steps" and below[0] in self.hidden):
             return
         lack = self.results.lack(below[0], below[1:])
         yield from self._lacking(path, f"the result of {below[0]!r}", lack)
 
-    def _lacking(self, path: tuple[str, ...], what: str, lack: Lack | None) -> Iterator[Fault]:
+    def _lacking(self, path: tuple[str, ...], owner: str, lack: Lack | None) -> Iterator[Fault]:
         if lack is not None:
             near = did_you_mean(lack.name, [*lack.fields, *sorted(lack.also)])
             hint = near or _listed(lack.fields)
             if not near and {"rows", "columns"} <= set(lack.fields):
                 hint = f"{hint}; a column is in its row: 'rows[0].{lack.name}'"
-            yield path, "ARC309", f"{what} has no {lack.name!r}", hint
+            yield path, "ARC309", f"{owner} has no {lack.name!r}", hint
 
     def _tell(self, step: str, node: Node, faults: list[Fault]) -> None:
         text = str(node.value)
@@ -181,6 +181,6 @@ class _Checker:
             self.report.warning(code, message, self._place(node, path), repair, step)
 
     def _place(self, node: Node, path: tuple[str, ...]) -> Position:
-        found = re.search(r"\b" + r"\W+".join(map(re.escape, path)) + r"\b", str(node.value))
-        offset = found.start() if found else 0
+        match = re.search(r"\b" + r"\W+".join(map(re.escape, path)) + r"\b", str(node.value))
+        offset = match.start() if match else 0
         return place_inside(self.lines, node, str(node.value).count("\n", 0, offset) + 1)

@@ -1,8 +1,7 @@
-"""Keys that are not of the language but ask for something: misspelt, or another program's.
+"""Unknown keys that ask for something: misspelt ones, and those of other workflow engines.
 
-To pass over such a key would leave out what the document says, so it is an error. A key
-that is neither near to one of the language nor known here is only a remark, as far as
-anyone can tell.
+Ignoring such a key would silently drop what the document asks for, so it is an error. A key
+that is neither similar to one of the language nor listed here is treated as a comment.
 """
 
 from __future__ import annotations
@@ -89,25 +88,25 @@ FOREIGN: Final[dict[str, dict[str, str]]] = {
         **_each("depends_on needs", _NEXT),
     },
 }
-"""What other programs call something that the language has, and how that is written here."""
+"""Keys of other workflow engines, by table, and what to write instead."""
 
 ELSEWHERE: Final = {"pool": "write 'spec: {pool: <name>}' on the step"}
-"""Keys that say where something runs and not what: documents have them in other places, too."""
+"""Keys that only affect where something runs, which documents also have in other places."""
 
 REMARKS: Final = frozenset(
     ["assert", "capabilities", "desc", "description", "labels", "max_bytes", "max_seconds", "tags"]
 )
-"""Keys of the language that change nothing that runs, so that a misspelt one does not either."""
+"""Keys that do not affect executions, so misspelling them is harmless."""
 
 FOREIGN_LENGTH_MIN: Final = 6
-"""Length from which a misspelt word of another program is told from some other word."""
+"""Minimum length of a key that may match a misspelt key of another engine."""
 
 LONG: Final = 7
-"""Length from which two slips in one word are still that word."""
+"""Length from which a word may have two typos instead of one."""
 
 
 def repair_of(key: str, table: str, known: Iterable[str]) -> str:
-    """Return what to write in place of a key that asks for something, or nothing."""
+    """Return what to write instead of a key, or an empty string for a harmless one."""
     if key in ELSEWHERE:
         return ""
     foreign = FOREIGN.get(table, {})
@@ -117,22 +116,22 @@ def repair_of(key: str, table: str, known: Iterable[str]) -> str:
     near = misspelt(key, known)
     if near:
         return "" if near in REMARKS else f"did you mean {near!r}?"
-    far = misspelt(key, foreign) if len(key) >= FOREIGN_LENGTH_MIN else ""
-    return foreign[far] if far else ""
+    foreign_match = misspelt(key, foreign) if len(key) >= FOREIGN_LENGTH_MIN else ""
+    return foreign[foreign_match] if foreign_match else ""
 
 
 def misspelt(word: str, known: Iterable[str]) -> str:
-    """Return the word of which another is a misspelling, or an empty text.
+    """Return the known word that ``word`` is a misspelling of, or an empty string.
 
-    Upper case and hyphens make no difference; else it is a slip or two, and not in the
-    first letter.
+    Case and hyphens are ignored. Otherwise one or two typos are allowed, except in the first
+    letter.
     """
     plain = _plain(word)
     by_plain: Mapping[str, str] = {_plain(k): k for k in known if k != word}
     if plain in by_plain:
         return by_plain[plain]
-    found = [(_slips(plain, other), other) for other in by_plain if len(other) > 1]
-    slips, nearest = min(found, default=(LONG, ""))
+    candidates = [(_slips(plain, other), other) for other in by_plain if len(other) > 1]
+    slips, nearest = min(candidates, default=(LONG, ""))
     return by_plain[nearest] if slips <= (2 if len(plain) >= LONG else 1) else ""
 
 
@@ -141,7 +140,7 @@ def _plain(word: str) -> str:
 
 
 def _slips(one: str, other: str) -> int:
-    """Return how many letters are left out, too much, wrong, or in each other's place."""
+    """Return the number of missing, extra, wrong or transposed letters (3 for many)."""
     if abs(len(one) - len(other)) > 2 or one[:1] != other[:1]:
         return 3
     rows = [list(range(len(other) + 1))]

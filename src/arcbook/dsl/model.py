@@ -1,8 +1,8 @@
-"""The one normal form of a playbook.
+"""The normal form of a playbook.
 
-Everything older or shorter is rewritten by :mod:`arcbook.dsl.upgrade` before it gets
-here, so the rest of Arcbook knows exactly these shapes. Values that may hold templates
-are typed ``Any`` and stay as written; :mod:`arcbook.engine.plan` compiles them.
+:mod:`arcbook.dsl.upgrade` rewrites older and shorter spellings first, so the rest of Arcbook
+handles only these types. Values that may contain templates are typed ``Any`` and kept as
+written; :mod:`arcbook.engine.plan` compiles them.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ class RouterMode(enum.StrEnum):
 
 
 class NoMatch(enum.StrEnum):
-    """What it means that none of a step's arcs fires."""
+    """What happens if none of a step's arcs fires."""
 
     #: The branch ends here.
     COMPLETE = "complete"
-    #: The branch ends here, and that is expected.
+    #: The branch ends here, without a warning.
     QUIET = "quiet"
     #: The step fails.
     ERROR = "error"
 
 
 class LoopMode(enum.StrEnum):
-    """How a loop goes over its items."""
+    """How a loop iterates over its items."""
 
     SEQUENTIAL = "sequential"
     PARALLEL = "parallel"
@@ -51,7 +51,7 @@ class OnError(enum.StrEnum):
 
 
 class Do(enum.StrEnum):
-    """What a policy rule directs."""
+    """The directive of a policy rule."""
 
     CONTINUE = "continue"
     RETRY = "retry"
@@ -70,16 +70,16 @@ class Backoff(enum.StrEnum):
 
 
 class Redelivery(enum.StrEnum):
-    """Whether a call that was cut off may run again."""
+    """Whether an interrupted call may run again."""
 
     #: It runs again, with the same idempotency key.
     ALLOWED = "allowed"
-    #: It does not; its outcome is an error of kind ``worker_lost``.
+    #: It does not run again; its outcome is an error of kind ``worker_lost``.
     NEVER = "never"
 
 
 class Lifetime(enum.StrEnum):
-    """How long what ``set`` writes lives."""
+    """How long a value that ``set`` writes lives."""
 
     #: The execution.
     CTX = "ctx"
@@ -92,7 +92,7 @@ class Lifetime(enum.StrEnum):
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a playbook, with the place where it is written."""
+    """A part of a playbook, with its position in the document."""
 
     position: Position = START
 
@@ -107,12 +107,12 @@ class Assignment(_Part, frozen=True, kw_only=True):
 
 
 class Rule(_Part, frozen=True, kw_only=True):
-    """One policy rule: the first whose guard is true directs what follows a task."""
+    """One policy rule; the first whose guard is true decides what follows a task."""
 
     #: Guard; ``True`` for an ``else``.
     when: Any = True
     do: Do | None = Do.CONTINUE
-    #: Runs in all, the first included; a number or a template.
+    #: Total number of tries, including the first; a number or a template.
     attempts: Any = 3
     backoff: Backoff = Backoff.NONE
     #: Seconds before the next try; a number or a template.
@@ -125,13 +125,13 @@ class Rule(_Part, frozen=True, kw_only=True):
 
 
 class OutputSpec(_Part, frozen=True, kw_only=True):
-    """How a task's result is kept."""
+    """How a task's result is stored."""
 
-    #: Fields that stay readable without loading a result kept by reference.
+    #: Fields that can be read without loading a result stored by reference.
     select: tuple[str, ...] = ()
-    #: Size from which the result is kept by reference; ``None`` for the usual one.
+    #: Size above which the result is stored by reference; ``None`` for the default.
     inline_bytes_max: int | None = None
-    #: Where it is to be kept; ``auto`` chooses by size.
+    #: Where to store it; ``auto`` chooses by size.
     store: str = "auto"
 
 
@@ -150,12 +150,12 @@ class Task(_Part, frozen=True, kw_only=True):
     timeout: Any = None
     redelivery: Redelivery = Redelivery.ALLOWED
     output: OutputSpec | None = None
-    #: Place of each key of ``config``.
+    #: Position of each key of ``config``.
     places: dict[str, Position] = {}
 
 
 class AdmitRule(_Part, frozen=True, kw_only=True):
-    """One admission rule: the first whose guard is true says whether the step runs."""
+    """One admission rule; the first whose guard is true decides whether the step runs."""
 
     when: Any
     allow: bool
@@ -166,7 +166,7 @@ class Cursor(_Part, frozen=True, kw_only=True):
 
     kind: str = "postgres"
     auth: Any = None
-    #: The statement that claims rows and returns them.
+    #: Statement that claims and returns rows.
     claim: str = ""
     options: dict[str, Any] = {}
 
@@ -176,7 +176,7 @@ class Frame(_Part, frozen=True, kw_only=True):
 
     rows_max: Any = 1
     row_concurrency: Any = 1
-    #: ``row``: the body runs for each row; ``frame``: once for all rows of a frame.
+    #: ``row`` runs the body for each row, ``frame`` once for all rows of a frame.
     process: str = "row"
     lease_seconds: Any = None
     heartbeat_seconds: Any = None
@@ -191,17 +191,17 @@ class Loop(_Part, frozen=True, kw_only=True):
     #: The collection, for sequential and parallel loops.
     items: Any = None
     cursor: Cursor | None = None
-    #: Iterations (or frames) at work at once; a number, a template, or ``None``.
+    #: Maximum concurrent iterations (or frames); a number, a template, or ``None``.
     max_in_flight: Any = None
     on_error: OnError = OnError.FAIL
     frame: Frame = Frame()
 
 
 class Arc(_Part, frozen=True, kw_only=True):
-    """A way from one step to another."""
+    """An edge from one step to another."""
 
     to: str
-    #: Guard; ``None`` for an arc that always fires on success.
+    #: Guard; an arc with ``None`` always fires on success.
     when: Any = None
     set: tuple[Assignment, ...] = ()
 
@@ -220,28 +220,28 @@ class Step(_Part, frozen=True, kw_only=True):
     name: str
     description: str = ""
     tasks: tuple[Task, ...]
-    #: Whether the document wrote a list of tasks.
+    #: Whether ``tool`` is a list of tasks in the document.
     is_pipeline: bool = False
-    #: Whether the document wrote no tool: the step leads on, and yields nothing of its own.
+    #: Whether the document has no tool here: the step only routes, without a result.
     routes_only: bool = False
     input: dict[str, Any] = {}
     loop: Loop | None = None
-    #: Guard; where it is false the step is passed over.
+    #: Guard; if it is false, the step is skipped.
     when: Any = None
-    #: Admission rules; the first whose guard is true decides, and none admits.
+    #: Admission rules; the first whose guard is true decides. If there is none, the step runs.
     admit: tuple[AdmitRule, ...] = ()
     set: tuple[Assignment, ...] = ()
     router: Router = Router()
-    #: How many tokens start the step: 0 for all that can arrive, else that many.
+    #: Number of tokens that start the step; 0 for all that can arrive.
     join: int = 0
     #: Seconds; a number or a template.
     timeout: Any = None
-    #: Pool on which the step runs, or ``None`` for the usual routing.
+    #: Pool that runs the step, or ``None`` for the default.
     pool: str | None = None
 
 
 class KeychainEntry(_Part, frozen=True, kw_only=True):
-    """One name of the playbook's keychain."""
+    """One entry of the playbook's keychain."""
 
     name: str
     kind: str
@@ -257,9 +257,9 @@ class Playbook(_Part, frozen=True, kw_only=True):
     version: str = ""
     description: str = ""
     labels: dict[str, Any] = {}
-    #: Input with its defaults.
+    #: Default input.
     workload: dict[str, Any] = {}
-    #: Other mappings at the root, readable by their key.
+    #: Other mappings at the root, which templates read by their key.
     data: dict[str, Any] = {}
     keychain: tuple[KeychainEntry, ...] = ()
     steps: tuple[Step, ...]
@@ -270,14 +270,14 @@ class Playbook(_Part, frozen=True, kw_only=True):
     output: Any = None
     #: Seconds for the whole execution; a number or a template.
     timeout: Any = None
-    #: Place of each key of ``executor.spec``.
+    #: Position of each key of ``executor.spec``.
     places: dict[str, Position] = {}
 
     def step(self, name: str) -> Step:
         """Return a step by name.
 
         Raises:
-            KeyError: there is none.
+            KeyError: If there is no such step.
         """
         for step in self.steps:
             if step.name == name:

@@ -1,4 +1,4 @@
-"""The names that templates of a playbook may read, and those that are misspelt."""
+"""The names that templates of a playbook may read."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from arcbook.dsl.source import Position
 from arcbook.template.names import roots
 from arcbook.template.render import compile_value, is_template
 
-#: Names that mean something of their own in templates.
+#: Names that have a meaning of their own in templates.
 RESERVED: Final = frozenset(
     ["ctx", "workload", "iter", "step", "steps", "output", "event", "error", "loop", "keychain", "execution_id", "job", "env", "payload"]
 )  # fmt: skip
 
-#: Words of templates, which no bare name can be.
+#: Keywords of templates, which cannot be bare names.
 WORDS: Final = frozenset(
     ["and", "else", "false", "False", "if", "in", "is", "none", "None", "not", "or", "true", "True"]
 )
 
-#: Names that nobody who starts an execution may give a value: they are the engine's own.
+#: Names of the engine, which the request for an execution cannot set.
 OWN: Final = frozenset(["env", "execution", "keychain"])
 
-#: Names that are there in every template, besides a playbook's own.
+#: Names defined in every template, besides a playbook's own.
 GIVEN: Final = RESERVED | frozenset(
     [
         "args",
@@ -69,7 +69,7 @@ class KnownNames:
 
     def __init__(self, everywhere: frozenset[str], step: Step | None = None) -> None:
         self._everywhere = everywhere
-        #: Those that only the step has.
+        #: Names defined only in this step.
         self.local = frozenset[str]() if step is None else _local_names(step)
         #: Those of them that are labels of its tasks, and nothing else.
         self.labels = frozenset[str]() if step is None else _labels(step)
@@ -82,20 +82,20 @@ class KnownNames:
 
 
 def written_names(playbook: Playbook) -> dict[str, Position]:
-    """Return the variables that a playbook's steps write, each with the first place."""
-    found: dict[str, Position] = {}
+    """Return the variables that a playbook's steps write, with their first positions."""
+    positions: dict[str, Position] = {}
     for step in playbook.steps:
         groups = [step.set, *(a.set for a in step.router.arcs)]
         for task in step.tasks:
             groups += [task.set, *(r.set for r in task.rules)]
         for assignment in (a for group in groups for a in group):
             if assignment.lifetime is Lifetime.CTX:
-                found.setdefault(assignment.path[0], assignment.position)
-    return found
+                positions.setdefault(assignment.path[0], assignment.position)
+    return positions
 
 
 def _labels(step: Step) -> frozenset[str]:
-    """Return the labels of a step's tasks that no other name of the step hides."""
+    """Return the labels of a step's tasks that no other name of the step shadows."""
     if step.loop is not None or len(step.tasks) < 2:
         return frozenset()
     hidden = set(step.input)
@@ -107,7 +107,7 @@ def _labels(step: Step) -> frozenset[str]:
 
 
 def _local_names(step: Step) -> frozenset[str]:
-    """Return the names that only one step has."""
+    """Return the names defined only in one step."""
     local = set(step.input)
     if step.loop:
         local |= {step.loop.iterator}
@@ -119,26 +119,25 @@ def _local_names(step: Step) -> frozenset[str]:
 
 
 def secrets_outside_tasks(playbook: Playbook) -> Iterator[tuple[str, Position, str]]:
-    """Yield what reads secrets where they must not be: what, its place, its step.
+    """Yield the parts outside tasks that read secrets: description, position and step.
 
-    What is not a task is worked out by the control plane, and what that works out is kept
-    in events.
+    The control plane evaluates everything outside tasks and records the values in events.
     """
     for step in playbook.steps:
-        for what, place, value in _decided(step):
+        for source, place, value in _decided(step):
             if "keychain" in _guard_roots(value):
-                yield what, place, step.name
-    for what, value in (
+                yield source, place, step.name
+    for source, value in (
         ("the playbook's output", playbook.output),
         ("the playbook's timeout", playbook.timeout),
         ("the workload", playbook.workload),
     ):
         if "keychain" in _roots_of(value):
-            yield what, playbook.position, ""
+            yield source, playbook.position, ""
 
 
 def _decided(step: Step) -> Iterator[tuple[str, Position, Any]]:
-    """Yield what of a step the control plane works out."""
+    """Yield the parts of a step that the control plane evaluates."""
     yield "the step's guard", step.position, step.when
     yield "the step's timeout", step.position, step.timeout
     for admission in step.admit:
@@ -154,7 +153,7 @@ def _decided(step: Step) -> Iterator[tuple[str, Position, Any]]:
 
 
 def _guard_roots(value: Any) -> frozenset[str]:
-    """Return the names that a value reads; a guard may stand without its braces."""
+    """Return the names that a value reads; a guard may lack its braces."""
     if value is None or (isinstance(value, str) and "keychain" not in value):
         return frozenset()
     if isinstance(value, str) and not is_template(value):

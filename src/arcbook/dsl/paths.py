@@ -1,13 +1,13 @@
-"""The one form of a document's path in the catalog."""
+"""The normal form of a document's path in the catalog."""
 
 from __future__ import annotations
 
 
 def catalog_path(text: str) -> str:
-    """Return a path as the catalog has it: ``/reports//daily/`` is ``reports/daily``.
+    """Normalise a path: ``/reports//daily/`` becomes ``reports/daily``.
 
-    Every place where a path comes in uses this: documents, lookups, ``playbook`` tasks, the
-    API, the terminal. White space around it, ``./`` before it and empty parts say nothing.
+    Used wherever a path comes in: documents, lookups, ``playbook`` tasks, the API and the
+    terminal. Surrounding white space, a leading ``./`` and empty parts are dropped.
     """
     if "/" not in text:
         return text.strip()

@@ -1,4 +1,4 @@
-"""What can be known of Python code without running it: whether it parses, what it yields."""
+"""Static analysis of Python code: whether it parses, and the fields of its result."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 CODE_CHARACTERS_MAX: Final = 256 * 1024
-"""Code that is looked at."""
+"""Maximum length of code that is analysed."""
 
 CACHE_SIZE: Final = 1024
 
 _ALONE: Final = re.compile(r"^result\s*=\s*\{", re.MULTILINE)
 _WRITTEN: Final = re.compile(r"\bresult\b")
-#: A function may write the result, and a return goes before it.
+#: A function may write the result, and a return takes precedence over it.
 _OTHER_WAYS: Final = re.compile(r"\b(?:def|return|exec|globals|lambda)\b")
 _HIDDEN_WAYS: Final = re.compile(r"\b(?:exec|eval|globals|locals|vars|global)\b")
 _WRITES: Final = re.compile(
@@ -26,20 +26,20 @@ _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Code(NamedTuple):
-    """What is known of code."""
+    """The analysis of a piece of code."""
 
-    #: Why it is not Python, or an empty text.
+    #: Why it is not Python, or an empty string.
     fault: str = ""
-    #: Where that is, within the code; both count from 1.
+    #: Position of the fault within the code; both count from 1.
     line: int = 1
     column: int = 1
-    #: The fields of what it yields, if it writes that once, as a mapping.
+    #: The fields of its result, if they are known.
     fields: frozenset[str] | None = None
 
 
 @lru_cache(CACHE_SIZE)
 def read_code(code: str) -> Code:
-    """Parse code."""
+    """Parse code and analyse its result."""
     if len(code) > CODE_CHARACTERS_MAX:
         return Code()
     try:
@@ -54,13 +54,13 @@ def read_code(code: str) -> Code:
 def _parsed(code: str) -> ast.Module:
     if "\\" not in code:
         return ast.parse(code)
-    with warnings.catch_warnings():  # of escapes that mean nothing
+    with warnings.catch_warnings():  # about invalid escapes
         warnings.simplefilter("ignore")
         return ast.parse(code)
 
 
 def _fields(code: str, tree: ast.Module) -> frozenset[str] | None:
-    """Return the fields of what code yields, where all that it can yield is a literal mapping."""
+    """Return the fields of the code's result, if that is always a literal mapping."""
     if not _WRITTEN.search(code):
         return _of_return(tree) or _of_main(tree)
     if _ALONE.search(code) and len(_WRITTEN.findall(code)) == 1 and not _OTHER_WAYS.search(code):
@@ -73,12 +73,12 @@ def _fields(code: str, tree: ast.Module) -> frozenset[str] | None:
 
 
 def _of_return(tree: ast.Module) -> frozenset[str] | None:
-    """Return the fields of what code that is no function returns."""
+    """Return the fields of the values that top-level ``return`` statements return."""
     return _union([_keys(n.value) for n in _statements(tree.body) if isinstance(n, ast.Return)])
 
 
 def _of_main(tree: ast.Module) -> frozenset[str] | None:
-    """Return the fields of what ``main`` returns."""
+    """Return the fields of the values that ``main`` returns."""
     mains = [n for n in tree.body if isinstance(n, _FUNCTIONS) and n.name == "main"]
     if len(mains) != 1 or any(isinstance(n, ast.Return) for n in _statements(tree.body)):
         return None
@@ -87,7 +87,7 @@ def _of_main(tree: ast.Module) -> frozenset[str] | None:
 
 
 def _of_result(code: str, tree: ast.Module) -> frozenset[str] | None:
-    """Return the fields that are written to ``result``, which nothing else may mention."""
+    """Return the fields written to ``result``, provided that nothing else mentions it."""
     mentions = len(_WRITTEN.findall(code))
     if mentions != len(_WRITES.findall(code)):
         return None
@@ -105,7 +105,7 @@ def _of_result(code: str, tree: ast.Module) -> frozenset[str] | None:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a body, but not those of the functions and classes in it."""
+    """Yield the statements of a body, except those inside its functions and classes."""
     waiting = list(body)
     while waiting:
         node = waiting.pop()

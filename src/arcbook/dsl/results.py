@@ -1,7 +1,7 @@
-"""What is known of a step's result before it runs: its fields, and what no result can have.
+"""The shapes of steps' results, as far as they are known before the execution.
 
-The kinds of tools say what their results have (:class:`arcbook.dsl.kinds.Shape`); literal
-values and Python code say it themselves.
+Tool kinds declare the shapes of their results (:class:`arcbook.dsl.kinds.Shape`); those of
+literal values and Python code are derived from the document.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ERROR: Final = shape(
         "",
     )
 )
-"""What the error of an outcome has."""
+"""The shape of an outcome's error."""
 
 _STATS: Final = {"total": "", "success": "", "failed": "", "frames": ""}
 
@@ -48,17 +48,17 @@ LOOP: Final = shape(
         **_STATS,
     }
 )
-"""What the result of a loop has, whatever its tasks are."""
+"""The shape of a loop's result, regardless of its tasks."""
 
-#: What every result answers, besides its own fields.
+#: Names that every result has, besides its own fields.
 _OF_RESULTS: Final = frozenset(
     ["data", "error", "http", "meta", "pg", "py", "result", "results", "status", "tasks", "_ref", "_store", "_uri"]
 )  # fmt: skip
-#: What every ``output`` answers, besides the fields of its data.
+#: Names that every ``output`` has, besides the fields of its data.
 _OF_OUTPUT: Final = frozenset(
     ["data", "error", "http", "meta", "pg", "py", "ref", "response", "result", "status", "_ref", "_store", "_uri"]
 )  # fmt: skip
-#: What every mapping answers.
+#: Methods of every mapping.
 _OF_MAPPINGS: Final = frozenset(["copy", "get", "items", "keys", "values"])
 
 
@@ -66,9 +66,9 @@ class Lack(NamedTuple):
     """A field that a result cannot have."""
 
     name: str
-    #: Those that it has.
+    #: The fields that it has.
     fields: list[str]
-    #: What every result of its sort answers besides.
+    #: Names that every result of this kind has in addition.
     also: frozenset[str]
 
 
@@ -81,7 +81,7 @@ class Results:
         self._shapes: dict[str, dict[str, Shape | None]] = {}
 
     def lack(self, name: str, path: Sequence[str]) -> Lack | None:
-        """Return what a path below a step's name asks for and the result cannot have."""
+        """Return the field that a path below a step's name reads and its result lacks."""
         step = self._steps[name]
         if not path or step.routes_only:
             return None
@@ -105,26 +105,30 @@ class Results:
         return _lack(path, whole, _OF_RESULTS)
 
     def lack_of_task(self, step: Step, label: str, path: Sequence[str]) -> Lack | None:
-        """Return what a path below a task's label asks for and its data cannot have."""
-        found = self._of_tasks(step)[label]
-        if found is None or not path:
+        """Return the field that a path below a task's label reads and its data lacks."""
+        data_shape = self._of_tasks(step)[label]
+        if data_shape is None or not path:
             return None
-        if path[0] in ("data", "result") and found.field(path[0]) is None:
-            return _lack(path[1:], found)
-        return _lack(path, found)
+        if path[0] in ("data", "result") and data_shape.field(path[0]) is None:
+            return _lack(path[1:], data_shape)
+        return _lack(path, data_shape)
 
     def lack_of_output(self, step: Step | None, path: Sequence[str]) -> Lack | None:
-        """Return what a path below ``output`` asks for and the outcome cannot have."""
+        """Return the field that a path below ``output`` reads and the outcome lacks."""
         if path[0] == "error":
             return _lack(path[1:], ERROR)
         if step is None or step.loop is not None or len(step.tasks) != 1 or step.routes_only:
             return None
-        (found,) = self._of_tasks(step).values()
-        if found is None:
+        (data_shape,) = self._of_tasks(step).values()
+        if data_shape is None:
             return None
-        if path[0] == "data" and found.field("data") is None and found.field("body") is None:
-            return _lack(path[1:], found)
-        return _lack(path[:1], found, _OF_OUTPUT)
+        if (
+            path[0] == "data"
+            and data_shape.field("data") is None
+            and data_shape.field("body") is None
+        ):
+            return _lack(path[1:], data_shape)
+        return _lack(path[:1], data_shape, _OF_OUTPUT)
 
     def _of_tasks(self, step: Step) -> dict[str, Shape | None]:
         if step.name not in self._shapes:
@@ -135,7 +139,7 @@ class Results:
 
 
 def _lack(path: Sequence[str], known: Shape, also: frozenset[str] = frozenset()) -> Lack | None:
-    """Return the first name of a path that a shape does not have."""
+    """Return the first name of a path that a shape lacks."""
     if not path or path[0] in also or path[0] in _OF_MAPPINGS:
         return None
     field = known.field(path[0])
@@ -148,27 +152,27 @@ def _lack(path: Sequence[str], known: Shape, also: frozenset[str] = frozenset())
 
 
 def _together(shapes: Iterable[Shape | None]) -> Shape | None:
-    """Return what the result of any of several tasks has; nothing where one is not known."""
+    """Return the union of several shapes; None if one of them is not known."""
     fields: dict[str, Field] = {}
     is_open = False
-    for one in shapes:
-        if one is None:
+    for each in shapes:
+        if each is None:
             return None
-        fields |= {field.name: field for field in one.fields}
-        is_open = is_open or one.is_open
+        fields |= {field.name: field for field in each.fields}
+        is_open = is_open or each.is_open
     return Shape(fields=tuple(fields.values()), is_open=is_open)
 
 
 def shape_of(task: Task, step: Step, kinds: Kinds) -> Shape | None:
-    """Return what a task's result has, as far as that is known."""
+    """Return the shape of a task's result, if it is known."""
     kind = kinds.kind(task.kind)
     if kind is None:
         return None
     if kind.echoes:
         return _echoed(kind, task, step)
     if kind.result_by:
-        said = task.config.get(kind.result_by)
-        return kind.results.get(said) if isinstance(said, str) else None
+        choice = task.config.get(kind.result_by)
+        return kind.results.get(choice) if isinstance(choice, str) else None
     if kind.result is not None:
         return kind.result
     for param in kind.params:
@@ -180,15 +184,15 @@ def shape_of(task: Task, step: Step, kinds: Kinds) -> Shape | None:
 
 
 def _echoed(kind: Kind, task: Task, step: Step) -> Shape | None:
-    for name, made in kind.echoes.items():
+    for name, declared in kind.echoes.items():
         value = {**step.input, **task.input} if name == "input" else task.config.get(name)
         if value is not None and value != {}:
-            return _of_value(value) if made is None else made
+            return _of_value(value) if declared is None else declared
     return None
 
 
 def _of_value(value: Any) -> Shape | None:
-    """Return the fields of a literal mapping."""
+    """Return the shape of a literal mapping."""
     if not isinstance(value, dict) or any(is_template(key) for key in value):
         return None
     return Shape(

@@ -1,4 +1,4 @@
-"""A document's text, and the nodes that it consists of; each knows its line and column."""
+"""A document's text, and its nodes with their lines and columns."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any, Final, NamedTuple
 from arcbook.errors import InvalidError
 
 DOCUMENT_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Size of one document."""
+"""Maximum size of one document."""
 
 
 class Position(NamedTuple):
-    """A place in a document; line and column count from 1."""
+    """A position in a document; line and column count from 1."""
 
     line: int
     column: int
 
 
 Mark = tuple[int, int]
-"""A place as nodes keep it: line and column, from 1. A :class:`Position` is one, too."""
+"""A position as nodes store it: line and column, from 1. A :class:`Position` is a mark."""
 
 START: Final = Position(1, 1)
 
 
 class Node:
-    """One YAML value with its place."""
+    """One YAML value with its position."""
 
     __slots__ = ("mark", "value")
 
@@ -36,16 +36,16 @@ class Node:
 
     @property
     def position(self) -> Position:
-        """Where the value begins."""
+        """The start of the value."""
         return Position(*self.mark)
 
     def plain(self) -> Any:
-        """Return the value without places."""
+        """Return the value without positions."""
         return self.value
 
     @property
     def kind(self) -> str:
-        """What the value is, in the words of an error message."""
+        """The type of the value, as an error message names it."""
         return KINDS.get(type(self.value), type(self.value).__name__)
 
 
@@ -71,7 +71,7 @@ class ListNode(Node):
 
 
 class MapNode(Node):
-    """A YAML mapping: text keys, in the order written, each with its place."""
+    """A YAML mapping: text keys in document order, each with its position."""
 
     __slots__ = ("key_marks",)
     value: dict[str, Node]
@@ -85,11 +85,11 @@ class MapNode(Node):
         return {k: n.value if type(n) is Node else n.plain() for k, n in self.value.items()}
 
     def get(self, key: str) -> Node | None:
-        """Return the node of ``key``, if it is there."""
+        """Return the node of ``key``, or ``None``."""
         return self.value.get(key)
 
     def key_position(self, key: str) -> Position:
-        """Return the place of a key, or of the mapping where the key is not written."""
+        """Return the position of a key, or of the mapping if it lacks the key."""
         return Position(*self.key_marks.get(key, self.mark))
 
     def items(self) -> Iterator[tuple[str, Node]]:
@@ -98,8 +98,8 @@ class MapNode(Node):
 
     def without(self, *keys: str) -> MapNode:
         """Return a copy without some keys."""
-        kept = {k: v for k, v in self.value.items() if k not in keys}
-        return MapNode(kept, self.mark, self.key_marks)
+        entries = {k: v for k, v in self.value.items() if k not in keys}
+        return MapNode(entries, self.mark, self.key_marks)
 
     def having(self, key: str, node: Node, mark: Mark | None = None) -> MapNode:
         """Return a copy in which ``key`` is ``node``."""
@@ -109,9 +109,9 @@ class MapNode(Node):
         return MapNode({**self.value, key: node}, self.mark, marks)
 
     def renamed(self, old: str, new: str) -> MapNode:
-        """Return a copy in which ``old`` is called ``new``.
+        """Return a copy in which the key ``old`` is named ``new``.
 
-        Where there is no ``old``, or ``new`` is written as well, nothing changes.
+        Returns the mapping itself if it lacks ``old`` or already has ``new``.
         """
         if self.value.get(old) is None or self.value.get(new) is not None:
             return self
@@ -125,10 +125,10 @@ class SourceError(InvalidError):
     """A document cannot be read as YAML.
 
     Attributes:
-        reason: what is wrong, in one sentence.
-        position: where.
+        reason: the problem, in one sentence.
+        position: its position.
         code: the diagnostic's code.
-        hint: what to do, or an empty text.
+        hint: how to fix it, or an empty string.
     """
 
     code = "invalid_yaml"
@@ -160,7 +160,7 @@ def read_source(content: str | bytes) -> str:
     """Return a document's text.
 
     Raises:
-        SourceError: it is too large or not UTF-8.
+        SourceError: If it is too large or not UTF-8.
     """
     size = len(content)
     if size > DOCUMENT_BYTES_MAX:
@@ -181,7 +181,7 @@ def read_source(content: str | bytes) -> str:
 
 
 def readable(content: str | bytes) -> str:
-    """Return what can be shown of a document that may not be readable as a whole."""
+    """Return the text of a document for display, with replacements for invalid characters."""
     if len(content) > DOCUMENT_BYTES_MAX:
         return ""
     if isinstance(content, str):
@@ -193,16 +193,16 @@ def _encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        reason = f"character U+{ord(text[error.start]):04X} is half of a pair, and no text"
+        reason = f"character U+{ord(text[error.start]):04X} is a lone surrogate, not text"
         position = place_of(text, error.start)
         raise SourceError("ARC002", reason, position, "save the document as UTF-8") from None
     return text
 
 
 def place_inside(lines: Sequence[str], node: Node, line: int, column: int = 0) -> Position:
-    """Return the place of a line of a text, and of a column in it where one is given.
+    """Return the position of a line, and optionally a column, inside a text value.
 
-    Only text after '|' has the lines that the document has; of other text it is the beginning.
+    Only text after '|' has the same lines as the document; for other text, returns its start.
     """
     start = node.position
     written = lines[start.line - 1 : start.line] or ("",)

@@ -1,9 +1,8 @@
-"""A step's tasks as one resumable computation: yields requests, receives answers.
+"""A step's tasks as one resumable generator, which yields requests and receives answers.
 
-Worker and command line drive the same generator. It does no I/O: it asks for a tool
-call, a pause, data that is kept by reference, or a checkpoint, and is sent the answer.
-At any request its whole state is :meth:`Pipeline.snapshot`, from which another process
-can go on.
+Workers and the command line drive the same generator. It does no I/O: it requests a tool
+call, a pause, data stored by reference, or a checkpoint. At each request
+:meth:`Pipeline.snapshot` returns its whole state, from which another process can continue.
 """
 
 from __future__ import annotations
@@ -39,19 +38,19 @@ from arcbook.template.limits import TASK_UNITS_MAX
 from arcbook.template.render import Template
 
 TASK_RUNS_MAX: Final = 1_000_000
-"""Tool calls in one run of a pipeline; ``jump`` may loop no longer."""
+"""Maximum tool calls in one run of a pipeline; bounds loops made with ``jump``."""
 
 DELAY_SECONDS_MAX: Final = 24 * 3600.0
 """Longest pause between two tries."""
 
 ATTEMPTS_MAX: Final = 10_000
-"""Tries of one task."""
+"""Maximum tries of one task."""
 
 PRINTED_CHARACTERS_MAX: Final = 4096
+"""Characters of a visit's printed output that its event keeps, from the end."""
 
 TRIES_KEPT_MAX: Final = 20
-"""Tries of one pipeline that are recorded; the others are counted."""
-"""End of a visit's output that its event keeps."""
+"""Tries of one pipeline that are recorded; further ones are only counted."""
 
 
 class Call(NamedTuple):
@@ -62,14 +61,14 @@ class Call(NamedTuple):
     input: dict[str, Any]
     auth: Any
     timeout_seconds: float | None
-    #: The same over deliveries and retries; another each time the task is reached.
+    #: Stable over deliveries and retries; differs each time the task is reached.
     idempotency_key: str
     attempt: int
     scope: ExecutionScope
 
 
 class Pause(NamedTuple):
-    """Request: go on after some seconds. The answer is ``None``."""
+    """Request: wait for some seconds. The answer is ``None``."""
 
     seconds: float
 
@@ -81,7 +80,7 @@ class Load(NamedTuple):
 
 
 class Unlock(NamedTuple):
-    """Request: fetch a secret into ``keychain``, or why it cannot be had. The answer is ``None``."""
+    """Request: fetch a secret, or why it is unavailable, into ``keychain``. Answered by ``None``."""
 
     name: str
 
@@ -94,21 +93,21 @@ Request = Call | Pause | Load | Unlock | Checkpoint
 
 
 class Saved(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Where a pipeline is; enough for another process to go on."""
+    """The saved state of a pipeline, from which another process can continue."""
 
-    #: Position of the present task.
+    #: Position of the current task.
     cursor: int = 0
-    #: Tries of the present task so far.
+    #: Tries of the current task so far.
     tries: int = 0
-    #: The try whose outcome is there to be read.
+    #: Number of the try that produced the current outcome.
     attempt: int = 0
     #: Tool calls so far.
     runs: int = 0
     #: How often each task was reached, by label.
     passes: dict[str, int] = {}
-    #: A call of a task that must not run twice was about to start.
+    #: A call of a task that must not run twice is about to start.
     entered: bool = False
-    #: A call was made and its outcome is still to come.
+    #: A call was made and its outcome is pending.
     awaiting: bool = False
     results: StepResult = StepResult()
     iter: dict[str, Any] = {}
@@ -117,10 +116,10 @@ class Saved(msgspec.Struct, kw_only=True, omit_defaults=True):
     writes: list[Write] = []
     #: The end of what the tasks printed.
     printed: str = ""
-    #: Tries beyond the first of each call, and the first of those before them.
+    #: Number of retries, and the first failed tries.
     retries: int = 0
     before: list[Try] = []
-    #: The last outcome; its data is the last result's.
+    #: The last outcome, whose data is in ``results``.
     outcome: Outcome | None = None
 
 
@@ -136,13 +135,13 @@ class IterationResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     warnings: list[str] = []
     #: The end of what the tasks printed.
     printed: str = ""
-    #: Tries beyond the first of each call.
+    #: Number of retries.
     retries: int = 0
-    #: The first of the tries that were not the last of their call.
+    #: The first tries that were followed by a retry.
     tries: list[Try] = []
 
 
-class _Stop(Exception):  # noqa: N818  # leaves the loop; not an error
+class _Stop(Exception):  # noqa: N818  # control flow, not an error
     def __init__(self, status: str, error: ErrorInfo | None = None) -> None:
         self.status = status
         self.error = error
@@ -151,7 +150,7 @@ class _Stop(Exception):  # noqa: N818  # leaves the loop; not an error
 class Pipeline:
     """One run of a step's tasks."""
 
-    def __init__(  # noqa: PLR0913  # everything that a run depends on
+    def __init__(  # noqa: PLR0913  # the dependencies of a run
         self,
         step: PlanStep,
         context: Context,
@@ -176,7 +175,7 @@ class Pipeline:
         self._is_iteration = iteration is not None
         #: The last outcome, without its data.
         self._outcome = self.saved.outcome
-        # The layers of names; filled and emptied in place.
+        # Layers of names, updated in place.
         self._task_input: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
         self._own: dict[str, Any] = {}
@@ -202,14 +201,14 @@ class Pipeline:
         )
         self.scope.inputs = (self._step_input, self._task_input)
         if iteration is not None and step.loop is not None:
-            alone = {"item": iteration[step.loop.iterator], "index": iteration["loop_index"]}
-            self.saved.iter = {**alone, **iteration, **self.saved.iter}
+            base = {"item": iteration[step.loop.iterator], "index": iteration["loop_index"]}
+            self.saved.iter = {**base, **iteration, **self.saved.iter}
         if self.saved.writes:
             context.ctx = dict(context.ctx)
             write(context.ctx, self.saved.writes)
 
     def snapshot(self) -> Saved:
-        """Return where the pipeline is; enough for another process to go on."""
+        """Return the state from which another process can continue."""
         saved = self.saved
         if self._outcome is not None:
             saved.outcome = msgspec.structs.replace(self._outcome, data=None, meta={})
@@ -218,7 +217,7 @@ class Pipeline:
     # -- the run ----------------------------------------------------------------------
 
     def run(self) -> Generator[Request, Any, IterationResult]:
-        """Run the tasks; yields requests, returns how it ended."""
+        """Run the tasks, yielding requests; return how the run ended."""
         try:
             yield from self._ready()
             yield from self._tasks()
@@ -260,7 +259,7 @@ class Pipeline:
     def _call(self, task: PlanTask) -> Generator[Request, Any, Outcome]:
         saved = self.saved
         if saved.runs >= TASK_RUNS_MAX:
-            message = f"the pipeline made {TASK_RUNS_MAX:,} calls without an end"
+            message = f"the pipeline did not end within {TASK_RUNS_MAX:,} tool calls"
             return failed(ErrorKind.LIMIT, message, where=task.where)
         saved.runs += 1
         saved.tries += 1
@@ -279,12 +278,12 @@ class Pipeline:
         return outcome
 
     def _prepare(self, task: PlanTask) -> Call:
-        scope, given, saved = self.scope, self._task_input, self.saved
+        scope, task_input, saved = self.scope, self._task_input, self.saved
         key = f"{self.key}:{task.label}:{saved.passes[task.label]}"
         scope.budget.renew()
         scope.top["_idempotency_key"] = key
-        given.clear()
-        given.update(task.input.render(scope))
+        task_input.clear()
+        task_input.update(task.input.render(scope))
         config = task.config.render(scope)
         auth = None if task.auth is None else _auth(task.auth, scope, task.where)
         timeout = None if task.timeout is None else time_limit(task.timeout, scope)
@@ -292,7 +291,7 @@ class Pipeline:
         return Call(
             task=task,
             config=config,
-            input={**self._step_input, **given},
+            input={**self._step_input, **task_input},
             auth=auth,
             timeout_seconds=timeout,
             idempotency_key=key,
@@ -301,7 +300,7 @@ class Pipeline:
         )
 
     def _record(self, task: PlanTask, outcome: Outcome) -> None:
-        """Make an outcome the label's result and the present ``output``."""
+        """Store an outcome as its label's result and as the current ``output``."""
         saved, scope, label, data = self.saved, self.scope, task.label, outcome.data
         tasks = dict(saved.results.tasks)
         tasks.pop(label, None)
@@ -337,7 +336,7 @@ class Pipeline:
     # -- policy -----------------------------------------------------------------------
 
     def _follow(self, task: PlanTask, outcome: Outcome) -> Generator[Request, Any, None]:
-        """Do what the first matching rule directs."""
+        """Follow the first matching policy rule."""
         rule = yield from self._rule(task)
         if rule is not None:
             yield from self._write(rule.set, task.where)
@@ -372,7 +371,7 @@ class Pipeline:
         tries = self.saved.tries
         attempts = yield from self._render(lambda: count(rule.attempts, scope, 3), task.where)
         if tries >= min(attempts, ATTEMPTS_MAX):
-            raise _Stop(ERROR, outcome.error or _used_up(task, tries))
+            raise _Stop(ERROR, outcome.error or _attempts_exhausted(task, tries))
         base = yield from self._render(lambda: duration(rule.delay, scope, 1.0), task.where)
         longest = DELAY_SECONDS_MAX
         if rule.delay_max is not None:
@@ -392,19 +391,19 @@ class Pipeline:
             return
         if error is not None:
             error = msgspec.structs.replace(error, traceback=None, details=None)
-        made = Try(
+        attempt = Try(
             task=task.label,
             number=saved.tries,
             status=outcome.status,
             error=error,
             pause=seconds,
         )
-        saved.before = [*saved.before, made]
+        saved.before = [*saved.before, attempt]
 
     # -- names and writes -------------------------------------------------------------
 
     def _ready(self) -> Generator[Request, Any, None]:
-        """Set up the names, again after a resume."""
+        """Set up the names, also after a resume."""
         scope, saved = self.scope, self.saved
         scope.top["iter"] = saved.iter
         came_from = self.context.steps.get(self.context.came_from)
@@ -425,12 +424,12 @@ class Pipeline:
         step_input = self.step.input
         if not (step_input.is_literal and not step_input.render(scope)):
             where = f"steps.{self.step.name}.input"
-            given = yield from self._render(lambda: step_input.render(scope), where)
-            self._step_input.update(given)
+            values = yield from self._render(lambda: step_input.render(scope), where)
+            self._step_input.update(values)
             self._note_missing(where)
 
     def _write(self, sets: tuple[PlanSet, ...], where: str) -> Generator[Request, Any, None]:
-        """Render and apply what a ``set`` writes, in order."""
+        """Render and apply the writes of a ``set``, in order."""
         saved = self.saved
         for entry in sets:
             render = partial(entry.value.render, self.scope)
@@ -458,7 +457,7 @@ class Pipeline:
             raise _Stop(ERROR, template_failure(error, where).error) from None
 
     def _loading(self, evaluate: Callable[[], Any]) -> Generator[Request, Any, Any]:
-        """Evaluate, fetching what turns out to be kept by reference."""
+        """Evaluate, requesting the data and secrets that turn out to be needed."""
         while True:
             try:
                 return evaluate()
@@ -474,12 +473,12 @@ class Pipeline:
         if missing is not None:
             self.scope.missing = None
             if self.context.strict:
-                fault = TemplateError(f"{missing[0]!r} has no value, and the run is strict")
-                raise _Stop(ERROR, template_failure(fault, where).error)
+                error = TemplateError(f"{missing[0]!r} has no value, and the run is strict")
+                raise _Stop(ERROR, template_failure(error, where).error)
             for name in missing:
-                note = f"{where}: {name!r} has no value"
-                if note not in self._warnings:
-                    self._warnings.append(note)
+                warning = f"{where}: {name!r} has no value"
+                if warning not in self._warnings:
+                    self._warnings.append(warning)
 
 
 def delay_of(backoff: Backoff, base: float, tries: int) -> float:
@@ -514,32 +513,32 @@ def template_failure(error: TemplateError, where: str) -> Outcome:
 def _lost() -> Outcome:
     return failed(
         ErrorKind.WORKER_LOST,
-        "the call was cut off, and its task says that it must not run again "
-        "(redelivery: never): it may or may not have had its effect",
+        "the call was interrupted and may or may not have taken effect; it is not repeated, "
+        "because its task sets 'redelivery: never'",
         code="WORKER_LOST",
     )
 
 
 def _failed_by_rule(task: PlanTask) -> ErrorInfo:
-    message = f"a policy rule fails task {task.label!r}"
+    message = f"a policy rule failed task {task.label!r}"
     return ErrorInfo(kind=ErrorKind.UNKNOWN, message=message, code="POLICY_FAIL", where=task.where)
 
 
-def _used_up(task: PlanTask, tries: int) -> ErrorInfo:
-    message = f"task {task.label!r} was tried {tries} times, and its rule still says retry"
+def _attempts_exhausted(task: PlanTask, tries: int) -> ErrorInfo:
+    message = f"task {task.label!r} used up its {tries} attempts, and its rule still asks to retry"
     return ErrorInfo(
         kind=ErrorKind.LIMIT, message=message, code="ATTEMPTS_USED_UP", where=task.where
     )
 
 
 def _auth(template: Template, scope: ExecutionScope, where: str) -> Any:
-    """Return what ``auth`` names. A call never goes out without the credential it asks for.
+    """Return the value of ``auth``. A call is never made without the credential it asks for.
 
     Raises:
-        TemplateError: what it names is not there; only a null that is written means none.
+        TemplateError: If the value is missing; only an explicit null means no credential.
     """
-    found = template.evaluate(scope)
-    if found is MISSING:
-        message = "'auth' has no value: set what it names, or write null for no credential"
+    value = template.evaluate(scope)
+    if value is MISSING:
+        message = "'auth' has no value: set the name that it reads, or use null for no credential"
         raise TemplateError(message, where=where)
     return template.render(scope)

@@ -1,7 +1,7 @@
-"""A playbook made ready to run: graph and compiled templates, built once and shared.
+"""A playbook prepared to run: its graph and compiled templates, built once and shared.
 
-Everything that can be worked out before an execution starts is worked out here, so that
-deciding costs look-ups and renders only.
+Everything that does not depend on an execution is computed here, so that deciding only
+looks up and renders.
 """
 
 from __future__ import annotations
@@ -126,17 +126,17 @@ class PlanStep(NamedTuple):
     join: int
     timeout: Template | None
     pool: str | None
-    #: Names that its tasks may ask for; a command carries these and no others.
-    wanted: tuple[str, ...]
-    #: Whether that does not bound what it reads: it hands on all of ``ctx``, say.
+    #: Names that its tasks may read; a command carries no others.
+    reads: tuple[str, ...]
+    #: Whether it may read names beyond those, for example by passing on all of ``ctx``.
     reads_everything: bool
     reads_workload: bool
     reads_payload: bool
-    #: Whether it reads what the step before yielded, by ``result`` or ``output``.
+    #: Whether it reads the previous step's result as ``result`` or ``output``.
     reads_previous: bool
-    #: How much of a task's data is kept in place, by label, where it is written.
+    #: How much of a task's data is kept inline, by label, where specified.
     outputs: dict[str, OutputSpec]
-    #: Whether a call of it must not happen twice.
+    #: Whether a task of it must not run twice.
     has_never: bool
     #: Whether it is entered, and left, without evaluating a template.
     enters_plainly: bool
@@ -167,24 +167,25 @@ class Plan:
             entry.name: PlanSecret(entry.name, entry.kind, compile_value(entry.config))
             for entry in playbook.keychain
         }
-        # A secret may be needed wherever data from a step that used it comes in.
+        # Secrets' own names count for every step, since any step may read a secret.
         names = merge(secret.config.names for secret in self.keychain.values())
-        known = _Known(playbook)
+        known_names = _KnownNames(playbook)
         self.steps = tuple(
-            _with_names(_step(i, s, kinds, known), names) for i, s in enumerate(playbook.steps)
+            _with_names(_step(i, s, kinds, known_names), names)
+            for i, s in enumerate(playbook.steps)
         )
         self.by_name = {s.name: s for s in self.steps}
         self.output = None if playbook.output is None else compile_value(playbook.output)
         self.timeout = _optional(playbook.timeout)
         self.uses_secrets = bool(playbook.keychain) or any(
-            task.auth is not None or "keychain" in step.wanted
+            task.auth is not None or "keychain" in step.reads
             for step in self.steps
             for task in (*step.tasks, *([step.loop.claim] if step.loop and step.loop.claim else ()))
         )
 
 
-class _Known:
-    """The names that templates of steps may read, worked out when they are asked for."""
+class _KnownNames:
+    """The names that a step's templates may read, computed on first use."""
 
     def __init__(self, playbook: Playbook) -> None:
         self._playbook = playbook
@@ -196,10 +197,10 @@ class _Known:
         return KnownNames(self._everywhere, step)
 
 
-def _step(order: int, step: Step, kinds: Kinds, known: _Known) -> PlanStep:
+def _step(order: int, step: Step, kinds: Kinds, known_names: _KnownNames) -> PlanStep:
     labels = {task.label: i for i, task in enumerate(step.tasks)}
     tasks = tuple(
-        _task(task, i, labels, kinds, f"steps.{step.name}.tool", partial(known.of, step))
+        _task(task, i, labels, kinds, f"steps.{step.name}.tool", partial(known_names.of, step))
         for i, task in enumerate(step.tasks)
     )
     loop = _loop(step, kinds) if step.loop else None
@@ -224,8 +225,8 @@ def _step(order: int, step: Step, kinds: Kinds, known: _Known) -> PlanStep:
         join=step.join,
         timeout=_optional(step.timeout),
         pool=step.pool,
-        wanted=tuple(sorted({_wanted(name) for name in names})),
-        # Python's `context` holds every name there is.
+        reads=tuple(sorted({_root_read(name) for name in names})),
+        # Python's `context` holds every name.
         reads_everything=any(_code_uses("context", t, kinds) for t in step.tasks)
         or ("ctx",) in names
         or ("steps",) in names,
@@ -242,29 +243,29 @@ def _step(order: int, step: Step, kinds: Kinds, known: _Known) -> PlanStep:
 
 
 def _with_names(step: PlanStep, names: Names) -> PlanStep:
-    """Return a step whose commands carry further names."""
+    """Return the step with further names for its commands to carry."""
     if not names:
         return step
     return step._replace(
-        wanted=tuple(sorted({*step.wanted, *(_wanted(name) for name in names)})),
+        reads=tuple(sorted({*step.reads, *(_root_read(name) for name in names)})),
         reads_workload=step.reads_workload or ("workload",) in names,
         reads_payload=step.reads_payload or any(n[0] in ("payload", "input") for n in names),
     )
 
 
-def _task(  # everything that a task is compiled with
+def _task(
     task: Task,
     at: int,
     labels: dict[str, int],
     kinds: Kinds,
     where: str,
-    known: Callable[[], Container[str]],
+    known_names: Callable[[], Container[str]],
 ) -> PlanTask:
     kind = kinds.kind(task.kind)
     return PlanTask(
         label=task.label,
         kind=task.kind,
-        config=_config(task.config, kind, known),
+        config=_config(task.config, kind, known_names),
         input=compile_value(task.input),
         auth=_optional(task.auth),
         set=_sets(task.set),
@@ -277,9 +278,9 @@ def _task(  # everything that a task is compiled with
 
 
 def _config(
-    config: dict[str, Any], kind: Kind | None, known: Callable[[], Container[str]]
+    config: dict[str, Any], kind: Kind | None, known_names: Callable[[], Container[str]]
 ) -> Template:
-    """Compile a tool's parameters, each as its kind says."""
+    """Compile a tool's parameters, each as its kind declares."""
     literal: dict[str, Any] = {}
     compiled: dict[str, Template] = {}
     for key, value in config.items():
@@ -290,7 +291,7 @@ def _config(
         elif treatment is Treatment.CODE:
             template = compile_code(value)
         elif treatment is Treatment.SCRIPT:
-            template = compile_script(value, known())
+            template = compile_script(value, known_names())
         else:
             template = compile_value(value)
         if template.is_literal:
@@ -345,7 +346,7 @@ def _loop(step: Step, kinds: Kinds) -> PlanLoop:
 
 
 def _claim(step: Step, loop: Loop, kinds: Kinds) -> PlanTask:
-    """Return a cursor's claim as the task that it is."""
+    """Return a cursor's claim as a task."""
     cursor = loop.cursor
     assert cursor is not None
     kind = kinds.kind(cursor.kind)
@@ -371,11 +372,11 @@ def _arc(order: int, arc: Any, step: str) -> PlanArc:
 
 
 _EXITS: Final = frozenset({"exit_code", "returncode", "status_code"})
-"""Fields of results that say how a call ended."""
+"""Result fields that report how a call ended."""
 
 
 def _mentions_error(names: Names, step: str) -> bool:
-    """Return whether a guard asks how its step ended, so that it may fire after a failure."""
+    """Return whether a guard reads how its step ended, and so may fire after a failure."""
     return any(name[0] in ("event", "error") or _asks_how_it_ended(name, step) for name in names)
 
 
@@ -408,8 +409,8 @@ def _task_names(task: PlanTask) -> Names:
     return merge(parts) if parts else NO_NAMES
 
 
-def _wanted(name: tuple[str, ...]) -> str:
-    """Return what a name asks for: below the roots of the language, the part after them."""
+def _root_read(name: tuple[str, ...]) -> str:
+    """Return the name that a path reads: the part after ``ctx``, ``steps`` or ``workload``."""
     return name[1] if len(name) > 1 and name[0] in _ROOTS else name[0]
 
 
@@ -417,7 +418,7 @@ _ROOTS: Final = frozenset({"ctx", "steps", "workload"})
 
 
 def _code_uses(name: str, task: Task, kinds: Kinds) -> bool:
-    """Return whether a task's code reads a name that code is given when it asks for it."""
+    """Return whether a task's code reads a name that is passed only on request."""
     kind = kinds.kind(task.kind)
     if kind is None:
         return False

@@ -1,8 +1,8 @@
-"""The names that templates of an execution see, and in which order.
+"""The names that an execution's templates can read, and their order of precedence.
 
-Bare names resolve iteration, then input and what the pipeline set, then ``ctx``, then
-step results, then workload. The names of the language itself (``ctx``, ``output``,
-``iter``, ...) come first and cannot be hidden.
+Bare names resolve to the iteration, then input and values that the pipeline set, then
+``ctx``, step results and workload. The names of the language itself (``ctx``, ``output``,
+``iter``, ...) come first and cannot be shadowed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MICROSECONDS: Final = 1_000_000
 
 
 class Context(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What of an execution a command's templates may read: the slice that it carries."""
+    """The part of an execution that a command carries for its templates to read."""
 
     execution_id: int
     path: str = ""
@@ -37,20 +37,20 @@ class Context(msgspec.Struct, kw_only=True, omit_defaults=True):
     steps: dict[str, StepResult | LoopResult] = {}
     #: Values of the step's lifetime.
     locals: dict[str, Any] = {}
-    #: The step from which the token came.
+    #: The step that the token came from.
     came_from: str = ""
-    #: A name without a value is an error and no warning.
+    #: Whether a name without a value is an error rather than a warning.
     strict: bool = False
 
 
 class ExecutionScope(Scope):
-    """Names of one execution, over layers for one task, iteration or arc."""
+    """The names of an execution, below layers for one task, iteration or arc."""
 
     __slots__ = (
         "base", "context", "data", "env", "inputs", "keychain", "layers", "loaded", "now", "top",
     )  # fmt: skip
 
-    def __init__(  # everything that a name can come from
+    def __init__(
         self,
         context: Context,
         *,
@@ -73,7 +73,7 @@ class ExecutionScope(Scope):
         #: The inputs of the step and of the task, filled in place.
         self.inputs: tuple[dict[str, Any], ...] = ()
         self.env = env or {}
-        #: Secrets that were fetched; nothing where there are none to be had.
+        #: Fetched secrets; None where secrets are not available.
         self.keychain = keychain
 
     def now_at(self) -> dt.datetime:
@@ -83,9 +83,9 @@ class ExecutionScope(Scope):
         return f"{self.context.execution_id}:{self.now()}"
 
     def lookup(self, name: str) -> Any:
-        found = self.top.get(name, MISSING)
-        if found is not MISSING:
-            return found
+        value = self.top.get(name, MISSING)
+        if value is not MISSING:
+            return value
         for layer in self.layers:
             if name in layer:
                 return layer[name]
@@ -101,8 +101,8 @@ class ExecutionScope(Scope):
             return context.workload[name]
         if name in self.data:
             return self.data[name]
-        given = _GIVEN.get(name)
-        return MISSING if given is None else given(self)
+        fallback = _GIVEN.get(name)
+        return MISSING if fallback is None else fallback(self)
 
     def step(self, name: str) -> View:
         """Return the view of a step's result."""
@@ -122,7 +122,7 @@ class ExecutionScope(Scope):
 
 
 class CtxView(View):
-    """``ctx``: what was set; below it lie workload and step results."""
+    """``ctx``: values that were set, with workload and step results as fallbacks."""
 
     __slots__ = ("_whole", "scope")
 
@@ -138,8 +138,8 @@ class CtxView(View):
             return context.workload[key]
         if key in context.steps:
             return self.scope.step(key)
-        given = _ROOTS.get(key) or _GIVEN.get(key)
-        return given(self.scope) if given and key not in ("ctx", "workload") else MISSING
+        root = _ROOTS.get(key) or _GIVEN.get(key)
+        return root(self.scope) if root and key not in ("ctx", "workload") else MISSING
 
     def plain(self) -> Any:
         if self._whole is None:
@@ -149,7 +149,7 @@ class CtxView(View):
 
 
 class StepsView(View):
-    """``steps``: results by the name of their step."""
+    """``steps``: results by step name."""
 
     __slots__ = ("_whole", "scope")
 
@@ -168,19 +168,19 @@ class StepsView(View):
 
 
 def everything(scope: ExecutionScope) -> dict[str, Any]:
-    """Return all names as one plain mapping: Python's ``context``."""
+    """Return all names as one plain dict, for ``context`` in Python code."""
     context = scope.context
-    found: dict[str, Any] = {**scope.data, **context.workload}
+    names: dict[str, Any] = {**scope.data, **context.workload}
     for name, result in context.steps.items():
-        found[name] = result_view(result, scope.loaded).plain()
-    found.update(context.ctx)
+        names[name] = result_view(result, scope.loaded).plain()
+    names.update(context.ctx)
     for layer in reversed(scope.layers):
-        found.update(layer)
-    found["execution_id"] = str(context.execution_id)
-    found["catalog_id"] = str(context.catalog_id)
-    found["workload"] = context.workload
-    found["ctx"] = context.ctx
-    return {key: plain(value) for key, value in found.items()}
+        names.update(layer)
+    names["execution_id"] = str(context.execution_id)
+    names["catalog_id"] = str(context.catalog_id)
+    names["workload"] = context.workload
+    names["ctx"] = context.ctx
+    return {key: plain(value) for key, value in names.items()}
 
 
 def _execution_id(scope: ExecutionScope) -> str:
@@ -196,12 +196,10 @@ def _keychain(scope: ExecutionScope) -> KeychainView:
     """Return the keychain.
 
     Raises:
-        TemplateError: the template is not rendered by a worker.
+        TemplateError: If the template is not rendered by a worker.
     """
     if scope.keychain is None:
-        raise TemplateError(
-            "secrets are read by tasks only: no guard and no loop may depend on one"
-        )
+        raise TemplateError("only tasks can read secrets: guards and loops cannot use 'keychain'")
     return KeychainView(scope.keychain)
 
 
@@ -210,11 +208,11 @@ def _payload(scope: ExecutionScope) -> dict[str, Any]:
 
 
 def _input(scope: ExecutionScope) -> dict[str, Any]:
-    """Return what the request brought, and what the step and its task are given."""
-    found = dict(scope.context.payload)
-    for given in scope.inputs:
-        found.update(given)
-    return found
+    """Return the request's payload, overlaid by the inputs of the step and its task."""
+    values = dict(scope.context.payload)
+    for inputs in scope.inputs:
+        values.update(inputs)
+    return values
 
 
 _ROOTS: Final[dict[str, Callable[[ExecutionScope], Any]]] = {

@@ -1,8 +1,8 @@
 """How templates see results: steps, loops, the ``output`` envelope, references.
 
-Documents spell the same thing in many ways (``load.rows``, ``load.data.rows``,
-``load.results.fetch.rows``, ``output.data.rows``). Each view answers all spellings that
-the reference implementations have; the data itself is stored once, in one shape.
+Playbooks spell the same value in many ways (``load.rows``, ``load.data.rows``,
+``load.results.fetch.rows``, ``output.data.rows``). Each view accepts every spelling of the
+reference implementations; the data itself is stored once, in one shape.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from arcbook.template.access import MISSING, AnyOf, View, attribute, item
 from arcbook.template.errors import TemplateError
 
 Loaded = dict[str, Any]
-"""Data of references that was fetched, by reference."""
+"""Fetched data, by reference."""
 
 
 class NeedsData(Exception):  # noqa: N818  # not an error: the caller fetches and tries again
-    """A template reads data that is kept by reference and was not fetched yet."""
+    """A template reads data that is stored by reference and has not been fetched."""
 
     def __init__(self, ref: ResultRef) -> None:
         self.ref = ref
@@ -31,19 +31,19 @@ STATUS_ERROR: Final = AnyOf("error", "failed", "failure", "FAILED")
 
 
 def status_text(status: str, helpers: dict[str, Any]) -> AnyOf:
-    """Return a status that equals each spelling that documents compare it with.
+    """Return a status that equals every spelling that playbooks compare it with.
 
-    That of an HTTP call equals the number of its answer as well.
+    The status of an HTTP call also equals its status code.
     """
-    found = STATUS_ERROR if status == ERROR else STATUS_OK
+    spellings = STATUS_ERROR if status == ERROR else STATUS_OK
     http = helpers.get("http")
     if http is None or not isinstance(number := http.get("status"), int):
-        return found
-    return AnyOf(str(found), *found.spellings, number=number)
+        return spellings
+    return AnyOf(str(spellings), *spellings.spellings, number=number)
 
 
 def error_data(error: ErrorInfo) -> dict[str, Any]:
-    """Return an error as templates read it, ``output.error``."""
+    """Return an error as templates read it in ``output.error``."""
     data: dict[str, Any] = {
         "kind": str(error.kind),
         "message": error.message,
@@ -64,7 +64,7 @@ def error_data(error: ErrorInfo) -> dict[str, Any]:
 
 
 class MissingResult:
-    """Stands among loaded values for one that cannot be had any more."""
+    """A placeholder among loaded values for a result that no longer exists."""
 
     __slots__ = ("reason",)
 
@@ -73,7 +73,7 @@ class MissingResult:
 
 
 class RefView(View):
-    """Data that is kept by reference: small fields and sizes are known without it."""
+    """Data stored by reference; small fields and sizes are known without fetching it."""
 
     __slots__ = ("loaded", "ref")
 
@@ -101,10 +101,10 @@ class RefView(View):
     def plain(self) -> Any:
         if self.ref.ref not in self.loaded:
             raise NeedsData(self.ref)
-        found = self.loaded[self.ref.ref]
-        if isinstance(found, MissingResult):
-            raise TemplateError(found.reason)
-        return found
+        data = self.loaded[self.ref.ref]
+        if isinstance(data, MissingResult):
+            raise TemplateError(data.reason)
+        return data
 
     def __len__(self) -> int:
         if self.ref.ref not in self.loaded and "count" in (self.ref.summary or {}):
@@ -116,7 +116,7 @@ class RefView(View):
 
 
 class FieldView(View):
-    """A large field of data that is kept by reference; its size is known without it."""
+    """A large field of data stored by reference; its size is known without fetching it."""
 
     __slots__ = ("count", "key", "parent")
 
@@ -139,24 +139,24 @@ class FieldView(View):
 
 
 def is_rowset(value: dict[str, Any]) -> bool:
-    """Return whether a mapping is what a query yields, and so stands for its rows."""
+    """Return whether a mapping is the result of a query, which iterates as its rows."""
     return isinstance(value.get("rows"), list) and "columns" in value and "row_count" in value
 
 
 def value_view(value: Value, loaded: Loaded) -> Any:
-    """Return a task's data, or a view of it where it is kept by reference."""
+    """Return a task's data, or a view of it if it is stored by reference."""
     return value.data if value.ref is None else RefView(value.ref, loaded)
 
 
 class StepView(View):
-    """The result of a step: the last task's data, and the others' by label."""
+    """The result of a step: the last task's data, and all tasks' data by label."""
 
     __slots__ = ("_made", "loaded", "result")
 
     def __init__(self, result: StepResult, loaded: Loaded) -> None:
         self.result = result
         self.loaded = loaded
-        #: What was put together already: a template may ask for it again and again.
+        #: Values built so far; a template may read them repeatedly.
         self._made: dict[str, Any] = {}
 
     def last(self) -> Any:
@@ -166,9 +166,9 @@ class StepView(View):
 
     def name(self, key: str) -> Any:
         last = self.last()
-        found = attribute(last, key)
-        if found is not MISSING:
-            return found
+        value = attribute(last, key)
+        if value is not MISSING:
+            return value
         result = self.result
         if key in ("data", "result"):
             return last
@@ -203,29 +203,30 @@ class StepView(View):
 
 
 FAILED_MARK: Final = "__failed__"
-"""The key by which the result of an iteration that failed is told from data."""
+"""The key that marks the result of a failed iteration."""
 
 
 def failed_data(result: StepResult) -> dict[str, Any]:
-    """Return what stands in a loop's results for an iteration that failed."""
+    """Return the entry of a failed iteration in a loop's results."""
     error = result.error or ErrorInfo(kind=ErrorKind.UNKNOWN, message="the iteration failed")
-    found = {
+    data_by_label = {
         label: v.data if v.ref is None else {"_ref": v.ref.ref, "_store": v.ref.store}
         for label, v in result.tasks.items()
     }
-    data = found.get(result.last) if len(found) <= 1 else found
+    data = data_by_label.get(result.last) if len(data_by_label) <= 1 else data_by_label
     return {FAILED_MARK: True, "status": ERROR, "error": error_data(error), "data": data}
 
 
 def is_failed(item: Any) -> bool:
-    """Return whether an item of a loop's results is that of an iteration that failed."""
+    """Return whether an item of a loop's results is that of a failed iteration."""
     return type(item) is dict and item.get(FAILED_MARK) is True
 
 
 def step_data(result: StepResult, loaded: Loaded) -> Any:
-    """Return the data that a step's result stands for as a whole.
+    """Return a step's result as plain data.
 
-    One task: its data. Several: the last one's fields over the data by label.
+    For one task, its data. For several, the data by label, overlaid by the last task's
+    fields.
     """
     if result.failed:
         return failed_data(result)
@@ -242,7 +243,7 @@ def step_data(result: StepResult, loaded: Loaded) -> Any:
 
 
 def labelled(data: Any) -> Any:
-    """Return a task's data such that ``label.data`` is there for every mapping."""
+    """Return a task's data so that ``label.data`` exists for every mapping."""
     return SelfData(data) if isinstance(data, dict) and "data" not in data else data
 
 
@@ -255,15 +256,15 @@ class SelfData(View):
         self.value = value
 
     def name(self, key: str) -> Any:
-        found = self.value.get(key, MISSING)
-        return self.value if found is MISSING and key in ("data", "result") else found
+        value = self.value.get(key, MISSING)
+        return self.value if value is MISSING and key in ("data", "result") else value
 
     def plain(self) -> Any:
         return self.value
 
 
 class LoopView(View):
-    """The result of a loop: the iterations' data by index, and counts."""
+    """The result of a loop: its iterations' data by index, and counts."""
 
     __slots__ = ("_errors", "_whole", "loaded", "result")
 
@@ -288,12 +289,12 @@ class LoopView(View):
     def errors(self) -> list[dict[str, Any]]:
         """Return the errors of iterations, each with its index."""
         if self._errors is None:
-            found = [{"index": i, **error_data(e)} for i, e in self.result.errors]
+            errors = [{"index": i, **error_data(e)} for i, e in self.result.errors]
             if self.result.truncated:
                 items = enumerate(self.each())
-                every = [{"index": i, **v["error"]} for i, v in items if is_failed(v)]
-                found = max(found, every, key=len)  # older logs have the first ones only
-            self._errors = found
+                all_errors = [{"index": i, **v["error"]} for i, v in items if is_failed(v)]
+                errors = max(errors, all_errors, key=len)  # older logs keep only the first errors
+            self._errors = errors
         return self._errors
 
     def name(self, key: str) -> Any:
@@ -323,8 +324,8 @@ class LoopView(View):
         return self._whole
 
     def each(self) -> Any:
-        found = self.items()
-        return found.plain() if isinstance(found, View) else found
+        items = self.items()
+        return items.plain() if isinstance(items, View) else items
 
     def __len__(self) -> int:
         return self.result.total
@@ -341,7 +342,7 @@ def result_view(result: StepResult | LoopResult, loaded: Loaded) -> View:
 
 
 class DataView(View):
-    """Data whose fields may also lie in a value beside it."""
+    """Data with a second value whose fields serve as fallbacks."""
 
     __slots__ = ("beside", "value")
 
@@ -350,22 +351,22 @@ class DataView(View):
         self.beside = beside
 
     def name(self, key: str) -> Any:
-        found = attribute(self.value, key)
-        return attribute(self.beside, key) if found is MISSING else found
+        value = attribute(self.value, key)
+        return attribute(self.beside, key) if value is MISSING else value
 
     def index(self, key: Any) -> Any:
-        found = item(self.value, key)
-        return item(self.beside, key) if found is MISSING else found
+        value = item(self.value, key)
+        return item(self.beside, key) if value is MISSING else value
 
     def plain(self) -> Any:
         return self.value.plain() if isinstance(self.value, View) else self.value
 
 
 class BodyView(DataView):
-    """``output.data`` of a call whose result holds a body: the body; its ``data`` is, too.
+    """``output.data`` of a call whose result has a body: the body, also as its own ``data``.
 
-    Playbooks write ``output.data.data`` for the whole body as well as for the field
-    ``data`` of one: the fields of that field can be reached by either.
+    Playbooks use ``output.data.data`` both for the whole body and for its field ``data``;
+    the fields of either can be read.
     """
 
     __slots__ = ()
@@ -381,11 +382,11 @@ class BodyView(DataView):
 
 
 class OutputView(View):
-    """The ``output`` envelope of a task or a step; alone, it is the data."""
+    """The ``output`` envelope of a task or a step; used by itself, it is the data."""
 
     __slots__ = ("body_key", "data", "error", "helpers", "meta", "ref", "status")
 
-    def __init__(  # the fields of the envelope
+    def __init__(
         self,
         status: str,
         data: Any,
@@ -414,13 +415,13 @@ class OutputView(View):
             return self.helpers.get(key, {})
         if key == "meta":
             return self.meta
-        found = attribute(self.data, key)
-        if found is MISSING and key in ("result", "response"):
+        value = attribute(self.data, key)
+        if value is MISSING and key in ("result", "response"):
             return self.data
-        return found
+        return value
 
     def body(self) -> Any:
-        """Return what ``output.data`` is."""
+        """Return the value of ``output.data``."""
         data = self.data
         if self.body_key:
             return BodyView(data, attribute(data, self.body_key)) if data else None
@@ -446,16 +447,16 @@ class OutputView(View):
 
 def helpers_of(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome's ``http``, ``pg`` and ``py`` helpers."""
-    found: dict[str, Any] = {}
+    helpers: dict[str, Any] = {}
     if outcome.http is None and outcome.pg is None and outcome.py is None:
-        return found
+        return helpers
     if outcome.http is not None:
-        found["http"] = outcome.http
+        helpers["http"] = outcome.http
     if outcome.pg is not None:
-        found["pg"] = outcome.pg
+        helpers["pg"] = outcome.pg
     if outcome.py is not None:
-        found["py"] = outcome.py
-    return found
+        helpers["py"] = outcome.py
+    return helpers
 
 
 def outcome_view(outcome: Outcome, data: Any, meta: dict[str, Any]) -> OutputView:
@@ -472,8 +473,8 @@ def step_output(
 
     Args:
         result: the result.
-        loaded: data of references that was fetched.
-        failed: why the step failed, whatever its last task came to.
+        loaded: fetched data, by reference.
+        failed: why the step failed, regardless of its last task's outcome.
     """
     status = result.status if failed is None else ERROR
     if isinstance(result, LoopResult):

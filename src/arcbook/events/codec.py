@@ -15,7 +15,7 @@ _DECODER: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent)
 
 
 class UnreadableEventError(DamagedError, ValueError):
-    """A stored event is not one that this version knows."""
+    """A stored event cannot be read by this version."""
 
     code = "unreadable_event"
 
@@ -26,10 +26,10 @@ def encode(event: Event) -> bytes:
 
 
 def decode(data: bytes | str) -> AnyEvent:
-    """Return the event that JSON holds, in its present form.
+    """Decode an event from JSON and bring it to its current form.
 
     Raises:
-        UnreadableEventError: it is damaged, or of a newer version.
+        UnreadableEventError: If it is damaged or was written by a newer version.
     """
     try:
         return upcast(_DECODER.decode(data))

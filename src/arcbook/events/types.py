@@ -1,11 +1,11 @@
-"""The facts of an execution: a closed union of frozen events.
+"""The events of an execution: a closed union of frozen structs.
 
-An execution is the fold of its events (:mod:`arcbook.engine.fold`). An event holds what
-was *decided*, with every template already rendered, so that folding needs no playbook.
-Sequence number and time belong to the envelope, :class:`Recorded`.
+An execution is the fold of its events (:mod:`arcbook.engine.fold`). Events record decisions
+with all templates rendered, so folding does not need the playbook. Sequence number and time
+belong to the envelope, :class:`Recorded`.
 
-A plain step takes two events: ``step.enter`` also issues its one command, ``step.exit``
-also records that command's outcome, what was set and where tokens went.
+A step without a loop takes two events: ``step.enter`` also issues its command, and
+``step.exit`` also records the command's outcome, the writes and the arcs taken.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import msgspec
 from arcbook.outcome import OK, ErrorInfo, Outcome
 
 Path = list[str]
-"""Where a value is written below ``ctx``: ``["page", "next"]``."""
+"""A path below ``ctx``, such as ``["page", "next"]``."""
 
 Write = tuple[Path, Any]
-"""A path and the value written there."""
+"""A path and the value to write there."""
 
 
 class ResultRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A result kept outside the log."""
+    """A reference to a result stored outside the log."""
 
     #: ``noetl://execution/<id>/result/<step>/<id>``.
     ref: str
-    #: Where it is kept: ``kv``, ``disk``, ``loop``, ...
+    #: Where it is stored: ``kv``, ``disk``, ``loop``, ...
     store: str
     bytes: int
     sha256: str = ""
@@ -39,7 +39,7 @@ class ResultRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The data of one task: in place, or by reference."""
+    """The data of one task, inline or by reference."""
 
     data: Any = None
     ref: ResultRef | None = None
@@ -48,57 +48,57 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True):
 class StepResult(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="of", tag="step"
 ):
-    """What a visit of a step, or one iteration of it, leaves behind."""
+    """The result of a visit of a step, or of one iteration."""
 
-    #: Data of each task that ran, by label, in the order of their last runs.
+    #: Data of each task that ran, by label, ordered by last run.
     tasks: dict[str, Value] = {}
     #: Label of the task that ran last.
     last: str = ""
     status: str = OK
-    #: The error that a rule let pass, or that failed the step.
+    #: The error that failed the step, or that a rule ignored.
     error: ErrorInfo | None = None
-    #: ``output.http`` and its like, of the last task.
+    #: The last task's ``output.http``, ``output.pg`` and ``output.py``.
     helpers: dict[str, Any] = {}
-    #: Field of the last task's data that ``output.data`` means.
+    #: Field of the last task's data that ``output.data`` refers to.
     body_key: str = ""
-    #: Whether it is of an iteration that failed.
+    #: Whether this is the result of a failed iteration.
     failed: bool = False
-    #: How often the last task was tried.
+    #: Number of tries of the last task.
     attempt: int = 1
 
 
 class LoopResult(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="of", tag="loop"
 ):
-    """What a loop leaves behind."""
+    """The result of a loop."""
 
     total: int
     success: int = 0
     failed: int = 0
-    #: Data by index, where it is small.
+    #: Data by index, if small.
     items: list[Any] | None = None
-    #: Where the data is otherwise.
+    #: Reference to the data, if large.
     ref: ResultRef | None = None
-    #: The first failures, by index; the data of each failed iteration has its error, too.
+    #: The first failures, by index. The data of a failed iteration also has its error.
     errors: list[tuple[int, ErrorInfo]] = []
-    #: Whether there are more failures than that.
+    #: Whether there were more failures.
     truncated: bool = False
     #: Frames claimed, for a cursor loop.
     frames: int = 0
-    #: ``error`` where the loop failed, and not only iterations of it; else ``ok``.
+    #: ``error`` if the loop as a whole failed, otherwise ``ok``.
     status: str = ""
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A call that was made again: what it came to, and how long the pause after it was."""
+    """A call that was retried: its outcome, and the pause before the next try."""
 
     #: Label of its task.
     task: str
-    #: The how many-th it was, from 1.
+    #: Number of the try, from 1.
     number: int
     status: str = OK
     error: ErrorInfo | None = None
-    #: Seconds until the next one.
+    #: Seconds until the next try.
     pause: float = 0.0
 
 
@@ -107,9 +107,9 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     execution_id: int
     command_id: str = ""
-    #: The step whose result it wants; else the playbook's result.
+    #: The step whose result it waits for; if empty, the playbook's result.
     return_step: str = ""
-    #: How many executions are above the one that it started.
+    #: Number of ancestors of the started execution.
     depth: int = 0
 
 
@@ -119,12 +119,12 @@ class LoopStart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Number of items; -1 for a cursor.
     total: int
     items: list[Any] | None = None
-    #: The items, where they are large.
+    #: Reference to the items, if they are large.
     ref: ResultRef | None = None
-    #: The items, where they are ``range(start, stop, step)``.
+    #: ``start``, ``stop`` and ``step``, if the items are a range.
     range: tuple[int, int, int] | None = None
     in_flight_max: int
-    #: Rows of a cursor's frame.
+    #: Maximum rows of a cursor's frame.
     rows_max: int = 1
     row_concurrency: int = 1
 
@@ -136,9 +136,9 @@ class ArcTaken(msgspec.Struct, frozen=True, omit_defaults=True):
     arc: int
     to: str
     set: list[Write] = []
-    #: Values for the next visit of the target alone.
+    #: Values for the target's next visit only.
     locals: dict[str, Any] = {}
-    #: The target's join had fired already; the token ends there.
+    #: Whether the target's join had already fired and absorbs the token.
     absorbed: bool = False
 
 
@@ -154,17 +154,17 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a suspended command waits for."""
 
     kind: WaitKind
-    #: Microseconds since the epoch, for a timer or a deadline.
+    #: Due time of a timer or a deadline, in microseconds since the epoch.
     due_at: int | None = None
-    #: The child execution, or 0 while it could not be started.
+    #: Id of the child execution; 0 for other kinds.
     child_id: int = 0
     path: str = ""
-    #: Name by which a callback finds the command.
+    #: Key by which a callback finds the command.
     key: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """A fact. Subclasses are the whole set."""
+    """Base of the events, a closed set."""
 
     @property
     def type(self) -> str:
@@ -179,49 +179,49 @@ class PlaybookStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=
     version: int = 0
     catalog_id: int = 0
     workload: dict[str, Any] = {}
-    #: The request's own values, as they came.
+    #: The request's own values, unchanged.
     payload: dict[str, Any] = {}
     parent: Parent | None = None
     #: Step at which it starts.
     entry: str = ""
-    #: Microseconds since the epoch by which it must have ended.
+    #: Deadline, in microseconds since the epoch.
     due_at: int | None = None
     pool: str | None = None
     labels: dict[str, str] = {}
-    #: Variables and results that it begins with, when it goes on from another execution.
+    #: Initial variables and results, if it continues another execution.
     ctx: dict[str, Any] = {}
     results: dict[str, StepResult | LoopResult] = {}
-    #: A name without a value is an error and no warning.
+    #: Whether a name without a value is an error rather than a warning.
     strict: bool = False
     warnings: list[str] = []
 
 
 class TokenPlaced(Event, frozen=True, kw_only=True, omit_defaults=True, tag="token.placed"):
-    """A token was put at a step by the engine itself: the final step's turn has come."""
+    """The engine placed a token at the final step."""
 
     step: str
     came_from: str = ""
 
 
 class StepEnter(Event, frozen=True, kw_only=True, omit_defaults=True, tag="step.enter"):
-    """A step fired for the tokens that had arrived; its command is issued."""
+    """A step fired for the tokens that had arrived, and its command was issued."""
 
     step: str
     visit: int
-    #: Steps from which the tokens came.
+    #: Steps that the tokens came from.
     came_from: list[str] = []
     loop: LoopStart | None = None
     #: Values of the step's lifetime, such as an arc's ``step.`` writes.
     locals: dict[str, Any] = {}
     due_at: int | None = None
     pool: str | None = None
-    #: The join fired before all tokens had come; the rest of them will be absorbed.
+    #: Whether the join fired before all tokens had arrived; the remaining ones are absorbed.
     early: bool = False
     warnings: list[str] = []
 
 
 class StepExit(Event, frozen=True, kw_only=True, omit_defaults=True, tag="step.exit"):
-    """A visit of a step ended; tokens went along the arcs that fired."""
+    """A visit of a step ended, and tokens left along the arcs that fired."""
 
     step: str
     visit: int
@@ -236,23 +236,23 @@ class StepExit(Event, frozen=True, kw_only=True, omit_defaults=True, tag="step.e
     warnings: list[str] = []
     #: The end of what the tasks printed.
     printed: str = ""
-    #: Tries beyond the first of each call.
+    #: Number of retries.
     retries: int = 0
-    #: The first of the tries that were not the last of their call.
+    #: The first tries that were followed by a retry.
     tries: list[Try] = []
     worker: str = ""
     attempt: int = 1
-    #: Microseconds since the epoch when the call began.
+    #: When the call started, in microseconds since the epoch.
     started_at: int = 0
 
 
 class StepSkipped(Event, frozen=True, kw_only=True, omit_defaults=True, tag="step.skipped"):
-    """A step was passed over (its guard is false), or no token can reach it any more."""
+    """A step was not admitted, or has become unreachable."""
 
     step: str
     #: ``guard``, ``denied`` or ``unreachable``.
     reason: str
-    #: Where the tokens of a step that was passed over went.
+    #: Arcs that the tokens of a step that was not admitted took.
     took: list[ArcTaken] = []
     set: list[Write] = []
     visit: int = 0
@@ -260,56 +260,56 @@ class StepSkipped(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ste
 
 
 class JoinClosed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="join.closed"):
-    """No token that belongs to a join that fired early is left."""
+    """No token is left that a join which fired early would absorb."""
 
     step: str
 
 
 class CommandIssued(Event, frozen=True, kw_only=True, omit_defaults=True, tag="command.issued"):
-    """A frame of a loop was given out."""
+    """A frame of a loop was issued."""
 
     command_id: str
     step: str
     visit: int
-    #: First index, and how many iterations; a cursor's frame has its number and 0.
+    #: First index and number of iterations; a cursor's frame has its own number and 0.
     first: int
     count: int
-    #: State of a pipeline that was suspended in this frame before.
+    #: Saved state of the frame, such as rows that an earlier frame claimed.
     state: Any = None
 
 
 class CommandCompleted(
     Event, frozen=True, kw_only=True, omit_defaults=True, tag="command.completed"
 ):
-    """Iterations of a frame are done."""
+    """Iterations of a frame completed."""
 
     command_id: str
     step: str
     visit: int
-    #: Index of the first iteration that is done.
+    #: Index of the first completed iteration.
     first: int
-    #: How many iterations are done.
+    #: Number of completed iterations.
     count: int = 0
-    #: Their results in order, unless they are large and kept elsewhere.
+    #: Their results in order, unless they are large and stored by reference.
     results: list[StepResult] = []
     ref: ResultRef | None = None
-    #: The iterations that failed, by index, and why.
+    #: Errors of failed iterations, by index.
     failed: list[tuple[int, ErrorInfo]] = []
-    #: A failure ends the loop.
+    #: Whether a failure ends the loop.
     stop: bool = False
     set: list[Write] = []
     bytes: int = 0
     duration_us: int = 0
-    #: For a cursor's frame: rows claimed, which is 0 when there are no more.
+    #: Rows that a cursor's frame claimed; 0 when none are left.
     rows: int = -1
-    #: One iteration of the frame goes on as its command.
+    #: Whether the command continues with a suspended iteration.
     partial: bool = False
     warnings: list[str] = []
-    #: The end of what iterations printed, by index, as far as a frame may keep it.
+    #: The end of the printed output by index, within the limit of a frame.
     printed: list[tuple[int, str]] = []
-    #: Tries beyond the first of each call.
+    #: Number of retries.
     retries: int = 0
-    #: The first of the tries that were not the last of their call, by index.
+    #: The first tries that were followed by a retry, by index.
     tries: list[tuple[int, Try]] = []
     worker: str = ""
     attempt: int = 1
@@ -318,72 +318,72 @@ class CommandCompleted(
 class CommandSuspended(
     Event, frozen=True, kw_only=True, omit_defaults=True, tag="command.suspended"
 ):
-    """A pipeline waits, and holds no worker while it does."""
+    """A pipeline started to wait, and released its worker."""
 
     command_id: str
     step: str
     visit: int
     wait: Wait
-    #: Where the pipeline goes on (:class:`arcbook.engine.pipeline.Saved`).
+    #: State from which the pipeline continues (:class:`arcbook.engine.pipeline.Saved`).
     state: Any
-    #: The iteration that waits; -1 outside loops.
+    #: Index of the waiting iteration; -1 outside loops.
     index: int = -1
 
 
 class CommandCheckpointed(
     Event, frozen=True, kw_only=True, omit_defaults=True, tag="command.checkpointed"
 ):
-    """A pipeline recorded where it is, before something that must not happen twice."""
+    """A pipeline saved its state before a call that must not run twice."""
 
     command_id: str
     step: str
     visit: int
     state: Any
     index: int = -1
-    #: The how many-th it is of its delivery, from 1; 0 where that was not counted.
+    #: Number within its delivery, from 1; 0 if it was not counted.
     number: int = 0
 
 
 class CommandResumed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="command.resumed"):
-    """What a suspended command waited for came; it is issued again."""
+    """A suspended command's wait ended, and the command was issued again."""
 
     command_id: str
     step: str
     visit: int
-    #: Outcome of what was waited for; ``None`` for a timer.
+    #: Outcome of the wait; ``None`` for a timer.
     outcome: Outcome | None = None
-    #: What the caller from outside calls it; an empty text where it has no name.
+    #: The caller's name for the callback; empty if it has none.
     key: str = ""
 
 
 class CommandLost(Event, frozen=True, kw_only=True, omit_defaults=True, tag="command.lost"):
-    """A worker that held the command is gone; it is issued again."""
+    """The worker that held a command is gone; the command is issued again or fails."""
 
     command_id: str
     step: str
     visit: int
     attempt: int
     reason: str = ""
-    #: It is not gone: it gave the command back, which counts as no loss.
+    #: Whether the worker is alive and returned the command, which is not counted as a loss.
     returned: bool = False
 
 
 class CommandCancelled(
     Event, frozen=True, kw_only=True, omit_defaults=True, tag="command.cancelled"
 ):
-    """A command's tool has stopped after a cancellation: the receipt."""
+    """A command's tool stopped after a cancellation."""
 
     command_id: str
     step: str
     visit: int
-    #: Whether the tool confirmed that nothing of it runs any more.
+    #: Whether the tool confirmed that it has stopped completely.
     confirmed: bool = True
 
 
 class CancelRequested(
     Event, frozen=True, kw_only=True, omit_defaults=True, tag="playbook.cancel_requested"
 ):
-    """Nothing new starts any more; what runs is being stopped."""
+    """A cancellation was requested: no new work starts, and running work is stopped."""
 
     reason: str = ""
 
@@ -391,7 +391,7 @@ class CancelRequested(
 class PlaybookCompleted(
     Event, frozen=True, kw_only=True, omit_defaults=True, tag="playbook.completed"
 ):
-    """The execution ended well."""
+    """The execution succeeded."""
 
     result: Any = None
     ref: ResultRef | None = None
@@ -410,7 +410,7 @@ class PlaybookFailed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="
 class PlaybookCancelled(
     Event, frozen=True, kw_only=True, omit_defaults=True, tag="playbook.cancelled"
 ):
-    """The execution was cancelled and nothing of it runs any more."""
+    """The execution was cancelled and all its commands have stopped."""
 
     reason: str = ""
     #: Commands whose tools did not confirm that they stopped.
@@ -436,14 +436,14 @@ AnyEvent = (
     | PlaybookFailed
     | PlaybookCancelled
 )
-"""Every event that there is."""
+"""All events."""
 
 TERMINAL = frozenset({"playbook.completed", "playbook.failed", "playbook.cancelled"})
-"""Types of which each execution has at most one, as its last."""
+"""Types that end an execution: it has at most one of them, as its last event."""
 
 
 class Recorded(NamedTuple):
-    """An event in its place: gapless number within the execution, and time."""
+    """An event with its sequence number, gapless within the execution, and time."""
 
     seq: int
     #: Microseconds since the epoch.

@@ -1,8 +1,8 @@
-"""Events as earlier releases wrote them, brought to the form that they have now.
+"""Upgrade events written by earlier releases to their current form.
 
-An event that lacks a new field reads as one with its default. Where the default is not what
-was meant, a function here says what was: it looks at one type of event, and returns the event
-as it would be written now. What it looks for must be what no present event has.
+A missing field takes its default. Where the default is wrong for old events, a function here
+handles that event type and returns the event as it would be written today. Its condition must
+not match any event in the current form.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Result = TypeVar("Result", StepResult, LoopResult, StepResult | LoopResult)
 
 
 def upcast(event: AnyEvent) -> AnyEvent:
-    """Return an event in its present form; the same one if it has it."""
+    """Return an event in its current form; the same object if nothing changes."""
     change = _CHANGES.get(type(event))
     return event if change is None else change(event)
 
 
 def _with_loops(event: PlaybookStarted) -> PlaybookStarted:
-    """Have loops of another execution say how they ended; nothing tells that they failed."""
+    """Set the status of loop results taken from another execution; none is known to have failed."""
     results = {name: _of_status(result, OK) for name, result in event.results.items()}
     return msgspec.structs.replace(event, results=results) if results else event
 
 
 def _with_loop(event: StepExit) -> StepExit:
-    """Have a loop say how it ended: that was told by its step alone."""
+    """Set the status of a loop result, which earlier releases recorded on the step only."""
     if event.loop is None or event.loop.status:
         return event
     return msgspec.structs.replace(event, loop=_of_status(event.loop, event.status))

@@ -101,7 +101,7 @@ class ShardOwnership:
     async def join(self) -> None:
         """Enter the servers, and take what is free."""
         self._row = await self._servers.join(self._row, LEASE_SECONDS)
-        self.ids.go_on_as(self._row.machine)
+        self.ids.switch_machine(self._row.machine)
         await self.beat()
 
     async def beat(self) -> None:

@@ -67,7 +67,7 @@ def context_of(state: State, step: PlanStep, local: dict[str, Any], came_from: s
             came_from=came_from,
             strict=state.strict,
         )
-    names = step.wanted
+    names = step.reads
     ctx, results, workload = state.ctx, state.results, state.workload
     steps = {name: results[name] for name in names if name in results}
     if step.reads_previous and came_from in results:

@@ -1,4 +1,4 @@
-"""Text that is well formed and cannot be what its author meant."""
+"""Detect text that is valid but almost certainly a mistake."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arcbook.outcome import ErrorKind
 _LOOKALIKE: Final = re.compile(
     r"(?<![{\w])\$?\{ *((?:workload|ctx|iter|output|keychain|payload)\.\w+(?:\.\w+)*) *\}(?!\})"
 )
-"""A name of the playbook, in braces that are not doubled."""
+"""A name of the playbook in single braces."""
 
 _COMPARED_WITH: Final[dict[str, tuple[str, ...]]] = {
     "output.status": ("ok", "error", "success", "failed", "failure", "completed"),
@@ -26,7 +26,7 @@ _COMPARED: Final = re.compile(
     r"(?<![\w.])(?:output\.(?=error))?(error\.kind|output\.status|event\.name)"
     r"\s*[!=]=\s*['\"]([\w.]+)['\"]"
 )
-"""A comparison of what has few values."""
+"""A comparison of a field with a fixed set of values."""
 
 
 class Lookalike(NamedTuple):
@@ -34,22 +34,22 @@ class Lookalike(NamedTuple):
 
     text: str
     name: str
-    #: Where it is in the text, from 1.
+    #: Line within the text, from 1.
     line: int
 
 
 def lookalike(text: str) -> Lookalike | None:
-    """Return the first name of the playbook in braces that are no template."""
-    found = _LOOKALIKE.search(text)
-    if found is None:
+    """Return the first name of the playbook in braces that are not a template."""
+    match = _LOOKALIKE.search(text)
+    if match is None:
         return None
-    return Lookalike(found[0], found[1], text.count("\n", 0, found.start()) + 1)
+    return Lookalike(match[0], match[1], text.count("\n", 0, match.start()) + 1)
 
 
 def never_equal(guard: str) -> Iterator[tuple[str, str, str]]:
-    """Yield comparisons with a misspelt status, kind of error or event: what, value, right one."""
-    for found in _COMPARED.finditer(guard):
-        known = _COMPARED_WITH[found[1]]
-        near = "" if found[2] in known else misspelt(found[2], known)
+    """Yield comparisons with a misspelt status, error kind or event: field, value, correction."""
+    for match in _COMPARED.finditer(guard):
+        known = _COMPARED_WITH[match[1]]
+        near = "" if match[2] in known else misspelt(match[2], known)
         if near:
-            yield found[1], found[2], near
+            yield match[1], match[2], near

@@ -1,4 +1,4 @@
-"""A step's ``loop``: over items, or over rows that a cursor claims."""
+"""Parse a step's ``loop``: over items, or over rows that a cursor claims."""
 
 from __future__ import annotations
 

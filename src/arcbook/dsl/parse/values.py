@@ -1,4 +1,4 @@
-"""Parts that steps, tasks, rules and arcs share: ``set`` and ``input``."""
+"""Parse ``set`` and ``input``, which steps, tasks, rules and arcs share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LIFETIMES: Final = {"ctx": Lifetime.CTX, "iter": Lifetime.ITER, "step": Lifetim
 
 _FIXED_WHOLE: Final = frozenset(["env", "keychain", "steps", "workload"])
 _FIXED: Final = _FIXED_WHOLE | {"error", "event", "job", "output", "payload"}
-"""What is read in templates and never written: below these names a value would be lost."""
+"""Read-only names of templates: a value written below them would be lost."""
 
 
 def parse_assignments(read: Reader, node: Node | None, bare: Lifetime) -> tuple[Assignment, ...]:
-    """Return what a ``set`` writes; keys without a lifetime have the one given."""
+    """Return the assignments of a ``set``; keys without a lifetime get ``bare``."""
     if node is None or node.value is None:
         return ()
     if not isinstance(node, MapNode):
@@ -28,7 +28,7 @@ def parse_assignments(read: Reader, node: Node | None, bare: Lifetime) -> tuple[
             "write 'ctx.name: value'",
         )
         return ()
-    found: list[Assignment] = []
+    assignments: list[Assignment] = []
     for key, value in node.items():
         read.templated(value)
         head, _, rest = key.partition(".")
@@ -46,24 +46,24 @@ def parse_assignments(read: Reader, node: Node | None, bare: Lifetime) -> tuple[
         if rest and lifetime is None and (near := misspelt(head, _LIFETIMES)):
             message = f"'set' writes a variable {head!r}, of which {rest!r} is a part"
             read.warning("ARC160", message, place, f"did you mean '{near}.{rest}'?")
-        found.append(
+        assignments.append(
             Assignment(position=place, lifetime=lifetime or bare, path=path, value=value.plain())
         )
-    return tuple(found)
+    return tuple(assignments)
 
 
 def parse_inputs(read: Reader, node: MapNode) -> dict[str, Any]:
-    """Return the values handed to a step or task."""
-    found = node.get("input")
-    if found is None or found.value is None:
+    """Return the ``input`` of a step or task."""
+    inputs = node.get("input")
+    if inputs is None or inputs.value is None:
         return {}
-    if not isinstance(found, MapNode):
+    if not isinstance(inputs, MapNode):
         read.error(
             "ARC103",
-            f"'input' must be a mapping, not {found.kind}",
-            found.position,
+            f"'input' must be a mapping, not {inputs.kind}",
+            inputs.position,
             "write 'name: value'",
         )
         return {}
-    read.templated(found)
-    return found.plain()
+    read.templated(inputs)
+    return inputs.plain()

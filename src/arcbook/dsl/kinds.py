@@ -105,36 +105,36 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str = ""
     params: tuple[Param, ...] = ()
-    #: Groups of parameters of which at least one must be written.
+    #: Groups of parameters of which at least one is required.
     any_of: tuple[tuple[str, ...], ...] = ()
-    #: Values that can stand deeper in parameters, by the path: ``source.type``.
+    #: Allowed values of nested parameters, by path: ``source.type``.
     choices: dict[str, tuple[str, ...]] = {}
-    #: Keys of mappings in parameters, by the path; others may stand there, too.
+    #: Known keys of nested mappings, by path; others are allowed as well.
     keys: dict[str, tuple[str, ...]] = {}
-    #: Whether parameters that are not listed are handed to the tool.
+    #: Whether undeclared parameters are passed to the tool.
     open: bool = False
-    #: Whether a call may wait outside a worker: a child, a callback.
+    #: Whether a call may wait outside a worker, for a child or a callback.
     waits: bool = False
-    #: Whether ``auth`` is of use to it.
+    #: Whether it uses ``auth``.
     takes_auth: bool = False
     #: Other names of the kind.
     names: tuple[str, ...] = ()
-    #: What its result has, where the parameters make no difference.
+    #: Shape of its result, if that does not depend on the parameters.
     result: Shape | None = None
-    #: The parameter by whose value results differ, and what they have for each.
+    #: The parameter that selects the shape of the result, and the shape for each value.
     result_by: str = ""
     results: dict[str, Shape] = {}
-    #: Parameters of which the first that is written is the result itself, or has this shape.
+    #: Parameters, the first of which that is set is the result itself or has the given shape.
     echoes: dict[str, Shape | None] = {}
-    #: Why there is no tool of the kind, where there is none.
+    #: Why the kind has no tool in this installation, if so.
     absence: Absence | None = None
     #: The effects that its calls may have.
     effects: tuple[Effects, ...] = (Effects.KEYED,)
-    #: Returns the effects of a call with certain parameters, be they rendered or not.
+    #: Returns the effects of a call from its parameters, rendered or not.
     effects_of: Callable[[Mapping[str, Any]], Effects] | None = None
-    #: A task of this kind, as text of a document.
+    #: An example task, as YAML.
     example: str = ""
-    #: Says in a few words what a call with certain parameters does.
+    #: Returns a short summary of a call from its parameters.
     summary: Callable[[Mapping[str, Any]], str] | None = None
 
     def effects_for(self, config: Mapping[str, Any], key: str = "") -> Effects:

@@ -167,7 +167,7 @@ class Plan:
             entry.name: PlanSecret(entry.name, entry.kind, compile_value(entry.config))
             for entry in playbook.keychain
         }
-        # Secrets' own names count for every step, since any step may read a secret.
+        # A step may need a secret if it receives data from a step that used it.
         names = merge(secret.config.names for secret in self.keychain.values())
         known_names = _KnownNames(playbook)
         self.steps = tuple(

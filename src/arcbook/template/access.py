@@ -1,8 +1,8 @@
-"""How a template reaches into a value: names, keys and indexes.
+"""Access to values from templates, by name, key and index.
 
-All evaluation goes through :func:`attribute` and :func:`item`. They look names up in
-data, and nowhere else: in keys of a mapping, in what a view answers, in a table of the
-parts of times. No name from a template ever reaches ``getattr``.
+All evaluation goes through :func:`attribute` and :func:`item`, which look names up in data
+only: the keys of a mapping, the names of a view, and a table of the fields of times. No name
+from a template ever reaches ``getattr``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, Self, final
 
 @final
 class _Missing:
-    """The one value that stands for "no such name"; false, and not JSON."""
+    """The sentinel for a missing name; false, and not JSON."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ MISSING: Final = _Missing()
 
 @final
 class AnyOf(str):
-    """Text that equals each of several spellings, and a number if it has one."""
+    """Text that equals several spellings, and optionally a number."""
 
     __slots__ = ("number", "spellings")
     number: int | None
@@ -54,21 +54,21 @@ class AnyOf(str):
 
 
 class View:
-    """A value that answers names in its own way, such as a step's result.
+    """A value with its own lookup of names, such as a step's result.
 
-    Subclasses say what :meth:`name` and :meth:`index` find, and what plain JSON value
-    stands for the whole. A view that is used as a value *is* that data; only names and
-    indexes, length, truth and iteration are answered by the view itself.
+    Subclasses define :meth:`name`, :meth:`index` and the plain JSON value of the whole. A view
+    used as a value *is* that data; the view itself only answers names and indexes, length,
+    truth and iteration.
     """
 
     __slots__ = ()
 
     def name(self, key: str) -> Any:
-        """Return what ``view.key`` is, or :data:`MISSING`."""
+        """Return ``view.key``, or :data:`MISSING`."""
         raise NotImplementedError
 
     def index(self, key: Any) -> Any:
-        """Return what ``view[key]`` is, or :data:`MISSING`."""
+        """Return ``view[key]``, or :data:`MISSING`."""
         if isinstance(key, str):
             return self.name(key)
         return item(self.plain(), key)
@@ -78,11 +78,11 @@ class View:
         raise NotImplementedError
 
     def is_null(self) -> bool:
-        """Return whether the data is null, without fetching what is kept elsewhere."""
+        """Return whether the data is null, without fetching data stored elsewhere."""
         return False
 
     def each(self) -> Any:
-        """Return the data whose items a loop over the view takes."""
+        """Return the data that a loop over the view iterates over."""
         return self.plain()
 
     def __len__(self) -> int:
@@ -124,14 +124,14 @@ PARTS: Final[Mapping[type, dict[str, Part]]] = {
         "microseconds": lambda d: d.microseconds,
     },
 }
-"""What can be read of times by name."""
+"""Fields of times that templates can read."""
 
 _SEQUENCES: Final = frozenset({list, tuple, str, bytes, AnyOf})
 _KEYS: Final = frozenset({str, int, float, bool, type(None), AnyOf})
 
 
 def attribute(obj: Any, name: str) -> Any:
-    """Return ``obj.name`` as a template means it, or :data:`MISSING`."""
+    """Return ``obj.name`` with the semantics of templates, or :data:`MISSING`."""
     if type(obj) is dict:
         return obj.get(name, MISSING)
     if isinstance(obj, View):
@@ -145,7 +145,7 @@ def attribute(obj: Any, name: str) -> Any:
 
 
 def item(obj: Any, key: Any) -> Any:
-    """Return ``obj[key]`` as a template means it, or :data:`MISSING`."""
+    """Return ``obj[key]`` with the semantics of templates, or :data:`MISSING`."""
     if isinstance(key, View):
         key = key.plain()
     if isinstance(obj, View):
@@ -158,7 +158,7 @@ def item(obj: Any, key: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` with every view in it replaced by the data it stands for."""
+    """Return ``value`` with every view in it replaced by its data."""
     if isinstance(value, View):
         return plain(value.plain())
     if type(value) is dict:

@@ -1,4 +1,4 @@
-"""What filters and methods are given, as the plain Python values that they need."""
+"""Convert arguments of filters and methods to plain Python values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def integer(value: Any) -> int:
     """Return an argument that must be an integer.
 
     Raises:
-        TemplateError: it is none.
+        TemplateError: If it is not an integer.
     """
     value = data(value)
     if isinstance(value, int):
@@ -31,7 +31,7 @@ def text(value: Any) -> str:
     """Return an argument that must be text.
 
     Raises:
-        TemplateError: it is none.
+        TemplateError: If it is not text.
     """
     value = data(value)
     if type(value) in TEXTS:
@@ -40,5 +40,5 @@ def text(value: Any) -> str:
 
 
 def truthy(value: Any) -> bool:
-    """Return an argument that is a switch."""
+    """Return an argument as a boolean."""
     return truth(value)

@@ -1,4 +1,4 @@
-"""The budget of a render: what it may still spend, in units."""
+"""The budget of a render, in units."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from arcbook.template.errors import BudgetError
 
 
 class Budget:
-    """Units that templates may still spend.
+    """The units that templates may still spend.
 
-    Whatever takes time or memory is charged *before* it is done. Generated code takes its
-    static cost off :attr:`left` itself, and calls :func:`exhausted` when that is below zero.
+    Operations that take time or memory are charged *before* they run. Generated code subtracts
+    its static cost from :attr:`left` itself, and calls :func:`exhausted` if that is negative.
     """
 
     __slots__ = ("left", "limit", "missed")
@@ -20,41 +20,41 @@ class Budget:
     def __init__(self, limit: int = limits.UNITS_MAX) -> None:
         self.limit = limit
         self.left = limit
-        #: Whether a missing value was computed with, for the note that it was missing.
+        #: Whether a missing value was used in a computation, so that a warning is recorded.
         self.missed = False
 
     def spend(self, units: int) -> None:
-        """Take units off.
+        """Spend units.
 
         Raises:
-            BudgetError: there are not so many left.
+            BudgetError: If not enough units are left.
         """
         self.left -= units
         if self.left < 0:
             exhausted(self)
 
     def characters(self, count: int) -> None:
-        """Take the cost of making ``count`` characters off."""
+        """Spend the cost of creating ``count`` characters."""
         self.left -= 1 + (count >> 4)
         if self.left < 0:
             exhausted(self)
 
     def slots(self, count: int) -> None:
-        """Take the cost of making ``count`` slots of a list or mapping off."""
+        """Spend the cost of creating ``count`` slots of a list or mapping."""
         self.left -= 1 + (count >> 3)
         if self.left < 0:
             exhausted(self)
 
     def renew(self) -> None:
-        """Begin again with all units."""
+        """Reset the budget to its full amount."""
         self.left = self.limit
 
 
 def exhausted(budget: Budget) -> NoReturn:
-    """Say that a budget is used up.
+    """Raise the error for an exhausted budget.
 
     Raises:
-        BudgetError: always.
+        BudgetError: Always.
     """
     budget.left = 0
     raise BudgetError(f"the template needs more than {budget.limit:,} units of work")

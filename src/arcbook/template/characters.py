@@ -1,4 +1,4 @@
-"""Text that has a UTF-8 form: no half of a pair of surrogates stands alone in it."""
+"""Make text encodable as UTF-8, by removing lone surrogates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def whole_text(text: str) -> str:
-    """Return a text with pairs of surrogates joined, and lone ones replaced by U+FFFD."""
+    """Return a text with surrogate pairs joined and lone surrogates replaced by U+FFFD."""
     if text.isascii():
         return text
     try:
@@ -17,7 +17,7 @@ def whole_text(text: str) -> str:
 
 
 def whole(value: Any) -> Any:
-    """Return JSON data with what has no UTF-8 form replaced in every text of it."""
+    """Return JSON data with lone surrogates replaced in all of its text."""
     if type(value) is str:
         return whole_text(value)
     if type(value) is list:

@@ -1,9 +1,8 @@
-"""Templates in the source code of Python, where braces mean something else.
+"""Templates in Python source code, where braces have other meanings.
 
-A ``code`` body is Python first: only a ``{{ name... }}`` whose root is a known name is
-replaced, as text. The braces of f-strings, sets and dictionaries stay. ``input`` is
-the better way to hand values to code, and the lint says so. For the text of shells and
-other languages see :mod:`arcbook.template.script`.
+Only a ``{{ name... }}`` whose root is a known name is replaced, as text. The braces of
+f-strings, sets and dictionaries are left unchanged. Passing values by ``input`` is better,
+and the lint says so. For shells and other languages see :mod:`arcbook.template.script`.
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ class Code(Template):
 
 
 def compile_code(source: Any) -> Template:
-    """Compile source code; text without holes is a literal.
+    """Compile source code; code without holes is a literal.
 
-    Code that is one ``{{ expression }}`` and nothing else is an ordinary template.
+    Code that consists of a single ``{{ expression }}`` is an ordinary template.
 
     Raises:
-        TemplateError: that template has a syntax error.
+        TemplateError: If that template has a syntax error.
     """
     if not isinstance(source, str) or "{{" not in source:
         return Literal(source)
@@ -83,7 +82,7 @@ def _hole(text: str) -> Template | None:
 
 @lru_cache(1024)
 def uses_name(source: str, name: str) -> bool:
-    """Return whether Python code uses a name, comments and strings aside."""
+    """Return whether Python code uses a name, ignoring comments and strings."""
     if name not in source:
         return False
     try:
@@ -104,10 +103,10 @@ def _mentions(token: tokenize.TokenInfo, name: str) -> bool:
 
 
 def python_text(budget: Budget, value: Any) -> str:
-    """Write ``value`` into Python source: text as it is, other values as literals.
+    """Format ``value`` for Python source: text unchanged, other values as literals.
 
     Raises:
-        TemplateError: it is no data, or too large.
+        TemplateError: If it is not data, or too large.
     """
     found = None if value is MISSING else weigh(budget, value)
     text = str.__str__(found) if isinstance(found, str) else repr(found)

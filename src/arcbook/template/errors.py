@@ -1,4 +1,4 @@
-"""What can go wrong with a template."""
+"""Errors of templates."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ class TemplateError(InvalidError):
     """A template cannot be compiled or rendered.
 
     Attributes:
-        reason: what is wrong, in one sentence.
+        reason: the problem, in one sentence.
         template: the template's source text, shortened.
         line: the line inside the template, from 1.
-        where: the place in the document, when the caller knows it
-            (``"steps.load.tool.url"``); filled in by the engine.
+        where: the place in the document, such as ``"steps.load.tool.url"``, if the caller
+            knows it; set by the engine.
     """
 
     code = "invalid_template"
@@ -37,8 +37,8 @@ class UnknownWordError(TemplateError):
     """A template uses a filter, test, function or method that does not exist.
 
     Attributes:
-        word: its name.
-        known: the names of those that exist.
+        word: the unknown name.
+        known: the existing names.
     """
 
     code = "unknown_name"
@@ -50,12 +50,12 @@ class UnknownWordError(TemplateError):
 
 
 class BudgetError(TemplateError):
-    """A template needs more units, depth or size than its limits allow."""
+    """A template exceeds its limits of units, depth or size."""
 
     code = "over_budget"
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return ``text`` on one line, cut to ``limit`` characters."""
+    """Return ``text`` on one line, truncated to ``limit`` characters."""
     line = " ".join(text[: limit * 8].split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

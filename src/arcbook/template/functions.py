@@ -1,4 +1,4 @@
-"""The functions of templates, which are called by name and are never values."""
+"""The functions of templates, which are called by name and cannot be used as values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def numbers(budget: Budget, *args: Any) -> list[int]:
 
 
 def mapping(budget: Budget, /, *args: Any, **named: Any) -> dict[Any, Any]:
-    """Return a mapping of another one or of pairs, and of values by name."""
+    """Return a mapping built from another one or from pairs, and from named values."""
     if len(args) > 1:
         raise TemplateError("dict takes one mapping or list of pairs, and values by name")
     made: dict[Any, Any] = {}
@@ -55,12 +55,12 @@ def mapping(budget: Budget, /, *args: Any, **named: Any) -> dict[Any, Any]:
 
 
 def moment(scope: Scope) -> Any:
-    """Return the present time, in UTC."""
+    """Return the current time in UTC."""
     return scope.now_at()
 
 
 def chosen(scope: Scope, value: Any) -> Any:
-    """Return one of the items, by chance that is the same whenever the render is repeated."""
+    """Return a random item; repeating the render returns the same one."""
     values = each(scope.budget, value)
     if not values:
         return MISSING

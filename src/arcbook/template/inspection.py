@@ -1,8 +1,8 @@
-"""What a template reads and whether it can be compiled, found without compiling it.
+"""Find the names that a template reads and its errors, without compiling it.
 
-The lint reads every template of a document and runs none. Most are expressions, whose
-names are found by one walk; a template with statements is written as source as well,
-which finds what each name means and whether all of it exists. Nothing is evaluated.
+The lint reads every template of a document and runs none. Most are expressions, whose names
+one walk finds. Templates with statements are also generated as source, which resolves each
+name and checks that everything exists. Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from arcbook.template.errors import BudgetError, TemplateError
 from arcbook.template.names import Names
 
 _EXPRESSIONS: Final = (nodes.Expr, nodes.Helper, nodes.Output, nodes.Template, nodes.If)
-"""Nodes that give no name a meaning of their own."""
+"""Nodes that bind no names."""
 
 _PLAIN: Final = frozenset(
     [
@@ -30,7 +30,7 @@ _PLAIN: Final = frozenset(
         nodes.TemplateData, nodes.Test, nodes.Tuple,
     ]
 )  # fmt: skip
-"""Nodes that can always be written as source, given that their filters and tests exist."""
+"""Nodes that can always be generated as source if their filters and tests exist."""
 
 _OTHERS: Final = (nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include)
 
@@ -41,10 +41,10 @@ def inspect(tree: nodes.Node, source: str, emit: Callable[[], tuple[Any, str]]) 
     Args:
         tree: its syntax tree.
         source: its text, for errors.
-        emit: writes it as Python source; raises what is wrong with it.
+        emit: generates its Python source, or raises its error.
 
     Raises:
-        TemplateError: it cannot be compiled.
+        TemplateError: If it cannot be compiled.
     """
     found: set[tuple[str, ...]] = set()
     has_statements = False
@@ -90,7 +90,7 @@ def _is_short_constant(node: nodes.Node) -> bool:
 
 
 def _children(node: nodes.Node) -> list[nodes.Node]:
-    """Return the children of a node, but for the name of a function that it calls."""
+    """Return the children of a node, except the name of a function that it calls."""
     children = list(node.iter_child_nodes())
     if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name):
         return [c for c in children if c is not node.node or c.name not in functions.KNOWN]

@@ -13,7 +13,7 @@ TEXT_CHARACTERS_MAX: Final = 4 * 1024 * 1024
 """Length of one template's source."""
 
 SOURCE_CHARACTERS_MAX: Final = 256 * 1024
-"""Length of a template's source that holds more than plain paths."""
+"""Length of a template's source that contains more than plain paths."""
 
 TOKENS_MAX: Final = 20_000
 """Tokens of one template's source."""
@@ -31,7 +31,7 @@ MACRO_DEPTH_MAX: Final = 40
 """Macro calls within each other."""
 
 UNITS_MAX: Final = 1_000_000
-"""Units that one decision, or anything else that sets no limit of its own, may spend."""
+"""Units that one decision, or any render without its own limit, may spend."""
 
 TASK_UNITS_MAX: Final = 4_000_000
 """Units that the templates of one task may spend: enough for 64 MiB of text."""

@@ -27,7 +27,7 @@ _Table = dict[str, Callable[..., Any]]
 
 
 def _plain(name: str) -> Callable[..., Any]:
-    """Return a method of text that takes nothing, and makes at most three times its length."""
+    """Return a text method without arguments whose result is at most three times as long."""
     method = vars(str)[name]
 
     def run(budget: Budget, value: str) -> Any:
@@ -255,7 +255,7 @@ def _isoformat(budget: Budget, value: Any, sep: Any = "T") -> str:
 
 
 def _of_time(name: str) -> Callable[..., Any]:
-    """Return a method of times that takes nothing."""
+    """Return a method of times without arguments."""
     method = methodcaller(name)
 
     def run(budget: Budget, value: Any) -> Any:
@@ -319,7 +319,7 @@ METHODS: Final[dict[type, dict[str, Word]]] = {
 }
 
 NAMES: Final = frozenset(name for table in METHODS.values() for name in table)
-"""The methods that there are, of any type."""
+"""All methods, of any type."""
 
 
 def invoke(budget: Budget, value: Any, name: str, args: Any, named: Any) -> Any:

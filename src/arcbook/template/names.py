@@ -1,7 +1,7 @@
-"""Which names a template reads, found without running it.
+"""The names that a template reads, found without running it.
 
-A worker is sent only the names that its templates mention, and the lint knows
-which names exist; both rest on this.
+Commands carry only the names that their templates read, and the lint reports names that do
+not exist; both rely on this.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NO_NAMES: Final[Names] = frozenset()
 
 
 def merge(several: Iterable[Names]) -> Names:
-    """Return all names of several templates."""
+    """Return the union of the names of several templates."""
     return NO_NAMES.union(*several)
 
 

@@ -1,4 +1,4 @@
-"""Running a program, and saying what went wrong with it."""
+"""Run a program, and report its errors."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _FAULTS: Final = (
     TypeError,
     ValueError,
 )
-"""What Python may raise where a value is not what a function of this package foresaw."""
+"""Exceptions that Python may raise for values that this package's functions do not expect."""
 
 
 def located(error: TemplateError, source: str) -> TemplateError:
-    """Add the text of its template to an error that has none."""
+    """Add the template's text to an error that lacks it."""
     if not error.template:
         error.template = TemplateError("", source).template
     return error
@@ -36,7 +36,7 @@ def perform(program: Program, scope: Scope, source: str, names: Names) -> Any:
     """Run a program.
 
     Raises:
-        TemplateError: it has no value, or used up its budget.
+        TemplateError: If it has no value, or exceeds its budget.
     """
     scope.views = {}
     try:
@@ -78,7 +78,7 @@ def _lost(scope: Scope, names: Names) -> list[str]:
 
 
 def _missing(scope: Scope, names: Names) -> str:
-    """Return which of the names of a template have no value."""
+    """Return the names of a template that have no value, for a message."""
     found: list[str] = []
     for path in sorted(names):
         value = scope.lookup(path[0])

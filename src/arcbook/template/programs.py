@@ -1,8 +1,7 @@
-"""Programs: what an expression or a text with templates compiles to.
+"""Programs: compiled expressions and texts with templates.
 
-A program is a Python function that was generated from Jinja2's syntax tree. It is made
-when it is first run: to register or lint a document, nothing is compiled and nothing is
-evaluated.
+A program is a Python function generated from Jinja2's syntax tree. It is compiled when it is
+first run, so that registering or linting a document compiles and evaluates nothing.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ def expression_names(code: str, source: str) -> Names | None:
     """Return the names that an expression reads, or ``None`` if ``code`` is not one expression.
 
     Raises:
-        TemplateError: it cannot be compiled.
+        TemplateError: If it cannot be compiled.
     """
     quick = quick_names(code)
     return parsed_names(code, source) if quick is None else quick
 
 
 def parsed_names(code: str, source: str) -> Names | None:
-    """Do what :func:`expression_names` does, by Jinja2's parser."""
+    """Like :func:`expression_names`, but always use Jinja2's parser."""
     tree = syntax.read_expression(code, source)
     if tree is None:
         return None
@@ -44,7 +43,7 @@ def text_names(source: str) -> Names:
     """Return the names that a text with templates reads.
 
     Raises:
-        TemplateError: it cannot be compiled.
+        TemplateError: If it cannot be compiled.
     """
     tree = syntax.read_text(source)
     return inspect(tree, source, partial(_emit_text, tree))
@@ -55,12 +54,12 @@ def expression(code: str, source: str, *, is_result: bool) -> Program | None:
 
     Args:
         code: the expression.
-        source: the template that it stands in, for messages.
-        is_result: whether the value is wanted as data that can be handed on, or as it is found.
+        source: the template that contains it, for messages.
+        is_result: whether to convert the value to plain data.
 
     Returns:
-        The function; ``None`` if it is not one expression: ``a }} and {{ b``, or an error that
-        :func:`text` reports with its place.
+        The function; ``None`` if it is not one expression, such as ``a }} and {{ b``, or has an
+        error that :func:`text` reports with its line.
     """
     tree = syntax.read_expression(code, source)
     if tree is None:

@@ -1,8 +1,8 @@
-"""Which names a simple expression reads, found by Python's own parser.
+"""Find the names that a simple expression reads with Python's own parser.
 
-Where Python's syntax and Jinja2's coincide, an expression that Python can parse is one
-that Jinja2 can compile, with the same names in it; and Python's parser is twenty times
-as fast. Whatever could differ is left to Jinja2. A property test holds the two together.
+Python's parser is twenty times as fast as Jinja2's. Where the two syntaxes coincide, an
+expression that Python can parse also compiles in Jinja2, with the same names. Everything else
+is left to Jinja2. A property test checks that the two agree.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Final
 from arcbook.template.names import Names
 
 DEPTH_MAX: Final = 60
-"""Nesting of an expression that is looked at here."""
+"""Maximum nesting of an expression handled here."""
 
 _CODE_CHARACTERS_MAX: Final = 2000
 
-#: Printable ASCII but for what Jinja2 reads differently: braces, pipes, escapes, comments.
+#: Printable ASCII except for what Jinja2 reads differently: braces, pipes, escapes, comments.
 _SAME: Final = re.compile(r"""[A-Za-z0-9_ .,\[\]()'"=<>!+*/%-]+""")
 #: Text with a prefix, in triple quotes or of two parts; numbers that are not plain integers.
 _DIFFERENT: Final = re.compile(
@@ -37,7 +37,7 @@ _CONSTANTS: Final = frozenset({"true", "false", "none"})
 
 
 def quick_names(code: str) -> Names | None:
-    """Return the names that ``code`` reads, or ``None`` where Jinja2 has to be asked."""
+    """Return the names that ``code`` reads, or ``None`` if Jinja2 must parse it."""
     code = code.strip()
     if len(code) > _CODE_CHARACTERS_MAX or not _SAME.fullmatch(code) or _DIFFERENT.search(code):
         return None
@@ -62,7 +62,7 @@ def quick_names(code: str) -> Names | None:
 
 
 def _is_same(node: ast.AST) -> bool:
-    """Return whether Jinja2 has a node, and means by it what Python means."""
+    """Return whether a node has the same meaning in Jinja2 as in Python."""
     if isinstance(node, ast.Constant):
         return isinstance(node.value, (str, int, type(None)))
     return isinstance(node, _BRANCHES)

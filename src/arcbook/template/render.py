@@ -1,10 +1,9 @@
 """Compiled templates: any YAML value, compiled once, rendered many times.
 
-:func:`compile_value` turns a value into a :class:`Template`. A string that is one
-``{{ expression }}`` keeps the native type of what it yields; other text with
-``{{ }}`` or ``{% %}`` in it becomes text; everything else is a literal and stays as
-it is, whatever it looks like. What a template yields is data and is never rendered
-again.
+:func:`compile_value` turns a value into a :class:`Template`. A string that is a single
+``{{ expression }}`` keeps the native type of its value; other text with ``{{ }}`` or
+``{% %}`` renders to text; everything else is an unchanged literal. The output of a template
+is data and is never rendered again.
 """
 
 from __future__ import annotations
@@ -31,17 +30,17 @@ class Template:
 
     __slots__ = ()
 
-    #: Names that a render may ask its scope for.
+    #: Names that a render may look up in its scope.
     names: Names = NO_NAMES
-    #: Whether every render yields the same value without a scope.
+    #: Whether the value is constant, so that no scope is needed.
     is_literal: bool = False
 
     def evaluate(self, scope: Scope) -> Any:
-        """Return the value as it is found, which may be a view or :data:`MISSING`."""
+        """Return the raw value, which may be a view or :data:`MISSING`."""
         raise NotImplementedError
 
     def render(self, scope: Scope) -> Any:
-        """Return the JSON-compatible value; a missing one is ``None`` and noted."""
+        """Return the JSON-compatible value; a missing one is recorded and becomes ``None``."""
         raise NotImplementedError
 
     def test(self, scope: Scope) -> bool:
@@ -93,7 +92,7 @@ class Path(Template):
 
 
 class Expression(Template):
-    """One ``{{ expression }}`` beyond a path; it keeps its native type."""
+    """One ``{{ expression }}`` other than a path; it keeps its native type."""
 
     __slots__ = ("_code", "_evaluating", "_rendering", "_written", "names", "source")
 
@@ -128,7 +127,7 @@ class Expression(Template):
 
 
 class Text(Template):
-    """Text with templates in it; it yields text."""
+    """Text that contains templates; it renders to text."""
 
     __slots__ = ("_program", "names", "source")
 
@@ -149,7 +148,7 @@ class Text(Template):
 
 
 class PathText(Template):
-    """Text with nothing but plain paths in it, put together without Jinja2."""
+    """Text whose templates are all plain paths, rendered without Jinja2."""
 
     __slots__ = ("names", "pieces")
 
@@ -175,7 +174,7 @@ class PathText(Template):
 
 
 class Mapping(Template):
-    """A mapping with templates somewhere in it."""
+    """A mapping that contains templates."""
 
     __slots__ = ("entries", "names")
 
@@ -191,7 +190,7 @@ class Mapping(Template):
 
 
 class Sequence(Template):
-    """A list with templates somewhere in it."""
+    """A list that contains templates."""
 
     __slots__ = ("elements", "names")
 
@@ -207,7 +206,7 @@ class Sequence(Template):
 
 
 def is_template(text: str) -> bool:
-    """Return whether ``text`` has template syntax in it."""
+    """Return whether ``text`` contains template syntax."""
     return "{{" in text or "{%" in text or "{#" in text
 
 
@@ -215,7 +214,7 @@ def compile_value(value: Any, depth: int = 0) -> Template:
     """Compile any YAML value.
 
     Raises:
-        TemplateError: a template in it has a syntax error or passes a limit.
+        TemplateError: If a template in it has a syntax error or exceeds a limit.
     """
     if isinstance(value, str):
         return compile_text(value) if is_template(value) else Literal(value)
@@ -235,10 +234,10 @@ def compile_value(value: Any, depth: int = 0) -> Template:
 
 
 def compile_condition(value: Any) -> Template:
-    """Compile a guard: a boolean, a template, or a bare expression without braces.
+    """Compile a guard: a boolean, a template, or an expression without braces.
 
     Raises:
-        TemplateError: it has a syntax error.
+        TemplateError: If it has a syntax error.
     """
     if isinstance(value, str) and value.strip() and not is_template(value):
         return compile_text("{{ " + value + " }}")
@@ -247,10 +246,10 @@ def compile_condition(value: Any) -> Template:
 
 @lru_cache(CACHE_SIZE)
 def compile_text(source: str) -> Template:
-    """Compile one string with template syntax in it.
+    """Compile a string that contains template syntax.
 
     Raises:
-        TemplateError: it has a syntax error or is too long.
+        TemplateError: If it has a syntax error or is too long.
     """
     if len(source) > limits.TEXT_CHARACTERS_MAX:
         raise BudgetError(f"the template passes {limits.TEXT_CHARACTERS_MAX:,} characters", source)
@@ -266,7 +265,7 @@ def compile_text(source: str) -> Template:
 
 
 def _lone_expression(source: str) -> str | None:
-    """Return what may be the one expression that ``source`` consists of."""
+    """Return the inside of ``source`` if it may be a single expression, else ``None``."""
     text = source.strip()
     if not (text.startswith("{{") and text.endswith("}}")) or len(text) < len("{{}}"):
         return None

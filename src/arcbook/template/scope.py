@@ -1,4 +1,4 @@
-"""Where the names of a template come from."""
+"""The names that a template can read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from arcbook.template.errors import TemplateError
 
 
 class Scope:
-    """Names for one render, and what the render may spend.
+    """The names for one render, and its budget.
 
-    Subclasses answer :meth:`lookup`. The scope also collects the names that were missing
-    where a value was needed.
+    Subclasses implement :meth:`lookup`. The scope also records the names that had no value
+    where one was needed.
     """
 
     __slots__ = ("budget", "draws", "missing", "views")
@@ -22,9 +22,9 @@ class Scope:
     def __init__(self, budget: Budget | None = None) -> None:
         self.missing: list[str] | None = None
         self.budget = Budget() if budget is None else budget
-        #: Choices made by chance so far.
+        #: Number of random choices so far.
         self.draws = 0
-        #: Views that were looked up, by name, while a program runs: each makes its data once.
+        #: Views by name while a program runs, so that each builds its data once.
         self.views: dict[str, Any] | None = None
 
     def lookup(self, name: str) -> Any:
@@ -32,32 +32,32 @@ class Scope:
         raise NotImplementedError
 
     def now_at(self) -> dt.datetime:
-        """Return the present time.
+        """Return the current time.
 
         Raises:
-            TemplateError: there is none here.
+            TemplateError: If the scope has no clock.
         """
         raise TemplateError("there is no clock here")
 
     def seed(self) -> str:
-        """Return what decides the choices by chance."""
+        """Return the seed of random choices."""
         return ""
 
     def note_missing(self, name: str) -> None:
-        """Record that a value was needed and ``name`` had none."""
+        """Record that ``name`` had no value where one was needed."""
         if self.missing is None:
             self.missing = []
         if name not in self.missing and len(self.missing) < MISSING_MAX:
             self.missing.append(name)
 
     def take_missing(self) -> list[str]:
-        """Return the names noted as missing, and forget them."""
+        """Return the names recorded as missing, and clear them."""
         found, self.missing = self.missing, None
         return found or []
 
 
 MISSING_MAX = 100
-"""Names that are noted as missing in one render."""
+"""Maximum names recorded as missing in one render."""
 
 
 class DictScope(Scope):

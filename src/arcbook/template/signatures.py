@@ -1,4 +1,4 @@
-"""What filters, tests, functions and methods take: checked before anything is called."""
+"""Signatures of filters, tests, functions and methods, checked before they are called."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from arcbook.template.errors import TemplateError
 
 
 class Word:
-    """A filter, test, function or method: what it is called with, and what does it.
+    """A filter, test, function or method, with its signature.
 
     Attributes:
-        name: how templates call it.
-        run: does it; takes the budget, for most the value, and then :attr:`parameters`.
-        parameters: names of what a template may give, in order.
-        required: how many of them it must give.
-        is_open: whether any number of values, and any names, may follow.
+        name: its name in templates.
+        run: its implementation; takes the budget, usually the value, and :attr:`parameters`.
+        parameters: names of its arguments, in order.
+        required: number of required arguments.
+        is_open: whether any further positional and named arguments may follow.
     """
 
     __slots__ = ("is_open", "name", "parameters", "required", "run")
@@ -32,10 +32,10 @@ class Word:
         self.required = sum(1 for p in named if p.default is p.empty)
 
     def check(self, what: str, count: int, names: Collection[str]) -> None:
-        """Check that it takes ``count`` values and some by name.
+        """Check that it accepts ``count`` positional arguments and the named ones.
 
         Raises:
-            TemplateError: it does not.
+            TemplateError: If it does not.
         """
         known = self.parameters
         if not self.is_open:
@@ -58,6 +58,6 @@ def words(table: dict[str, Callable[..., Any]], given: int = 2) -> dict[str, Wor
 
 
 def call(what: str, word: Word, given: Sequence[Any], args: Sequence[Any], named: Any) -> Any:
-    """Call a word that is known only now, as ``map('int')`` does."""
+    """Call a word that is looked up at run time, as ``map('int')`` does."""
     word.check(what, len(args), named)
     return word.run(*given, *args, **named)

@@ -1,7 +1,7 @@
-"""Reading templates: Jinja2's lexer and parser, within limits that are checked first.
+"""Parse templates with Jinja2's lexer and parser, within limits that are checked first.
 
-Only Jinja2's syntax is used, never its compiler or its runtime. The parser recurses, so
-the nesting of what it is given is counted in the stream of tokens before it goes there.
+Only Jinja2's syntax is used, never its compiler or runtime. The parser is recursive, so the
+nesting of the token stream is checked before it is parsed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNREADABLE: Final = (RecursionError, MemoryError, SyntaxError, ValueError)
 
 
 class _Reader(Environment):
-    """Jinja2's syntax, as templates of playbooks have it."""
+    """Jinja2's syntax, as configured for playbooks."""
 
     def __init__(self) -> None:
         super().__init__(autoescape=False, keep_trailing_newline=True, cache_size=0)
@@ -41,7 +41,7 @@ _reader: Final = _Reader()
 
 
 class _Nesting:
-    """How deep a template nests at a token: its brackets, prefixes, conditions and blocks."""
+    """The nesting depth at a token: brackets, prefixes, conditions and blocks."""
 
     __slots__ = ("_before", "_opens_set", "blocks", "brackets", "conditions", "prefixes")
 
@@ -51,7 +51,7 @@ class _Nesting:
         self._opens_set = False
 
     def take(self, kind: str, value: str) -> int:
-        """Take one more token; return how deep it stands."""
+        """Process one token; return its depth."""
         if kind in _OPENING:
             self.brackets += 1
         elif kind in _CLOSING:
@@ -69,7 +69,7 @@ class _Nesting:
 
     def _bound(self, kind: str) -> None:
         if kind == "block_end":
-            # A ``set`` without ``=`` stands around a text.
+            # A ``set`` without ``=`` is a block.
             self.blocks += self._opens_set
             self._opens_set = False
         else:
@@ -84,7 +84,7 @@ class _Nesting:
 
 
 def _bounded(tokens: Iterator[Token]) -> Iterator[Token]:
-    """Pass tokens on, as long as they are not too many and do not nest too deep."""
+    """Yield the tokens, checking their number and nesting."""
     nesting = _Nesting()
     for count, token in enumerate(tokens):
         if count >= limits.TOKENS_MAX:
@@ -104,7 +104,7 @@ def read_expression(code: str, source: str) -> nodes.Expr | None:
     """Return the syntax tree of one expression, or ``None`` if ``code`` is not one.
 
     Raises:
-        TemplateError: it passes a limit.
+        TemplateError: If it exceeds a limit.
     """
     _check_length(source)
     try:
@@ -122,7 +122,7 @@ def read_text(source: str) -> nodes.Template:
     """Return the syntax tree of a text with templates.
 
     Raises:
-        TemplateError: it is none, or passes a limit.
+        TemplateError: If it has a syntax error or exceeds a limit.
     """
     _check_length(source)
     try:

@@ -1,4 +1,4 @@
-"""How a value is written when it stands in the middle of text."""
+"""Format values inside text."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from arcbook.template.values import CONTAINERS, NUMBERS, TEXTS, data, weigh
 
 
 def to_text(value: Any) -> str:
-    """Return the text of ``value`` as SQL, a URL or JSON would want it.
+    """Return ``value`` as text that suits SQL, URLs and JSON.
 
-    ``None``, missing values and numbers that JSON lacks (NaN, infinities) are empty,
-    booleans are ``true`` and ``false``, containers are JSON, times are ISO 8601.
+    ``None``, missing values, NaN and the infinities become an empty string, booleans ``true``
+    and ``false``, containers JSON, and times ISO 8601.
 
     Raises:
-        TemplateError: it is no data.
+        TemplateError: If it is not data.
     """
     if type(value) is str:
         return value
@@ -53,7 +53,7 @@ def _number_text(value: Any) -> str:
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Return ``value`` as JSON text, in the order of its keys, not HTML-escaped."""
+    """Return ``value`` as JSON text, with keys in their order and without HTML escapes."""
     return _dumped(plain(value), indent)
 
 
@@ -77,13 +77,13 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_
 
 
 def to_value(value: Any) -> Any:
-    """Return ``value`` as the JSON-compatible value that a lone template yields.
+    """Return ``value`` as the JSON-compatible value of a lone template.
 
-    Missing becomes ``None``; tuples, sets and ranges become lists; times become ISO text;
-    numbers that JSON lacks (NaN, infinities) become ``None``.
+    Missing values, NaN and the infinities become ``None``; tuples, sets and ranges become
+    lists; times become ISO text.
 
     Raises:
-        TemplateError: something in it is no data.
+        TemplateError: If something in it is not data.
     """
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
@@ -106,10 +106,10 @@ def to_value(value: Any) -> Any:
 
 
 def text_of(budget: Budget, value: Any) -> str:
-    """Return the text of a value, charged for.
+    """Return the text of a value, charging the budget.
 
     Raises:
-        TemplateError: it is no data.
+        TemplateError: If it is not data.
     """
     if type(value) is str:
         budget.left -= len(value) >> 4
@@ -123,12 +123,12 @@ def text_of(budget: Budget, value: Any) -> str:
 
 
 def json_of(budget: Budget, value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON text, charged for."""
+    """Return a value as JSON text, charging the budget."""
     if indent is not None and indent > limits.WIDTH_MAX:
         raise BudgetError(f"an indent passes {limits.WIDTH_MAX:,} characters")
     found = weigh(budget, None if value is MISSING else value)
     if indent:
-        # Each level of the value may begin with an indent of its own.
+        # Each level of the value may add an indent.
         before = budget.left
         weigh(budget, found)
         budget.spend((before - budget.left) * (indent * limits.DATA_DEPTH_MAX >> 6))
@@ -138,10 +138,10 @@ def json_of(budget: Budget, value: Any, indent: int | None = None) -> str:
 
 
 def joined(budget: Budget, pieces: list[str]) -> str:
-    """Join the pieces of a render, keeping to the limit of its length.
+    """Join the pieces of a render, within the limit of its length.
 
     Raises:
-        BudgetError: they are too long.
+        BudgetError: If they are too long.
     """
     size = sum(map(len, pieces))
     if size > limits.OUTPUT_CHARACTERS_MAX:
@@ -151,11 +151,11 @@ def joined(budget: Budget, pieces: list[str]) -> str:
 
 
 def value_of(budget: Budget, value: Any) -> Any:
-    """Return a value as a lone template yields it, charged for.
+    """Return the value of a lone template, charging the budget.
 
     Raises:
-        BudgetError: it is too large, or nests too deep.
-        TemplateError: something in it is no data.
+        BudgetError: If it is too large or nests too deeply.
+        TemplateError: If something in it is not data.
     """
     return value if type(value) in _FINAL else _value(budget, value, 1)
 

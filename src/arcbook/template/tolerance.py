@@ -1,7 +1,7 @@
-"""Which names a template can do without: what it says for the case that they are missing.
+"""Find the names that a template allows to be missing.
 
-``{{ x | default(1) }}`` and ``{% if x is defined %}`` know that ``x`` may be missing. The
-lint leaves such names alone. Nothing is evaluated.
+``{{ x | default(1) }}`` and ``{% if x is defined %}`` handle a missing ``x``, so the lint does
+not report it. Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TESTS: Final = frozenset({"defined", "undefined", "none"})
 
 
 def tolerated(source: str) -> Names:
-    """Return the names that a template provides for the lack of."""
+    """Return the names that a template allows to be missing."""
     try:
         tree = syntax.read_text(source)
     except TemplateError:
@@ -49,7 +49,7 @@ def _take(node: nodes.Node, found: set[tuple[str, ...]]) -> None:
 
 
 def _paths(node: nodes.Node | None, found: set[tuple[str, ...]]) -> None:
-    """Add a name that stands alone, where only its truth counts."""
+    """Add a bare name, of which only the truth matters."""
     path = None if node is None else path_of(node)
     if path is not None:
         found.add(path)
@@ -62,5 +62,5 @@ def _below(node: nodes.Node, found: set[tuple[str, ...]]) -> None:
 
 
 def is_tolerated(path: tuple[str, ...], names: Names) -> bool:
-    """Return whether a name, or what it lies in, is among names."""
+    """Return whether a name or one of its parents is among ``names``."""
     return any(path[: len(name)] == name for name in names)

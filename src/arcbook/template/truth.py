@@ -1,8 +1,8 @@
-"""The one rule for whether a value counts as true.
+"""The rule for whether a value counts as true.
 
-Guards, policy rules, admission and ``enabled`` switches all use it. A value is
-true as Python has it, except that text which spells a false value is false: the
-playbooks of the reference write ``when: "{{ flag }}"`` over text columns.
+Guards, policy rules, admission rules and ``enabled`` all use it. It is Python's rule, except
+that text which spells a false value is false: playbooks of the reference use
+``when: "{{ flag }}"`` with text columns.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from arcbook.template.values import data
 FALSE_TEXTS: Final = frozenset({"", "0", "false", "no", "none", "null", "off", "[]", "{}"})
 
 _LONGEST: Final = 1000
-"""Characters of a text that are looked at: a longer one is true, were it but blanks."""
+"""Maximum length of text that is examined; longer text is always true."""
 
 
 def is_true(value: Any) -> bool:
     """Return whether ``value`` counts as true in a guard.
 
     Raises:
-        TemplateError: it is no data.
+        TemplateError: If it is not data.
     """
     if value is True:
         return True

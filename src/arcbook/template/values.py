@@ -1,8 +1,8 @@
-"""What a template's value can be, and what looking through one costs.
+"""The types of values in templates, and the cost of walking them.
 
-Values are data of the exact types in :data:`DATA`, views, and :data:`MISSING`; nothing
-else is ever computed with. What a host hands in that is of another type becomes data in
-:func:`data`, or is refused.
+Values are data of the exact types in :data:`DATA`, views, and :data:`MISSING`; templates
+compute with nothing else. :func:`data` converts a host's values of other types, or rejects
+them.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ _KINDS: Final[dict[type, str]] = {
 
 
 def kind_of(value: Any) -> str:
-    """Return what a value is, for messages."""
+    """Return the name of a value's type, for messages."""
     return _KINDS.get(type(value), "a value of another kind")
 
 
 def data(value: Any) -> Any:
-    """Return the data that a value stands for.
+    """Return the data of a value.
 
     Raises:
-        TemplateError: it is no data.
+        TemplateError: If it is not data.
     """
     if type(value) in DATA:
         return value
@@ -67,17 +67,17 @@ def data(value: Any) -> Any:
 
 
 def is_there(value: Any) -> bool:
-    """Return whether a value needs no default: it is neither missing nor null."""
+    """Return whether a value is neither missing nor null."""
     if value is MISSING or value is None:
         return False
     return not (isinstance(value, View) and value.is_null())
 
 
 def _admitted(value: Any) -> Any:
-    """Make data of what a host handed in.
+    """Convert a host's value to data.
 
     Raises:
-        TemplateError: it is of a type that has no place in templates.
+        TemplateError: If templates do not support its type.
     """
     if isinstance(value, enum.Enum):
         return data(value.value)
@@ -101,12 +101,12 @@ def _admitted(value: Any) -> Any:
 def weigh(budget: Budget, value: Any) -> Any:
     """Charge for a walk through a value, and return it as data down to its leaves.
 
-    The walk goes level by level, so that shared parts count as often as a walk meets them
-    and what would never end does not begin.
+    Walks level by level, so that shared parts are charged each time they are met and a cyclic
+    value reaches a limit.
 
     Raises:
-        BudgetError: the walk costs too much, or goes too deep.
-        TemplateError: something in it is no data.
+        BudgetError: If the walk is too expensive or too deep.
+        TemplateError: If something in it is not data.
     """
     value = data(value)
     if type(value) not in CONTAINERS:
@@ -129,7 +129,7 @@ def weigh(budget: Budget, value: Any) -> Any:
 
 
 def _gather(budget: Budget, elements: Iterable[Any], containers: list[Any]) -> bool:
-    """Add the containers among elements to a list; return whether all elements are data."""
+    """Collect the containers among the elements; return whether all elements are data."""
     is_plain = True
     for element in elements:
         kind = type(element)
@@ -146,7 +146,7 @@ def _gather(budget: Budget, elements: Iterable[Any], containers: list[Any]) -> b
 
 
 def _data_below(value: Any) -> Any:
-    """Return a value with everything in it made data; its depth is known to be bounded."""
+    """Return a value with everything in it converted to data; its depth is already bounded."""
     value = data(value)
     if type(value) is dict:
         return {k: _data_below(v) for k, v in value.items()}

@@ -64,7 +64,7 @@ def error_data(error: ErrorInfo) -> dict[str, Any]:
 
 
 class MissingResult:
-    """A placeholder among loaded values for a result that no longer exists."""
+    """Marks a result among the loaded values that no longer exists."""
 
     __slots__ = ("reason",)
 

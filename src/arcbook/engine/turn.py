@@ -38,9 +38,9 @@ class Turn:
     """The working set of one decision. Emitting an event folds it at once."""
 
     __slots__ = (
+        "_budget",
         "_context",
         "at",
-        "budget",
         "decision",
         "limits",
         "loaded",
@@ -66,8 +66,8 @@ class Turn:
         self.loaded = loaded
         self.limits = limits
         self.decision = Decision()
-        #: Shared by all templates of the decision.
-        self.budget = Budget()
+        #: Shared by all templates of the decision; created when one needs it.
+        self._budget: Budget | None = None
         self._context: Context | None = None
 
     @property
@@ -117,6 +117,8 @@ class Turn:
 
     def scope(self, *layers: dict[str, Any], top: dict[str, Any] | None = None) -> ExecutionScope:
         """Return a scope of the execution's names, below the given layers."""
+        if self._budget is None:
+            self._budget = Budget()
         return ExecutionScope(
             self.context,
             data=self.plan.playbook.data,
@@ -124,7 +126,7 @@ class Turn:
             loaded=self.loaded,
             top=top,
             layers=layers,
-            budget=self.budget,
+            budget=self._budget,
         )
 
 

@@ -101,27 +101,24 @@ class CommandRunner:
     def _begin(self, job: Job) -> None:
         """Perform a command; at once, if its tools answer at once."""
         with About(execution=job.execution_id, step=job.step, command=job.command_id):
-            self._perform(job)
-
-    def _perform(self, job: Job) -> None:
-        steps = job.open()
-        if steps is None:
-            return
-        try:
-            awaited = next(steps)
-        except StopIteration as stop:
-            self._done(job, stop.value)
-            return
-        except BlobStoreError as error:
-            self._away(job, error)
-            return
-        except Exception as error:  # noqa: BLE001  # the boundary to a command's work
-            self._done(job, _fault(job, error))
-            return
-        self._fresh.add(job.command_id)
-        self._tasks[job.command_id] = asyncio.create_task(
-            self._continue(job, steps, awaited), name=job.command_id
-        )
+            steps = job.open()
+            if steps is None:
+                return
+            try:
+                awaited = next(steps)
+            except StopIteration as stop:
+                self._done(job, stop.value)
+                return
+            except BlobStoreError as error:
+                self._away(job, error)
+                return
+            except Exception as error:  # noqa: BLE001  # the boundary to a command's work
+                self._done(job, _fault(job, error))
+                return
+            self._fresh.add(job.command_id)
+            self._tasks[job.command_id] = asyncio.create_task(
+                self._continue(job, steps, awaited), name=job.command_id
+            )
 
     async def _continue(self, job: Job, steps: Awaits, awaited: Any) -> None:
         """Go on with a command whose tools take time."""

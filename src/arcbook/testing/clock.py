@@ -1,4 +1,4 @@
-"""Time that a test owns: a clock, and an event loop that jumps over waits."""
+"""Virtual time for tests: a clock, and an event loop that skips waits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 START_US: Final = 1_800_000_000_000_000
-"""The moment at which fake time begins."""
+"""The start of fake time."""
 
 
 class FakeClock:
-    """A clock that stands still until it is told to move."""
+    """A clock that only moves when a test advances it."""
 
     def __init__(self, start_us: int = START_US) -> None:
         self.at_us = start_us
@@ -26,16 +26,16 @@ class FakeClock:
         return self.at_us
 
     def advance(self, seconds: float) -> None:
-        """Move on."""
+        """Advance the clock."""
         self.at_us += round(seconds * 1_000_000)
 
 
 class DeadlockError(RuntimeError):
-    """Everything waits, and nothing is scheduled that could end the waiting."""
+    """All tasks wait, and no timer is scheduled that could wake one."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps to the next timer instead of waiting for it."""
+    """An event loop whose time jumps to the next timer."""
 
     def __init__(self) -> None:
         super().__init__(_Selector())
@@ -49,7 +49,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]  # at once: its time waits for no thread
         self, executor: Any, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        """Call a function in this thread."""
+        """Call the function in the current thread."""
 
         async def call() -> T:
             return func(*args)

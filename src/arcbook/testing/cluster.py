@@ -1,4 +1,4 @@
-"""A cluster in one process: servers and workers on a store and a bus in memory."""
+"""A cluster in one process: servers and workers on an in-memory store and bus."""
 
 from __future__ import annotations
 
@@ -37,34 +37,34 @@ ENDS_SECONDS: Final = 20.0
 ENTRY_TEXT: Final = "the token of a test's servers and workers"
 
 A_SERVER: Final = Ticket(SERVER, "another", "", b"", "", [], b"")
-"""The session of another server, which may ask anything."""
+"""The session of another server, which may send any request."""
 
 LEASE_SECONDS: Final = 0.6
-"""How long a worker may be silent here."""
+"""Lease of a worker in these tests, in seconds."""
 
 
 class NoCredentials:
-    """Knows no credential."""
+    """A credential source without credentials."""
 
     async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
-        """Refuse."""
+        """Raise: there are no credentials."""
         raise CredentialError(alias, "is not known")
 
 
 class RunningServer:
-    """A server, and the means to end it in any way."""
+    """A server, and ways to stop or crash it."""
 
     def __init__(self, server: Server, bus: Bus) -> None:
         self.server = server
         self.bus = bus
 
     async def stop(self) -> None:
-        """End it in order: it hands its shards over."""
+        """Stop the server in order; it hands over its shards."""
         await self.server.__aexit__(None, None, None)
         await self.bus.__aexit__(None, None, None)
 
     async def kill(self) -> None:
-        """End it as the loss of its machine would."""
+        """Crash the server, as if its machine were lost."""
         await self.server._beating.stop()  # noqa: SLF001  # the means
         await self.server.service.stop()
         self.server.drive.close()
@@ -72,25 +72,25 @@ class RunningServer:
 
 
 class RunningWorker:
-    """A worker, and the means to end it in any way."""
+    """A worker, and ways to stop or crash it."""
 
     def __init__(self, worker: Worker, bus: Bus) -> None:
         self.worker = worker
         self.bus = bus
 
     async def stop(self, seconds: float = 5.0) -> None:
-        """Drain it, and end it."""
+        """Drain the worker, then stop it."""
         await self.worker.drain(seconds)
         await self.kill()
 
     async def kill(self) -> None:
-        """End it at once; what it held is lost."""
+        """Crash the worker; its commands are lost."""
         await self.worker.__aexit__(None, None, None)
         await self.bus.__aexit__(None, None, None)
 
 
 class Cluster:
-    """Servers and workers of a test."""
+    """The servers and workers of a test."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class Cluster:
     # -- executions -------------------------------------------------------------------
 
     async def start(self, text: str, payload: dict[str, Any] | None = None, at: int = 0) -> int:
-        """Register a playbook, and start it by one of the servers."""
+        """Register a playbook and start it on one of the servers."""
         server = self.servers[at].server
         await self.register(text, at)
         loaded = load_playbook(text, server.registry)
@@ -202,7 +202,7 @@ class Cluster:
         return await self.state(execution_id)
 
     async def moved(self) -> None:
-        """Wait until some execution has moved."""
+        """Wait until any execution makes progress."""
         self._moved.clear()
         await self._moved.wait()
 
@@ -211,7 +211,7 @@ class Cluster:
         return await self.ended(await self.start(text, payload))
 
     async def state(self, execution_id: int) -> State:
-        """Return an execution's state as it is stored."""
+        """Return the stored state of an execution."""
         found = await stored_state(self.store, execution_id)
         assert found is not None
         return found.state

@@ -1,4 +1,4 @@
-"""Servers and workers of a test as processes of their own, as an operator starts them."""
+"""Servers and workers as separate processes, started as an operator would."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMAND: Final = [sys.executable, "-m", "arcbook"]
 
 
 class ClusterProcesses:
-    """The processes of a cluster; all of them end with it.
+    """The processes of a cluster; leaving the context ends them all.
 
     Args:
         environment: variables that name the database, the bus and the home.
@@ -52,7 +52,7 @@ class ClusterProcesses:
     def start_worker(
         self, pools: Sequence[str] = ("shared",), concurrency: int = 32, *, server: str = ""
     ) -> Process:
-        """Start a worker; with a server's address, one that knows nothing else."""
+        """Start a worker; with a server's address, it has no other configuration."""
         arguments = ["worker", "--pool", ",".join(pools), "--concurrency", str(concurrency)]
         if server:
             arguments += ["--server", server]

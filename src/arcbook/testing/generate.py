@@ -1,4 +1,4 @@
-"""Playbooks from a seed, for properties that must hold of all of them.
+"""Random playbooks from a seed, for properties that every playbook must have.
 
 Each one can end: arcs that go back are guarded by counters.
 """
@@ -59,7 +59,7 @@ def random_playbook(
 
 
 SHARED = "shared_task"
-"""Name of the task that steps of wide playbooks share."""
+"""Name of the task that the steps of wide playbooks share."""
 
 
 def _step(

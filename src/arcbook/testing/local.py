@@ -1,4 +1,4 @@
-"""Running playbooks in a test: the production runtime on memory, with scripted tools."""
+"""Run playbooks in a test: the production runtime in memory, with scripted tools."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Handler = Callable[[ToolCall], Any]
 
 
 class ScriptedTool:
-    """A tool whose outcomes a test decides; it remembers its calls."""
+    """A tool whose outcomes a test scripts. It records its calls."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -57,7 +57,7 @@ def _outcome(answer: Any) -> Any:
 
 
 class FakeCredentials:
-    """Credentials from plain values."""
+    """A credential source with fixed values."""
 
     def __init__(self, known: dict[str, Credential] | None = None) -> None:
         self.known = known or {}
@@ -70,7 +70,7 @@ class FakeCredentials:
 
 
 class Bench:
-    """A runtime with everything that a test may look at."""
+    """A runtime whose parts a test can inspect."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Bench:
         return loop_frames(self.store, execution_id, step, int(visit))
 
     async def register(self, text: str) -> Planned:
-        """Check a document and store it; its errors fail the test."""
+        """Check and register a document; errors fail the test."""
         loaded = load_playbook(text, self.registry)
         problems = [diagnostic_text("playbook", d, loaded.lines) for d in loaded.errors]
         assert not problems, "\n".join(problems)
@@ -120,7 +120,7 @@ class Bench:
 
 
 class Ran(msgspec.Struct, kw_only=True):
-    """A playbook that ran."""
+    """A finished run of a playbook."""
 
     state: State
     events: list[Recorded]
@@ -131,7 +131,7 @@ class Ran(msgspec.Struct, kw_only=True):
 
     @property
     def status(self) -> str:
-        """How it ended."""
+        """The final status."""
         return str(self.state.status)
 
     @property
@@ -146,7 +146,7 @@ class Ran(msgspec.Struct, kw_only=True):
 
 @asynccontextmanager
 async def bench(tools: dict[str, Handler], **facts: Any) -> AsyncIterator[Bench]:
-    """Open a runtime on the running loop's time."""
+    """Open a runtime that uses the running loop's time."""
     made = Bench(LoopClock(asyncio.get_running_loop()), tools, **facts)
     async with made.runtime:
         yield made

@@ -1,4 +1,4 @@
-"""The pure engine with a random world around it: workers, timers, children, losses.
+"""The pure engine in a random world of workers, timers, children and losses.
 
 No loop, no clock, no store: a log of inputs with their times, and the decisions.
 """
@@ -38,14 +38,14 @@ EXECUTION_ID = 77
 
 
 class Given(NamedTuple):
-    """An input with its time."""
+    """An input and its time."""
 
     at: int
     input: AnyInput
 
 
 class Machine:
-    """One execution, its log, and everything it was told."""
+    """One execution, with its log and its inputs."""
 
     def __init__(self, plan: Plan, limits: LoopLimits = LIMITS) -> None:
         self.plan = plan
@@ -60,7 +60,7 @@ class Machine:
         self.at = START_US
 
     def give(self, given: AnyInput) -> Decision:
-        """Decide an input, as the drive loop does."""
+        """Decide an input as the drive loop does."""
         self.log.append(Given(self.at, given))
         decision = self.decide_once(given)
         while decision.needs or decision.more:
@@ -71,7 +71,7 @@ class Machine:
         return decision
 
     def decide_once(self, given: AnyInput) -> Decision:
-        """Decide an input, and leave what there is more to do."""
+        """Decide an input without settling the rest."""
         decision = decide(
             self.state,
             self.plan,
@@ -88,7 +88,7 @@ class Machine:
 
 
 class World:
-    """Decides what happens next to a machine."""
+    """Chooses the next input of a machine."""
 
     def __init__(self, machine: Machine, rng: random.Random, *, mild: bool = False) -> None:
         self.machine = machine
@@ -96,11 +96,11 @@ class World:
         self.mild = mild
 
     def start(self) -> None:
-        """Begin the execution."""
+        """Start the execution."""
         self.machine.give(Start(path="random", payload={}))
 
     def step(self) -> bool:
-        """Let one thing happen; return false if nothing can."""
+        """Apply one input; return false if there is none."""
         machine, rng = self.machine, self.rng
         machine.at += rng.choice([0, 1, 1_000, 1_000_000])
         choices = self._choices()
@@ -163,7 +163,7 @@ class World:
 
 
 def replayed(events: Iterable[Recorded]) -> State:
-    """Return the fold of events."""
+    """Return the state that events fold to."""
     state = State(execution_id=EXECUTION_ID)
     for event in events:
         apply(state, event)
@@ -171,7 +171,7 @@ def replayed(events: Iterable[Recorded]) -> State:
 
 
 def resumed(machine: Machine, after: int) -> Machine:
-    """Return a machine that crashed after some inputs and was built again from its log."""
+    """Return a machine that crashed after some inputs and was rebuilt from its log."""
     again = Machine(machine.plan)
     again.kept = machine.kept
     again.events = list(machine.events[: machine.ends[after - 1] if after else 0])

@@ -1,4 +1,4 @@
-"""Server processes of tests: their logs, their folders, their end."""
+"""Server processes of tests, with their logs and folders."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from typing import Any, Final, Self
 from arcbook.compose.machine.programs import ServiceFailedError
 
 READY_SECONDS: Final = 60.0
-"""How long a server may take until it is ready."""
+"""How long a server may take to become ready, in seconds."""
 
 STOP_SECONDS: Final = 20.0
-"""How long a server may take to stop before it is killed."""
+"""How long a server may take to stop before it is killed, in seconds."""
 
 LINES_KEPT: Final = 200
 """Lines of a server's log that a failure shows."""
 
 
 class Process:
-    """A server's process, whose log says when it is ready."""
+    """A server process whose log shows when it is ready."""
 
     def __init__(self, command: list[str], ready: str, **options: Any) -> None:
         self._ready = re.compile(ready)
@@ -48,7 +48,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Id of the process."""
+        """The process id."""
         return self._process.pid
 
     def find(self, pattern: str) -> str:
@@ -65,7 +65,7 @@ class Process:
         return "".join(self._lines)
 
     def wait_ready(self) -> None:
-        """Wait until the log says that the server is ready.
+        """Wait until the log shows that the server is ready.
 
         Raises:
             ServiceFailedError: it ended first, or took too long.
@@ -77,11 +77,11 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def signal(self, number: int) -> None:
-        """Send it a signal, if it still runs."""
+        """Send a signal if the process is still running."""
         if self.is_alive:
             self._process.send_signal(number)
 
@@ -94,7 +94,7 @@ class Process:
         self.stop(signal.SIGKILL)
 
     def stop(self, stop_signal: int | None = None) -> None:
-        """Stop the process and wait for its end; stopping twice is well."""
+        """Stop the process and wait for it to exit. Idempotent."""
         if self._process.poll() is None:
             if stop_signal is None:
                 self._process.terminate()
@@ -120,7 +120,7 @@ class Process:
 
 
 def _children(pid: int) -> list[int]:
-    """Return the processes that a process started."""
+    """Return the child processes of a process."""
     found = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in found.read_text().split()] if found.exists() else []
 
@@ -147,7 +147,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Id of the server's process."""
+        """The process id of the server."""
         assert self._process is not None
         return self._process.pid
 
@@ -157,11 +157,11 @@ class Server:
         return self._process.log if self._process is not None else ""
 
     def start(self) -> None:
-        """Make the folder and start the server."""
+        """Create the folder and start the server."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Stop the server and remove its folder; stopping twice is well."""
+        """Stop the server and remove its folder. Idempotent."""
         if self._process is not None:
             self._process.stop()
             self._process = None

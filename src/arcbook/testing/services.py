@@ -1,4 +1,4 @@
-"""Real servers for tests, each a process of the test's own in a private folder."""
+"""Real servers for tests, each a process with a private folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 START_ATTEMPTS: Final = 5
-"""Tries of a start whose port somebody else took first."""
+"""Start attempts if another process takes the port first."""
 
 
 _EMPTY: Final = """
@@ -107,12 +107,12 @@ class PostgresServer(Server):
         self._process = Process(command, "ready to accept connections", **options)
 
     def crash(self) -> None:
-        """Kill the server with all of its processes, as the loss of its machine would."""
+        """Kill the server and its child processes, as if its machine were lost."""
         assert self._process is not None
         self._process.kill_tree()
 
     def start_again(self) -> None:
-        """Start the server on the same port, with what it stored."""
+        """Start the server on the same port, with its stored data."""
         self._launch()
         assert self._process is not None
         self._process.wait_ready()
@@ -129,7 +129,7 @@ class PostgresServer(Server):
         return f"postgresql://{self.user}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def fields(self, database: str = "postgres") -> dict[str, Any]:
-        """Return what a credential says of a database."""
+        """Return the credential fields for a database."""
         return {
             "host": "127.0.0.1",
             "port": self.port,
@@ -139,7 +139,7 @@ class PostgresServer(Server):
         }
 
     def execute(self, query: str, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """Run one statement by itself and return its rows."""
+        """Run one statement outside of a transaction and return its rows."""
         import psycopg  # only for tests with the server
 
         # By the socket in the server's own folder, which asks for no password.
@@ -149,12 +149,12 @@ class PostgresServer(Server):
             return cursor.fetchall() if cursor.description else []
 
     def create_database(self, name: str) -> str:
-        """Make an empty database and return its connection URL."""
+        """Create an empty database and return its connection URL."""
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
         return self.dsn(name)
 
     def empty_database(self, name: str) -> str:
-        """Make a database empty again, which is faster than making another; return its URL."""
+        """Empty a database, which is faster than creating another; return its URL."""
         self.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -164,7 +164,7 @@ class PostgresServer(Server):
         return self.dsn(name)
 
     def drop_database(self, name: str) -> None:
-        """Remove a database, whoever is connected to it."""
+        """Drop a database, even if clients are connected."""
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
@@ -179,7 +179,7 @@ class NatsServer(Server):
 
     @property
     def url(self) -> str:
-        """Where clients connect, without user and password."""
+        """The address for clients, without user and password."""
         return f"nats://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -201,11 +201,11 @@ class NatsServer(Server):
         self._process.kill_tree()
 
     def start_again(self) -> None:
-        """Start the server on the same port, with what it stored."""
+        """Start the server on the same port, with its stored data."""
         self.start()
 
     def restart(self) -> None:
-        """Stop the server and start it again on the same port, with what it stored."""
+        """Restart the server on the same port, with its stored data."""
         assert self._process is not None
         self._process.stop()
         self.start()

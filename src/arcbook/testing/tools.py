@@ -1,4 +1,4 @@
-"""Calling a tool by itself, with services that a test controls."""
+"""Call a single tool, with services that a test controls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arcbook.tools.registry import Registry
 
 
 class FakeResults:
-    """Values by reference, from a mapping."""
+    """Values by reference, stored in a mapping."""
 
     def __init__(self, values: dict[str, Any] | None = None) -> None:
         self.values = values or {}
@@ -22,7 +22,7 @@ class FakeResults:
 
 
 class FakeContext:
-    """The services of a tool call, from plain values."""
+    """The services of a tool call, with fixed values."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ async def call_tool(  # the parts of a call that tests choose
     idempotency_key: str = "1:step:1:task:1",
     execution_id: int = 1,
 ) -> Outcome | Deferred:
-    """Call a tool once and return what it answers.
+    """Call a tool once and return its outcome.
 
     Raises:
         AssertionError: the result has a field that the kind does not declare.
@@ -89,7 +89,7 @@ async def call_tool(  # the parts of a call that tests choose
 
 
 def _check_fields(name: str, config: dict[str, Any], found: Outcome | Deferred) -> None:
-    """Make sure that lint and docs know every field of a result."""
+    """Assert that the kind declares every field of a result."""
     kind = Registry().kind(name)
     if kind is None or not isinstance(found, Outcome) or not found.is_ok:
         return

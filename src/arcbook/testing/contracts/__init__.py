@@ -1,1 +1,1 @@
-"""Suites that every implementation of a port passes: subclass one and give it the fixture."""
+"""Contract suites for implementations of ports: subclass one and provide its fixture."""

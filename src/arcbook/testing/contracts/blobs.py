@@ -1,4 +1,4 @@
-"""What every blob store promises. A subclass has a fixture ``blobs``."""
+"""The contract of every blob store. A subclass provides the fixture ``blobs``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from arcbook.blobs.api import BlobMissingError, Blobs
 
 
 class BlobsContract:
-    """The suite."""
+    """The contract suite."""
 
     async def test_what_is_put_is_got(self, blobs: Blobs) -> None:
         data = bytes(range(256)) * 1000

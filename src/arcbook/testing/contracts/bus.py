@@ -1,4 +1,4 @@
-"""What every bus promises.
+"""The contract of every bus.
 
 A subclass has a fixture ``opened``: a function that opens one more connection to the same
 bus, on which a message that is not acknowledged comes again after `ACK_SECONDS`.
@@ -26,14 +26,14 @@ from arcbook.bus.api import (
 Opened = Callable[[], Awaitable[Bus]]
 
 ACK_SECONDS: Final = 1.0
-"""The time to acknowledge that buses of these tests are made with."""
+"""The acknowledgement time of buses in these tests, in seconds."""
 
 PROMPT_SECONDS: Final = 0.5
-"""A generous bound for what should take a millisecond."""
+"""A generous bound for operations that take a millisecond."""
 
 
 def messages(count: int, pool: str = "shared", execution_id: int = 7) -> list[Message]:
-    """Return messages with bodies ``0``, ``1``, ... and ids of their own."""
+    """Return messages with bodies ``0``, ``1``, ... and unique ids."""
     return [
         Message(pool, execution_id, f"{pool}-{execution_id}-{i}", str(i).encode())
         for i in range(count)
@@ -41,14 +41,14 @@ def messages(count: int, pool: str = "shared", execution_id: int = 7) -> list[Me
 
 
 def bodies(deliveries: Sequence[Delivery]) -> list[str]:
-    """Return what deliveries say."""
+    """Return the bodies of deliveries."""
     return [bytes(delivery.body).decode() for delivery in deliveries]
 
 
 async def pulled(
     bus: Bus, count: int, pool: str = "shared", seconds: float = 5.0
 ) -> list[Delivery]:
-    """Pull until so many messages came."""
+    """Pull until a number of messages has arrived."""
     found: list[Delivery] = []
     until = time.monotonic() + seconds
     while len(found) < count and time.monotonic() < until:
@@ -57,7 +57,7 @@ async def pulled(
 
 
 async def echo(body: bytes) -> bytes:
-    """Answer with the question."""
+    """Answer with the body of the request."""
     return body
 
 
@@ -364,7 +364,7 @@ class _Requests:
 
 
 class _Notices:
-    """Notices to those who listen."""
+    """Notices to listeners."""
 
     async def test_all_who_listen_are_told(self, bus: Bus, opened: Opened) -> None:
         heard: dict[str, list[bytes]] = {"a": [], "b": [], "other": []}
@@ -452,11 +452,11 @@ class _Notices:
 
 
 class BusContract(_Messages, _Requests, _Notices):
-    """The suite."""
+    """The contract suite."""
 
 
 async def _until(done: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait until something holds."""
+    """Wait until a condition holds."""
     for _ in range(int(seconds / 0.005)):
         if done():
             break

@@ -1,4 +1,4 @@
-"""What every store promises.
+"""The contract of every store.
 
 A subclass has a fixture ``opened``: a function that opens the same data once more, as
 another process would.
@@ -32,12 +32,12 @@ Opened = Callable[[], Awaitable[Store]]
 
 
 def event(seq: int, kind: str = "step.enter", step: str = "s", body: bytes = b"{}") -> EventRow:
-    """Return an event as it is stored."""
+    """Return the row of an event."""
     return EventRow(seq, 1_000 + seq, kind, step, body)
 
 
 def row(execution_id: int, **facts: Any) -> ExecutionRow:
-    """Return an execution at a glance."""
+    """Return the row of an execution."""
     return ExecutionRow(
         **{"execution_id": execution_id, "path": "a/b", "status": "RUNNING", **facts}
     )
@@ -56,11 +56,11 @@ def entry(catalog_id: int, path: str = "a/b", content: str = "x", **facts: Any) 
 
 
 class StoreContract:
-    """The suite."""
+    """The contract suite."""
 
     @pytest.fixture
     async def store(self, opened: Opened) -> Store:
-        """Return the store, opened once."""
+        """Return the opened store."""
         return await opened()
 
     # -- events -----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What every store promises of keys, tokens, the audit of changes, and tenants."""
+"""The contract of stores for idempotency keys, tokens, the audit of changes, and tenants."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from arcbook.testing.contracts.store_commands import Opens
 
 
 def key(name: str = "k", path: str = "a/b", at: int = 100, expires_at: int = 200) -> StartKey:
-    """Return a key that a start takes."""
+    """Return the idempotency key of a start."""
     return StartKey(path, name, at, expires_at)
 
 
 def token(token_id: str, **facts: Any) -> TokenRow:
-    """Return a token as it is kept."""
+    """Return the row of a token."""
     made = {"name": "ci", "scope": "editor", "digest": "d1", **facts}
     return TokenRow(token_id=token_id, **made)
 
 
 class KeysContract:
-    """Idempotency keys: one execution for each, whoever starts it."""
+    """Idempotency keys: one execution for each key."""
 
     async def test_a_key_stands_for_the_execution_that_took_it_first(
         self, store: ClusterStore, opened: Opens
@@ -141,7 +141,7 @@ class ChangeAuditContract:
 
 
 class TenantsContract:
-    """Executions by whose they are."""
+    """Executions by tenant."""
 
     async def test_executions_are_found_by_tenant(self, store: ClusterStore) -> None:
         owners = [("t", "o"), ("t", "p"), ("u", "o"), ("", "")]
@@ -164,4 +164,4 @@ class TenantsContract:
 
 
 class AccessContract(KeysContract, TokensContract, ChangeAuditContract, TenantsContract):
-    """All of it."""
+    """The contract suite."""

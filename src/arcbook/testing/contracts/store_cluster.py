@@ -1,4 +1,4 @@
-"""What every store of a cluster promises, beyond what one process needs."""
+"""The contract of cluster stores, in addition to that of every store."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from arcbook.testing.contracts.store_commands import (
 
 LEASE: Final = 60.0
 SHORT: Final = 0.05
-"""A lease that ends while a test waits, in seconds."""
+"""A lease short enough to end during a test, in seconds."""
 
 LONG: Final = 0.5
-"""A while in which a busy machine does what takes milliseconds, in seconds."""
+"""Time for operations of some milliseconds on a busy machine, in seconds."""
 
 
 def server(server_id: str) -> ServerRow:
-    """Return a server that wants to join."""
+    """Return the row of a joining server."""
     return ServerRow(server_id=server_id, machine=-1, version="1", url=f"http://{server_id}")
 
 
@@ -249,4 +249,4 @@ class ClusterStoreContract(
     _Schedules,
     AccessContract,
 ):
-    """The whole suite. A subclass has a fixture ``opened``, as for one process."""
+    """The contract suite. A subclass provides the fixture ``opened``, as for every store."""

@@ -1,4 +1,4 @@
-"""What every store promises to writers that come second, and of commands that are out."""
+"""The contract of stores for fenced writers and outstanding commands."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from arcbook.testing.contracts.store import change, event
 
 
 class Opens(Protocol):
-    """Type of the fixture that opens the store again."""
+    """Type of the fixture that reopens the store."""
 
     async def __call__(self) -> ClusterStore: ...
 
 
 def command(command_id: str, execution_id: int, **facts: Any) -> CommandRow:
-    """Return a command that is out."""
+    """Return the row of an outstanding command."""
     made = {"step": "s", "pool": "main", "generation": 0, "attempt": 0, "issued_at": 7, **facts}
     return CommandRow(command_id, execution_id, **made)
 
@@ -39,7 +39,7 @@ def schedule(name: str, **facts: Any) -> ScheduleRow:
 
 
 class FencingContract:
-    """Who may write: the second writer of anything learns that it is the second."""
+    """Fencing: the second writer of anything is rejected."""
 
     async def test_a_writer_ahead_of_the_store_is_fenced(self, store: ClusterStore) -> None:
         await store.commit([change(1, 0, [event(1)]), change(2, 0, [event(1)])])
@@ -104,7 +104,7 @@ class FencingContract:
 
 
 class CommandsContract:
-    """Commands that are out."""
+    """Outstanding commands."""
 
     async def test_commands_are_issued_claimed_and_done(self, store: ClusterStore) -> None:
         given = [command("1/a", 1), command("1/b", 1, pool="gpu", worker="w1")]

@@ -1,4 +1,4 @@
-"""What every tool promises. A subclass names the tool's declaration and a call that succeeds.
+"""The contract of every tool. A subclass names the tool's declaration and a call that succeeds.
 
 ::
 
@@ -57,7 +57,7 @@ class Failure(NamedTuple):
 
 
 class ToolContract:
-    """The suite."""
+    """The contract suite."""
 
     #: The declaration that the package's entry point names.
     spec: ClassVar[ToolSpec]
@@ -72,7 +72,7 @@ class ToolContract:
 
     @pytest.fixture(name="good")
     def _good(self) -> dict[str, Any]:
-        """Parameters of a call that succeeds; a subclass may have to make them."""
+        """Parameters of a call that succeeds; a subclass may override this to create them."""
         return copy.deepcopy(self.config)
 
     @pytest.fixture(name="credential")
@@ -87,7 +87,7 @@ class ToolContract:
 
     @pytest.fixture(name="made")
     async def _made(self) -> AsyncIterator[Tool]:
-        """Make a tool, and close it twice."""
+        """Create a tool, and close it twice."""
         tool = self.spec.factory()
         yield tool
         await tool.close()

@@ -70,7 +70,7 @@ def deep(shape: str, levels: int) -> bytes:
 
 
 def started(workload: bytes, field: bytes = b"workload") -> bytes:
-    return b'{"path":"examples/hello","' + field + b'":{"x":' + workload + b"}}"
+    return b'{"path":"examples/hello","allow":["x"],"' + field + b'":{"x":' + workload + b"}}"
 
 
 @pytest.mark.parametrize("levels", [150, 300, 600, 900, 1500, 20_000])

@@ -45,7 +45,7 @@ MESSAGE_CHARS_MAX: Final = 500
 """What of the last line of stderr an error message shows."""
 
 
-KEY_VARIABLE: Final = "ARCBOOK_IDEMPOTENCY_KEY"
+KEY_VARIABLE: Final = "IDEMPOTENCY_KEY"
 """Variable that has the call's idempotency key, the same for every try of it."""
 
 

@@ -1,7 +1,7 @@
-"""Writing values by a format: ``%``, ``format`` and the formats of times.
+"""Format values with ``%``, ``format`` and time formats.
 
-The formats are read here, with no way to reach a field of a value, no nested and no
-starred width, and named limits; only single values of known types are handed to Python.
+Formats are parsed here: fields of values, nested widths and ``*`` are not supported, and sizes
+have limits. Only single values of known types are passed to Python.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ _FLOATS: Final = frozenset("eEfFgG")
 
 
 def percent(budget: Budget, template: str, values: Any) -> str:
-    """Return ``template % values``: a list gives one value for each place, a mapping by name.
+    """Return ``template % values``, with values from a tuple by position or a mapping by name.
 
     Raises:
-        TemplateError: the format and the values do not fit.
+        TemplateError: If the format does not match the values.
     """
     template = str.__str__(template)
     budget.characters(len(template))
     named = values if type(values) is dict else None
     row = list(values) if type(values) is tuple else [values]
-    written: list[str] = []
+    pieces: list[str] = []
     at = used = 0
     for match in _PERCENT.finditer(template):
         _no_percent(template[at : match.start()])
-        written.append(template[at : match.start()])
+        pieces.append(template[at : match.start()])
         at = match.end()
         name, flags, width, precision, kind = match.groups()
         if kind == "%":
-            written.append("%")
+            pieces.append("%")
             continue
         _check_width(width, precision)
         if name is not None:
@@ -63,11 +63,11 @@ def percent(budget: Budget, template: str, values: Any) -> str:
             raise TemplateError("the format has more places than there are values")
         point = "" if precision is None else f".{precision}"
         spec = f"%{flags}{width}{point}"
-        written.append(_percent_piece(budget, spec, kind, value))
+        pieces.append(_percent_piece(budget, spec, kind, value))
     _no_percent(template[at:])
     if used < len(row) and type(values) not in (dict, list):
         raise TemplateError("there are more values than the format has places")
-    text = "".join((*written, template[at:]))
+    text = "".join((*pieces, template[at:]))
     budget.characters(len(text))
     return text
 
@@ -128,25 +128,25 @@ def braces(budget: Budget, template: str, values: list[Any], named: dict[str, An
     """Return ``template.format(*values, **named)``.
 
     Raises:
-        TemplateError: the format and the values do not fit, or a field asks for more than a value.
+        TemplateError: If format and values do not match, or a field is not just a name or position.
     """
     template = str.__str__(template)
     budget.characters(len(template))
-    written: list[str] = []
+    pieces: list[str] = []
     at = used = 0
     for match in _BRACES.finditer(template):
-        written.append(template[at : match.start()])
+        pieces.append(template[at : match.start()])
         at = match.end()
         if match[0] in ("{{", "}}"):
-            written.append(match[0][0])
+            pieces.append(match[0][0])
             continue
         if len(match[0]) == 1:
             raise TemplateError("the format has a single brace; write it twice for the character")
         field, conversion, spec = match[1], match[2], match[3] or ""
         if field == "":
             field, used = str(used), used + 1
-        written.append(_brace_piece(budget, _field(field, values, named), conversion, spec))
-    text = "".join((*written, template[at:]))
+        pieces.append(_brace_piece(budget, _field(field, values, named), conversion, spec))
+    text = "".join((*pieces, template[at:]))
     budget.characters(len(text))
     return text
 
@@ -180,10 +180,10 @@ def _brace_piece(budget: Budget, value: Any, conversion: str | None, spec: str) 
 
 
 def time_text(budget: Budget, value: Any, template: Any) -> str:
-    """Return a date or time by a format of ``strftime``'s directives.
+    """Format a date or time with the directives of ``strftime``.
 
     Raises:
-        TemplateError: the format has another directive, or is too long.
+        TemplateError: If the format has an unknown directive or is too long.
     """
     template = data(template)
     if type(template) not in TEXTS:

@@ -41,9 +41,9 @@ def _stripping(name: str) -> Callable[..., Any]:
     method = vars(str)[name]
 
     def run(budget: Budget, value: str, chars: Any = None) -> Any:
-        wanted = None if chars is None else text(chars)[:256]
-        budget.characters(len(value) * (1 if wanted is None else 1 + len(wanted) // 16))
-        return method(value, wanted)
+        stripped = None if chars is None else text(chars)[:256]
+        budget.characters(len(value) * (1 if stripped is None else 1 + len(stripped) // 16))
+        return method(value, stripped)
 
     return run
 
@@ -55,7 +55,7 @@ def _finding(name: str) -> Callable[..., Any]:
         needle = text(sub)
         search(budget, max(1, len(needle)), len(value))
         if name.startswith("r"):
-            # Looked for from the end, a text is compared at every place.
+            # A search from the end compares at every position.
             budget.spend(len(needle) * len(value) >> 8)
         try:
             return method(value, needle, optional_integer(start), optional_integer(end))
@@ -326,7 +326,7 @@ def invoke(budget: Budget, value: Any, name: str, args: Any, named: Any) -> Any:
     """Call a method of a value.
 
     Raises:
-        TemplateError: values of its type have none of the name, or it takes something else.
+        TemplateError: If its type has no such method, or the arguments do not match.
     """
     value = data(value.plain() if isinstance(value, View) else value)
     table = METHODS.get(type(value), {})

@@ -1,7 +1,7 @@
-"""What the operators of templates do: arithmetic, comparison, membership, concatenation.
+"""The operators of templates: arithmetic, comparison, membership and concatenation.
 
-Each takes the budget first. The common types are served by the first lines of a function;
-views become data, and everything else is a :class:`TemplateError`, on a slower way.
+Each takes the budget first. The first lines of a function are a fast path for common types.
+The slow path converts views to data and raises :class:`TemplateError` for everything else.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _LONG_TEXT: Final = 4096
 
 
 def bounded(number: Any) -> Any:
-    """Return a number that was computed, if its size is within the limit.
+    """Return a computed number, checking its size.
 
     Raises:
-        BudgetError: it has too many bits.
+        BudgetError: If it has too many bits.
     """
     if type(number) is int and number.bit_length() > limits.NUMBER_BITS_MAX:
         raise BudgetError(f"an integer passes {limits.NUMBER_BITS_MAX:,} bits")
@@ -46,10 +46,10 @@ def bounded(number: Any) -> Any:
 
 
 def fail(name: str, left: Any, right: Any) -> NoReturn:
-    """Say that an operator has no meaning for two values.
+    """Raise the error for an operator that does not support two values.
 
     Raises:
-        TemplateError: always.
+        TemplateError: Always.
     """
     raise TemplateError(f"{name} has no meaning for {kind_of(left)} and {kind_of(right)}")
 
@@ -58,7 +58,7 @@ def fail(name: str, left: Any, right: Any) -> NoReturn:
 
 
 def _numbers(name: str, compute: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
-    """Compute with two numbers; a decimal beside a float counts as a float."""
+    """Compute with two numbers; a decimal combined with a float is converted to a float."""
     if type(left) is Decimal and type(right) is float:
         left = float(left)
     elif type(left) is float and type(right) is Decimal:
@@ -191,7 +191,7 @@ def pos(budget: Budget, value: Any) -> Any:
 
 
 def concat(budget: Budget, values: tuple[Any, ...]) -> str:
-    """Return the texts of several values as one: ``a ~ b``."""
+    """Concatenate several values as text: ``a ~ b``."""
     texts = [text_of(budget, value) for value in values]
     budget.characters(sum(map(len, texts)))
     return "".join(texts)
@@ -201,7 +201,7 @@ def concat(budget: Budget, values: tuple[Any, ...]) -> str:
 
 
 def equal(budget: Budget, left: Any, right: Any) -> bool:
-    """Return ``left == right``. Values of different kinds are not equal; that is no error."""
+    """Return ``left == right``. Values of different types are unequal, without an error."""
     kind, other = type(left), type(right)
     if kind is str and other is str:
         if len(left) > _LONG_TEXT:
@@ -237,10 +237,10 @@ def _ordering(name: str, compare: Callable[[Any, Any], Any]) -> Callable[..., bo
 
 
 def comparable(budget: Budget, name: str, left: Any, right: Any) -> tuple[Any, Any]:
-    """Return two values as Python orders them, charged for.
+    """Return two values in a form that Python can order, charging the budget.
 
     Raises:
-        TemplateError: they have no order.
+        TemplateError: If they cannot be ordered.
     """
     kind, other = type(left), type(right)
     if kind in TEXTS and other in TEXTS:
@@ -266,7 +266,7 @@ greater_equal = _ordering(">=", operator.ge)
 
 
 def contains(budget: Budget, needle: Any, among: Any) -> bool:
-    """Return ``needle in among``: a text's part, a list's item, a mapping's key."""
+    """Return ``needle in among``, for parts of text, items of a list and keys of a mapping."""
     needle = data(needle)
     if isinstance(among, View):
         among = among.each()
@@ -297,7 +297,7 @@ def _is_among(budget: Budget, needle: Any, among: Any) -> bool:
 
 
 def search(budget: Budget, needle: int, text: int) -> None:
-    """Charge for looking for one text in another, given their lengths."""
+    """Charge for searching one text for another, given their lengths."""
     work = needle * text >> 7 if text < 30_000 else text
     budget.spend(1 + (text >> 6) + min(work, text * 8))
 
@@ -306,7 +306,7 @@ def search(budget: Budget, needle: int, text: int) -> None:
 
 
 def truth(value: Any) -> bool:
-    """Return whether a value counts as true, as Jinja2 has it."""
+    """Return whether a value counts as true in Jinja2."""
     kind = type(value)
     if kind is bool:
         return bool(value)
@@ -336,10 +336,10 @@ def _bound(value: Any) -> int | None:
 
 
 def each(budget: Budget, value: Any) -> Any:
-    """Return the items that a loop over a value takes, as a list or tuple.
+    """Return the items of a value for a loop, as a list or tuple.
 
     Raises:
-        TemplateError: it has no items.
+        TemplateError: If it has no items.
     """
     if type(value) is list:
         budget.left -= 1 + (len(value) >> 3)
@@ -356,10 +356,10 @@ def each(budget: Budget, value: Any) -> Any:
 
 
 def unpack(value: Any, count: int) -> Any:
-    """Return the items of a pair or longer list, whose number must be ``count``.
+    """Return the items of a list that must have exactly ``count`` of them.
 
     Raises:
-        TemplateError: it has another number of items.
+        TemplateError: If it has a different number of items.
     """
     value = data(value)
     if type(value) in LISTS and len(value) == count:
@@ -371,7 +371,7 @@ def pair_key(value: Any) -> Any:
     """Return a value as the key of a mapping.
 
     Raises:
-        TemplateError: it is no text, number, boolean or null.
+        TemplateError: If it is not text, a number, a boolean or null.
     """
     value = data(value)
     kind = type(value)
@@ -385,7 +385,7 @@ def pair_key(value: Any) -> Any:
 
 
 def length(budget: Budget, value: Any) -> int:
-    """Return how many items or characters a value has; 0 for a missing or null one."""
+    """Return the number of items or characters of a value; 0 for a missing or null one."""
     if isinstance(value, View):
         return len(value)
     value = data(value)

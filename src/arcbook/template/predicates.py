@@ -36,12 +36,12 @@ def boolean(budget: Budget, value: Any) -> bool:
 
 
 def true(budget: Budget, value: Any) -> bool:
-    """Whether a value is true, and not only counts as such."""
+    """Whether a value is ``true`` itself."""
     return data(value) is True
 
 
 def false(budget: Budget, value: Any) -> bool:
-    """Whether a value is false, and not only counts as such."""
+    """Whether a value is ``false`` itself."""
     return data(value) is False
 
 
@@ -51,12 +51,12 @@ def integer(budget: Budget, value: Any) -> bool:
 
 
 def float_(budget: Budget, value: Any) -> bool:
-    """Whether a value is a number that is no integer by its kind."""
+    """Whether a value is a floating-point number."""
     return type(data(value)) is float
 
 
 def number(budget: Budget, value: Any) -> bool:
-    """Whether a value is a number; as in Jinja2 a boolean is one."""
+    """Whether a value is a number; as in Jinja2, booleans are numbers."""
     return type(data(value)) in NUMBERS
 
 
@@ -77,7 +77,7 @@ def sequence(budget: Budget, value: Any) -> bool:
 
 
 def iterable(budget: Budget, value: Any) -> bool:
-    """Whether a loop can go through a value; as in Jinja2 also through a missing one."""
+    """Whether a value is iterable; as in Jinja2, a missing one is."""
     return value is MISSING or sequence(budget, value)
 
 
@@ -114,7 +114,7 @@ def upper(budget: Budget, value: Any) -> bool:
 
 
 def sameas(budget: Budget, value: Any, other: Any) -> bool:
-    """Whether two values are one and the same."""
+    """Whether two values are identical."""
     one, two = data(value), data(other)
     return one is two or (type(one) is type(two) and type(one) not in LISTS and _equal(one, two))
 
@@ -124,19 +124,19 @@ def _equal(one: Any, two: Any) -> bool:
 
 
 def never(budget: Budget, value: Any) -> bool:
-    """Never: no value can be called, and none is marked as escaped."""
+    """Always false: no value is callable, and none is marked as escaped."""
     return False
 
 
 def is_filter(budget: Budget, value: Any) -> bool:
-    """Whether there is a filter of a name."""
+    """Whether a filter exists."""
     from arcbook.template.filters.applying import NAMES  # which applies tests
 
     return text(value) in NAMES
 
 
 def is_test(budget: Budget, value: Any) -> bool:
-    """Whether there is a test of a name."""
+    """Whether a test exists."""
     return text(value) in TESTS
 
 

@@ -1,8 +1,8 @@
-"""Templates in text for a shell, beside those of other programs: ``docker --format '{{.ID}}'``.
+"""Templates in shell text, next to those of other programs: ``docker --format '{{.ID}}'``.
 
-Text for a shell is full of braces: templates of Go, Helm and GitHub, ``${#array[@]}``,
-``printf "{%s}"``. What does not parse as an expression stays as it is written, and so does
-what reads a name that cannot exist. Everything else is a template like any other.
+Shell text is full of braces: templates of Go, Helm and GitHub, ``${#array[@]}``,
+``printf "{%s}"``. Braces that do not parse as an expression are left unchanged, and so are
+those that read a name that cannot exist. All others are ordinary templates.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from arcbook.template.text import joined, text_of
 CACHE_SIZE: Final = 2048
 
 FUNCTIONS: Final = frozenset({"cycler", "dict", "joiner", "namespace", "now", "range", "utcnow"})
-"""Names that templates always have; in text of another language they may be its own."""
+"""Names defined in every template, which in another language may have other meanings."""
 
 HOLES_MAX: Final = 4096
-"""Templates in one text that is not a template as a whole."""
+"""Maximum templates in one text that is not a template as a whole."""
 
 _MARK: Final = re.compile(r"\{[{%#]")
 _KINDS: Final = {"{{": "hole", "{%": "tag", "{#": "comment"}
@@ -44,15 +44,15 @@ _TAG: Final = re.compile(
     r"|macro|endmacro|filter|endfilter)\b"
 )
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`")
-#: Whether text that compiles as a whole may still hold templates of another program.
+#: Text that may contain templates of another program even if it compiles as a whole.
 _SUSPICIOUS: Final = re.compile(
     r"\$\{[{#]|\{\{-?\s*(?:block|define|else|end|if|range|template|with)\b"
     r"|\{\{[^{}]*[\s(|]\.[A-Za-z_]"
 )
-#: A field of Go's templates: a dot with nothing before it, or a variable.
+#: A field of a Go template: a leading dot, or a variable.
 _GO_FIELD: Final = re.compile(r"(?:^|[\s(|,])(?:\.(?:[A-Za-z_]|[\s)]|$)|\$)")
 _GO_BLOCK: Final = re.compile(r"(?:block|define|if|range|with)\s+[^\s(]")
-#: What templates of GitHub Actions read; they have a ``$`` before them.
+#: Root names in templates of GitHub Actions, which start with ``$``.
 _GITHUB: Final = frozenset(
     ["env", "github", "inputs", "job", "jobs", "matrix", "needs", "runner", "secrets", "steps", "strategy", "vars"]
 )  # fmt: skip
@@ -63,29 +63,29 @@ _FIRST_NAME: Final = re.compile(r"-?\s*([A-Za-z_]\w*)\s*[.|\[]")
 
 
 class Foreign(NamedTuple):
-    """Braces that are no template of the playbook."""
+    """Braces that are not a template of the playbook."""
 
     text: str
-    #: Where in the whole text it begins.
+    #: Its start within the whole text.
     offset: int
-    #: The name that nothing has; empty for what is no expression.
+    #: The undefined name; empty if the braces are not an expression.
     unknown: str
 
 
 class _Piece(NamedTuple):
-    #: ``text``, ``hole``, ``tag`` or ``comment``; ``foreign`` for what stays.
+    #: ``text``, ``hole``, ``tag`` or ``comment``; ``foreign`` for braces left unchanged.
     kind: str
     text: str
     offset: int
     template: Template | None = None
-    #: Roots that may exist only when it is rendered.
+    #: Root names that may only be defined at run time.
     unknown: frozenset[str] = frozenset()
-    #: What is rendered where they do not exist; nothing for the text as written.
+    #: Rendered instead if they are undefined; None for the unchanged text.
     otherwise: Template | None = None
 
 
 class Script(Template):
-    """Text with templates between braces that stay."""
+    """Text that contains both templates and foreign braces."""
 
     __slots__ = ("names", "pieces")
 
@@ -109,7 +109,7 @@ def _rendered(piece: _Piece, scope: Scope) -> Any:
 
 
 def compile_script(value: Any, known: Container[str]) -> Template:
-    """Compile the text of a script, or a list of such.
+    """Compile the text of a script, or a list or mapping of texts.
 
     Args:
         value: the text.
@@ -130,7 +130,7 @@ def compile_script(value: Any, known: Container[str]) -> Template:
 
 
 def foreign_in(source: str, known: Container[str]) -> list[Foreign]:
-    """Return what of a text looks like a template and is none of the playbook's.
+    """Return the parts of a text that look like templates but are not the playbook's.
 
     Raises:
         TemplateError: a template in it that is the playbook's own has a syntax error.
@@ -142,23 +142,23 @@ def foreign_in(source: str, known: Container[str]) -> list[Foreign]:
     if _whole(source, mentioned) is not None:
         return []
     pieces, tagged = _apart(source, mentioned)
-    found: list[Foreign] = []
+    foreign: list[Foreign] = []
     for piece in pieces:
         unknown = tagged.unknown if piece.kind == "tag" and tagged else piece.unknown
         if piece.kind == "foreign" or unknown:
-            found.append(Foreign(piece.text, piece.offset, min(unknown, default="")))
-    return found
+            foreign.append(Foreign(piece.text, piece.offset, min(unknown, default="")))
+    return foreign
 
 
 def _mentioned(source: str, known: Container[str]) -> frozenset[str]:
-    """Return the known names that a text has as words; no others matter to it."""
+    """Return the known names that occur in a text as words."""
     return frozenset(word for word in set(_NAME.findall(source)) if word in known)
 
 
 @lru_cache(CACHE_SIZE)
 def _compile(source: str, known: frozenset[str]) -> Template:
     if len(source) > limits.SOURCE_CHARACTERS_MAX:
-        return compile_text(source)  # which says what is too much
+        return compile_text(source)  # raises the error that names the limit
     whole = _whole(source, known)
     if whole is not None:
         return whole
@@ -172,15 +172,15 @@ def _compile(source: str, known: frozenset[str]) -> Template:
 
 
 class _Tagged(NamedTuple):
-    """The one template that a text with tags is."""
+    """A text with tags, compiled as one template."""
 
     whole: Template
-    #: Names in it that may exist only when it is rendered.
+    #: Root names in it that may only be defined at run time.
     unknown: frozenset[str]
 
 
 def _apart(source: str, known: frozenset[str]) -> tuple[tuple[_Piece, ...], _Tagged | None]:
-    """Return a text's pieces, and if it has tags of the playbook, what it is as a whole."""
+    """Return a text's pieces and, if it has tags of the playbook, its template as a whole."""
     pieces = tuple(_pieces(source, known))
     tags = [piece.text for piece in pieces if piece.kind == "tag"]
     if not tags:
@@ -195,13 +195,13 @@ def _apart(source: str, known: frozenset[str]) -> tuple[tuple[_Piece, ...], _Tag
 
 
 def _script(source: str, pieces: tuple[_Piece, ...]) -> Template:
-    kept = tuple(piece for piece in pieces if piece.kind != "comment")
-    is_plain = len(kept) == len(pieces) and all(piece.template is None for piece in pieces)
-    return Literal(source) if is_plain else Script(kept)
+    visible = tuple(piece for piece in pieces if piece.kind != "comment")
+    is_plain = len(visible) == len(pieces) and all(piece.template is None for piece in pieces)
+    return Literal(source) if is_plain else Script(visible)
 
 
 def _whole(source: str, known: frozenset[str]) -> Template | None:
-    """Return the template that a text is as a whole, if nothing in it is foreign."""
+    """Compile a text as a whole, if nothing in it is foreign."""
     if _SUSPICIOUS.search(source):
         return None
     try:
@@ -214,7 +214,7 @@ def _whole(source: str, known: frozenset[str]) -> Template | None:
 def _pieces(
     source: str, known: frozenset[str], *, has_tags: bool | None = None
 ) -> Iterator[_Piece]:
-    """Yield the pieces of a text; without tags, tags are text like any other."""
+    """Yield the pieces of a text; without ``has_tags``, tags are foreign."""
     at = depth = 0
     spans = list(_spans(source))
     if has_tags is None:
@@ -237,10 +237,10 @@ def _pieces(
 
 
 def _spans(source: str) -> Iterator[tuple[str, int, int]]:
-    """Yield what looks like a template: what it is, where it begins and ends.
+    """Yield the parts that look like templates: kind, start and end.
 
     Raises:
-        TemplateError: there are too many.
+        TemplateError: If there are too many.
     """
     unclosed: set[str] = set()
     at = holes = 0
@@ -252,7 +252,7 @@ def _spans(source: str) -> Iterator[tuple[str, int, int]]:
         elif opening in unclosed or not _is_tag(source, start):
             continue
         elif (end := source.find(f"{opening[1]}}}", start + 2) + 2) == 1:
-            unclosed.add(opening)  # and nothing behind this place is closed either
+            unclosed.add(opening)  # nothing after this position is closed either
             continue
         if end:
             holes += opening == "{{"
@@ -263,7 +263,7 @@ def _spans(source: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _is_tag(source: str, start: int) -> bool:
-    """Return whether a tag or a comment of templates begins at a place."""
+    """Return whether a template tag or comment begins at a position."""
     if source[start + 1] == "%":
         return _TAG.match(source, start) is not None
     return source[start - 1 : start] != "$"
@@ -273,7 +273,7 @@ def _text(text: str, offset: int, known: frozenset[str]) -> _Piece:
     """Return a piece without templates.
 
     Raises:
-        TemplateError: one begins in it that is not closed.
+        TemplateError: If it contains a template that is not closed.
     """
     for match in _OPENED.finditer(text):
         if match[1] in known - FUNCTIONS:
@@ -283,7 +283,7 @@ def _text(text: str, offset: int, known: frozenset[str]) -> _Piece:
 
 
 def _go_depth(hole: str) -> int:
-    """Return how a hole changes the nesting of Go's blocks; 0 if it is none of them."""
+    """Return how a hole changes the nesting of Go blocks; 0 if it does not."""
     inner = hole[2:-2].strip("-").strip()
     if inner == "end":
         return -1
@@ -311,13 +311,13 @@ def _hole(
 
 
 def _is_own(inner: str, known: frozenset[str]) -> bool:
-    """Return whether a template that cannot be compiled was meant to be the playbook's."""
+    """Return whether a template that cannot be compiled is meant for the playbook."""
     first = _FIRST_NAME.match(inner.strip())
     return first is not None and first[1] in known - FUNCTIONS
 
 
 def _escaped(piece: _Piece) -> str:
-    """Return a piece as text of a template: what stays is written out as a text."""
+    """Return a piece as template source, with foreign braces as literals."""
     if piece.kind in ("hole", "tag", "comment"):
         return piece.text
     if piece.kind == "foreign":

@@ -1,4 +1,4 @@
-"""The document as a whole: header, workload, keychain, executor, workflow."""
+"""Parse a whole document: header, workload, keychain, executor and workflow."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _header(read: Reader, root: MapNode) -> None:
 
 
 def _is_data(read: Reader, key: str) -> bool:
-    """Return whether a mapping at the root is there for templates, and no misspelt part."""
+    """Return whether a mapping at the root is data for templates, not a misspelt key."""
     if not repair_of(key, "playbook", grammar.PLAYBOOK):
         return True
     return any(f"{key}." in line or f"{key}[" in line for line in read.lines)
@@ -119,7 +119,7 @@ def _executor(read: Reader, root: MapNode) -> dict[str, Any]:
 
 
 def _check_requires(read: Reader, node: MapNode) -> None:
-    """Warn of tools that a playbook says it needs and that nobody has."""
+    """Warn about tools that a playbook requires and that do not exist."""
     requires = node.get("requires")
     tools = requires.get("tools") if isinstance(requires, MapNode) else None
     for tool in tools.value if isinstance(tools, ListNode) else ():
@@ -130,7 +130,7 @@ def _check_requires(read: Reader, node: MapNode) -> None:
 
 
 def _call_timeout(read: Reader, spec: MapNode) -> Any:
-    """Return the time that a call may take where its task says nothing."""
+    """Return the default timeout of a call."""
     policy = read.map(spec, "policy")
     defaults = read.map(policy, "defaults") if policy else None
     read.spelled(policy, grammar.EXECUTOR_POLICY)
@@ -139,7 +139,7 @@ def _call_timeout(read: Reader, spec: MapNode) -> Any:
 
 
 def _with_timeout(step: Step, seconds: Any, kinds: Kinds) -> Step:
-    """Return a step whose calls end in time; those that wait outside a worker may go on."""
+    """Apply the default timeout to a step's calls, except those that wait outside a worker."""
     tasks = tuple(
         task
         if task.timeout is not None or ((kind := kinds.kind(task.kind)) and kind.waits)
@@ -201,13 +201,13 @@ def _workload_templates(read: Reader, node: Node | None) -> None:
 
 
 def _workload_places(node: Node | None) -> dict[str, Position]:
-    """Return the places of the workload's keys, each as ``workload.KEY``."""
+    """Return the positions of the workload's keys, each as ``workload.KEY``."""
     keys = node.value if isinstance(node, MapNode) else ()
     return {f"workload.{key}": node.key_position(key) for key in keys if isinstance(node, MapNode)}
 
 
 def _root_data(root: MapNode) -> dict[str, Any]:
-    """Return mappings at the root that are not of the language: data for templates."""
+    """Return the unknown mappings at the root, which are data for templates."""
     return {
         key: node.plain()
         for key, node in root.items()

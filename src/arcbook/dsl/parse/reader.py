@@ -1,4 +1,4 @@
-"""Reading values out of nodes, each of the type that is wanted, with every problem noted."""
+"""Read typed values from nodes, reporting every problem."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class Names(Container[str], Iterable[str], Protocol):
-    """Names that can be looked for and listed."""
+    """Names that can be tested for membership and listed."""
 
 
 SHOWN_MAX: Final = 60
-"""Characters of a value in a message."""
+"""Maximum characters of a value in a message."""
 
 BRACES_SHOWN_MAX: Final = 3
-"""Templates of other programs that a message shows."""
+"""Maximum templates of other programs quoted in a message."""
 
 _GUARD_HINT: Final = "write \"{{ name == 'value' }}\""
 
@@ -44,13 +44,13 @@ class Reader:
     def __init__(self, report: Report, kinds: Kinds, lines: Sequence[str] = ()) -> None:
         self.report = report
         self.kinds = kinds
-        #: Lines of the document, to find places inside of long texts.
+        #: Lines of the document, to find positions inside long texts.
         self.lines = lines
-        #: The step that is being read, for the diagnostics.
+        #: The step being read, for the diagnostics.
         self.step_name = ""
-        #: Text for shells, with its step: it is checked when all names are known.
+        #: Scripts and their steps, checked once all names are known.
         self.scripts: list[tuple[str, Node]] = []
-        #: Values with templates in them.
+        #: Values that contain templates.
         self.readings: list[Reading] = []
 
     def templated(self, node: Node | None) -> Any:
@@ -76,7 +76,7 @@ class Reader:
         return node.plain()
 
     def _lookalike(self, node: Node, text: str) -> None:
-        """Warn of names of the playbook in the braces of another language."""
+        """Warn about names of the playbook in the braces of another language."""
         found = lookalike(text)
         if found is not None and not self.report.is_stored:
             place = place_inside(self.lines, node, found.line)
@@ -104,7 +104,7 @@ class Reader:
                 self.warning("ARC304", "code has templates in it", node.position, hint)
 
     def script(self, node: Node) -> None:
-        """Take text in which templates of other programs may stand."""
+        """Collect text that may contain templates of other programs, to check it later."""
         if isinstance(node, MapNode):
             for child in node.value.values():
                 self.script(child)
@@ -115,7 +115,7 @@ class Reader:
             self.scripts.append((self.step_name, node))
 
     def check_script(self, node: Node, known: Names) -> None:
-        """Check every template in a text of which not all braces need be the playbook's."""
+        """Check every template in a text that may also contain foreign braces."""
         try:
             found = foreign_in(node.value, known)
         except TemplateError as error:
@@ -169,7 +169,7 @@ class Reader:
             self.readings.append(Reading(self.step_name, node, names))
 
     def _compared(self, node: Node) -> None:
-        """Warn of a comparison with a misspelt status, kind of error or event: it is never true."""
+        """Warn about a comparison with a misspelt status, error kind or event, which is never true."""
         for what, value, near in never_equal(str(node.value)):
             message = f"{what!r} is never {value!r}"
             self.warning("ARC112", message, node.position, f"did you mean {near!r}?")
@@ -196,7 +196,7 @@ class Reader:
         return found
 
     def maps(self, node: ListNode, what: str) -> Iterator[MapNode]:
-        """Yield the mappings of a list; nothing else may stand in it."""
+        """Yield the mappings of a list, reporting other items."""
         for child in node.value:
             if isinstance(child, MapNode):
                 yield child
@@ -280,7 +280,7 @@ class Reader:
         return self.number(node.having(key, Node(seconds, found.mark)), key, least=least)
 
     def time_limit(self, node: MapNode | None, key: str) -> Any:
-        """Return a duration that is more than nothing, or a template that will yield one."""
+        """Return a duration greater than zero, or a template that will yield one."""
         found = self.seconds(node, key)
         if isinstance(found, (int, float)) and found <= 0 and node is not None:
             message = f"{key!r} must be more than 0, not {node.value[key].value!r}"
@@ -288,7 +288,7 @@ class Reader:
         return found
 
     def one_of(self, node: MapNode | None, key: str, choices: Sequence[str]) -> None:
-        """Check that a text is one of those that are possible."""
+        """Check that a text is one of the choices."""
         found = node.get(key) if node is not None else None
         if found is None or found.value is None or str(found.value) in choices:
             return
@@ -299,7 +299,7 @@ class Reader:
         self.report.tightened("ARC112", message, found.position, hint, self.step_name)
 
     def spelled(self, node: MapNode | None, known: Iterable[str]) -> None:
-        """Warn of keys that look like misspellings of known ones; others may be there, too."""
+        """Warn about misspelt keys of a mapping that may have other keys as well."""
         for key in node.value if node is not None else ():
             near = "" if key in known or self.report.allows(key) else misspelt(key, known)
             if near and node is not None:
@@ -309,9 +309,9 @@ class Reader:
     def known_value(
         self, node: MapNode | None, key: str, choices: Sequence[str], *, code: str = "ARC112"
     ) -> None:
-        """Check a text against the values that are known, of which others may be added.
+        """Check a text against an open set of known values.
 
-        A misspelt one is an error. Any other is a warning: it may be known elsewhere.
+        A misspelt value is an error. Any other is a warning, as it may be known elsewhere.
         """
         found = node.get(key) if node is not None else None
         if found is None or not isinstance(found.value, str) or is_template(found.value):
@@ -340,11 +340,11 @@ class Reader:
         return default
 
     def error(self, code: str, message: str, position: Position, hint: str = "") -> None:
-        """Note an error at a place of the present step."""
+        """Report an error in the current step."""
         self.report.error(code, message, position, hint, self.step_name)
 
     def warning(self, code: str, message: str, position: Position, hint: str = "") -> None:
-        """Note a warning at a place of the present step."""
+        """Report a warning in the current step."""
         self.report.warning(code, message, position, hint, self.step_name)
 
     def known_keys(self, node: MapNode, table: str, also: frozenset[str] = frozenset()) -> None:
@@ -357,7 +357,7 @@ class Reader:
 def unknown_key(
     report: Report, key: str, node: MapNode, table: str, known: Iterable[str], step: str = ""
 ) -> None:
-    """Note a key that is not of the language: an error, if it seems to ask for something."""
+    """Report an unknown key; an error if it seems to ask for something."""
     place, repair = node.key_position(key), repair_of(key, table, known)
     if repair and not report.allows(key):
         message = f"key {key!r} is not known here; what it asks for would not be done"
@@ -369,14 +369,14 @@ def unknown_key(
 
 
 def shown(node: Node) -> str:
-    """Return a value as a message shows it."""
+    """Format a value for a message."""
     if isinstance(node, (MapNode, ListNode)):
         return node.kind
     return shorten(repr(node.value), SHOWN_MAX)
 
 
 def as_number(value: Any) -> int | float | None:
-    """Return a number, also one written as text."""
+    """Return a value as a number, also if it is written as text."""
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):

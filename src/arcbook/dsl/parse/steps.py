@@ -1,4 +1,4 @@
-"""The steps of the workflow: admission, join, routing."""
+"""Parse the steps of the workflow: admission, join and routing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step's tasks: their tools' parameters, rules and outputs."""
+"""Parse a step's tasks: their tools' parameters, rules and outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arcbook.template.render import is_template
 
 _COMMON: Final = frozenset(grammar.TASK)
 
-#: Parameters that a step without a tool cannot have; their kinds need not be looked at.
+#: Keys that are certainly a tool's parameters, even in a step without a tool.
 _TELLING: Final = frozenset(
     ["cmd", "cmds", "code", "command", "commands", "endpoint", "method", "query", "script", "sql", "url"]
 )  # fmt: skip
@@ -25,22 +25,22 @@ _TELLING: Final = frozenset(
 def parse_tasks(read: Reader, step: MapNode, name: str) -> tuple[Task, ...]:
     """Return a step's tasks, at least one."""
     node = step.get("tool")
-    nothing = Task(position=step.position, label=f"{name}_task", kind="noop")
+    noop = Task(position=step.position, label=f"{name}_task", kind="noop")
     if node is None or node.value is None:
         message = f"step {name!r} has no tool: it only routes"
         hint = "write 'tool: {kind: noop}' if that is meant"
-        if step.key_marks or step.get("step") is None:  # else nobody wrote the step
+        if step.key_marks or step.get("step") is None:  # otherwise the step is not in the document
             read.warning("ARC106", message, step.position, hint)
-        return (nothing,)
+        return (noop,)
     if not isinstance(node, (MapNode, ListNode)):
         message = f"'tool' must be a mapping or a list, not {node.kind}"
         read.error("ARC103", message, node.position, "write 'tool: {kind: <kind>}'")
-        return (nothing,)
+        return (noop,)
     if not node.value:
         read.error(
             "ARC107", "a pipeline needs at least one task", node.position, "write '- kind: <kind>'"
         )
-        return (nothing,)
+        return (noop,)
     tasks: list[Task] = []
     for child in node.value if isinstance(node, ListNode) else [node]:
         if isinstance(child, MapNode):
@@ -52,23 +52,23 @@ def parse_tasks(read: Reader, step: MapNode, name: str) -> tuple[Task, ...]:
                 child.position,
                 "write 'kind'",
             )
-    return tuple(tasks) or (nothing,)
+    return tuple(tasks) or (noop,)
 
 
 def check_beside(read: Reader, step: MapNode) -> frozenset[str]:
-    """Refuse parameters of a tool that stand beside ``tool``, and return their names."""
+    """Report parameters of a tool that are written beside ``tool``, and return their names."""
     if grammar.STEP.keys() >= step.value.keys():
         return frozenset()
     others = [key for key in step.value if key not in grammar.STEP]
     tool = step.get("tool")
     tasks = tool.value if isinstance(tool, ListNode) else [tool]
     kinds = [read.kinds.kind(k) for t in tasks if (k := _kind_name(t))]
-    found: list[str] = []
+    misplaced: list[str] = []
     for key in others:
         kind = next((k for k in kinds if k is not None and _takes(k, key)), None)
         if kind is None and (kinds or key not in _TELLING):
             continue
-        found.append(key)
+        misplaced.append(key)
         if kind is None:
             message = f"{key!r} is a tool's parameter, and the step has no tool"
             hint = f"write 'tool: {{kind: <kind>}}', and move {key!r} under 'tool'"
@@ -76,7 +76,7 @@ def check_beside(read: Reader, step: MapNode) -> frozenset[str]:
             message = f"{key!r} is a parameter of the tool {kind.name!r}, and stands beside it"
             hint = f"move it under 'tool': indent it as far as 'kind: {kind.name}'"
         read.error("ARC114", message, step.key_position(key), hint)
-    return frozenset(found)
+    return frozenset(misplaced)
 
 
 def _kind_name(task: Node | None) -> str:
@@ -128,14 +128,14 @@ def _task(read: Reader, node: MapNode) -> Task:
 
 
 def _effects(kind: Kind | None, config: dict[str, Any]) -> Effects:
-    """Return what repeating a task's call does, as far as it matters to the language."""
+    """Return the effects of repeating a task's call, as far as they matter to the checks."""
     if kind is None or Effects.ONCE not in kind.effects:
         return Effects.KEYED
     return kind.effects_for(config)
 
 
 def _check_retries(read: Reader, kind_name: str, rules: tuple[Rule, ...]) -> None:
-    """Warn of rules that try a call again that may have had its effect."""
+    """Warn about rules that retry a call which may already have taken effect."""
     for rule in rules:
         if rule.do is Do.RETRY and "retryable" not in str(rule.when):
             message = (
@@ -147,7 +147,7 @@ def _check_retries(read: Reader, kind_name: str, rules: tuple[Rule, ...]) -> Non
 
 
 def _warn_of_absence(read: Reader, kind: str, absence: Absence, place: Position) -> None:
-    """Warn of a kind whose tasks fail in this installation; another one may have its tool."""
+    """Warn about a kind whose tool is missing in this installation, but may exist in another."""
     message = f"tool kind {kind!r} {absence.reason}: a task of it fails"
     code = "ARC410" if absence.is_fault else "ARC406"
     read.warning(code, message, place, absence.advice)
@@ -181,7 +181,7 @@ def _config(
 
 
 def _check_choices(read: Reader, node: MapNode, kind: Kind) -> None:
-    """Check keys and values that stand deeper in a task's parameters."""
+    """Check keys and values nested in a task's parameters."""
     for path, values in kind.choices.items():
         *parents, key = path.split(".")
         place = _inside(node, parents)
@@ -243,7 +243,7 @@ def _param_type(read: Reader, schema: dict[str, Any], node: Node, key: str) -> N
 
 
 def parse_output(read: Reader, node: MapNode) -> OutputSpec | None:
-    """Return how much of a result is kept in place."""
+    """Return how a task's result is stored."""
     found = node.get("output")
     if not isinstance(found, MapNode):
         return None
@@ -318,7 +318,7 @@ def _rule(read: Reader, node: MapNode) -> Rule:
 
 
 def _check_delay(read: Reader, then: MapNode) -> None:
-    """Warn of a delay that does not count: the reference waits for nothing there either."""
+    """Warn about a delay that has no effect; the reference ignores it as well."""
     backoff, delay = then.get("backoff"), then.get("delay")
     if backoff is not None and backoff.value == Backoff.NONE and delay is not None and delay.value:
         message = "'backoff: none' means that there is no delay: the one that is written is ignored"
@@ -326,7 +326,7 @@ def _check_delay(read: Reader, then: MapNode) -> None:
 
 
 def _backoff_unwritten(then: MapNode) -> Backoff:
-    """Return the backoff of a rule that writes none: a written delay is meant."""
+    """Return the default backoff of a rule, which is fixed if it has a delay."""
     return Backoff.NONE if then.get("delay") is None else Backoff.FIXED
 
 

@@ -1,5 +1,5 @@
-"""From a template's syntax tree to the source of a Python function.
+"""Generate the source of a Python function from a template's syntax tree.
 
-No character of a template is in that source: names are numbered, constants are globals,
-and what is called is a function of this package. See ``docs/decisions/templates.md``.
+The source contains no character of the template: names are numbered, constants are globals,
+and only functions of this package are called. See ``docs/decisions/templates.md``.
 """

@@ -1,4 +1,4 @@
-"""Python source of expressions."""
+"""Generate Python source of expressions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _COMPARING: Final[dict[str, Callable[..., Any]]] = {
 _PASSING: Final = frozenset(
     {"attr", "d", "default", "first", "get", "last", "max", "min", "random"}
 )
-"""Filters that may hand on a view."""
+"""Filters that may pass on a view."""
 
 _BOOLEAN: Final = (nodes.Compare, nodes.Not, nodes.Test)
 _VIEWS: Final = (
@@ -61,15 +61,15 @@ _LOOP_PARTS: Final[dict[str, str]] = {
     "previtem": "({x}[{i} - 1] if {i} else MISSING)",
     "nextitem": "({x}[{i} + 1] if {i} + 1 < len({x}) else MISSING)",
 }
-"""What ``loop.name`` is, of the items {x} and the number {i} of the present one."""
+"""The source of ``loop.name``, from the items {x} and the current index {i}."""
 
 
 class Unset:
-    """Stands in a variable to which nothing was given yet."""
+    """The sentinel for a variable without a value."""
 
 
 class Globals:
-    """What a generated function refers to: functions of this package, and constants."""
+    """The globals of a generated function: functions of this package, and constants."""
 
     def __init__(self) -> None:
         self.table: dict[str, Any] = {
@@ -84,7 +84,7 @@ class Globals:
         self._count = 0
 
     def fresh(self, prefix: str) -> str:
-        """Return a name that nothing has yet."""
+        """Return an unused name."""
         self._count += 1
         return f"{prefix}{self._count}"
 
@@ -100,7 +100,7 @@ class Globals:
         """Return the name, or the literal, of a constant.
 
         Raises:
-            BudgetError: it is an integer of more bits than one may have.
+            BudgetError: If it is an integer with too many bits.
         """
         if value is None or value is True or value is False:
             return repr(value)
@@ -134,7 +134,7 @@ class Expressions:
         """Return the source of an expression, whose value may be a view or missing.
 
         Raises:
-            TemplateError: templates have no such expression.
+            TemplateError: If templates do not support the expression.
         """
         self.cost += 1
         handler = _HANDLERS.get(type(node))
@@ -155,9 +155,9 @@ class Expressions:
         return code if isinstance(node, _BOOLEAN) else f"{self.use(operators.truth)}({code})"
 
     def result(self, node: nodes.Node) -> str:
-        """Return the source of an expression as a lone template yields it.
+        """Return the source of an expression whose value is that of a lone template.
 
-        What is passed on from the scope as it is, is not walked through.
+        Values passed on unchanged from the scope are not walked.
         """
         if isinstance(node, nodes.CondExpr):
             other = "MISSING" if node.expr2 is None else self.result(node.expr2)
@@ -424,14 +424,14 @@ class Expressions:
 
 
 def cycled(number: int, turns: tuple[Any, ...]) -> Any:
-    """Return the value whose turn it is: ``loop.cycle``."""
+    """Return the current value of ``loop.cycle``."""
     if not turns:
         raise TemplateError("loop.cycle needs values")
     return turns[number % len(turns)]
 
 
 def given(value: Any) -> Any:
-    """Return a value that the scope has, as a lone template yields it."""
+    """Return a value of the scope as the value of a lone template."""
     if isinstance(value, View):
         value = value.plain()
     kind = type(value)
@@ -441,7 +441,7 @@ def given(value: Any) -> Any:
 
 
 def given_items(value: Any) -> Any:
-    """Return a list of what the scope has, or an item of it, as a lone template yields it."""
+    """Return a list of values of the scope, or one of its items, as that of a lone template."""
     if type(value) is not list:
         return given(value)
     if _AS_THEY_ARE.issuperset(map(type, value)):
@@ -453,7 +453,7 @@ _AS_THEY_ARE: Final = frozenset({dict, list, str, int, bool, type(None)})
 
 
 def result_of(budget: Budget, value: Any) -> Any:
-    """Return a value that was made, as a lone template yields it."""
+    """Return a computed value as the value of a lone template."""
     return value if value is MISSING else text.value_of(budget, value)
 
 
@@ -468,11 +468,11 @@ def _is_path(node: nodes.Node) -> bool:
 _CHOOSING: Final = frozenset(
     ["first", "last", "list", "max", "min", "reject", "rejectattr", "reverse", "select", "selectattr", "sort", "unique"]
 )  # fmt: skip
-"""Filters that yield a list of items as they are, or one of them."""
+"""Filters that return items unchanged, as a list or one of them."""
 
 
 def _is_passed_on(node: nodes.Node | None) -> bool:
-    """Return whether an expression yields things of the scope as they are, or a list of such."""
+    """Return whether an expression yields unchanged values of the scope, or a list of them."""
     while node is not None and not _is_path(node):
         if (isinstance(node, nodes.Filter) and (node.name in _CHOOSING or _is_map(node))) or (
             isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)

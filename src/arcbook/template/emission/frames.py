@@ -1,4 +1,4 @@
-"""Which variable a name of a template means where it stands."""
+"""Resolve the names of a template to variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arcbook.template.errors import TemplateError
 
 @dataclass(slots=True)
 class Macro:
-    """A macro: the Python function that it became, and its parameters."""
+    """A macro: its Python function and its parameters."""
 
     function: str
     parameters: tuple[str, ...]
@@ -21,7 +21,7 @@ class Macro:
 
 @dataclass(slots=True)
 class Loop:
-    """A ``for`` block: the Python variables of its items and of the item's number."""
+    """A ``for`` block: the Python variables of its items and of the current index."""
 
     items: str
     index: str
@@ -47,7 +47,7 @@ class Frame:
     loop: Loop | None = None
 
     def macro(self, name: str) -> Macro | None:
-        """Return the macro that a name means, if it means one."""
+        """Return the macro that a name refers to, or ``None``."""
         if name in self.macros:
             return self.macros[name]
         if name in self.variables or self.outer is None:
@@ -55,7 +55,7 @@ class Frame:
         return self.outer.macro(name)
 
     def namespace(self, name: str) -> str | None:
-        """Return the variable of the namespace that a name means, if it means one."""
+        """Return the variable of the namespace that a name refers to, or ``None``."""
         if name in self.namespaces:
             return self.namespaces[name]
         if name in self.variables or self.outer is None:
@@ -63,7 +63,7 @@ class Frame:
         return self.outer.namespace(name)
 
     def innermost_loop(self) -> Loop | None:
-        """Return the ``for`` block that ``loop`` means, if it means one."""
+        """Return the ``for`` block that ``loop`` refers to, or ``None``."""
         if "loop" in self.variables:
             return None
         if self.loop is not None or self.outer is None:
@@ -83,7 +83,7 @@ def assigned(body: Iterable[nodes.Node]) -> list[nodes.Node]:
 
 
 def target_names(target: nodes.Node) -> list[str]:
-    """Return the names that a target of an assignment or loop gives values to."""
+    """Return the names that a target of an assignment or loop binds."""
     if isinstance(target, nodes.Name):
         return [target.name]
     if isinstance(target, nodes.Tuple):
@@ -94,7 +94,7 @@ def target_names(target: nodes.Node) -> list[str]:
 
 
 def is_namespace(node: nodes.Node) -> bool:
-    """Return whether an expression makes a namespace."""
+    """Return whether an expression creates a namespace."""
     return (
         type(node) is nodes.Call and type(node.node) is nodes.Name and node.node.name == "namespace"
     )

@@ -1,4 +1,4 @@
-"""Python source of statements: text, ``if``, ``for``, ``set``, ``with``, ``macro``, ``filter``."""
+"""Generate Python source of statements: text, ``if``, ``for``, ``set``, ``with``, ``macro``, ..."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Statements(Expressions):
         return self.line("charge")
 
     def _charge(self, at: int) -> None:
-        """Write the cost of what was written since line ``at`` into that line."""
+        """Insert the cost of the code written since line ``at`` into that line."""
         indent = self.lines[at].removesuffix("charge")
         charge = f"b.left -= {self.cost}\n{indent}if b.left < 0: exhausted(b)"
         self.lines[at] = indent + charge
@@ -78,7 +78,7 @@ class Statements(Expressions):
     # -- blocks -----------------------------------------------------------------------
 
     def block(self, body: Sequence[nodes.Node], frame: Frame) -> None:
-        """Write statements that have names of their own."""
+        """Write statements in a frame of their own."""
         frame.outer = self.frame
         self.frame = frame
         for node in assigned(body):
@@ -126,7 +126,7 @@ class Statements(Expressions):
     # -- text -------------------------------------------------------------------------
 
     def output(self, node: nodes.Output) -> None:
-        """Write text and expressions between it."""
+        """Write text and the expressions in it."""
         for piece in node.nodes:
             self.cost += 1
             if isinstance(piece, nodes.TemplateData):
@@ -139,7 +139,7 @@ class Statements(Expressions):
             )
 
     def _captured(self, body: Sequence[nodes.Node], frame: Frame) -> str:
-        """Write statements whose text is a value; return its source."""
+        """Write statements whose output is a value; return its source."""
         outer, self._output = self._output, self.globals.fresh("o")
         self.line(f"{self._output} = []")
         self.block(body, frame)
@@ -216,7 +216,7 @@ class Statements(Expressions):
         return _Leaving(leave)
 
     def _bind(self, target: nodes.Node, value: str, frame: Frame) -> None:
-        """Give names of a frame to a value, or to its parts."""
+        """Bind names of a frame to a value, or to its parts."""
         if isinstance(target, nodes.Name):
             frame.variables[target.name] = self.globals.fresh("v")
             frame.settled.add(target.name)
@@ -285,7 +285,7 @@ class Statements(Expressions):
         self.line(f"{self._output}.append({self.use(text.text_of)}(b, {value}))")
 
     def _filters(self, node: nodes.Expr, value: str) -> str:
-        """Write filters, one behind the other, of a text."""
+        """Write a chain of filters of a text."""
         assert isinstance(node, nodes.Filter)
         self.cost += 1
         return self.filtered(node, value if node.node is None else self._filters(node.node, value))
@@ -293,7 +293,7 @@ class Statements(Expressions):
     # -- macros -----------------------------------------------------------------------
 
     def macro(self, node: nodes.Macro) -> None:
-        """Write nothing: macros stand at the beginning of their frame."""
+        """No-op: macros are written at the beginning of their frame."""
 
     def _macro_body(self, node: nodes.Macro) -> None:
         macro = self.frame.macros[node.name]
@@ -326,7 +326,7 @@ class Statements(Expressions):
 
 
 class _Indented:
-    """Lines within it stand further to the right."""
+    """Indents the lines written within it."""
 
     def __init__(self, statements: Statements) -> None:
         self._statements = statements
@@ -339,7 +339,7 @@ class _Indented:
 
 
 class _Leaving:
-    """Does something at the end of a ``with``."""
+    """Calls a function at the end of a ``with``."""
 
     def __init__(self, leave: Callable[[], None]) -> None:
         self._leave = leave
@@ -352,7 +352,7 @@ class _Leaving:
 
 
 def shown(current: scope.Scope, budget: Any, value: Any, name: str) -> str:
-    """Return a value as text, telling the scope when it is missing."""
+    """Return a value as text, recording it in the scope if it is missing."""
     if type(value) is str:
         budget.left -= len(value) >> 4
         return value
@@ -363,16 +363,16 @@ def shown(current: scope.Scope, budget: Any, value: Any, name: str) -> str:
 
 
 def too_deep() -> None:
-    """Say that macros call each other too deep.
+    """Raise the error for too deeply nested macro calls.
 
     Raises:
-        BudgetError: always.
+        BudgetError: Always.
     """
     raise BudgetError(f"macros call each other deeper than {limits.MACRO_DEPTH_MAX} levels")
 
 
 def _shown_name(node: nodes.Node) -> str:
-    """Return how a name is written, for the note that it has no value."""
+    """Return the source of a name, for the warning that it has no value."""
     parts: list[str] = []
     while isinstance(node, (nodes.Getattr, nodes.Getitem)):
         if isinstance(node, nodes.Getattr):

@@ -1,4 +1,4 @@
-"""Finding the filter or test that a node names, and checking what it is given."""
+"""Look up the filter or test of a node, and check its arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_word(node: nodes.Filter | nodes.Test) -> Word | None:
     """Return the filter or test of a node, whose arguments it takes; ``None`` for ``random``.
 
     Raises:
-        TemplateError: there is none of the name, or it takes something else.
+        TemplateError: If it does not exist, or the arguments do not match.
     """
     check_arguments(node)
     if isinstance(node, nodes.Test):
@@ -38,7 +38,7 @@ def check_word(node: nodes.Filter | nodes.Test) -> Word | None:
 
 
 def _check_applied(node: nodes.Filter) -> None:
-    """Check the filter or test that another one applies, where it is named as it stands."""
+    """Check the filter or test that another one applies, if its name is a literal."""
     place = {"map": 0, "select": 0, "reject": 0, "selectattr": 1, "rejectattr": 1}.get(node.name)
     if place is None or len(node.args) <= place:
         return
@@ -56,10 +56,10 @@ def _named(node: Any) -> list[str]:
 
 
 def check_arguments(node: Any) -> None:
-    """Check that arguments are written one by one.
+    """Check that arguments are not unpacked from a list or mapping.
 
     Raises:
-        TemplateError: a list or mapping stands for several.
+        TemplateError: If they are.
     """
     if node.dyn_args is not None or node.dyn_kwargs is not None:
         raise TemplateError("template syntax: arguments are written one by one")

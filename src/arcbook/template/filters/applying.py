@@ -20,7 +20,7 @@ _PLAIN: Final = words({**texts.FILTERS, **sequences.FILTERS, **numbers.FILTERS})
 
 
 def map_items(budget: Budget, value: Any, /, *args: Any, **named: Any) -> list[Any]:
-    """Return an attribute of each item, or what a filter makes of it."""
+    """Return an attribute of each item, or apply a filter to each."""
     found = each(budget, value) if truth(value) else []
     budget.spend(2 * len(found))
     if not args:
@@ -38,26 +38,26 @@ def map_items(budget: Budget, value: Any, /, *args: Any, **named: Any) -> list[A
 
 
 def select(budget: Budget, value: Any, /, *args: Any, **named: Any) -> list[Any]:
-    """Return the items for which a test holds, or which count as true."""
+    """Return the items that pass a test, or that count as true."""
     return _chosen(budget, value, None, args, named, wanted=True)
 
 
 def reject(budget: Budget, value: Any, /, *args: Any, **named: Any) -> list[Any]:
-    """Return the items for which a test does not hold."""
+    """Return the items that do not pass a test, or that count as false."""
     return _chosen(budget, value, None, args, named, wanted=False)
 
 
 def selectattr(
     budget: Budget, value: Any, attribute: Any, /, *args: Any, **named: Any
 ) -> list[Any]:
-    """Return the items for whose attribute a test holds."""
+    """Return the items whose attribute passes a test."""
     return _chosen(budget, value, attribute, args, named, wanted=True)
 
 
 def rejectattr(
     budget: Budget, value: Any, attribute: Any, /, *args: Any, **named: Any
 ) -> list[Any]:
-    """Return the items for whose attribute a test does not hold."""
+    """Return the items whose attribute does not pass a test."""
     return _chosen(budget, value, attribute, args, named, wanted=False)
 
 
@@ -82,10 +82,10 @@ def _chosen(  # what the four have in common
 
 
 def word_named(what: str, known: dict[str, Word], name: Any) -> Word:
-    """Return the filter or test of a name.
+    """Look up a filter or test by name.
 
     Raises:
-        UnknownWordError: there is none.
+        UnknownWordError: If there is none.
     """
     found = known.get(text(data(name)))
     if found is None:
@@ -104,4 +104,4 @@ _APPLYING: Final[dict[str, Callable[..., Any]]] = {
 FILTERS: Final[dict[str, Word]] = {**_PLAIN, **words(_APPLYING)}
 
 NAMES: Final = frozenset({*FILTERS, "random"})
-"""All filters; ``random`` needs what only a scope has."""
+"""All filters except ``random``, which needs a scope."""

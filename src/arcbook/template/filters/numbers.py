@@ -16,7 +16,7 @@ from arcbook.template.values import NUMBERS, TEXTS, data, kind_of
 
 
 def to_int(budget: Budget, value: Any, default: Any = 0, base: Any = 10) -> Any:
-    """Return the integer that a value spells or a number's integer part, else the default."""
+    """Convert a value to an integer, truncating; return the default if it is not a number."""
     budget.left -= 3
     found = data(value)
     if type(found) is int:
@@ -48,7 +48,7 @@ def _has_integer_part(number: Any) -> bool:
 
 
 def to_float(budget: Budget, value: Any, default: Any = 0.0) -> Any:
-    """Return the number that a value spells, else the default."""
+    """Convert a value to a floating-point number; return the default if it is not one."""
     budget.left -= 3
     found = data(value)
     if type(found) in TEXTS:
@@ -72,7 +72,7 @@ def _float(spelled: str) -> float | None:
 
 
 def absolute(budget: Budget, value: Any) -> Any:
-    """Return a number without its sign."""
+    """Return the absolute value of a number."""
     return abs(_number("abs", value))
 
 

@@ -31,7 +31,7 @@ _SUMMED: Final = frozenset({int, float})
 
 
 class GroupView(View):
-    """One group of ``groupby``: a pair of its key and its items, which have names too."""
+    """One group of ``groupby``: a pair of key and items, which can also be read by name."""
 
     __slots__ = ("grouper", "members")
 
@@ -54,10 +54,10 @@ def _same(value: Any) -> Any:
 
 
 def getter(path: Any, default: Any = None) -> Getter:
-    """Return what reads ``a.b.0`` of a value; the whole value for null.
+    """Return a getter for a path such as ``a.b.0``; for null, of the whole value.
 
     Raises:
-        TemplateError: the path is neither text nor an integer.
+        TemplateError: If the path is neither text nor an integer.
     """
     path = data(path)
     if path is None:
@@ -80,7 +80,7 @@ def getter(path: Any, default: Any = None) -> Getter:
 
 
 def column(budget: Budget, values: Any, path: Any, default: Any = None) -> list[Any]:
-    """Return what a path leads to from each value, as data."""
+    """Return the data at a path below each value."""
     budget.spend(2 * len(values))
     if type(path) is str and default is None and "." not in path and not path.isdigit():
         return [
@@ -96,7 +96,7 @@ def column(budget: Budget, values: Any, path: Any, default: Any = None) -> list[
 def keys_of(
     budget: Budget, values: Any, path: Any, case_sensitive: Any, default: Any = None
 ) -> list[Any]:
-    """Return the keys by which values are ordered or grouped."""
+    """Return the keys for ordering or grouping values."""
     found = column(budget, values, path, default)
     if truthy(case_sensitive) or TEXTS.isdisjoint(map(type, found)):
         return found
@@ -111,10 +111,10 @@ def _lowered(budget: Budget, key: Any) -> Any:
 
 
 def ranks(budget: Budget, keys: list[Any]) -> list[Any]:
-    """Return keys as Python orders them, and charge for it.
+    """Return keys in a form that Python can order, charging the budget.
 
     Raises:
-        TemplateError: they are of kinds that have no order among them.
+        TemplateError: If their types cannot be ordered.
     """
     types = set(map(type, keys))
     if len(keys) < 2 or types <= {type(None)} or types <= {type(MISSING)}:
@@ -155,7 +155,7 @@ def sort(
     case_sensitive: Any = False,
     attribute: Any = None,
 ) -> list[Any]:
-    """Return the items in order, by one attribute or several."""
+    """Return the items sorted, optionally by one or several attributes."""
     values = each(budget, value)
     paths = [attribute]
     if type(attribute) in TEXTS and "," in attribute:
@@ -171,7 +171,7 @@ def sort(
 def dictsort(
     budget: Budget, value: Any, case_sensitive: Any = False, by: Any = "key", reverse: Any = False
 ) -> list[Any]:
-    """Return the pairs of a mapping in the order of its keys, or values."""
+    """Return the pairs of a mapping, sorted by key or value."""
     pairs = items(budget, value)
     if by not in ("key", "value"):
         raise TemplateError("dictsort sorts by 'key' or by 'value'")
@@ -182,7 +182,7 @@ def dictsort(
 def unique(
     budget: Budget, value: Any, case_sensitive: Any = False, attribute: Any = None
 ) -> list[Any]:
-    """Return the items without those that came before."""
+    """Return the items without duplicates."""
     values = each(budget, value)
     kept: list[Any] = []
     seen: set[Any] = set()
@@ -197,7 +197,7 @@ def unique(
 
 
 def _mark(budget: Budget, key: Any) -> Any:
-    """Return what stands for a key in a set; never an integer that another one's hash equals."""
+    """Return a hashable stand-in for a key, such that integers cannot force hash collisions."""
     if type(key) in CONTAINERS:
         return ("json", json_of(budget, key))
     if type(key) is int and key.bit_length() > limits.KEY_BITS_MAX:
@@ -213,7 +213,7 @@ def groupby(
     default: Any = None,
     case_sensitive: Any = False,
 ) -> list[Any]:
-    """Return the items in groups that share an attribute, ordered by it."""
+    """Return the items grouped and sorted by an attribute."""
     values = each(budget, value)
     keys = keys_of(budget, values, attribute, case_sensitive, default)
     order = _ordered(budget, range(len(keys)), keys, reverse=False)
@@ -229,12 +229,12 @@ def groupby(
 
 
 def minimum(budget: Budget, value: Any, case_sensitive: Any = False, attribute: Any = None) -> Any:
-    """Return the smallest item; missing where there is none."""
+    """Return the smallest item; missing if there is none."""
     return _extreme(budget, min, value, case_sensitive, attribute)
 
 
 def maximum(budget: Budget, value: Any, case_sensitive: Any = False, attribute: Any = None) -> Any:
-    """Return the largest item; missing where there is none."""
+    """Return the largest item; missing if there is none."""
     return _extreme(budget, max, value, case_sensitive, attribute)
 
 
@@ -252,7 +252,7 @@ def _extreme(
 
 
 def total(budget: Budget, value: Any, attribute: Any = None, start: Any = 0) -> Any:
-    """Return the sum of the items, beginning with ``start``."""
+    """Return the sum of the items, starting from ``start``."""
     elements = column(budget, each(budget, value), attribute)
     found = data(start)
     if _SUMMED.issuperset(map(type, elements)) and type(found) in _SUMMED:
@@ -263,7 +263,7 @@ def total(budget: Budget, value: Any, attribute: Any = None, start: Any = 0) -> 
 
 
 def join(budget: Budget, value: Any, d: Any = "", attribute: Any = None) -> str:
-    """Return the texts of the items as one, with ``d`` between them."""
+    """Join the items as text, separated by ``d``."""
     values = each(budget, value)
     separator = text_of(budget, d)
     read = _same if attribute is None else getter(attribute)
@@ -278,12 +278,12 @@ def join(budget: Budget, value: Any, d: Any = "", attribute: Any = None) -> str:
 
 
 def first(budget: Budget, value: Any) -> Any:
-    """Return the first item; missing where there is none."""
+    """Return the first item; missing if there is none."""
     return _at(budget, value, 0)
 
 
 def last(budget: Budget, value: Any) -> Any:
-    """Return the last item; missing where there is none."""
+    """Return the last item; missing if there is none."""
     return _at(budget, value, -1)
 
 
@@ -298,13 +298,13 @@ def _at(budget: Budget, value: Any, index: int) -> Any:
 
 
 def listed(budget: Budget, value: Any) -> list[Any]:
-    """Return the items as a list: of a text its characters, of a mapping its keys."""
+    """Return the items as a list: the characters of text, the keys of a mapping."""
     found = each(budget, value)
     return found if type(found) is list else list(found)
 
 
 def reverse(budget: Budget, value: Any) -> Any:
-    """Return a text, or a list, from its end to its beginning."""
+    """Return a text or a list in reverse order."""
     found = data(value.each() if isinstance(value, View) else value)
     if type(found) in TEXTS:
         budget.characters(len(found))
@@ -313,7 +313,7 @@ def reverse(budget: Budget, value: Any) -> Any:
 
 
 def batch(budget: Budget, value: Any, linecount: Any, fill_with: Any = None) -> list[Any]:
-    """Return the items in lists of ``linecount``, the last filled up where it is told how."""
+    """Return the items in lists of ``linecount``; the last one may be padded."""
     values, size = each(budget, value), integer(linecount)
     if size < 1:
         raise TemplateError("batch makes lists of 1 or more")
@@ -345,7 +345,7 @@ def slices(budget: Budget, value: Any, slices: Any, fill_with: Any = None) -> li
 
 
 def items(budget: Budget, value: Any) -> list[Any]:
-    """Return the pairs of a mapping; none of anything else."""
+    """Return the pairs of a mapping; an empty list for other values."""
     found = data(value)
     if type(found) is not dict:
         return []
@@ -354,7 +354,7 @@ def items(budget: Budget, value: Any) -> list[Any]:
 
 
 def keys(budget: Budget, value: Any) -> list[Any]:
-    """Return the keys of a mapping; none of anything else."""
+    """Return the keys of a mapping; an empty list for other values."""
     found = data(value)
     if type(found) is not dict:
         return []
@@ -363,7 +363,7 @@ def keys(budget: Budget, value: Any) -> list[Any]:
 
 
 def values(budget: Budget, value: Any) -> list[Any]:
-    """Return the values of a mapping; none of anything else."""
+    """Return the values of a mapping; an empty list for other values."""
     found = data(value)
     if type(found) is not dict:
         return []
@@ -379,7 +379,7 @@ def default(budget: Budget, value: Any, default_value: Any = "", boolean: Any = 
 
 
 def get(budget: Budget, value: Any, key: Any, default: Any = None) -> Any:
-    """Return an item by its key or index, else the default."""
+    """Return an item by its key or index, or the default."""
     found = attribute(value, key) if type(key) is str else item(value, key)
     return default if found is MISSING else found
 

@@ -1,4 +1,4 @@
-"""Filters that make text of a value."""
+"""Filters that produce text."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _PATH_QUOTED: Final = [chr(c) if chr(c) in _UNRESERVED + "/" else f"%{c:02X}" fo
 _QUERY_QUOTED: Final = [
     chr(c) if chr(c) in _UNRESERVED else "+" if c == ord(" ") else f"%{c:02X}" for c in range(256)
 ]
-"""How each byte is written in a URL's path, and in its query."""
+"""The encoding of each byte in the path and in the query of a URL."""
 
 WRAPPED_LINE_MAX: Final = 20_000
-"""Characters of a line that ``wordwrap`` wraps."""
+"""Maximum characters of a line that ``wordwrap`` wraps."""
 
 
 def written(budget: Budget, value: Any) -> str:
-    """Return the text of a value, as it would stand in the middle of text."""
+    """Return a value as it is formatted inside text."""
     found = text_of(budget, value)
     budget.characters(len(found))
     return found
@@ -73,7 +73,7 @@ def title(budget: Budget, value: Any) -> str:
 
 
 def trim(budget: Budget, value: Any, chars: Any = None) -> str:
-    """Return the text without white space, or ``chars``, at its ends."""
+    """Return the text without leading and trailing white space, or ``chars``."""
     found = written(budget, value)
     if chars is None:
         return found.strip()
@@ -100,7 +100,7 @@ def replaced(budget: Budget, found: str, old: str, new: str, count: int) -> str:
 
 
 def center(budget: Budget, value: Any, width: Any = 80) -> str:
-    """Return the text in the middle of a field."""
+    """Return the text centred in a field."""
     found, size = text_of(budget, value), integer(width)
     budget.characters(max(len(found), size))
     return found.center(size)
@@ -136,7 +136,7 @@ def truncate(
     end: Any = "...",
     leeway: Any = None,
 ) -> str:
-    """Return the text cut to a length, with ``end`` where something was cut."""
+    """Return the text truncated to a length, with ``end`` if something was removed."""
     found, size, mark = written(budget, value), integer(length), text(end)
     extra = optional_integer(leeway)
     extra = 5 if extra is None else extra
@@ -184,14 +184,14 @@ def wordwrap(
 
 
 def wordcount(budget: Budget, value: Any) -> int:
-    """Return how many words the text has."""
+    """Return the number of words in the text."""
     found = text_of(budget, value)
     budget.spend(len(found) >> 3)
     return sum(1 for _ in _WORD.finditer(found))
 
 
 def escape(budget: Budget, value: Any) -> str:
-    """Return the text with the characters that HTML gives a meaning written otherwise."""
+    """Return the text with HTML's special characters escaped."""
     found = text_of(budget, value)
     special = sum(map(found.count, "&<>'\""))
     budget.characters(len(found) + 4 * special)
@@ -199,7 +199,7 @@ def escape(budget: Budget, value: Any) -> str:
 
 
 def striptags(budget: Budget, value: Any) -> str:
-    """Return the text without tags and comments, its white space made single spaces."""
+    """Return the text without tags and comments, with white space collapsed to single spaces."""
     found = written(budget, value)
     budget.spend(len(found) >> 1)
     kept: list[str] = []
@@ -243,7 +243,7 @@ def format_values(budget: Budget, value: Any, /, *args: Any, **named: Any) -> st
 
 
 def urlencode(budget: Budget, value: Any) -> str:
-    """Return text quoted for a URL; a mapping or a list of pairs as a query."""
+    """Quote text for a URL; encode a mapping or a list of pairs as a query."""
     found = data(value)
     if type(found) not in CONTAINERS:
         return _quoted(budget, found, in_path=True)
@@ -273,10 +273,10 @@ def b64encode(budget: Budget, value: Any) -> str:
 
 
 def b64decode(budget: Budget, value: Any) -> str:
-    """Return the text whose UTF-8 bytes the Base64 text holds.
+    """Decode Base64 to UTF-8 text.
 
     Raises:
-        TemplateError: it is not Base64.
+        TemplateError: If it is not Base64.
     """
     found = text_of(budget, value)
     budget.characters(len(found))
@@ -305,7 +305,7 @@ def tojson(budget: Budget, value: Any, indent: Any = None) -> str:
 
 
 def fromjson(budget: Budget, value: Any) -> Any:
-    """Return the value of a JSON text; null where it is none."""
+    """Return the value of a JSON text; null if it is not JSON."""
     found = text_of(budget, value)
     # An empty list takes three characters, and twenty times the memory.
     budget.spend(6 + (len(found) >> 2))
@@ -324,7 +324,7 @@ def _json_integer(digits: str) -> int:
 
 
 def pprint(budget: Budget, value: Any) -> str:
-    """Return a value as Python would show it, on several lines."""
+    """Return a value formatted as Python's ``pprint`` does."""
     before = budget.left
     found = weigh(budget, None if value is MISSING else value)
     budget.spend((before - budget.left) * 40)
@@ -334,7 +334,7 @@ def pprint(budget: Budget, value: Any) -> str:
 
 
 def filesizeformat(budget: Budget, value: Any, binary: Any = False) -> str:
-    """Return a number of bytes as people read it: ``13 kB``, or ``12.7 KiB``."""
+    """Return a number of bytes in human-readable form: ``13 kB``, or ``12.7 KiB``."""
     found = data(value)
     try:
         size = float(found) if type(found) in NUMBERS else float(text(found)[:40])

@@ -40,7 +40,7 @@ DOCUMENTS: dict[str, tuple[str | bytes, str]] = {
     "an unknown tool": (HEAD + STEP.replace("noop", "pyhton"), "did you mean 'python'?"),
     "an arc to nowhere": (HEAD + STEP + "    next: {arcs: [{step: gone}]}\n", ":7:19: error[ARC203"),
     "a circle without a way out": (
-        HEAD + STEP + "    next: {arcs: [{step: start}]}\n", "go round for ever"
+        HEAD + STEP + "    next: {arcs: [{step: start}]}\n", "form an endless loop"
     ),
     "a template that does not end": (
         HEAD + "workflow:\n  - step: start\n    tool: {kind: python, code: x, input: {a: '{{ 1 + }}'}}\n",

@@ -103,7 +103,7 @@ def test_a_wrong_document_is_refused_with_every_problem_and_its_place(tmp_path: 
 
     assert "1:" in str(caught.value)
     assert "task 'start_task' has no 'kind'" in str(caught.value)
-    assert "'gone', which is no step" in str(caught.value)
+    assert "'gone', which does not exist" in str(caught.value)
 
 
 def test_a_missing_file_is_a_missing_file(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ class _Checker:
         for step in self.playbook.steps:
             for arc in step.router.arcs:
                 if arc.to not in self.index and arc.to != "?":
-                    message = f"step {step.name!r} routes to {arc.to!r}, which is no step"
+                    message = f"step {step.name!r} routes to {arc.to!r}, which does not exist"
                     near = "" if self.report.is_full else did_you_mean(arc.to, self.index)
                     hint = near or "define the step, or remove the arc"
                     self._error("ARC203", message, arc.position, hint, step.name)
@@ -80,7 +80,12 @@ class _Checker:
             if name is not None and name not in self.index:
                 hint = did_you_mean(name, self.index) or "name one of the playbook's steps"
                 place = book.places.get(key, book.position)
-                self._error("ARC204", f"executor.spec.{key} {name!r} is no step", place, hint)
+                self._error(
+                    "ARC204",
+                    f"executor.spec.{key} names step {name!r}, which does not exist",
+                    place,
+                    hint,
+                )
         if book.no_next_is_error:
             for step in book.steps:
                 if not step.router.arcs and step.name not in ("end", book.final):
@@ -105,7 +110,7 @@ class _Checker:
                         message = "the first task has no previous one to jump to"
                         self._error("ARC207", message, rule.position, "name a task", step.name)
                     continue
-                message = f"jump target {rule.to!r} is no task of step {step.name!r}"
+                message = f"step {step.name!r} has no task {rule.to!r} to jump to"
                 hint = did_you_mean(rule.to, labels) or f"its tasks are {', '.join(labels)}"
                 self._error("ARC207", message, rule.position, hint, step.name)
         self._unreachable_rules(step)
@@ -115,14 +120,14 @@ class _Checker:
             reachable = True
             for rule in task.rules:
                 if not reachable:
-                    message = "this rule is never reached: an earlier one always applies"
+                    message = "this rule is never reached: an earlier rule always applies"
                     hint = "move it before that one, or remove it"
                     self._warning("ARC208", message, rule.position, hint, step.name)
                 reachable = reachable and rule.when is not True
 
     def _loop(self, step: Step, loop: Loop) -> None:
         if loop.iterator in RESERVED - {"loop"}:
-            message = f"iterator {loop.iterator!r} hides a name of the language"
+            message = f"iterator {loop.iterator!r} shadows a reserved name"
             self._warning("ARC303", message, loop.position, "choose another name", step.name)
         if loop.cursor and self.kinds.kind(loop.cursor.kind) is None:
             message = f"there is no tool kind {loop.cursor.kind!r} to claim rows"
@@ -174,7 +179,7 @@ class _Checker:
             is_taken = False
             for arc in step.router.arcs:
                 if is_taken and not _may_catch(arc):
-                    message = f"the arc to {arc.to!r} is never taken: one before it always is"
+                    message = f"the arc to {arc.to!r} is never taken: an earlier arc always is"
                     hint = "give that one a 'when', or write 'spec: {mode: inclusive}' for both"
                     self._warning("ARC214", message, arc.position, hint, step.name)
                 is_taken = is_taken or arc.when is None or arc.when is True
@@ -188,7 +193,7 @@ class _Checker:
             leaves = any(successors[i] & ~component for i in members)
             if loops and not leaves and all(_always_fires(s.router) for s in steps):
                 names = " -> ".join([s.name for s in steps] + [steps[0].name])
-                message = f"the steps {names} go round for ever: there is no way out"
+                message = f"the steps {names} form an endless loop: no arc leaves it"
                 hint = "guard an arc with 'when', or add an arc that leaves"
                 self._error("ARC210", message, steps[0].router.position, hint, steps[0].name)
 
@@ -200,18 +205,18 @@ class _Checker:
         written = written_names(book)
         for name, place in steps.items():
             if name in WORDS:
-                message = f"step name {name!r} is a word of templates"
+                message = f"step name {name!r} is a keyword of templates"
                 hint = f"choose another name, or read it as steps[{name!r}]"
                 self._warning("ARC303", message, place, hint, name)
             elif name in RESERVED:
-                message = f"step name {name!r} hides a name of the language"
+                message = f"step name {name!r} shadows a reserved name"
                 self._warning("ARC303", message, place, "choose another name", name)
             elif name in book.workload:
                 message = f"{name!r} is both a step and a workload key; templates see the step"
                 self._warning("ARC305", message, place, "rename one of them", name)
         for name in sorted(OWN & book.workload.keys()):
             place = book.places.get(f"workload.{name}", book.position)
-            message = f"the workload key {name!r} stands in the place of a name of the engine's own"
+            message = f"the workload key {name!r} is shadowed by a name of the engine"
             if name == "keychain":
                 self._error("ARC311", message, place, "choose another name")
             else:
@@ -226,7 +231,7 @@ class _Checker:
     def _secrets(self) -> None:
         for what, place, step in secrets_outside_tasks(self.playbook):
             message = f"{what} reads 'keychain', which only tasks can read"
-            hint = "let a task read it, and decide by what that task yields"
+            hint = "read it in a task, and use the task's result"
             self._error("ARC307", message, place, hint, step)
 
     def _error(

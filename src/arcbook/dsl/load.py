@@ -116,7 +116,7 @@ def allowed_keys(text: str) -> frozenset[str]:
     """Return the keys allowed by comments in a document: ``# arcbook: allow owner``."""
     if "arcbook:" not in text:
         return frozenset()
-    return frozenset(key for found in _ALLOWS.findall(text) for key in re.split(r"[ ,]+", found))
+    return frozenset(key for match in _ALLOWS.findall(text) for key in re.split(r"[ ,]+", match))
 
 
 def _load(

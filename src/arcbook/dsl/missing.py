@@ -90,7 +90,7 @@ class _Checker:
         for path in sorted(names):
             root, rest = path[0], path[1:]
             if root in OWN and root in workload and root not in known.local:
-                message = f"{root!r} is the engine's own here, and not the workload's key"
+                message = f"{root!r} is a name of the engine here, not the workload's key"
                 yield path, "ARC311", message, f"write 'workload.{'.'.join(path)}'"
             elif root not in known:
                 yield from self._unknown(path, known)
@@ -125,17 +125,17 @@ class _Checker:
         name = path[0]
         dashed = sorted(step for step in self.steps if step.startswith(f"{name}-"))
         if dashed:
-            hint = f"a minus stands in it: write steps['{dashed[0]}']"
+            hint = f"the name contains a minus sign: write steps['{dashed[0]}']"
             yield (
                 path,
                 "ARC306",
-                f"nothing is called {name!r}, which {dashed[0]!r} begins with",
+                f"{name!r} is not defined; {dashed[0]!r} is",
                 hint,
             )
             return
         near = did_you_mean(name, known) if len(name) >= SPELLING_LENGTH_MIN else ""
         if near or self.playbook.workload:
-            yield path, "ARC306", f"nothing is called {name!r} unless a request brings it", near
+            yield path, "ARC306", f"{name!r} is not defined unless the request provides it", near
 
     def _in_keychain(self, path: tuple[str, ...]) -> Iterator[Fault]:
         """Yield a misspelt entry name, or a field that an entry with ``map`` lacks."""

@@ -118,9 +118,9 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
                     waiting += part.body
 
 
-def _union(found: list[frozenset[str] | None]) -> frozenset[str] | None:
-    sets = [one for one in found if one is not None]
-    return frozenset().union(*sets) if sets and len(sets) == len(found) else None
+def _union(results: list[frozenset[str] | None]) -> frozenset[str] | None:
+    sets = [fields for fields in results if fields is not None]
+    return frozenset().union(*sets) if sets and len(sets) == len(results) else None
 
 
 def _keys(value: ast.AST | None) -> frozenset[str] | None:

@@ -20,14 +20,14 @@ def json_schema(kinds: Kinds, others: Iterable[str] = ()) -> dict[str, Any]:
         others: names of further kinds that documents may use, with any parameters.
     """
     tables = {name: _table(name) for name in TABLES}
-    found = [kind for name in kinds.names() if (kind := kinds.kind(name)) is not None]
-    tables["task"]["allOf"] = [_kind_rule(kind) for kind in found]
-    names = sorted({n for kind in found for n in (kind.name, *kind.names)} | set(others))
+    declared = [kind for name in kinds.names() if (kind := kinds.kind(name)) is not None]
+    tables["task"]["allOf"] = [_kind_rule(kind) for kind in declared]
+    names = sorted({n for kind in declared for n in (kind.name, *kind.names)} | set(others))
     tables["task"]["properties"]["kind"] = {
         "description": "The tool.",
         "enum": [*names, "workbook"],
     }
-    for kind in found:
+    for kind in declared:
         tables[f"tool_{kind.name}"] = _kind(kind)
     return {
         "$schema": DIALECT,

@@ -148,10 +148,13 @@ class _Checker:
         if mode in (None, "off"):
             return
         backend = self._one_of(spool, "backend", tuple(SPOOL_BACKENDS), "ARC604") or "nats_object"
-        wanted = SPOOL_BACKENDS.get(backend)
-        if wanted and spool.get(wanted) is None:
+        required_key = SPOOL_BACKENDS.get(backend)
+        if required_key and spool.get(required_key) is None:
             self._error(
-                "ARC604", f"a spool on {backend} needs {wanted!r}", spool, f"write {wanted!r}"
+                "ARC604",
+                f"a spool on {backend} needs {required_key!r}",
+                spool,
+                f"write {required_key!r}",
             )
         ordering = self._one_of(spool, "ordering", ORDERINGS, "ARC604")
         drain = spool.get("drain")
@@ -173,19 +176,19 @@ class _Checker:
         *,
         required: bool = False,
     ) -> str | None:
-        found = node.get(key)
-        if found is None:
+        entry = node.get(key)
+        if entry is None:
             if required:
                 names = ", ".join(choices)
                 message = f"{key!r} is required: one of {names}"
                 self._error(code, message, node, f"write one of {names}")
             return None
-        if found.value in choices:
-            return str(found.value)
+        if entry.value in choices:
+            return str(entry.value)
         names = ", ".join(choices)
-        hint = did_you_mean(str(found.value), choices) or f"write one of {names}"
-        message = f"{key!r} must be one of {names}, not {shown(found)}"
-        self.report.error(code, message, found.position, hint)
+        hint = did_you_mean(str(entry.value), choices) or f"write one of {names}"
+        message = f"{key!r} must be one of {names}, not {shown(entry)}"
+        self.report.error(code, message, entry.position, hint)
         return None
 
     def _error(self, code: str, message: str, node: Node, hint: str) -> None:

@@ -37,10 +37,10 @@ class AnyOf(str):
     spellings: frozenset[str]
 
     def __new__(cls, *spellings: str, number: int | None = None) -> Self:
-        made = super().__new__(cls, spellings[0])
-        made.spellings = frozenset(spellings)
-        made.number = number
-        return made
+        text = super().__new__(cls, spellings[0])
+        text.spellings = frozenset(spellings)
+        text.number = number
+        return text
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):

@@ -23,35 +23,35 @@ def numbers(budget: Budget, *args: Any) -> list[int]:
     bounds = [integer(a) for a in args]
     if len(bounds) == 3 and bounds[2] == 0:
         raise TemplateError("the step of a range must not be zero")
-    found = range(*bounds)
+    integers = range(*bounds)
     try:
-        count = len(found)
+        count = len(integers)
     except OverflowError:
         count = limits.RANGE_MAX + 1
     if count > limits.RANGE_MAX:
         raise BudgetError(f"range() passes {limits.RANGE_MAX:,} numbers")
     budget.slots(count)
-    return list(found)
+    return list(integers)
 
 
 def mapping(budget: Budget, /, *args: Any, **named: Any) -> dict[Any, Any]:
     """Return a mapping built from another one or from pairs, and from named values."""
     if len(args) > 1:
         raise TemplateError("dict takes one mapping or list of pairs, and values by name")
-    made: dict[Any, Any] = {}
+    result: dict[Any, Any] = {}
     for source in args:
-        found = data(source)
-        if type(found) is dict:
-            budget.slots(2 * len(found))
-            made.update(found)
+        plain = data(source)
+        if type(plain) is dict:
+            budget.slots(2 * len(plain))
+            result.update(plain)
             continue
-        pairs = each(budget, found)
+        pairs = each(budget, plain)
         budget.spend(2 * len(pairs))
         for pair in pairs:
             key, value = unpack(pair, 2)
-            made[pair_key(key)] = value
-    made.update(named)
-    return made
+            result[pair_key(key)] = value
+    result.update(named)
+    return result
 
 
 def moment(scope: Scope) -> Any:

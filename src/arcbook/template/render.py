@@ -75,20 +75,20 @@ class Path(Template):
         self.names = names_of_path(root, parts)
 
     def evaluate(self, scope: Scope) -> Any:
-        found = scope.lookup(self.root)
-        return follow(found, self.parts) if self.parts else found
+        value = scope.lookup(self.root)
+        return follow(value, self.parts) if self.parts else value
 
     def render(self, scope: Scope) -> Any:
-        found = scope.lookup(self.root)
+        value = scope.lookup(self.root)
         if self.parts:
-            found = follow(found, self.parts)
-        if found is MISSING:
+            value = follow(value, self.parts)
+        if value is MISSING:
             scope.note_missing(self.source)
             return None
-        kind = type(found)
+        kind = type(value)
         if kind is dict or kind is str or kind is list or kind is int:
-            return found
-        return found.plain() if isinstance(found, View) else to_value(found)
+            return value
+        return value.plain() if isinstance(value, View) else to_value(value)
 
 
 class Expression(Template):
@@ -114,11 +114,11 @@ class Expression(Template):
         program = self._rendering
         if program is None:
             program = self._rendering = self._compiled(is_result=True)
-        found = perform(program, scope, self._written, self.names)
-        if found is MISSING:
+        value = perform(program, scope, self._written, self.names)
+        if value is MISSING:
             scope.note_missing(self.source)
             return None
-        return found
+        return value
 
     def _compiled(self, *, is_result: bool) -> Any:
         from arcbook.template import programs  # Jinja2 loads only for playbooks that need it
@@ -258,9 +258,9 @@ def compile_text(source: str) -> Template:
         path = parse_path(lone)
         if path:
             return Path(lone.strip(), *path)
-        found = _expression(lone, source)
-        if found:
-            return found
+        template = _expression(lone, source)
+        if template:
+            return template
     return _path_text(source) or _text(source)
 
 

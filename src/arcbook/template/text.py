@@ -98,8 +98,8 @@ def to_value(value: Any) -> Any:
         return None
     if kind is Decimal:
         return to_text(value) if value.is_finite() else None
-    found = data(value)
-    return to_text(found) if found is value else to_value(found)
+    plain = data(value)
+    return to_text(plain) if plain is value else to_value(plain)
 
 
 # -- within a budget ------------------------------------------------------------------
@@ -126,13 +126,13 @@ def json_of(budget: Budget, value: Any, indent: int | None = None) -> str:
     """Return a value as JSON text, charging the budget."""
     if indent is not None and indent > limits.WIDTH_MAX:
         raise BudgetError(f"an indent passes {limits.WIDTH_MAX:,} characters")
-    found = weigh(budget, None if value is MISSING else value)
+    plain = weigh(budget, None if value is MISSING else value)
     if indent:
         # Each level of the value may add an indent.
         before = budget.left
-        weigh(budget, found)
+        weigh(budget, plain)
         budget.spend((before - budget.left) * (indent * limits.DATA_DEPTH_MAX >> 6))
-    text = _dumped(found, indent)
+    text = _dumped(plain, indent)
     budget.characters(len(text))
     return text
 
@@ -184,5 +184,5 @@ def _value(budget: Budget, value: Any, depth: int) -> Any:
         if kind is list and _FINAL.issuperset(map(type, value)):
             return value
         return [v if type(v) in _FINAL else _value(budget, v, depth) for v in value]
-    found = data(value)
-    return _value(budget, found, depth) if type(found) in CONTAINERS else to_value(found)
+    plain = data(value)
+    return _value(budget, plain, depth) if type(plain) in CONTAINERS else to_value(plain)

@@ -25,40 +25,40 @@ def tolerated(source: str) -> Names:
         tree = syntax.read_text(source)
     except TemplateError:
         return NO_NAMES
-    found: set[tuple[str, ...]] = set()
+    names: set[tuple[str, ...]] = set()
     for node in tree.find_all((nodes.Filter, nodes.Test, nodes.Or, nodes.And, nodes.Not)):
-        _take(node, found)
+        _take(node, names)
     for block in tree.find_all(nodes.If):
-        _paths(block.test, found)
+        _paths(block.test, names)
     for choice in tree.find_all(nodes.CondExpr):
-        _paths(choice.test, found)
-    return frozenset(found)
+        _paths(choice.test, names)
+    return frozenset(names)
 
 
-def _take(node: nodes.Node, found: set[tuple[str, ...]]) -> None:
+def _take(node: nodes.Node, names: set[tuple[str, ...]]) -> None:
     if isinstance(node, nodes.Filter):
         if node.name in _FILTERS and node.node is not None:
-            _below(node.node, found)
+            _below(node.node, names)
     elif isinstance(node, nodes.Test):
         if node.name in _TESTS:
-            _below(node.node, found)
+            _below(node.node, names)
     elif isinstance(node, nodes.Not):
-        _paths(node.node, found)
+        _paths(node.node, names)
     elif isinstance(node, (nodes.Or, nodes.And)):
-        _paths(node.left, found)
+        _paths(node.left, names)
 
 
-def _paths(node: nodes.Node | None, found: set[tuple[str, ...]]) -> None:
+def _paths(node: nodes.Node | None, names: set[tuple[str, ...]]) -> None:
     """Add a bare name, of which only the truth matters."""
     path = None if node is None else path_of(node)
     if path is not None:
-        found.add(path)
+        names.add(path)
 
 
-def _below(node: nodes.Node, found: set[tuple[str, ...]]) -> None:
-    _paths(node, found)
+def _below(node: nodes.Node, names: set[tuple[str, ...]]) -> None:
+    _paths(node, names)
     for child in node.iter_child_nodes():
-        _below(child, found)
+        _below(child, names)
 
 
 def is_tolerated(path: tuple[str, ...], names: Names) -> bool:

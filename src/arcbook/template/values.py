@@ -139,9 +139,9 @@ def _gather(budget: Budget, elements: Iterable[Any], containers: list[Any]) -> b
             budget.left -= len(element) >> 6
         elif kind not in SCALARS:
             is_plain = False
-            found = data(element)
-            if type(found) in CONTAINERS:
-                containers.append(found)
+            plain = data(element)
+            if type(plain) in CONTAINERS:
+                containers.append(plain)
     return is_plain
 
 

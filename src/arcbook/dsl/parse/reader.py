@@ -77,20 +77,20 @@ class Reader:
 
     def _lookalike(self, node: Node, text: str) -> None:
         """Warn about names of the playbook in the braces of another language."""
-        found = lookalike(text)
-        if found is not None and not self.report.is_stored:
-            place = place_inside(self.lines, node, found.line)
-            message = f"{found.text!r} is no template: it stays as it is"
-            self.warning("ARC312", message, place, f"write '{{{{ {found.name} }}}}'")
+        match = lookalike(text)
+        if match is not None and not self.report.is_stored:
+            place = place_inside(self.lines, node, match.line)
+            message = f"{match.text!r} is not a template and is left unchanged"
+            self.warning("ARC312", message, place, f"write '{{{{ {match.name} }}}}'")
 
     def code(self, node: Node) -> None:
         """Check Python code, and the templates in it."""
         if isinstance(node.value, str) and "{{" not in node.value and not self.report.is_stored:
-            found = read_code(node.value)
-            if found.fault:
-                place = place_inside(self.lines, node, found.line, found.column)
-                hint = "write Python; the place is where its parser stopped"
-                message = f"the code is not Python: {found.fault}"
+            code = read_code(node.value)
+            if code.fault:
+                place = place_inside(self.lines, node, code.line, code.column)
+                hint = "write valid Python; its parser stopped here"
+                message = f"the code is not Python: {code.fault}"
                 self.report.tightened("ARC310", message, place, hint, self.step_name)
         if isinstance(node.value, str) and is_template(node.value):
             try:
@@ -100,7 +100,7 @@ class Reader:
                 return
             self.readings.append(Reading(self.step_name, node, template.names, is_foreign=True))
             if not template.is_literal and template.names:
-                hint = "hand values to code by 'input'; they arrive as variables"
+                hint = "pass values to code with 'input'; they become variables"
                 self.warning("ARC304", "code has templates in it", node.position, hint)
 
     def script(self, node: Node) -> None:
@@ -117,32 +117,32 @@ class Reader:
     def check_script(self, node: Node, known: Names) -> None:
         """Check every template in a text that may also contain foreign braces."""
         try:
-            found = foreign_in(node.value, known)
+            foreign = foreign_in(node.value, known)
         except TemplateError as error:
             self._template_error(node, error)
             return
         names = compile_script(node.value, known).names
         self.readings.append(Reading(self.step_name, node, names, is_foreign=True))
-        others = [braces for braces in found if not braces.unknown]
+        others = [braces for braces in foreign if not braces.unknown]
         if others:
             texts = ", ".join(
                 shorten(braces.text, SHOWN_MAX) for braces in others[:BRACES_SHOWN_MAX]
             )
             rest = len(others) - BRACES_SHOWN_MAX
             more = f" and {rest} more" if rest > 0 else ""
-            why = "stays as it is written: it is no expression"
+            why = "is left unchanged: it is not an expression"
             if others[1:]:
-                why = "stay as they are written: they are no expressions"
+                why = "are left unchanged: they are not expressions"
             self._foreign(node, others[0], f"{texts}{more} {why}", "")
-        for braces in found:
+        for braces in foreign:
             if braces.unknown:
-                why = f"stays as it is written: nothing is called {braces.unknown!r}"
+                why = f"is left unchanged: {braces.unknown!r} is not defined"
                 message = f"{shorten(braces.text, SHOWN_MAX)} {why}"
                 self._foreign(node, braces, message, did_you_mean(braces.unknown, known))
 
     def _foreign(self, node: Node, braces: Foreign, message: str, hint: str) -> None:
         line = node.value.count("\n", 0, braces.offset) + 1
-        hint = hint or "that is right for templates of other programs"
+        hint = hint or "ignore this if it is a template of another program"
         place = place_inside(self.lines, node, line)
         self.warning("ARC308", message, place, hint)
 
@@ -184,16 +184,16 @@ class Reader:
         self.error("ARC301", f"{error.reason}: {error.template}", place, hint)
 
     def map(self, node: MapNode | None, key: str, *, required: bool = False) -> MapNode | None:
-        found = node.get(key) if node is not None else None
-        if found is None or found.value is None:
+        entry = node.get(key) if node is not None else None
+        if entry is None or entry.value is None:
             if required and node is not None:
                 self.error("ARC110", f"{key!r} is required", node.position, f"write {key!r}")
             return None
-        if not isinstance(found, MapNode):
-            message = f"{key!r} must be a mapping, not {found.kind}"
-            self.error("ARC103", message, found.position, "write 'key: value' below it")
+        if not isinstance(entry, MapNode):
+            message = f"{key!r} must be a mapping, not {entry.kind}"
+            self.error("ARC103", message, entry.position, "write 'key: value' below it")
             return None
-        return found
+        return entry
 
     def maps(self, node: ListNode, what: str) -> Iterator[MapNode]:
         """Yield the mappings of a list, reporting other items."""
@@ -205,29 +205,29 @@ class Reader:
                 self.error("ARC103", message, child.position, "write 'key: value'")
 
     def plain_map(self, node: MapNode, key: str) -> dict[str, Any]:
-        found = node.get(key)
-        return found.plain() if isinstance(found, MapNode) else {}
+        entry = node.get(key)
+        return entry.plain() if isinstance(entry, MapNode) else {}
 
     def value(self, node: MapNode | None, key: str) -> Any:
-        found = node.get(key) if node is not None else None
-        return found.plain() if found is not None else None
+        entry = node.get(key) if node is not None else None
+        return entry.plain() if entry is not None else None
 
     def scalar(self, node: MapNode | None, key: str) -> Any:
-        found = node.get(key) if node is not None else None
-        return None if found is None or isinstance(found, (MapNode, ListNode)) else found.value
+        entry = node.get(key) if node is not None else None
+        return None if entry is None or isinstance(entry, (MapNode, ListNode)) else entry.value
 
     def text(self, node: MapNode | None, key: str, *, required: bool = False) -> str | None:
-        found = node.get(key) if node is not None else None
-        if found is None or found.value is None:
+        entry = node.get(key) if node is not None else None
+        if entry is None or entry.value is None:
             if required and node is not None:
                 self.error("ARC110", f"{key!r} is required", node.position, f"write {key!r}")
             return None
-        if isinstance(found.value, str):
-            return found.value
-        if isinstance(found.value, (int, float)) and not isinstance(found.value, bool):
-            return str(found.value)
-        message = f"{key!r} must be text, not {found.kind}"
-        self.error("ARC103", message, found.position, "write a text, in quotes if need be")
+        if isinstance(entry.value, str):
+            return entry.value
+        if isinstance(entry.value, (int, float)) and not isinstance(entry.value, bool):
+            return str(entry.value)
+        message = f"{key!r} must be text, not {entry.kind}"
+        self.error("ARC103", message, entry.position, "write a text, in quotes if need be")
         return None
 
     def flag(self, node: MapNode, key: str) -> bool | None:
@@ -250,34 +250,34 @@ class Reader:
 
     def number(self, node: MapNode | None, key: str, *, least: float | None = None) -> Any:
         """Return a number or a template that will yield one."""
-        found = node.get(key) if node is not None else None
-        if found is None or found.value is None:
+        entry = node.get(key) if node is not None else None
+        if entry is None or entry.value is None:
             return None
-        value = found.value
+        value = entry.value
         if isinstance(value, str) and is_template(value):
-            return self.templated(found)
+            return self.templated(entry)
         number = as_number(value)
         if number is None:
-            message = f"{key!r} must be a number, not {shown(found)}"
-            self.error("ARC103", message, found.position, "write a number, or a template")
+            message = f"{key!r} must be a number, not {shown(entry)}"
+            self.error("ARC103", message, entry.position, "write a number, or a template")
         elif least is not None and number < least:
             message = f"{key!r} must be at least {least:g}, not {value!r}"
-            self.error("ARC111", message, found.position, f"write {least:g} or more")
+            self.error("ARC111", message, entry.position, f"write {least:g} or more")
         return number
 
     def seconds(self, node: MapNode | None, key: str, *, least: float | None = None) -> Any:
         """Return a duration in seconds, or a template that will yield one."""
-        found = node.get(key) if node is not None else None
-        if node is None or found is None or found.value is None:
+        entry = node.get(key) if node is not None else None
+        if node is None or entry is None or entry.value is None:
             return None
-        if isinstance(found.value, str) and is_template(found.value):
-            return self.templated(found)
-        seconds = None if isinstance(found, (MapNode, ListNode)) else seconds_of(found.value)
+        if isinstance(entry.value, str) and is_template(entry.value):
+            return self.templated(entry)
+        seconds = None if isinstance(entry, (MapNode, ListNode)) else seconds_of(entry.value)
         if seconds is None:
-            message = f"{key!r} must be a duration, not {shown(found)}"
-            self.error("ARC103", message, found.position, f"write {SHOWN}")
+            message = f"{key!r} must be a duration, not {shown(entry)}"
+            self.error("ARC103", message, entry.position, f"write {SHOWN}")
             return None
-        return self.number(node.having(key, Node(seconds, found.mark)), key, least=least)
+        return self.number(node.having(key, Node(seconds, entry.mark)), key, least=least)
 
     def time_limit(self, node: MapNode | None, key: str) -> Any:
         """Return a duration greater than zero, or a template that will yield one."""
@@ -289,14 +289,14 @@ class Reader:
 
     def one_of(self, node: MapNode | None, key: str, choices: Sequence[str]) -> None:
         """Check that a text is one of the choices."""
-        found = node.get(key) if node is not None else None
-        if found is None or found.value is None or str(found.value) in choices:
+        entry = node.get(key) if node is not None else None
+        if entry is None or entry.value is None or str(entry.value) in choices:
             return
-        if isinstance(found.value, str) and is_template(found.value):
+        if isinstance(entry.value, str) and is_template(entry.value):
             return
-        hint = did_you_mean(str(found.value), choices) or f"write one of {', '.join(choices)}"
-        message = f"{key!r} must be one of {', '.join(choices)}, not {shown(found)}"
-        self.report.tightened("ARC112", message, found.position, hint, self.step_name)
+        hint = did_you_mean(str(entry.value), choices) or f"write one of {', '.join(choices)}"
+        message = f"{key!r} must be one of {', '.join(choices)}, not {shown(entry)}"
+        self.report.tightened("ARC112", message, entry.position, hint, self.step_name)
 
     def spelled(self, node: MapNode | None, known: Iterable[str]) -> None:
         """Warn about misspelt keys of a mapping that may have other keys as well."""
@@ -313,30 +313,30 @@ class Reader:
 
         A misspelt value is an error. Any other is a warning, as it may be known elsewhere.
         """
-        found = node.get(key) if node is not None else None
-        if found is None or not isinstance(found.value, str) or is_template(found.value):
+        entry = node.get(key) if node is not None else None
+        if entry is None or not isinstance(entry.value, str) or is_template(entry.value):
             return
-        text = found.value
+        text = entry.value
         if not text or text.lower() in choices or text in choices:
             return
         near = misspelt(text, choices)
         hint = f"did you mean {near!r}?" if near else f"write one of {', '.join(choices)}"
-        message = f"{key!r} is {shown(found)}, which is none of {', '.join(choices)}"
-        note = self.report.tightened if near else self.report.warning
-        note(code, message, found.position, hint, self.step_name)
+        message = f"{key!r} is {shown(entry)}, which is not one of {', '.join(choices)}"
+        report = self.report.tightened if near else self.report.warning
+        report(code, message, entry.position, hint, self.step_name)
 
     def choice(self, node: MapNode | None, key: str, choices: type[E], default: E) -> E:
-        found = node.get(key) if node is not None else None
-        if found is None or found.value is None:
+        entry = node.get(key) if node is not None else None
+        if entry is None or entry.value is None:
             return default
-        text = str(found.value).lower()
+        text = str(entry.value).lower()
         for choice in choices:
             if choice.value == text:
                 return choice
         names = [c.value for c in choices]
         hint = did_you_mean(text, names) or f"write one of {', '.join(names)}"
-        message = f"{key!r} must be one of {', '.join(names)}, not {shown(found)}"
-        self.error("ARC112", message, found.position, hint)
+        message = f"{key!r} must be one of {', '.join(names)}, not {shown(entry)}"
+        self.error("ARC112", message, entry.position, hint)
         return default
 
     def error(self, code: str, message: str, position: Position, hint: str = "") -> None:
@@ -360,7 +360,7 @@ def unknown_key(
     """Report an unknown key; an error if it seems to ask for something."""
     place, repair = node.key_position(key), repair_of(key, table, known)
     if repair and not report.allows(key):
-        message = f"key {key!r} is not known here; what it asks for would not be done"
+        message = f"key {key!r} is not known here, so what it asks for would not happen"
         report.tightened("ARC117", message, place, repair, step)
         return
     message = f"key {key!r} is not known here; it is ignored"

@@ -73,7 +73,7 @@ def check_beside(read: Reader, step: MapNode) -> frozenset[str]:
             message = f"{key!r} is a tool's parameter, and the step has no tool"
             hint = f"write 'tool: {{kind: <kind>}}', and move {key!r} under 'tool'"
         else:
-            message = f"{key!r} is a parameter of the tool {kind.name!r}, and stands beside it"
+            message = f"{key!r} is a parameter of the tool {kind.name!r}, but is written beside it"
             hint = f"move it under 'tool': indent it as far as 'kind: {kind.name}'"
         read.error("ARC114", message, step.key_position(key), hint)
     return frozenset(misplaced)
@@ -139,8 +139,8 @@ def _check_retries(read: Reader, kind_name: str, rules: tuple[Rule, ...]) -> Non
     for rule in rules:
         if rule.do is Do.RETRY and "retryable" not in str(rule.when):
             message = (
-                f"this call of {kind_name!r} has its effect each time it is made, and the rule "
-                "tries it again, be it that the first one had its effect"
+                f"repeating this call of {kind_name!r} repeats its effect, and the rule retries it "
+                "even if the first try may have taken effect"
             )
             hint = "write 'when: \"{{ output.error.retryable }}\"', or give it `_idempotency_key`"
             read.warning("ARC407", message, rule.position, hint)
@@ -204,7 +204,7 @@ def _unknown_param(read: Reader, key: str, node: MapNode, kind: Kind) -> None:
     known = [name for p in kind.params for name in (p.name, *p.aliases)] + list(_COMMON)
     place, repair = node.key_position(key), repair_of(key, "task", known)
     if repair and not read.report.allows(key):
-        message = f"tool kind {kind.name!r} has no parameter {key!r}, which would not be obeyed"
+        message = f"tool kind {kind.name!r} has no parameter {key!r}, which would be ignored"
         read.report.tightened("ARC117", message, place, repair, read.step_name)
         return
     message = f"tool kind {kind.name!r} has no parameter {key!r}; it is ignored"
@@ -321,7 +321,7 @@ def _check_delay(read: Reader, then: MapNode) -> None:
     """Warn about a delay that has no effect; the reference ignores it as well."""
     backoff, delay = then.get("backoff"), then.get("delay")
     if backoff is not None and backoff.value == Backoff.NONE and delay is not None and delay.value:
-        message = "'backoff: none' means that there is no delay: the one that is written is ignored"
+        message = "'backoff: none' means no delay, so 'delay' is ignored"
         read.warning("ARC153", message, delay.position, "write 'backoff: fixed', or no 'delay'")
 
 

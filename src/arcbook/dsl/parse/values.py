@@ -40,7 +40,7 @@ def parse_assignments(read: Reader, node: Node | None, bare: Lifetime) -> tuple[
             continue
         place = node.key_position(key)
         if head in _FIXED and (rest or head in _FIXED_WHOLE):
-            message = f"'set' cannot write {key!r}: {head!r} is the engine's own"
+            message = f"'set' cannot write {key!r}: {head!r} is read-only"
             read.error("ARC160", message, place, f"write 'ctx.{rest or head}'")
             continue
         if rest and lifetime is None and (near := misspelt(head, _LIFETIMES)):

@@ -1,6 +1,6 @@
-"""Older and shorter spellings, rewritten to the one normal form.
+"""Rewrite older and shorter spellings to the normal form.
 
-This is the only package that knows them. It works on nodes, so every place survives.
-A spelling with an obvious meaning is rewritten (with a warning where authors should
-change it); one that the reference removed is an error that names its successor.
+No other package knows them. It works on nodes, so positions are preserved. A spelling with an
+obvious meaning is rewritten, with a warning if authors should change it; one that the
+reference removed is an error that names its replacement.
 """

@@ -1,8 +1,7 @@
-"""Guards whose comparison stands outside of the braces: ``{{ env }} == production``.
+"""Upgrade guards with a comparison outside the braces: ``{{ env }} == production``.
 
-The reference renders such a guard to text and compares the text. Here it is one
-expression that means the same: what is compared is the text of each side, and words
-need no quotes.
+The reference renders such a guard to text and compares the text. It becomes an equivalent
+expression that compares the text of each side; words need no quotes.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 DEPTH_MAX: Final = 50
-"""Parentheses and negations within each other."""
+"""Maximum nesting of parentheses and negations."""
 
 _HOLE: Final = r"\{\{(?:[^{}]|\{[^{}]*\})*\}\}"
 _HOLES: Final = re.compile(_HOLE)
@@ -31,11 +30,11 @@ _TESTS: Final = frozenset({"defined", "undefined", "none", "string", "number", "
 
 
 class NotUnderstoodError(ValueError):
-    """A guard has text around its templates that is no comparison."""
+    """A guard has text around its templates that is not a comparison."""
 
 
 class Comparison(NamedTuple):
-    """What a guard means."""
+    """The meaning of a guard."""
 
     #: The expression that compares as the reference does.
     exact: str
@@ -47,7 +46,7 @@ class _Token(NamedTuple):
     #: ``hole``, ``text``, ``word``, ``operator``; ``end`` behind the last one.
     kind: str
     text: str
-    #: Whether white space stands before it.
+    #: Whether white space precedes it.
     is_apart: bool = False
 
 
@@ -60,15 +59,15 @@ class _Side(NamedTuple):
     text: str
     #: As an author would write it.
     shown: str
-    #: Its text, where it is written out without templates.
+    #: Its text, if it contains no templates.
     written: str | None = None
     is_quoted: bool = False
-    #: Whether it is text with templates in it.
+    #: Whether it is text that contains templates.
     is_mixed: bool = False
 
 
 def stands_outside(guard: str) -> bool:
-    """Return whether a guard has more than a template in it."""
+    """Return whether a guard has text outside its templates."""
     if "{{" not in guard or "{%" in guard:
         return False
     if guard.startswith("{{") and guard.find("{{", 2) < 0 and guard.endswith("}}"):
@@ -78,16 +77,16 @@ def stands_outside(guard: str) -> bool:
 
 
 def comparison(guard: str) -> Comparison:
-    """Return what a guard with a comparison outside of its braces means.
+    """Return the meaning of a guard with a comparison outside its braces.
 
     Raises:
-        NotUnderstoodError: its text is no comparison.
+        NotUnderstoodError: If its text is not a comparison.
     """
     return _Guard(_tokens(guard)).whole()
 
 
 def _tokens(guard: str) -> list[_Token]:
-    found: list[_Token] = []
+    tokens: list[_Token] = []
     at, is_apart = 0, False
     while at < len(guard):
         match = _TOKEN.match(guard, at)
@@ -97,9 +96,9 @@ def _tokens(guard: str) -> list[_Token]:
         if match.lastgroup == "space":
             is_apart = True
             continue
-        found.append(_token(str(match.lastgroup), match[0], is_apart))
+        tokens.append(_token(str(match.lastgroup), match[0], is_apart))
         is_apart = False
-    return [*found, _Token("end", "")]
+    return [*tokens, _Token("end", "")]
 
 
 def _token(kind: str, text: str, is_apart: bool) -> _Token:  # noqa: FBT001
@@ -133,7 +132,7 @@ class _Guard:
         return self.tokens[self.at]
 
     def _takes(self, *texts: str) -> str:
-        """Return the operator that stands here, if it is one of those, and go on."""
+        """Consume and return the next operator if it is one of those given."""
         now = self._now
         if now.kind != "operator" or now.text not in texts:
             return ""
@@ -216,7 +215,7 @@ class _Guard:
         return Comparison(f"(not {exact})" if is_not else exact, f"{left.shown} {word} {listed}")
 
     def _side(self) -> _Side:
-        """Return what stands up to the next operator; nothing at all is an empty text."""
+        """Return the side up to the next operator; empty text if there is nothing."""
         parts: list[_Token] = []
         while self._now.kind in ("hole", "text", "word"):
             if self._now.text.startswith("="):
@@ -241,7 +240,7 @@ class _Guard:
 
 
 def _written(parts: list[_Token]) -> _Side:
-    """Return the side that text without templates is."""
+    """Return text without templates as a side."""
     text = "".join((" " if i and part.is_apart else "") + part.text for i, part in enumerate(parts))
     is_quoted = any(part.kind == "text" for part in parts)
     is_plain = not is_quoted and (

@@ -1,4 +1,4 @@
-"""What every part of an upgrade shares: the report, the tool kinds, guards."""
+"""The context of an upgrade: the report, the tool kinds, and guards."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from arcbook.dsl.upgrade.comparisons import NotUnderstoodError, comparison, stan
 
 
 class UpgradeContext:
-    """Notes what is old in one playbook."""
+    """Reports old spellings of one playbook."""
 
     def __init__(self, report: Report, kinds: Kinds) -> None:
         self.report = report
         self.kinds = kinds
         #: Whether the document reads ``result.status`` anywhere.
         self.mentions_status = False
-        #: Returns what stands for a ``workbook`` task, given its label.
+        #: Returns the replacement of a ``workbook`` task, given its label.
         self.from_workbook: Callable[[MapNode, Node | None], MapNode] = lambda task, _: task
         #: Returns the kind of the entry that a ``workbook`` task names.
         self.kind_of_entry: Callable[[MapNode], Node | None] = lambda _: None
 
     def old(self, message: str, position: Position, hint: str) -> None:
-        """Note an old spelling that is understood."""
+        """Warn about an old spelling that is still accepted."""
         self.report.warning("ARC502", message, position, hint)
 
     def removed(self, key: str, node: MapNode, instead: str, *, where: str = "") -> None:
-        """Note a spelling that the language no longer has."""
+        """Report a spelling that was removed from the language."""
         message = f"'{key}'{where} is no longer part of the language"
         self.report.error("ARC501", message, node.key_position(key), instead)
 
@@ -37,7 +37,7 @@ class UpgradeContext:
         return self.kinds.kind(str(node.value)) if node is not None else None
 
     def guard(self, node: Node) -> Node:
-        """Return a guard whose comparison, if it has one, stands inside of its braces."""
+        """Return a guard with its comparison, if any, moved inside its braces."""
         if not isinstance(node.value, str) or not stands_outside(node.value):
             return node
         try:
@@ -54,5 +54,5 @@ class UpgradeContext:
     def guarded(self, node: MapNode) -> MapNode:
         """Return a mapping whose ``when`` is such a guard."""
         when = node.get("when")
-        made = None if when is None else self.guard(when)
-        return node if made is when or made is None else node.having("when", made)
+        guard = None if when is None else self.guard(when)
+        return node if guard is when or guard is None else node.having("when", guard)

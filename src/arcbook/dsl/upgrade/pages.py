@@ -1,7 +1,7 @@
-"""Pagination as the first version had it: a loop over pages, or a retry with a next call.
+"""Upgrade pagination of the first version: a loop over pages, or a retry with a next call.
 
-Both are a task that jumps back to itself as long as there are further pages, and keeps
-in variables of the pipeline what it collected and what it asks for next.
+Both become a task that jumps back to itself while there are further pages. Variables of the
+pipeline hold the items collected so far and the next request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from arcbook.dsl.upgrade.policies import PAGES_INSTEAD, of_outcome
 from arcbook.dsl.upgrade.reactions import with_rules
 
 PAGES_MAX: Final = 1000
-"""Pages where a document says nothing."""
+"""Default number of pages."""
 
 _STRATEGIES: Final = frozenset({"append", "extend", "concat", "collect", "replace"})
 #: Parts of a request that differ from page to page.
@@ -27,23 +27,23 @@ _OK: Final = "output.status == 'ok'"
 
 
 class Pages(NamedTuple):
-    """What a block says."""
+    """The settings of a pagination block."""
 
-    #: Expression that says whether there is a further page.
+    #: Expression for whether there is a further page.
     more: str
-    #: What the next request has otherwise.
+    #: Changes of the next request.
     changes: MapNode
     strategy: str
     #: Expression for a page's items.
     items: str
-    #: Pages at most: a number or an expression.
+    #: Maximum number of pages: a number or an expression.
     most: str
-    #: Name of the variable that holds what was collected.
+    #: Name of the variable that holds the collected items.
     into: str
 
 
 def paged(context: UpgradeContext, task: MapNode, block: MapNode, label: str) -> list[MapNode]:
-    """Return the tasks that fetch every page, the last one yielding all items."""
+    """Return the tasks that fetch every page; the last one returns all items."""
     pages = _read(context, block)
     if pages is None:
         return [task]
@@ -95,7 +95,7 @@ def _read(context: UpgradeContext, block: MapNode) -> Pages | None:
 
 
 def _missing(block: MapNode, more: Node | None, call: Node | None, strategy: str) -> str:
-    """Return why a block cannot be upgraded, or nothing."""
+    """Return why a block cannot be upgraded, or an empty string."""
     others = sorted(block.value.keys() - _KEYS)
     if others:
         return f"{others[0]!r} has no counterpart"
@@ -114,7 +114,7 @@ def _can_change(key: str, node: Node) -> bool:
 
 
 def _asking(task: MapNode, pages: Pages) -> MapNode:
-    """Return a task that asks for the first page, or for the one that was set."""
+    """Return a task that requests the first page, or the page that was set."""
     given = task.get("input") or task.get("args")
     inputs = given if isinstance(given, MapNode) else MapNode({}, task.mark, {})
     for key in _MAPS:

@@ -1,4 +1,4 @@
-"""Where a tool's parameters stand: the first version wrote them beside the tool's name.
+"""Move a tool's parameters, which the first version wrote beside its name, into the tool.
 
 ``{step: load, tool: python, code: ...}`` is ``{step: load, tool: {kind: python, code: ...}}``.
 """
@@ -23,7 +23,7 @@ _AT_ONCE: Final = ("concurrency", "max_concurrency", "max_concurrent")
 
 
 def placed(context: UpgradeContext, step: MapNode) -> MapNode:
-    """Return a step whose tool is a mapping, with its parameters in it."""
+    """Return a step whose tool is a mapping that contains its parameters."""
     tool = step.get("tool")
     if tool is None and isinstance(step.get("call"), MapNode):
         place = step.key_position("call")
@@ -59,16 +59,16 @@ def _gathered_step(context: UpgradeContext, step: MapNode, key: str) -> MapNode:
     kind = step.value[key]
     tool = gathered(context, step, _OF_STEP)
     beside = [name for name in tool.value if name not in ("kind", "name")]
-    more = f", and below it {', '.join(repr(name) for name in beside[:4])}" if beside else ""
+    suffix = f", and below it {', '.join(repr(name) for name in beside[:4])}" if beside else ""
     message = f"a step's tool is a mapping, with the tool's parameters in it, not '{key}' as text"
-    context.old(message, step.key_position(key), f"write 'tool: {{kind: {kind.value}}}'{more}")
-    kept = {name: node for name, node in step.items() if name in _OF_STEP}
-    rest = MapNode(kept, step.mark, step.key_marks)
+    context.old(message, step.key_position(key), f"write 'tool: {{kind: {kind.value}}}'{suffix}")
+    own_entries = {name: node for name, node in step.items() if name in _OF_STEP}
+    rest = MapNode(own_entries, step.mark, step.key_marks)
     return rest.having("tool", tool, step.key_marks.get(key))
 
 
 def _routing(context: UpgradeContext, step: MapNode) -> MapNode:
-    """Return a step without a tool for one whose tool is ``start`` or ``end``."""
+    """Remove the tools ``start`` and ``end`` from a step."""
     tool = step.get("tool")
     if not isinstance(tool, MapNode) or _value(tool, "kind") not in ("start", "end"):
         return step
@@ -78,7 +78,7 @@ def _routing(context: UpgradeContext, step: MapNode) -> MapNode:
 
 
 def _with_auth(context: UpgradeContext, step: MapNode, tool: MapNode) -> MapNode:
-    """Return a step whose tool has the inputs and the credential that are its own."""
+    """Move a tool's inputs and credential from the step into the tool."""
     if tool.get("with") is not None or _value(tool, "kind") == "workbook":
         tool = _with_inputs(context, tool)
         step = step.having("tool", tool)
@@ -91,7 +91,7 @@ def _with_auth(context: UpgradeContext, step: MapNode, tool: MapNode) -> MapNode
 
 
 def _with_inputs(context: UpgradeContext, tool: MapNode) -> MapNode:
-    """Return a tool whose inputs, however they are called, are ``input``."""
+    """Rename the older keys of a tool's inputs to ``input``."""
     kind = context.kind(tool.get("kind"))
     for key in _INPUTS:
         node = tool.get(key)
@@ -112,7 +112,7 @@ def _has_param(kind: Kind | None, name: str) -> bool:
 
 
 def _iterated(context: UpgradeContext, step: MapNode) -> MapNode:
-    """Return a step with a loop for one whose tool is an ``iterator``."""
+    """Replace the tool ``iterator`` of a step by a loop."""
     tool = step.get("tool")
     if not isinstance(tool, MapNode) or _value(tool, "kind") != "iterator":
         return step
@@ -135,7 +135,7 @@ def _iterated(context: UpgradeContext, step: MapNode) -> MapNode:
 
 
 def _inner(context: UpgradeContext, task: Node) -> Node:
-    """Return the task of an iteration; it may be written as a step is."""
+    """Return the task of an iteration, which may be written like a step."""
     if not isinstance(task, MapNode):
         return task
     tool = task.get("tool")
@@ -146,5 +146,5 @@ def _inner(context: UpgradeContext, task: Node) -> Node:
 
 
 def _value(node: MapNode, key: str) -> object:
-    found = node.get(key)
-    return None if found is None else found.value
+    child = node.get(key)
+    return None if child is None else child.value

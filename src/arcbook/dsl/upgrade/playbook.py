@@ -1,4 +1,4 @@
-"""A whole playbook."""
+"""Upgrade a whole playbook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from arcbook.dsl.upgrade.steps import upgrade_step
 from arcbook.dsl.upgrade.workbook import Workbook
 
 FIRST_VERSION: Final = "noetl.io/v1"
-"""The version of the language whose documents are upgraded as a whole."""
+"""The version of the language whose documents are upgraded completely or not at all."""
 
 _PRESENT_VERSION: Final = "noetl.io/v2"
 _LOWER_KINDS: Final = ("playbook", "agent")
@@ -24,7 +24,7 @@ _KEYCHAIN_SUFFIX: Final = "_credential"
 
 
 def is_first_version(root: MapNode) -> bool:
-    """Return whether a document says that it is of the first version of the language."""
+    """Return whether a document declares the first version of the language."""
     version = root.get("apiVersion")
     return version is not None and version.value == FIRST_VERSION
 
@@ -34,8 +34,8 @@ def upgrade(root: MapNode, text: str, report: Report, kinds: Kinds) -> MapNode:
 
     Args:
         root: the document.
-        text: its text, to know what need not be looked for.
-        report: takes what is old, and what cannot be upgraded.
+        text: its text, to skip upgrades that do not apply.
+        report: receives warnings and errors.
         kinds: the tool kinds.
     """
     context = UpgradeContext(report, kinds)
@@ -86,7 +86,7 @@ def _header(context: UpgradeContext, root: MapNode) -> MapNode:
 
 
 def _metadata(context: UpgradeContext, root: MapNode) -> MapNode:
-    """Return a playbook whose name and path stand below ``metadata``."""
+    """Move a playbook's name and path below ``metadata``."""
     written = [key for key in _METADATA if root.get(key) is not None]
     if not written or root.get("metadata") is not None:
         return root
@@ -96,42 +96,42 @@ def _metadata(context: UpgradeContext, root: MapNode) -> MapNode:
         "the name of a playbook is in its metadata", place, f"write 'metadata: {{{names}}}'"
     )
     entries = {key: root.value[key] for key in written}
-    made = MapNode(entries, place, root.key_marks)
-    return root.without(*written).having("metadata", made, place)
+    metadata = MapNode(entries, place, root.key_marks)
+    return root.without(*written).having("metadata", metadata, place)
 
 
 def _root_vars(context: UpgradeContext, root: MapNode) -> MapNode:
-    """Put ``vars`` of the playbook, which templates read as ``ctx``, into the workload."""
-    given = root.get("vars")
-    if given is None or given.value is None:
+    """Move the playbook's ``vars``, which templates read as ``ctx``, into the workload."""
+    root_vars = root.get("vars")
+    if root_vars is None or root_vars.value is None:
         return root.without("vars")
     place = root.key_position("vars")
     workload = root.get("workload")
-    own = workload if isinstance(workload, MapNode) else MapNode({}, given.mark, {})
-    if not isinstance(given, MapNode) or given.value.keys() & own.value.keys():
+    own = workload if isinstance(workload, MapNode) else MapNode({}, root_vars.mark, {})
+    if not isinstance(root_vars, MapNode) or root_vars.value.keys() & own.value.keys():
         context.removed("vars", root, "write the values under 'workload', each once")
         return root.without("vars")
     context.old("'vars' of the playbook are now 'workload'", place, "write 'workload'")
-    for key, node in given.items():
-        own = own.having(key, node, given.key_marks.get(key))
+    for key, node in root_vars.items():
+        own = own.having(key, node, root_vars.key_marks.get(key))
     return root.without("vars").having("workload", own)
 
 
 def _keychain(context: UpgradeContext, root: MapNode) -> MapNode:
-    """Read ``kind: postgres_credential`` and its like: a stored credential of that type."""
+    """Upgrade entries such as ``kind: postgres_credential`` to stored credentials."""
     entries = root.get("keychain")
     if not isinstance(entries, ListNode):
         return root
-    found: list[Node] = []
+    entries_in_form: list[Node] = []
     for entry in entries.value:
         kind = entry.get("kind") if isinstance(entry, MapNode) else None
         if not isinstance(entry, MapNode) or kind is None or not _names_a_type(kind.value):
-            found.append(entry)
+            entries_in_form.append(entry)
             continue
         message = f"the keychain has no kind {kind.value!r}; a stored credential has its type"
         context.old(message, kind.position, "write 'kind: credential'")
-        found.append(entry.having("kind", Node("credential", kind.mark)))
-    return root.having("keychain", ListNode(found, entries.mark))
+        entries_in_form.append(entry.having("kind", Node("credential", kind.mark)))
+    return root.having("keychain", ListNode(entries_in_form, entries.mark))
 
 
 def _names_a_type(kind: object) -> bool:

@@ -1,4 +1,4 @@
-"""What follows a task: rules, and the short forms `retry` and `eval`."""
+"""Upgrade policies: rules, and the short forms `retry` and `eval`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RETRY_NAMES: Final = {
 _RETRY_GUARDS: Final = frozenset({"retry_on", "retry_on_status"})
 _RETRY_WHEN: Final = frozenset({"retry_when", "stop_when", "when"})
 _RETRY_REST: Final = frozenset({"backoff_multiplier", "jitter"})
-#: Names that guards of a `retry` had for what is in `output`.
+#: Older names in guards of a `retry` for fields of `output`.
 _OUTCOME: Final = {
     "attempt": "_attempt",
     "error": "output.error",
@@ -35,7 +35,7 @@ _EVAL_NAMES: Final = {"expr": "when", "target": "to"}
 
 
 def upgrade_policy(context: UpgradeContext, task: MapNode) -> MapNode:
-    """Return a task all of whose rules stand below ``spec.policy.rules``."""
+    """Move all rules of a task below ``spec.policy.rules``."""
     task = _moved_policy(context, task)
     spec = task.get("spec")
     policy = spec.get("policy") if isinstance(spec, MapNode) else None
@@ -63,7 +63,7 @@ def upgrade_policy(context: UpgradeContext, task: MapNode) -> MapNode:
 
 
 def _moved_policy(context: UpgradeContext, task: MapNode) -> MapNode:
-    """Move a policy that stands beside the task's ``spec`` into it."""
+    """Move a policy from beside the task's ``spec`` into it."""
     policy, spec = task.get("policy"), task.get("spec")
     made = spec if isinstance(spec, MapNode) else MapNode({}, task.mark, {})
     is_policy = isinstance(policy, ListNode) or (
@@ -120,7 +120,7 @@ def _then(context: UpgradeContext, then: Node) -> Node:
 
 
 def _evaluated(context: UpgradeContext, older: Node, task: MapNode) -> list[Node]:
-    """Return the rules that an ``eval`` stands for."""
+    """Convert an ``eval`` to rules."""
     place = task.key_position("eval")
     context.old(
         "'eval' is now 'spec.policy.rules'", place, "write 'spec: {policy: {rules: [...]}}'"
@@ -145,7 +145,7 @@ def _now_named(entry: MapNode) -> MapNode:
 
 
 def _retry(context: UpgradeContext, retry: Node) -> list[Node]:
-    """Return the rules that a ``retry`` block stands for."""
+    """Convert a ``retry`` block to rules."""
     place, value = retry.mark, retry.value
     if value is None or value is False:
         return []
@@ -169,7 +169,7 @@ def _retry(context: UpgradeContext, retry: Node) -> list[Node]:
 
 
 def tries(retry: MapNode) -> dict[str, Node]:
-    """Return how often, and after which delays, a ``retry`` tries again."""
+    """Return the attempts and delays of a ``retry``."""
     then = {_RETRY_NAMES[k]: v for k, v in retry.items() if k in _RETRY_NAMES}
     multiplier = retry.get("backoff_multiplier")
     if multiplier is not None and multiplier.value not in (1, 1.0) and "backoff" not in then:
@@ -197,7 +197,7 @@ def _retry_entry(context: UpgradeContext, entry: MapNode) -> MapNode:
 
 
 def of_outcome(guard: str) -> str:
-    """Return a guard of a ``retry`` whose names are those of rules."""
+    """Return a guard of a ``retry`` with the names that rules use."""
 
     def renamed(match: re.Match[str]) -> str:
         return _OUTCOME.get(match["name"], match[0])
@@ -225,7 +225,7 @@ def _retry_guard(retry: MapNode) -> str:
 
 
 def _condition(retry: MapNode, *keys: str) -> str:
-    """Return the expression of a guard below ``retry``, or nothing."""
+    """Return the expression of a guard below ``retry``, or an empty string."""
     node = next((found for key in keys if (found := retry.get(key)) is not None), None)
     if node is None or node.value is None:
         return ""
@@ -238,7 +238,7 @@ PAGES_INSTEAD: Final = (
     "write a rule that jumps back to the task, with the next page in 'set': "
     "'then: {do: jump, to: <label>, set: {...}}'"
 )
-"""How pages are fetched."""
+"""Hint for fetching pages."""
 
 
 def _retry_rule(when: str, then: dict[str, Node], place: Mark) -> MapNode:

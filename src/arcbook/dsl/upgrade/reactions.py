@@ -1,4 +1,4 @@
-"""What a step's `case` did about its own tool: `retry` and `fail`. Both are rules of the task."""
+"""Convert `retry` and `fail` in a step's `case`, which concern its own tool, to rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DONE: Final = frozenset({"call.done", "step.done", "step.exit", "command.comple
 
 
 def take_reactions(context: UpgradeContext, step: MapNode) -> MapNode:
-    """Return a step whose task retries and fails by rules, not by ``case``."""
+    """Move retries and failures of a step's task from ``case`` to rules."""
     case, tool = step.get("case"), step.get("tool")
     if not isinstance(case, ListNode) or not isinstance(tool, MapNode):
         return step
@@ -50,7 +50,7 @@ def with_rules(task: MapNode, rules: list[Node]) -> MapNode:
 
 
 def _rule(entry: Node) -> Node | None:
-    """Return the rule that an entry stands for, if all it does is of the task."""
+    """Convert an entry to a rule, if it concerns only the task."""
     if not isinstance(entry, MapNode) or not entry.value.keys() <= {"when", "then"}:
         return None
     then, when = entry.get("then"), entry.get("when")

@@ -1,4 +1,4 @@
-"""Names that templates used for what has another name now: ``vars.x`` is ``ctx.x``."""
+"""Rename older names in templates: ``vars.x`` becomes ``ctx.x``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from arcbook.dsl.source import ListNode, MapNode, Node, Position
 from arcbook.dsl.upgrade.context import UpgradeContext
 
 NAMES: Final = {"args": "", "outcome": "output", "response": "output", "vars": "ctx"}
-"""Each older name of a template's root, and the present one; empty where a name stands alone."""
+"""Older root names and their replacements; empty if the root is dropped."""
 
 GUARDS: Final = frozenset({"when", "expr", "cond"})
 """Keys whose text is an expression, with braces or without."""
 
 _WORDS: Final = re.compile(rf"\b(?:{'|'.join(NAMES)})\b")
-#: What GitHub's own templates look like stays as it is.
+#: Templates of GitHub Actions are left unchanged.
 _TEMPLATE: Final = re.compile(
     r"(?<!\$)\{\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}\}|\{%(?:(?!\{%)[^%]|%(?!\}))*%\}"
 )
@@ -29,7 +29,7 @@ _LOCAL_TEXTS: Final = frozenset({"element", "iterator", "name"})
 
 
 class Renaming:
-    """Gives the names of one playbook's templates their present form."""
+    """Renames older names in the templates of one playbook."""
 
     def __init__(self, context: UpgradeContext, root: MapNode) -> None:
         self.context = context
@@ -45,7 +45,7 @@ class Renaming:
         self.taken |= {key for key, node in root.items() if isinstance(node, MapNode)} - {"vars"}
 
     def applied(self, node: Node) -> Node:
-        """Return a part of a playbook in which no template uses an older name."""
+        """Return a part of a playbook with older names in its templates replaced."""
         names = NAMES.keys() - self.taken - _local_names(node)
         return self._in(node, names, is_guard=False) if names else node
 
@@ -75,10 +75,10 @@ class Renaming:
 
 
 def status_codes(context: UpgradeContext, step: MapNode) -> MapNode:
-    """Return a step with an ``http`` tool that reads its status by the present name.
+    """Return a step with an ``http`` tool that reads the status code by its current name.
 
-    The reference's own command line yields ``body`` and ``status``; here ``status`` says
-    whether a call went well, and ``status_code`` is the number.
+    The reference's command line returns ``body`` and ``status``; here ``status`` is ``ok`` or
+    ``error``, and ``status_code`` is the number.
     """
 
     def changed(node: Node) -> Node:
@@ -99,7 +99,7 @@ def status_codes(context: UpgradeContext, step: MapNode) -> MapNode:
 
 
 def uses_older_names(text: str) -> bool:
-    """Return whether a document's text has a word that may be an older name."""
+    """Return whether a document's text contains a word that may be an older name."""
     return any(name in text for name in NAMES) and _WORDS.search(text) is not None
 
 
@@ -111,7 +111,7 @@ def _keys(node: Node, key: str) -> set[str]:
 
 
 def _local_names(node: Node) -> set[str]:
-    """Return the names that a step gives to inputs, items and tasks."""
+    """Return the names that a step defines for inputs, items and tasks."""
     found: set[str] = set()
     todo = [node]
     while todo:

@@ -1,4 +1,4 @@
-"""Where a step leads: short and older forms of `next`, and the implicit `end`."""
+"""Upgrade routing: short and older forms of `next`, and the implicit `end`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def upgrade_router(context: UpgradeContext, step: MapNode) -> MapNode:
 
 
 def _branching(context: UpgradeContext, step: MapNode) -> MapNode:
-    """Return a step whose branches, in ``case`` and ``next``, are one router."""
+    """Combine a step's branches, in ``case`` and ``next``, to one router."""
     case, node = step.get("case"), step.get("next")
     read = Branches(context)
     branches = [*read.of(case), *_others(read, node)]
@@ -60,7 +60,7 @@ def _branching(context: UpgradeContext, step: MapNode) -> MapNode:
 
 
 def _others(read: Branches, node: Node | None) -> list[Branch]:
-    """Return the branches of the ``next`` beside a ``case``: what holds otherwise."""
+    """Return the branches of the ``next`` beside a ``case``, which apply otherwise."""
     found = read.of(node)
     if isinstance(node, ListNode) and all(isinstance(e.value, str) for e in node.value):
         return [Branch((), tuple(arc for branch in found for arc in branch.arcs))]
@@ -83,7 +83,7 @@ def _with_router(step: MapNode, router: MapNode) -> MapNode:
 
 
 def _with_mode(router: MapNode, mode: Node | None) -> MapNode:
-    """Return a router with a mode; its own wins."""
+    """Return a router with a default mode."""
     if mode is None:
         return router
     old = router.get("spec")
@@ -105,7 +105,7 @@ def _short_router(context: UpgradeContext, node: Node, mode: Node | None) -> Map
 
 
 def add_implicit_end(steps: list[Node]) -> None:
-    """Route steps without ``next`` to an ``end`` step that nothing else routes to."""
+    """Route steps without ``next`` to the ``end`` step, if no arc leads to it."""
     maps = [s for s in steps if isinstance(s, MapNode)]
     names = {_name(s): s for s in maps}
     end = names.get("end")
@@ -119,7 +119,7 @@ def add_implicit_end(steps: list[Node]) -> None:
 
 
 def add_undeclared_end(context: UpgradeContext, steps: list[Node]) -> None:
-    """Add the step ``end`` where arcs lead to it and nobody wrote it: the branch ends there."""
+    """Add the step ``end`` if arcs lead to it but the document lacks it."""
     maps = [s for s in steps if isinstance(s, MapNode)]
     if any(_name(step) == "end" for step in maps):
         return
@@ -144,7 +144,7 @@ def _arcs_to(step: MapNode, name: str) -> Iterator[Node]:
 
 
 def _arc_targets(step: MapNode) -> Iterator[Node]:
-    """Yield what a step's arcs lead to."""
+    """Yield the targets of a step's arcs."""
     router = step.get("next")
     arcs = router.get("arcs") if isinstance(router, MapNode) else None
     for arc in arcs.value if isinstance(arcs, ListNode) else ():

@@ -1,6 +1,6 @@
-"""Older ways to say where a step leads: `case`, `then` and `else`, in any mixture.
+"""Upgrade older forms of routing: `case`, `then` and `else`, in any combination.
 
-Each is read as branches: a guard, and where to go. Branches become the arcs of a router.
+Each is read as branches with a guard and targets, which become the arcs of a router.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from arcbook.dsl.upgrade.context import UpgradeContext
 
 _BRANCHING: Final = frozenset({"when", "cond", "then", "else", "case", "next"})
 FORKED_MAX: Final = 50
-"""Branches whose guards exclude each other, when one of them leads to several steps."""
+"""Maximum mutually exclusive branches if one of them leads to several steps."""
 
 _LEADING: Final = frozenset({"then", "else", "case", "next"})
 _IN_BRANCH: Final = _BRANCHING | {"set", "vars", "desc", "description", "name"}
@@ -21,16 +21,16 @@ _VALUES: Final = ("args", "data", "with", "input")
 
 
 class Branch(NamedTuple):
-    """One way that a step may take."""
+    """One branch of a step."""
 
     #: Guards that must all be true.
     guards: tuple[Node, ...]
-    #: Arcs to follow then, guards aside.
+    #: Arcs to take if they are, without guards.
     arcs: tuple[MapNode, ...]
 
 
 def has_branches(node: Node | None) -> bool:
-    """Return whether a ``next`` has a branch of the older kind somewhere in it."""
+    """Return whether a ``next`` contains a branch in an older form."""
     if isinstance(node, MapNode) and isinstance(node.value.get("arcs"), ListNode):
         node = node.value["arcs"]
     if not isinstance(node, ListNode):
@@ -49,7 +49,7 @@ class Branches:
         self.context = context
 
     def of(self, node: Node | None, guards: tuple[Node, ...] = ()) -> list[Branch]:
-        """Return the branches of a ``case`` or ``next``, in their order."""
+        """Return the branches of a ``case`` or ``next``, in order."""
         if node is None or node.value is None:
             return []
         if isinstance(node, ListNode):
@@ -82,7 +82,7 @@ class Branches:
         return None if guard is None or guard.value is None else self.context.guard(guard)
 
     def _targets(self, node: Node | None, guards: tuple[Node, ...]) -> list[Branch]:
-        """Return the branches of a ``then`` or ``else``: steps without guards are one."""
+        """Return the branches of a ``then`` or ``else``; steps without guards form one branch."""
         entries = node.value if isinstance(node, ListNode) else [] if node is None else [node]
         plain: list[MapNode] = []
         guarded: list[Branch] = []
@@ -112,7 +112,7 @@ class Branches:
         return Branch(own, (arc.without("when"),))
 
     def _no_others(self, node: MapNode) -> None:
-        """Refuse what a branch did besides going somewhere."""
+        """Report actions of a branch other than routing."""
         for key in node.value.keys() - _IN_BRANCH:
             hint = _INSTEAD.get(key, "let a step do it, and lead there")
             self.context.removed(key, node, hint, where=" in a branch")
@@ -136,10 +136,10 @@ def upgrade_arc(context: UpgradeContext, arc: MapNode) -> MapNode:
 def router_of(
     context: UpgradeContext, branches: list[Branch], mode: Node | None, place: Mark
 ) -> MapNode:
-    """Return the router whose arcs are some branches.
+    """Convert branches to a router.
 
-    A branch with several steps leads to all of them; the guards of the others are then
-    written such that only one branch is taken.
+    A branch with several steps leads to all of them; the guards of the other branches are then
+    extended so that only one branch is taken.
     """
     is_inclusive = mode is not None and str(mode.value).lower() == "inclusive"
     # One without steps ends there, so that the others are not taken.
@@ -185,7 +185,7 @@ def _expression(guard: Node) -> str:
 
 
 def _writing(branch: Branch, writes: list[MapNode]) -> Branch:
-    """Return a branch on whose arcs further values are set, before their own."""
+    """Return a branch whose arcs set further values, before their own."""
     if not writes:
         return branch
     arcs: list[MapNode] = []
@@ -206,11 +206,11 @@ _INSTEAD: Final = {
 
 
 SHOWN_MAX: Final = 160
-"""Length of a router in a suggestion."""
+"""Maximum length of a router in a suggestion."""
 
 
 def shown(router: MapNode) -> str:
-    """Return a router in one line, as a suggestion has it."""
+    """Format a router on one line, for a suggestion."""
     arcs = router.get("arcs")
     entries = [_shown_arc(a) for a in arcs.value] if isinstance(arcs, ListNode) else []
     spec = router.get("spec")

@@ -1,7 +1,7 @@
-"""Blocks that said where a result is saved: `sink` and `save`. Each is a task of its own.
+"""Convert `sink` and `save` blocks, which save a result, to tasks of their own.
 
-The task comes after the one whose result it saves; a last task yields that result again,
-so that what reads the step finds what it found before.
+The task follows the one whose result it saves. A last task returns that result again, so that
+readers of the step still see it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ result = {"path": path, "size": len(text)}
 def take_sinks(
     context: UpgradeContext, holder: MapNode, name: str
 ) -> tuple[MapNode, list[MapNode]]:
-    """Return a step or task without its blocks, and the tasks that they stand for.
+    """Return a step or task without its blocks, and the tasks that replace them.
 
     Args:
         context: the playbook's.
@@ -69,7 +69,7 @@ def _kind(task: MapNode) -> str:
 
 
 def result_again(name: str, mark: Mark) -> MapNode:
-    """Return the task that yields the result of another one."""
+    """Return a task that returns the result of another one."""
     entries = {
         "name": Node(f"{name}_again", mark),
         "kind": Node("noop", mark),
@@ -79,7 +79,7 @@ def result_again(name: str, mark: Mark) -> MapNode:
 
 
 def _of_task(name: str) -> str:
-    """Return the template of a task's result; a label need not be a name."""
+    """Return the template of a task's result, for any label."""
     return f"{{{{ results['{name}'] }}}}"
 
 
@@ -92,7 +92,7 @@ class _Sink:
         self.name = name
 
     def task(self) -> MapNode | None:
-        """Return the task that saves, or nothing where the log keeps the result anyway."""
+        """Return the task that saves, or ``None`` if the event log keeps the result anyway."""
         block = self.block
         if "file" in block.value:
             return self._file(block.renamed("file", "path"))
@@ -116,7 +116,7 @@ class _Sink:
         return self._reading(self._row(tool, kind.value) if kind.value in _TABLES else tool)
 
     def _reading(self, task: MapNode) -> MapNode:
-        """Return a task that knows the result as ``this`` and ``data``."""
+        """Return a task that reads the result as ``this`` and ``data``."""
         given = task.get("input") or task.get("args")
         own = given if isinstance(given, MapNode) else MapNode({}, task.mark, {})
         for key in ("this", "data"):
@@ -125,7 +125,7 @@ class _Sink:
         return task.without("args").having("input", own)
 
     def _file(self, tool: MapNode) -> MapNode:
-        """Return the task that writes a file; there is no tool for files alone."""
+        """Return the task that writes a file, as there is no tool for files."""
         mark = tool.mark
         path = tool.get("path")
         if path is None:

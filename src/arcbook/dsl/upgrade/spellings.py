@@ -1,6 +1,6 @@
-"""Older keys by the table of the grammar they belong to, for the JSON Schema.
+"""Older keys by the grammar table that they belong to, for the JSON Schema.
 
-An editor shows them as deprecated, and accepts the documents that still have them.
+Editors accept them and mark them as deprecated.
 """
 
 from __future__ import annotations
@@ -62,4 +62,4 @@ SHORTER: Final[dict[tuple[str, str], tuple[dict[str, Any], ...]]] = {
     ("output", "select"): ({"type": "object"},),
     ("task", "retry"): ({"type": ["array", "string", "null"]},),
 }
-"""Shapes of a key's value that the upgrade understands besides the normal one."""
+"""Shapes of a key's value that the upgrade accepts besides the normal one."""

@@ -1,4 +1,4 @@
-"""A step: its keys, its loop, and the tools it runs."""
+"""Upgrade a step: its keys, its loop and its tools."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from arcbook.dsl.upgrade.tasks import (
 )
 
 _SEQUENCE_KEYS: Final = frozenset({"kind", "tasks", "name", "desc", "description", "input", "args"})
-#: Keys of a loop that now stand below its ``spec``.
+#: Keys of a loop that are now below its ``spec``.
 _LOOP_SPEC: Final = ("mode", "max_in_flight", "on_error", "frame")
 _LOOP_NAMES: Final = {"collection": "in", "element": "iterator"}
 
@@ -49,7 +49,7 @@ def upgrade_step(context: UpgradeContext, step: MapNode) -> MapNode:
 
 
 def _calls_http(context: UpgradeContext, step: MapNode) -> bool:
-    """Return whether a step's only tool is ``http``, by itself or by the workbook."""
+    """Return whether a step's only tool is ``http``, directly or by the workbook."""
     tool = step.get("tool")
     kind = tool.get("kind") if isinstance(tool, MapNode) else None
     if kind is not None and kind.value == "workbook" and isinstance(tool, MapNode):
@@ -58,14 +58,16 @@ def _calls_http(context: UpgradeContext, step: MapNode) -> bool:
 
 
 def _admission(context: UpgradeContext, step: MapNode) -> MapNode:
-    """Return a step whose admission rules have their comparisons inside of the braces."""
+    """Move comparisons in a step's admission rules inside the braces."""
     rules: Node | None = step
     for key in ("spec", "policy", "admit", "rules"):
         rules = rules.get(key) if isinstance(rules, MapNode) else None
     if not isinstance(rules, ListNode):
         return step
-    made: list[Node] = [context.guarded(r) if isinstance(r, MapNode) else r for r in rules.value]
-    return _put(step, ("spec", "policy", "admit", "rules"), ListNode(made, rules.mark))
+    guarded_rules: list[Node] = [
+        context.guarded(r) if isinstance(r, MapNode) else r for r in rules.value
+    ]
+    return _put(step, ("spec", "policy", "admit", "rules"), ListNode(guarded_rules, rules.mark))
 
 
 def _task_policy(context: UpgradeContext, step: MapNode) -> MapNode:
@@ -76,7 +78,7 @@ def _task_policy(context: UpgradeContext, step: MapNode) -> MapNode:
     if not isinstance(rules, ListNode) or not isinstance(tool, MapNode):
         return step
     if tool.get("spec") is not None or tool.get("policy") is not None:
-        return step  # the lint says where they belong
+        return step  # the lint reports where they belong
     assert isinstance(spec, MapNode)
     assert isinstance(policy, MapNode)
     place = policy.key_position("rules")
@@ -167,7 +169,7 @@ def _pipeline(context: UpgradeContext, tasks: Sequence[Node], mark: Mark) -> Lis
 def _expanded(
     context: UpgradeContext, task: MapNode, label: str, pagination: MapNode | None
 ) -> list[MapNode]:
-    """Return a task, or the several tasks that one with older blocks stands for."""
+    """Return a task, or the tasks that replace one with older blocks."""
     label = _label(task, label)
     task, saving = take_sinks(context, task, label)
     task, block = _next_calls(task)
@@ -177,7 +179,7 @@ def _expanded(
 
 
 def _with_saving(tasks: list[MapNode], saving: list[MapNode], label: str) -> list[MapNode]:
-    """Return tasks, those that save the result of the last one, and the result again."""
+    """Return tasks, those that save the last result, and one that returns it again."""
     last = tasks[-1]
     if last.get("name") is None:
         last = last.having("name", Node(label, last.mark))
@@ -191,7 +193,7 @@ def _label(tool: Node | None, label: str) -> str:
 
 
 def _pagination(step: MapNode) -> tuple[MapNode, MapNode | None]:
-    """Return a step without the pages of its loop, and these."""
+    """Return a step without the pagination of its loop, and the pagination."""
     loop = step.get("loop")
     block = loop.get("pagination") if isinstance(loop, MapNode) else None
     if not isinstance(loop, MapNode) or not isinstance(block, MapNode):
@@ -201,7 +203,7 @@ def _pagination(step: MapNode) -> tuple[MapNode, MapNode | None]:
 
 
 def _next_calls(task: MapNode) -> tuple[MapNode, MapNode | None]:
-    """Return a task without the pages of its ``retry``, and these."""
+    """Return a task without the pagination of its ``retry``, and the pagination."""
     retry = task.get("retry")
     entries = retry.value if isinstance(retry, ListNode) else []
     for at, entry in enumerate(entries):
@@ -213,7 +215,7 @@ def _next_calls(task: MapNode) -> tuple[MapNode, MapNode | None]:
 
 
 def _final(context: UpgradeContext, step: MapNode) -> MapNode:
-    """Put a step's ``sink: true`` on its only task."""
+    """Move a step's ``sink: true`` to its only task."""
     sink, tool = step.get("sink"), step.get("tool")
     if sink is None or not isinstance(sink.value, bool) or not isinstance(tool, MapNode):
         return step
@@ -223,7 +225,7 @@ def _final(context: UpgradeContext, step: MapNode) -> MapNode:
 
 
 def _retried(context: UpgradeContext, step: MapNode) -> MapNode:
-    """Put a step's ``retry`` on its only task."""
+    """Move a step's ``retry`` to its only task."""
     retry, tool = step.get("retry"), step.get("tool")
     if retry is None:
         return step
@@ -237,7 +239,7 @@ def _retried(context: UpgradeContext, step: MapNode) -> MapNode:
 
 
 def _sequence(context: UpgradeContext, step: MapNode) -> MapNode:
-    """Put the tasks of a ``task_sequence`` in its place, if it is the step's only tool."""
+    """Replace a ``task_sequence`` by its tasks, if it is the step's only tool."""
     tool = step.get("tool")
     only = tool.value[0] if isinstance(tool, ListNode) and len(tool.value) == 1 else tool
     if not isinstance(only, MapNode):
@@ -256,7 +258,7 @@ def _sequence(context: UpgradeContext, step: MapNode) -> MapNode:
 
 
 def _merged_input(step: MapNode, given: Node | None) -> MapNode:
-    """Return a step whose ``input`` has further entries; they win."""
+    """Return a step whose ``input`` is overlaid by further entries."""
     if not isinstance(given, MapNode):
         return step
     own = step.get("input")

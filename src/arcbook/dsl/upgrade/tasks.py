@@ -1,4 +1,4 @@
-"""A task: its label, kind, parameters and output."""
+"""Upgrade a task: its label, kind, parameters and output."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _TASK_KEYS: Final = frozenset(
 _ENCODED: Final = ("_b64", "_base64")
 _PLAIN_ARGS: Final = frozenset({"container"})
 SEQUENCE: Final = "task_sequence"
-"""The kind whose tasks take its place."""
+"""The kind that is replaced by its tasks."""
 
 
 def upgrade_task(
     context: UpgradeContext, task: MapNode, label: str, *, is_listed: bool = False
 ) -> MapNode:
-    """Return a task in normal form; ``label`` is its name where it has none."""
+    """Return a task in normal form, named ``label`` if it has no name."""
     task = upgrade_writes(context, unnested(task))
     if task.get("type") is not None and task.get("kind") is None:
         context.old("a task's 'type' is now 'kind'", task.key_position("type"), "write 'kind'")
@@ -51,7 +51,7 @@ _WRITES: Final = {"vars": "ctx", "set_vars": "ctx", "set_ctx": "ctx", "set_iter"
 
 
 def upgrade_writes(context: UpgradeContext, node: MapNode) -> MapNode:
-    """Return a step or task that writes all its variables by ``set``."""
+    """Convert all writes of variables of a step or task to ``set``."""
     if _WRITES.keys().isdisjoint(node.value):
         return node
     for key, lifetime in _WRITES.items():
@@ -66,16 +66,16 @@ def upgrade_writes(context: UpgradeContext, node: MapNode) -> MapNode:
         names = ", ".join(f"{lifetime}.{name}: ..." for name in list(written.value)[:3])
         context.old(f"'{key}' is now 'set'", place, f"write 'set: {{{names}}}'")
         own = node.get("set")
-        made = {f"{lifetime}.{name}": value for name, value in written.items()}
+        entries = {f"{lifetime}.{name}": value for name, value in written.items()}
         marks = {f"{lifetime}.{name}": mark for name, mark in written.key_marks.items()}
         if isinstance(own, MapNode):
-            made, marks = {**made, **own.value}, {**marks, **own.key_marks}
-        node = node.without(key).having("set", MapNode(made, written.mark, marks), place)
+            entries, marks = {**entries, **own.value}, {**marks, **own.key_marks}
+        node = node.without(key).having("set", MapNode(entries, written.mark, marks), place)
     return node
 
 
 def lifted(task: MapNode) -> MapNode:
-    """Move what documents write below ``spec`` to the task itself."""
+    """Move keys from the task's ``spec`` to the task itself."""
     spec = task.get("spec")
     if not isinstance(spec, MapNode):
         return task
@@ -116,7 +116,7 @@ def _task_names(context: UpgradeContext, task: MapNode, kind: Kind | None, name:
 
 
 def _decoded(context: UpgradeContext, task: MapNode, kind: Kind | None) -> MapNode:
-    """Return a task whose parameters are text, also those that were written in Base64."""
+    """Decode a task's parameters that are written in Base64."""
     for key in [key for key in task.value if key.endswith(_ENCODED)]:
         node, name = task.value[key], key.rpartition("_")[0]
         if kind is None or not isinstance(node.value, str) or is_template(node.value):
@@ -135,7 +135,7 @@ def _decoded(context: UpgradeContext, task: MapNode, kind: Kind | None) -> MapNo
 
 
 def _transfer(context: UpgradeContext, task: MapNode) -> MapNode:
-    """Return a transfer whose mapping belongs to its target, and whose mode is one of ours."""
+    """Move a transfer's mapping to its target, and rename its older modes."""
     target, mapping = task.get("target"), task.get("mapping")
     if not isinstance(target, MapNode):
         return task
@@ -154,22 +154,26 @@ def _transfer(context: UpgradeContext, task: MapNode) -> MapNode:
 
 
 def _whole_input(context: UpgradeContext, task: MapNode, kind: str) -> MapNode:
-    """Return a task that is given one value as a whole: ``input: "{{ row }}"``."""
-    given = task.get("input")
-    if given is None or not isinstance(given.value, str) or not is_template(given.value):
+    """Upgrade an input that is a single value: ``input: "{{ row }}"``."""
+    task_input = task.get("input")
+    if (
+        task_input is None
+        or not isinstance(task_input.value, str)
+        or not is_template(task_input.value)
+    ):
         return task
     if kind == "playbook" and task.get("payload") is None:
-        context.old("an input as a whole is 'payload'", given.position, "write 'payload'")
+        context.old("an input as a whole is 'payload'", task_input.position, "write 'payload'")
         return task.renamed("input", "payload")
     if kind == "python":
         hint = "write 'input: {input_data: \"{{ ... }}\"}'"
-        context.old("the inputs of code have names", given.position, hint)
-        return task.having("input", MapNode({"input_data": given}, given.mark, {}))
+        context.old("the inputs of code have names", task_input.position, hint)
+        return task.having("input", MapNode({"input_data": task_input}, task_input.mark, {}))
     return task
 
 
 def _connect_and_read(context: UpgradeContext, task: MapNode) -> MapNode:
-    """Return a task whose ``timeout: {connect, read}`` is one number: both together."""
+    """Replace ``timeout: {connect, read}`` by their sum."""
     timeout = task.get("timeout")
     if not isinstance(timeout, MapNode):
         return task
@@ -205,20 +209,22 @@ def unnested(task: MapNode) -> MapNode:
 
 
 def _task_output(task: MapNode, kind: Kind | None) -> MapNode:
-    """Return a task whose ways of saying how its result is kept are one ``output``."""
+    """Combine a task's settings for storing its result to one ``output``."""
     output = task.get("output")
-    made = normal_output(output) if isinstance(output, MapNode) else None
+    normal = normal_output(output) if isinstance(output, MapNode) else None
     select = task.get("output_select")
     if select is not None and not (kind and kind.param("output_select")):
         place = task.key_position("output_select")
         base = normal_output(MapNode({"output_select": select}, place, {}))
-        made = base if made is None else MapNode({**base.value, **made.value}, made.mark, {})
+        normal = (
+            base if normal is None else MapNode({**base.value, **normal.value}, normal.mark, {})
+        )
         task = task.without("output_select")
     inline = task.get("inline_max_bytes")
     if inline is not None:
-        made = (made or MapNode({}, inline.mark, {})).having("inline_max_bytes", inline)
+        normal = (normal or MapNode({}, inline.mark, {})).having("inline_max_bytes", inline)
         task = task.without("inline_max_bytes")
-    return task if made is None else task.having("output", made)
+    return task if normal is None else task.having("output", normal)
 
 
 def normal_output(node: MapNode) -> MapNode:

@@ -1,4 +1,4 @@
-"""The workbook: tasks that steps use by name."""
+"""Upgrade the workbook: tasks that steps use by name."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Workbook:
         return entry
 
     def _gathered(self, entry: MapNode) -> MapNode:
-        """Return an entry whose tool is a mapping, with its parameters in it."""
+        """Return an entry whose tool is a mapping that contains its parameters."""
         for key in ("tool", "type", "kind"):
             named = entry.get(key)
             if named is None or not isinstance(named.value, str):
@@ -55,34 +55,40 @@ class Workbook:
             hint = f"write 'tool: {{kind: {named.value}}}', and below it the other keys"
             self.context.old(message, entry.key_position(key), hint)
             tool = gathered(self.context, entry, _OF_ENTRY)
-            kept = {name: node for name, node in entry.items() if name in _OF_ENTRY}
-            made = MapNode(kept, entry.mark, entry.key_marks).renamed("description", "desc")
-            return made.without("title").having("tool", tool)
+            own_entries = {name: node for name, node in entry.items() if name in _OF_ENTRY}
+            normal = MapNode(own_entries, entry.mark, entry.key_marks).renamed(
+                "description", "desc"
+            )
+            return normal.without("title").having("tool", tool)
         return entry.renamed("description", "desc")
 
     def kind(self, task: MapNode) -> Node | None:
-        """Return the kind of the entry that a task names, if there is such an entry."""
-        wanted = task.get("task") or task.get("action") or task.get("name")
-        entry = self.entries.get(wanted.value) if wanted and isinstance(wanted.value, str) else None
+        """Return the kind of the entry that a task names, or ``None``."""
+        name_node = task.get("task") or task.get("action") or task.get("name")
+        entry = (
+            self.entries.get(name_node.value)
+            if name_node and isinstance(name_node.value, str)
+            else None
+        )
         return None if entry is None else entry.get("kind") or entry.get("type")
 
     def task(self, task: MapNode, label: Node | None) -> MapNode:
-        """Return the entry that a ``workbook`` task stands for, with what the task adds."""
+        """Return the entry that a ``workbook`` task names, overlaid by the task's own keys."""
         report = self.context.report
-        wanted = task.get("task") or task.get("action") or task.get("name")
-        name = wanted.value if wanted else None
-        if wanted is None or not isinstance(name, str):
+        name_node = task.get("task") or task.get("action") or task.get("name")
+        name = name_node.value if name_node else None
+        if name_node is None or not isinstance(name, str):
             message = "a workbook task needs the 'name' of an entry"
             hint = did_you_mean("", self.entries) or "write 'name: <entry>'"
             report.error("ARC122", message, task.position, hint)
             return task
-        found = self.entries.get(name)
-        if found is None:
+        entry = self.entries.get(name)
+        if entry is None:
             hint = did_you_mean(name, self.entries) or self._names()
             message = f"the workbook has no entry {name!r}"
-            report.error("ARC123", message, wanted.position, hint)
+            report.error("ARC123", message, name_node.position, hint)
             return task
-        return _merged(task, found, label)
+        return _merged(task, entry, label)
 
     def _names(self) -> str:
         if not self.entries:
@@ -93,11 +99,11 @@ class Workbook:
 def _merged(task: MapNode, entry: MapNode, label: Node | None) -> MapNode:
     merged = MapNode(dict(entry.value), task.mark, entry.key_marks).without("name")
     inputs = [node.renamed("args", "input").get("input") for node in (entry, task)]
-    given = [node for node in inputs if isinstance(node, MapNode)]
-    if given:
-        both = {key: node for source in given for key, node in source.items()}
-        marks = {key: mark for source in given for key, mark in source.key_marks.items()}
-        merged = merged.without("args").having("input", MapNode(both, given[-1].mark, marks))
+    own_inputs = [node for node in inputs if isinstance(node, MapNode)]
+    if own_inputs:
+        both = {key: node for source in own_inputs for key, node in source.items()}
+        marks = {key: mark for source in own_inputs for key, mark in source.key_marks.items()}
+        merged = merged.without("args").having("input", MapNode(both, own_inputs[-1].mark, marks))
     for key in _OWN_KEYS:
         node = task.get(key)
         if node is not None:

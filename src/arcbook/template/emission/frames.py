@@ -73,13 +73,13 @@ class Frame:
 
 def assigned(body: Iterable[nodes.Node]) -> list[nodes.Node]:
     """Return what assigns a name of the frame that ``body`` is: not what has a frame of its own."""
-    found: list[nodes.Node] = []
+    assignments: list[nodes.Node] = []
     for node in body:
         if isinstance(node, (nodes.Assign, nodes.AssignBlock, nodes.Macro)):
-            found.append(node)
+            assignments.append(node)
         elif isinstance(node, nodes.If):
-            found += assigned((*node.body, *node.elif_, *node.else_))
-    return found
+            assignments += assigned((*node.body, *node.elif_, *node.else_))
+    return assignments
 
 
 def target_names(target: nodes.Node) -> list[str]:

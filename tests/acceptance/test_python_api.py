@@ -101,7 +101,7 @@ def test_a_wrong_document_is_refused_with_every_problem_and_its_place(tmp_path: 
     with pytest.raises(arcbook.InvalidPlaybookError) as caught:
         arcbook.run({**DOCUMENT, "workflow": steps}, home=tmp_path)
 
-    assert "1:" in str(caught.value)
+    assert "line 1, column " in str(caught.value)
     assert "task 'start_task' has no 'kind'" in str(caught.value)
     assert "'gone', which does not exist" in str(caught.value)
 

@@ -156,5 +156,5 @@ def test_lint_shows_the_line_of_the_text_on_which_braces_stay():
 
     (found,) = loaded.diagnostics
     assert (found.line, found.code) == (10, "ARC308")
-    assert found.message == "{{.ID}}, {{.Tag}} stay as they are written: they are no expressions"
+    assert found.message == "{{.ID}}, {{.Tag}} are left unchanged: they are not expressions"
     assert msgspec.structs.asdict(found)["severity"] == "warning"

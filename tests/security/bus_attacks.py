@@ -107,7 +107,7 @@ class Held:
 
     @property
     def row(self) -> Any:
-        (out,) = self.server.owner.out[self.execution_id].values()
+        (out,) = self.server.owner.outstanding[self.execution_id].values()
         return out.row
 
     @property

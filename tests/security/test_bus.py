@@ -603,7 +603,7 @@ async def test_a_worker_of_another_pool_gets_no_command(cluster, attacker):
     server = (await cluster.server()).server
     held = Held(await cluster.start(GATED.replace("kind: gate", "kind: noop")), server)
     async with asyncio.timeout(20):
-        while held.execution_id not in server.owner.out:
+        while held.execution_id not in server.owner.outstanding:
             await asyncio.sleep(0.01)
 
     answer = await claimed(sealed(attacker, "gpu-1", pools=("gpu",)), held, "gpu-1")

@@ -78,7 +78,7 @@ async def out(cluster, auth="warehouse", payload=None, path="tests", labels=None
     planned = await server.plans.find(f"{path}/named")
     execution_id = await server.start(planned, payload or {}, labels=labels or {})
     async with asyncio.timeout(20):
-        while execution_id not in server.owner.out:
+        while execution_id not in server.owner.outstanding:
             await asyncio.sleep(0.005)
     return Held(execution_id, server)
 
@@ -268,7 +268,7 @@ async def test_no_pool_of_a_caller_moves_a_system_playbook(cluster, bus):
     planned = await server.plans.find("system/named")
     moved = await server.start(planned, {}, pool="shared")
     async with asyncio.timeout(20):
-        while moved not in server.owner.out:
+        while moved not in server.owner.outstanding:
             await asyncio.sleep(0.005)
     moved = Held(moved, server)
 

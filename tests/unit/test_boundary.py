@@ -195,7 +195,7 @@ async def test_what_cannot_be_loaded_is_failed_with_the_reason_and_stops_nothing
 
     assert state.status is Status.FAILED
     assert state.error.code == "ENGINE_FAULT"
-    assert "cannot be gone on with" in state.error.message
+    assert "cannot continue" in state.error.message
     assert store.rows[execution_id].status == "FAILED"
     assert after.status == "COMPLETED"
 
@@ -301,7 +301,7 @@ async def test_a_child_that_cannot_be_loaded_is_told_to_its_parent(tmp_path):
         await worker.kill()
 
     assert ended.status is Status.FAILED
-    assert "cannot be gone on with" in ended.error.message
+    assert "cannot continue" in ended.error.message
 
 
 # -- hostile values at every port ---------------------------------------------------------

@@ -110,7 +110,7 @@ def test_entries_that_stand_on_themselves_are_refused():
     head = "keychain:\n- {name: a, kind: bearer, token: '{{ keychain.a.token }}'}\n"
     ran = run('- step: start\n  tool: {kind: web, a: "{{ keychain.a.token }}"}', head)
 
-    assert "'a' stands on itself" in ran.state.error.message
+    assert "'a' references itself" in ran.state.error.message
 
 
 def test_a_loop_and_its_claim_read_secrets():

@@ -55,11 +55,11 @@ def children():
     [
         (nothing, ""),
         (raises, ""),
-        (dies, "signal SIGKILL ended it"),
-        (leaves, "it ended its process with status 0"),
-        (never_ends, "it went on for more than 0.3 s"),
-        (turns_for_ever, "it went on for more than 0.3 s"),
-        (takes_everything, "it took more than 67,108,864 bytes of memory"),
+        (dies, "signal SIGKILL killed it"),
+        (leaves, "it exited with status 0"),
+        (never_ends, "it ran for more than 0.3 s"),
+        (turns_for_ever, "it ran for more than 0.3 s"),
+        (takes_everything, "it needed more than 67,108,864 bytes of memory"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

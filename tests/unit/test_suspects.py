@@ -82,7 +82,7 @@ async def test_the_owner_after_the_next_fails_what_ends_owners_and_goes_on(dying
 
     assert ended.status is Status.FAILED
     assert ended.error.code == "ENGINE_FAULT"
-    assert "ended its owner 1 time" in ended.error.message
+    assert "crashed its owner 1 time" in ended.error.message
     assert [state.status for state in others] == [Status.COMPLETED] * 2
     assert after.status == "COMPLETED"
 

@@ -1,4 +1,4 @@
-"""A decision is broken off once, and nothing that comes after it."""
+"""A hung decision is interrupted once, and no later decision is."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from arcbook.owner.watchdog import Deciding, Watchdog
 from arcbook.supervision import Service
 
 
-def test_what_is_condemned_is_broken_off_once():
+def test_a_decision_is_interrupted_once():
     deciding = Deciding()
     watchdog = Watchdog(deciding)
     deciding.number, deciding.execution_id = 7, 1
-    watchdog._condemned = (7, "it stood still")
+    watchdog._interrupting = (7, "it hung")
 
-    with pytest.raises(DecisionHungError, match="it stood still"):
-        watchdog._break_off(0, None)
-    watchdog._break_off(0, None)
+    with pytest.raises(DecisionHungError, match="it hung"):
+        watchdog._on_signal(0, None)
+    watchdog._on_signal(0, None)
 
 
 def test_a_decision_that_has_followed_is_left_alone():
     deciding = Deciding()
     watchdog = Watchdog(deciding)
-    watchdog._condemned = (7, "it stood still")
+    watchdog._interrupting = (7, "it hung")
     deciding.number, deciding.execution_id = 8, 1
 
-    watchdog._break_off(0, None)
+    watchdog._on_signal(0, None)
 
 
 async def test_a_watchdog_whose_thread_has_ended_ends_what_it_watches(monkeypatch):
     def broken(_self):
         raise RuntimeError("no clock")
 
-    monkeypatch.setattr(Watchdog, "_look_on", broken)
+    monkeypatch.setattr(Watchdog, "_watch", broken)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     service = Service("server")
     await service.start()

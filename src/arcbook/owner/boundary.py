@@ -1,8 +1,8 @@
-"""The boundary of one execution: whatever is wrong with it ends it, and nothing else.
+"""Fault isolation: an error in one execution fails that execution and no other.
 
-Deciding may fail, an event may hold what JSON cannot, a log may be damaged, a document may
-be gone. None of that may stop the loop that drives the other executions, nor leave the
-execution where nobody learns of it: it fails, with a reason.
+A decision may raise, an event may hold a value that JSON cannot represent, a log may be
+damaged, a playbook may be deleted. None of these may stop the drive loop or leave the
+execution hanging: it fails with a reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from arcbook.events.codec import UnreadableEventError, encode
 from arcbook.events.types import Parent, Recorded
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.owner.plans import Planned
-from arcbook.owner.slots import Slot, UnreadableStateError, follow, rebuild
+from arcbook.owner.slots import Slot, UnreadableStateError, apply_row, rebuild
 from arcbook.store.api import (
     CatalogEntry,
     EventLog,
@@ -31,56 +31,56 @@ from arcbook.store.api import (
 )
 
 ENGINE_FAULT: Final = "ENGINE_FAULT"
-"""Code of an execution's error when it is not the playbook that went wrong."""
+"""Error code of an execution that failed through a bug in Arcbook, not in its playbook."""
 
 UNRECORDABLE: Final = "UNRECORDABLE"
-"""Code of the error of an execution one of whose values no event or store can hold."""
+"""Error code of an execution with a value that no event or store can hold."""
 
 REASON_MAX: Final = 1000
-"""Characters of an unexpected error's text that a message quotes."""
+"""Characters of an unexpected error's text quoted in a message."""
 
 
 class DecisionHungError(BaseException):
-    """A decision went on for too long and was broken off.
+    """A decision ran for too long and was interrupted.
 
-    Nothing between the drive loop and what hangs may take it for an error of its own.
+    Derives from BaseException, so that no code below the drive loop catches it.
     """
 
 
 class UnrecordableError(InvalidError):
-    """A decision holds a value that an event cannot."""
+    """A decision contains a value that cannot be encoded in an event."""
 
     code = "unrecordable"
 
 
 def fault_of(error: BaseException) -> ErrorInfo:
-    """Return what went wrong with an execution's decision as the execution's error."""
+    """Convert an exception raised while deciding into the execution's error."""
     if isinstance(error, (UnrecordableError, UnstorableError)):
         return ErrorInfo(kind=ErrorKind.CONFIG, message=reason_of(error), code=UNRECORDABLE)
     if isinstance(error, DecisionHungError):
-        return fault(f"deciding was broken off: {error}")
+        return fault(f"deciding was interrupted: {error}")
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
     return fault(f"deciding failed: {type(error).__name__}: {reason_of(error)}{where}")
 
 
 def fault(message: str) -> ErrorInfo:
-    """Return the error of an execution that cannot be gone on with, and not by its own doing."""
+    """Return the error of an execution that cannot continue through no fault of its playbook."""
     message = f"{message}; this is a fault of Arcbook"
     return ErrorInfo(kind=ErrorKind.UNKNOWN, message=message, code=ENGINE_FAULT)
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an error's text as any store and terminal can take it, and not too long."""
+    """Return an error's text, truncated and safe for any store and terminal."""
     text = str(error).encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
     return text if len(text) <= REASON_MAX else text[:REASON_MAX] + "..."
 
 
 def event_rows(events: Iterable[Recorded]) -> list[EventRow]:
-    """Return events as they are stored.
+    """Encode events as rows of the event log.
 
     Raises:
-        UnrecordableError: one holds what JSON cannot.
+        UnrecordableError: An event contains a value that JSON cannot represent.
     """
     rows: list[EventRow] = []
     for seq, at, event in events:
@@ -93,37 +93,37 @@ def event_rows(events: Iterable[Recorded]) -> list[EventRow]:
 
 
 def _unrecordable(step: str, error: Exception) -> UnrecordableError:
-    why = reason_of(error)
+    reason = reason_of(error)
     if isinstance(error, UnicodeEncodeError):
-        why = (
-            "a text holds half of a surrogate pair, which is no character: replace it "
-            "where it comes from"
+        reason = (
+            "a string contains half of a surrogate pair, which is not a valid character: "
+            "replace it at its source"
         )
     at = f"step {step!r}: " if step else ""
-    return UnrecordableError(f"{at}what follows cannot be recorded: {why}")
+    return UnrecordableError(f"{at}a value cannot be recorded: {reason}")
 
 
 class StoredState(NamedTuple):
-    """An execution's state as the store has it."""
+    """An execution's state as loaded from the store."""
 
     state: State
-    #: The execution at a glance, which may be behind.
+    #: The execution's summary row, which may lag behind its events.
     row: ExecutionRow
-    #: Why the log cannot be read to its end; empty if it can.
-    unread: str = ""
-    #: When the last event was that the load came upon; 0 if there is none after the snapshot.
+    #: Why the log cannot be read to its end; empty if it can be.
+    read_error: str = ""
+    #: Time of the last event after the snapshot; 0 if there is none.
     last_at: int = 0
 
-    def noted(self, slot: Slot) -> Slot:
-        """Note in a slot what the execution's row knows, and return it."""
+    def annotate(self, slot: Slot) -> Slot:
+        """Set the row's progress on a slot and return the slot."""
         slot.row_seq, slot.event_at = self.row.seq, max(self.row.updated_at, self.last_at)
         return slot
 
 
 async def stored_state(log: EventLog, execution_id: int) -> StoredState | None:
-    """Return the state that an execution is in by its log, as far as that can be read.
+    """Rebuild an execution's state from the store, as far as its log is readable.
 
-    A saved state that cannot be read costs time and nothing else: the log says the same.
+    An unreadable snapshot only costs time: the log is replayed from its start instead.
     """
     stored = await log.load(execution_id)
     if stored is None:
@@ -137,25 +137,25 @@ async def stored_state(log: EventLog, execution_id: int) -> StoredState | None:
 
 async def _salvaged(row: ExecutionRow, log: AsyncIterator[EventRow]) -> StoredState:
     state = State(execution_id=row.execution_id)
-    unread = ""
+    read_error = ""
     async for event in log:
-        if not unread:
+        if not read_error:
             try:
-                follow(state, event)
+                apply_row(state, event)
             except UnreadableEventError as error:
-                unread = str(error)
+                read_error = str(error)
         state.seq = event.seq
-    if unread:
-        # What the log does not tell, the execution's row does.
+    if read_error:
+        # Take from the summary row what the unreadable log does not provide.
         state.path, state.version, state.catalog_id = row.path, row.version, row.catalog_id
         state.status = Status(row.status)
         if state.parent is None and row.parent_execution_id:
             state.parent = Parent(execution_id=row.parent_execution_id, command_id="")
-    return StoredState(state, row, unread)
+    return StoredState(state, row, read_error)
 
 
-def without_plan(state: State, reason: str) -> Slot:
-    """Return an execution that can only be ended: there is nothing to go on by."""
+def slot_without_plan(state: State, reason: str) -> Slot:
+    """Return a slot for an execution that cannot continue and can only be ended."""
     entry = CatalogEntry(
         catalog_id=state.catalog_id,
         path=state.path,
@@ -164,9 +164,9 @@ def without_plan(state: State, reason: str) -> Slot:
         content="",
         sha256="",
     )
-    slot = Slot(state, Planned(entry, _NOTHING))
-    slot.broken = fault(f"the execution cannot be gone on with: {reason}")
+    slot = Slot(state, Planned(entry, _EMPTY_PLAN))
+    slot.broken = fault(f"the execution cannot continue: {reason}")
     return slot
 
 
-_NOTHING: Final = Plan(Playbook(name="", path="", steps=(), entry=""), KindTable())
+_EMPTY_PLAN: Final = Plan(Playbook(name="", path="", steps=(), entry=""), KindTable())

@@ -1,4 +1,4 @@
-"""Parents and children: what one does follows for the other in the same commit."""
+"""Parent and child executions: their effects on each other share one commit."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from arcbook.template.errors import TemplateError
 
 
 class ExecutionMissingError(MissingError):
-    """There is no such execution."""
+    """The execution does not exist."""
 
     code = "execution_not_found"
 
 
 class Children:
-    """Starts and stops children of executions, and tells parents how they ended.
+    """Starts and cancels child executions, and reports their end to the parents.
 
     Args:
-        plans: finds the playbooks of children.
-        give: hands an input to an execution of the same owner, within the same commit.
-        fetch: brings values that are kept by reference into an execution's memory.
+        plans: Looks up the playbooks of children.
+        apply: Applies an input to an execution of the same owner, within the same commit.
+        fetch: Loads values stored by reference into an execution's slot.
     """
 
     def __init__(
         self,
         plans: Plans,
-        give: Callable[[QueuedInput, dict[int, CommitEntry]], Awaitable[bool]],
+        apply: Callable[[QueuedInput, dict[int, CommitEntry]], Awaitable[bool]],
         fetch: Callable[[CommitEntry, Iterable[ResultRef]], Awaitable[None]],
     ) -> None:
         self._plans = plans
-        self._give = give
+        self._apply = apply
         self._fetch = fetch
 
     async def start(
@@ -62,7 +62,7 @@ class Children:
                 error=info,
                 path=child.path,
             )
-            await self._give(QueuedInput(child.parent.execution_id, ended), pending)
+            await self._apply(QueuedInput(child.parent.execution_id, ended), pending)
             return
         start = Start(
             path=planned.entry.path,
@@ -75,14 +75,14 @@ class Children:
             strict=pending[child.parent.execution_id].slot.state.strict,
         )
         item = QueuedInput(child.execution_id, start, planned=planned, capacity=capacity)
-        await self._give(item, pending)
+        await self._apply(item, pending)
         link(pending, child.execution_id, child.parent.execution_id)
 
     async def cancel(self, slot: Slot, child_id: int, pending: dict[int, CommitEntry]) -> None:
-        """Cancel a child in the same commit as what stops its parent."""
+        """Cancel a child in the same commit that stops its parent."""
         cancel = Cancel(reason="the parent was stopped")
         with contextlib.suppress(ExecutionMissingError):
-            await self._give(QueuedInput(child_id, cancel), pending)
+            await self._apply(QueuedInput(child_id, cancel), pending)
             link(pending, child_id, slot.state.execution_id)
 
     async def tell_parent(
@@ -92,7 +92,7 @@ class Children:
         pending: dict[int, CommitEntry],
         capacity: WorkerCapacity | None,
     ) -> None:
-        """Hand a child's end to the command that waits for it, in the same commit."""
+        """Report a child's end to the command that waits for it, in the same commit."""
         if not parent.command_id:
             return
         state = entry.slot.state
@@ -106,27 +106,27 @@ class Children:
         try:
             result = await self._result(entry, parent.return_step)
             ended = msgspec.structs.replace(ended, result=result)
-        except TemplateError as gone:
-            info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(gone), code="GONE")
+        except TemplateError as missing:
+            info = ErrorInfo(kind=ErrorKind.MISSING_REFERENCE, message=str(missing), code="GONE")
             ended = msgspec.structs.replace(ended, status=str(Status.FAILED), error=info)
         try:
-            await self._give(QueuedInput(parent.execution_id, ended, capacity=capacity), pending)
+            await self._apply(QueuedInput(parent.execution_id, ended, capacity=capacity), pending)
         except ExecutionMissingError:
-            return  # nobody waits any more: the parent was deleted
+            return  # the parent was deleted
         link(pending, state.execution_id, parent.execution_id)
 
     async def _result(self, entry: CommitEntry, return_step: str) -> Any:
-        """Return the result that a parent wants of a child.
+        """Return the child's result: that of the return step, or of the playbook.
 
         Raises:
-            TemplateError: it is gone.
+            TemplateError: The result no longer exists.
         """
         slot, state = entry.slot, entry.slot.state
-        found = state.results.get(return_step)
+        step_result = state.results.get(return_step)
         while True:
             try:
-                if found is not None:
-                    return result_view(found, slot.loaded).plain()
+                if step_result is not None:
+                    return result_view(step_result, slot.loaded).plain()
                 if state.result_ref is not None:
                     return RefView(state.result_ref, slot.loaded).plain()
             except NeedsData as need:

@@ -1,9 +1,9 @@
-"""The owner's side of commands: given out, claimed, leased, lost.
+"""The owner's side of commands: issuing, claims, leases and lost commands.
 
-What is out is in the store, as rows that change in the same commit as the events. The
-owner keeps the same rows in memory, with the leases, which only it needs: when another
-server takes over, every claimed command gets a fresh lease there. A worker that still
-performs it says so in time; one that is gone does not.
+Outstanding commands are rows in the store that change in the same commit as the events.
+The owner holds the same rows in memory together with the leases, which are not stored:
+when another server takes over, every claimed command gets a fresh lease there. A worker
+that still performs it renews the lease in time; one that has died does not.
 """
 
 from __future__ import annotations
@@ -28,44 +28,44 @@ from arcbook.shards import shard_of
 from arcbook.store.api import Change, Claim, CommandRow, Commands
 
 LEASE_SECONDS: Final = 15.0
-"""How long a worker may be silent before its commands go to another one."""
+"""Time without a heartbeat after which a worker's commands go to another worker."""
 
 HAND_OVER_US_MAX: Final = 1_000_000
-"""Age of the oldest pending command of a pool up to which others may overtake it."""
+"""Age of a pool's oldest pending command beyond which hand-overs must not overtake it."""
 
 STOP_US: Final = 10_000_000
-"""Time that workers have to stop a tool after a cancellation, in microseconds."""
+"""Time workers have to stop a tool after a cancellation, in microseconds."""
 
 MICROSECONDS: Final = 1_000_000
 
 
 class Relay(Protocol):
-    """Sends what the owner has to say."""
+    """Sends the owner's messages to workers."""
 
     def publish(self, rows: Iterable[CommandRow]) -> None:
-        """Tell pools that there are commands."""
+        """Announce commands to their pools."""
 
     def stop(self, worker: str, rows: list[CommandRow]) -> None:
         """Tell a worker to stop the tools of some commands."""
 
 
 class OutstandingCommand:
-    """A command that is out."""
+    """A command that is issued and not done."""
 
     __slots__ = ("expires_at", "published_at", "publishes", "row", "stop_by")
 
     def __init__(self, row: CommandRow) -> None:
         self.row = row
-        #: When the lease of its worker ends, by the monotonic clock; 0 while it is pending.
+        #: When the worker's lease ends, by the monotonic clock; 0 while the command is pending.
         self.expires_at = 0
         self.published_at = 0
         self.publishes = 0
-        #: When a stop that was asked for counts as not confirmed.
+        #: When a requested stop counts as unconfirmed; 0 if none was requested.
         self.stop_by = 0
 
 
 class CommandBook:
-    """Commands of the executions that a server owns."""
+    """The outstanding commands of the executions that a server owns."""
 
     def __init__(
         self,
@@ -81,39 +81,39 @@ class CommandBook:
         self.clock = clock
         self.relay = relay
         self.lease_us = int(lease_seconds * MICROSECONDS)
-        self.out: dict[int, dict[str, OutstandingCommand]] = {}
-        #: The same by execution and visit, for a visit may end before its commands do.
-        self._of_visit: dict[tuple[int, str], dict[str, None]] = {}
-        #: Pending commands by pool, the oldest first.
+        self.outstanding: dict[int, dict[str, OutstandingCommand]] = {}
+        #: Their ids by execution and visit, since a visit may end before its commands do.
+        self._by_visit: dict[tuple[int, str], dict[str, None]] = {}
+        #: Pending commands by pool, oldest first.
         self.pending: dict[str, dict[str, OutstandingCommand]] = {}
-        #: Commands that the last commit put an end to; their workers may have to stop.
-        self._ended_now: dict[str, OutstandingCommand] = {}
-        #: Executions with more in the store than is known here: a commit whose answer was
-        #: lost, or another server's. Their rows here may be wrong.
+        #: Commands that the last commit ended; their workers may have to stop.
+        self._just_ended: dict[str, OutstandingCommand] = {}
+        #: Executions whose rows may be out of date, after a commit by another server or
+        #: one whose reply was lost.
         self._stale: set[int] = set()
 
     # -- before the commit ------------------------------------------------------------
 
     def needs(self, slot: Slot) -> bool:
-        """Return whether an execution must stay in memory: none, the store has them."""
+        """Return False: the store has all rows, so any execution may be evicted."""
         return False
 
     def claim(self, entry: CommitEntry, claim: Claim, capacity: WorkerCapacity | None) -> bool:
-        """Note that a worker takes a command, if it is there to be taken by this one."""
+        """Record a worker's claim if the command is pending and open to this worker."""
         state = entry.slot.state
         command = state.command(claim.command_id)
-        if not _is_out(command, claim.generation, claim.attempt) or state.is_cancelling:
+        if not _is_issued_delivery(command, claim.generation, claim.attempt) or state.is_cancelling:
             return False
-        out = self.out.get(state.execution_id, {}).get(claim.command_id)
-        if out is None or out.row.worker or claim.command_id in entry.claims:
+        outstanding = self.outstanding.get(state.execution_id, {}).get(claim.command_id)
+        if outstanding is None or outstanding.row.worker or claim.command_id in entry.claims:
             return False
-        if capacity is not None and not capacity.may_have(out.row.pool, state.labels):
+        if capacity is not None and not capacity.accepts(outstanding.row.pool, state.labels):
             return False
         entry.claims[claim.command_id] = claim
         return True
 
     def is_holder(self, entry: CommitEntry, command_id: str, worker: str) -> bool:
-        """Return whether a worker has a command: by the store, or by the commit that is made."""
+        """Return whether a worker holds a command, counting claims of the current commit."""
         if entry.handed.get(command_id) == worker:
             return True
         claim = entry.claims.get(command_id)
@@ -124,19 +124,19 @@ class CommandBook:
     def hand_over(
         self, entry: CommitEntry, command_ids: list[str], capacity: WorkerCapacity
     ) -> None:
-        """Give commands to the worker whose report led to them, without the bus.
+        """Give commands directly to the worker whose report led to them.
 
-        Nobody waits for long because of it: with older commands pending in the pool the
-        worker has to pull.
+        For fairness, nothing is handed over while the pool has older pending commands: the
+        worker must pull those.
         """
         slot = entry.slot
         for command_id in command_ids:
             if capacity.room <= 0:
                 return
             pool = self._pool(slot, command_id)
-            if capacity.may_have(pool, slot.state.labels) and not self._has_older(pool):
+            if capacity.accepts(pool, slot.state.labels) and not self._has_older(pool):
                 entry.handed[command_id] = capacity.worker
-                capacity.taken.append((slot.state.execution_id, command_id))
+                capacity.handed_over.append((slot.state.execution_id, command_id))
                 capacity.room -= 1
 
     def _has_older(self, pool: str) -> bool:
@@ -155,7 +155,7 @@ class CommandBook:
         return self.rules.pool(state, slot.plan.by_name[command.step], run)
 
     def project(self, entry: CommitEntry, change: Change) -> None:
-        """Write which commands are out no more, given out, and claimed."""
+        """Add ended, issued and claimed commands to the change."""
         change.claims = list(entry.claims.values())
         if not entry.events:
             return
@@ -184,56 +184,56 @@ class CommandBook:
         )
 
     def _ended(self, slot: Slot, events: list[Recorded]) -> list[str]:
-        """Return the commands that events, folded already, put an end to."""
+        """Return the commands ended by events that are already folded."""
         identity = slot.state.execution_id
-        out = self.out.get(identity)
-        if not out:
+        rows = self.outstanding.get(identity)
+        if not rows:
             return []
         if slot.state.status.is_terminal:
-            return list(out)
+            return list(rows)
         ended: list[str] = []
         for recorded in events:
             event = recorded.event
             if isinstance(event, (CommandCompleted, CommandSuspended, CommandCancelled)):
                 ended.append(event.command_id)
             elif isinstance(event, StepExit):
-                ended += self._of_visit.get((identity, run_key(event.step, event.visit)), ())
-        return [i for i in dict.fromkeys(ended) if i in out and not _is_issued(slot, i)]
+                ended += self._by_visit.get((identity, run_key(event.step, event.visit)), ())
+        return [i for i in dict.fromkeys(ended) if i in rows and not _is_issued(slot, i)]
 
     # -- after the commit -------------------------------------------------------------
 
     def committed(self, entry: CommitEntry) -> None:
-        """Take over what a commit wrote of commands."""
+        """Update the rows in memory after a commit."""
         change = entry.change
         assert change is not None
-        self._ended_now = {}
+        self._just_ended = {}
         if not (change.done or change.issued or change.claims):
             return
         execution_id = change.execution_id
-        rows = self.out.setdefault(execution_id, {})
+        rows = self.outstanding.setdefault(execution_id, {})
         for command_id in change.done:
             if command_id in rows:
-                self._ended_now[command_id] = rows[command_id]
+                self._just_ended[command_id] = rows[command_id]
             self._forget(rows, command_id)
         for row in change.issued:
             self._forget(rows, row.command_id)
             self.add(row)
         for claim in change.claims:
-            out = rows[claim.command_id]
-            self._not_pending(out.row)
-            out.row = out.row._replace(worker=claim.worker)
-            out.expires_at = self.clock.monotonic_us() + self.lease_us
-        if not rows and self.out.get(execution_id) is rows:
-            del self.out[execution_id]
+            outstanding = rows[claim.command_id]
+            self._remove_pending(outstanding.row)
+            outstanding.row = outstanding.row._replace(worker=claim.worker)
+            outstanding.expires_at = self.clock.monotonic_us() + self.lease_us
+        if not rows and self.outstanding.get(execution_id) is rows:
+            del self.outstanding[execution_id]
 
     def fenced(self, execution_id: int) -> None:
-        """Take note that more was written than is known here; so is what is out."""
+        """Mark an execution's rows as stale after another process wrote to it."""
         self._stale.add(execution_id)
 
     async def loaded(self, slot: Slot) -> None:
-        """Read again what is out of an execution, if that is not known for sure."""
+        """Reload an execution's rows if they are stale or contradict its state."""
         execution_id = slot.state.execution_id
-        if execution_id not in self._stale and self._knows(slot):
+        if execution_id not in self._stale and self._matches_state(slot):
             return
         rows = await self._rows_of(execution_id)
         self._stale.discard(execution_id)
@@ -241,82 +241,82 @@ class CommandBook:
         for row in rows:
             self.add(row)
 
-    def _knows(self, slot: Slot) -> bool:
-        """Return whether what is out here is what a state says."""
-        out = {
+    def _matches_state(self, slot: Slot) -> bool:
+        """Return whether the rows in memory match the execution's state."""
+        issued = {
             (c.command_id, c.generation, c.lost + 1)
             for run in slot.state.runs.values()
             for c in run.commands.values()
             if c.status is CommandStatus.ISSUED
         }
-        rows = (one.row for one in self.out.get(slot.state.execution_id, {}).values())
-        return out == {(row.command_id, row.generation, row.attempt) for row in rows}
+        rows = (known.row for known in self.outstanding.get(slot.state.execution_id, {}).values())
+        return issued == {(row.command_id, row.generation, row.attempt) for row in rows}
 
     async def _rows_of(self, execution_id: int) -> list[CommandRow]:
-        """Return what is out of an execution."""
-        found: list[CommandRow] = []
-        while page := await self._commands.commands_of(execution_id, after=_last(found)):
-            found += page
-        return found
+        """Read an execution's outstanding commands from the store, page by page."""
+        rows: list[CommandRow] = []
+        while page := await self._commands.commands_of(execution_id, after=_last(rows)):
+            rows += page
+        return rows
 
     def _forget(self, rows: dict[str, OutstandingCommand], command_id: str) -> None:
-        out = rows.pop(command_id, None)
-        if out is None:
+        outstanding = rows.pop(command_id, None)
+        if outstanding is None:
             return
-        visit = _visit_of(out.row)
-        of_visit = self._of_visit.get(visit, {})
+        visit = _visit_of(outstanding.row)
+        of_visit = self._by_visit.get(visit, {})
         of_visit.pop(command_id, None)
         if not of_visit:
-            self._of_visit.pop(visit, None)
-        if not out.row.worker:
-            self._not_pending(out.row)
+            self._by_visit.pop(visit, None)
+        if not outstanding.row.worker:
+            self._remove_pending(outstanding.row)
 
-    def _not_pending(self, row: CommandRow) -> None:
-        """Have a command wait no more, nor its pool be known for it: anybody names pools."""
+    def _remove_pending(self, row: CommandRow) -> None:
+        """Remove a pending command, and its pool if empty: pool names are unbounded."""
         waiting = self.pending.get(row.pool, {})
         if waiting.pop(row.command_id, None) is not None and not waiting:
             del self.pending[row.pool]
 
     def add(self, row: CommandRow) -> OutstandingCommand:
-        """Keep a row of the store; a claimed one with a fresh lease."""
-        out = OutstandingCommand(row)
-        self.out.setdefault(row.execution_id, {})[row.command_id] = out
-        self._of_visit.setdefault(_visit_of(row), {})[row.command_id] = None
+        """Add a stored row; a claimed command gets a fresh lease."""
+        outstanding = OutstandingCommand(row)
+        self.outstanding.setdefault(row.execution_id, {})[row.command_id] = outstanding
+        self._by_visit.setdefault(_visit_of(row), {})[row.command_id] = None
         if row.worker:
-            out.expires_at = self.clock.monotonic_us() + self.lease_us
+            outstanding.expires_at = self.clock.monotonic_us() + self.lease_us
         else:
-            self.pending.setdefault(row.pool, {})[row.command_id] = out
-        return out
+            self.pending.setdefault(row.pool, {})[row.command_id] = outstanding
+        return outstanding
 
     def issue(self, slot: Slot, command_ids: list[str]) -> None:
-        """Tell pools of new commands; those that were handed over are known already."""
-        rows = self.out.get(slot.state.execution_id, {})
-        found = (rows.get(command_id) for command_id in dict.fromkeys(command_ids))
-        self.publish([out for out in found if out is not None and not out.row.worker])
+        """Announce new commands to their pools, except those that were handed over."""
+        rows = self.outstanding.get(slot.state.execution_id, {})
+        commands = (rows.get(command_id) for command_id in dict.fromkeys(command_ids))
+        self.publish([command for command in commands if command and not command.row.worker])
 
-    def publish(self, outs: list[OutstandingCommand]) -> None:
-        """Tell pools of commands, for the first time or again."""
-        if not outs:
+    def publish(self, commands: list[OutstandingCommand]) -> None:
+        """Announce commands to their pools, for the first time or again."""
+        if not commands:
             return
         now = self.clock.monotonic_us()
-        for out in outs:
-            out.published_at = now
-            out.publishes += 1
-        self.relay.publish([out.row for out in outs])
+        for outstanding in commands:
+            outstanding.published_at = now
+            outstanding.publishes += 1
+        self.relay.publish([outstanding.row for outstanding in commands])
 
     def stop(self, slot: Slot, command_ids: list[str]) -> list[str]:
-        """Tell the workers that hold commands to stop them; return those that nobody holds."""
+        """Tell the workers that hold commands to stop; return those that no worker holds."""
         execution_id = slot.state.execution_id
-        rows = self.out.get(execution_id, {})
+        rows = self.outstanding.get(execution_id, {})
         by_worker: dict[str, list[CommandRow]] = {}
         unheld: list[str] = []
         for command_id in command_ids:
-            out = rows.get(command_id) or self._ended_now.get(command_id)
-            if out is None or not out.row.worker:
+            outstanding = rows.get(command_id) or self._just_ended.get(command_id)
+            if outstanding is None or not outstanding.row.worker:
                 unheld.append(command_id)
                 continue
-            out.stop_by = self.clock.monotonic_us() + STOP_US
-            by_worker.setdefault(out.row.worker, []).append(out.row)
+            outstanding.stop_by = self.clock.monotonic_us() + STOP_US
+            by_worker.setdefault(outstanding.row.worker, []).append(outstanding.row)
         for worker, stopping in by_worker.items():
             self.relay.stop(worker, stopping)
         return unheld
@@ -324,65 +324,66 @@ class CommandBook:
     # -- leases -----------------------------------------------------------------------
 
     def holds(self, execution_id: int, command_id: str, worker: str) -> OutstandingCommand | None:
-        """Return a command if a worker holds it."""
-        out = self.out.get(execution_id, {}).get(command_id)
-        return out if out is not None and out.row.worker == worker else None
+        """Return the command if this worker holds it."""
+        outstanding = self.outstanding.get(execution_id, {}).get(command_id)
+        return outstanding if outstanding is not None and outstanding.row.worker == worker else None
 
     def extend(self, execution_id: int, command_id: str, generation: int, worker: str) -> bool:
-        """Extend a worker's lease; false if the command is not its own any more."""
-        out = self.holds(execution_id, command_id, worker)
-        if out is None or out.row.generation != generation:
+        """Extend a worker's lease; return False if the worker no longer holds the command."""
+        outstanding = self.holds(execution_id, command_id, worker)
+        if outstanding is None or outstanding.row.generation != generation:
             return False
-        out.expires_at = self.clock.monotonic_us() + self.lease_us
+        outstanding.expires_at = self.clock.monotonic_us() + self.lease_us
         return True
 
     def expire(self) -> list[tuple[int, AnyInput]]:
-        """Return the inputs that follow from leases, and waits for stops, that have run out."""
+        """Return the inputs that follow from expired leases and unconfirmed stops."""
         now = self.clock.monotonic_us()
         inputs: list[tuple[int, AnyInput]] = []
-        for execution_id, rows in self.out.items():
-            for out in rows.values():
-                if out.stop_by and out.stop_by <= now:
-                    out.stop_by = 0
-                    stopped = Stopped(command_id=out.row.command_id, confirmed=False)
+        for execution_id, rows in self.outstanding.items():
+            for outstanding in rows.values():
+                if outstanding.stop_by and outstanding.stop_by <= now:
+                    outstanding.stop_by = 0
+                    stopped = Stopped(command_id=outstanding.row.command_id, confirmed=False)
                     inputs.append((execution_id, stopped))
-                elif out.expires_at and out.expires_at <= now:
-                    out.expires_at = now + self.lease_us
-                    inputs.append((execution_id, _lost(out.row)))
+                elif outstanding.expires_at and outstanding.expires_at <= now:
+                    outstanding.expires_at = now + self.lease_us
+                    inputs.append((execution_id, _lost_input(outstanding.row)))
         return inputs
 
-    def given_back(self, execution_id: int, command_id: str, worker: str) -> Lost | None:
-        """Return the input for a command that its worker did not begin, or cannot end."""
-        out = self.holds(execution_id, command_id, worker)
-        return None if out is None else _returned(out.row)
+    def returned(self, execution_id: int, command_id: str, worker: str) -> Lost | None:
+        """Return the input for a command that its worker hands back unfinished."""
+        outstanding = self.holds(execution_id, command_id, worker)
+        return None if outstanding is None else _returned_input(outstanding.row)
 
     # -- shards -----------------------------------------------------------------------
 
     def drop(self, shards: Collection[int]) -> None:
-        """Forget what is out in shards that another server owns now."""
-        for execution_id in [i for i in self.out if shard_of(i) in shards]:
+        """Forget the commands of shards that another server now owns."""
+        for execution_id in [i for i in self.outstanding if shard_of(i) in shards]:
             self._drop(execution_id)
 
     def _drop(self, execution_id: int) -> None:
-        rows = self.out.pop(execution_id, {})
+        rows = self.outstanding.pop(execution_id, {})
         for command_id in list(rows):
             self._forget(rows, command_id)
 
     def unclaimed(self, older_than_us: int) -> list[OutstandingCommand]:
-        """Return pending commands that were published some time ago, the oldest first.
+        """Return pending commands to announce again, oldest first.
 
-        The time doubles with each publication, so that a long queue does not grow by it.
+        The interval doubles with each announcement, so that a long queue is not flooded.
         """
         now = self.clock.monotonic_us()
         return [
-            out
+            outstanding
             for waiting in self.pending.values()
-            for out in waiting.values()
-            if now - out.published_at > older_than_us * 2 ** min(out.publishes - 1, 5)
+            for outstanding in waiting.values()
+            if now - outstanding.published_at
+            > older_than_us * 2 ** min(outstanding.publishes - 1, 5)
         ]
 
 
-def _is_out(command: Command | None, generation: int, attempt: int) -> bool:
+def _is_issued_delivery(command: Command | None, generation: int, attempt: int) -> bool:
     return (
         command is not None
         and command.status is CommandStatus.ISSUED
@@ -404,7 +405,7 @@ def _is_issued(slot: Slot, command_id: str) -> bool:
     return command is not None and command.status is CommandStatus.ISSUED
 
 
-def _returned(row: CommandRow) -> Lost:
+def _returned_input(row: CommandRow) -> Lost:
     return Lost(
         command_id=row.command_id,
         generation=row.generation,
@@ -414,7 +415,7 @@ def _returned(row: CommandRow) -> Lost:
     )
 
 
-def _lost(row: CommandRow) -> Lost:
+def _lost_input(row: CommandRow) -> Lost:
     return Lost(
         command_id=row.command_id,
         generation=row.generation,

@@ -1,4 +1,4 @@
-"""Stores what was decided, many executions in one transaction."""
+"""Commit decisions, many executions in one transaction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arcbook.logs import events as logged
 from arcbook.owner.boundary import event_rows, fault_of, stored_state
 from arcbook.owner.decider import Decider
 from arcbook.owner.ports import CommandLedger, CommitEntry, Ownership, TurnTimes
-from arcbook.owner.queue import apart, together
+from arcbook.owner.queue import linked_executions, linked_groups
 from arcbook.owner.slots import Slot, encode_state, is_time_to_save, result_rows, row_of
 from arcbook.store.api import ROW_AGE_US_MAX, Change, FencedError, Store, UnstorableError
 
@@ -20,19 +20,19 @@ log = logging.getLogger(__name__)
 
 
 class CommitWriter:
-    """Stores the entries of a commit.
+    """Writes the entries of a commit to the store.
 
     Args:
-        store: where they go.
-        clock: the time.
-        decider: fails an execution whose change the store cannot hold.
-        ownership: names the owner in each change.
-        slots: the executions in memory; those that another process wrote to leave it.
-        ledger: adds the rows of commands; none for a process that performs them itself.
-        submit: takes the input that has an execution loaded again.
+        store: Receives the changes.
+        clock: Source of time.
+        decider: Fails an execution whose change the store cannot hold.
+        ownership: Names the owner that fences each change.
+        slots: Executions in memory; fenced ones are removed.
+        ledger: Adds command rows; None in a process that performs commands itself.
+        submit: Queues the input that reloads an execution.
     """
 
-    def __init__(  # what a commit is made of
+    def __init__(  # the ports of a commit
         self,
         store: Store,
         clock: Clock,
@@ -53,10 +53,10 @@ class CommitWriter:
     async def store(
         self, changed: dict[int, CommitEntry], lost: dict[int, Exception], times: TurnTimes
     ) -> dict[int, CommitEntry]:
-        """Store what was decided, and return what of it is stored.
+        """Store the changed executions and return those that were stored.
 
-        What another process was quicker with is lost. What the store cannot hold fails its
-        own execution: the others are stored without it.
+        Executions that another process wrote to first are added to ``lost``. A change that
+        the store cannot hold fails its own execution; the others are stored without it.
         """
         now = self._clock.monotonic_us
         while changed:
@@ -67,12 +67,12 @@ class CommitWriter:
                 await self._store.commit(changes)
                 break
             except FencedError as error:
-                for execution_id in together(changed, error.execution_ids):
+                for execution_id in linked_executions(changed, error.execution_ids):
                     lost[execution_id] = error
                     del changed[execution_id]
-                    self._begin_anew(execution_id)
+                    self._reload(execution_id)
             except UnstorableError as error:
-                groups = apart(changed)
+                groups = linked_groups(changed)
                 if len(groups) == 1:
                     return await self._give_up(changed, lost, error)
                 stored: dict[int, CommitEntry] = {}
@@ -84,11 +84,11 @@ class CommitWriter:
     async def _give_up(
         self, changed: dict[int, CommitEntry], lost: dict[int, Exception], error: UnstorableError
     ) -> dict[int, CommitEntry]:
-        """Fail executions that one input changed, as what changed cannot be stored."""
+        """Fail the executions that one input changed: their changes cannot be stored."""
         for execution_id, entry in list(changed.items()):
             log.error(logged.CHANGE_UNSTORABLE, {"execution": execution_id, "reason": error})
-            found = await stored_state(self._store, execution_id)
-            entry.begin_anew(State(execution_id=execution_id) if found is None else found.state)
+            stored = await stored_state(self._store, execution_id)
+            entry.reset(State(execution_id=execution_id) if stored is None else stored.state)
             decision = self._decider.give_up(entry.slot, fault_of(error))
             entry.events, entry.stop = decision.events, decision.stop
             entry.rows = event_rows(entry.events)
@@ -100,15 +100,15 @@ class CommitWriter:
             await self._store.commit([self._change(entry) for entry in changed.values()])
         return changed
 
-    def _begin_anew(self, execution_id: int) -> None:
-        """Load an execution again that another process wrote to, its commands included."""
+    def _reload(self, execution_id: int) -> None:
+        """Reload an execution, including its commands, after another process wrote to it."""
         self._slots.pop(execution_id, None)
         if self._ledger is not None:
             self._ledger.fenced(execution_id)
         self._submit(execution_id, Settle())
 
     def _change(self, entry: CommitEntry) -> Change:
-        """Return what is to be written; made anew if the commit is tried again."""
+        """Build the change to write; called again when the commit is retried."""
         slot = entry.slot
         state = slot.state
         entry.change = change = Change(

@@ -1,4 +1,4 @@
-"""Asks the engine for decisions, and says meanwhile which one is being made."""
+"""Calls the engine, and exposes the decision in progress to the watchdog."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from arcbook.owner.slots import Slot
 from arcbook.owner.watchdog import Deciding
 
 SLOW_US: Final = 250_000
-"""Time for one input, loading included, from which it is counted as slow; microseconds."""
+"""Time for one input, including loading, from which it is logged as slow; microseconds."""
 
 
 class Decider:
-    """Decides for the executions of a realm.
+    """Decides inputs of the executions of one owner.
 
     Args:
-        clock: the time, which never goes back between two decisions.
-        realm: what is owned; makes ids for children.
-        limits: limits of loops.
+        clock: Source of time; decision times never go backwards.
+        ownership: Creates the ids of child executions.
+        limits: Limits of loops.
     """
 
     def __init__(self, clock: Clock, ownership: Ownership, limits: LoopLimits) -> None:
@@ -31,11 +31,11 @@ class Decider:
         self._ownership = ownership
         self._limits = limits
         self._last_at = 0
-        #: What is being decided at this moment.
+        #: The decision in progress.
         self.deciding = Deciding()
 
-    def decide(self, slot: Slot, given: AnyInput) -> Decision:
-        """Take one input."""
+    def decide(self, slot: Slot, received: AnyInput) -> Decision:
+        """Decide one input."""
         deciding = self.deciding
         deciding.number += 1
         deciding.execution_id = execution_id = slot.state.execution_id
@@ -43,7 +43,7 @@ class Decider:
             return decide(
                 slot.state,
                 slot.plan,
-                given,
+                received,
                 at=self._now(),
                 new_id=self._ownership.child_ids(execution_id),
                 loaded=slot.loaded,
@@ -53,7 +53,7 @@ class Decider:
             deciding.execution_id = 0
 
     def give_up(self, slot: Slot, error: ErrorInfo, start: Start | None = None) -> Decision:
-        """Fail an execution without asking what its playbook says."""
+        """Fail an execution without evaluating its playbook."""
         return give_up(slot.state, slot.plan, error, at=self._now(), start=start)
 
     def _now(self) -> int:

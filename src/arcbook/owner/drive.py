@@ -1,9 +1,9 @@
-"""The drive loop: takes inputs, decides, commits in groups, and only then tells.
+"""The drive loop: take inputs, decide, commit in groups, then publish the effects.
 
-It owns the executions that it drives. The inputs of many executions are decided
-together and committed in one transaction; whoever waits for an answer gets it after the
-commit, and commands go out after the commit. A decision that goes wrong fails its own
-execution, never the batch.
+The loop is the only writer of the executions it owns. It decides the inputs of many
+executions together and commits them in one transaction. Callers are answered and commands
+are sent only after the commit. A decision that fails ends its own execution, never the
+batch.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from arcbook.owner.boundary import (
     UnrecordableError,
     event_rows,
     fault_of,
+    slot_without_plan,
     stored_state,
-    without_plan,
 )
 from arcbook.owner.children import Children, ExecutionMissingError
 from arcbook.owner.commit import CommitWriter
 from arcbook.owner.decider import SLOW_US, Decider
 from arcbook.owner.fetching import fetch
 from arcbook.owner.listeners import Listeners
-from arcbook.owner.plans import PlanAwaitedError, Planned, Plans, PlaybookMissingError
+from arcbook.owner.plans import Planned, PlanPendingError, Plans, PlaybookMissingError
 from arcbook.owner.ports import (
     CommandLedger,
     CommandSink,
@@ -53,7 +53,7 @@ from arcbook.owner.ports import (
     TurnTimes,
     WorkerCapacity,
 )
-from arcbook.owner.queue import QueuedInput, is_anothers, refuse
+from arcbook.owner.queue import QueuedInput, is_from_other_worker, refuse
 from arcbook.owner.rows import REFRESH_ROW, RefreshRow, StaleRows
 from arcbook.owner.slots import Slot
 from arcbook.owner.timers import Timers, may_set_timer
@@ -68,22 +68,22 @@ from arcbook.store.api import (
 )
 
 BATCH_MAX: Final = 512
-"""Inputs of one commit."""
+"""Maximum number of inputs in one commit."""
 
 TURN_US_MAX: Final = 20_000
-"""Time for which one commit gathers inputs: what else goes on in the process has its turn."""
+"""Time one commit spends deciding inputs before it yields to the event loop."""
 
 SLOTS_MAX: Final = 5000
-"""Executions held in memory; idle ones beyond that are loaded again when needed."""
+"""Executions held in memory; idle ones beyond that are evicted and reloaded on demand."""
 
 TRIES_MAX: Final = 5
-"""Tries of an input whose commit another writer's was ahead of."""
+"""Attempts at an input whose commit conflicts with another writer's."""
 
-DOUBT_SECONDS: Final = 0.25
-"""Time after which an input is looked at again that came while the owner was in doubt."""
+OWNERSHIP_RECHECK_SECONDS: Final = 0.25
+"""Delay before an input is retried that arrived while ownership was uncertain."""
 
 EVICTIONS_MAX: Final = 64
-"""Executions that one commit looks at for some to forget."""
+"""Executions that one commit considers for eviction."""
 
 
 log = logging.getLogger(__name__)
@@ -95,14 +95,14 @@ class LostOwnershipError(ConflictError):
     code = "lost_ownership"
 
 
-Find = Callable[[str, int | None, int | None], Awaitable[Planned]]
-"""Finds a playbook by its path, a version of it, or by its id."""
+FindPlaybook = Callable[[str, int | None, int | None], Awaitable[Planned]]
+"""Looks up a playbook by path and version, or by catalog id."""
 
 
 class Drive:
-    """Drives executions."""
+    """The drive loop of one owner."""
 
-    def __init__(  # the services of an owner
+    def __init__(  # the ports of an owner
         self,
         store: Store,
         plans: Plans,
@@ -137,20 +137,20 @@ class Drive:
         self._timers = Timers(clock, self._fire)
         self._rows = StaleRows(clock, lambda i: self._put(QueuedInput(i, REFRESH_ROW)))
         self._fetch = partial(fetch, results)
-        self._children = Children(plans, self._give, self._fetch)
+        self._children = Children(plans, self._apply, self._fetch)
 
     # -- inputs -----------------------------------------------------------------------
 
-    def submit(self, execution_id: int, given: AnyInput) -> None:
-        """Take an input; it is decided and committed soon."""
-        self._put(QueuedInput(execution_id, given))
+    def submit(self, execution_id: int, received: AnyInput) -> None:
+        """Queue an input to be decided and committed, without waiting for the result."""
+        self._put(QueuedInput(execution_id, received))
 
     def ask(
-        self, execution_id: int, given: AnyInput | Claim, capacity: WorkerCapacity | None = None
+        self, execution_id: int, received: AnyInput | Claim, capacity: WorkerCapacity | None = None
     ) -> asyncio.Future[bool]:
-        """Take an input, or a claim; the future says after the commit if it was accepted."""
+        """Queue an input or a claim; after the commit, the future says if it was accepted."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._put(QueuedInput(execution_id, given, future, capacity=capacity))
+        self._put(QueuedInput(execution_id, received, future, capacity=capacity))
         return future
 
     def begin(
@@ -161,7 +161,7 @@ class Drive:
         tick: Tick | None = None,
         key: StartKey | None = None,
     ) -> asyncio.Future[bool]:
-        """Start an execution; the future is done when the start is durable."""
+        """Start an execution; the future resolves once the start is durable."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         item = QueuedInput(execution_id, start, future, planned)
         item.tick = tick
@@ -176,17 +176,17 @@ class Drive:
         self._queue.append(item)
         self._wake.set()
 
-    def _put_again(self, item: QueuedInput, _: object) -> None:
+    def _requeue(self, item: QueuedInput, _: object) -> None:
         self._put(item)
 
     def on_turn(self, listener: Callable[[TurnTimes], None]) -> None:
-        """Have a function called with the times of each commit."""
+        """Call a function with the timings of each commit."""
         self._turn_listener = listener
 
     # -- the loop ---------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Drive until cancelled."""
+        """Process inputs until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -196,31 +196,31 @@ class Drive:
                 await asyncio.sleep(0)
 
     async def quiet(self) -> None:
-        """Wait until what is being decided and committed at this moment is stored and told."""
+        """Wait until the current batch is committed and its effects are published."""
         async with self._turning:
             pass
 
     async def turn(self) -> None:
-        """Decide and commit one batch of what is waiting."""
+        """Decide and commit one batch of the queued inputs."""
         batch: list[QueuedInput] = []
         pending: dict[int, CommitEntry] = {}
         queue = self._queue
         times = TurnTimes()
         now = self.clock.monotonic_us
         try:
-            most = await self.suspects.take_up(queue, BATCH_MAX)
+            limit = await self.suspects.admit(queue, BATCH_MAX)
             began = now()
             until = began + TURN_US_MAX
-            while queue and len(batch) < most and (not batch or began < until):
+            while queue and len(batch) < limit and (not batch or began < until):
                 item = queue.popleft()
                 batch.append(item)
                 try:
                     item.accepted = await self._take(item, pending)
-                except _REFUSALS as error:
+                except _REJECTED as error:
                     refuse(batch.pop(), error)
-                except PlanAwaitedError as awaited:
-                    # The others do not wait for it.
-                    awaited.made.add_done_callback(partial(self._put_again, batch.pop()))
+                except PlanPendingError as pending_plan:
+                    # Requeue the input, so that the rest of the batch does not wait.
+                    pending_plan.future.add_done_callback(partial(self._requeue, batch.pop()))
                 ended = now()
                 times.decide.append(took := ended - began)
                 began = ended
@@ -231,9 +231,9 @@ class Drive:
                     )
             if pending:
                 await self._commit(batch, pending, times)
-            await self.suspects.through()
+            await self.suspects.finish()
         except BaseException as error:
-            # What was decided is not stored, or nobody knows: it is built again when needed.
+            # The commit failed or its result is unknown: reload these executions on demand.
             for execution_id in pending:
                 self.slots.pop(execution_id, None)
             for item in batch:
@@ -243,38 +243,40 @@ class Drive:
     async def _take(self, item: QueuedInput, pending: dict[int, CommitEntry]) -> bool:
         if not self.ownership.owns(item.execution_id):
             if item.future is None and self.ownership.may_own(item.execution_id):
-                # Nobody says this again: it waits until a heartbeat tells who the owner is.
-                asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._put, item)
+                # Nobody resends this input: retry once a heartbeat has settled the ownership.
+                asyncio.get_running_loop().call_later(OWNERSHIP_RECHECK_SECONDS, self._put, item)
             raise LostOwnershipError(f"another server owns execution {item.execution_id}")
-        # Nothing is decided yet: if it takes long to have the plan, the others go first.
+        # Nothing is decided yet, so an input whose plan is still compiling can be requeued.
         if item.execution_id not in self.slots:
             await self._slot(item, self.plans.ready)
-        return await self._give(item, pending)
+        return await self._apply(item, pending)
 
-    async def _give(self, item: QueuedInput, pending: dict[int, CommitEntry]) -> bool:
-        """Take an input, or what follows from one for a parent or a child.
+    async def _apply(self, item: QueuedInput, pending: dict[int, CommitEntry]) -> bool:
+        """Apply an input, or what follows from one for a parent or a child.
 
-        Those have the same owner. It is not asked for again on the way: what one input
-        changes is committed as a whole, and fenced if somebody else was first.
+        Parent and child have the same owner, so ownership is not checked again: all changes
+        of one input commit together and are fenced if another process committed first.
         """
         slot = await self._slot(item)
         entry = pending.get(item.execution_id)
         if entry is None:
             entry = pending[item.execution_id] = CommitEntry(slot)
-        if isinstance(item.given, Claim):
-            return self.ledger is not None and self.ledger.claim(entry, item.given, item.capacity)
-        if isinstance(item.given, RefreshRow):
+        if isinstance(item.received, Claim):
+            return self.ledger is not None and self.ledger.claim(
+                entry, item.received, item.capacity
+            )
+        if isinstance(item.received, RefreshRow):
             entry.refresh = slot.row_seq < slot.state.seq
             return True
-        if self.ledger is not None and is_anothers(entry, item, self.ledger):
+        if self.ledger is not None and is_from_other_worker(entry, item, self.ledger):
             return False
         if item.tick is not None:
             entry.tick = item.tick
         if item.key is not None:
             entry.key = item.key
-        return await self._decide(entry, item, item.given, pending)
+        return await self._decide(entry, item, item.received, pending)
 
-    async def _slot(self, item: QueuedInput, find: Find | None = None) -> Slot:
+    async def _slot(self, item: QueuedInput, find: FindPlaybook | None = None) -> Slot:
         slot = self.slots.get(item.execution_id)
         if slot is not None:
             self.slots.move_to_end(item.execution_id)
@@ -291,100 +293,100 @@ class Drive:
         self.slots[item.execution_id] = slot
         return slot
 
-    async def load(self, execution_id: int, find: Find | None = None) -> Slot:
-        """Build an execution's state from the store.
+    async def load(self, execution_id: int, find: FindPlaybook | None = None) -> Slot:
+        """Load an execution from the store.
 
-        One that cannot be gone on with, because its log cannot be read or its playbook is
-        gone, comes as a slot that says so: it can be ended.
+        If its log is unreadable or its playbook is missing, the slot is marked as broken:
+        such an execution can only be ended.
 
         Raises:
-            ExecutionMissingError: there is none.
+            ExecutionMissingError: The execution does not exist.
         """
-        found = await stored_state(self.store, execution_id)
-        if found is None:
+        stored = await stored_state(self.store, execution_id)
+        if stored is None:
             raise ExecutionMissingError(f"there is no execution {execution_id}")
-        state = found.state
-        if found.unread:
-            return found.noted(without_plan(state, found.unread))
+        state = stored.state
+        if stored.read_error:
+            return stored.annotate(slot_without_plan(state, stored.read_error))
         try:
             planned = await (find or self.plans.find)(state.path, None, state.catalog_id)
         except (PlaybookMissingError, InvalidPlaybookError) as error:
-            return found.noted(without_plan(state, str(error)))
-        return found.noted(Slot(state, planned))
+            return stored.annotate(slot_without_plan(state, str(error)))
+        return stored.annotate(Slot(state, planned))
 
     async def _decide(
         self,
         entry: CommitEntry,
         item: QueuedInput,
-        given: AnyInput,
+        received: AnyInput,
         pending: dict[int, CommitEntry],
     ) -> bool:
-        """Decide one input, fetching what its templates need."""
+        """Decide one input, fetching the values its templates reference."""
         slot = entry.slot
         accepted = None
         while True:
             try:
-                decision = await self._decision(slot, given)
+                decision = await self._decision(slot, received)
                 rows = event_rows(decision.events)
             except (Exception, DecisionHungError) as error:  # noqa: BLE001  # one, not the batch
-                return await self._fault(entry, item, error, pending)
+                return await self._fail(entry, item, error, pending)
             entry.rows += rows
             if accepted is None and not decision.again:
                 accepted = decision.accepted
-            await self._gather(entry, item, decision, pending)
+            await self._collect(entry, item, decision, pending)
             if decision.more:
-                self.submit(item.execution_id, Settle())  # others have their turn first
+                self.submit(item.execution_id, Settle())  # let other executions go first
             if not decision.needs:
                 return bool(accepted)
             await self._fetch(entry, decision.needs)
             if not decision.again:
-                given = Settle()
+                received = Settle()
 
-    async def _decision(self, slot: Slot, given: AnyInput) -> Decision:
-        """Ask for a decision, or give up what cannot be decided."""
+    async def _decision(self, slot: Slot, received: AnyInput) -> Decision:
+        """Return the engine's decision, or fail the execution if it cannot be decided."""
         decider = self.decider
         if slot.broken is None and self.suspects.is_suspect(slot.state.execution_id):
-            slot.broken = await self.suspects.doubt(
-                slot.state.execution_id, lambda: decider.decide(slot, given)
+            slot.broken = await self.suspects.rehearse(
+                slot.state.execution_id, lambda: decider.decide(slot, received)
             )
         if slot.broken is not None:
-            start = given if isinstance(given, Start) else None
+            start = received if isinstance(received, Start) else None
             return decider.give_up(slot, slot.broken, start)
-        return decider.decide(slot, given)
+        return decider.decide(slot, received)
 
-    async def _fault(
+    async def _fail(
         self,
         entry: CommitEntry,
         item: QueuedInput,
         error: BaseException,
         pending: dict[int, CommitEntry],
     ) -> bool:
-        """Fail an execution whose decision raised; its state is built again first."""
-        slot, start = entry.slot, item.given if isinstance(item.given, Start) else None
+        """Fail an execution whose decision raised, after restoring its state."""
+        slot, start = entry.slot, item.received if isinstance(item.received, Start) else None
         log.error(logged.DECISION_FAILED, {"execution": item.execution_id}, exc_info=error)
-        found = await stored_state(self.store, item.execution_id)
-        state = State(execution_id=item.execution_id) if found is None else found.state
+        stored = await stored_state(self.store, item.execution_id)
+        state = State(execution_id=item.execution_id) if stored is None else stored.state
         slot.state = fold(state, entry.events)
         decision = self.decider.give_up(slot, fault_of(error), start)
         try:
             entry.rows += event_rows(decision.events)
         except UnrecordableError:
-            # Not even who and where: it was refused, not recorded as failed.
+            # Even the failure cannot be recorded, so the input is refused.
             self.slots.pop(item.execution_id, None)
             pending.pop(item.execution_id, None)
             raise
-        await self._gather(entry, item, decision, pending)
+        await self._collect(entry, item, decision, pending)
         return decision.accepted
 
-    async def _gather(
+    async def _collect(
         self,
         entry: CommitEntry,
         item: QueuedInput,
         decision: Decision,
         pending: dict[int, CommitEntry],
     ) -> None:
-        """Add what a decision yielded to what the commit will write and tell."""
-        slot, given = entry.slot, item.given
+        """Add a decision's events and effects to the commit."""
+        slot, received = entry.slot, item.received
         entry.events += decision.events
         entry.commands += decision.commands
         if self.ledger is not None and item.capacity is not None and decision.commands:
@@ -393,8 +395,8 @@ class Drive:
         for ref, items in decision.keep:
             await self.results.keep_items(ref, items)
             entry.kept.append(ref)
-        if isinstance(given, Report) and decision.accepted:
-            entry.kept += given.kept
+        if isinstance(received, Report) and decision.accepted:
+            entry.kept += received.kept
         if slot.timed or any(may_set_timer(r.event) for r in decision.events):
             entry.timers_changed = True
         for child in decision.children:
@@ -419,32 +421,32 @@ class Drive:
         for entry in unchanged:
             if entry.stop:
                 self._stop(entry.slot, entry.stop)
-            if entry.slot.state.status.is_terminal:  # loaded for what came too late
+            if entry.slot.state.status.is_terminal:  # loaded for a late input
                 self.slots.pop(entry.slot.state.execution_id, None)
         began = now()
-        self._tell(batch, stored, lost)
+        self._publish(batch, stored, lost)
         times.tell = now() - began
         if self._turn_listener is not None:
             self._turn_listener(times)
 
-    def _tell(
+    def _publish(
         self, batch: list[QueuedInput], stored: dict[int, CommitEntry], lost: dict[int, Exception]
     ) -> None:
-        """Answer, give out commands and set timers: all of it is stored now."""
+        """Answer callers, issue commands and set timers, now that the commit is durable."""
         for execution_id, entry in stored.items():
-            self._tell_of(execution_id, entry)
+            self._publish_entry(execution_id, entry)
         for item in batch:
             error = lost.get(item.execution_id)
             if isinstance(error, FencedError):
-                self._again(item)
+                self._retry(item)
             elif error is not None:
                 refuse(item, error)
             elif item.future is not None and not item.future.done():
                 item.future.set_result(item.accepted)
-        # Whoever is answered now may look at what it asked about.
+        # Callers that were just answered may read these executions, so keep them in memory.
         self._evict(max(SLOTS_MAX, len(stored)))
 
-    def _tell_of(self, execution_id: int, entry: CommitEntry) -> None:
+    def _publish_entry(self, execution_id: int, entry: CommitEntry) -> None:
         slot, change = entry.slot, entry.change
         state = slot.state
         assert change is not None
@@ -475,10 +477,10 @@ class Drive:
         for command_id in self.sink.stop(slot, command_ids):
             self.submit(slot.state.execution_id, Stopped(command_id=command_id))
 
-    def _again(self, item: QueuedInput) -> None:
-        """Take an input once more, on what is stored, after somebody else was first.
+    def _retry(self, item: QueuedInput) -> None:
+        """Retry an input on the stored state after another process committed first.
 
-        Whoever waits for an answer is refused and asks again, perhaps somebody else.
+        If a caller waits for the answer, refuse instead: it must ask the current owner.
         """
         if item.future is not None:
             reason = f"another process drives execution {item.execution_id}"
@@ -488,14 +490,14 @@ class Drive:
             self._put(item)
 
     def forget(self, owned: Callable[[int], bool]) -> None:
-        """Forget the executions that are not owned any more."""
+        """Drop the executions that are no longer owned."""
         for execution_id in [i for i in self.slots if not owned(i)]:
             del self.slots[execution_id]
         self._timers.keep(owned)
 
-    def _evict(self, most: int) -> None:
-        """Forget idle executions beyond so many, the longest unused first; the store has them."""
-        for _ in range(min(len(self.slots) - most, EVICTIONS_MAX)):
+    def _evict(self, limit: int) -> None:
+        """Evict idle executions beyond a limit, least recently used first."""
+        for _ in range(min(len(self.slots) - limit, EVICTIONS_MAX)):
             execution_id, slot = self.slots.popitem(last=False)
             if self.sink.needs(slot):
                 self.slots[execution_id] = slot
@@ -506,12 +508,12 @@ class Drive:
         self.submit(execution_id, TimerFired(timer_id=timer_id))
 
     def refuse(self, error: BaseException) -> None:
-        """Refuse the inputs that are waiting."""
+        """Refuse all queued inputs."""
         while self._queue:
             refuse(self._queue.popleft(), error)
 
     def end(self, error: BaseException) -> None:
-        """Refuse the inputs that are waiting, and all that come: the loop has ended."""
+        """Refuse all queued and future inputs: the loop has ended."""
         self._ended = error
         self.refuse(error)
 
@@ -521,14 +523,14 @@ class Drive:
         self._rows.close()
 
     async def adopt(self, execution_id: int) -> Slot:
-        """Take over an execution from the store, its timers included."""
+        """Load an execution and its timers from the store into memory."""
         slot = await self.load(execution_id)
         self.slots[execution_id] = slot
         self._timers.put(execution_id, slot.timers)
         return slot
 
 
-_REFUSALS: Final = (
+_REJECTED: Final = (
     ExecutionMissingError,
     LostOwnershipError,
     InvalidPlaybookError,

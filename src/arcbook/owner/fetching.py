@@ -1,4 +1,4 @@
-"""Having at hand what an execution's templates need of values kept by reference."""
+"""Loading the values stored by reference that an execution's templates need."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from arcbook.results.frames import frames_of
 from arcbook.results.store import ResultMissingError, ResultStore
 
 LOADED_VALUES_MAX: Final = 32
-"""Values kept by reference that an execution holds in memory."""
+"""Values stored by reference that an execution holds in memory."""
 
 
 async def fetch(results: ResultStore, entry: CommitEntry, refs: Iterable[ResultRef]) -> None:
-    """Fetch what references stand for; of what is gone, note that it is."""
+    """Load referenced values into the slot; a deleted one becomes a MissingResult."""
     slot = entry.slot
     for ref in refs:
-        # A loop that ends in this batch has frames that are not in the log yet.
+        # The frames of a loop that ends in this batch are not in the log yet.
         more = frames_of(ref, entry.events) if ref.store == "loop" else []
         try:
             slot.loaded[ref.ref] = await results.load(ref, more)

@@ -1,4 +1,4 @@
-"""Who is told of events once they are stored."""
+"""Listeners that receive events once they are stored."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ log = logging.getLogger(__name__)
 
 
 class Listeners:
-    """The listeners of a drive loop, which none of them can stop."""
+    """The listeners of a drive loop; an error in one does not affect the loop."""
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
 
     def add(self, listener: Listener) -> None:
-        """Have somebody told of the events of each commit."""
+        """Call a listener with the events of each commit."""
         self._listeners.append(listener)
 
     @contextlib.contextmanager
     def added(self, listener: Listener | None) -> Iterator[None]:
-        """Have somebody told for a time, if there is anybody."""
+        """Add a listener for the duration of a with block; None adds nothing."""
         if listener is None:
             yield
             return
@@ -38,7 +38,7 @@ class Listeners:
             self._listeners.remove(listener)
 
     def tell(self, execution_id: int, events: list[Recorded], state: State) -> None:
-        """Tell all of them; one that fails is logged."""
+        """Call all listeners; log the errors they raise."""
         for listener in self._listeners:
             try:
                 listener(execution_id, events, state)

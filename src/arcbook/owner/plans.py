@@ -1,4 +1,4 @@
-"""Playbooks by path or id, loaded once and kept ready to run."""
+"""Plans of playbooks, compiled once and cached."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from arcbook.errors import MissingError
 from arcbook.store.api import Catalog, CatalogEntry
 
 PLANS_MAX: Final = 500
-"""Plans kept in memory ..."""
+"""Maximum number of cached plans ..."""
 
 PLANS_BYTES_MAX: Final = 16 * 1024 * 1024
-"""... and the size of their documents together; a plan takes some thirty times as much."""
+"""... and total size of their documents; a plan needs about thirty times as much memory."""
 
 THREAD_BYTES: Final = 16 * 1024
-"""Size from which a document is read, and its plan made, beside the event loop."""
+"""Size above which a document is compiled in a thread, off the event loop."""
 
 
 class PlaybookMissingError(MissingError):
-    """The catalog has no such playbook."""
+    """The playbook is not in the catalog."""
 
     code = "playbook_not_found"
 
 
-class PlanAwaitedError(RuntimeError):
-    """A plan is being made; the input that needs it comes again when it is there.
+class PlanPendingError(RuntimeError):
+    """The plan is still being compiled; retry the input once it is ready.
 
     Attributes:
-        made: is done then, well or not.
+        future: Resolves to the plan, or to the error of compiling it.
     """
 
-    def __init__(self, made: asyncio.Future[Planned]) -> None:
-        self.made = made
-        super().__init__("its plan is being made")
+    def __init__(self, future: asyncio.Future[Planned]) -> None:
+        self.future = future
+        super().__init__("the plan is still being compiled")
 
 
 class Planned:
-    """A plan and where it came from."""
+    """A plan and its catalog entry."""
 
     __slots__ = ("entry", "plan")
 
@@ -55,7 +55,7 @@ class Planned:
 
 
 class Plans:
-    """Finds playbooks in the catalog and makes plans of them."""
+    """Looks up playbooks in the catalog and compiles their plans."""
 
     def __init__(
         self, catalog: Catalog, kinds: Kinds, ids: Callable[[], int], clock: Clock
@@ -66,32 +66,32 @@ class Plans:
         self._clock = clock
         self._by_id: OrderedDict[int, Planned] = OrderedDict()
         self._bytes = 0
-        #: Plans that are being made, by the id of the document.
-        self._making: dict[int, asyncio.Task[Planned]] = {}
+        #: Plans being compiled, by catalog id.
+        self._compiling: dict[int, asyncio.Task[Planned]] = {}
 
     async def find(
         self, path: str = "", version: int | None = None, catalog_id: int | None = None
     ) -> Planned:
-        """Return a playbook: the latest of a path, a version of it, or one by its id.
+        """Return a playbook's plan by path, by path and version, or by catalog id.
 
         Raises:
-            PlaybookMissingError: there is none.
-            InvalidPlaybookError: the document cannot run.
+            PlaybookMissingError: It is not in the catalog.
+            InvalidPlaybookError: The document cannot run.
         """
         try:
             return await self.ready(path, version, catalog_id)
-        except PlanAwaitedError as awaited:
-            return await asyncio.shield(awaited.made)
+        except PlanPendingError as pending:
+            return await asyncio.shield(pending.future)
 
     async def ready(
         self, path: str = "", version: int | None = None, catalog_id: int | None = None
     ) -> Planned:
-        """Return a playbook as `find` does, unless making its plan takes long.
+        """Return a playbook's plan like `find`, but without waiting for a long compilation.
 
         Raises:
-            PlanAwaitedError: it does; then it is being made.
-            PlaybookMissingError: there is none.
-            InvalidPlaybookError: the document cannot run.
+            PlanPendingError: The plan is still being compiled.
+            PlaybookMissingError: It is not in the catalog.
+            InvalidPlaybookError: The document cannot run.
         """
         if catalog_id is not None and catalog_id in self._by_id:
             self._by_id.move_to_end(catalog_id)
@@ -100,43 +100,45 @@ class Plans:
         entry = await self._catalog.entry(path, version, catalog_id)
         if entry is None:
             named = f"with id {catalog_id}" if catalog_id is not None else repr(path)
-            which = f" version {version}" if version is not None else ""
-            raise PlaybookMissingError(f"there is no playbook {named}{which} in the catalog")
-        found = self._by_id.get(entry.catalog_id)
-        if found is not None:
-            return found
+            suffix = f" version {version}" if version is not None else ""
+            raise PlaybookMissingError(f"there is no playbook {named}{suffix} in the catalog")
+        cached = self._by_id.get(entry.catalog_id)
+        if cached is not None:
+            return cached
         if len(entry.content) <= THREAD_BYTES:
-            return self._keep(planned_of(entry, self._kinds))
-        made = self._make(entry)
-        if made.done():
-            return made.result()
-        raise PlanAwaitedError(made)
+            return self._cache(planned_of(entry, self._kinds))
+        future = self._compile(entry)
+        if future.done():
+            return future.result()
+        raise PlanPendingError(future)
 
-    def _make(self, entry: CatalogEntry, loaded: Loaded | None = None) -> asyncio.Task[Planned]:
-        """Make a plan beside the event loop, once for all that wait for it.
+    def _compile(self, entry: CatalogEntry, loaded: Loaded | None = None) -> asyncio.Task[Planned]:
+        """Compile a plan in a thread, once for all callers.
 
-        Of one that fails, whoever asks next is told; then it is forgotten.
+        A failure is reported to the next caller and then forgotten.
         """
-        made = self._making.get(entry.catalog_id)
-        if made is not None:
-            if made.done():
-                del self._making[entry.catalog_id]
-            return made
+        future = self._compiling.get(entry.catalog_id)
+        if future is not None:
+            if future.done():
+                del self._compiling[entry.catalog_id]
+            return future
 
-        async def make() -> Planned:
+        async def compile_plan() -> Planned:
             planned = await asyncio.to_thread(planned_of, entry, self._kinds, loaded)
-            self._making.pop(entry.catalog_id, None)
-            return self._keep(planned)
+            self._compiling.pop(entry.catalog_id, None)
+            return self._cache(planned)
 
-        made = self._making[entry.catalog_id] = asyncio.create_task(make(), name="plan")
-        while len(self._making) > PLANS_MAX:
-            del self._making[next(iter(self._making))]
-        return made
+        future = self._compiling[entry.catalog_id] = asyncio.create_task(
+            compile_plan(), name="plan"
+        )
+        while len(self._compiling) > PLANS_MAX:
+            del self._compiling[next(iter(self._compiling))]
+        return future
 
-    def _keep(self, planned: Planned) -> Planned:
-        known = self._by_id.get(planned.entry.catalog_id)
-        if known is not None:
-            return known
+    def _cache(self, planned: Planned) -> Planned:
+        cached = self._by_id.get(planned.entry.catalog_id)
+        if cached is not None:
+            return cached
         self._by_id[planned.entry.catalog_id] = planned
         self._bytes += len(planned.entry.content)
         while len(self._by_id) > PLANS_MAX or (
@@ -156,9 +158,9 @@ class Plans:
         tenant: str = "",
         organization: str = "",
     ) -> CatalogEntry:
-        """Store a checked document as the next version of its path.
+        """Register a checked document as the next version of its path.
 
-        The same content again makes no new version.
+        Registering the latest version's content again does not create a version.
         """
         playbook = loaded.playbook
         entry = await self._catalog.register(
@@ -177,17 +179,22 @@ class Plans:
         )
         if playbook is not None and entry.catalog_id not in self._by_id:
             if len(content) > THREAD_BYTES:
-                await asyncio.shield(self._make(entry, loaded))
+                await asyncio.shield(self._compile(entry, loaded))
             else:
-                self._keep(planned_of(entry, self._kinds, loaded))
+                self._cache(planned_of(entry, self._kinds, loaded))
         return entry
 
 
 def planned_of(entry: CatalogEntry, kinds: Kinds, loaded: Loaded | None = None) -> Planned:
-    """Make a document's plan; it may be read already.
+    """Compile a document's plan.
+
+    Args:
+        entry: The document.
+        kinds: The known tool kinds.
+        loaded: The parsed document, if it was parsed before.
 
     Raises:
-        InvalidPlaybookError: it cannot run.
+        InvalidPlaybookError: The document cannot run.
     """
     if loaded is None:
         loaded = load_playbook(entry.content, kinds, is_stored=True)

@@ -1,4 +1,4 @@
-"""Which pool of workers a command is for."""
+"""Choosing the worker pool of a command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arcbook.engine.state import Run, State
 SHARED: Final = "shared"
 SYSTEM: Final = "system"
 SYSTEM_PREFIX: Final = "system/"
-"""Beginning of the paths of playbooks that run on the pool ``system``."""
+"""Path prefix of playbooks that run on the pool ``system``."""
 
 
 def is_system(path: str) -> bool:
@@ -21,16 +21,15 @@ def is_system(path: str) -> bool:
 
 
 class PoolRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How pools are chosen.
+    """Rules that choose a pool.
 
-    First an explicit pool of the step; then ``system`` by the playbook's path, whatever who
-    started it wants; then the pool of the execution; then by the kinds of the step's tools;
-    then ``shared``.
+    In order: the step's own pool; ``system`` for playbooks below ``system/``, even if the
+    caller asked for another pool; the execution's pool; a pool by tool kind; ``shared``.
     """
 
-    #: Pools by kind of tool.
+    #: Pools by tool kind.
     kinds: dict[str, str] = msgspec.field(default_factory=lambda: {"agent": "python"})
-    #: Without routing everything goes to ``shared``.
+    #: Without routing, every command goes to ``shared``.
     routing: bool = True
 
     def pool(self, state: State, step: PlanStep, run: Run) -> str:
@@ -44,7 +43,7 @@ class PoolRules(msgspec.Struct, frozen=True, kw_only=True):
         if run.pool:
             return run.pool
         for task in step.tasks:
-            found = self.kinds.get(task.kind)
-            if found is not None:
-                return found
+            pool = self.kinds.get(task.kind)
+            if pool is not None:
+                return pool
         return SHARED

@@ -1,4 +1,4 @@
-"""What the drive loop is told of its surroundings: what it owns, and where commands go."""
+"""The ports of the drive loop: what it owns, and where commands go."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from arcbook.store.api import Change, Claim, EventRow, StartKey, Tick
 
 
 class Ownership(Protocol):
-    """What of all executions a drive loop owns."""
+    """The executions that a drive loop owns."""
 
     @property
     def owner(self) -> str:
-        """The server that owns it, for commits; empty in a process that is alone."""
+        """The owning server, which fences commits; empty in a single-process runtime."""
 
     def owns(self, execution_id: int) -> bool:
-        """Return whether it owns an execution."""
+        """Return whether the execution is owned now."""
 
     def may_own(self, execution_id: int) -> bool:
-        """Return whether it owns an execution unless another process has taken it over."""
+        """Return whether the execution is owned, unless another process has taken it over."""
 
     def child_ids(self, execution_id: int) -> Callable[[], int]:
-        """Return what makes ids for an execution's children, which have the same owner."""
+        """Return a generator of ids for children, which share the execution's owner."""
 
 
 class FullOwnership:
-    """All executions, for a process that is alone."""
+    """Ownership of all executions, for a single-process runtime."""
 
     owner = ""
 
@@ -47,33 +47,33 @@ class FullOwnership:
 
 
 class WorkerCapacity:
-    """Who claims or reports, what it may be given, and the room that it has.
+    """The worker that claims or reports, and which further commands it can take.
 
-    What follows from a report may go to its worker at once.
+    Commands that follow from a report may be handed to its worker at once.
     """
 
-    __slots__ = ("pools", "room", "taken", "tenant", "worker")
+    __slots__ = ("handed_over", "pools", "room", "tenant", "worker")
 
     def __init__(
         self, worker: str, pools: frozenset[str] | None, room: int = 0, *, tenant: str = ""
     ) -> None:
         self.worker = worker
-        #: The pools whose commands it may have; nothing means all.
+        #: The pools whose commands it may take; None means all.
         self.pools = pools
         self.room = room
-        #: The tenant whose executions it may perform; empty means everybody's.
+        #: The tenant whose executions it may perform; empty means any.
         self.tenant = tenant
-        #: Commands that were handed over: execution and command.
-        self.taken: list[tuple[int, str]] = []
+        #: Commands handed over: pairs of execution and command id.
+        self.handed_over: list[tuple[int, str]] = []
 
-    def may_have(self, pool: str, labels: Mapping[str, str]) -> bool:
-        """Return whether a command may go to it."""
+    def accepts(self, pool: str, labels: Mapping[str, str]) -> bool:
+        """Return whether the worker may take a command."""
         is_of_pool = self.pools is None or pool in self.pools
         return is_of_pool and self.tenant in ("", labels.get("tenant", ""))
 
 
 class CommitEntry:
-    """What one commit has to write and to tell for one execution."""
+    """What one commit writes and publishes for one execution."""
 
     __slots__ = (
         "after_seq",
@@ -95,16 +95,16 @@ class CommitEntry:
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
-        #: Executions that one input changed together with this one: all are stored, or none.
+        #: Executions changed by the same inputs as this one: all are stored, or none.
         self.linked: set[int] = set()
-        self.begin_anew(slot.state)
+        self.reset(slot.state)
 
-    def begin_anew(self, state: State) -> None:
-        """Begin with nothing to write, the execution being where the store has it."""
+    def reset(self, state: State) -> None:
+        """Discard all changes and continue from a state as stored."""
         self.slot.state = state
         self.after_seq = state.seq
         self.events: list[Recorded] = []
-        #: The events as they are stored.
+        #: The events as rows of the log.
         self.rows: list[EventRow] = []
         self.commands: list[str] = []
         self.stop: list[str] = []
@@ -112,11 +112,11 @@ class CommitEntry:
         self.timers_changed = False
         #: Commands that workers claim, by id.
         self.claims: dict[str, Claim] = {}
-        #: Commands that go to the worker whose report led to them, by id.
+        #: Workers by id of the command that is handed over to them.
         self.handed: dict[str, str] = {}
         self.tick: Tick | None = None
         self.key: StartKey | None = None
-        #: Whether the execution's row is to be written though nothing has happened.
+        #: Whether to write the summary row even if there are no events.
         self.refresh = False
         self.change: Change | None = None
 
@@ -127,15 +127,15 @@ class CommitEntry:
 
 
 class CommandSink(Protocol):
-    """Where commands go once they are stored."""
+    """Delivers commands once they are stored."""
 
     def issue(self, slot: Slot, command_ids: list[str]) -> None:
-        """Hand commands to workers."""
+        """Deliver commands to workers."""
 
     def stop(self, slot: Slot, command_ids: list[str]) -> list[str]:
-        """Have the tools of commands stopped; return the commands that nobody performs.
+        """Stop the tools of commands; return the ids of commands that no worker holds.
 
-        Each of the others is answered by an input ``Stopped``.
+        An input ``Stopped`` follows for each of the others.
         """
 
     def needs(self, slot: Slot) -> bool:
@@ -143,10 +143,10 @@ class CommandSink(Protocol):
 
 
 class CommandLedger(Protocol):
-    """The rows of commands that a cluster keeps beside the events."""
+    """The command rows that a cluster stores beside the events."""
 
     def claim(self, entry: CommitEntry, claim: Claim, capacity: WorkerCapacity | None) -> bool:
-        """Return whether a worker may have a command; if so, note the claim in ``entry``."""
+        """Record a claim in ``entry`` if the worker may take the command; return if it may."""
 
     def is_holder(self, entry: CommitEntry, command_id: str, worker: str) -> bool:
         """Return whether a worker holds a command."""
@@ -154,28 +154,28 @@ class CommandLedger(Protocol):
     def hand_over(
         self, entry: CommitEntry, command_ids: list[str], capacity: WorkerCapacity
     ) -> None:
-        """Note in ``entry`` which commands go to the worker that has capacity."""
+        """Record in ``entry`` which commands go straight to the reporting worker."""
 
     def project(self, entry: CommitEntry, change: Change) -> None:
-        """Add the rows of commands that change to a change of the store."""
+        """Add changed command rows to a store change."""
 
     def committed(self, entry: CommitEntry) -> None:
-        """Take over the rows that a commit has stored."""
+        """Update the rows in memory after a commit."""
 
     def fenced(self, execution_id: int) -> None:
-        """Mark the rows of an execution as stale: another process wrote to it."""
+        """Mark an execution's rows as stale after another process wrote to it."""
 
     async def loaded(self, slot: Slot) -> None:
-        """Read the rows of an execution again if they are stale."""
+        """Reload an execution's rows if they are stale."""
 
 
 class TurnTimes:
-    """Where the time of one turn of the drive loop went, in microseconds."""
+    """Time spent in the phases of one turn of the drive loop, in microseconds."""
 
     __slots__ = ("decide", "encode", "store", "tell")
 
     def __init__(self) -> None:
-        #: For each input: loading, deciding and folding.
+        #: Loading, deciding and folding, for each input.
         self.decide: list[int] = []
         self.encode = 0
         self.store = 0

@@ -1,4 +1,4 @@
-"""Inputs on their way through the drive loop, and what one of them changes together."""
+"""Queued inputs of the drive loop, and the executions that one input changes together."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from arcbook.owner.rows import RefreshRow
 from arcbook.store.api import Claim, StartKey, Tick
 
 INHERITED: Final = ("tenant", "organization")
-"""Labels that an execution hands on to its children."""
+"""Labels that children inherit from their parent."""
 
 
 class QueuedInput:
-    """An input that waits to be taken, or a claim."""
+    """An input or a claim in the queue of the drive loop."""
 
     __slots__ = (
         "accepted",
         "capacity",
         "execution_id",
         "future",
-        "given",
         "key",
         "planned",
+        "received",
         "tick",
         "tries",
     )
@@ -34,13 +34,13 @@ class QueuedInput:
     def __init__(
         self,
         execution_id: int,
-        given: AnyInput | Claim | RefreshRow,
+        received: AnyInput | Claim | RefreshRow,
         future: asyncio.Future[bool] | None = None,
         planned: Planned | None = None,
         capacity: WorkerCapacity | None = None,
     ) -> None:
         self.execution_id = execution_id
-        self.given = given
+        self.received = received
         self.future = future
         self.planned = planned
         self.capacity = capacity
@@ -50,49 +50,49 @@ class QueuedInput:
         self.tries = 0
 
 
-def link(pending: dict[int, CommitEntry], one: int, other: int) -> None:
-    """Note that one input changed two executions: both are stored, or none."""
-    pending[one].linked.add(other)
-    pending[other].linked.add(one)
+def link(pending: dict[int, CommitEntry], first: int, second: int) -> None:
+    """Record that one input changed two executions: both are stored, or neither."""
+    pending[first].linked.add(second)
+    pending[second].linked.add(first)
 
 
-def together(changed: dict[int, CommitEntry], execution_ids: Iterable[int]) -> set[int]:
-    """Return executions, and all that one input changed together with them."""
-    found: set[int] = set()
-    left = list(execution_ids)
-    while left:
-        execution_id = left.pop()
-        if execution_id in changed and execution_id not in found:
-            found.add(execution_id)
-            left += changed[execution_id].linked
-    return found
+def linked_executions(changed: dict[int, CommitEntry], execution_ids: Iterable[int]) -> set[int]:
+    """Return executions and all others linked to them, directly or not."""
+    linked: set[int] = set()
+    pending = list(execution_ids)
+    while pending:
+        execution_id = pending.pop()
+        if execution_id in changed and execution_id not in linked:
+            linked.add(execution_id)
+            pending += changed[execution_id].linked
+    return linked
 
 
-def apart(changed: dict[int, CommitEntry]) -> list[dict[int, CommitEntry]]:
-    """Return executions in groups: each of those that one input changed together."""
+def linked_groups(changed: dict[int, CommitEntry]) -> list[dict[int, CommitEntry]]:
+    """Split executions into groups that must be stored together."""
     groups: list[dict[int, CommitEntry]] = []
-    left = dict(changed)
-    while left:
-        found = together(left, [next(iter(left))])
-        groups.append({i: left.pop(i) for i in list(left) if i in found})
+    ungrouped = dict(changed)
+    while ungrouped:
+        linked = linked_executions(ungrouped, [next(iter(ungrouped))])
+        groups.append({i: ungrouped.pop(i) for i in list(ungrouped) if i in linked})
     return groups
 
 
 def inherited(pending: dict[int, CommitEntry], execution_id: int) -> dict[str, str]:
-    """Return the labels that an execution hands on to a child."""
+    """Return the labels that a child inherits from an execution."""
     labels = pending[execution_id].slot.state.labels
     return {name: labels[name] for name in INHERITED if name in labels}
 
 
 def refuse(item: QueuedInput, error: BaseException) -> None:
-    """Tell whoever waits for an input that it was not taken."""
+    """Reject an input: raise an error at the caller that waits for it, if any."""
     if item.future is not None and not item.future.done():
         item.future.set_exception(error)
 
 
-def is_anothers(entry: CommitEntry, item: QueuedInput, ledger: CommandLedger) -> bool:
-    """Return whether a worker reports of a command that it has not got."""
-    given, capacity = item.given, item.capacity
-    if capacity is None or not isinstance(given, (Report, Checkpointed, Stopped)):
+def is_from_other_worker(entry: CommitEntry, item: QueuedInput, ledger: CommandLedger) -> bool:
+    """Return whether a worker reports on a command that it does not hold."""
+    received, capacity = item.received, item.capacity
+    if capacity is None or not isinstance(received, (Report, Checkpointed, Stopped)):
         return False
-    return not ledger.is_holder(entry, given.command_id, capacity.worker)
+    return not ledger.is_holder(entry, received.command_id, capacity.worker)

@@ -1,4 +1,4 @@
-"""Doing something in a copy of this process, to see whether it would survive."""
+"""Rehearsals: run an action in a fork of this process, to see whether it would survive."""
 
 from __future__ import annotations
 
@@ -12,84 +12,84 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 REHEARSAL_SECONDS: Final = 2.0
-"""How long a rehearsal may take."""
+"""Time limit of a rehearsal."""
 
 MEMORY_BYTES_MAX: Final = 1024**3
-"""Memory that a rehearsal may take beyond what the process has."""
+"""Memory that a rehearsal may allocate on top of the process's own."""
 
-_WELL: Final = 42
-"""Exit status of a rehearsal that came to its end ..."""
+_OK: Final = 42
+"""Exit status of a rehearsal that completed ..."""
 
-_MEMORY: Final = 43
-"""... and of one that took too much memory."""
+_OUT_OF_MEMORY: Final = 43
+"""... and of one that ran out of memory."""
 
 
-async def rehearse(work: Callable[[], object]) -> str:
-    """Do something in a fork of this process, and say how that ended badly; empty if well.
+async def rehearse(action: Callable[[], object]) -> str:
+    """Run an action in a fork of this process; return how it crashed, or an empty string.
 
-    What it raises is no bad end: whoever does it in earnest meets that as well. The copy
-    shares nothing that it changes, and must not wait, write or send anything.
+    An exception is not a crash: the real call raises it too. The fork shares no state that
+    it changes. The action must not wait, write or send anything.
     """
-    ends, held = os.pipe()
+    reader, writer = os.pipe()
     with warnings.catch_warnings():
-        # Threads of this process are absent in the copy; what is done there needs none.
+        # The fork has no threads of this process; the action needs none.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
-        _perform(work)
-    os.close(held)
-    over = asyncio.Event()
+        _run_and_exit(action)
+    os.close(writer)
+    ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_reader(ends, over.set)
+    loop.add_reader(reader, ended.set)
     try:
         async with asyncio.timeout(REHEARSAL_SECONDS):
-            await over.wait()
+            await ended.wait()
     except TimeoutError:
-        return f"it went on for more than {REHEARSAL_SECONDS:g} s"
+        return f"it ran for more than {REHEARSAL_SECONDS:g} s"
     else:
-        return _how(_reaped(child))
+        return _describe_exit(_reap(child))
     finally:
-        loop.remove_reader(ends)
-        os.close(ends)
-        if not over.is_set():
+        loop.remove_reader(reader)
+        os.close(reader)
+        if not ended.is_set():
             os.kill(child, signal.SIGKILL)
-            _reaped(child)
+            _reap(child)
 
 
-def _reaped(child: int) -> int:
+def _reap(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _perform(work: Callable[[], object]) -> NoReturn:
-    status = _WELL
+def _run_and_exit(action: Callable[[], object]) -> NoReturn:
+    status = _OK
     try:
         signal.set_wakeup_fd(-1)  # it is the parent's
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         _limit_memory()
-        work()
+        action()
     except MemoryError:
-        status = _MEMORY
+        status = _OUT_OF_MEMORY
     finally:
-        os._exit(status)  # whatever else was raised is met again, in earnest
+        os._exit(status)  # the real call raises any other exception again
 
 
 def _limit_memory() -> None:
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
     except OSError:
-        return  # no Linux: the time limit has to do
+        return  # not Linux: only the time limit applies
     limit = pages * resource.getpagesize() + MEMORY_BYTES_MAX
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard == resource.RLIM_INFINITY or limit < hard:
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
-def _how(code: int) -> str:
-    if code == _WELL:
+def _describe_exit(code: int) -> str:
+    if code == _OK:
         return ""
-    if code == _MEMORY:
-        return f"it took more than {MEMORY_BYTES_MAX:,} bytes of memory"
+    if code == _OUT_OF_MEMORY:
+        return f"it needed more than {MEMORY_BYTES_MAX:,} bytes of memory"
     if code < 0:
-        return f"signal {signal.Signals(-code).name} ended it"
-    return f"it ended its process with status {code}"
+        return f"signal {signal.Signals(-code).name} killed it"
+    return f"it exited with status {code}"

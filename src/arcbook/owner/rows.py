@@ -1,7 +1,7 @@
-"""Executions whose rows are behind their events, and when that is made good.
+"""Deferred writes of executions' summary rows.
 
-A row is not written with each commit. What a commit leaves out is written a little later,
-unless a later commit of the execution has done it.
+Not every commit writes the row. A row that lags behind its events is written a little
+later, unless another commit of the execution writes it first.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from arcbook.store.api import ROW_AGE_US_MAX
 
 
 class RefreshRow:
-    """Asks for an execution's row to be written as its events have it."""
+    """An input that brings an execution's row up to date with its events."""
 
 
 REFRESH_ROW = RefreshRow()
 
 
 class StaleRows:
-    """Remembers what is behind, and asks for it once when it has been for long enough."""
+    """Tracks rows that lag behind, and requests a refresh of each once it is old enough."""
 
     def __init__(self, clock: Clock, refresh: Callable[[int], None]) -> None:
         self._clock = clock
         self._refresh = refresh
-        #: When each is to be written, by the monotonic clock; the first one stands first.
+        #: When to write each row, by the monotonic clock; earliest first.
         self._due: dict[int, int] = {}
         self._handle: asyncio.TimerHandle | None = None
 
     def behind(self, execution_id: int) -> None:
-        """Note that an execution's row is behind its events."""
+        """Mark an execution's row as lagging behind its events."""
         if execution_id not in self._due:
             self._due[execution_id] = self._clock.monotonic_us() + ROW_AGE_US_MAX
             self._arm()
 
     def written(self, execution_id: int) -> None:
-        """Note that an execution's row says what its events say."""
+        """Mark an execution's row as up to date."""
         self._due.pop(execution_id, None)
 
     def _arm(self) -> None:
@@ -60,7 +60,7 @@ class StaleRows:
         self._arm()
 
     def close(self) -> None:
-        """Ask for nothing more."""
+        """Request no more refreshes."""
         self._due.clear()
         if self._handle is not None:
             self._handle.cancel()

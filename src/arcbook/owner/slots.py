@@ -1,4 +1,4 @@
-"""An execution in memory: how it is built from the store, and how it is written back."""
+"""Executions in memory: rebuilding them from the store and encoding them for it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from arcbook.owner.plans import Planned
 from arcbook.store.api import EventRow, ExecutionRow, ResultRow, Stored
 
 SNAPSHOT_EVENTS: Final = 1000
-"""Events after which a state is saved; more of them if there are more steps in it."""
+"""Events between two snapshots; more for a state with more steps in it."""
 
 FINAL_SNAPSHOT_EVENTS: Final = 200
-"""Length of a log from which the state is saved when the execution ends."""
+"""Minimum length of a log for a snapshot when the execution ends."""
 
-CURRENT_SHOWN_MAX: Final = 5
+CURRENT_STEPS_MAX: Final = 5
 """Steps named in an execution's row."""
 
 SNAPSHOT_VERSION: Final = 2
-"""Form of saved states. One of another form is not read: the log says the same."""
+"""Version of the snapshot format. Other versions are ignored and the log is replayed."""
 
 
 class UnreadableStateError(DamagedError, ValueError):
-    """A saved state is damaged, or of another version."""
+    """A snapshot is damaged or has another format version."""
 
     code = "unreadable_state"
 
@@ -74,29 +74,29 @@ class Slot:
         self.plan: Plan = planned.plan
         self.loaded: OrderedDict[str, Any] = OrderedDict()
         self.snapshot_seq = state.seq
-        #: When the execution's row was written last.
+        #: When the summary row was last written.
         self.row_at = 0
-        #: The last event that the execution's row knows, and when the last of all was.
+        #: The last event that the summary row reflects, and the time of the very last event.
         self.row_seq = 0
         self.event_at = 0
         self.timers: dict[str, int] = state.timers()
         self.timed = bool(self.timers)
-        #: Why the execution cannot be gone on with, and can only be ended.
+        #: Why the execution cannot continue and can only be ended; None if it can.
         self.broken: ErrorInfo | None = None
 
 
 def is_time_to_save(slot: Slot) -> bool:
-    """Return whether the next commit should save the state."""
-    since = slot.state.seq - slot.snapshot_seq
+    """Return whether the next commit should write a snapshot."""
+    unsaved = slot.state.seq - slot.snapshot_seq
     if slot.state.status.is_terminal:
-        return slot.state.seq >= FINAL_SNAPSHOT_EVENTS and since > 0
-    # A state with many steps in it is saved seldom: each of its events would cost all of it.
-    return since >= max(SNAPSHOT_EVENTS, len(slot.state.runs) + len(slot.state.results))
+        return slot.state.seq >= FINAL_SNAPSHOT_EVENTS and unsaved > 0
+    # Save a large state less often, so that the cost per event stays bounded.
+    return unsaved >= max(SNAPSHOT_EVENTS, len(slot.state.runs) + len(slot.state.results))
 
 
 def row_of(state: State, at: int) -> ExecutionRow:
-    """Return an execution at a glance."""
-    current = list(dict.fromkeys(run.step for run in state.runs.values()))[:CURRENT_SHOWN_MAX]
+    """Return an execution's summary row."""
+    current = list(dict.fromkeys(run.step for run in state.runs.values()))[:CURRENT_STEPS_MAX]
     return ExecutionRow(
         execution_id=state.execution_id,
         path=state.path,
@@ -115,56 +115,58 @@ def row_of(state: State, at: int) -> ExecutionRow:
 
 
 def rebuild(execution_id: int, stored: Stored) -> State:
-    """Return the state that a stored execution is in.
+    """Rebuild a stored execution's state from its snapshot and the events after it.
 
     Raises:
-        UnreadableStateError: its saved state cannot be read; the log may be.
-        UnreadableEventError: its log cannot be read, or does not follow.
+        UnreadableStateError: The snapshot cannot be read; the log may still be readable.
+        UnreadableEventError: An event cannot be read or does not apply to the state.
     """
     state = State(execution_id=execution_id)
     if stored.snapshot is not None:
         state = decode_state(stored.snapshot)
     for row in stored.events:
-        follow(state, row)
+        apply_row(state, row)
     return state
 
 
-def follow(state: State, row: EventRow) -> None:
-    """Advance a state by a stored event.
+def apply_row(state: State, row: EventRow) -> None:
+    """Apply a stored event to a state.
 
     Raises:
-        UnreadableEventError: it cannot be read, or does not follow.
+        UnreadableEventError: The event cannot be read or does not apply to the state.
     """
     recorded = Recorded(row.seq, row.at, decode(row.body))
     try:
         apply(state, recorded)
     except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise UnreadableEventError(f"event {row.seq} does not follow: {said}") from error
+        cause = f"{type(error).__name__}: {error}"
+        raise UnreadableEventError(f"event {row.seq} does not apply: {cause}") from error
 
 
 def encode_state(state: State) -> bytes:
-    """Return a state as it is stored."""
+    """Encode a state as a snapshot."""
     return _ENCODER.encode(_Saved(SNAPSHOT_VERSION, state))
 
 
 def decode_state(data: bytes) -> State:
-    """Return a state that was stored.
+    """Decode a snapshot.
 
     Raises:
-        UnreadableStateError: it is damaged, or of another version.
+        UnreadableStateError: It is damaged or has another format version.
     """
     try:
         version = _VERSION_DECODER.decode(data).version
         if version != SNAPSHOT_VERSION:
-            raise UnreadableStateError(f"a saved state has the form {version}, not ours")
+            raise UnreadableStateError(
+                f"the snapshot has format version {version}; {SNAPSHOT_VERSION} is supported"
+            )
         return _DECODER.decode(data).state
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadableStateError(f"a saved state cannot be read: {error}") from error
+        raise UnreadableStateError(f"the snapshot cannot be read: {error}") from error
 
 
 def result_rows(refs: Iterable[ResultRef]) -> list[ResultRow]:
-    """Return values kept by reference as they are stored."""
+    """Convert references to rows of the store."""
     return [ResultRow(r.ref, _step_of(r.ref), r.bytes, r.sha256, r.store) for r in refs]
 
 

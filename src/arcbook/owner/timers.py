@@ -1,4 +1,4 @@
-"""Timers of all executions in one heap, whether the executions are in memory or not."""
+"""Timers of all owned executions in one heap, whether or not these are in memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from arcbook.clock import Clock
 from arcbook.events.types import CommandResumed, CommandSuspended, PlaybookStarted, StepEnter
 
 HEAP_SPARE: Final = 64
-"""Entries of the heap that may be of timers that are none any more, whatever there is."""
+"""Stale heap entries that are tolerated before the heap is compacted."""
 
 
 def may_set_timer(event: Any) -> bool:
-    """Return whether an event may have set, or ended, a timer of its execution."""
+    """Return whether an event may set or cancel a timer of its execution."""
     kind = type(event)
     return kind in _WAITS or (kind in _LIMITED and event.due_at is not None)
 
@@ -25,45 +25,45 @@ _LIMITED: Final = frozenset({StepEnter, PlaybookStarted})
 
 
 class Timers:
-    """Fires what is due, once. The heap may hold more than is due: what went or was replaced."""
+    """Fires each due timer once. The heap may also hold cancelled and replaced timers."""
 
     def __init__(self, clock: Clock, fire: Callable[[int, str], None]) -> None:
         self._clock = clock
         self._fire = fire
         self._heap: list[tuple[int, int, str]] = []
-        #: What is due, by execution and id.
+        #: Due times in microseconds, by execution and timer id.
         self._due: dict[int, dict[str, int]] = {}
         self._count = 0
         self._handle: asyncio.TimerHandle | None = None
         self._due_at = 0
 
     def __len__(self) -> int:
-        """Return how many timers there are."""
+        """Return the number of timers."""
         return self._count
 
     def put(self, execution_id: int, timers: Mapping[str, int]) -> None:
-        """Take the timers of an execution, in place of those that it had: ids and microseconds."""
-        known = self._due.pop(execution_id, {})
+        """Replace an execution's timers; the mapping is from timer id to due time."""
+        previous = self._due.pop(execution_id, {})
         if timers:
             self._due[execution_id] = dict(timers)
-        self._count += len(timers) - len(known)
+        self._count += len(timers) - len(previous)
         for timer_id, due_at in timers.items():
-            if known.get(timer_id) != due_at:
+            if previous.get(timer_id) != due_at:
                 heapq.heappush(self._heap, (due_at, execution_id, timer_id))
-        self._tidy()
+        self._compact()
         self._arm()
 
-    def keep(self, wanted: Callable[[int], bool]) -> None:
-        """Forget the timers of executions that are not wanted."""
-        for execution_id in [i for i in self._due if not wanted(i)]:
+    def keep(self, owned: Callable[[int], bool]) -> None:
+        """Drop the timers of executions that are not owned."""
+        for execution_id in [i for i in self._due if not owned(i)]:
             self._count -= len(self._due.pop(execution_id))
-        self._tidy()
+        self._compact()
 
-    def _tidy(self) -> None:
-        """Make the heap anew when most of it is not due any more."""
+    def _compact(self) -> None:
+        """Rebuild the heap when most of its entries are stale."""
         if len(self._heap) > HEAP_SPARE + 2 * self._count:
-            every = self._due.items()
-            self._heap = [(due, i, timer) for i, timers in every for timer, due in timers.items()]
+            items = self._due.items()
+            self._heap = [(due, i, timer) for i, timers in items for timer, due in timers.items()]
             heapq.heapify(self._heap)
 
     def _arm(self) -> None:
@@ -94,7 +94,7 @@ class Timers:
         self._arm()
 
     def close(self) -> None:
-        """Fire no more."""
+        """Cancel all timers."""
         self._heap.clear()
         self._due.clear()
         self._count = 0

@@ -1,12 +1,12 @@
-"""Looks on while decisions are made, and breaks off one that does not end.
+"""The watchdog: interrupts a decision that does not end.
 
-A decision is work without waiting, on the thread that also keeps the server's lease: one that
-goes on for ever would take everything that the server owns with it, to the next server, and
-to the one after that. So a thread looks on. It breaks a decision off by a signal, whose
-handler runs on the deciding thread and looks once more whether it is still the same decision.
+Decisions run without awaiting, on the thread that also renews the server's lease. One that
+never ended would bring down the server, then the next owner, and so on. A second thread
+watches and interrupts a hung decision by a signal, whose handler runs on the deciding thread
+and first checks that the same decision is still running.
 
-Where that is of no use either, because code in C holds everything up, the process ends with
-its stacks on standard error: whatever stands still must not look alive.
+If that does not help because C code blocks the thread, the process prints its stacks to
+standard error and exits: a process that hangs must not look alive.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from arcbook.logs import events as logged
 from arcbook.owner.boundary import DecisionHungError
 from arcbook.supervision import LoopEndedError, Service
 
-WORK_SECONDS_MAX: Final = 2.0
+CPU_SECONDS_MAX: Final = 2.0
 """Processor time that one decision may take; less than a server's lease."""
 
-STILL_SECONDS_MAX: Final = 1.5
-"""How long a decision may stand still without any processor time: it has nothing to wait for."""
+IDLE_SECONDS_MAX: Final = 1.5
+"""Time one decision may spend without using the processor: it has nothing to wait for."""
 
-LOOK_SECONDS: Final = 0.1
-"""Time between two looks."""
+POLL_SECONDS: Final = 0.1
+"""Interval between two checks."""
 
 LOOP_SECONDS_MAX: Final = 30.0
-"""How long the event loop may stand still before the process ends."""
+"""Time the event loop may be blocked before the process exits."""
 
-_STILL_US: Final = 1_000
-"""Processor time between two looks below which a decision stands still, in microseconds."""
+_IDLE_US: Final = 1_000
+"""Processor time between two checks below which a decision counts as idle, in microseconds."""
 
 _SIGNAL: Final = signal.SIGVTALRM
 
@@ -47,14 +47,14 @@ log = logging.getLogger(__name__)
 
 
 class Deciding:
-    """The decision that is being made; read by another thread."""
+    """The decision in progress; read by the watchdog's thread."""
 
     __slots__ = ("execution_id", "number")
 
     def __init__(self) -> None:
         #: The execution, or 0 between decisions.
         self.execution_id = 0
-        #: Grows with each decision.
+        #: Incremented with each decision.
         self.number = 0
 
 
@@ -65,62 +65,62 @@ class Watchdog:
         self._deciding = deciding
         self._thread_id = threading.main_thread().ident or 0
         self._stop = threading.Event()
-        #: Number of the decision that is to be broken off, and why.
-        self._condemned = (0, "")
+        #: Number of the decision to interrupt, and the reason.
+        self._interrupting = (0, "")
 
     @contextlib.contextmanager
     def watching(self, service: Service) -> Iterator[None]:
-        """Watch, on the running event loop's thread; the service ends if nothing watches."""
-        before = signal.signal(_SIGNAL, self._break_off)
-        thread = threading.Thread(target=self._look_on, name="watchdog", daemon=True)
+        """Watch during a with block on the main thread; the service ends if the watchdog does."""
+        before = signal.signal(_SIGNAL, self._on_signal)
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         thread.start()
-        beating = service.task("watchdog", _beat(thread))
+        feeding = service.task("watchdog", _feed(thread))
         try:
             yield
         finally:
-            beating.cancel()
+            feeding.cancel()
             faulthandler.cancel_dump_traceback_later()
             self._stop.set()
             thread.join()
             signal.signal(_SIGNAL, before)
 
-    def _break_off(self, _number: int, _frame: FrameType | None) -> None:
-        number, why = self._condemned
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        number, reason = self._interrupting
         if self._deciding.execution_id and self._deciding.number == number:
-            # It ends here, wherever within it this finds it: nothing else is to be broken off.
+            # Clear it first, so that a repeated signal does not interrupt anything else.
             self._deciding.execution_id = 0
-            raise DecisionHungError(why)
+            raise DecisionHungError(reason)
 
-    def _look_on(self) -> None:
+    def _watch(self) -> None:
         clock = time.pthread_getcpuclockid(self._thread_id)
-        seen = began_work = last_work = 0
+        seen = began_cpu = last_cpu = 0
         moved_at = 0.0
-        while not self._stop.wait(LOOK_SECONDS):
+        while not self._stop.wait(POLL_SECONDS):
             execution_id, number = self._deciding.execution_id, self._deciding.number
-            work, now = time.clock_gettime_ns(clock) // 1000, time.monotonic()
+            cpu, now = time.clock_gettime_ns(clock) // 1000, time.monotonic()
             if not execution_id or number != seen:
-                seen, began_work, moved_at = number, work, now
-            elif work - last_work > _STILL_US:
+                seen, began_cpu, moved_at = number, cpu, now
+            elif cpu - last_cpu > _IDLE_US:
                 moved_at = now
-            last_work = work
+            last_cpu = cpu
             if not execution_id:
                 continue
-            if work - began_work > WORK_SECONDS_MAX * 1_000_000:
-                self._condemn(number, execution_id, f"it took {WORK_SECONDS_MAX:g} s of work")
-            elif now - moved_at > STILL_SECONDS_MAX:
-                self._condemn(number, execution_id, f"it stood still for {STILL_SECONDS_MAX:g} s")
+            if cpu - began_cpu > CPU_SECONDS_MAX * 1_000_000:
+                self._interrupt(number, execution_id, f"it used {CPU_SECONDS_MAX:g} s of CPU")
+            elif now - moved_at > IDLE_SECONDS_MAX:
+                self._interrupt(number, execution_id, f"it hung for {IDLE_SECONDS_MAX:g} s")
 
-    def _condemn(self, number: int, execution_id: int, why: str) -> None:
-        log.error(logged.DECISION_BROKEN_OFF, {"execution": execution_id, "reason": why})
-        self._condemned = (number, why)
+    def _interrupt(self, number: int, execution_id: int, reason: str) -> None:
+        log.error(logged.DECISION_BROKEN_OFF, {"execution": execution_id, "reason": reason})
+        self._interrupting = (number, reason)
         signal.pthread_kill(self._thread_id, _SIGNAL)
 
 
-async def _beat(thread: threading.Thread) -> None:
-    """Say again and again that the loop lives, to what would end the process.
+async def _feed(thread: threading.Thread) -> None:
+    """Postpone the process's exit for as long as the event loop runs.
 
     Raises:
-        LoopEndedError: the thread that looks on has ended.
+        LoopEndedError: The watchdog's thread has ended.
     """
     while True:
         if not thread.is_alive():

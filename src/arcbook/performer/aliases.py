@@ -1,4 +1,4 @@
-"""Which credentials a document names: what its workers may ask for."""
+"""Credentials that a playbook references, and that its workers may therefore request."""
 
 from __future__ import annotations
 
@@ -21,57 +21,57 @@ KEYCHAIN: Final = "keychain"
 _READ: Final = re.compile(r"\bkeychain(?:\.(\w+)|\[\s*['\"]([^'\"]+)['\"]\s*\])")
 
 RESULTS: Final = frozenset({"output", "result", "_prev", "_task", "_attempt", "event", "response"})
-"""Names that templates of a pipeline read and that no server knows beforehand."""
+"""Names that pipeline templates read and whose values only the worker has."""
 
 
 class Aliases(NamedTuple):
-    """What the document says of its credentials."""
+    """How a playbook references credentials."""
 
-    #: Aliases that it writes out.
+    #: Aliases written literally.
     written: frozenset[str]
-    #: Whether it names some by a value of the execution, such as ``{{ workload.db }}``.
+    #: Whether some come from the execution's data, such as ``{{ workload.db }}``.
     from_data: bool
-    #: Whether it computes some, from what only its tools know.
+    #: Whether some are computed from values that only the worker has.
     computed: bool
 
     def names(self, alias: str, works: list[CommandPayload]) -> bool:
-        """Return whether an alias is among them, for commands with the data that they have."""
+        """Return whether an alias may be referenced by commands with the given data."""
         if alias in self.written or self.computed:
             return True
-        return self.from_data and any(_stands_in(alias, work) for work in works)
+        return self.from_data and any(_occurs_in(alias, work) for work in works)
 
 
 def aliases_of(playbook: Playbook) -> Aliases:
-    """Return which credentials a document names."""
-    own = RESULTS | {task.label for step in playbook.steps for task in step.tasks}
-    own -= {step.name for step in playbook.steps}
+    """Return how a playbook references credentials."""
+    local_names = RESULTS | {task.label for step in playbook.steps for task in step.tasks}
+    local_names -= {step.name for step in playbook.steps}
     written: set[str] = set()
     from_data = computed = False
     for text in _texts(playbook):
         template = compile_value(text)
         if template.is_literal:
             written.add(text)
-        elif isinstance(template, Path) and template.root not in own:
+        elif isinstance(template, Path) and template.root not in local_names:
             from_data = True
         else:
             computed = True
     for text in _strings(msgspec.to_builtins(playbook)):
         if KEYCHAIN in text:
-            names = _opened(text)
+            names = _entries_read(text)
             written |= names
             computed = computed or "" in names
     written.discard("")
     return Aliases(frozenset(written), from_data, computed)
 
 
-def _opened(text: str) -> set[str]:
-    """Return what a text reads of the keychain by name; an empty name for what it works out."""
-    found = {one or other for one, other in _READ.findall(text)}
+def _entries_read(text: str) -> set[str]:
+    """Return the keychain entries that a text reads; an empty name stands for computed ones."""
+    entries = {dotted or quoted for dotted, quoted in _READ.findall(text)}
     try:
         names = compile_value(text).names
     except TemplateError:
-        return found  # it is code, whose braces are its own
-    return found | {(*name, "")[1] for name in names if name[0] == KEYCHAIN}
+        return entries  # code, whose braces are not a template's
+    return entries | {(*name, "")[1] for name in names if name[0] == KEYCHAIN}
 
 
 def _texts(playbook: Playbook) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _texts(playbook: Playbook) -> Iterator[str]:
 
 
 def _below_auth(value: Any) -> Iterator[str]:
-    """Yield the texts below each key that names credentials."""
+    """Yield the strings below each ``auth`` key."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _strings(inner) if key == AUTH else _below_auth(inner)
@@ -108,8 +108,8 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def _stands_in(alias: str, work: CommandPayload) -> bool:
-    """Return whether a text is a value that a command was given, or may be among its items."""
+def _occurs_in(alias: str, work: CommandPayload) -> bool:
+    """Return whether an alias occurs in a command's data, or may occur in its loop's items."""
     if work.loop is not None and work.loop.ref is not None:
         return True
     return msgspec.json.encode(alias) in msgspec.json.encode(work)

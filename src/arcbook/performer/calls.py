@@ -1,4 +1,4 @@
-"""Calling a tool: its credential, its time limit, its failures, the services it may use."""
+"""Tool calls: credentials, time limits, error handling, and the services a tool may use."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from arcbook.tools.registry import Registry, UnknownKindError
 from arcbook.wire.payload import CommandPayload
 
 TIMEOUT_GRACE_SECONDS: Final = 3.0
-"""Time beyond its own limit after which a tool is stopped from outside."""
+"""Extra time after a tool's own timeout before the call is cancelled from outside."""
 
 Fetch = Callable[[ResultRef], Awaits]
-"""Fetches the value of a reference."""
+"""Fetches the value behind a reference."""
 
 
-def call_tool(  # what a call depends on
+def call_tool(  # everything a call depends on
     services: Services,
     work: CommandPayload,
     request: Call,
@@ -53,7 +53,7 @@ def call_tool(  # what a call depends on
     fetch: Fetch,
     keychain: CommandKeychain,
 ) -> Awaits:
-    """Call a tool; whatever it does becomes an outcome."""
+    """Call a tool and convert whatever it returns or raises into an outcome."""
     began = services.clock.monotonic_us()
     task = request.task
     call = ToolCall(
@@ -79,19 +79,19 @@ def call_tool(  # what a call depends on
         answer = yield from _run(tool, call, context, fetch)
     except TemplateError as error:
         return template_failure(error, task.where)
-    except Exception as error:  # noqa: BLE001  # the boundary to tools, third parties' too
+    except Exception as error:  # noqa: BLE001  # the boundary to tools, including third-party ones
         return _failure_of(error, task)
     if isinstance(answer, Deferred):
         return answer
     if not isinstance(answer, Outcome):
         message = f"tool {task.kind!r} must return an Outcome, not {type(answer).__name__}"
         return failed(ErrorKind.UNKNOWN, message, code="TOOL_FAULT")
-    answer = _not_sure(services, call, answer)
-    return _finished(answer, task, services.clock.monotonic_us() - began)
+    answer = _without_unsafe_retry(services, call, answer)
+    return _with_call_details(answer, task, services.clock.monotonic_us() - began)
 
 
 def _failure_of(error: Exception, task: PlanTask) -> Outcome:
-    """Return what a call that raised comes to."""
+    """Convert an exception raised by a call into a failed outcome."""
     if isinstance(error, UnknownKindError):
         return failed(ErrorKind.CONFIG, str(error), code="UNKNOWN_KIND")
     if isinstance(error, PluginError):
@@ -105,7 +105,7 @@ def _failure_of(error: Exception, task: PlanTask) -> Outcome:
             retryable=error.retryable,
         )
     if isinstance(error, TooDeepError):
-        message = f"what tool {task.kind!r} is given: {error}; data nests {NESTING_MAX} levels"
+        message = f"input of tool {task.kind!r}: {error}; the limit is {NESTING_MAX} levels"
         return failed(ErrorKind.CONFIG, message, code="TOO_DEEP", where=task.where)
     if isinstance(error, ImportError):
         return failed(ErrorKind.CONFIG, str(error), code="MISSING_EXTRA")
@@ -113,38 +113,38 @@ def _failure_of(error: Exception, task: PlanTask) -> Outcome:
     return failed(ErrorKind.UNKNOWN, message, code="TOOL_FAULT")
 
 
-def _not_sure(services: Services, call: ToolCall, answer: Outcome) -> Outcome:
-    """Return a failure after which the call may have had its effect as one not to be retried."""
-    cause = answer.error
-    if cause is None or not cause.retryable or cause.code not in UNSURE_CODES:
+def _without_unsafe_retry(services: Services, call: ToolCall, answer: Outcome) -> Outcome:
+    """Mark a failure as not retryable if the call may already have had its effect."""
+    error_info = answer.error
+    if error_info is None or not error_info.retryable or error_info.code not in UNSURE_CODES:
         return answer
     kind = services.tools.kind(call.kind)
     if kind is None or kind.effects_for(call.config, call.idempotency_key) is not Effects.ONCE:
         return answer
-    message = f"{cause.message}; the call may have had its effect"
-    cause = msgspec.structs.replace(cause, message=message, retryable=False)
-    return msgspec.structs.replace(answer, error=cause)
+    message = f"{error_info.message}; the call may have had its effect"
+    error_info = msgspec.structs.replace(error_info, message=message, retryable=False)
+    return msgspec.structs.replace(answer, error=error_info)
 
 
-def _finished(answer: Outcome, task: PlanTask, took_us: int) -> Outcome:
-    """Return what a tool answered with the place and the time of its call."""
+def _with_call_details(answer: Outcome, task: PlanTask, took_us: int) -> Outcome:
+    """Add the task's location and the call's duration to an outcome."""
     if is_nested_too_deeply(answer.data):
         message = f"the answer of tool {task.kind!r} nests deeper than {NESTING_MAX} levels"
         return failed(ErrorKind.CONFIG, message, code="TOO_DEEP", where=task.where)
     meta = {**answer.meta, "duration_ms": round(took_us / 1000, 3)}
-    cause = answer.error
-    if cause is not None and not cause.where:
-        cause = msgspec.structs.replace(cause, where=task.where)
-    return msgspec.structs.replace(answer, meta=meta, error=cause)
+    error_info = answer.error
+    if error_info is not None and not error_info.where:
+        error_info = msgspec.structs.replace(error_info, where=task.where)
+    return msgspec.structs.replace(answer, meta=meta, error=error_info)
 
 
 def _run(tool: Tool, call: ToolCall, context: CallContext, fetch: Fetch) -> Awaits:
-    """Run a tool; one that asks for all names may need values to be fetched first."""
+    """Run a tool, fetching values first if it reads all names of the scope."""
     while True:
         try:
             answer = tool.run(call, context)
             if not isinstance(answer, (Outcome, Deferred)) and inspect.isawaitable(answer):
-                answer = yield from _awaited(answer, call)
+                answer = yield from _await_tool(answer, call)
         except NeedsData as need:
             if need.ref.ref in context.loaded:
                 raise
@@ -153,17 +153,17 @@ def _run(tool: Tool, call: ToolCall, context: CallContext, fetch: Fetch) -> Awai
             return answer
 
 
-def _awaited(running: Awaitable[Any], call: ToolCall) -> Awaits:
-    """Wait for a tool; one that was stopped before it began is let go."""
+def _await_tool(running: Awaitable[Any], call: ToolCall) -> Awaits:
+    """Await a tool; close its coroutine if it was cancelled before it started."""
     try:
-        return (yield _limited(running, call))
+        return (yield _with_timeout(running, call))
     finally:
         if inspect.iscoroutine(running) and inspect.getcoroutinestate(running) == "CORO_CREATED":
             running.close()
 
 
 class CallContext:
-    """The services of one tool call."""
+    """The services available to one tool call."""
 
     __slots__ = ("_call", "_keychain", "_scope", "_services", "folder", "loaded")
 
@@ -206,27 +206,27 @@ class CallContext:
 
 
 async def _with_credential(call: ToolCall, context: CallContext) -> ToolCall:
-    """Return a call whose ``auth`` is the credential that it names."""
-    found = await resolved(call.auth, context)
-    if found is call.auth:
+    """Return the call with ``auth`` resolved to a credential."""
+    credential = await resolved(call.auth, context)
+    if credential is call.auth:
         return call
-    return msgspec.structs.replace(call, auth=found, alias=found.name)
+    return msgspec.structs.replace(call, auth=credential, alias=credential.name)
 
 
 def _check_type(call: ToolCall, tools: Registry) -> None:
     """Refuse a credential of a type that the tool's declaration does not list.
 
     Raises:
-        CredentialError: it is of another type.
+        CredentialError: The credential is of another type.
     """
     spec = tools.spec(call.kind)
     allowed = spec.credential_types if spec is not None else ()
     if allowed and isinstance(call.auth, Credential) and type_of(call.auth.type) not in allowed:
-        why = f"is of type {call.auth.type!r}; tool {call.kind!r} takes {', '.join(allowed)}"
-        raise CredentialError(call.auth.name, why)
+        reason = f"is of type {call.auth.type!r}; tool {call.kind!r} takes {', '.join(allowed)}"
+        raise CredentialError(call.auth.name, reason)
 
 
-async def _limited(answer: Awaitable[Any], call: ToolCall) -> Any:
+async def _with_timeout(answer: Awaitable[Any], call: ToolCall) -> Any:
     if call.timeout_seconds is None:
         return await answer
     try:

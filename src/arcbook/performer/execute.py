@@ -1,8 +1,8 @@
-"""Performing commands: the one place where pipelines meet tools.
+"""The performer: runs the pipelines of commands with real tools.
 
-Workers and the command line use the same performer. It is a generator that yields
-awaitables: a command whose tools answer at once is performed without touching the event
-loop, any other continues as a task.
+Workers and the command line share it. It is a generator that yields awaitables, so a
+command whose tools return immediately runs without the event loop; any other continues as
+a task.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ class Performer(Services):
         """Perform a command.
 
         Args:
-            work: the command.
-            plan: the playbook that it belongs to.
-            folder: the folder of the playbook's file.
-            checkpoint: records a pipeline's state durably; false if the command is not
-                this worker's any more.
+            work: The command.
+            plan: The plan of its playbook.
+            folder: The folder of the playbook's file.
+            checkpoint: Records a pipeline's state durably; returns False if this worker no
+                longer holds the command.
 
         Yields:
-            Awaitables, whose results are sent back.
+            Awaitables, whose results must be sent back.
 
         Returns:
             The report.
 
         Raises:
-            AbandonedError: the command is no longer this worker's.
+            AbandonedError: This worker no longer holds the command.
         """
         performance = Performance(self, work, plan, folder, checkpoint)
         if plan.uses_secrets or self.secrets or self.may_meet_marks:
             yield from performance.reveal_context()
         if work.loop is None:
-            return (yield from performance.whole())
+            return (yield from performance.run_step())
         if work.count == 0:
             return (yield from cursor_frame(performance))
         return (yield from frame(performance))

@@ -1,4 +1,4 @@
-"""Performing frames of loops: some iterations, or the rows that a cursor claims."""
+"""Loop frames: perform a range of iterations, or the rows that a cursor claims."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from arcbook.results.store import size_of
 from arcbook.template.errors import TemplateError
 
 FRAME_US_MAX: Final = 1_000_000
-"""How long a frame may go on before it reports what it has; the rest comes back."""
+"""Time after which a frame reports its finished iterations; the rest is issued again."""
 
 FRAME_INLINE_BYTES_MAX: Final = 100 * 1024
-"""Size of a frame's results up to which they stand in its event."""
+"""Maximum size of a frame's results that are stored inline in its event."""
 
 ROWS_MAX: Final = 1_000_000
-"""Rows of one cursor frame; an iteration's index is its frame's number times this."""
+"""Rows of one cursor frame; iteration indexes start at the frame's number times this."""
 
 CLAIM_ATTEMPTS: Final = 4
-"""Tries of a cursor's claim when its failure may pass."""
+"""Attempts at a cursor's claim when its failure is retryable."""
 
 
 def frame(p: Performance) -> Awaits:
-    """Run some iterations of a loop, one after the other."""
+    """Run a range of iterations, one after the other."""
     work, loop = p.work, p.step.loop
     assert loop is not None
     items = yield from _items(p)
@@ -49,13 +49,13 @@ def frame(p: Performance) -> Awaits:
         names = iteration_names(loop, item, index, work.loop.total if work.loop else -1)
         result = yield from p.pipeline(context, names, saved, index)
         if isinstance(result, Suspension):
-            return (yield from _framed(p, done, suspended=result))
+            return (yield from _frame_report(p, done, suspended=result))
         done.append(result)
         if result.status == ERROR and loop.on_error is OnError.FAIL:
             break
         if p.services.clock.monotonic_us() - p.began > FRAME_US_MAX:
             break
-    return (yield from _framed(p, done))
+    return (yield from _frame_report(p, done))
 
 
 def _items(p: Performance) -> Awaits:
@@ -70,8 +70,8 @@ def _items(p: Performance) -> Awaits:
     return (yield p.services.results.items(start.ref, first, count))
 
 
-def _framed(p: Performance, done: list[IterationResult], **facts: Any) -> Awaits:
-    """Return the report of a frame; large results together become one value."""
+def _frame_report(p: Performance, done: list[IterationResult], **facts: Any) -> Awaits:
+    """Return a frame's report; if its results are large, store them as one value."""
     size = sum(size_of(v.data) for d in done for v in d.result.tasks.values() if v.ref is None)
     ref = None
     has_refs = any(v.ref for d in done for v in d.result.tasks.values())
@@ -87,26 +87,26 @@ def _framed(p: Performance, done: list[IterationResult], **facts: Any) -> Awaits
             data,
             OutputSpec(),
         )
-        p.kept.append(ref)
+        p.refs.append(ref)
     return p.report(done=done, ref=ref, bytes=size, first=p.work.first, **facts)
 
 
-class Body(NamedTuple):
-    """A run of the pipeline that a cursor's frame still has to do."""
+class RowBody(NamedTuple):
+    """A pipeline run that a cursor frame still has to do."""
 
     #: Position in the claim, which is part of the keys of its calls.
     at: int
     #: The row, or all rows of the frame.
     item: Any
-    #: Where its pipeline is, if it began.
+    #: The state of its pipeline, if it has begun.
     saved: Any = None
 
 
 def cursor_frame(p: Performance) -> Awaits:
-    """Claim rows, record the claim, and run the body for them."""
+    """Claim rows, record the claim durably, and run the pipeline for them."""
     work, loop = p.work, p.step.loop
     assert loop is not None
-    bodies = _recorded(loop, work.saved)
+    bodies = _restored(loop, work.saved)
     if not bodies:
         outcome = yield from _claim(p, loop)
         if not outcome.is_ok:
@@ -114,39 +114,39 @@ def cursor_frame(p: Performance) -> Awaits:
         rows = _rows_of(outcome.data)
         if not rows:
             return p.report(rows=0)
-        bodies = _bodies_of(loop, rows)
-        if not (yield p.checkpoint(_state_of(p, bodies))):
+        bodies = _row_bodies(loop, rows)
+        if not (yield p.checkpoint(_frame_state(p, bodies))):
             raise AbandonedError(work.command_id)
     assert work.loop is not None
     width = work.loop.row_concurrency
     if p.step.has_never:
-        # What a row came to is recorded before the next one begins: no row runs again.
-        return (yield from _in_turn(p, bodies[:1], bodies[1:]))
+        # Record each row's result before the next row starts, so that no row runs twice.
+        return (yield from _run_sequentially(p, bodies[:1], bodies[1:]))
     if width > 1 and len(bodies) > 1 and not _may_wait(p):
-        return (yield from _side_by_side(p, bodies, width))
-    return (yield from _in_turn(p, bodies, []))
+        return (yield from _run_concurrently(p, bodies, width))
+    return (yield from _run_sequentially(p, bodies, []))
 
 
-def _bodies_of(loop: PlanLoop, rows: list[Any]) -> list[Body]:
+def _row_bodies(loop: PlanLoop, rows: list[Any]) -> list[RowBody]:
     if loop.process == "frame":
-        return [Body(0, rows)]
-    return [Body(at, row) for at, row in enumerate(rows)]
+        return [RowBody(0, rows)]
+    return [RowBody(at, row) for at, row in enumerate(rows)]
 
 
-def _recorded(loop: PlanLoop, saved: Any) -> list[Body]:
-    """Return what is left of a frame that was begun before; nothing if none was."""
+def _restored(loop: PlanLoop, saved: Any) -> list[RowBody]:
+    """Return the remaining bodies of a saved frame; empty if there is none."""
     if not saved:
         return []
     if "bodies" in saved:
-        return [Body(*body) for body in saved["bodies"]]
+        return [RowBody(*body) for body in saved["bodies"]]
     if not saved.get("rows"):
         return []
-    first, *others = _bodies_of(loop, saved["rows"])  # as it was recorded once
+    first, *others = _row_bodies(loop, saved["rows"])  # the format of earlier versions
     return [first._replace(saved=saved.get("saved")), *others]
 
 
-def _state_of(p: Performance, bodies: list[Body]) -> Any:
-    """Return what another process needs to go on with a frame, without secrets."""
+def _frame_state(p: Performance, bodies: list[RowBody]) -> Any:
+    """Return the state from which any worker can resume the frame, without secrets."""
     return p.hidden({"bodies": [list(body) for body in bodies]})
 
 
@@ -185,40 +185,40 @@ def _claim(p: Performance, loop: PlanLoop) -> Awaits:
     return outcome
 
 
-def _in_turn(p: Performance, bodies: list[Body], rest: list[Body]) -> Awaits:
-    """Run bodies one after the other, and leave the rest to another frame."""
+def _run_sequentially(p: Performance, bodies: list[RowBody], rest: list[RowBody]) -> Awaits:
+    """Run bodies one after the other, leaving the rest to another frame."""
     loop = p.step.loop
     assert loop is not None
     done: list[IterationResult] = []
     for offset, body in enumerate(bodies):
         after = [*bodies[offset + 1 :], *rest]
-        result = yield from _row(p, body, after)
+        result = yield from _run_row(p, body, after)
         if isinstance(result, Suspension):
             waiting = [body._replace(saved=result.state), *after]
-            waits = msgspec.structs.replace(result, state=_state_of(p, waiting), index=-1)
-            return (yield from _framed(p, done, rows=len(bodies), suspended=waits))
+            waits = msgspec.structs.replace(result, state=_frame_state(p, waiting), index=-1)
+            return (yield from _frame_report(p, done, rows=len(bodies), suspended=waits))
         done.append(result)
         if result.status == ERROR and loop.on_error is OnError.FAIL:
             break
-    left = p.hidden([list(body) for body in rest])
-    return (yield from _framed(p, done, rows=len(bodies), rest=left))
+    remaining = p.hidden([list(body) for body in rest])
+    return (yield from _frame_report(p, done, rows=len(bodies), rest=remaining))
 
 
-def _side_by_side(p: Performance, bodies: list[Body], width: int) -> Awaits:
-    """Run some bodies at once; those that pause go on together."""
-    found = yield _together(p, bodies, width)
-    done = [one for one in found if isinstance(one, IterationResult)]
+def _run_concurrently(p: Performance, bodies: list[RowBody], width: int) -> Awaits:
+    """Run bodies concurrently; those that pause resume together after the longest pause."""
+    results = yield _gather(p, bodies, width)
+    done = [result for result in results if isinstance(result, IterationResult)]
     pausing = [
-        (body._replace(saved=one.state), one.seconds or 0.0)
-        for body, one in zip(bodies, found, strict=True)
-        if isinstance(one, Suspension)
+        (body._replace(saved=result.state), result.seconds or 0.0)
+        for body, result in zip(bodies, results, strict=True)
+        if isinstance(result, Suspension)
     ]
     if not pausing:
-        return (yield from _framed(p, done, rows=len(bodies)))
-    state = _state_of(p, [body for body, _ in pausing])
+        return (yield from _frame_report(p, done, rows=len(bodies)))
+    state = _frame_state(p, [body for body, _ in pausing])
     seconds = max(seconds for _, seconds in pausing)
     waits = Suspension(kind=WaitKind.TIMER, state=state, seconds=seconds)
-    return (yield from _framed(p, done, rows=len(bodies), suspended=waits))
+    return (yield from _frame_report(p, done, rows=len(bodies), suspended=waits))
 
 
 def _may_wait(p: Performance) -> bool:
@@ -226,48 +226,48 @@ def _may_wait(p: Performance) -> bool:
     return any(kind is not None and kind.waits for kind in kinds)
 
 
-def _row(p: Performance, body: Body, after: list[Body]) -> Awaits:
-    """Run one body; its checkpoints hold the whole frame."""
+def _run_row(p: Performance, body: RowBody, after: list[RowBody]) -> Awaits:
+    """Run one body; its checkpoints save the whole frame."""
     loop = p.step.loop
     assert loop is not None
 
-    def whole(state: Any) -> Any:
-        return _state_of(p, [body._replace(saved=state), *after])
+    def frame_state(state: Any) -> Any:
+        return _frame_state(p, [body._replace(saved=state), *after])
 
     names = iteration_names(loop, body.item, body.at, -1)
     context = msgspec.structs.replace(p.work.context)
     index = p.work.first * ROWS_MAX + body.at
-    return (yield from p.pipeline(context, names, body.saved, index, whole))
+    return (yield from p.pipeline(context, names, body.saved, index, frame_state))
 
 
-async def _together(
-    p: Performance, bodies: list[Body], width: int
+async def _gather(
+    p: Performance, bodies: list[RowBody], width: int
 ) -> list[IterationResult | Suspension]:
     slots = asyncio.Semaphore(width)
 
-    async def one(body: Body) -> IterationResult | Suspension:
+    async def run(body: RowBody) -> IterationResult | Suspension:
         async with slots:
-            found = await drive(_row(p, body, []))
-            assert isinstance(found, IterationResult | Suspension)
-            return found
+            result = await drive(_run_row(p, body, []))
+            assert isinstance(result, IterationResult | Suspension)
+            return result
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(body)) for body in bodies]
+        tasks = [group.create_task(run(body)) for body in bodies]
     return [task.result() for task in tasks]
 
 
 def iteration_names(loop: PlanLoop, item: Any, index: int, total: int) -> dict[str, Any]:
-    """Return the names of one iteration."""
-    around: dict[str, Any] = {"index": index, "index0": index, "first": index == 0}
+    """Return the template names of one iteration."""
+    loop_vars: dict[str, Any] = {"index": index, "index0": index, "first": index == 0}
     names: dict[str, Any] = {"loop_index": index, "_index": index, "_first": index == 0}
     if total >= 0:
-        around |= {"length": total, "last": index == total - 1}
+        loop_vars |= {"length": total, "last": index == total - 1}
         names |= {"_total": total, "_last": index == total - 1}
-    return {**names, "loop": around, loop.iterator: item}
+    return {**names, "loop": loop_vars, loop.iterator: item}
 
 
 def _rows_of(data: Any) -> list[Any]:
-    """Return the rows that a claim yielded."""
+    """Return the rows in a claim's result."""
     if isinstance(data, dict):
         data = data.get("rows")
     return data if isinstance(data, list) else []

@@ -1,8 +1,8 @@
-"""The keychain of one command: entries are rendered, fetched and remembered when asked for.
+"""The keychain of one command: entries are rendered, fetched and cached on demand.
 
-Marks of what came from an entry name it, together with a digest of what the entry says
-for this execution, so that two executions never mistake each other's secrets. The digest
-is made without what other entries hold.
+The marks that stand for an entry's secrets contain its name and a digest of its rendered
+config, so that executions never confuse each other's secrets. The digest does not include
+values of other entries.
 """
 
 from __future__ import annotations
@@ -25,82 +25,84 @@ if TYPE_CHECKING:
     from arcbook.performer.services import Services
 
 PREFIX: Final = "keychain"
-"""First part of the names of secrets that came from an entry."""
+"""First part of the names of secrets from a keychain entry."""
 
 MINTED: Final = ".minted"
-"""What follows a credential's alias in the names of secrets that an issuer gave for it."""
+"""Suffix of a credential's alias in the names of tokens issued for it."""
 
 DEPTH_MAX: Final = 8
-"""Entries that may stand on one another."""
+"""Maximum depth of entries that reference one another."""
 
 
 class CommandKeychain:
-    """What a command may read as ``keychain``, and by ``auth``."""
+    """The secrets that a command may read through ``keychain`` and ``auth``."""
 
     def __init__(self, services: Services, plan: Plan, context: Context) -> None:
         self._services = services
         self._plan = plan
-        #: The names of the command; not the command itself, which has this.
+        #: The command's context.
         self.context = context
-        #: What was fetched so far, for scopes.
+        #: Entries fetched so far, as scopes read them.
         self.opened: Opened = {}
 
     async def unlock(self, name: str) -> None:
-        """Fetch an entry for templates, or note why it cannot be had."""
+        """Fetch an entry for templates, or record why it is unavailable."""
         try:
-            found = await self.credential(name)
+            credential = await self.credential(name)
         except CredentialError as error:
             self.opened[name] = SecretUnavailableError(str(error), retryable=error.retryable)
         else:
-            self.opened[name] = found.data
+            self.opened[name] = credential.data
 
     async def credential(self, name: str, depth: int = 0) -> Credential:
-        """Return what a name stands for: an entry of the keychain, else a stored credential.
+        """Return the keychain entry of a name, or else the stored credential.
 
         Raises:
-            CredentialError: it cannot be had.
+            CredentialError: It is unavailable.
         """
         services, context = self._services, self.context
         entry = self._plan.keychain.get(name)
         if entry is None:
-            found = await services.credentials.credential(name, context.execution_id)
-            services.secrets.add(secret_fields(name, found.data))
-            return found
+            credential = await services.credentials.credential(name, context.execution_id)
+            services.secrets.add(secret_fields(name, credential.data))
+            return credential
         if depth > DEPTH_MAX:
-            raise KeychainError(name, "stands on itself")
+            raise KeychainError(name, "references itself")
         config = await self._rendered(entry, depth)
-        found = await services.keychain.open(
+        credential = await services.keychain.open(
             Wanted(entry.name, entry.kind, config, context.execution_id)
         )
-        if entry.kind == "credential" and found.name != name:
-            # By its own alias it is found again wherever data from here goes.
-            services.secrets.add(secret_fields(found.name, found.data))
-        services.secrets.add(secret_fields(self._mark(entry), found.data), found.root)
-        return found
+        if entry.kind == "credential" and credential.name != name:
+            # Also register it under its own alias, so that later commands can reveal its marks.
+            services.secrets.add(secret_fields(credential.name, credential.data))
+        services.secrets.add(
+            secret_fields(self._name_prefix(entry), credential.data), credential.root
+        )
+        return credential
 
     async def token(self, credential: Credential) -> Credential:
-        """Return the token that an issuer gives for a credential.
+        """Return the token issued for a credential, or the credential if it needs none.
 
         Raises:
-            CredentialError: there is none.
+            CredentialError: The issuer did not return a token.
         """
-        wanted = token_of(credential, self.context.execution_id)
-        if wanted is None:
+        request = token_of(credential, self.context.execution_id)
+        if request is None:
             return credential
-        found = await self._services.keychain.open(wanted)
+        credential = await self._services.keychain.open(request)
         prefix = credential.name + MINTED if credential.name else "token"
-        self._services.secrets.add(secret_fields(prefix, found.data), found.root)
-        return found
+        self._services.secrets.add(secret_fields(prefix, credential.data), credential.root)
+        return credential
 
     async def reveal(self, names: set[str]) -> None:
-        """Fetch the entries from which secrets of some names came, as far as they are ours."""
+        """Fetch this playbook's entries to which the given secret names belong."""
         digests = {parts[1] for name in names if (parts := name.split("."))[0] == PREFIX}
         for entry in self._plan.keychain.values():
-            if digests and self._mark(entry).split(".")[1] in digests:
+            if digests and self._name_prefix(entry).split(".")[1] in digests:
                 await self.unlock(entry.name)
 
     async def _rendered(self, entry: PlanSecret, depth: int) -> dict[str, Any]:
-        """Return an entry without templates; entries that it mentions are fetched first."""
+        """Render an entry's config, fetching the entries it references first."""
         opened: Opened = {}
         scope = self._scope(opened)
         while True:
@@ -127,21 +129,21 @@ class CommandKeychain:
             keychain=opened,
         )
 
-    def _mark(self, entry: PlanSecret) -> str:
-        """Return the first part of the names of an entry's secrets."""
+    def _name_prefix(self, entry: PlanSecret) -> str:
+        """Return the prefix of the names of an entry's secrets."""
         scope = self._scope({})
-        scope.top[PREFIX] = _Unread(PREFIX)
+        scope.top[PREFIX] = _Placeholder(PREFIX)
         try:
-            told = entry.config.render(scope)
+            config = entry.config.render(scope)
         except TemplateError:
-            told = None
-        facts = msgspec.json.encode([self.context.path, entry.name, entry.kind, told])
+            config = None
+        facts = msgspec.json.encode([self.context.path, entry.name, entry.kind, config])
         digest = hashlib.blake2b(facts, digest_size=8).hexdigest()
         return f"{PREFIX}.{digest}.{entry.name}"
 
 
-class _Unread(View):
-    """Stands for another entry where its secrets must not go."""
+class _Placeholder(View):
+    """Stands in for another entry whose secrets must not be read."""
 
     __slots__ = ("path",)
 
@@ -149,7 +151,7 @@ class _Unread(View):
         self.path = path
 
     def name(self, key: str) -> Any:
-        return _Unread(f"{self.path}.{key}")
+        return _Placeholder(f"{self.path}.{key}")
 
     def plain(self) -> Any:
         return self.path

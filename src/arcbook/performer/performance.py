@@ -1,4 +1,4 @@
-"""One command being performed: pipelines, what they wait for, what leaves the worker."""
+"""One command in progress: its pipelines, waits and report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from arcbook.engine.views import Loaded, MissingResult
 from arcbook.events.types import ResultRef, StepResult, WaitKind
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.performer.calls import call_tool
-from arcbook.performer.dry import left_out
+from arcbook.performer.dry import skipped_outcome
 from arcbook.performer.keychain import MINTED, CommandKeychain
 from arcbook.performer.services import Awaits, Services
 from arcbook.results.refs import InvalidRefError
@@ -36,18 +36,18 @@ from arcbook.tools.api import Credential, CredentialError, Deferred
 from arcbook.wire.payload import CommandPayload
 
 PARK_SECONDS: Final = 1.0
-"""A pause longer than this leaves the worker and becomes a timer."""
+"""Longest pause that is spent on the worker; a longer one becomes a timer."""
 
 ALIASES_MAX: Final = 100
-"""Credentials that are asked for because marks in a command's data name them."""
+"""Maximum number of credentials requested because marks in a command's data name them."""
 
 
 class AbandonedError(RuntimeError):
-    """The command is no longer this worker's: stop, and report nothing."""
+    """This worker no longer holds the command: stop without a report."""
 
 
 class Performance:
-    """One command being performed."""
+    """One command in progress."""
 
     def __init__(
         self,
@@ -65,11 +65,11 @@ class Performance:
         self.checkpoint = checkpoint
         self.loaded: Loaded = {}
         self.keychain = CommandKeychain(services, plan, work.context)
-        self.kept: list[ResultRef] = []
+        self.refs: list[ResultRef] = []
         self.began_at = services.clock.now_us()
         self.began = services.clock.monotonic_us()
 
-    def whole(self) -> Awaits:
+    def run_step(self) -> Awaits:
         """Perform a step without a loop."""
         work = self.work
         result = yield from self.pipeline(work.context, None, work.saved, -1)
@@ -78,15 +78,15 @@ class Performance:
         return self.report(done=[result])
 
     def call(self, request: Call) -> Awaits:
-        """Call a tool; whatever it does becomes an outcome."""
+        """Call a tool and return its outcome."""
         if self.services.is_dry:
             return self._dry_call(request)
         return self._real_call(request)
 
     def _dry_call(self, request: Call) -> Awaits:
-        """Make a call that has no effects; leave out any other."""
-        stood_in = left_out(self.services, self.work, request)
-        return (yield from self._real_call(request)) if stood_in is None else stood_in
+        """Make the call if it has no effects; skip it otherwise."""
+        skipped = skipped_outcome(self.services, self.work, request)
+        return (yield from self._real_call(request)) if skipped is None else skipped
 
     def _real_call(self, request: Call) -> Awaits:
         return call_tool(
@@ -104,7 +104,7 @@ class Performance:
         return Report(
             command_id=work.command_id,
             generation=work.generation,
-            kept=self.kept,
+            kept=self.refs,
             duration_us=clock.monotonic_us() - self.began,
             started_at=self.began_at,
             worker=self.services.worker,
@@ -121,11 +121,11 @@ class Performance:
         iteration: dict[str, Any] | None,
         saved: Any,
         index: int,
-        whole: Callable[[Any], Any] = lambda state: state,
+        command_state: Callable[[Any], Any] = lambda state: state,
     ) -> Awaits:
-        """Run a pipeline to its end, or to where it waits.
+        """Run a pipeline until it ends or waits.
 
-        ``whole`` makes the command's state of the pipeline's: a command may have more to do.
+        ``command_state`` wraps the pipeline's state in that of the whole command.
         """
         work = self.work
         suffix = "" if index < 0 else f":i{index}"
@@ -150,34 +150,34 @@ class Performance:
                 if isinstance(request, Call):
                     answer = yield from self.call(request)
                     if isinstance(answer, Deferred):
-                        return (yield from self._deferred(pipeline, answer, index))
+                        return (yield from self._defer(pipeline, answer, index))
                 elif isinstance(request, Pause):
                     if request.seconds > PARK_SECONDS:
-                        return (yield from self._parked(pipeline, request.seconds, index))
+                        return (yield from self._park(pipeline, request.seconds, index))
                     yield asyncio.sleep(request.seconds)
                 else:
-                    yield from self._help(pipeline, request, whole)
+                    yield from self._serve(pipeline, request, command_state)
                 request = running.send(answer)
         except StopIteration as stop:
             done: IterationResult = stop.value
         done = self.hidden(done)
         if not self.services.results.oversize(done.result, self.step.outputs):
             return done
-        return (yield from self._shrunk(done, index))
+        return (yield from self._with_offloaded_results(done, index))
 
-    def _help(
+    def _serve(
         self,
         pipeline: Pipeline,
         request: Load | Unlock | Checkpoint,
-        whole: Callable[[Any], Any],
+        command_state: Callable[[Any], Any],
     ) -> Awaits:
-        """Do what a pipeline asks for besides calls and pauses."""
+        """Serve a pipeline's requests other than calls and pauses."""
         if isinstance(request, Load):
             yield from self._load(request.ref)
         elif isinstance(request, Unlock):
             yield self.keychain.unlock(request.name)
         else:
-            yield from self._checkpoint(pipeline, whole)
+            yield from self._checkpoint(pipeline, command_state)
 
     def _load(self, ref: ResultRef) -> Awaits:
         try:
@@ -185,23 +185,23 @@ class Performance:
         except (ResultMissingError, InvalidRefError) as error:
             self.loaded[ref.ref] = MissingResult(str(error))
 
-    def _checkpoint(self, pipeline: Pipeline, whole: Callable[[Any], Any]) -> Awaits:
-        state = yield from self._saved(pipeline)
-        if not (yield self.checkpoint(whole(state))):
+    def _checkpoint(self, pipeline: Pipeline, command_state: Callable[[Any], Any]) -> Awaits:
+        state = yield from self._saved_state(pipeline)
+        if not (yield self.checkpoint(command_state(state))):
             raise AbandonedError(self.work.command_id)
 
-    def _saved(self, pipeline: Pipeline) -> Awaits:
-        """Return a pipeline's state as plain data, its large values put away."""
+    def _saved_state(self, pipeline: Pipeline) -> Awaits:
+        """Return a pipeline's state as plain data, with large values stored by reference."""
         saved = self.hidden(pipeline.snapshot())
-        results = yield from self._put_away(saved.results, f"saved{saved.runs}")
+        results = yield from self._offload(saved.results, f"saved{saved.runs}")
         return msgspec.to_builtins(msgspec.structs.replace(saved, results=results))
 
-    def _parked(self, pipeline: Pipeline, seconds: float, index: int) -> Awaits:
-        state = yield from self._saved(pipeline)
+    def _park(self, pipeline: Pipeline, seconds: float, index: int) -> Awaits:
+        state = yield from self._saved_state(pipeline)
         return Suspension(kind=WaitKind.TIMER, state=state, index=index, seconds=seconds)
 
-    def _deferred(self, pipeline: Pipeline, deferred: Deferred, index: int) -> Awaits:
-        state = yield from self._saved(pipeline)
+    def _defer(self, pipeline: Pipeline, deferred: Deferred, index: int) -> Awaits:
+        state = yield from self._saved_state(pipeline)
         return Suspension(
             kind=WaitKind(deferred.kind),
             state=state,
@@ -215,27 +215,27 @@ class Performance:
             key=deferred.key,
         )
 
-    def _shrunk(self, done: IterationResult, index: int) -> Awaits:
-        """Return what a pipeline yielded, its large values put away."""
+    def _with_offloaded_results(self, done: IterationResult, index: int) -> Awaits:
+        """Return a pipeline's result with large values stored by reference."""
         name = "" if index < 0 else f"i{index}"
         try:
-            result = yield from self._put_away(done.result, name)
+            result = yield from self._offload(done.result, name)
         except ResultTooLargeError as error:
             fault = ErrorInfo(kind=ErrorKind.LIMIT, message=str(error), code="RESULT_TOO_LARGE")
             empty = StepResult(status=ERROR, error=fault)
             return msgspec.structs.replace(done, result=empty, status=ERROR, error=fault)
         return msgspec.structs.replace(done, result=result)
 
-    def _put_away(self, result: StepResult, name: str) -> Awaits:
-        kept, outputs = self.services.results, self.step.outputs
-        if not kept.oversize(result, outputs):
+    def _offload(self, result: StepResult, name: str) -> Awaits:
+        results, outputs = self.services.results, self.step.outputs
+        if not results.oversize(result, outputs):
             return result
         work = self.work
         tag = f"{work.visit}-{name}" if name else str(work.visit)
-        shrunk: StepResult = yield kept.shrink(
+        shrunk: StepResult = yield results.shrink(
             result, work.context.execution_id, f"{work.step}:{tag}", outputs
         )
-        self.kept += [v.ref for v in shrunk.tasks.values() if v.ref is not None]
+        self.refs += [v.ref for v in shrunk.tasks.values() if v.ref is not None]
         return shrunk
 
     def fetch(self, ref: ResultRef) -> Awaits:
@@ -245,13 +245,13 @@ class Performance:
     # -- secrets ----------------------------------------------------------------------
 
     def reveal_context(self) -> Awaits:
-        """Put the secrets back that marks in the command's names stand for."""
+        """Replace marks in the command's data with the secrets they stand for."""
         data = msgspec.json.encode(self.work)
         if MARK_BYTES not in data:
             return
         names = marked(data.decode())
         yield self.keychain.reveal(names)
-        # Anybody can write names: what looks like marks must not keep a worker busy.
+        # Forged marks must not keep a worker busy, so the number of aliases is limited.
         aliases = sorted({alias for name in names for alias in _aliases(name)})
         for alias in aliases[:ALIASES_MAX]:
             try:
@@ -259,7 +259,7 @@ class Performance:
                 if any(name.startswith(f"{alias}{MINTED}.") for name in names):
                     yield self.keychain.token(credential)
             except CredentialError:
-                continue  # its mark stays, which a tool cannot take for the secret
+                continue  # keep the mark, which no tool mistakes for the secret
         plain = self.services.secrets.reveal(msgspec.to_builtins(self.work))
         self.work = msgspec.convert(plain, CommandPayload)
         self.keychain.context = self.work.context
@@ -272,7 +272,7 @@ class Performance:
         return credential
 
     def hidden(self, value: Any) -> Any:
-        """Return what may leave the worker: marks in the place of secrets."""
+        """Replace secrets with marks in a value that leaves the worker."""
         secrets = self.services.secrets
         if not secrets:
             return value
@@ -283,11 +283,11 @@ class Performance:
         try:
             return msgspec.convert(hidden, type(value))
         except msgspec.ValidationError:
-            # A secret that is a number may be a count of ours by chance.
+            # A numeric secret may equal one of our own counts by chance.
             return msgspec.convert(secrets.hide(plain, numbers=False), type(value))
 
 
 def _aliases(name: str) -> list[str]:
-    """Return the aliases that a secret's name may begin with: both may have dots."""
+    """Return the aliases that a secret's name may start with; both may contain dots."""
     parts = name.split(".", ALIASES_MAX)
     return [".".join(parts[:end]) for end in range(1, len(parts))]

@@ -1,4 +1,4 @@
-"""Commands being performed in this process, as many at once as there is room for."""
+"""Runs commands in this process, up to a concurrency limit."""
 
 from __future__ import annotations
 
@@ -15,60 +15,60 @@ from arcbook.performer.performance import AbandonedError
 from arcbook.performer.services import Awaits
 
 STOP_GRACE_SECONDS: Final = 10.0
-"""Time that a tool has to stop after a cancellation."""
+"""Time a tool has to stop after a cancellation."""
 
 
 class Job(NamedTuple):
-    """A command to be performed."""
+    """A command to perform."""
 
     execution_id: int
     command_id: str
     generation: int
     attempt: int
-    #: Begins to perform it; nothing, if there is no need any more.
+    #: Starts it; returns None if it is no longer needed.
     open: Callable[[], Awaits | None]
     #: The step, for the log.
     step: str = ""
 
 
 class CommandRunner:
-    """Performs commands.
+    """Performs commands concurrently.
 
     Args:
-        concurrency: commands performed at once; the others wait.
-        done: told how each ended: its input for the owner, or nothing, if it is not ours
-            any more.
-        away: told that results cannot be kept now. The command has no end then: it is
-            performed again when they can.
+        concurrency: Commands performed at once; the others wait.
+        done: Called when a command ends, with its input for the owner, or None if this
+            process no longer holds the command.
+        storage_failed: Called when results cannot be stored. The command has not ended
+            then: it must be performed again later.
     """
 
     def __init__(
         self,
         concurrency: int,
         done: Callable[[Job, AnyInput | None], None],
-        away: Callable[[Job, BlobStoreError], None],
+        storage_failed: Callable[[Job, BlobStoreError], None],
     ) -> None:
         self.concurrency = concurrency
         self._done = done
-        self._away = away
+        self._storage_failed = storage_failed
         self._ready: deque[Job] = deque()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        #: Commands whose task has not run yet: one that is cancelled then never runs.
+        #: Commands whose task has not run yet; cancelling such a task prevents it from running.
         self._fresh: set[str] = set()
         self._stopping: set[str] = set()
         self._abandoned: set[str] = set()
-        #: Commands that came anew while an earlier delivery is still being performed.
+        #: Commands delivered again while an earlier delivery is still in progress.
         self._next: dict[str, Job] = {}
 
     def performing(self) -> set[str]:
-        """Return the commands that are performed, and are not being let go."""
+        """Return the commands in progress that are not being stopped."""
         return self._tasks.keys() - self._stopping - self._abandoned
 
     def __len__(self) -> int:
         return len(self._tasks) + len(self._ready)
 
     async def close(self) -> None:
-        """Stop everything at once, and tell nobody."""
+        """Cancel all commands without reporting their end."""
         self._ready.clear()
         self._next.clear()
         tasks = list(self._tasks.values())
@@ -77,10 +77,10 @@ class CommandRunner:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def begin(self, job: Job) -> None:
-        """Perform a command as soon as there is room.
+        """Perform a command once the concurrency limit allows it.
 
-        One that is being performed already was taken for lost: its earlier delivery is
-        stopped first, and its end is no input.
+        A second delivery of a command in progress means that the owner considered the
+        first one lost: that one is abandoned first.
         """
         if job.command_id in self._tasks:
             self.abandon(job.command_id)
@@ -90,7 +90,7 @@ class CommandRunner:
         self._begin_ready()
 
     def allow(self, concurrency: int) -> None:
-        """Perform so many commands at once from now on; those that go on are left alone."""
+        """Change the concurrency limit; commands in progress are not affected."""
         self.concurrency = concurrency
         self._begin_ready()
 
@@ -99,7 +99,7 @@ class CommandRunner:
             self._begin(self._ready.popleft())
 
     def _begin(self, job: Job) -> None:
-        """Perform a command; at once, if its tools answer at once."""
+        """Start a command; it also ends here if its tools return immediately."""
         with About(execution=job.execution_id, step=job.step, command=job.command_id):
             steps = job.open()
             if steps is None:
@@ -110,10 +110,10 @@ class CommandRunner:
                 self._done(job, stop.value)
                 return
             except BlobStoreError as error:
-                self._away(job, error)
+                self._storage_failed(job, error)
                 return
             except Exception as error:  # noqa: BLE001  # the boundary to a command's work
-                self._done(job, _fault(job, error))
+                self._done(job, _fault_report(job, error))
                 return
             self._fresh.add(job.command_id)
             self._tasks[job.command_id] = asyncio.create_task(
@@ -121,93 +121,93 @@ class CommandRunner:
             )
 
     async def _continue(self, job: Job, steps: Awaits, awaited: Any) -> None:
-        """Go on with a command whose tools take time."""
-        given: AnyInput | None = None
+        """Continue a command that awaits its tools."""
+        input_event: AnyInput | None = None
         self._fresh.discard(job.command_id)
         try:
-            given = await self._end(job, steps, awaited)
+            input_event = await self._run_to_end(job, steps, awaited)
         except asyncio.CancelledError:
             if job.command_id not in self._stopping:
                 raise
             if job.command_id not in self._abandoned:
-                given = Stopped(command_id=job.command_id)
+                input_event = Stopped(command_id=job.command_id)
         finally:
             self._tasks.pop(job.command_id, None)
             self._stopping.discard(job.command_id)
             if job.command_id in self._abandoned:
                 self._abandoned.discard(job.command_id)
-                given = None  # it may have ended all the same
-            if (again := self._next.pop(job.command_id, None)) is not None:
-                self._ready.append(again)
-        self._done(job, given)
+                input_event = None  # it may have completed before the cancellation
+            if (next_job := self._next.pop(job.command_id, None)) is not None:
+                self._ready.append(next_job)
+        self._done(job, input_event)
         self._begin_ready()
 
-    async def _end(self, job: Job, steps: Awaits, awaited: Any) -> AnyInput | None:
-        """Return how a command ended; nothing, if nobody is to be told."""
+    async def _run_to_end(self, job: Job, steps: Awaits, awaited: Any) -> AnyInput | None:
+        """Run a command to its end and return its input for the owner, or None."""
         try:
             if job.command_id in self._stopping:
-                _drop(awaited)
+                _discard(awaited)
                 awaited = steps.throw(asyncio.CancelledError())
             while True:
                 try:
                     answer = await awaited
-                except BaseException as error:  # noqa: BLE001  # handed on to whoever asked
+                except BaseException as error:  # noqa: BLE001  # passed on to the generator
                     awaited = steps.throw(error)
                 else:
                     awaited = steps.send(answer)
         except StopIteration as stop:
-            given: AnyInput = stop.value
-            return given
+            input_event: AnyInput = stop.value
+            return input_event
         except AbandonedError:
             return None
         except BlobStoreError as error:
-            self._away(job, error)
+            self._storage_failed(job, error)
             return None
         except Exception as error:  # noqa: BLE001  # the boundary to a command's work
-            return _fault(job, error)
+            return _fault_report(job, error)
 
     def stop(self, command_id: str) -> bool:
-        """Stop a command; return whether it is being performed.
+        """Stop a command; return whether it is in progress.
 
-        Its end is told when its tool has stopped, or as not confirmed after the grace.
+        Its end is reported once its tool has stopped.
         """
         task = self._tasks.get(command_id)
         if task is None:
             return False
         if self._next.pop(command_id, None) is not None:
-            self._abandoned.discard(command_id)  # the stop is for the delivery that never began
+            self._abandoned.discard(command_id)  # the stop applies to the delivery not yet begun
         self._stopping.add(command_id)
         if command_id not in self._fresh:
             task.cancel()
         return True
 
     def is_performing(self, command_id: str) -> bool:
-        """Return whether a command is being performed."""
+        """Return whether a command is in progress."""
         return command_id in self._tasks
 
     def abandon(self, command_id: str) -> None:
-        """Stop a command that is not ours any more; its end is no input."""
+        """Stop a command that this process no longer holds, without reporting its end."""
         self._abandoned.add(command_id)
         if not self.stop(command_id):
             self._abandoned.discard(command_id)
 
     def withdraw(self) -> list[Job]:
-        """Return the commands that have not begun, and forget them."""
+        """Remove and return the commands that have not started."""
         waiting = [*self._ready, *self._next.values()]
         self._ready.clear()
         self._next.clear()
         return waiting
 
 
-def _drop(awaited: Any) -> None:
-    """Do without something that nobody waits for yet."""
+def _discard(awaited: Any) -> None:
+    """Discard an awaitable that has not been awaited."""
     if isinstance(awaited, asyncio.Future):
         awaited.cancel()
     elif isinstance(awaited, Coroutine):
         awaited.close()
 
 
-def _fault(job: Job, error: Exception) -> Report:
+def _fault_report(job: Job, error: Exception) -> Report:
     message = (
         f"performing the command failed: {type(error).__name__}: {error}; "
         "this is a fault of Arcbook"

@@ -1,4 +1,4 @@
-"""What performing a command needs around it: tools, results, credentials, a clock."""
+"""The services for performing commands: tools, results, credentials and a clock."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from arcbook.tools.confinement import Confinement
 from arcbook.tools.registry import Registry
 
 Awaits = Generator[Awaitable[Any], Any, Any]
-"""A computation that yields awaitables and is sent their results."""
+"""A generator that yields awaitables and receives their results."""
 
 
 class CredentialPort(Protocol):
-    """Where credentials come from."""
+    """A source of credentials."""
 
     async def credential(self, alias: str, execution_id: int) -> Credential:
         """Return a credential.
 
         Raises:
-            CredentialError: there is none, or it cannot be opened.
+            CredentialError: It does not exist or cannot be decrypted.
         """
 
 
@@ -53,14 +53,14 @@ class Services:
         self.workspace = workspace
         self.env = env or {}
         self.confinement = confinement or Confinement()
-        #: Whether calls that have effects are left out.
+        #: Whether calls with effects are skipped.
         self.is_dry = is_dry
-        #: Those calls, without secrets; at most ``LEFT_OUT_MAX``.
+        #: The skipped calls, without secrets; at most ``LEFT_OUT_MAX``.
         self.left_out: list[dict[str, Any]] = []
         self.secrets = Secrets()
         redact(self.secrets)
         self.keychain = Keychain(credentials, clock, self.confinement.egress)
-        #: An execution goes on that may have used secrets before this process did.
+        #: Whether executions may hold marks of secrets that another process has used.
         self.may_meet_marks = False
 
 
@@ -71,7 +71,7 @@ async def drive(steps: Awaits) -> Any:
         while True:
             try:
                 answer = await awaited
-            except BaseException as error:  # noqa: BLE001  # handed on to whoever asked
+            except BaseException as error:  # noqa: BLE001  # passed on to the generator
                 awaited = steps.throw(error)
             else:
                 awaited = steps.send(answer)

@@ -144,7 +144,7 @@ class HandingOut:
         """Return the commands that a worker holds of an execution."""
         state = slot.state
         found: list[CommandPayload] = []
-        for out in self._owner.out.get(state.execution_id, {}).values():
+        for out in self._owner.outstanding.get(state.execution_id, {}).values():
             command = state.command(out.row.command_id)
             if out.row.worker == worker and command is not None:
                 found.append(payload_of(state, slot.plan, command))

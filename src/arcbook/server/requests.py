@@ -235,7 +235,7 @@ class Requests:
         work = self._work(wanted.execution_id, wanted.command_id) if is_its_own else None
         if work is not None and work.attempt == wanted.attempt:
             return Claimed(outcome="claimed", work=work)
-        out = self._owner.out.get(wanted.execution_id, {}).get(wanted.command_id)
+        out = self._owner.outstanding.get(wanted.execution_id, {}).get(wanted.command_id)
         if out is not None and out.row.worker:
             return Claimed(outcome="already_claimed")
         return _FAILED
@@ -261,7 +261,7 @@ class Requests:
         accepted: list[bool | None] = [None] * len(parts)
         for n, found in zip(mine, await here([parts[n] for n in mine]), strict=True):
             accepted[n] = found
-        works = [w for e, c in capacity.taken if (w := self._work(e, c)) is not None]
+        works = [w for e, c in capacity.handed_over if (w := self._work(e, c)) is not None]
         if not request.forwarded:
             works += await self._forward_reports(request, others, accepted)
         return Reported(accepted=accepted, works=works)
@@ -318,7 +318,7 @@ class Requests:
         log.info(logged.COMMANDS_RETURNED, {"worker": request.worker, "count": count})
         for held in request.held:
             if self._ownership.owns(held.execution_id):
-                given = self._owner.given_back(held.execution_id, held.command_id, request.worker)
+                given = self._owner.returned(held.execution_id, held.command_id, request.worker)
                 if given is not None:
                     self._drive.submit(held.execution_id, given)
             else:

@@ -1,4 +1,4 @@
-"""What a worker is given to perform one command, and the slice of names that goes with it."""
+"""The payload of a command: what its worker needs, with the names its templates read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arcbook.outcome import Outcome
 
 
 class CommandPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A command with the names that its templates mention. It holds no playbook."""
+    """A command and the names its templates read; the playbook is not included."""
 
     command_id: str
     step: str
@@ -31,7 +31,7 @@ class CommandPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 def payload_of(state: State, plan: Plan, command: Command) -> CommandPayload:
-    """Return a command as its worker needs it."""
+    """Build the payload of a command."""
     step = plan.by_name[command.step]
     run = state.runs[f"{command.step}:{command.visit}"]
     came_from = run.came_from[-1] if run.came_from else ""
@@ -52,7 +52,7 @@ def payload_of(state: State, plan: Plan, command: Command) -> CommandPayload:
 
 
 def context_of(state: State, step: PlanStep, local: dict[str, Any], came_from: str) -> Context:
-    """Return the names that a step's templates mention, and no others."""
+    """Return only the names that a step's templates read."""
     if step.reads_everything:
         return Context(
             execution_id=state.execution_id,

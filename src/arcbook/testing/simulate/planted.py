@@ -49,8 +49,8 @@ MUTANTS: Final = (
             "        lost: dict[int, Exception] = {}\n",
             """\
         lost: dict[int, Exception] = {}
-        for one in changed.values():
-            self.listeners.tell(one.slot.state.execution_id, one.events, one.slot.state)
+        for entry in changed.values():
+            self.listeners.tell(entry.slot.state.execution_id, entry.events, entry.slot.state)
 """,
         ),
     ),
@@ -97,7 +97,7 @@ MUTANTS: Final = (
     _mutant(
         "do not load commands on a takeover",
         ("server/core.py", "                self.owner.add(row)\n", "                pass\n"),
-        ("owner/commands.py", "self._stale and self._knows(slot):", "self._stale:"),
+        ("owner/commands.py", "self._stale and self._matches_state(slot):", "self._stale:"),
     ),
     _mutant(
         "do not extend leases",
@@ -105,14 +105,18 @@ MUTANTS: Final = (
             "owner/commands.py",
             """\
             return False
-        out.expires_at = self.clock.monotonic_us() + self.lease_us
+        outstanding.expires_at = self.clock.monotonic_us() + self.lease_us
 """,
             "            return False\n",
         ),
     ),
     _mutant(
         "let leases never end",
-        ("owner/commands.py", "elif out.expires_at and out.expires_at <= now:", "elif False:"),
+        (
+            "owner/commands.py",
+            "elif outstanding.expires_at and outstanding.expires_at <= now:",
+            "elif False:",
+        ),
     ),
     _mutant(
         "drop a child's end",
@@ -148,7 +152,11 @@ MUTANTS: Final = (
     ),
     _mutant(
         "accept a claim twice",
-        ("owner/commands.py", "out.row.worker or claim.command_id in entry.claims", "False"),
+        (
+            "owner/commands.py",
+            "outstanding.row.worker or claim.command_id in entry.claims",
+            "False",
+        ),
         ("store/memory.py", "return row is not None and (row", "return row is not None or (row"),
     ),
     _mutant(
@@ -173,7 +181,11 @@ MUTANTS: Final = (
     ),
     _mutant(
         "wait for ever for a tool to stop",
-        ("owner/commands.py", "if out.stop_by and out.stop_by <= now:", "if False:"),
+        (
+            "owner/commands.py",
+            "if outstanding.stop_by and outstanding.stop_by <= now:",
+            "if False:",
+        ),
     ),
     _mutant(
         "let timers move on what is being cancelled",

@@ -78,16 +78,16 @@ MUTANTS: Final = (
         "skip the generation check",
         (
             "engine/decide.py",
-            "(command.generation, command.lost + 1) != (given.generation, given.attempt)",
-            "command.lost + 1 != given.attempt",
+            "(command.generation, command.lost + 1) != (received.generation, received.attempt)",
+            "command.lost + 1 != received.attempt",
         ),
     ),
     _mutant(
         "skip the attempt check",
         (
             "engine/decide.py",
-            "(command.generation, command.lost + 1) != (given.generation, given.attempt)",
-            "command.generation != given.generation",
+            "(command.generation, command.lost + 1) != (received.generation, received.attempt)",
+            "command.generation != received.generation",
         ),
     ),
     _mutant(
@@ -217,11 +217,11 @@ MUTANTS: Final = (
     ),
     _mutant(
         "forget the rows that a frame leaves to another",
-        ("engine/loops.py", "if given.rest and not loop.stopping:", "if False:"),
+        ("engine/loops.py", "if received.rest and not loop.stopping:", "if False:"),
     ),
     _mutant(
         "take what came for an earlier wait",
-        ("engine/waits.py", "is_late = given.generation >= 0 and", "is_late = False and"),
+        ("engine/waits.py", "is_late = received.generation >= 0 and", "is_late = False and"),
     ),
     _mutant(
         "let the drive loop end when blobs cannot be read",
@@ -253,7 +253,7 @@ MUTANTS: Final = (
     ),
     _mutant(
         "put an earlier checkpoint over a later one",
-        ("engine/decide.py", "if 0 < given.number <= command.recorded:", "if False:"),
+        ("engine/decide.py", "if 0 < received.number <= command.recorded:", "if False:"),
     ),
     _mutant(
         "perform again what must not be",

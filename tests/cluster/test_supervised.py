@@ -95,7 +95,7 @@ async def test_a_playbook_that_cannot_be_made_ready_fails_what_runs_it_and_nothi
             breaking(patch, type(worker.worker), "_fetch")
             ended = await cluster.ended(await cluster.start(PLAYBOOK))
         assert ended.status is Status.FAILED
-        assert "cannot be made ready" in ended.error.message
+        assert "cannot be compiled" in ended.error.message
 
         assert (await cluster.run(PLAYBOOK)).status is Status.COMPLETED
 

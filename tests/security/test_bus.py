@@ -426,7 +426,7 @@ async def test_a_welcome_that_somebody_else_writes_is_not_believed(attacker):
 
     await attacker.serve(ANY_SERVER, welcome)
 
-    with pytest.raises(BusError, match="has not got our token"):
+    with pytest.raises(BusError, match="does not know this token"):
         await sealed(attacker, "w").request(ANY_SERVER, b"=", 5.0)
 
 

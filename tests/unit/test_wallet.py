@@ -269,7 +269,7 @@ async def test_who_performs_nothing_gets_no_credential_and_the_audit_says_so():
         sealed = SealedBus(far, lambda: WorkerToken(TOKEN), "w1", ["shared"])
         async with server:
             for alias in ("api", "none"):
-                with pytest.raises(CredentialError, match="performs nothing of execution 7"):
+                with pytest.raises(CredentialError, match="holds no command of execution 7"):
                     await Control(sealed, "w1").credential(alias, 7)
     notes = await store.secret_notes(SecretNotes())
 

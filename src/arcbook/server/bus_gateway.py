@@ -1,7 +1,7 @@
-"""The way to the bus for workers that cannot reach it: by HTTP, through a server.
+"""The bus over HTTP, through a server, for workers that cannot reach it.
 
-Nothing is held between two of a worker's calls. Messages are hints and are acknowledged at once:
-what is lost on the way is not claimed, and so is told again.
+The gateway keeps nothing between two calls. Messages are hints and are acknowledged at once: a
+lost one is not claimed, so its command is announced again.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from arcbook.server.guard import GuardedBus, KnowingHandler
 from arcbook.wire.protocol import DoorListen, DoorPull, control_subject, owner_subject
 
 WAITING_MAX: Final = 2000
-"""Calls of workers that may wait at once."""
+"""Long polls of workers at the same time."""
 
 NOTICES_MAX: Final = 1000
-"""Notices of one answer ..."""
+"""Notices in one answer ..."""
 
 NOTICES_BYTES_MAX: Final = 4 * 1024 * 1024
-"""... and their size together; the heartbeat tells of what is left out."""
+"""... and their total size; the heartbeat makes up for dropped ones."""
 
 FORWARD_SECONDS: Final = 10.0
-"""Time that another server has to answer."""
+"""Time limit for the answer of another server."""
 
 
 Found = TypeVar("Found")
 
 
-class DoorFullError(UnavailableError):
-    """Too many workers wait here already."""
+class GatewayFullError(UnavailableError):
+    """Too many workers are waiting on this server."""
 
     code = "gateway_full"
 
 
 class HttpBusGateway:
-    """One server's door for workers outside.
+    """The bus gateway of one server.
 
     Args:
-        bus: the bus, connected; what workers say here is sealed as on the bus.
-        server_id: this server.
-        answer: answers requests; what other servers own it hands on to them.
+        bus: the bus, connected; requests of workers are sealed as on the bus.
+        server_id: the name of this server.
+        answer: answers requests, and forwards those about executions of other servers.
     """
 
     def __init__(self, bus: GuardedBus, server_id: str, answer: KnowingHandler) -> None:
@@ -56,69 +56,69 @@ class HttpBusGateway:
         self._closed = asyncio.Event()
 
     def close(self) -> None:
-        """Let nobody wait any more: the server stops."""
+        """End all long polls: the server is stopping."""
         self._closed.set()
 
     async def request(self, subject: str, body: bytes) -> bytes:
-        """Answer a request, or have the one server answer that is meant.
+        """Answer a request, or pass it to the server it is addressed to.
 
         Raises:
-            NobodyError: that server is not there.
-            BusError: it does not answer, or the bus cannot be reached.
+            NobodyError: that server does not exist.
+            BusError: it does not answer, or the bus is unreachable.
         """
         is_anothers = subject.startswith(owner_subject("")) and subject != self._own
         if not is_anothers:
             return await self._guarded.answer(subject, self._answer, body)
         return await self._bus.request(subject, body, FORWARD_SECONDS)
 
-    async def pull(self, wanted: DoorPull) -> list[Delivery]:
-        """Return messages, to be acknowledged.
+    async def pull(self, request: DoorPull) -> list[Delivery]:
+        """Return messages; the caller settles them with ``end``.
 
         Raises:
-            DoorFullError: too many wait.
-            BusError: the bus cannot be reached.
+            GatewayFullError: too many workers are waiting.
+            BusError: the bus is unreachable.
         """
         with self._place():
-            pulling = self._bus.pull(wanted.pools, wanted.limit, wanted.seconds)
+            pulling = self._bus.pull(request.pools, request.limit, request.seconds)
             return await self._unless_closed(pulling) or []
 
     async def end(self, deliveries: Sequence[Delivery], *, arrived: bool) -> None:
-        """Have messages not come again; or again at once, if their worker went away."""
+        """Acknowledge messages that arrived; give back those whose worker disconnected."""
         if deliveries and arrived:
             await self._bus.acknowledge(deliveries)
         elif deliveries:
             await self._bus.give_back(deliveries)
 
-    async def notices(self, wanted: DoorListen) -> list[bytes]:
-        """Return what a worker is told, as soon as it is told something.
+    async def notices(self, request: DoorListen) -> list[bytes]:
+        """Return the notices to a worker, as soon as there is one.
 
         Raises:
-            DoorFullError: too many wait.
-            BusError: the bus cannot be reached.
+            GatewayFullError: too many workers are waiting.
+            BusError: the bus is unreachable.
         """
-        heard: list[bytes] = []
+        notices: list[bytes] = []
         came = asyncio.Event()
-        room = NOTICES_BYTES_MAX
+        bytes_left = NOTICES_BYTES_MAX
 
         def listener(body: bytes) -> None:
-            nonlocal room
-            if len(heard) < NOTICES_MAX and len(body) <= room:
-                heard.append(body)
-                room -= len(body)
+            nonlocal bytes_left
+            if len(notices) < NOTICES_MAX and len(body) <= bytes_left:
+                notices.append(body)
+                bytes_left -= len(body)
             came.set()
 
         with self._place():
-            listening = await self._bus.listen(control_subject(wanted.worker_id), listener)
+            listening = await self._bus.listen(control_subject(request.worker_id), listener)
             try:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(wanted.seconds):
+                    async with asyncio.timeout(request.seconds):
                         await self._unless_closed(came.wait())
             finally:
                 await listening.stop()
-        return heard
+        return notices
 
     async def _unless_closed(self, waiting: Coroutine[Any, Any, Found]) -> Found | None:
-        """Return what comes of something; nothing if the server stops first."""
+        """Return the result of an awaitable, or None if the server stops first."""
         task = asyncio.ensure_future(waiting)
         closed = asyncio.ensure_future(self._closed.wait())
         try:
@@ -131,7 +131,7 @@ class HttpBusGateway:
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
         if self._waiting >= WAITING_MAX:
-            raise DoorFullError(f"{self._waiting:,} calls of workers wait here already")
+            raise GatewayFullError(f"{self._waiting:,} workers are waiting already; retry later")
         self._waiting += 1
         try:
             yield

@@ -1,4 +1,4 @@
-"""Forgetting what is old: executions that ended long ago, workers that are long gone."""
+"""Retention: delete executions that ended long ago and workers that are gone."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from arcbook.ids import first_id_at
 from arcbook.store.api import PAGE_MAX, ClusterStore, ExecutionFilter, ExecutionRow
 
 SCAN_MAX: Final = 20_000
-"""Executions that one call looks at, whether they go or not."""
+"""Executions that one call examines, deleted or not."""
 
 WORKER_GONE_SECONDS: Final = 3600.0
-"""Silence after which a worker that never said farewell is forgotten."""
+"""Silence after which a worker that never signed off is deleted."""
 
 EVER_SECONDS: Final = 100 * 366 * 86400.0
 
 
 @runtime_checkable
 class PartitionedStore(Protocol):
-    """A store that keeps events by the month."""
+    """A store that partitions events by month."""
 
     async def ensure_partitions(self, now_us: int | None = None) -> int:
-        """Make the tables of the coming months; return how many were missing."""
+        """Create the tables of the coming months; return how many were missing."""
 
     async def retention(self, before_us: int) -> int:
-        """Forget whole months of executions that ended before a time; return how many."""
+        """Drop whole months of executions that ended before a time; return how many months."""
 
 
 class Purged(NamedTuple):
-    """What went, or would go."""
+    """What was deleted, or would be in a dry run."""
 
     executions: int
     workers: int
-    #: Whether the bound of the call was reached, so that there may be more.
+    #: Whether the call reached its limit, so that there may be more to delete.
     more: bool
 
 
 class Cleanup:
-    """Forgets rows of one store, with what they refer to."""
+    """Deletes old rows of one store, with the blobs they refer to."""
 
     def __init__(self, store: ClusterStore, blobs: Blobs) -> None:
         self._store = store
@@ -47,9 +47,9 @@ class Cleanup:
         self._looked_at = 0
 
     async def purge(self, before_us: int, limit: int, *, dry_run: bool) -> Purged:
-        """Forget executions that ended before a time, at most so many one by one.
+        """Delete up to ``limit`` executions that ended before a time.
 
-        Of a store that keeps months, months in which all has ended go as a whole as well.
+        A partitioned store also drops each month in which every execution has ended.
         """
         self._looked_at = 0
         executions = 0
@@ -81,16 +81,16 @@ class Cleanup:
             before = page[-1].execution_id
 
     async def _is_needed(self, row: ExecutionRow, before_us: int) -> bool:
-        """Tell whether a parent that stays may still refer to what a child yielded."""
+        """Return whether a parent that stays may still refer to the result of this child."""
         if not row.parent_execution_id:
             return False
         parent = await self._store.execution(row.parent_execution_id)
         return parent is not None and not _is_aged(parent, before_us)
 
     async def _workers(self, *, dry_run: bool) -> int:
-        there = {row.worker_id for row in await self._store.workers(WORKER_GONE_SECONDS)}
-        known = await self._store.workers(EVER_SECONDS)
-        gone = [row.worker_id for row in known if row.worker_id not in there]
+        alive = {row.worker_id for row in await self._store.workers(WORKER_GONE_SECONDS)}
+        rows = await self._store.workers(EVER_SECONDS)
+        gone = [row.worker_id for row in rows if row.worker_id not in alive]
         if not dry_run:
             for worker_id in gone:
                 await self._store.delete_worker(worker_id)

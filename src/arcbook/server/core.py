@@ -1,4 +1,4 @@
-"""A control-plane server put together: what it owns, drives, answers, and does by the clock."""
+"""A server of the control plane: owned shards, drive loop, answers to workers, periodic work."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ from arcbook.tools.registry import Registry
 from arcbook.wire.protocol import ANY_SERVER, InputRequest, owner_subject, shard_subject
 
 TICK_SECONDS: Final = 0.5
-"""Time between two looks at leases and at what nobody claimed."""
+"""Time between two checks for expired leases and unclaimed commands."""
 
 FORGET_SECONDS: Final = 60.0
-"""Time between two removals of idempotency keys that have expired."""
+"""Time between two removals of expired idempotency keys."""
 
 LEAVE_SECONDS: Final = 5.0
-"""How long a server may take to hand over what it owns."""
+"""Time limit for handing over the shards on shutdown."""
 
 SCAN_BATCH: Final = 50
-"""Executions that are taken over at once."""
+"""Executions resumed at once after a takeover."""
 
 _RUN: Final = "/"
-"""What stands between a server's name and that of its process, where trials are noted."""
+"""Separates a server's name from its process id in the record of trials."""
 
 OWNER_TRIES: Final = 12
-"""Times that the owner of an execution is looked for; it may be changing ..."""
+"""Attempts to reach the owner of an execution; ownership may be changing ..."""
 
 OWNER_PAUSE_SECONDS: Final = 0.25
-"""... and the time between two of them."""
+"""... and the pause between two attempts."""
 
 log = logging.getLogger(__name__)
 
 
 class OwnerAwayError(UnavailableError):
-    """The server that owns an execution does not answer at present."""
+    """The server that owns an execution does not answer right now."""
 
     code = "owner_unavailable"
 
@@ -69,18 +69,18 @@ class Server:
 
     Args:
         store: the store, opened.
-        bus: the bus, connected; it knows who asks.
-        blobs: where values by reference are.
-        registry: the kinds of tools; none of them runs here.
-        credentials: opens credentials for workers.
-        clock: the time.
-        rules: how pools are chosen.
-        lease_seconds: how long a worker may be silent.
-        server_id: its name; a new one by default.
-        rehearse: tries decisions that may have ended other servers apart from this one.
+        bus: the bus, connected; it authenticates the sender of each request.
+        blobs: storage for values kept by reference.
+        registry: the tool kinds; none of them runs here.
+        credentials: decrypts credentials for workers.
+        clock: the source of time.
+        rules: the rules that choose a pool.
+        lease_seconds: how long a command stays claimed without a heartbeat.
+        server_id: the server's name; random by default.
+        rehearse: tries a decision in a separate process if it may have ended another server.
     """
 
-    def __init__(  # noqa: PLR0913  # what a server consists of
+    def __init__(  # noqa: PLR0913  # the parts of a server
         self,
         store: ClusterStore,
         bus: ServerBus,
@@ -111,7 +111,7 @@ class Server:
         self.owner = CommandBook(
             rules or PoolRules(), clock, self.relay, store, lease_seconds=lease_seconds
         )
-        # A server may come again under its name, and what it left behind is then another's.
+        # A restarted server may reuse its name; trials of its earlier process are not its own.
         self._owner_name = f"{self.server_id}{_RUN}{uuid.uuid4().hex[:12]}"
         self.drive = Drive(
             store,
@@ -136,7 +136,7 @@ class Server:
         )
         self._served: dict[int, Subscription] = {}
         self._always: list[Subscription] = []
-        #: What goes on as long as the server does; its failure is the server's.
+        #: The loops of the server; if one fails, the server fails.
         self.service = Service(f"server {self.server_id}")
         self._beating = Service("ownership")
         #: How late its loop is; measured where a process serves.
@@ -173,7 +173,7 @@ class Server:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Hand the shards over, and stop."""
+        """Hand over the shards and stop."""
         await self._beating.stop()
         await self._leave()
         await self._errands.finish()
@@ -183,8 +183,8 @@ class Server:
         self.drive.close()
 
     def _fail(self, cause: BaseException) -> None:
-        """Do nothing more, and let others take over at once."""
-        reason = f"server {self.server_id} ends, as a loop of it has: {cause}"
+        """Stop deciding, and release the shards so that other servers take over at once."""
+        reason = f"server {self.server_id} stops because one of its loops failed: {cause}"
         self.drive.end(LostOwnershipError(reason))
         self._errands.start(self._leave())
 
@@ -198,17 +198,17 @@ class Server:
 
     @property
     def ailment(self) -> str:
-        """Why it cannot do what a server does; empty if it can."""
+        """Why the server cannot work; empty if it can."""
         if self.service.failed.is_set():
-            return f"a loop of the server has ended, restart it: {self.service.cause}"
+            return f"a loop of the server failed, restart the server: {self.service.cause}"
         if not self.service.is_running:
-            return "the server does not run"
+            return "the server is not running"
         return ""
 
     # -- shards -----------------------------------------------------------------------
 
     async def _gained(self, shards: frozenset[int]) -> None:
-        """Learn what is out in shards, serve them, and wake up what goes on in them."""
+        """Load the commands of new shards, serve the shards, resume their executions."""
         after = ""
         while page := await self.store.commands(shards, after=after):
             for row in page:
@@ -222,7 +222,7 @@ class Server:
         self.service.task("scan", self._take_over(shards, waiting))
 
     async def _suspect(self, execution_ids: list[int]) -> None:
-        """Watch what is taken over: a decision may be what ended the server before."""
+        """Watch executions taken over: deciding one may have ended their previous owner."""
         alive = {server.server_id for server in await self.store.servers()}
         names = {
             trial.owner
@@ -236,7 +236,7 @@ class Server:
         await self.drive.suspects.watch(execution_ids, names)
 
     async def _take_over(self, shards: frozenset[int], waiting: list[int]) -> None:
-        """Go on with the executions of some shards that have not ended."""
+        """Resume the unfinished executions of some shards."""
         if waiting:
             log.info(logged.SERVER_TAKES_OVER, {"server": self.server_id, "count": len(waiting)})
         for at in range(0, len(waiting), SCAN_BATCH):
@@ -245,22 +245,27 @@ class Server:
                 for execution_id in waiting[at : at + SCAN_BATCH]
             ]
             await asyncio.gather(*settled, return_exceptions=True)
-        again = [out for outs in self.owner.pending.values() for out in outs.values()]
-        self.owner.publish([out for out in again if not out.publishes])
+        unpublished = [
+            out
+            for outs in self.owner.pending.values()
+            for out in outs.values()
+            if not out.publishes
+        ]
+        self.owner.publish(unpublished)
 
     async def _lost(self, shards: frozenset[int]) -> None:
-        """Forget what is in shards, once it is not being written any more; serve them no more."""
+        """Stop serving shards and forget their executions, after pending commits are done."""
         await self.drive.quiet()
         self.drive.forget(self.ownership.owns)
         self.owner.drop(shards)
         for shard in shards:
             served = self._served.pop(shard, None)
             if served is not None:
-                # Not here: what is being answered may wait for who lets the shard go.
+                # In the background: an answer in progress may wait for the release of this shard.
                 self._errands.start(served.stop())
 
     async def _drive(self) -> None:
-        """Drive; when the store fails, begin anew from what is stored once it is back."""
+        """Run the drive loop; after a store failure, reload from the store once it is back."""
         while True:
             try:
                 await self.drive.run()
@@ -269,13 +274,13 @@ class Server:
                 self.drive.refuse(error)
                 await self.ownership.suspend()
 
-    # -- by the clock -----------------------------------------------------------------
+    # -- periodic work ----------------------------------------------------------------
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            for execution_id, given in self.owner.expire():
-                self.drive.submit(execution_id, given)
+            for execution_id, input_event in self.owner.expire():
+                self.drive.submit(execution_id, input_event)
             self.owner.publish(self.owner.unclaimed(self.relay.patience_us))
 
     async def _forget_keys(self) -> None:
@@ -295,12 +300,12 @@ class Server:
         key: StartKey | None = None,
         **facts: Any,
     ) -> int:
-        """Start an execution here; return its id once the start is durable.
+        """Start an execution on this server; return its id once the start is durable.
 
         Raises:
-            LostServerError: this server owns nothing at present.
-            LostOwnershipError: the shard went to another server meanwhile, or another
-                execution has the tick or the key.
+            LostServerError: this server owns no shard right now.
+            LostOwnershipError: the shard moved to another server, or the tick or key
+                already belongs to another execution.
         """
         start = Start(
             path=planned.entry.path,
@@ -315,32 +320,32 @@ class Server:
         await self.drive.begin(planned, start, execution_id, tick, key)
         return execution_id
 
-    async def give(self, execution_id: int, given: Cancel | Abort | CalledBack) -> bool:
-        """Hand an input to whoever owns an execution; return whether it changed anything.
+    async def give(self, execution_id: int, received: Cancel | Abort | CalledBack) -> bool:
+        """Pass an input to the owner of an execution; return whether it changed anything.
 
         Raises:
-            ExecutionMissingError: there is no such execution.
-            OwnerAwayError: its owner does not answer.
+            ExecutionMissingError: the execution does not exist.
+            OwnerAwayError: the owner does not answer.
         """
-        request = InputRequest(execution_id=execution_id, given=given)
+        request = InputRequest(execution_id=execution_id, given=received)
         for _ in range(OWNER_TRIES):
-            taken = await self.requests.give(request)
-            if taken.missing:
-                raise ExecutionMissingError(f"there is no execution {execution_id}")
-            if taken.accepted is not None:
-                return taken.accepted
+            answer = await self.requests.give(request)
+            if answer.missing:
+                raise ExecutionMissingError(f"execution {execution_id} does not exist")
+            if answer.accepted is not None:
+                return answer.accepted
             await asyncio.sleep(OWNER_PAUSE_SECONDS)
         raise OwnerAwayError(f"the owner of execution {execution_id} does not answer; try again")
 
     async def cancel(self, execution_id: int, reason: str) -> bool:
-        """Cancel an execution, wherever it is; return whether it was running.
+        """Cancel an execution on whichever server owns it; return whether it was running.
 
         Raises:
-            ExecutionMissingError: there is no such execution.
-            OwnerAwayError: its owner does not answer.
+            ExecutionMissingError: the execution does not exist.
+            OwnerAwayError: the owner does not answer.
         """
         return await self.give(execution_id, Cancel(reason=reason))
 
     def on_events(self, listener: Any) -> None:
-        """Have a function told of the events of each commit."""
+        """Call a function with the events of each commit."""
         self.drive.listeners.add(listener)

@@ -1,4 +1,4 @@
-"""Handing out credentials: to a worker that performs what names them, and to nobody else."""
+"""Delivery of credentials, only to the worker that performs a command naming them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from arcbook.wire.payload import CommandPayload, payload_of
 from arcbook.wire.protocol import CredentialRequest
 
 DOCUMENTS_MAX: Final = 1000
-"""Documents whose names of credentials are remembered."""
+"""Documents whose credential names are cached."""
 
 PROVING: Final = "the server, to look whether a mark is of it"
-"""Who opens a credential of which a mark is said to be, for the audit."""
+"""Reader recorded in the audit when a credential is decrypted to verify a mark."""
 
 INTERNAL_CREDENTIAL: Final = "arcbook_internal"
 """Alias of the token of ``/api/internal``; only playbooks ``system/*`` get it."""
@@ -38,30 +38,30 @@ log = logging.getLogger(__name__)
 
 
 class Credentials(Protocol):
-    """Opens stored credentials, and notes who got which."""
+    """Port: decrypts stored credentials and records each access."""
 
     async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
-        """Return a credential, opened.
+        """Return a credential, decrypted.
 
         Raises:
-            CredentialError: there is none, or it cannot be opened.
+            CredentialError: it does not exist, or cannot be decrypted.
         """
 
 
 class WithheldError(CredentialError):
-    """The asker may not have it."""
+    """The requester may not have this credential."""
 
     code = "credential_withheld"
 
 
-class HandingOut:
+class CredentialGuard:
     """Decides who gets a credential, for executions that a server owns.
 
     Args:
-        drive: drives them.
-        owner: knows who holds which of their commands.
-        rows: the credentials as they are stored, and the audit.
-        credentials: opens them.
+        drive: the drive loop of these executions.
+        owner: the outstanding commands, and who holds them.
+        rows: the stored credentials, and the audit.
+        credentials: decrypts credentials.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class HandingOut:
         self._documents: OrderedDict[int, Aliases] = OrderedDict()
 
     async def sealed(self, request: CredentialRequest) -> Delivery:
-        """Return a credential, sealed for the asker alone; the audit says who that was.
+        """Return a credential sealed for the requester alone, and record that in the audit.
 
         Raises:
-            CredentialError: there is none, it cannot be opened, or the asker may not have it.
-            SealError: the asker's public key is none.
-            LostOwnershipError: the execution went to another server.
+            CredentialError: it does not exist, cannot be decrypted, or is withheld.
+            SealError: the requester's public key is invalid.
+            LostOwnershipError: the execution moved to another server.
             StoreError: the store does not answer.
         """
         reason = await self._reason(request)
@@ -103,23 +103,23 @@ class HandingOut:
                 )
             )
             raise WithheldError(alias, f"is refused: {reason}")
-        found = await self._credentials.credential(alias, execution_id, who=who)
-        return deliver(msgspec.json.encode(found), request.public, request.bound)
+        credential = await self._credentials.credential(alias, execution_id, who=who)
+        return deliver(msgspec.json.encode(credential), request.public, request.bound)
 
     async def _reason(self, request: CredentialRequest) -> str:
-        """Return why the asker may not have it, if so."""
+        """Return why the requester may not have the credential; empty if it may."""
         slot = await self._slot(request.execution_id)
         works = self._held(slot, request.worker) if slot is not None else []
         if slot is None or not works:
-            return f"worker {request.worker} performs nothing of execution {request.execution_id}"
+            return f"worker {request.worker} holds no command of execution {request.execution_id}"
         row = await self._rows.credential(request.alias)
         labels = slot.state.labels
         if row is not None and row.tenant not in ("", labels.get("tenant", "")):
-            return "it is another tenant's"
+            return "it belongs to another tenant"
         if row is not None and row.organization not in ("", labels.get("organization", "")):
-            return "it is another organization's"
+            return "it belongs to another organization"
         if request.alias == INTERNAL_CREDENTIAL and not request.is_own:
-            return "it is for workers that entered with the servers' own token"
+            return "it is only for workers that entered with the servers' own token"
         if self._named(slot.planned).names(request.alias, works):
             return ""
         if await self._is_in_data(request, works):
@@ -127,53 +127,53 @@ class HandingOut:
         return f"the document {slot.state.path!r} does not name it"
 
     async def _slot(self, execution_id: int) -> Slot | None:
-        """Return an execution, with what is out of it as the store has it."""
+        """Return an execution with its stored commands; None if it does not exist."""
         try:
             if execution_id not in self._drive.slots:
                 await self._drive.ask(execution_id, Settle())
         except (ExecutionMissingError, InvalidPlaybookError, PlaybookMissingError):
             return None
-        found = self._drive.slots.get(execution_id)
-        if found is None:  # one that has ended is kept in memory by nobody
-            found = await self._drive.load(execution_id)
-        if execution_id not in self._drive.slots and not found.state.status.is_terminal:
-            raise LostOwnershipError(f"execution {execution_id} went to another server")
-        return found
+        slot = self._drive.slots.get(execution_id)
+        if slot is None:  # ended executions are not kept in memory
+            slot = await self._drive.load(execution_id)
+        if execution_id not in self._drive.slots and not slot.state.status.is_terminal:
+            raise LostOwnershipError(f"execution {execution_id} moved to another server")
+        return slot
 
     def _held(self, slot: Slot, worker: str) -> list[CommandPayload]:
-        """Return the commands that a worker holds of an execution."""
+        """Return the commands of an execution that a worker holds."""
         state = slot.state
-        found: list[CommandPayload] = []
+        held: list[CommandPayload] = []
         for out in self._owner.outstanding.get(state.execution_id, {}).values():
             command = state.command(out.row.command_id)
             if out.row.worker == worker and command is not None:
-                found.append(payload_of(state, slot.plan, command))
-        return found
+                held.append(payload_of(state, slot.plan, command))
+        return held
 
     def _named(self, planned: Planned) -> Aliases:
         catalog_id = planned.entry.catalog_id
-        found = self._documents.get(catalog_id)
-        if found is None:
-            found = self._documents[catalog_id] = aliases_of(planned.plan.playbook)
+        aliases = self._documents.get(catalog_id)
+        if aliases is None:
+            aliases = self._documents[catalog_id] = aliases_of(planned.plan.playbook)
             while len(self._documents) > DOCUMENTS_MAX:
                 self._documents.popitem(last=False)
-        return found
+        return aliases
 
     async def _is_in_data(self, request: CredentialRequest, works: list[CommandPayload]) -> bool:
-        """Return whether secrets of it stand in what is performed, as marks with their proof.
+        """Return whether the commands contain marks of the credential with a valid proof.
 
-        What another document's step yielded may hold them: a worker puts the secrets back.
+        Results of other documents may contain them; a worker puts the secrets back.
         """
         alias = request.alias
         packed = [msgspec.json.encode(work) for work in works]
-        found: dict[str, str] = {}
+        marks: dict[str, str] = {}
         for text in packed:
             if MARK_BYTES in text:
-                found |= proofs(text.decode(), alias)
-        if not found:
+                marks |= proofs(text.decode(), alias)
+        if not marks:
             return False
         try:
             opened = await self._credentials.credential(alias, request.execution_id, who=PROVING)
         except CredentialError:
             return False
-        return proves(found, secret_fields(alias, opened.data).values())
+        return proves(marks, secret_fields(alias, opened.data).values())

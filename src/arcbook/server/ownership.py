@@ -1,4 +1,4 @@
-"""Which shards this server owns: a lease in the store, kept alive by heartbeats."""
+"""The shards that this server owns: a lease in the store, kept alive by heartbeats."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ BEAT_SECONDS: Final = 0.75
 """Time between two heartbeats."""
 
 SAFETY_SECONDS: Final = 0.5
-"""Time before its lease ends at which a server stops acting as owner."""
+"""Time before the end of its lease at which a server stops acting as owner."""
 
 SHARE_SECONDS: Final = 5.0
-"""How long a start waits for its server to own something."""
+"""How long a start waits for this server's first shard."""
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ Changed = Callable[[frozenset[int]], Awaitable[None]]
 
 
 class ShardOwnership:
-    """The shards of one server; what the drive loop asks whether it may write."""
+    """The shards of one server; tells the drive loop which executions it may write."""
 
     def __init__(self, servers: Servers, row: ServerRow, clock: Clock) -> None:
         self._servers = servers
@@ -54,71 +54,71 @@ class ShardOwnership:
 
     @property
     def owner(self) -> str:
-        """The server's name, as commits give it."""
+        """The owner recorded in commits: the server's name."""
         return self._row.server_id
 
     def on_change(self, gained: Changed, lost: Changed) -> None:
-        """Set what is done with shards that come and go."""
+        """Set the callbacks for shards gained and lost."""
         self._gained, self._lost = gained, lost
 
     @property
     def is_leased(self) -> bool:
-        """Whether the lease holds, so that this server may own what is its share."""
+        """Whether the lease still holds."""
         return self._clock.monotonic_us() < self._until
 
-    # -- what is ours -----------------------------------------------------------------
+    # -- owned shards -----------------------------------------------------------------
 
     def owns(self, execution_id: int) -> bool:
-        """Return whether this server owns an execution, as far as it can know."""
+        """Return whether this server owns an execution: shard and lease are both held."""
         return self.may_own(execution_id) and self._clock.monotonic_us() < self._until
 
     def may_own(self, execution_id: int) -> bool:
-        """Return whether this server owned an execution by its last heartbeat."""
+        """Return whether an execution's shard was owned at the last heartbeat."""
         return shard_of(execution_id) in self.shards
 
     async def new_id(self) -> int:
         """Return an id for an execution that this server will own.
 
-        A server that has just come waits for its share.
+        A server that has just joined waits for its first shard.
 
         Raises:
-            LostServerError: it owns nothing at present.
+            LostServerError: the server owns no shard right now.
         """
         if not self.shards:
             try:
                 async with asyncio.timeout(SHARE_SECONDS):
                     await self._owning.wait()
             except TimeoutError:
-                raise LostServerError(f"server {self.server_id} owns no shard") from None
+                raise LostServerError(f"server {self.server_id} owns no shard; try again") from None
         return id_within(self.ids, self.shards)
 
     def child_ids(self, execution_id: int) -> Callable[[], int]:
-        """Return what makes ids in an execution's own shard."""
+        """Return a generator of ids in the same shard as an execution."""
         return partial(id_within, self.ids, frozenset({shard_of(execution_id)}))
 
     # -- the lease --------------------------------------------------------------------
 
     async def join(self) -> None:
-        """Enter the servers, and take what is free."""
+        """Register the server and take free shards."""
         self._row = await self._servers.join(self._row, LEASE_SECONDS)
         self.ids.switch_machine(self._row.machine)
         await self.beat()
 
     async def beat(self) -> None:
-        """Extend the lease, take free shards, give up those beyond our share."""
+        """Extend the lease, take free shards, release those beyond this server's share."""
         async with self._changing:
             await self._beat()
 
     async def _beat(self) -> None:
         began = self._clock.monotonic_us()
-        standing = await self._servers.beat(self.server_id, LEASE_SECONDS)
+        lease = await self._servers.beat(self.server_id, LEASE_SECONDS)
         self._until = began + int((LEASE_SECONDS - SAFETY_SECONDS) * 1_000_000)
-        gained = standing.shards - self.shards
-        kept = standing.shards - standing.excess
-        await self._let_go((self.shards - standing.shards) | standing.excess)
-        if standing.excess:
-            await self._servers.release(self.server_id, standing.excess)
-        gained &= kept
+        gained = lease.shards - self.shards
+        share = lease.shards - lease.excess
+        await self._let_go((self.shards - lease.shards) | lease.excess)
+        if lease.excess:
+            await self._servers.release(self.server_id, lease.excess)
+        gained &= share
         if gained:
             await self._gained(gained)
             self.shards |= gained
@@ -150,12 +150,12 @@ class ShardOwnership:
             await self.join()
 
     async def suspend(self) -> None:
-        """Let everything go until the next heartbeat: what is in memory cannot be trusted."""
+        """Stop owning anything until the next heartbeat, because memory may be stale."""
         async with self._changing:
             await self._let_go(self.shards)
 
     async def leave(self) -> None:
-        """Hand everything over; there must be no heartbeat any more."""
+        """Release all shards and sign off; stop the heartbeats first."""
         await self.suspend()
         await self._servers.leave(self.server_id)
 

@@ -1,4 +1,4 @@
-"""Blobs that come and go in parts: kept in memory meanwhile, so many bytes of them and no more."""
+"""Blobs transferred in parts: buffered in memory within fixed limits."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Final
 from arcbook.bus.api import BusError
 
 UPLOADS_MAX: Final = 64
-"""Blobs that arrive in parts at the same time ..."""
+"""Blobs being received at the same time ..."""
 
 UPLOADS_BYTES_MAX: Final = 256 * 1024 * 1024
-"""... and the size of their parts together; what finds no room is to come again later."""
+"""... and the total size of their parts; beyond it, senders must retry later."""
 
 IDLE_SECONDS: Final = 30.0
-"""Time without a new part after which a blob is given up that has not arrived as a whole."""
+"""Time without a new part after which an incomplete blob is dropped."""
 
 DOWNLOADS_MAX: Final = 4
-"""Blobs that leave in parts at the same time, and are kept in memory for it ..."""
+"""Blobs being sent at the same time and kept in memory for it ..."""
 
 DOWNLOADS_BYTES_MAX: Final = 64 * 1024 * 1024
-"""... and their size together, the last one left aside: any is read again, part by part."""
+"""... and their total size, without the newest; an evicted blob is read again for each part."""
 
 
 class _Upload:
@@ -33,38 +33,37 @@ class _Upload:
 
 
 class Uploads:
-    """Blobs that arrive in parts."""
+    """Blobs being received in parts."""
 
     def __init__(
         self, bytes_max: int = UPLOADS_BYTES_MAX, idle_seconds: float = IDLE_SECONDS
     ) -> None:
         self._bytes_max = bytes_max
         self._idle_seconds = idle_seconds
-        #: Those whose last part came longest ago are first.
+        #: In the order of their last part, oldest first.
         self._uploads: OrderedDict[str, _Upload] = OrderedDict()
         self.bytes = 0
 
     def add(self, key: str, part: int, parts: int, data: bytes) -> bytes | None:
-        """Take a part; return the blob if it was the last one.
+        """Add a part; return the blob if this was the last one.
 
         Raises:
-            BusError: there is no room for it now, or earlier parts are gone: all of them are
-                to come again.
-            ValueError: there is no such part.
+            BusError: the buffer is full, or earlier parts were dropped; send all parts again.
+            ValueError: the part number is out of range.
         """
         if not 0 <= part < parts:
-            raise ValueError(f"part {part} of {parts}")
+            raise ValueError(f"part {part} of {parts} is out of range")
         now = asyncio.get_running_loop().time()
         upload = self._uploads.get(key)
         if upload is None and part:
-            raise BusError(f"earlier parts of {key[:200]} were given up: send it again")
+            raise BusError(f"earlier parts of {key[:200]} were dropped; send it again")
         grows_by = len(data) - (len(upload.parts.get(part, b"")) if upload is not None else 0)
         self._give_up_idle(key, now, grows_by)
         if self.bytes + grows_by > self._bytes_max or (
             upload is None and len(self._uploads) >= UPLOADS_MAX
         ):
             self._drop(key)
-            raise BusError("too much arrives in parts already: send it again later")
+            raise BusError("too many blobs are being received in parts; send it again later")
         if upload is None:
             upload = self._uploads[key] = _Upload()
         upload.parts[part], upload.seen_at = data, now
@@ -76,7 +75,7 @@ class Uploads:
         return b"".join(upload.parts[number] for number in range(parts))
 
     def _give_up_idle(self, key: str, now: float, grows_by: int) -> None:
-        """Make room, if there is none, by what nobody goes on with."""
+        """Drop idle uploads if there is no space for more."""
         for other, upload in list(self._uploads.items()):
             has_room = self.bytes + grows_by <= self._bytes_max
             if has_room and len(self._uploads) < UPLOADS_MAX:
@@ -91,7 +90,7 @@ class Uploads:
 
 
 class Downloads:
-    """Blobs that leave in parts."""
+    """Blobs being sent in parts."""
 
     def __init__(self, bytes_max: int = DOWNLOADS_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
@@ -99,14 +98,14 @@ class Downloads:
         self.bytes = 0
 
     def take(self, key: str) -> bytes | None:
-        """Return a blob that is kept, and keep it no more."""
+        """Remove a buffered blob and return it; None if it is not buffered."""
         blob = self._blobs.pop(key, None)
         if blob is not None:
             self.bytes -= len(blob)
         return blob
 
     def keep(self, key: str, blob: bytes) -> None:
-        """Keep a blob for its next part, in place of those that were asked for longest ago."""
+        """Buffer a blob for its next part; evict those requested longest ago."""
         self.take(key)
         self._blobs[key] = blob
         self.bytes += len(blob)

@@ -1,4 +1,4 @@
-"""What an asker may ask: a worker for itself alone, a server for those who asked it."""
+"""What a sender may request: a worker only for itself, a server for those who asked it."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ _NAMED: Final = (
 
 
 class ForbiddenError(AccessError):
-    """The asker may not ask that."""
+    """The sender may not make this request."""
 
     code = "operation_forbidden"
 
 
 def permitted(request: Any, asker: Ticket) -> Any:
-    """Return a request as its asker may make it: limited to its pools and its tenant.
+    """Return a request limited to the pools and the tenant of its sender.
 
     Raises:
-        ForbiddenError: it asks in another's name, or for what only servers ask.
+        ForbiddenError: it is made in another's name, or reserved for servers.
     """
     if asker.is_server:
         return request
     if isinstance(request, InputRequest):
-        raise ForbiddenError(f"worker {asker.name} gives inputs, which only servers do")
+        raise ForbiddenError(f"worker {asker.name} sends inputs, which only servers may do")
     if isinstance(request, RegisterRequest):
         _check_row(request.row, asker)
     elif isinstance(request, _NAMED):
@@ -66,9 +66,9 @@ def permitted(request: Any, asker: Ticket) -> Any:
 
 
 def execution_of(request: Any) -> int | None:
-    """Return the execution whose data a request reads or writes, beside commands; 0 if unclear.
+    """Return the execution whose data a request touches, apart from commands; 0 if unclear.
 
-    What goes by a blob because it is large has a name that nobody else knows.
+    A request stored as a blob because of its size has a name that only its sender knows.
     """
     if isinstance(request, (BlobGet, BlobPut)):
         if request.key.startswith(WIRE):
@@ -84,19 +84,19 @@ def execution_of(request: Any) -> int | None:
 
 
 def _check_name(request: Any, asker: Ticket) -> None:
-    """Refuse what a worker asks in another's name, or as if it were a server."""
+    """Refuse requests of a worker in another's name, or with the flags of a server."""
     if request.worker != asker.name:
         raise ForbiddenError(f"worker {asker.name} asks as {request.worker[:200]!r}")
     if request.forwarded:
-        raise ForbiddenError(f"worker {asker.name} hands something on, which only servers do")
-    for _, given in getattr(request, "reports", ()):
-        if isinstance(given, Report) and given.worker not in ("", asker.name):
-            raise ForbiddenError(f"worker {asker.name} reports as {given.worker[:200]!r}")
+        raise ForbiddenError(f"worker {asker.name} forwards a request, which only servers may do")
+    for _, reported in getattr(request, "reports", ()):
+        if isinstance(reported, Report) and reported.worker not in ("", asker.name):
+            raise ForbiddenError(f"worker {asker.name} reports as {reported.worker[:200]!r}")
 
 
 def _check_row(row: WorkerRow, asker: Ticket) -> None:
-    """Refuse to enter a worker into the registry as what it is not."""
+    """Refuse to register a worker under another name or for other pools than it entered with."""
     if row.worker_id != asker.name:
         raise ForbiddenError(f"worker {asker.name} registers as {row.worker_id[:200]!r}")
     if not set(row.pools) <= set(asker.pools):
-        raise ForbiddenError(f"worker {asker.name} registers for pools that it did not enter for")
+        raise ForbiddenError(f"worker {asker.name} registers for pools it did not enter with")

@@ -1,7 +1,7 @@
-"""Telling workers: what is to be done, and what is to be stopped.
+"""Notices to workers: which commands to claim, and which to stop.
 
-The store is the outbox. What was told and is not claimed after a while is told again, so a
-bus that forgets, or was away, costs time and nothing else.
+The store is the outbox. A command that stays unclaimed is announced again, so a bus that loses
+messages or is unreachable costs only time.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from arcbook.wire.protocol import (
 )
 
 AGAIN_US: Final = 5_000_000
-"""Time after which a command that nobody claimed is told again, for the first time."""
+"""Age after which an unclaimed command is announced again for the first time."""
 
 BATCH_MAX: Final = 1000
-"""Messages of one publication."""
+"""Messages in one publication."""
 
 log = logging.getLogger(__name__)
 
 
 class BusRelay:
-    """Publishes what the owner gives out, in batches, behind its back."""
+    """Publish issued commands to the bus in the background, in batches."""
 
     def __init__(self, bus: ServerBus, server_id: str) -> None:
         self._bus = bus
@@ -43,11 +43,11 @@ class BusRelay:
         self._wake = asyncio.Event()
         self._telling = Errands("notices to workers")
         self._round = 0
-        #: Whether the last publication failed: then all of it is told again soon.
+        #: Whether the last publication failed; if so, all commands are announced again soon.
         self.is_down = False
 
     def publish(self, rows: Iterable[CommandRow]) -> None:
-        """Tell pools that there are commands."""
+        """Announce commands to their pools."""
         self._rows += rows
         self._wake.set()
 
@@ -91,11 +91,11 @@ class BusRelay:
             attempt=row.attempt,
             server=self._server_id,
         )
-        # Told again means that the first was lost: its id must not make this a duplicate.
+        # A repeated notice needs a new id, or the bus would drop it as a duplicate.
         message_id = f"{row.command_id}:{row.generation}:{row.attempt}:{self._round}"
         return Message(row.pool, row.execution_id, message_id, ENCODER.encode(notice))
 
     @property
     def patience_us(self) -> int:
-        """Age from which an unclaimed command is published again; 0 after the bus was away."""
+        """Age from which an unclaimed command is announced again; 0 after a failed publication."""
         return 0 if self.is_down else AGAIN_US

@@ -1,4 +1,4 @@
-"""Answering workers: claims, reports, heartbeats, and what they need to work."""
+"""Answers to workers: claims, reports, heartbeats, and the data they need."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from arcbook.results.store import ResultMissingError, ResultStore
 from arcbook.secrets.api import CredentialError
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.sessions import Ticket
-from arcbook.server.credential_delivery import Credentials, HandingOut, WithheldError
+from arcbook.server.credential_delivery import CredentialGuard, Credentials, WithheldError
 from arcbook.server.guard import ServerBus
 from arcbook.server.parts import Downloads, Uploads
 from arcbook.server.permission import ForbiddenError, execution_of, permitted
@@ -76,8 +76,8 @@ from arcbook.wire.protocol import (
 )
 
 FORWARD_SECONDS: Final = 1.5
-"""Time that another server has to answer what is handed on to it; less than whoever asks
-waits, who would have no answer for the rest either."""
+"""Time limit for the answer of another server to a forwarded request; shorter than the worker's
+own limit, so that it still gets an answer for the rest."""
 
 _REFUSALS: Final = (
     LostOwnershipError,
@@ -87,7 +87,7 @@ _REFUSALS: Final = (
 )
 
 GivenReport = tuple[int, Report | Checkpointed | Stopped]
-"""An execution, and what a worker reports of one of its commands."""
+"""An execution id, and a worker's report about one of its commands."""
 
 log = logging.getLogger(__name__)
 
@@ -95,21 +95,21 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-class Realm(Protocol):
-    """What this server owns."""
+class ShardCheck(Protocol):
+    """Port: tells which executions this server owns."""
 
     def owns(self, execution_id: int) -> bool:
         """Return whether this server owns an execution."""
 
 
 class Requests:
-    """Answers the requests of workers, and of servers that hand some on."""
+    """Answers requests of workers, and requests that other servers forward."""
 
-    def __init__(  # what a server answers from
+    def __init__(  # the parts that answers come from
         self,
         drive: Drive,
         owner: CommandBook,
-        ownership: Realm,
+        ownership: ShardCheck,
         store: ClusterStore,
         bus: ServerBus,
         results: ResultStore,
@@ -124,7 +124,7 @@ class Requests:
         self._bus = bus
         self._results = results
         self._blobs = blobs
-        self._handing = HandingOut(drive, owner, store, credentials)
+        self._credential_guard = CredentialGuard(drive, owner, store, credentials)
         self._server_id = server_id
         self._uploads = Uploads()
         self._downloads = Downloads()
@@ -143,14 +143,14 @@ class Requests:
         }
 
     async def answer(self, body: bytes, asker: Ticket) -> bytes:
-        """Answer one request of a known asker."""
+        """Answer one request of an authenticated sender."""
         try:
             return await self._answer(body, asker)
         except ForbiddenError as error:
             log.warning(logged.REQUEST_REFUSED, {"reason": error})
             return FAULT + f"refused: {error}".encode()
         except (ValueError, BlobMissingError, OverflowError, RecursionError) as error:
-            return FAULT + f"the request cannot be read: {reason_of(error)}".encode()
+            return FAULT + f"the request is malformed: {reason_of(error)}".encode()
         except (StoreError, BusError) as error:
             return FAULT + str(error).encode()
 
@@ -170,10 +170,10 @@ class Requests:
         return ELSEWHERE + key.encode()
 
     async def _check_tenant(self, request: Any, asker: Ticket) -> None:
-        """Keep a tenant's worker from what other tenants' executions keep.
+        """Keep a tenant's worker away from the data of other tenants' executions.
 
         Raises:
-            ForbiddenError: it is another's, or nobody's.
+            ForbiddenError: the execution belongs to another tenant, or does not exist.
         """
         execution_id = execution_of(request)
         if execution_id is None:
@@ -181,20 +181,20 @@ class Requests:
         row = await self._store.execution(execution_id)
         if row is None or row.labels.get("tenant") != asker.tenant:
             raise ForbiddenError(
-                f"worker {asker.name} is of tenant {asker.tenant!r}, and execution "
-                f"{execution_id} is not"
+                f"worker {asker.name} belongs to tenant {asker.tenant!r}, but execution "
+                f"{execution_id} does not"
             )
 
     # -- executions -------------------------------------------------------------------
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
-        """Give commands to a worker, whoever owns them; an answer for each."""
-        found: list[Claimed] = await self._claim(request, b"")
-        return found
+        """Claim commands for a worker, whichever server owns them; return one answer for each."""
+        claims: list[Claimed] = await self._claim(request, b"")
+        return claims
 
     async def _claim(self, request: ClaimRequest, _: bytes) -> Any:
         if request.protocol != PROTOCOL:
-            # Its messages go back, for a worker that can read what a claim answers.
+            # Its messages go back to the bus, for a worker of this version.
             log.warning(
                 logged.CLAIMS_REFUSED, {"reason": _other_version(request.worker, request.protocol)}
             )
@@ -203,45 +203,47 @@ class Requests:
         pools = frozenset(request.pools) if request.pools else None
         capacity = WorkerCapacity(request.worker, pools, tenant=request.tenant)
 
-        async def here(wanted: Sequence[CommandNotice]) -> list[Claimed]:
-            asked = [
+        async def answer_own(notices: Sequence[CommandNotice]) -> list[Claimed]:
+            decisions = [
                 self._drive.ask(
                     c.execution_id,
                     ClaimRow(c.command_id, c.generation, c.attempt, request.worker),
                     capacity,
                 )
-                for c in wanted
+                for c in notices
             ]
             who = request.worker
-            return [await self._claimed(c, a, who) for c, a in zip(wanted, asked, strict=True)]
+            return [await self._claimed(c, a, who) for c, a in zip(notices, decisions, strict=True)]
 
-        return await self._each(request, "commands", here, list[Claimed], _LATER)
+        return await self._each(request, "commands", answer_own, list[Claimed], _LATER)
 
-    async def _claimed(self, wanted: CommandNotice, asked: Awaitable[bool], worker: str) -> Claimed:
+    async def _claimed(
+        self, notice: CommandNotice, decision: Awaitable[bool], worker: str
+    ) -> Claimed:
         try:
-            if await asked:
-                work = self._work(wanted.execution_id, wanted.command_id)
+            if await decision:
+                work = self._work(notice.execution_id, notice.command_id)
                 return Claimed(outcome="claimed", work=work) if work else _FAILED
         except ExecutionMissingError:
             return _FAILED
         except _REFUSALS:
             return _LATER
-        # The answer to its first claim may have been lost, with the server that gave it.
+        # The answer to its first claim may have been lost together with the server that sent it.
         is_its_own = self._owner.extend(
-            wanted.execution_id, wanted.command_id, wanted.generation, worker
+            notice.execution_id, notice.command_id, notice.generation, worker
         )
-        slot = self._drive.slots.get(wanted.execution_id)
+        slot = self._drive.slots.get(notice.execution_id)
         is_its_own = is_its_own and slot is not None and not slot.state.is_cancelling
-        work = self._work(wanted.execution_id, wanted.command_id) if is_its_own else None
-        if work is not None and work.attempt == wanted.attempt:
+        work = self._work(notice.execution_id, notice.command_id) if is_its_own else None
+        if work is not None and work.attempt == notice.attempt:
             return Claimed(outcome="claimed", work=work)
-        out = self._owner.outstanding.get(wanted.execution_id, {}).get(wanted.command_id)
+        out = self._owner.outstanding.get(notice.execution_id, {}).get(notice.command_id)
         if out is not None and out.row.worker:
             return Claimed(outcome="already_claimed")
         return _FAILED
 
     def _work(self, execution_id: int, command_id: str) -> CommandPayload | None:
-        """Return a command as its worker needs it, unless it is over already."""
+        """Return a command's payload for its worker; None if the command has ended."""
         slot = self._drive.slots.get(execution_id)
         command = slot.state.command(command_id) if slot is not None else None
         if slot is None or command is None or command.status is not CommandStatus.ISSUED:
@@ -252,23 +254,23 @@ class Requests:
         pools = frozenset(request.pools)
         capacity = WorkerCapacity(request.worker, pools, request.room, tenant=request.tenant)
 
-        async def here(reports: Sequence[GivenReport]) -> list[bool | None]:
-            asked = [self._drive.ask(i, given, capacity) for i, given in reports]
-            return [await self._reported(one) for one in asked]
+        async def answer_own(reports: Sequence[GivenReport]) -> list[bool | None]:
+            decisions = [self._drive.ask(i, reported, capacity) for i, reported in reports]
+            return [await self._reported(decision) for decision in decisions]
 
         parts = [(i, r) for i, r in request.reports]
         mine, others = self._split([i for i, _ in parts])
         accepted: list[bool | None] = [None] * len(parts)
-        for n, found in zip(mine, await here([parts[n] for n in mine]), strict=True):
-            accepted[n] = found
+        for n, is_accepted in zip(mine, await answer_own([parts[n] for n in mine]), strict=True):
+            accepted[n] = is_accepted
         works = [w for e, c in capacity.handed_over if (w := self._work(e, c)) is not None]
         if not request.forwarded:
             works += await self._forward_reports(request, others, accepted)
         return Reported(accepted=accepted, works=works)
 
-    async def _reported(self, asked: Awaitable[bool]) -> bool | None:
+    async def _reported(self, decision: Awaitable[bool]) -> bool | None:
         try:
-            return await asked
+            return await decision
         except ExecutionMissingError:
             return False
         except _REFUSALS:
@@ -277,7 +279,7 @@ class Requests:
     async def _forward_reports(
         self, request: ReportRequest, others: list[int], accepted: list[bool | None]
     ) -> list[CommandPayload]:
-        """Hand reports to the servers that own their executions."""
+        """Forward reports to the servers that own their executions."""
         works: list[CommandPayload] = []
 
         def part(numbers: list[int]) -> Request:
@@ -288,8 +290,8 @@ class Requests:
         for numbers, answer in await self._hand_on(shards, part, Reported):
             if answer is not None:
                 works += answer.works
-                for n, found in zip(numbers, answer.accepted, strict=True):
-                    accepted[n] = found
+                for n, is_accepted in zip(numbers, answer.accepted, strict=True):
+                    accepted[n] = is_accepted
         return works
 
     async def _beat(self, request: HeartbeatRequest, _: bytes) -> HeartbeatAnswer:
@@ -318,9 +320,11 @@ class Requests:
         log.info(logged.COMMANDS_RETURNED, {"worker": request.worker, "count": count})
         for held in request.held:
             if self._ownership.owns(held.execution_id):
-                given = self._owner.returned(held.execution_id, held.command_id, request.worker)
-                if given is not None:
-                    self._drive.submit(held.execution_id, given)
+                input_event = self._owner.given_back(
+                    held.execution_id, held.command_id, request.worker
+                )
+                if input_event is not None:
+                    self._drive.submit(held.execution_id, input_event)
             else:
                 others.append(held)
         if not request.forwarded:
@@ -332,7 +336,7 @@ class Requests:
         return Done()
 
     async def give(self, request: InputRequest, _: bytes = b"") -> InputTaken:
-        """Have an input taken by the owner of its execution, wherever that is."""
+        """Apply an input at the owner of its execution, here or on another server."""
         if self._ownership.owns(request.execution_id):
             try:
                 accepted = await self._drive.ask(request.execution_id, request.given)
@@ -347,22 +351,22 @@ class Requests:
         answer = await self._ask_owner(shard_of(request.execution_id), handed, InputTaken)
         return answer or InputTaken()
 
-    # -- handing on -------------------------------------------------------------------
+    # -- forwarding -------------------------------------------------------------------
 
     async def _each(
         self,
         request: Any,
         field: str,
-        here: Callable[[Sequence[Any]], Awaitable[list[Answer]]],
+        answer_own: Callable[[Sequence[Any]], Awaitable[list[Answer]]],
         kind: type[list[Answer]],
         unknown: Answer,
     ) -> list[Answer]:
-        """Answer for what is ours, and have the owners answer for the rest."""
+        """Answer for the items of this server's shards; ask the owners of the others."""
         items = getattr(request, field)
         mine, others = self._split([item.execution_id for item in items])
         answers: list[Answer] = [unknown] * len(items)
-        for n, found in zip(mine, await here([items[n] for n in mine]), strict=True):
-            answers[n] = found
+        for n, own in zip(mine, await answer_own([items[n] for n in mine]), strict=True):
+            answers[n] = own
         if request.forwarded:
             return answers
 
@@ -371,13 +375,13 @@ class Requests:
             return msgspec.structs.replace(request, **changes)
 
         shards = _by_shard(others, lambda n: items[n].execution_id)
-        for numbers, found_there in await self._hand_on(shards, part, kind):
-            for n, found in zip(numbers, found_there or [], strict=False):
-                answers[n] = found
+        for numbers, answered in await self._hand_on(shards, part, kind):
+            for n, answer in zip(numbers, answered or [], strict=False):
+                answers[n] = answer
         return answers
 
     def _split(self, execution_ids: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Return the places of the executions that are ours, and of the others."""
+        """Return the indexes of the executions that this server owns, and of the others."""
         mine: list[int] = []
         others: list[int] = []
         for n, execution_id in enumerate(execution_ids):
@@ -390,12 +394,12 @@ class Requests:
         part: Callable[[list[Item]], Request],
         kind: type[Answer],
     ) -> list[tuple[list[Item], Answer | None]]:
-        """Ask the owners of several shards at once: one that is away holds up no other."""
-        asked = (self._ask_owner(shard, part(items), kind) for shard, items in shards.items())
-        return list(zip(shards.values(), await asyncio.gather(*asked), strict=True))
+        """Ask the owners of several shards concurrently, so that none delays the others."""
+        requests = (self._ask_owner(shard, part(items), kind) for shard, items in shards.items())
+        return list(zip(shards.values(), await asyncio.gather(*requests), strict=True))
 
     async def _ask_owner(self, shard: int, request: Request, kind: type[Answer]) -> Answer | None:
-        """Ask the owner of a shard; nothing, if it does not answer now."""
+        """Ask the owner of a shard; return None if it does not answer in time."""
         try:
             body = await self._bus.request(shard_subject(shard), pack(request), FORWARD_SECONDS)
             if body[:1] == ELSEWHERE:
@@ -422,20 +426,20 @@ class Requests:
         return PlaybookAnswer(entry=await self._store.entry("", catalog_id=request.catalog_id))
 
     async def credential(self, request: CredentialRequest, _: bytes = b"") -> CredentialAnswer:
-        """Have the owner of an execution hand out a credential.
+        """Return a credential, checked by the owner of the execution.
 
         Raises:
-            BusError: nobody here can say: ask again.
+            BusError: no server can decide this right now; try again.
         """
         if self._ownership.owns(request.execution_id):
             try:
-                return CredentialAnswer(sealed=await self._handing.sealed(request))
+                return CredentialAnswer(sealed=await self._credential_guard.sealed(request))
             except WithheldError as error:
                 return CredentialAnswer(error=error.reason, is_refused=True)
             except CredentialError as error:
                 return CredentialAnswer(error=error.reason)
             except SealError as error:
-                return CredentialAnswer(error=f"cannot be handed out: {error}")
+                return CredentialAnswer(error=f"cannot be delivered: {error}")
             except LostOwnershipError:
                 pass
         elif not request.forwarded:
@@ -444,7 +448,7 @@ class Requests:
             answer = await self._ask_owner(shard, handed, CredentialAnswer)
             if answer is not None:
                 return answer
-        raise BusError(f"the owner of execution {request.execution_id} is changing: ask again")
+        raise BusError(f"the owner of execution {request.execution_id} is changing; try again")
 
     async def _loop(self, request: LoopRequest, _: bytes) -> LoopAnswer:
         try:
@@ -453,14 +457,14 @@ class Requests:
             return LoopAnswer(missing=str(error))
 
     async def _blob_put(self, request: BlobPut, data: bytes) -> BlobKept:
-        kept = BlobKept(server=self._server_id)
+        stored = BlobKept(server=self._server_id)
         if request.parts == 1:
             await self._blobs.put(request.key, data)
-            return kept
+            return stored
         blob = self._uploads.add(request.key, request.part, request.parts, data)
         if blob is not None:
             await self._blobs.put(request.key, blob)
-        return kept
+        return stored
 
     async def _blob_get(self, request: BlobGet, _: bytes) -> bytes:
         blob = self._downloads.take(request.key)
@@ -488,19 +492,19 @@ def _other_version(worker: str, protocol: int) -> str:
 
 
 def _by_shard(items: Sequence[Item], execution_of: Callable[[Item], int]) -> dict[int, list[Item]]:
-    found: dict[int, list[Item]] = defaultdict(list)
+    by_shard: dict[int, list[Item]] = defaultdict(list)
     for item in items:
-        found[shard_of(execution_of(item))].append(item)
-    return found
+        by_shard[shard_of(execution_of(item))].append(item)
+    return by_shard
 
 
 def _wire_key(name: bytes) -> str:
-    """Return where a request lies that was too large for the bus.
+    """Return the blob key of a request that was too large for the bus.
 
     Raises:
-        ValueError: it is no such place.
+        ValueError: the name is not such a key.
     """
     key = name.decode()
     if not key.startswith(WIRE):
-        raise ValueError("it lies where no request lies")
+        raise ValueError("a blob key outside the area of large requests")
     return key

@@ -1,4 +1,4 @@
-"""Starting what schedules ask for: each tick once, whichever server sees it first."""
+"""Start the executions of schedules: each tick once, no matter how many servers see it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from arcbook.schedules import MICROSECONDS, ScheduleError, due
 from arcbook.store.api import ClusterStore, LostServerError, ScheduleRow, StoreError, Tick
 
 LOOK_SECONDS: Final = 0.5
-"""Time between two looks for schedules that are due."""
+"""Time between two checks for due schedules."""
 
 DUE_MAX: Final = 500
-"""Schedules that are started together."""
+"""Schedules started together."""
 
 log = logging.getLogger(__name__)
 
 
 class Starter(Protocol):
-    """What starts executions: a server."""
+    """Port: starts executions. A ``Server`` implements it."""
 
     clock: Clock
     store: ClusterStore
@@ -38,17 +38,17 @@ class Starter(Protocol):
 
 
 class Scheduler:
-    """Looks which schedules are due.
+    """Starts executions of due schedules.
 
-    The tick is part of the commit that starts the execution, and fenced by the time that
-    the schedule waited for: of two servers that see it, one starts it.
+    The tick is part of the commit that starts the execution, fenced by the time the schedule
+    waited for: if two servers see it, only one of them starts it.
     """
 
     def __init__(self, server: Starter) -> None:
         self._server = server
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check for due schedules until cancelled."""
         while True:
             try:
                 await self.look()
@@ -57,13 +57,13 @@ class Scheduler:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Start what is due."""
-        found = DUE_MAX
-        while found == DUE_MAX:
+        """Start all due schedules."""
+        count = DUE_MAX
+        while count == DUE_MAX:
             now = self._server.clock.now_us()
             rows = await self._server.store.due_schedules(now, DUE_MAX)
-            found = len(rows)
-            # All of them at once: the drive loop commits together what comes together.
+            count = len(rows)
+            # Concurrently, so that the drive loop commits them in one group.
             done = await asyncio.gather(
                 *(self._tick(row, now) for row in rows), return_exceptions=True
             )
@@ -71,10 +71,10 @@ class Scheduler:
                 if isinstance(error, BaseException):
                     raise error
             if not any(done):
-                return  # another server is at it, or nothing can start
+                return  # another server started them, or none can start
 
     async def _tick(self, row: ScheduleRow, now: int) -> bool:
-        """Start what is due; return whether the schedule goes on by it."""
+        """Start a due schedule; return whether this moved the schedule on."""
         server, next_at = self._server, 0
         try:
             due_at, next_at = due(row, now)
@@ -90,14 +90,14 @@ class Scheduler:
                 labels=_labels(row, moment.isoformat()),
             )
         except (LostOwnershipError, LostServerError):
-            return False  # another server was first, or will be
+            return False  # another server was or will be first
         except (PlaybookMissingError, InvalidPlaybookError, ScheduleError) as error:
             log.warning(logged.SCHEDULE_FAILED, {"schedule": row.name, "reason": error})
             return await self._skip(row, next_at)
         return True
 
     async def _skip(self, row: ScheduleRow, next_at: int) -> bool:
-        """Wait for the next time, unless another server was first."""
+        """Move on to the next time, unless another server did."""
         return await self._server.store.skip_tick(Tick(row.name, row.next_at, next_at))
 
 

@@ -1,4 +1,4 @@
-"""What a server does for itself: its own playbooks, their credential, its housekeeping."""
+"""A server's own playbooks, their credential, and its housekeeping."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from arcbook.supervision import Service
 from arcbook.wire.protocol import WIRE, wire_before
 
 ADDRESS: Final = "SERVER_URL"
-"""What stands for the server's address in playbooks that come with Arcbook."""
+"""Placeholder for the server's address in the playbooks shipped with Arcbook."""
 
 CLEANUP: Final = "system/scheduled_cleanup"
 
@@ -32,21 +32,21 @@ CLEANUP_SCHEDULE: Final = "scheduled_cleanup"
 """Name of the schedule that starts it."""
 
 CLEANUP_SECONDS: Final = 3600.0
-"""Time between two clean-ups, unless somebody changes the schedule."""
+"""Time between two clean-ups, unless the schedule is changed."""
 
 HOUSEKEEPING_SECONDS: Final = 86400.0
 
 FORGETTING_SECONDS: Final = 3600.0
-"""Time between two looks for requests and answers that were too large for the bus."""
+"""Time between two deletions of requests and answers too large for the bus."""
 
 log = logging.getLogger(__name__)
 
 
 class SystemCredentials:
-    """Credentials of the store, and the internal token for those that may have it.
+    """The stored credentials, plus the internal token for system playbooks.
 
-    The token is given to executions by their path, so that a playbook of a user cannot
-    name it, and no worker needs to be told it beforehand.
+    The path of the execution decides who gets the token, so that user playbooks cannot name it and
+    workers need not be configured with it.
     """
 
     def __init__(self, others: CredentialBook, store: ClusterStore, token: str) -> None:
@@ -55,30 +55,30 @@ class SystemCredentials:
         self._token = token
 
     async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
-        """Return a credential, opened.
+        """Return a credential, decrypted.
 
         Raises:
-            CredentialError: there is none, or the execution may not have it.
+            CredentialError: it does not exist, or the execution may not have it.
         """
         if alias != INTERNAL_CREDENTIAL:
             return await self._others.credential(alias, execution_id, who=who)
         row = await self._store.execution(execution_id)
         if row is None or not is_system(row.path):
             await self._others.noted(alias, execution_id, who=who, outcome="refused")
-            raise CredentialError(alias, f"is for playbooks {SYSTEM_PREFIX}* only")
+            raise CredentialError(alias, f"is only for playbooks {SYSTEM_PREFIX}*")
         if not self._token:
             await self._others.noted(alias, execution_id, who=who, outcome="unknown")
-            raise CredentialError(alias, "is not there: the server has no ARCBOOK_INTERNAL_TOKEN")
+            raise CredentialError(alias, "does not exist: set ARCBOOK_INTERNAL_TOKEN on the server")
         await self._others.noted(alias, execution_id, who=who, outcome="ok")
         return Credential(name=alias, type="bearer", data={"token": self._token})
 
 
 class Housekeeping:
-    """Keeps a server's own playbooks in the catalog, months of events ahead, and no requests.
+    """Registers a server's own playbooks, creates partitions ahead, deletes old requests.
 
     Args:
         server: the server, running.
-        url: where its API answers.
+        url: the URL of its API.
         token: the internal token; without one nothing is scheduled.
     """
 
@@ -104,14 +104,14 @@ class Housekeeping:
         await self._service.stop()
 
     async def _register(self) -> None:
-        """Register what is absent or has changed; the same content again is kept."""
+        """Register playbooks that are new or changed; unchanged ones keep their version."""
         for text in shipped():
             content = text.replace(ADDRESS, self._url)
             loaded = load_playbook(content, self._server.registry)
             await self._server.plans.register(content, loaded)
 
     async def _schedule(self) -> None:
-        """Have the clean-up run every hour, unless there is such a schedule already."""
+        """Schedule the clean-up every hour, unless the schedule exists."""
         store, now = self._server.store, self._server.clock.now_us()
         if await store.schedule(CLEANUP_SCHEDULE) is not None:
             return
@@ -121,24 +121,24 @@ class Housekeeping:
         await store.put_schedule(msgspec.structs.replace(row, next_at=next_after(row, now)))
 
     async def _forget_requests(self) -> None:
-        """Delete what went beside the bus and has been read, at the start and every hour."""
+        """Delete requests and answers sent through blobs, at the start and every hour."""
         while True:
             try:
                 before = wire_before(self._server.clock.now_us())
-                gone = await self._server.blobs.delete(WIRE, before=before)
-                if gone:
-                    log.info(logged.REQUESTS_FORGOTTEN, {"count": gone})
+                count = await self._server.blobs.delete(WIRE, before=before)
+                if count:
+                    log.info(logged.REQUESTS_FORGOTTEN, {"count": count})
             except StoreError as error:
                 log.warning(logged.REQUESTS_KEPT, {"reason": error})
             await asyncio.sleep(FORGETTING_SECONDS)
 
     async def _make_months(self, store: PartitionedStore) -> None:
-        """Make the tables of the coming months, at the start and every day."""
+        """Create the partitions of the coming months, at the start and every day."""
         while True:
             try:
-                made = await store.ensure_partitions()
-                if made:
-                    log.info(logged.TABLES_MADE, {"count": made})
+                count = await store.ensure_partitions()
+                if count:
+                    log.info(logged.TABLES_MADE, {"count": count})
             except StoreError as error:
                 log.warning(logged.TABLES_FAILED, {"reason": error})
             await asyncio.sleep(HOUSEKEEPING_SECONDS)

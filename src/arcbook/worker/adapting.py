@@ -1,4 +1,4 @@
-"""Adapting a worker's concurrency to the pressure it is under: measuring, and applying."""
+"""Adapt a worker's concurrency to its load: measure and apply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arcbook.worker.core import Worker
 
 LOOK_SECONDS: Final = 0.5
-"""Time between two looks."""
+"""Time between two samples."""
 
 MEMORY_INFO: Final = Path("/proc/meminfo")
 GROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
@@ -40,7 +40,7 @@ async def adapt(worker: Worker) -> None:
 
 
 def memory_used() -> float:
-    """Return the part of the memory that is in use: of the control group's, or the machine's."""
+    """Return the fraction of memory in use, of the control group or the machine if higher."""
     return max(_of_machine(), _of_group())
 
 
@@ -55,9 +55,9 @@ def _of_machine() -> float:
 
 
 def _of_group() -> float:
-    """Return the part of the group's limit that is in use and cannot be given back at once."""
+    """Return the fraction of the group's limit in use, without memory that can be reclaimed."""
     with contextlib.suppress(OSError, ValueError):
-        limit = int(GROUP_LIMIT.read_text("ascii"))  # "max" is no number
+        limit = int(GROUP_LIMIT.read_text("ascii"))  # "max" is not a number
         used = int(GROUP_USED.read_text("ascii"))
         for line in GROUP_STATISTICS.read_text("ascii").splitlines():
             if line.startswith("inactive_file "):

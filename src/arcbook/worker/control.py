@@ -1,4 +1,4 @@
-"""A worker's way to the control plane: requests over the bus, and what they bring."""
+"""Requests of a worker to the control plane, and the answers it needs."""
 
 from __future__ import annotations
 
@@ -47,26 +47,26 @@ from arcbook.wire.protocol import (
 )
 
 ANSWER_SECONDS: Final = 10.0
-"""Time that a server has to answer."""
+"""Time limit for the answer of a server."""
 
 OWNER_SECONDS: Final = 2.0
-"""Time that a server has to answer as the owner it was; then whoever owns it is asked."""
+"""Time limit for the last known owner; after that, the current owner is asked."""
 
 PATIENCE_SECONDS: Final = 60.0
-"""Time for which something that a command needs is asked for again and again."""
+"""How long requests for the needs of a command are repeated."""
 
 OUTAGE_SECONDS: Final = 24 * 3600.0
-"""Time for which the values of results are written and read again and again: what a tool
-has done is not lost because the control plane was away."""
+"""How long writes and reads of results are repeated, so that a completed tool call is not lost
+to an outage of the control plane."""
 
 PAUSES: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
-"""Pauses between tries, in seconds; the last one repeats."""
+"""Pauses between attempts, in seconds; the last one repeats."""
 
 log = logging.getLogger(__name__)
 
 
 def random_name() -> str:
-    """Return a name that nobody else makes."""
+    """Return a unique random name."""
     return uuid.uuid4().hex
 
 
@@ -76,19 +76,19 @@ _CLOCK: Final = SystemClock()
 
 
 class ControlError(UnavailableError):
-    """The control plane does not answer, or not with what was asked for."""
+    """The control plane is unreachable, or refused the request."""
 
     code = "control_plane"
 
 
 class Control:
-    """Asks servers.
+    """Sends requests to servers.
 
     Args:
         bus: the bus, connected.
-        worker: who asks.
-        clock: says when requests were made that are too large for the bus.
-        new_name: yields names of those; never one twice.
+        worker: the name of the worker.
+        clock: dates requests too large for the bus.
+        new_name: returns unique names for such requests.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class Control:
         kind: type[Answer],
         seconds: float = ANSWER_SECONDS,
     ) -> Answer:
-        """Ask once.
+        """Send a request once.
 
         Raises:
-            BusError: there was no answer.
-            ControlError: the answer is a refusal.
+            BusError: no server answered.
+            ControlError: the server refused the request.
         """
         body = pack(request)
         if len(body) > self._bus.payload_max - OVERHEAD_BYTES:
@@ -128,11 +128,11 @@ class Control:
     async def exchange(
         self, subject: str, request: Request, kind: type[Answer], data: bytes = b""
     ) -> tuple[Answer, bytes]:
-        """Ask once, with bytes; return the answer and the bytes that came with it.
+        """Send a request with attached bytes once; return the answer and its attached bytes.
 
         Raises:
-            BusError: there was no answer.
-            ControlError: the answer is a refusal.
+            BusError: no server answered.
+            ControlError: the server refused the request.
         """
         answer = await self._bus.request(subject, pack(request, data), ANSWER_SECONDS)
         if answer[:1] == FAULT:
@@ -150,12 +150,12 @@ class Control:
     async def owner(
         self, execution_id: int, server: str, request: Request, kind: type[Answer]
     ) -> Answer:
-        """Ask the server that owns an execution: where it was, else whoever has its shard.
+        """Ask the owner of an execution: first its last known owner, then that of its shard.
 
-        What is asked may be asked twice: one that does not answer in time may have done it.
+        The request may be handled twice: a server that timed out may still have handled it.
 
         Raises:
-            BusError: nobody answered.
+            BusError: no server answered.
         """
         if server:
             try:
@@ -166,19 +166,19 @@ class Control:
         return await self.once(shard, request, kind, OWNER_SECONDS)
 
     async def any(self, request: Request, kind: type[Answer]) -> Answer:
-        """Ask any server, again and again.
+        """Ask any server, repeatedly.
 
         Raises:
-            ControlError: none answered in good time.
+            ControlError: no server answered in time.
         """
-        found: Answer = await self.patiently(lambda: self.once(ANY_SERVER, request, kind))
-        return found
+        answer: Answer = await self.patiently(lambda: self.once(ANY_SERVER, request, kind))
+        return answer
 
     async def patiently(self, ask: Any, seconds: float = PATIENCE_SECONDS) -> Any:
-        """Ask again and again, for so many seconds.
+        """Repeat a request for up to ``seconds``.
 
         Raises:
-            ControlError: there was no answer in good time.
+            ControlError: there was no successful answer in time.
         """
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + seconds
@@ -192,18 +192,18 @@ class Control:
                 await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
                 tries += 1
 
-    # -- what commands need -----------------------------------------------------------
+    # -- data that commands need ------------------------------------------------------
 
     async def playbook(self, catalog_id: int) -> CatalogEntry | None:
-        """Return a version of a document."""
+        """Return one version of a document; None if it does not exist."""
         answer = await self.any(PlaybookRequest(catalog_id=catalog_id), PlaybookAnswer)
         return answer.entry
 
     async def credential(self, alias: str, execution_id: int) -> Credential:
-        """Return a credential, opened.
+        """Return a credential, decrypted.
 
         Raises:
-            CredentialError: there is none, or it cannot be opened.
+            CredentialError: it does not exist, or cannot be decrypted or delivered.
         """
         letterbox = Letterbox()
         request = CredentialRequest(
@@ -213,14 +213,14 @@ class Control:
             subject = shard_subject(shard_of(execution_id))
             answer = await self.patiently(lambda: self.once(subject, request, CredentialAnswer))
         except ControlError as error:
-            raise CredentialError(alias, f"cannot be had: {error}", retryable=True) from None
+            raise CredentialError(alias, f"cannot be fetched: {error}", retryable=True) from None
         if answer.sealed is None:
             raise CredentialError(alias, answer.error)
         try:
             text = letterbox.open(answer.sealed, request.bound)
             return msgspec.json.decode(text, type=Credential)
         except (SealError, msgspec.DecodeError) as error:
-            raise CredentialError(alias, f"came damaged: {error}") from None
+            raise CredentialError(alias, f"arrived damaged: {error}") from None
 
     async def frames(
         self, execution_id: int, step: str, visit: str
@@ -237,7 +237,7 @@ class Control:
 
 
 class RemoteBlobs:
-    """The blob store of the control plane, part by part."""
+    """The blob store of the control plane, accessed in parts."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
@@ -247,20 +247,20 @@ class RemoteBlobs:
         await self._control.patiently(lambda: self._put(key, data), OUTAGE_SECONDS)
 
     async def _put(self, key: str, data: bytes) -> None:
-        """Write all parts, by way of one server: it puts them together."""
+        """Write all parts through one server, which joins them."""
         subject = ANY_SERVER
         parts = max(1, -(-len(data) // CHUNK_BYTES))
         for part in range(parts):
             chunk = data[part * CHUNK_BYTES : (part + 1) * CHUNK_BYTES]
             request = BlobPut(key=key, part=part, parts=parts)
-            kept, _ = await self._control.exchange(subject, request, BlobKept, chunk)
-            subject = owner_subject(kept.server)
+            stored, _ = await self._control.exchange(subject, request, BlobKept, chunk)
+            subject = owner_subject(stored.server)
 
     async def get(self, key: str) -> bytes:
         """Return a blob.
 
         Raises:
-            BlobMissingError: there is none.
+            BlobMissingError: it does not exist.
         """
         first, data = await self._get(key, 0)
         chunks = [data]
@@ -271,13 +271,13 @@ class RemoteBlobs:
 
     async def _get(self, key: str, part: int) -> tuple[BlobPart, bytes]:
         request = BlobGet(key=key, part=part)
-        found: tuple[BlobPart, bytes] = await self._control.patiently(
+        answer: tuple[BlobPart, bytes] = await self._control.patiently(
             lambda: self._control.exchange(ANY_SERVER, request, BlobPart), OUTAGE_SECONDS
         )
-        if found[0].missing:
+        if answer[0].missing:
             raise BlobMissingError(key)
-        return found
+        return answer
 
     async def delete(self, prefix: str, *, before: str = "") -> int:
-        """Delete nothing: what is kept is the control plane's to purge."""
+        """Delete nothing: retention is up to the control plane."""
         return 0

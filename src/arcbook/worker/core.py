@@ -1,4 +1,4 @@
-"""A worker put together: what it pulls, holds, performs and reports."""
+"""A worker: pulls commands, holds them, performs them and reports their outcome."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ BEAT_SECONDS: Final = 4.0
 """Time between two heartbeats."""
 
 RETRY_LATER_SECONDS: Final = 0.5
-"""Time after which a message comes again whose command nobody could give out."""
+"""Delay before a message is redelivered when no server could decide the claim."""
 
 CLAIM_PAUSES: Final = (0.1, 0.25, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0)
-"""Pauses between claims that nobody answers. It may be ours all the same, so that nobody
-else could have it: it is not given back before another owner had the time to come."""
+"""Pauses between claims that get no answer. The command may already be claimed by this worker,
+so its message is not given back before a new owner has had time to appear."""
 
 AWAY_SECONDS: Final = 0.5
-"""Pause while the bus is away."""
+"""Pause while the bus is unreachable."""
 
 PLANS_MAX: Final = 200
-"""Playbooks kept ready ..."""
+"""Playbooks kept in memory ..."""
 
 PLANS_BYTES_MAX: Final = 8 * 1024 * 1024
-"""... and the size of their documents together, the last one left aside."""
+"""... and the total size of their documents; the newest is kept whatever its size."""
 
 _NOTICES: Final = msgspec.json.Decoder(CommandNotice)
 _STOPS: Final = msgspec.json.Decoder(StopNotice)
@@ -84,29 +84,29 @@ class Holding:
 
     def __init__(self, work: CommandPayload, server: str, delivery: Delivery | None) -> None:
         self.work = work
-        #: The server that owned it last, as far as we know.
+        #: The last known owner of its execution.
         self.server = server
-        #: The message it came by; nothing if it came with an answer.
+        #: The message that announced it; None if it came with the answer to a report.
         self.delivery = delivery
-        #: Whether what became of it is reported, and not answered yet.
+        #: Whether its outcome is reported but not yet acknowledged.
         self.is_over = False
 
 
 class Worker:
-    """Performs commands of some pools.
+    """Performs the commands of some pools.
 
     Args:
         bus: the bus, connected.
-        control: the way to the control plane.
+        control: the requests to the control plane.
         performer: performs commands.
-        registry: its tools.
-        clock: the time.
-        pools: pools it pulls from.
-        concurrency: commands performed at once.
-        worker_id: its name; a new one by default.
+        registry: the tools.
+        clock: the source of time.
+        pools: the pools it pulls from.
+        concurrency: the number of commands performed at once.
+        worker_id: the worker's name; random by default.
     """
 
-    def __init__(  # noqa: PLR0913  # what a worker consists of
+    def __init__(  # noqa: PLR0913  # the parts of a worker
         self,
         bus: WorkerBus,
         control: Control,
@@ -122,12 +122,12 @@ class Worker:
     ) -> None:
         self.worker_id = worker_id or f"worker-{uuid.uuid4().hex[:12]}"
         self.pools = list(pools)
-        #: How far apart it runs code of users.
+        #: How user code is isolated.
         self.isolation = performer.confinement.isolation
         self._bus = bus
         self._control = control
         self._performer = performer
-        # Data that comes to a worker may hold secrets that others used.
+        # Data that reaches a worker may hold secrets that other workers used.
         performer.may_meet_marks = True
         self._registry = registry
         self._clock = clock
@@ -135,25 +135,25 @@ class Worker:
         self._beat_seconds = beat_seconds
         self.runner = CommandRunner(concurrency, self._done, self._away)
         self.held: dict[str, Holding] = {}
-        #: Claims that nobody has answered yet.
+        #: Claims without an answer yet.
         self._claiming = 0
         self._reporting = Reporting(self, control, bus)
         self._plans: dict[int, asyncio.Future[Planned | None]] = {}
         self._room = asyncio.Event()
         self._draining = False
         self._listening: Subscription | None = None
-        #: What goes on as long as the worker does; its failure is the worker's.
+        #: The loops of the worker; if one fails, the worker fails.
         self.service = Service(f"worker {self.worker_id}")
         self._pulling = Service("pulling")
         self._idle = asyncio.Event()
-        #: Set when a server will not have this worker, and why.
+        #: Set when a server refuses this worker; ``refused`` is the reason.
         self.is_refused = asyncio.Event()
         self.refused = ""
 
     # -- lifetime ---------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._listening = await self._bus.listen(control_subject(self.worker_id), self._told)
+        self._listening = await self._bus.listen(control_subject(self.worker_id), self._stop)
         await self.service.start()
         await self._pulling.start()
         self._pulling.loop("pull", self._pull)
@@ -171,7 +171,7 @@ class Worker:
         await self._performer.tools.close()
 
     async def drain(self, seconds: float) -> None:
-        """Pull no more, finish what goes on within a time, and hand the rest back."""
+        """Stop pulling, finish running commands within a time limit, give back the rest."""
         self._draining = True
         await self._pulling.stop()
         unbegun = self.runner.withdraw()
@@ -205,7 +205,7 @@ class Worker:
                 log.warning(logged.COMMAND_KEPT, {"command": command_id, "reason": error})
 
     def allow(self, concurrency: int) -> None:
-        """Perform so many commands at once from now on."""
+        """Set how many commands may be performed at once."""
         self.runner.allow(concurrency)
         if self.room:
             self._room.set()
@@ -214,7 +214,7 @@ class Worker:
 
     @property
     def room(self) -> int:
-        """How many further commands this worker could perform at once."""
+        """How many more commands this worker can take."""
         if self._draining:
             return 0
         return max(0, self.runner.concurrency - len(self.held) - self._claiming)
@@ -244,52 +244,52 @@ class Worker:
                 continue
             by_server.setdefault(notice.server, []).append((notice, delivery))
         answered = await asyncio.gather(*(self._claim_of(s, w) for s, w in by_server.items()))
-        for wanted, is_answered in zip(by_server.values(), answered, strict=True):
+        for claims, is_answered in zip(by_server.values(), answered, strict=True):
             if not is_answered:
-                self.service.task("claim again", self._claim_again(wanted))
+                self.service.task("claim again", self._claim_again(claims))
 
-    async def _claim_again(self, wanted: list[tuple[CommandNotice, Delivery]]) -> None:
-        """Claim from whoever owns the commands by now, until somebody answers."""
-        self._claiming += len(wanted)
+    async def _claim_again(self, claims: list[tuple[CommandNotice, Delivery]]) -> None:
+        """Claim from the current owner of the commands until a server answers."""
+        self._claiming += len(claims)
         try:
             for pause in CLAIM_PAUSES:
                 await asyncio.sleep(pause)
                 if self._draining:
                     break
-                if await self._claim_of("", wanted):
+                if await self._claim_of("", claims):
                     return
             with contextlib.suppress(BusError):
-                await self._bus.give_back([delivery for _, delivery in wanted], 0)
+                await self._bus.give_back([delivery for _, delivery in claims], 0)
         finally:
-            self._claiming -= len(wanted)
+            self._claiming -= len(claims)
             if self.room:
                 self._room.set()
 
-    async def _claim_of(self, server: str, wanted: list[tuple[CommandNotice, Delivery]]) -> bool:
-        """Claim commands; return whether anybody answered."""
+    async def _claim_of(self, server: str, claims: list[tuple[CommandNotice, Delivery]]) -> bool:
+        """Claim commands; return whether a server answered."""
         request = ClaimRequest(
             worker=self.worker_id,
-            commands=[notice for notice, _ in wanted],
+            commands=[notice for notice, _ in claims],
             protocol=PROTOCOL,
         )
-        execution_id = wanted[0][0].execution_id
+        execution_id = claims[0][0].execution_id
         try:
             answers = await self._control.owner(execution_id, server, request, list[Claimed])
         except (BusError, ControlError) as error:
             log.info(logged.CLAIMS_UNANSWERED, {"reason": error})
             return False
-        over: list[Delivery] = []
+        settled: list[Delivery] = []
         later: list[Delivery] = []
-        for answer, (notice, delivery) in zip(answers, wanted, strict=True):
+        for answer, (notice, delivery) in zip(answers, claims, strict=True):
             if answer.outcome == "claimed" and answer.work is not None:
                 self.begin(answer.work, notice.server, delivery)
             elif answer.outcome == "retry_later":
                 later.append(delivery)
             else:
-                over.append(delivery)
+                settled.append(delivery)
         try:
-            if over:
-                await self._bus.acknowledge(over)
+            if settled:
+                await self._bus.acknowledge(settled)
             if later:
                 await self._bus.give_back(later, RETRY_LATER_SECONDS)
         except BusError as error:
@@ -299,10 +299,10 @@ class Worker:
     # -- performing -------------------------------------------------------------------
 
     def begin(self, work: CommandPayload, server: str, delivery: Delivery | None = None) -> None:
-        """Perform a command that is ours."""
+        """Start a claimed command."""
         before = self.held.get(work.command_id)
         if before is not None and _delivery(before.work) == _delivery(work):
-            # A claim was answered twice: it is performed already, or its report is on its way.
+            # A claim was answered twice: the command is running, or its report is on its way.
             before.delivery = delivery or before.delivery
             return
         self.held[work.command_id] = Holding(work, server, delivery)
@@ -314,11 +314,11 @@ class Worker:
             self._begin(work, planned)
 
     def _ready(self, catalog_id: int) -> Planned | None:
-        found = self._plans.get(catalog_id)
-        return found.result() if found is not None and found.done() else None
+        fetched = self._plans.get(catalog_id)
+        return fetched.result() if fetched is not None and fetched.done() else None
 
     async def _begin_later(self, work: CommandPayload) -> None:
-        """Fetch the playbook first, once for all that wait for it."""
+        """Fetch the playbook first, once for all commands that wait for it."""
         catalog_id = work.context.catalog_id
         if catalog_id not in self._plans:
             self._plans[catalog_id] = asyncio.ensure_future(self._fetch(catalog_id))
@@ -341,7 +341,7 @@ class Worker:
             self._begin(work, planned)
 
     def _forget_plans(self) -> None:
-        """Forget the playbooks that were fetched longest ago, if there are too many."""
+        """Evict the playbooks fetched longest ago while the cache exceeds its limits."""
         sizes: dict[int, int] = {}
         for catalog_id, fetched in self._plans.items():
             is_there = fetched.done() and not fetched.cancelled() and fetched.exception() is None
@@ -365,9 +365,9 @@ class Worker:
             return None
 
     def _report_unfit(self, work: CommandPayload, error: Exception) -> None:
-        """Report that a command cannot be performed here, nor elsewhere."""
-        said = f"its playbook cannot be made ready: {type(error).__name__}: {reason_of(error)}"
-        fatal = ErrorInfo(kind=ErrorKind.CONFIG, message=said, code="WORKER_FAULT")
+        """Report that a command can be performed neither here nor elsewhere."""
+        reason = f"its playbook cannot be compiled: {type(error).__name__}: {reason_of(error)}"
+        fatal = ErrorInfo(kind=ErrorKind.CONFIG, message=reason, code="WORKER_FAULT")
         report = Report(
             command_id=work.command_id,
             generation=work.generation,
@@ -378,7 +378,7 @@ class Worker:
         self._reporting.report(work.context.execution_id, report)
 
     def _is_ours(self, work: CommandPayload) -> bool:
-        """Return whether this very delivery is held: not an earlier one, nor a later one."""
+        """Return whether exactly this delivery is held, not an earlier or later one."""
         holding = self.held.get(work.command_id)
         return holding is not None and holding.work is work
 
@@ -387,8 +387,8 @@ class Worker:
             return
         execution_id = work.context.execution_id
         begin = partial(self._open, work, planned)
-        given = work.command_id, work.generation, work.attempt
-        self.runner.begin(Job(execution_id, *given, begin, work.step))
+        identity = work.command_id, work.generation, work.attempt
+        self.runner.begin(Job(execution_id, *identity, begin, work.step))
 
     def _open(self, work: CommandPayload, planned: Planned) -> Awaits | None:
         if not self._is_ours(work):
@@ -397,21 +397,21 @@ class Worker:
         numbers = itertools.count(1)
 
         async def checkpoint(saved: Any) -> bool:
-            given = Checkpointed(
+            report = Checkpointed(
                 command_id=work.command_id,
                 generation=work.generation,
                 attempt=work.attempt,
                 state=saved,
                 number=next(numbers),
             )
-            return await self._reporting.ask(work.context.execution_id, given)
+            return await self._reporting.ask(work.context.execution_id, report)
 
         return self._performer.perform(
             work, planned.plan, folder=planned.entry.folder, checkpoint=checkpoint
         )
 
     def _away(self, job: Job, error: BlobStoreError) -> None:
-        """Let go of a command whose results cannot be kept: its lease ends."""
+        """Release a command whose results cannot be stored; its lease will expire."""
         log.error(
             logged.COMMAND_FAILED,
             {"command": job.command_id, "execution": job.execution_id, "reason": error},
@@ -419,22 +419,22 @@ class Worker:
         self._let_go(job)
 
     def _let_go(self, job: Job) -> None:
-        """Hold a command no more, unless it has come anew meanwhile."""
+        """Release a command, unless a newer delivery has replaced it."""
         holding = self.held.get(job.command_id)
         if holding is not None and _delivery(holding.work) == (job.generation, job.attempt):
             self.release(job.command_id)
 
-    def _done(self, job: Job, given: AnyInput | None) -> None:
-        if given is None:
+    def _done(self, job: Job, report: AnyInput | None) -> None:
+        if report is None:
             self._let_go(job)
         else:
             holding = self.held.get(job.command_id)
             if holding is not None and _delivery(holding.work) == (job.generation, job.attempt):
                 holding.is_over = True
-            self._reporting.report(job.execution_id, given)
+            self._reporting.report(job.execution_id, report)
 
     def release(self, command_id: str) -> Holding | None:
-        """Hold a command no more."""
+        """Stop holding a command."""
         holding = self.held.pop(command_id, None)
         if self.room:
             self._room.set()
@@ -442,9 +442,9 @@ class Worker:
             self._idle.set()
         return holding
 
-    # -- being told -------------------------------------------------------------------
+    # -- stop notices -----------------------------------------------------------------
 
-    def _told(self, body: bytes) -> None:
+    def _stop(self, body: bytes) -> None:
         try:
             notice = _STOPS.decode(body)
         except msgspec.DecodeError:
@@ -462,7 +462,7 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
-            # Nobody waits for anybody: a server that hangs costs what it owns, and no more.
+            # Concurrently, so that a server that hangs delays only its own executions.
             await asyncio.gather(self._register(), self._extend())
             await asyncio.sleep(self._beat_seconds)
 
@@ -490,7 +490,7 @@ class Worker:
                 self.is_refused.set()
 
     async def _extend(self) -> None:
-        """Extend the leases of what we hold; stop what is not ours any more."""
+        """Extend the leases of held commands; stop those that belong to others now."""
         by_server: dict[str, list[Holding]] = {}
         for holding in self.held.values():
             by_server.setdefault(holding.server, []).append(holding)
@@ -510,7 +510,7 @@ class Worker:
             log.info(logged.MESSAGES_UNEXTENDED, {"reason": error})
 
     async def _extend_at(self, server: str, holdings: list[Holding]) -> None:
-        """Tell one server what of it we hold, within the time between two heartbeats."""
+        """Send a heartbeat to one server, before the next heartbeat is due."""
         request = HeartbeatRequest(worker=self.worker_id, held=[_held(h.work) for h in holdings])
         execution_id = holdings[0].work.context.execution_id
         try:
@@ -519,12 +519,12 @@ class Worker:
         except (BusError, ControlError, TimeoutError) as error:
             log.info(logged.HEARTBEATS_UNANSWERED, {"server": server or "anybody", "reason": error})
             for holding in holdings:
-                holding.server = ""  # whoever owns the shard by the next round is asked
+                holding.server = ""  # the next heartbeat goes to the current owner of the shard
             return
-        asked = {holding.work.command_id: holding for holding in holdings}
+        sent = {holding.work.command_id: holding for holding in holdings}
         for command_id in answer.gone:
-            # It may have come anew while the answer was on its way.
-            if self.held.get(command_id) is asked.get(command_id):
+            # A new delivery may have replaced it while the answer was on its way.
+            if self.held.get(command_id) is sent.get(command_id):
                 self.runner.abandon(command_id)
                 self.release(command_id)
 

@@ -1,8 +1,8 @@
-"""A worker's side of the bus over HTTP, where only a server's API can be reached.
+"""The worker's side of the bus over HTTP, for workers that reach only a server's API.
 
-Requests go to the server, which hands on what others own. Messages and notices are waited
-for by calls that stand open. A message is acknowledged by the server already: what this
-worker then does not claim is told again.
+The server forwards requests to the owners of executions. The worker long-polls for messages and
+notices. The server acknowledges messages at once; a command that this worker then does not claim
+is announced again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from arcbook.wire.protocol import (
 )
 
 PAYLOAD_BYTES: Final = 1024 * 1024
-"""Bytes of one request or answer; what is longer goes in parts."""
+"""Bytes of one request or answer; longer ones are sent in parts."""
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bytes of one answer of the API."""
@@ -52,27 +52,27 @@ ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 CONNECT_SECONDS: Final = 10.0
 
 SPARE_SECONDS: Final = 10.0
-"""Time that an answer may take beyond the time that was asked for."""
+"""Time that an answer may take beyond the requested wait."""
 
 AWAY_SECONDS: Final = 1.0
-"""Pause while the server is away."""
+"""Pause while the server is unreachable."""
 
 Answer = TypeVar("Answer")
 
 
 class HttpDelivery(NamedTuple):
-    """A message; it does not come again."""
+    """A message; it is not redelivered."""
 
     body: bytes
     deliveries: int = 1
 
 
 class HttpBus:
-    """The bus, by way of a server's API.
+    """The bus, through a server's API.
 
     Args:
-        url: where the API is.
-        token: the token of a worker, or the internal one.
+        url: the base URL of the API.
+        token: a worker token, or the internal token.
     """
 
     payload_max = PAYLOAD_BYTES
@@ -85,7 +85,7 @@ class HttpBus:
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-        # A worker's calls that wait must not keep its reports from going out.
+        # Without a connection limit, so that long polls do not delay reports.
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(
             headers=self._headers, timeout=timeout, connector=connector
@@ -104,65 +104,65 @@ class HttpBus:
             await self._session.close()
 
     async def request(self, subject: str, body: bytes, seconds: float) -> bytes:
-        """Ask whoever serves a subject, and return the answer.
+        """Send a request to the server of a subject and return the answer.
 
         Raises:
-            NobodyError: nobody serves it.
+            NobodyError: no server serves the subject.
             RequestTimeoutError: there was no answer in time.
-            BusError: the server cannot be reached, or refuses.
+            BusError: the server is unreachable, or refused the request.
         """
-        wanted = DoorRequest(subject=subject, body=body)
-        return (await self._post(DOOR_REQUESTS, wanted, DoorAnswer, seconds)).body
+        request = DoorRequest(subject=subject, body=body)
+        return (await self._post(DOOR_REQUESTS, request, DoorAnswer, seconds)).body
 
     async def pull(self, pools: Sequence[str], limit: int, seconds: float) -> list[Delivery]:
-        """Return messages of some pools; wait for the first one, but no longer than told.
+        """Return messages of some pools; wait up to ``seconds`` for the first one.
 
         Raises:
-            BusError: the server cannot be reached, or refuses.
+            BusError: the server is unreachable, or refused the request.
         """
         seconds = min(seconds, DOOR_WAIT_SECONDS_MAX)
-        wanted = DoorPull(pools=list(pools), limit=min(limit, PULL_MAX), seconds=seconds)
-        found = await self._post(DOOR_MESSAGES, wanted, DoorMessages, seconds + SPARE_SECONDS)
-        return [HttpDelivery(body) for body in found.messages]
+        request = DoorPull(pools=list(pools), limit=min(limit, PULL_MAX), seconds=seconds)
+        answer = await self._post(DOOR_MESSAGES, request, DoorMessages, seconds + SPARE_SECONDS)
+        return [HttpDelivery(body) for body in answer.messages]
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Do nothing: the server did."""
+        """No-op: the server has already acknowledged them."""
 
     async def give_back(self, deliveries: Sequence[Delivery], seconds: float = 0.0) -> None:
-        """Do nothing: what is not claimed is told again."""
+        """No-op: an unclaimed command is announced again."""
 
     async def extend(self, deliveries: Sequence[Delivery]) -> None:
-        """Do nothing: they are acknowledged."""
+        """No-op: the server has already acknowledged them."""
 
     async def listen(self, subject: str, listener: Listener) -> Subscription:
-        """Be told what a worker is told.
+        """Receive the notices of one worker.
 
         Raises:
-            ValueError: the subject is not that of a worker.
+            ValueError: the subject is not a worker's.
         """
         worker = subject.removeprefix(control_subject(""))
         if worker == subject:
-            raise ValueError(f"only workers are told something over HTTP, not {subject!r}")
+            raise ValueError(f"over HTTP only notices to a worker can be received, not {subject!r}")
         return _Listening(self.service.task("notices", self._hear(worker, listener)))
 
     async def _hear(self, worker: str, listener: Listener) -> None:
-        wanted = DoorListen(worker_id=worker, seconds=DOOR_WAIT_SECONDS_MAX)
+        request = DoorListen(worker_id=worker, seconds=DOOR_WAIT_SECONDS_MAX)
         seconds = DOOR_WAIT_SECONDS_MAX + SPARE_SECONDS
         while True:
             try:
-                found = await self._post(DOOR_NOTICES, wanted, DoorNotices, seconds)
+                answer = await self._post(DOOR_NOTICES, request, DoorNotices, seconds)
             except BusError:
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
-            for body in found.notices:
+            for body in answer.notices:
                 hand_over(listener, body)
 
-    async def _post(self, path: str, wanted: Any, kind: type[Answer], seconds: float) -> Answer:
+    async def _post(self, path: str, request: Any, kind: type[Answer], seconds: float) -> Answer:
         assert self._session is not None
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._session.post(self.url + path, data=ENCODER.encode(wanted)) as response,
+                self._session.post(self.url + path, data=ENCODER.encode(request)) as response,
             ):
                 status, body = response.status, await _read(response)
         except TimeoutError:
@@ -174,10 +174,10 @@ class HttpBus:
                 return msgspec.json.decode(body, type=kind)
             refused = msgspec.json.decode(body, type=_Refused)
         except msgspec.DecodeError:
-            raise BusError(f"{self.url} is no server: it answered {status}") from None
+            raise BusError(f"{self.url} is not an Arcbook server: it answered {status}") from None
         if refused.code == NOBODY:
             raise NobodyError(refused.error)
-        raise BusError(f"{self.url} refuses: {refused.error}")
+        raise BusError(f"{self.url} refused the request: {refused.error}")
 
 
 class _Refused(msgspec.Struct):
@@ -194,9 +194,9 @@ class _Listening:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    found = bytearray()
+    body = bytearray()
     async for chunk in response.content.iter_chunked(1 << 16):
-        found += chunk
-        if len(found) > ANSWER_BYTES_MAX:
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
             raise BusError(f"an answer is longer than {ANSWER_BYTES_MAX:,} bytes")
-    return bytes(found)
+    return bytes(body)

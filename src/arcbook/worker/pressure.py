@@ -1,53 +1,53 @@
-"""How many commands a worker may perform at once, by how it fares: pure arithmetic."""
+"""How many commands a worker may perform at once under its current load: pure arithmetic."""
 
 from __future__ import annotations
 
 from typing import Final
 
 LAG_SECONDS_MAX: Final = 0.1
-"""Lag of the event loop above which there is too much to do at once ..."""
+"""Lag of the event loop above which the limit is lowered ..."""
 
 LAG_SECONDS_CALM: Final = 0.03
-"""... and below which there is room for more."""
+"""... and below which it may be raised."""
 
 MEMORY_MAX: Final = 0.92
-"""Part of the memory that may be in use ..."""
+"""Fraction of the memory in use above which the limit is lowered ..."""
 
 MEMORY_CALM: Final = 0.85
-"""... and below which there is room for more."""
+"""... and below which it may be raised."""
 
 LOWERED_TO: Final = 0.7
-"""Part that is left of the number when it is lowered."""
+"""Factor by which the limit is lowered."""
 
 CALM_SAMPLES: Final = 4
-"""Calm looks in a row before the number is raised."""
+"""Consecutive calm samples before the limit is raised."""
 
 RAISED_BY: Final = 0.1
-"""Part of the highest number by which it is raised, at a time."""
+"""Fraction of the highest limit by which it is raised at a time."""
 
 
 class Pressure:
-    """The number of commands at once: lowered quickly under pressure, raised slowly in calm.
+    """The concurrency limit: lowered quickly under pressure, raised slowly in calm.
 
     Args:
-        most: the highest number, where it begins.
-        least: the lowest; with it a worker always makes progress.
+        most: the highest limit, and the initial one.
+        least: the lowest limit, so that a worker always makes progress.
     """
 
     def __init__(self, most: int, least: int = 1) -> None:
         if not 1 <= least <= most:
-            raise ValueError(f"at least {least} and at most {most} commands at once cannot be")
+            raise ValueError(f"the limits must satisfy 1 <= {least} <= {most}")
         self._most = most
         self._least = least
         self._calm = 0
         self.limit = most
 
     def look(self, lag_seconds: float, memory_used: float) -> int:
-        """Take what was measured, and return how many commands may go on at once.
+        """Take a sample and return the new limit.
 
         Args:
-            lag_seconds: how late the event loop came back to a task that slept.
-            memory_used: the part of the memory that is in use, 0 to 1.
+            lag_seconds: how late the event loop resumed a task that slept.
+            memory_used: the fraction of the memory in use, 0 to 1.
         """
         if lag_seconds > LAG_SECONDS_MAX or memory_used > MEMORY_MAX:
             self._calm = 0

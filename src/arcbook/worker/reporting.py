@@ -1,4 +1,4 @@
-"""Reports: kept until the owner has stored them, sent together."""
+"""Reports: kept until the owner has stored them, and sent in batches."""
 
 from __future__ import annotations
 
@@ -17,50 +17,52 @@ from arcbook.wire.protocol import Reported, ReportRequest
 from arcbook.worker.control import PAUSES, Control, ControlError
 
 REPORTS_MAX: Final = 256
-"""Reports of one request."""
+"""Reports in one request."""
 
 log = logging.getLogger(__name__)
 
 
 class _Report:
-    __slots__ = ("execution_id", "future", "given", "tries")
+    __slots__ = ("execution_id", "future", "reported", "tries")
 
-    def __init__(self, execution_id: int, given: Any, future: asyncio.Future[bool] | None) -> None:
+    def __init__(
+        self, execution_id: int, reported: Any, future: asyncio.Future[bool] | None
+    ) -> None:
         self.execution_id = execution_id
-        self.given = given
+        self.reported = reported
         self.future = future
         self.tries = 0
 
 
 class Holder(Protocol):
-    """A worker, as its reports need it: what it holds, and what more it can take."""
+    """Port: a worker as its reports see it: held commands and free capacity."""
 
     worker_id: str
     pools: list[str]
-    #: What sending a report is a part of.
+    #: Runs the tasks that send reports.
     service: Service
 
     @property
     def held(self) -> Mapping[str, Any]:
-        """The commands that it holds, by id."""
+        """The held commands, by id."""
 
     @property
     def room(self) -> int:
         """How many more commands it can take."""
 
     def begin(self, work: CommandPayload, server: str) -> None:
-        """Begin a command that came with an answer."""
+        """Start a command that came with an answer."""
 
     def release(self, command_id: str) -> Any:
-        """Let go of a command; return what was held of it."""
+        """Stop holding a command; return what was held."""
 
 
 class Reporting:
-    """Sends what a worker has to report to the owners of the executions.
+    """Sends the reports of a worker to the owners of their executions.
 
-    While one request is on its way, further reports gather; they go together. What is not
-    answered is sent again, for as long as the worker lives: its answer may have been lost,
-    and a report that was stored already is refused as stale, which is an answer, too.
+    While a request is on its way, further reports gather and go together in the next. A report
+    without an answer is sent again for as long as the worker lives. Only the answer may have been
+    lost; then the owner refuses the report as stale, which settles it too.
     """
 
     def __init__(self, worker: Holder, control: Control, bus: WorkerBus) -> None:
@@ -71,23 +73,23 @@ class Reporting:
         self._sending: set[str] = set()
         self._wake = asyncio.Event()
 
-    def report(self, execution_id: int, given: Any) -> None:
-        """Report what became of a command."""
-        self._add(_Report(execution_id, given, None))
+    def report(self, execution_id: int, reported: Any) -> None:
+        """Report the outcome of a command."""
+        self._add(_Report(execution_id, reported, None))
 
-    def ask(self, execution_id: int, given: Any) -> asyncio.Future[bool]:
-        """Report something, and return whether it was accepted."""
+    def ask(self, execution_id: int, reported: Any) -> asyncio.Future[bool]:
+        """Send a report; the future resolves to whether it was accepted."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._add(_Report(execution_id, given, future))
+        self._add(_Report(execution_id, reported, future))
         return future
 
     def _add(self, report: _Report) -> None:
-        holding = self._worker.held.get(report.given.command_id)
+        holding = self._worker.held.get(report.reported.command_id)
         self._waiting[holding.server if holding else ""].append(report)
         self._wake.set()
 
     async def run(self) -> None:
-        """Send until cancelled; one request at a time for each server."""
+        """Send until cancelled, with at most one request in flight for each server."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -102,9 +104,9 @@ class Reporting:
         worker = self._worker
         request = ReportRequest(
             worker=worker.worker_id,
-            reports=[(r.execution_id, r.given) for r in reports],
+            reports=[(r.execution_id, r.reported) for r in reports],
             pools=worker.pools,
-            room=worker.room + sum(r.future is None and self._is_held(r.given) for r in reports),
+            room=worker.room + sum(r.future is None and self._is_held(r.reported) for r in reports),
         )
         try:
             answer = await self._control.owner(reports[0].execution_id, server, request, Reported)
@@ -120,7 +122,7 @@ class Reporting:
         await self._settle(reports, answer.accepted)
 
     def _leave(self, server: str) -> None:
-        """Ask a server no more that does not answer: whoever owns the shards now is found."""
+        """Stop asking a server that does not answer; the current shard owners are asked instead."""
         if not server:
             return
         for holding in self._worker.held.values():
@@ -149,25 +151,25 @@ class Reporting:
                 log.info(logged.MESSAGES_UNACKNOWLEDGED, {"reason": error})
 
     def _released(self, report: _Report) -> Any:
-        """Let go of a command, unless it has come anew: its next generation, or another attempt."""
-        given = report.given
-        if given.command_id in self._worker.held and not self._is_held(given):
+        """Release a command, unless a newer generation or attempt has replaced it."""
+        reported = report.reported
+        if reported.command_id in self._worker.held and not self._is_held(reported):
             return None
-        return self._worker.release(given.command_id)
+        return self._worker.release(reported.command_id)
 
-    def _is_held(self, given: Any) -> bool:
-        """Return whether what is reported is of the delivery that is held."""
-        holding = self._worker.held.get(given.command_id)
-        if holding is None or not isinstance(given, Report):
+    def _is_held(self, reported: Any) -> bool:
+        """Return whether a report is about the delivery that is held."""
+        holding = self._worker.held.get(reported.command_id)
+        if holding is None or not isinstance(reported, Report):
             return holding is not None
         work = holding.work
-        return (given.generation, given.attempt) == (work.generation, work.attempt)
+        return (reported.generation, reported.attempt) == (work.generation, work.attempt)
 
     def _again(self, report: _Report) -> None:
         pause = PAUSES[min(report.tries, len(PAUSES) - 1)]
         report.tries += 1
-        holding = self._worker.held.get(report.given.command_id)
+        holding = self._worker.held.get(report.reported.command_id)
         if holding is not None:
-            # Whoever owned it does not any more: the shard's subject finds the new owner.
+            # It may have lost the shard; the shard's subject reaches the current owner.
             holding.server = ""
         asyncio.get_running_loop().call_later(pause, self._add, report)

@@ -1,4 +1,4 @@
-"""A worker's bus, on which it can tell servers from everybody else."""
+"""A worker's bus that authenticates servers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _WELCOMES: Final = msgspec.json.Decoder(Welcome)
 
 
 class EntryRefusedError(BusError):
-    """The servers do not let this worker in."""
+    """The servers refuse this worker."""
 
     code = "entry_refused"
 
 
 class SealedBus:
-    """A bus for one worker: its requests are sealed, and only servers are listened to.
+    """The bus of one worker: requests are sealed, and only notices from servers are accepted.
 
     Args:
         bus: the bus, connected.
-        token: returns the worker's token, as it is now.
-        worker: its name.
+        token: returns the current token of the worker.
+        worker: the worker's name.
         pools: the pools it performs commands of.
     """
 
@@ -56,36 +56,36 @@ class SealedBus:
 
     @property
     def payload_max(self) -> int:
-        """Bytes that one message may have."""
+        """Maximum size of one message in bytes."""
         return self._bus.payload_max
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Leave the bus to whoever connected it."""
+        """Leave the bus open: its creator closes it."""
 
     async def request(self, subject: str, body: bytes, seconds: float) -> bytes:
-        """Ask whoever serves a subject, and return the answer, which comes from a server.
+        """Send a request and return the answer, which is proved to come from a server.
 
         Raises:
-            NobodyError: nobody serves it.
+            NobodyError: no server serves the subject.
             RequestTimeoutError: there was no answer in time.
-            BusError: the bus cannot be reached, or no server lets us in.
+            BusError: the bus is unreachable, or the servers refuse this worker.
         """
         return await self._asker.request(subject, body, seconds)
 
     async def _entered(self, seconds: float) -> Session:
-        """Enter: prove the token, and have a session.
+        """Prove the token and return a new session.
 
         Raises:
-            BusError: no server answered, or none that knows the token.
+            BusError: no server answered, or none accepts the token.
         """
         entering = Entering(self._token(), self._worker, self._pools)
         body = GREETING + msgspec.json.encode(entering.greeting)
         answer = await self._bus.request(ANY_SERVER, body, seconds)
         if answer[:1] != GREETING:
-            raise EntryRefusedError("the servers speak another protocol: use the same version")
+            raise EntryRefusedError("the servers speak another protocol; use the same version")
         try:
             welcome = _WELCOMES.decode(answer[1:])
             if welcome.refused:
@@ -93,22 +93,22 @@ class SealedBus:
                 raise EntryRefusedError(welcome.refused)
             granted = entering.granted(welcome)
         except (SealError, msgspec.DecodeError):
-            raise EntryRefusedError("whoever answers on the bus has not got our token") from None
+            raise EntryRefusedError("the responder on the bus does not know this token") from None
         self._refused = ""
         return Session(granted.ticket, granted.key, Cipher(granted.notices))
 
     def _tell(self, reason: str) -> None:
-        """Say why we are not let in, once."""
+        """Log the reason of a refusal, once."""
         if reason != self._refused:
             log.warning(logged.WORKER_NOT_LET_IN, {"reason": reason[:300]})
         self._refused = reason
 
     async def listen(self, subject: str, listener: Listener) -> Subscription:
-        """Be told what servers tell this worker; what others say is dropped."""
+        """Receive notices from servers to this worker; drop forged ones."""
         if subject != control_subject(self._worker):
-            raise ValueError(f"a worker listens to what it is told itself, not to {subject!r}")
+            raise ValueError(f"a worker receives only its own notices, not {subject!r}")
 
-        def told(body: bytes) -> None:
+        def unseal(body: bytes) -> None:
             session = self._asker.session
             if session is None or session.notices is None:
                 return
@@ -119,4 +119,4 @@ class SealedBus:
                 return
             listener(text)
 
-        return await self._bus.listen(subject, told)
+        return await self._bus.listen(subject, unseal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from arcbook.bus.api import NobodyError
-from arcbook.server.bus_gateway import DoorFullError
+from arcbook.server.bus_gateway import GatewayFullError
 from arcbook.server.http.access import INTERNAL
 from arcbook.server.http.errors import ApiError
 from arcbook.server.http.route import Call, Route
@@ -37,7 +37,7 @@ async def worker_messages(call: Call) -> DoorMessages:
     door = call.context.door
     try:
         found = await door.pull(call.body)
-    except DoorFullError as error:
+    except GatewayFullError as error:
         raise ApiError(429, str(error)) from None
     await door.end(found, arrived=not await call.request.is_disconnected())
     return DoorMessages(messages=[delivery.body for delivery in found])
@@ -47,7 +47,7 @@ async def worker_notices(call: Call) -> DoorNotices:
     """Return what a worker is told."""
     try:
         return DoorNotices(notices=await call.context.door.notices(call.body))
-    except DoorFullError as error:
+    except GatewayFullError as error:
         raise ApiError(429, str(error)) from None
 
 

@@ -28,7 +28,7 @@ async def api(tmp_path):
 
 
 async def started(api: Api) -> str:
-    """Start an execution whose only command waits for a pool that nobody serves."""
+    """Start an execution whose only command waits for a pool that no server serves."""
     await api.register(ELSEWHERE)
     return await api.run("examples/elsewhere")
 

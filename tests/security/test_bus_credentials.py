@@ -131,8 +131,8 @@ async def test_a_worker_that_holds_nothing_of_the_execution_is_refused(cluster, 
     mine, another = sealed(bus, "w"), sealed(bus, "another")
     await claimed(mine, held, "w")
 
-    assert "performs nothing" in await refusal(another, "warehouse", held, "another")
-    assert "performs nothing" in await refusal(mine, "warehouse", other)
+    assert "holds no command" in await refusal(another, "warehouse", held, "another")
+    assert "holds no command" in await refusal(mine, "warehouse", other)
 
 
 async def test_a_claim_that_has_ended_opens_nothing(cluster, bus):
@@ -143,7 +143,7 @@ async def test_a_claim_that_has_ended_opens_nothing(cluster, bus):
     assert await reported(mine, held, held.report(), "w") == [True]
     await cluster.ended(held.execution_id)
 
-    assert "performs nothing" in await refusal(mine, "warehouse", held)
+    assert "holds no command" in await refusal(mine, "warehouse", held)
 
 
 async def test_the_audit_names_the_proven_worker_whatever_it_says_of_itself(cluster, bus):

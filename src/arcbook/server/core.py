@@ -331,7 +331,7 @@ class Server:
         for _ in range(OWNER_TRIES):
             answer = await self.requests.give(request)
             if answer.missing:
-                raise ExecutionMissingError(f"execution {execution_id} does not exist")
+                raise ExecutionMissingError(f"there is no execution {execution_id}")
             if answer.accepted is not None:
                 return answer.accepted
             await asyncio.sleep(OWNER_PAUSE_SECONDS)

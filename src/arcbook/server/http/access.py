@@ -1,8 +1,8 @@
-"""Who may call the API.
+"""Authentication and authorization of the API.
 
-Without authentication the API is open, and then only on loopback: :func:`check_binding`
-refuses any other address at start. An open API answers no foreign host names and no foreign
-web pages, so that a page in the user's own browser cannot drive it.
+Without authentication the API is open, but only on loopback: :func:`check_binding` refuses any
+other address at start. An open API refuses foreign host names and web origins, so that a page
+in the user's own browser cannot control it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from arcbook.settings import SettingsError
 from arcbook.store.access import Tokens
 
 SCOPES: Final = ("open", *TOKEN_SCOPES)
-"""What a caller may: each includes those before it."""
+"""The scopes; each includes those before it."""
 
 INTERNAL: Final = "internal"
-"""The scope of the holder of the internal token, who may nothing else."""
+"""The scope of the internal token; it includes no other."""
 
 OPEN_PATHS: Final = frozenset({"/health", "/api/health", "/api/runtime/contract"})
-"""Paths that need no token, for what watches whether the server is there."""
+"""Paths that need no token: health checks."""
 
 SESSION_PATH: Final = "/api/auth/validate"
-"""The path that tells what a token is good for; who asks need not show one besides."""
+"""The path that describes the caller's own token; it answers without one too."""
 
 INTERNAL_PATHS: Final = re.compile(r"/api/(internal/.*|commands/.*|credentials/[^/]+/sealed)")
 """The paths that need the internal token."""
@@ -48,55 +48,55 @@ INTERNAL_PATHS: Final = re.compile(r"/api/(internal/.*|commands/.*|credentials/[
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 FAILURES_PER_SECOND: Final = 5.0
-"""Wrong tokens that one address may show before it is told to wait."""
+"""Wrong tokens allowed from one address before its requests are refused."""
 
 ADDRESS_CHARACTERS_MAX: Final = 100
-"""What is kept of an address that is none."""
+"""The key for clients without a valid address."""
 
 NETWORK_BITS: Final = 64
-"""Of an IPv6 address, what counts as one address: whoever has one has all of those."""
+"""Prefix of an IPv6 address that counts as one address: one client usually has all of it."""
 
 
 class UnsafeBindingError(SettingsError):
-    """The API would be reachable from other machines by anybody."""
+    """The API would be open to other machines without authentication."""
 
     code = "unsafe_binding"
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who calls, and what they may."""
+    """The caller of a request, and what they may do."""
 
     name: str
     scope: str
-    #: Whether they showed a token; an open API knows nobody.
+    #: Whether they presented a token; false for callers of an open API.
     is_known: bool = False
-    #: Whose work it is; an empty text where nobody says.
+    #: The tenant of their executions; empty if not set.
     tenant: str = ""
     organization: str = ""
-    #: The token of the store that they showed.
+    #: The id of the stored token that they presented.
     token_id: str = ""
 
     @property
     def may_crowd(self) -> bool:
-        """Whether it is answered even when others are not."""
+        """Whether the caller is answered even when the server refuses others."""
         return self.is_known and self.scope in (INTERNAL, SCOPES[-1])
 
     @property
     def labels(self) -> dict[str, str]:
-        """What the caller's executions are labelled with."""
-        found = {"tenant": self.tenant, "organization": self.organization}
+        """The labels of executions that the caller starts."""
+        labels = {"tenant": self.tenant, "organization": self.organization}
         if self.is_known:
-            found["started_by"] = self.name
-        return {name: value for name, value in found.items() if value}
+            labels["started_by"] = self.name
+        return {name: value for name, value in labels.items() if value}
 
 
 def hash_token(token: str) -> str:
-    """Return the form in which a token stands in the settings."""
+    """Return a token's digest, as it is written in the settings."""
     return digest_of(token)
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address reaches this machine only."""
+    """Return whether an address is reachable from this machine only."""
     host = host.strip("[]")
     if host == "localhost":
         return True
@@ -107,7 +107,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_binding(host: str, settings: HttpSettings) -> None:
-    """Refuse to listen for other machines without authentication.
+    """Refuse to listen on other addresses than loopback without authentication.
 
     Raises:
         UnsafeBindingError: no token is configured and the host is not loopback.
@@ -135,25 +135,25 @@ class Access:
 
     @property
     def is_open(self) -> bool:
-        """Whether everybody on this machine may do everything."""
-        given = self._settings
-        is_guarded = given.tokens or self._oidc is not None or self.tokens.has_any
-        return given.is_local and not is_guarded and not given.has_stored_tokens
+        """Whether anyone on this machine may do anything."""
+        settings = self._settings
+        is_guarded = settings.tokens or self._oidc is not None or self.tokens.has_any
+        return settings.is_local and not is_guarded and not settings.has_stored_tokens
 
     async def caller(self, headers: Headers) -> Caller | None:
-        """Return who a request's headers say that calls; nothing for a wrong token.
+        """Return the caller that a request's headers identify; None for a wrong token.
 
         Raises:
-            StoreError: the store, which knows tokens, does not answer.
+            StoreError: the store, which keeps the tokens, does not answer.
         """
         scheme, _, token = headers.get("authorization", "").partition(" ")
         return await self.bearer(token.strip() if scheme.lower() == "bearer" else "")
 
     async def bearer(self, token: str) -> Caller | None:
-        """Return who calls with a token; nothing for a wrong one.
+        """Return the caller that a token identifies; None for a wrong one.
 
         Raises:
-            StoreError: the store, which knows tokens, does not answer.
+            StoreError: the store, which keeps the tokens, does not answer.
         """
         if token and self._is_internal(token):
             return Caller(name=INTERNAL, scope=INTERNAL, is_known=True)
@@ -168,20 +168,20 @@ class Access:
         return self._configured(token) or await self._stored(token) or await self._signed(token)
 
     def _is_internal(self, token: str) -> bool:
-        known = self._settings.internal_token
-        return bool(known) and hmac.compare_digest(digest_of(known), digest_of(token))
+        expected = self._settings.internal_token
+        return bool(expected) and hmac.compare_digest(digest_of(expected), digest_of(token))
 
     def _is_workers(self, token: str) -> bool:
-        known = self._settings.worker_token
-        return bool(known) and hmac.compare_digest(digest_of(known), digest_of(token))
+        expected = self._settings.worker_token
+        return bool(expected) and hmac.compare_digest(digest_of(expected), digest_of(token))
 
     def _configured(self, token: str) -> Caller | None:
-        given = digest_of(token)
-        found: Caller | None = None
-        for known, scope in self._settings.tokens.items():
-            if hmac.compare_digest(known, given):
-                found = Caller(name=f"token:{known[:8]}", scope=scope, is_known=True)
-        return found
+        digest = digest_of(token)
+        caller: Caller | None = None
+        for configured, scope in self._settings.tokens.items():
+            if hmac.compare_digest(configured, digest):
+                caller = Caller(name=f"token:{configured[:8]}", scope=scope, is_known=True)
+        return caller
 
     async def _stored(self, token: str) -> Caller | None:
         row = await self.tokens.find(token)
@@ -199,19 +199,19 @@ class Access:
     async def _signed(self, token: str) -> Caller | None:
         if self._oidc is None or token.count(".") != 2:
             return None
-        found = await self._oidc.identity(token)
-        if found is None:
+        identity = await self._oidc.identity(token)
+        if identity is None:
             return None
         return Caller(
-            name=f"oidc:{found.subject}",
-            scope=found.scope or "open",
+            name=f"oidc:{identity.subject}",
+            scope=identity.scope or "open",
             is_known=True,
-            tenant=_label(found.tenant),
-            organization=_label(found.organization),
+            tenant=_label(identity.tenant),
+            organization=_label(identity.organization),
         )
 
     def refusal(self, scope: Scope, headers: Headers) -> ApiError | None:
-        """Return why a request is refused before it is looked at, if it is."""
+        """Return why the host name or the origin of a request is refused; None if it is not."""
         origin = headers.get("origin", "")
         own = headers.get("host", "")
         is_foreign = origin and urlsplit(origin).netloc != own
@@ -223,18 +223,18 @@ class Access:
         return None
 
     def failed(self, remote: str) -> bool:
-        """Count a wrong token; return whether its address may show another one."""
+        """Count a wrong token; return whether more are allowed from its address."""
         return self._failures.take(remote)
 
     def is_within_rate(self, caller: Caller, remote: str) -> bool:
-        """Count a request; return whether its caller may ask that often."""
+        """Count a request; return whether the caller is within the rate limit."""
         return self._requests.take(caller.name if caller.is_known else remote)
 
     def require(self, caller: Caller, scope: str, *, for_workers: bool = False) -> None:
-        """Check that a caller may do what needs a scope, or a worker's token as well.
+        """Check that a caller has a scope, or a worker token where those are accepted.
 
         Raises:
-            ApiError: they may not.
+            ApiError: the caller lacks the scope.
         """
         if for_workers and caller.scope == WORKER:
             return
@@ -248,13 +248,13 @@ class Access:
 
 
 def a_worker(caller: Caller, name: str) -> str:
-    """Return a worker's name, as its caller may have it.
+    """Return the name of a worker if the caller may use it.
 
     Raises:
-        ApiError: it is another's.
+        ApiError: the name belongs to another token.
     """
     if caller.scope == WORKER and qualified(caller.token_id, name) != name:
-        raise ApiError(403, f"with this token a worker's name begins with '{caller.token_id}.'")
+        raise ApiError(403, f"with this token a worker's name must begin with '{caller.token_id}.'")
     return name
 
 
@@ -263,7 +263,7 @@ def _rank(scope: str) -> int:
 
 
 def _label(text: str) -> str:
-    """Return a label as every store can hold it."""
+    """Return a label without characters that a store cannot hold."""
     return text.replace("\x00", "\ufffd")
 
 
@@ -275,7 +275,7 @@ def _name_of(host: str) -> str:
 
 
 class AccessMiddleware:
-    """Puts the caller into the scope of each request, or refuses it."""
+    """Adds the caller to the scope of each request, or refuses the request."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -295,10 +295,10 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
 
     async def _admitted(self, scope: Scope, headers: Headers) -> Caller:
-        """Return who calls.
+        """Authenticate the caller.
 
         Raises:
-            ApiError: the request is refused, whatever it asks for.
+            ApiError: the request is refused, whatever its route.
         """
         access, path = self._access, scope["path"]
         remote = counted(remote_of(scope))
@@ -306,13 +306,13 @@ class AccessMiddleware:
         if refused is not None:
             raise refused
         if not scope["query_string"].isascii():
-            raise ApiError(400, "the query holds characters that must be in % notation")
+            raise ApiError(400, "the query contains non-ASCII characters; percent-encode them")
         if path in OPEN_PATHS:
             return Caller(name="anyone", scope="open")
-        # A good token is never refused for the wrong ones that came from the same address.
+        # A valid token is accepted even after wrong ones from the same address.
         caller = await access.caller(headers)
         if caller is None and _shows_token(headers) and not access.failed(remote):
-            raise ApiError(429, "too many wrong tokens came from this address")
+            raise ApiError(429, "too many wrong tokens from this address; try again later")
         if scope.get(CROWDED) and (caller is None or not caller.may_crowd):
             raise ApiError(503, "too many connections are open; try again", "crowded")
         if caller is None and INTERNAL_PATHS.fullmatch(path) is not None:
@@ -322,23 +322,23 @@ class AccessMiddleware:
         if caller is None:
             raise ApiError(401, "this needs 'Authorization: Bearer <token>'")
         if not access.is_within_rate(caller, remote):
-            raise ApiError(429, "this caller asks too often; wait a moment")
+            raise ApiError(429, "too many requests from this caller; try again later")
         return caller
 
 
 def _shows_token(headers: Headers) -> bool:
-    """Return whether a request shows a token at all: none is no wrong one."""
+    """Return whether a request presents a token at all; a missing one is not a wrong one."""
     return bool(headers.get("authorization", "").partition(" ")[2].strip())
 
 
 def remote_of(scope: Scope) -> str:
-    """Return the address from which a request came."""
+    """Return the client address of a request."""
     client = scope.get("client")
     return str(client[0])[:ADDRESS_CHARACTERS_MAX] if client else ""
 
 
 def counted(remote: str) -> str:
-    """Return what counts as one with an address."""
+    """Return the key under which an address is counted."""
     try:
         address = ipaddress.ip_address(remote)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The application: the route table behind access control, with its errors and its numbers."""
+"""The application: the route table with access control, error handling and metrics."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from arcbook.server.http.table import ROUTES
 DOCUMENT_PATH: Final = "/api/openapi.json"
 
 PAGE_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
-"""Pages hold no scripts, and fetch nothing."""
+"""Pages contain no scripts and load nothing."""
 
 METHODS: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 
 HEADERS: Final = (
     "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Session-Token",
 )  # fmt: skip
-"""Headers that pages of other origins may send; the last one says nothing here."""
+"""Headers that pages of other origins may send; the last one has no effect."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -49,8 +49,8 @@ def create_app(
     """Return the API of a server.
 
     Args:
-        server: the server, whose lifetime is its owner's affair.
-        credentials: the credentials that the API keeps.
+        server: the server; the caller starts and stops it.
+        credentials: the stored credentials.
         settings: limits, tokens, origins.
     """
     settings = settings or HttpSettings()
@@ -59,7 +59,7 @@ def create_app(
     by_path = _described(document(routes))
     for route in sorted(routes, key=_fixed_first):
         by_path.setdefault(route.path, {})[route.method] = _measured(route, context)
-    mounted = [Mounted(path, _by_method(found), methods=METHODS) for path, found in by_path.items()]
+    mounted = [Mounted(path, _by_method(ends), methods=METHODS) for path, ends in by_path.items()]
     middleware = [Middleware(AccessMiddleware, access=context.access)]
     if settings.origins:
         cors = Middleware(
@@ -82,20 +82,20 @@ def create_app(
     return app
 
 
-def _described(found: dict[str, Any]) -> dict[str, dict[str, Endpoint]]:
-    """Return the paths that say what the API is: for tools, and as pages for people."""
-    encoded = msgspec.json.encode(found)
+def _described(described: dict[str, Any]) -> dict[str, dict[str, Endpoint]]:
+    """Return the endpoints that describe the API: OpenAPI for tools, pages for people."""
+    encoded = msgspec.json.encode(described)
 
     async def openapi(_: Request) -> Response:
         return Response(encoded, media_type="application/json")
 
-    def page(made: Callable[[Mapping[str, Any], str], str]) -> dict[str, Endpoint]:
-        kept = cache(lambda: made(found, DOCUMENT_PATH))
+    def page(render: Callable[[Mapping[str, Any], str], str]) -> dict[str, Endpoint]:
+        rendered = cache(lambda: render(described, DOCUMENT_PATH))
 
-        async def shown(_: Request) -> Response:
-            return HTMLResponse(kept(), headers={"Content-Security-Policy": PAGE_POLICY})
+        async def html(_: Request) -> Response:
+            return HTMLResponse(rendered(), headers={"Content-Security-Policy": PAGE_POLICY})
 
-        return {"GET": shown}
+        return {"GET": html}
 
     return {
         DOCUMENT_PATH: {"GET": openapi},
@@ -105,30 +105,30 @@ def _described(found: dict[str, Any]) -> dict[str, dict[str, Endpoint]]:
 
 
 def _by_method(endpoints: dict[str, Endpoint]) -> Endpoint:
-    """Return the endpoint of a path, which refuses methods that the path has not.
+    """Return one endpoint for a path, which refuses other methods than the path has.
 
-    The router itself would go on to paths with parameters in the place of this one.
+    The router alone would try parametrized paths next, and match them by mistake.
     """
     if "GET" in endpoints:
         endpoints = endpoints | {"HEAD": endpoints["GET"]}
     allowed = ", ".join(sorted(endpoints))
 
-    async def called(request: Request) -> Response:
-        found = endpoints.get(request.method)
-        if found is None:
+    async def dispatch(request: Request) -> Response:
+        handler = endpoints.get(request.method)
+        if handler is None:
             raise HTTPException(405, headers={"Allow": allowed})
-        return await found(request)
+        return await handler(request)
 
-    return called
+    return dispatch
 
 
 def _fixed_first(route: Route) -> tuple[bool, int]:
-    """Sort paths so that one with fewer parameters is tried first, and a rest of path last."""
+    """Return the sort key that tries paths with fewer parameters first, ``:path`` ones last."""
     return ":path}" in route.path, route.path.count("{")
 
 
 def _measured(route: Route, context: RequestContext) -> Endpoint:
-    """Return a route's endpoint with its numbers counted."""
+    """Return a route's endpoint with metrics."""
     inner = endpoint(route, context)
     metrics = context.metrics
     seconds = metrics.request_seconds.labels(route.template, route.method)
@@ -136,7 +136,7 @@ def _measured(route: Route, context: RequestContext) -> Endpoint:
         route.status: metrics.requests.labels(route.template, route.method, str(route.status))
     }
 
-    async def called(request: Request) -> Response:
+    async def measured(request: Request) -> Response:
         began = time.perf_counter()
         response = await inner(request)
         seconds.observe(time.perf_counter() - began)
@@ -148,4 +148,4 @@ def _measured(route: Route, context: RequestContext) -> Endpoint:
         counter.inc()
         return response
 
-    return called
+    return measured

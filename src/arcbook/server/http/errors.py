@@ -1,4 +1,4 @@
-"""Errors of the API: one shape for all of them, and never a traceback."""
+"""Errors of the API: one shape for all, never a traceback."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from arcbook.wire.http.common import ErrorBody
 from arcbook.wire.http.problems import diagnostics_of
 
 RETRY_AFTER_SECONDS: Final = 1
-"""When to try again what fails for reasons that pass."""
+"""Retry-After of temporary errors."""
 
 log = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
-    """A request cannot be answered as asked.
+    """A request that cannot be answered as asked.
 
     Attributes:
         status: the status code.
         message: one sentence for the caller.
-        code: a word for programs.
+        code: a stable code for programs.
         facts: further fields of the body.
     """
 
@@ -66,16 +66,16 @@ _CODES: Final = {
 
 
 ENDING: Final = frozenset({"crowded", "too_slow"})
-"""Codes of errors after which a connection is not kept."""
+"""Codes of errors after which the connection is closed."""
 
 
 def not_found(what: str) -> ApiError:
-    """Return the error for something that is not there."""
+    """Return the error for something that does not exist."""
     return ApiError(404, f"there is no {what}")
 
 
 def invalid(message: str, **facts: Any) -> ApiError:
-    """Return the error for a request that is understood and cannot be."""
+    """Return the error for a well-formed request with invalid content."""
     return ApiError(422, message, **facts)
 
 
@@ -92,17 +92,17 @@ REFUSALS: Final = (
     SealError,
     StoreError,
 )
-"""Errors of the parts below that mean something to a caller."""
+"""Errors of lower layers that mean something to a caller."""
 
 _MISSING: Final = (ExecutionMissingError, PlaybookMissingError, ResultMissingError)
 _CHANGING: Final = (LostOwnershipError, LostServerError, OwnerAwayError)
 
 
 def refusal_of(error: Exception) -> ApiError:
-    """Return what one of :data:`REFUSALS` means to a caller."""
+    """Return the API error for one of :data:`REFUSALS`."""
     if isinstance(error, InvalidPlaybookError):
-        found = diagnostics_of(error.loaded)
-        return invalid(str(error), code="invalid_playbook", diagnostics=found)
+        diagnostics = diagnostics_of(error.loaded)
+        return invalid(str(error), code="invalid_playbook", diagnostics=diagnostics)
     if isinstance(error, _MISSING):
         return ApiError(404, str(error))
     if isinstance(error, InvalidRefError):
@@ -118,7 +118,7 @@ def refusal_of(error: Exception) -> ApiError:
 
 
 def error_response(error: ApiError) -> Response:
-    """Return an error as the reference has it, with what we know beyond that."""
+    """Return an error in the format of the reference system, with our own fields added."""
     body = ErrorBody(
         error=str(shown(error.message)),
         status=error.status,
@@ -136,7 +136,7 @@ def error_response(error: ApiError) -> Response:
 
 
 async def on_http_error(_: Request, error: Exception) -> Response:
-    """Answer what the router refuses: no such route, no such method."""
+    """Answer errors of the router: unknown route or method."""
     assert isinstance(error, HTTPException)
     response = error_response(ApiError(error.status_code, error.detail))
     for name, value in (error.headers or {}).items():
@@ -145,6 +145,6 @@ async def on_http_error(_: Request, error: Exception) -> Response:
 
 
 async def on_fault(_: Request, error: Exception) -> Response:
-    """Answer a fault of our own: the log has the traceback, the caller has not."""
+    """Answer an unexpected error; the traceback goes to the log, not to the caller."""
     log.error(logged.REQUEST_FAILED, exc_info=error)
-    return error_response(ApiError(500, "this is a fault of the server; its log says more"))
+    return error_response(ApiError(500, "internal error; see the log of the server"))

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the route table and the structs of the wire."""
+"""The OpenAPI document, generated from the route table and the wire structs."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from arcbook.wire.http.problems import InvalidDocument
 _REF: Final = "#/components/schemas/{name}"
 
 REFUSALS: Final = {
-    400: "The request cannot be read.",
+    400: "The request is malformed.",
     401: "No valid token.",
     403: "The caller may not do this.",
-    404: "It is not there.",
-    408: "The body did not come in time.",
-    409: "It cannot be done as things stand.",
-    413: "The body is longer than allowed.",
-    422: "The request is understood and cannot be.",
-    429: "Too many at once.",
+    404: "It does not exist.",
+    408: "The body did not arrive in time.",
+    409: "It conflicts with the present state.",
+    413: "The body is too large.",
+    422: "The request is well-formed, but its content is invalid.",
+    429: "Too many requests.",
     503: "The store, the bus or the owner of the execution does not answer; try again.",
 }
 
@@ -32,15 +32,15 @@ _ID_SCHEMA: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}
 _PATH_SCHEMAS: Final = {"execution_id": _ID_SCHEMA, "catalog_id": _ID_SCHEMA}
 
 ALWAYS: Final = (401, 403, 503)
-"""Refusals that every route has."""
+"""Errors that every route has."""
 
 _PATH_PARAMETERS: Final = {
     "execution_id": "The execution's id.",
-    "path": "A path of the catalog.",
+    "path": "A path in the catalog.",
     "name": "A name.",
     "step": "A step's name.",
     "token_id": "The token's id.",
-    "catalog_id": "The id of a version of a document.",
+    "catalog_id": "The id of one version of a document.",
 }
 
 
@@ -69,12 +69,12 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def _kinds(routes: Sequence[Route]) -> list[Any]:
-    found: dict[str, Any] = {_key(kind): kind for kind in (ErrorBody, InvalidDocument)}
+    kinds: dict[str, Any] = {_key(kind): kind for kind in (ErrorBody, InvalidDocument)}
     for route in routes:
         for kind in (route.body, route.answer):
             if kind is not None:
-                found.setdefault(_key(kind), kind)
-    return list(found.values())
+                kinds.setdefault(_key(kind), kind)
+    return list(kinds.values())
 
 
 def _key(kind: Any) -> str:
@@ -82,7 +82,7 @@ def _key(kind: Any) -> str:
 
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "operationId": f"{route.tag}_{route.name}",
         "tags": [route.tag],
         "summary": route.summary,
@@ -94,10 +94,10 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         content = {"application/json": _content(schemas[_key(route.body)], route.body_example)}
         for media_type in route.raw_types:
             content[media_type] = {"schema": {"type": "string"}}
-        told["requestBody"] = {"required": not route.body_optional, "content": content}
+        operation["requestBody"] = {"required": not route.body_optional, "content": content}
     if route.scope == "open":
-        told["security"] = [{}]
-    return told
+        operation["security"] = [{}]
+    return operation
 
 
 def _content(schema: Any, example: Any) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _content(schema: Any, example: Any) -> dict[str, Any]:
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [
+    parameters: list[dict[str, Any]] = [
         {
             "name": name,
             "in": "path",
@@ -123,15 +123,15 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
             parameter = {"name": name, "in": "query", "required": name in required}
             if "description" in schema:
                 parameter["description"] = schema.pop("description")
-            found.append(parameter | {"schema": schema})
+            parameters.append(parameter | {"schema": schema})
     for name, description in route.headers.items():
         header = {"name": name, "in": "header", "required": False, "description": description}
-        found.append(header | {"schema": {"type": "string"}})
-    return found
+        parameters.append(header | {"schema": {"type": "string"}})
+    return parameters
 
 
 def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    responses: dict[str, Any] = {
         str(route.status): {
             "description": route.summary,
             "content": {
@@ -140,14 +140,14 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         }
     }
     for media_type, schema in route.other_types.items():
-        found[str(route.status)]["content"][media_type] = {"schema": schema}
+        responses[str(route.status)]["content"][media_type] = {"schema": schema}
     of_query = (422,) if route.query is not None else ()
     of_body = (408,) if route.body is not None else ()
     for status in sorted({*route.refusals, *ALWAYS, *of_query, *of_body}):
         kind = InvalidDocument if status == 422 else ErrorBody
         example = {"error": REFUSALS[status], "status": status, "code": "", "detail": ""}
-        found[str(status)] = {
+        responses[str(status)] = {
             "description": REFUSALS[status],
             "content": {"application/json": _content(schemas[_key(kind)], example)},
         }
-    return found
+    return responses

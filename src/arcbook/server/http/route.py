@@ -20,7 +20,7 @@ from arcbook.server.http.fitness import BAD, Texts, nests_too_deeply
 from arcbook.wire.http.common import identity
 
 BODY_PART_BYTES: Final = 16 * 1024
-"""What of a body has to come each time: who sends by the byte is not waited for."""
+"""Part of a body that must arrive in each interval, so that slow senders are cut off."""
 
 ENCODER: Final = msgspec.json.Encoder()
 
@@ -28,40 +28,40 @@ Struct = TypeVar("Struct")
 
 
 class Call:
-    """One request on its way through a handler."""
+    """One request, as its handler sees it."""
 
     __slots__ = ("body", "context", "query", "request", "subject")
 
     def __init__(self, request: Request, context: RequestContext, body: Any, query: Any) -> None:
         self.request = request
         self.context = context
-        #: The decoded body, of the type that the route says.
+        #: The decoded body, of the route's type.
         self.body = body
-        #: The decoded query, of the type that the route says.
+        #: The decoded query, of the route's type.
         self.query = query
-        #: What the audit says that was changed.
+        #: What was changed, for the audit.
         self.subject = " ".join(map(str, request.path_params.values()))
 
     @property
     def caller(self) -> Caller:
-        """Who calls."""
-        found: Caller = self.request.scope["arcbook.caller"]
-        return found
+        """The caller of the request."""
+        caller: Caller = self.request.scope["arcbook.caller"]
+        return caller
 
     def param(self, name: str) -> str:
-        """Return a part of the path."""
+        """Return a path parameter."""
         return str(self.request.path_params[name])
 
     def id(self, name: str = "execution_id") -> int:
-        """Return an identity in the path.
+        """Return a path parameter that is an id.
 
         Raises:
-            ApiError: it is none.
+            ApiError: it is not a valid id.
         """
         return an_id(self.param(name), name)
 
     def header(self, name: str) -> str:
-        """Return a header, or an empty text."""
+        """Return a header, or an empty string."""
         return self.request.headers.get(name, "")
 
 
@@ -70,7 +70,7 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """A route, with all that its documentation needs."""
+    """A route, with everything its documentation needs."""
 
     method: str
     path: str
@@ -78,41 +78,41 @@ class Route:
     tag: str
     summary: str
     description: str = ""
-    #: What the answer is made of.
+    #: The type of the answer.
     answer: Any = None
     answer_example: Any = None
     status: int = 200
     media_type: str = "application/json"
-    #: Media types in which the answer comes for those who ask for them, and their schemas.
+    #: Other media types of the answer, for clients that accept them, with their schemas.
     other_types: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     body_example: Any = None
-    #: Whether a request may come without a body; it means the defaults.
+    #: Whether the body may be absent; the defaults apply then.
     body_optional: bool = False
     query: type | None = None
-    #: What a caller must be allowed to: ``open``, ``viewer``, ``operator``, ``editor``, ``admin``
-    #: or, apart from these, ``internal``.
+    #: The scope that a caller needs: ``open``, ``viewer``, ``operator``, ``editor``, ``admin``
+    #: or, separate from these, ``internal``.
     scope: str = "viewer"
-    #: Whether the token of a worker opens it as well.
+    #: Whether a worker token is accepted too.
     for_workers: bool = False
-    #: What the audit of changes calls it; an empty text for what changes nothing.
+    #: The action recorded in the audit; empty for a route that changes nothing.
     change: str = ""
-    #: Status codes of refusals beyond those that every route has.
+    #: Status codes of errors specific to this route.
     refusals: tuple[int, ...] = ()
-    #: The setting that limits the body.
+    #: The name of the setting that limits the body.
     limit: str = "body_bytes_max"
-    #: Bodies of these media types reach the handler as text.
+    #: Media types whose bodies reach the handler as text.
     raw_types: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """The handler's name, which names the operation."""
+        """The handler's name, used in the operation id."""
         return self.handler.__name__.strip("_")
 
     @property
     def about(self) -> str:
-        """What there is to say of it: at least what its handler says of itself."""
+        """The description; by default the docstring of the handler."""
         return self.description or inspect.cleandoc(self.handler.__doc__ or self.summary)
 
     @property
@@ -122,7 +122,7 @@ class Route:
 
 
 def endpoint(route: Route, context: RequestContext) -> Callable[[Request], Awaitable[Response]]:
-    """Return what the router calls for a route."""
+    """Return the endpoint that the router calls for a route."""
     limit, seconds = getattr(context.settings, route.limit), context.settings.body_seconds
     decoder = msgspec.json.Decoder(route.body) if route.body is not None else None
     in_query = Texts(route.query) if route.query is not None else None
@@ -140,48 +140,48 @@ def endpoint(route: Route, context: RequestContext) -> Callable[[Request], Await
             call = Call(request, context, body, query)
             if route.change:
                 async with context.audit.noted(route.change, call) as note:
-                    found = await route.handler(call)
+                    answer = await route.handler(call)
                     note.status = route.status
             else:
-                found = await route.handler(call)
+                answer = await route.handler(call)
         except ApiError as error:
             return error_response(error)
         except REFUSALS as error:
             return error_response(refusal_of(error))
-        if isinstance(found, Response):
-            return found
-        return Response(ENCODER.encode(found), route.status, media_type=route.media_type)
+        if isinstance(answer, Response):
+            return answer
+        return Response(ENCODER.encode(answer), route.status, media_type=route.media_type)
 
     return called
 
 
 def _refuse_path(request: Request, route: Route) -> None:
-    """Refuse a path that names what nobody can have made.
+    """Refuse a path with characters that no name can have.
 
     Raises:
-        ApiError: it does.
+        ApiError: the path contains such a character.
     """
     if any(BAD in str(part) for part in request.path_params.values()):
         status = 404 if 404 in route.refusals else 422
-        raise ApiError(status, "the path holds the character NUL, which no name can have")
+        raise ApiError(status, "the path contains the character NUL, which no name can have")
 
 
 def _refuse_texts(texts: Texts | None, value: Any, place: str) -> None:
-    """Refuse texts that no store can hold.
+    """Refuse texts that the store cannot hold.
 
     Raises:
-        ApiError: there is one.
+        ApiError: a text contains the character NUL.
     """
     name = texts.bad(value) if texts is not None else None
     if name is not None:
-        raise ApiError(422, f"{name} in the {place} holds the character NUL, which no text can")
+        raise ApiError(422, f"{name} in the {place} contains the character NUL; remove it")
 
 
-def _query(request: Request, wanted: type[Struct]) -> Struct:
+def _query(request: Request, kind: type[Struct]) -> Struct:
     try:
-        return msgspec.convert(dict(request.query_params), wanted, strict=False)
+        return msgspec.convert(dict(request.query_params), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise ApiError(422, f"the query cannot be read: {_plainly(error)}") from None
+        raise ApiError(422, f"invalid query: {_plainly(error)}") from None
 
 
 async def _body(
@@ -199,10 +199,10 @@ async def _body(
         return data
     if not data.strip() and route.body_optional:
         data = b"{}"
-    found = decoded(data, decoder)
+    body = decoded(data, decoder)
     if nests_too_deeply(data):
         raise ApiError(422, f"the body nests deeper than {NESTING_MAX} levels", "too_deep")
-    return found
+    return body
 
 
 async def read(request: Request, limit: int, seconds: float) -> bytes:
@@ -210,11 +210,11 @@ async def read(request: Request, limit: int, seconds: float) -> bytes:
 
     Args:
         request: the request.
-        limit: bytes that it may have.
-        seconds: time within which each :data:`BODY_PART_BYTES` of it have to come.
+        limit: the maximum size in bytes.
+        seconds: the time limit for each :data:`BODY_PART_BYTES` of the body.
 
     Raises:
-        ApiError: it is longer than allowed, or comes too slowly.
+        ApiError: the body is too large or arrives too slowly.
     """
     length = request.headers.get("content-length", "")
     if length.isdigit() and len(length) < 19 and int(length) > limit:
@@ -232,7 +232,7 @@ async def read(request: Request, limit: int, seconds: float) -> bytes:
                     waiting.reschedule(loop.time() + seconds)
                 parts.append(part)
     except TimeoutError:
-        raise ApiError(408, "the body did not come in time") from None
+        raise ApiError(408, "the body did not arrive in time") from None
     except ClientDisconnect:
         raise ApiError(408, "the body ended too early") from None
     return b"".join(parts)
@@ -243,15 +243,15 @@ def _too_large(limit: int) -> ApiError:
 
 
 def decoded(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
-    """Return what a JSON body holds.
+    """Decode a JSON body.
 
     Raises:
-        ApiError: 400 where it is no JSON, 422 where it is not what the route takes.
+        ApiError: 400 if it is not JSON, 422 if it does not match the type of the route.
     """
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise ApiError(422, f"the body is not what this route takes: {_plainly(error)}") from None
+        raise ApiError(422, f"invalid body: {_plainly(error)}") from None
     except msgspec.DecodeError as error:
         raise ApiError(400, f"the body is not JSON: {error}") from None
     except UnicodeDecodeError:
@@ -265,14 +265,14 @@ def _plainly(error: msgspec.ValidationError) -> str:
 
 
 def an_id(value: Any, name: str) -> int:
-    """Return the identity that a value is.
+    """Return a value as an id.
 
     Raises:
-        ApiError: it is none.
+        ApiError: it is not a valid id.
     """
-    found = identity(value)
-    if found is None:
+    number = identity(value)
+    if number is None:
         raise ApiError(
-            400, f"{name} is a positive number of at most 63 bits, not {str(value)[:40]!r}"
+            400, f"{name} must be a positive number of at most 63 bits, not {str(value)[:40]!r}"
         )
-    return found
+    return number

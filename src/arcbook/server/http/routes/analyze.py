@@ -1,4 +1,4 @@
-"""Where an execution's time went, and what went wrong."""
+"""Analysis of an execution: where its time went, and what failed."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from arcbook.wire.http.common import seconds_between
 from arcbook.wire.http.executions import Analysis, StepReport
 
 EVENTS_MAX: Final = 50_000
-"""Events that an analysis looks at."""
+"""Events that an analysis reads."""
 
 SLOWEST: Final = 5
-"""Steps that are named as the slowest."""
+"""Slowest steps listed."""
 
 
 async def analyze(call: Call) -> Analysis:
-    """Sum an execution up, step by step."""
+    """Summarize an execution, step by step."""
     row = await call.context.reading.row(call.id())
     return analysis(row, *await looked_at(call, row.execution_id, EVENTS_MAX), EVENTS_MAX)
 
 
 async def looked_at(call: Call, execution_id: int, events_max: int) -> tuple[Progress, int]:
-    """Return what the first events of an execution say of it, and how many there were."""
+    """Summarize the first events of an execution; return their number too."""
     progress = Progress()
     seen = 0
     async for event in all_events(call.context.store, execution_id):
@@ -39,7 +39,7 @@ async def looked_at(call: Call, execution_id: int, events_max: int) -> tuple[Pro
 
 
 def analysis(row: ExecutionRow, progress: Progress, seen: int, events_max: int) -> Analysis:
-    """Return an execution summed up, by what so many of its events say."""
+    """Summarize an execution from its events."""
     steps = list(progress.steps.values())
     slowest = sorted(steps, key=lambda s: -s.duration_us)[:SLOWEST]
     return Analysis(
@@ -99,8 +99,8 @@ ROUTES: Final = [
         path="/api/executions/{execution_id}/analyze",
         handler=analyze,
         tag="executions",
-        summary="Where an execution's time went, and what went wrong",
-        description=f"Looks at the first {EVENTS_MAX:,} events.",
+        summary="Where an execution's time went, and what failed",
+        description=f"Reads the first {EVENTS_MAX:,} events.",
         answer=Analysis,
         answer_example=EXAMPLE,
         refusals=(400, 404),

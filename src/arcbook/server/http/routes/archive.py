@@ -1,4 +1,4 @@
-"""Taking versions of documents out of use, and bringing them back."""
+"""Archive versions of documents, and restore them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from arcbook.wire.http.catalog import Archived, ArchiveRequest, Restored, Versio
 
 
 async def delete(call: Call) -> Archived:
-    """Take versions out of use."""
+    """Archive versions of a document."""
     path, changed = await _archive(call, call.context.server.clock.now_us())
     return Archived(
         status="success",
-        message=f"{len(changed)} versions of '{path}' are out of use",
+        message=f"{len(changed)} versions of '{path}' archived",
         path=path,
         deleted=changed,
         count=len(changed),
@@ -23,11 +23,11 @@ async def delete(call: Call) -> Archived:
 
 
 async def restore(call: Call) -> Restored:
-    """Bring versions back."""
+    """Restore versions of a document."""
     path, changed = await _archive(call, 0)
     return Restored(
         status="success",
-        message=f"{len(changed)} versions of '{path}' are back",
+        message=f"{len(changed)} versions of '{path}' restored",
         path=path,
         restored=changed,
         count=len(changed),
@@ -35,11 +35,11 @@ async def restore(call: Call) -> Restored:
 
 
 async def _archive(call: Call, at: int) -> tuple[str, list[Version]]:
-    wanted: ArchiveRequest = call.body
-    path = call.subject = catalog_path(wanted.path)
-    rows = await call.context.store.archive(path, a_version(wanted.version), at)
-    found = [Version(catalog_id=str(row.catalog_id), version=row.version) for row in rows]
-    return path, found
+    request: ArchiveRequest = call.body
+    path = call.subject = catalog_path(request.path)
+    rows = await call.context.store.archive(path, a_version(request.version), at)
+    versions = [Version(catalog_id=str(row.catalog_id), version=row.version) for row in rows]
+    return path, versions
 
 
 VERSION: Final[dict[str, Any]] = {"catalog_id": "383401759197892608", "version": 2}
@@ -51,17 +51,17 @@ ROUTES: Final = [
         handler=delete,
         change="catalog.delete",
         tag="catalog",
-        summary="Take versions of a document out of use",
+        summary="Archive versions of a document",
         description=(
-            "Lists and starts by path pass them over. Executions keep them, and they can be "
-            "brought back. Doing it again changes nothing."
+            "Lists, and starts by path, ignore archived versions. Executions keep them, and they "
+            "can be restored. Archiving again changes nothing."
         ),
         body=ArchiveRequest,
         body_example={"path": "examples/hello", "version": 2},
         answer=Archived,
         answer_example={
             "status": "success",
-            "message": "1 versions of 'examples/hello' are out of use",
+            "message": "1 versions of 'examples/hello' archived",
             "path": "examples/hello",
             "deleted": [VERSION],
             "count": 1,
@@ -75,13 +75,13 @@ ROUTES: Final = [
         handler=restore,
         change="catalog.restore",
         tag="catalog",
-        summary="Bring versions of a document back",
+        summary="Restore archived versions of a document",
         body=ArchiveRequest,
         body_example={"path": "examples/hello"},
         answer=Restored,
         answer_example={
             "status": "success",
-            "message": "1 versions of 'examples/hello' are back",
+            "message": "1 versions of 'examples/hello' restored",
             "path": "examples/hello",
             "restored": [VERSION],
             "count": 1,

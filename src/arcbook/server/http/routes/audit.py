@@ -1,4 +1,4 @@
-"""The audit of secrets: who got which, for what, when."""
+"""The audit of secrets: who asked for which, for what, when."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from arcbook.wire.http.common import moment, told
 
 
 async def list_audit(call: Call) -> AuditPage:
-    """List who asked for which secret."""
-    asked: AuditQuery = call.query
-    wanted = SecretNotes(
-        alias=asked.alias,
-        execution_id=an_id(asked.execution_id, "execution_id") if asked.execution_id else 0,
-        who=asked.who,
-        outcome=asked.outcome,
-        tenant=asked.tenant,
-        organization=asked.organization,
-        before=asked.before,
-        limit=asked.limit,
+    """List accesses to secrets."""
+    query: AuditQuery = call.query
+    filters = SecretNotes(
+        alias=query.alias,
+        execution_id=an_id(query.execution_id, "execution_id") if query.execution_id else 0,
+        who=query.who,
+        outcome=query.outcome,
+        tenant=query.tenant,
+        organization=query.organization,
+        before=query.before,
+        limit=query.limit,
     )
-    rows = await call.context.store.secret_notes(wanted)
-    more = len(rows) == asked.limit
+    rows = await call.context.store.secret_notes(filters)
+    more = len(rows) == query.limit
     return AuditPage(
         items=[_view(row) for row in rows], next_before=str(rows[-1].note_id) if more else None
     )
@@ -62,9 +62,9 @@ ROUTES: Final = [
         path="/api/audit",
         handler=list_audit,
         tag="credentials",
-        summary="Who asked for which secret, newest first",
-        description="Each time that a credential is resolved, read, put or deleted. Never "
-        "anything of what is in it.",
+        summary="Accesses to secrets, newest first",
+        description="Each time a credential is resolved, read, stored or deleted; never any of its "
+        "data.",
         query=AuditQuery,
         answer=AuditPage,
         answer_example={"items": [NOTE], "next_before": None},

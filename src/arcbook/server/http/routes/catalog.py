@@ -39,18 +39,18 @@ log = logging.getLogger(__name__)
 YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 
 THREAD_BYTES: Final = 16 * 1024
-"""Size from which a document is checked beside the event loop."""
+"""Size from which a document is checked outside the event loop."""
 
 UI_TAIL: Final = "/ui_schema"
 
 
 async def register(call: Call) -> Registered:
-    """Check a document, and store it as the next version of its path."""
+    """Check a document and store it as the next version of its path."""
     return await stored(call, await _content(call))
 
 
 async def loaded_from(call: Call, content: str) -> Loaded:
-    """Return a document with all that there is to say about it."""
+    """Return a document with all its diagnostics."""
     kinds = call.context.server.registry
     if len(content) > THREAD_BYTES:
         return await asyncio.to_thread(load_document, content, kinds)
@@ -58,21 +58,21 @@ async def loaded_from(call: Call, content: str) -> Loaded:
 
 
 async def stored(call: Call, content: str, path: str = "") -> Registered:
-    """Check a document, and store it; where a path is given, as a version of that one.
+    """Check a document and store it; if ``path`` is set, the document must have that path.
 
     Raises:
-        ApiError: it has errors, or another place in the catalog, or none.
+        ApiError: the document has errors, another path, or none.
     """
     loaded = await loaded_from(call, content)
     call.subject = loaded.path or call.subject
     _check(loaded)
     if path and catalog_path(loaded.path) != path:
         raise invalid(
-            f"the document's path is {loaded.path[:200]!r}, and this would save {path[:200]!r}; "
-            "register it to keep it under another path"
+            f"the document's path is {loaded.path[:200]!r}, but this request saves {path[:200]!r}; "
+            "register it to store it under another path"
         )
     if loaded.path.strip("/").startswith(SYSTEM_PREFIX):
-        # Such a playbook is given the internal token.
+        # The internal token is available to such a playbook.
         call.context.access.require(call.caller, "admin")
     caller = call.caller
     entry = await call.context.server.plans.register(
@@ -92,14 +92,14 @@ async def stored(call: Call, content: str, path: str = "") -> Registered:
 
 
 CODES_LOGGED_MAX: Final = 20
-"""Codes of warnings of one document that the log has."""
+"""Codes of warnings that are logged once for each document."""
 
 
 def _log_warnings(path: str, loaded: Loaded) -> None:
-    """Write the warnings of a document to the log: the first place of each code."""
+    """Log the warnings of a document: the first place of each code."""
     by_code: dict[str, list[Diagnostic]] = {}
-    for found in loaded.diagnostics:
-        by_code.setdefault(found.code, []).append(found)
+    for diagnostic in loaded.diagnostics:
+        by_code.setdefault(diagnostic.code, []).append(diagnostic)
     for code, places in list(by_code.items())[:CODES_LOGGED_MAX]:
         first = places[0]
         more = f" (and {len(places) - 1} more places)" if places[1:] else ""
@@ -117,16 +117,16 @@ async def _content(call: Call) -> str:
 
 
 def _check(loaded: Loaded) -> None:
-    """Refuse a document that has errors, or no place in the catalog.
+    """Refuse a document that has errors or no path.
 
     Raises:
-        ApiError: with everything there is to say about it.
+        ApiError: with all diagnostics.
     """
     if any(d.severity is Severity.ERROR for d in loaded.diagnostics):
         more = len(loaded.errors) + loaded.left_out - 1
-        told = placed(loaded.errors[0])
+        first = placed(loaded.errors[0])
         raise invalid(
-            f"the document has errors: {told}" + (f"; and {more} more" if more else ""),
+            f"the document has errors: {first}" + (f"; and {more} more" if more else ""),
             code="invalid_document",
             diagnostics=shown(diagnostics_of(loaded)),
             left_out=loaded.left_out,
@@ -135,55 +135,57 @@ def _check(loaded: Loaded) -> None:
         raise invalid("the document has no metadata.path", code="invalid_document", diagnostics=[])
 
 
-def placed(found: Diagnostic) -> str:
-    """Return what is wrong with a document in words, with its place."""
-    return f"line {found.line}, column {found.column}: {found.message}"
+def placed(diagnostic: Diagnostic) -> str:
+    """Return a diagnostic as text, with its place."""
+    return f"line {diagnostic.line}, column {diagnostic.column}: {diagnostic.message}"
 
 
 async def list_entries(call: Call) -> Entries | StreamingResponse:
     """List the latest version of each document, by path."""
-    asked: ListRequest = call.body
-    wanted = CatalogFilter(
-        kind=(asked.resource_type or "").lower(),
-        tenant=asked.tenant,
-        organization=asked.organization,
-        after=asked.after or "",
-        limit=asked.limit or PAGE_MAX,
+    request: ListRequest = call.body
+    filters = CatalogFilter(
+        kind=(request.resource_type or "").lower(),
+        tenant=request.tenant,
+        organization=request.organization,
+        after=request.after or "",
+        limit=request.limit or PAGE_MAX,
     )
-    if asked.limit is None:
-        return await listing.everything(call.context, wanted, has_content=asked.include_content)
-    return await listing.page(call.context, wanted, has_content=asked.include_content)
+    if request.limit is None:
+        return await listing.everything(call.context, filters, has_content=request.include_content)
+    return await listing.page(call.context, filters, has_content=request.include_content)
 
 
 async def resource(call: Call) -> Entry:
     """Return one version of a document."""
-    wanted: ResourceRequest = call.body
-    return call.context.entries.of(await find(call, wanted.path, wanted.version, wanted.catalog_id))
+    request: ResourceRequest = call.body
+    return call.context.entries.of(
+        await find(call, request.path, request.version, request.catalog_id)
+    )
 
 
 async def find(call: Call, path: str | None, version: Any, catalog_id: Any) -> CatalogEntry:
-    """Return a version of a document, as a request names it.
+    """Return the version of a document that a request names.
 
     Raises:
-        ApiError: it is named badly, or not there.
+        ApiError: the request is invalid, or the document does not exist.
     """
     store = call.context.store
     if catalog_id is not None:
         number = identity(catalog_id)
         if number is None:
-            raise invalid(f"catalog_id is a number, not {str(catalog_id)[:40]!r}")
-        found = await store.entry("", catalog_id=number)
+            raise invalid(f"catalog_id must be a number, not {str(catalog_id)[:40]!r}")
+        entry = await store.entry("", catalog_id=number)
     elif path:
-        found = await store.entry(catalog_path(path), a_version(version))
+        entry = await store.entry(catalog_path(path), a_version(version))
     else:
-        raise invalid("say which document: path, or catalog_id")
-    if found is None:
-        raise ApiError(404, "Catalog entry not found")
-    return found
+        raise invalid("set 'path' or 'catalog_id' to choose the document")
+    if entry is None:
+        raise ApiError(404, "Catalog entry not entry")
+    return entry
 
 
 def a_version(version: Any) -> int | None:
-    """Return the version that a request means; nothing for the latest.
+    """Return the requested version; None for the latest.
 
     Raises:
         ApiError: it is neither a number nor ``latest``.
@@ -192,18 +194,18 @@ def a_version(version: Any) -> int | None:
         return None
     number = identity(version)
     if number is None:
-        raise invalid(f"version is a number or 'latest', not {str(version)[:40]!r}")
+        raise invalid(f"version must be a number or 'latest', not {str(version)[:40]!r}")
     return number
 
 
 async def ui_schema(call: Call) -> UiSchema:
-    """Return a form for starting a playbook."""
+    """Return the fields of a form that starts a playbook."""
     tail = "/" + call.param("path")
     if not tail.endswith(UI_TAIL):
         raise not_found(f"route /api/catalog{tail[:200]}")
     path = catalog_path(tail.removesuffix(UI_TAIL))
     if not path:
-        raise invalid("say which document: /api/catalog/<path>/ui_schema")
+        raise invalid("name the document: /api/catalog/<path>/ui_schema")
     row = await find(call, path, call.query.version, None)
     meta = part_of(root_of(row.content), "metadata")
     meta = meta if isinstance(meta, dict) else {}
@@ -268,9 +270,9 @@ ROUTES: Final = [
         tag="catalog",
         summary="Register a document",
         description=(
-            "Checks the whole document. One with errors is refused with every diagnostic. "
-            "The same content again makes no new version. The body is JSON with the content "
-            "plain or as Base64, or the YAML itself."
+            "Checks the whole document. A document with errors is refused with all diagnostics. "
+            "Registering the same content again creates no new version. The body is JSON with the "
+            "content as text or Base64, or the YAML itself."
         ),
         body=RegisterRequest,
         body_example={"content": DOCUMENT, "resource_type": "Playbook"},
@@ -295,9 +297,9 @@ ROUTES: Final = [
         tag="catalog",
         summary="List documents",
         description=(
-            "The latest version of each, by path: all of them, or with `limit` a page. `payload` "
-            "is the whole document, with the names of its workload beside its own keys. "
-            "`include_content: false` leaves the texts out."
+            "The latest version of each document by path: all of them, or one page with `limit`. "
+            "`payload` is the whole document plus the names of its workload. "
+            "`include_content: false` omits the texts."
         ),
         body=ListRequest,
         body_example={"resource_type": "Playbook"},
@@ -325,8 +327,8 @@ ROUTES: Final = [
         tag="catalog",
         summary="A form for starting a playbook",
         description=(
-            "The path is the document's, followed by `/ui_schema`. Fields are guessed from the "
-            "workload; comments such as `# ui:secret` or `# ui:enum=[a, b]` say more."
+            "The document's path, followed by `/ui_schema`. The fields are derived from the "
+            "workload and refined by comments such as `# ui:secret` or `# ui:enum=[a, b]`."
         ),
         query=VersionQuery,
         answer=UiSchema,

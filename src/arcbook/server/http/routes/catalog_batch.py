@@ -1,4 +1,4 @@
-"""Registering many documents with one request."""
+"""Register many documents in one request."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from arcbook.wire.http.problems import Problem
 
 
 async def register_batch(call: Call) -> BatchRegistered:
-    """Register documents one after another; each has an outcome of its own."""
-    wanted: RegisterBatch = call.body
-    found = [await _entry(call, n, text_of(i.content)) for n, i in enumerate(wanted.items)]
-    call.subject = ", ".join(entry.path for entry in found if entry.path)
-    failed = sum(entry.status == "error" for entry in found)
+    """Register documents one after another, each with its own outcome."""
+    request: RegisterBatch = call.body
+    results = [await _entry(call, n, text_of(i.content)) for n, i in enumerate(request.items)]
+    call.subject = ", ".join(entry.path for entry in results if entry.path)
+    failed = sum(entry.status == "error" for entry in results)
     return BatchRegistered(
         status="partial" if failed else "success",
-        count=len(found),
-        registered=len(found) - failed,
+        count=len(results),
+        registered=len(results) - failed,
         failed=failed,
         skipped=0,
-        results=found,
+        results=results,
     )
 
 
@@ -49,8 +49,8 @@ async def _entry(call: Call, index: int, content: str) -> BatchEntry:
 
 
 def _refused(index: int, error: ApiError) -> BatchEntry:
-    told = msgspec.convert(error.facts.get("diagnostics", []), list[Problem])
-    return BatchEntry(index=index, status="error", error=error.message, diagnostics=told)
+    problems = msgspec.convert(error.facts.get("diagnostics", []), list[Problem])
+    return BatchEntry(index=index, status="error", error=error.message, diagnostics=problems)
 
 
 REGISTERED: Final[dict[str, Any]] = {
@@ -71,8 +71,8 @@ ROUTES: Final = [
         handler=register_batch,
         change="catalog.register",
         tag="catalog",
-        summary="Register up to 1,000 documents together",
-        description="One bad document does not stop the others.",
+        summary="Register up to 1,000 documents",
+        description="An invalid document does not stop the others.",
         body=RegisterBatch,
         body_example={"items": [{"content": DOCUMENT, "resource_type": "Playbook"}]},
         answer=BatchRegistered,

@@ -1,4 +1,4 @@
-"""Reading the audit of changes."""
+"""Read the audit of changes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from arcbook.wire.http.common import moment
 
 async def change_audit(call: Call) -> Changes:
     """Return a page of changes, newest first."""
-    asked: ChangesQuery = call.query
+    query: ChangesQuery = call.query
     rows = await call.context.store.notes(
         NoteFilter(
-            actor=asked.actor,
-            action=asked.action,
-            subject=asked.subject,
-            tenant=asked.tenant,
-            organization=asked.organization,
-            before=an_id(asked.before, "before") if asked.before else 0,
-            limit=asked.limit,
+            actor=query.actor,
+            action=query.action,
+            subject=query.subject,
+            tenant=query.tenant,
+            organization=query.organization,
+            before=an_id(query.before, "before") if query.before else 0,
+            limit=query.limit,
         )
     )
-    following = str(rows[-1].note_id) if len(rows) == asked.limit else None
+    following = str(rows[-1].note_id) if len(rows) == query.limit else None
     return Changes(changes=[_view(row) for row in rows], next_before=following)
 
 
@@ -52,7 +52,7 @@ ROUTES: Final = [
         summary="Who changed what",
         description=(
             "Registrations, deletions, credentials, tokens, schedules and cancellations, newest "
-            "first. A row is written before the change is made; without it, nothing is."
+            "first. A row is written before the change; if that fails, the change is not made."
         ),
         query=ChangesQuery,
         answer=Changes,

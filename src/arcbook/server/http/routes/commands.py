@@ -1,4 +1,4 @@
-"""Single commands: what they are, and giving one to a worker."""
+"""Read single commands, and claim one for a worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from arcbook.wire.payload import CommandPayload, payload_of
 from arcbook.wire.protocol import PROTOCOL, ClaimRequest, CommandNotice
 
 RETRY_AFTER_SECONDS: Final = 2
-"""When to ask again for a command that another worker has."""
+"""Retry-After for a command that another worker holds."""
 
 
 class _Out(NamedTuple):
@@ -27,13 +27,13 @@ class _Out(NamedTuple):
 
 
 async def get(call: Call) -> CommandView:
-    """Return a command that is out."""
+    """Return an outstanding command."""
     out = await _out(call)
     return _view(out, out.work)
 
 
 async def claim(call: Call) -> CommandView:
-    """Give a command to a worker."""
+    """Claim a command for a worker."""
     out = await _out(call)
     context, command = out.work.context, out.command
     request = ClaimRequest(
@@ -61,26 +61,26 @@ def _refuse(outcome: str, command_id: str) -> NoReturn:
     if outcome == "already_claimed":
         message = f"command {command_id} is already claimed by another worker"
         raise ApiError(409, message, "active_claim", retry_after=RETRY_AFTER_SECONDS)
-    raise ApiError(409, f"command {command_id} is not to be had any more", "already_terminal")
+    raise ApiError(409, f"command {command_id} can no longer be claimed", "already_terminal")
 
 
 async def _out(call: Call) -> _Out:
-    """Return a command that is out, with what its worker needs.
+    """Return an outstanding command, with its payload.
 
     Raises:
-        ApiError: there is no such command, it is not out, or its execution is being cancelled.
+        ApiError: the command is not outstanding, or its execution is being cancelled.
     """
     command_id = call.param("command_id")
     execution_id = an_id(command_id.partition(":")[0], "the execution of the command's id")
     state = await call.context.reading.state(execution_id)
     command = state.command(command_id)
     if state.is_cancelling or state.status.is_terminal:
-        message = f"execution {execution_id} has been cancelled, or is over"
+        message = f"execution {execution_id} has ended or is being cancelled"
         raise ApiError(409, message, "already_terminal")
     if command is None:
-        raise not_found(f"command {command_id[:200]!r} that is out")
+        raise not_found(f"outstanding command {command_id[:200]!r}")
     if command.status is not CommandStatus.ISSUED:
-        raise ApiError(409, f"command {command_id} waits, and is not to be performed", "waiting")
+        raise ApiError(409, f"command {command_id} is parked and cannot be claimed", "waiting")
     planned = await call.context.server.plans.find(state.path, catalog_id=state.catalog_id)
     return _Out(command, payload_of(state, planned.plan, command), planned)
 
@@ -125,9 +125,9 @@ ROUTES: Final = [
         path="/api/commands/{command_id}",
         handler=get,
         tag="internal",
-        summary="What a command is to do",
-        description="Its id is `command_id` in events, or the execution's id, the step and the "
-        "visit, with colons between.",
+        summary="An outstanding command",
+        description="The id is `command_id` in events, or the execution's id, the step and the "
+        "visit, separated by colons.",
         answer=CommandView,
         answer_example=_EXAMPLE,
         scope=INTERNAL,
@@ -139,9 +139,10 @@ ROUTES: Final = [
         path="/api/commands/{command_id}/claim",
         handler=claim,
         tag="internal",
-        summary="Give a command to a worker",
-        description="Whoever claims has to beat and to report over `/api/internal/worker/requests` "
-        "before the lease ends, or the command goes to another worker.",
+        summary="Claim a command for a worker",
+        description="The worker must send heartbeats and its report to "
+        "`/api/internal/worker/requests` before the lease ends, or the command goes to another "
+        "worker.",
         body=ClaimCommand,
         body_example={"worker_id": "outpost-1"},
         answer=CommandView,

@@ -1,4 +1,4 @@
-"""Small routes that NoETL's clients ask: the contract, the database, what a server uses."""
+"""Small routes for NoETL's clients: the contract, the database, resource usage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KIB_PER_MIB: Final = 1024
 
 
 async def contract(call: Call) -> Contract:
-    """Tell what a client must know first."""
+    """Return what a client needs to know before other calls."""
     return Contract(
         service="arcbook",
         version=VERSION,
@@ -32,23 +32,23 @@ async def contract(call: Call) -> Contract:
 
 
 async def database_init(call: Call) -> SchemaReport:
-    """Tell that the tables are there: a server does not start without them."""
+    """Report that the tables exist; the server does not start without them."""
     await call.context.store.servers()
     return SchemaReport(
         status="ok",
-        message="the tables are there; 'arcbook db upgrade' makes and upgrades them",
+        message="the tables exist; 'arcbook db upgrade' creates and upgrades them",
         valid=True,
     )
 
 
 async def database_validate(call: Call) -> SchemaReport:
-    """Tell that the tables fit: a server does not start with others."""
+    """Report that the tables fit this version; the server does not start with others."""
     await call.context.store.servers()
     return SchemaReport(status="ok", message="the tables fit this version", valid=True)
 
 
 async def system_status(call: Call) -> SystemStatus:
-    """Tell what the server and its machine use."""
+    """Return the resource usage of the server and its machine."""
     memory = _numbers(Path("/proc/meminfo"))
     own = _numbers(Path("/proc/self/status"))
     total, free = memory.get("MemTotal", 0.0), memory.get("MemAvailable", 0.0)
@@ -75,16 +75,16 @@ async def system_status(call: Call) -> SystemStatus:
 
 
 def _numbers(file: Path) -> dict[str, float]:
-    """Return the sizes that a file of the kernel tells in KiB, in MiB; nothing elsewhere."""
-    found: dict[str, float] = {}
+    """Return sizes from a kernel file, converted from KiB to MiB; empty on other systems."""
+    sizes: dict[str, float] = {}
     if not file.exists():
-        return found
+        return sizes
     for line in file.read_text().splitlines():
         name, _, rest = line.partition(":")
         number = rest.split()[:1]
         if number and number[0].isdigit():
-            found[name] = int(number[0]) / KIB_PER_MIB
-    return found
+            sizes[name] = int(number[0]) / KIB_PER_MIB
+    return sizes
 
 
 REPORT: Final = {"status": "ok", "message": "the tables fit this version", "valid": True}
@@ -95,7 +95,7 @@ ROUTES: Final = [
         path="/api/runtime/contract",
         handler=contract,
         tag="system",
-        summary="What a client must know first",
+        summary="What a client needs to know first",
         answer=Contract,
         answer_example={
             "service": "arcbook",
@@ -111,8 +111,8 @@ ROUTES: Final = [
         path="/api/db/init",
         handler=database_init,
         tag="system",
-        summary="Whether the tables are there",
-        description="Nothing is made: `arcbook db upgrade` does that before a server starts.",
+        summary="Whether the tables exist",
+        description="Creates nothing: `arcbook db upgrade` does that before a server starts.",
         answer=SchemaReport,
         answer_example=REPORT,
         scope="admin",
@@ -132,7 +132,7 @@ ROUTES: Final = [
         path="/api/status",
         handler=system_status,
         tag="system",
-        summary="What the server and its machine use",
+        summary="Resource usage of the server and its machine",
         answer=SystemStatus,
         answer_example={
             "system": {

@@ -1,4 +1,4 @@
-"""Stopping executions, and running them again."""
+"""Stop executions, and run them again."""
 
 from __future__ import annotations
 
@@ -26,114 +26,114 @@ from arcbook.wire.http.executions import (
 )
 
 DESCENDANTS_MAX: Final = 10_000
-"""Executions below one that a cascade reaches."""
+"""Maximum number of descendants that a cascade cancels."""
 
 CLEANUP_MAX: Final = 1000
-"""Executions that one clean-up cancels."""
+"""Maximum number of executions that one clean-up cancels."""
 
 
 async def cancel(call: Call) -> Cancelled:
-    """Cancel an execution, and what it started."""
+    """Cancel an execution and the children it waits for."""
     return await cancelled(call, call.body)
 
 
-async def cancelled(call: Call, wanted: CancelRequest) -> Cancelled:
-    """Cancel an execution, as a request says."""
+async def cancelled(call: Call, request: CancelRequest) -> Cancelled:
+    """Cancel an execution as a request specifies."""
     execution_id = call.id()
     await call.context.reading.row(execution_id)
-    below = await _descendants(call, execution_id) if wanted.cascade else []
+    below = await _descendants(call, execution_id) if request.cascade else []
     server = call.context.server
-    stopped = [execution_id] if await server.cancel(execution_id, wanted.reason) else []
+    stopped = [execution_id] if await server.cancel(execution_id, request.reason) else []
     for row in below:
         state = await call.context.reading.state(row.execution_id)
         was_running = not state.status.is_terminal or state.status is Status.CANCELLED
         if was_running:
-            await server.cancel(row.execution_id, wanted.reason)
+            await server.cancel(row.execution_id, request.reason)
             stopped.append(row.execution_id)
-    told = f"execution {execution_id} is being cancelled"
+    message = f"execution {execution_id} is being cancelled"
     if not stopped:
-        told = f"execution {execution_id} has ended, or is being cancelled already"
+        message = f"execution {execution_id} has already ended or is being cancelled"
     return Cancelled(
         execution_id=str(execution_id),
         status="cancelled" if stopped else "already_completed",
         cancelled_executions=[str(i) for i in stopped],
-        message=told,
+        message=message,
     )
 
 
 async def _descendants(call: Call, execution_id: int) -> list[ExecutionRow]:
-    """Return what an execution started, and what that started, as far as it runs."""
-    found: list[ExecutionRow] = []
+    """Return the running descendants of an execution."""
+    descendants: list[ExecutionRow] = []
     parents = [execution_id]
-    while parents and len(found) < DESCENDANTS_MAX:
+    while parents and len(descendants) < DESCENDANTS_MAX:
         parent, before = parents.pop(), 0
         while True:
-            wanted = ExecutionFilter(parent_execution_id=parent, before=before, limit=PAGE_MAX)
-            page = await call.context.store.executions(wanted)
-            found += [row for row in page if not row.ended_at]
+            children = ExecutionFilter(parent_execution_id=parent, before=before, limit=PAGE_MAX)
+            page = await call.context.store.executions(children)
+            descendants += [row for row in page if not row.ended_at]
             parents += [row.execution_id for row in page]
             if len(page) < PAGE_MAX:
                 break
             before = page[-1].execution_id
-    return found
+    return descendants
 
 
 async def finalize(call: Call) -> Finalized:
-    """End an execution that cannot end by itself."""
+    """Fail an execution that cannot end by itself."""
     execution_id = call.id()
-    wanted: FinalizeRequest = call.body
-    status = wanted.status.upper()
+    request: FinalizeRequest = call.body
+    status = request.status.upper()
     if status == "COMPLETED":
         raise invalid(
-            "an execution that has not ended cannot be declared completed: its result would be "
-            "missing; finalize it as FAILED, or cancel it"
+            "an unfinished execution cannot be finalized as COMPLETED, because it has no result; "
+            "finalize it as FAILED, or cancel it"
         )
     if status != "FAILED":
-        raise invalid(f"status is FAILED, not {wanted.status[:40]!r}")
-    message = wanted.error or wanted.reason or "finalized through the API"
+        raise invalid(f"status must be FAILED, not {request.status[:40]!r}")
+    message = request.error or request.reason or "finalized through the API"
     error = ErrorInfo(kind=ErrorKind.CANCELLED, message=message, code="FINALIZED")
-    taken = await call.context.server.give(execution_id, Abort(error=error))
+    accepted = await call.context.server.give(execution_id, Abort(error=error))
     return Finalized(
         execution_id=str(execution_id),
-        status="finalized" if taken else "already_completed",
-        message=f"execution {execution_id} " + ("has failed" if taken else "had ended already"),
+        status="finalized" if accepted else "already_completed",
+        message=f"execution {execution_id} " + ("has failed" if accepted else "had already ended"),
     )
 
 
 async def rerun(call: Call) -> Retried:
-    """Start an execution once more, with its own input."""
-    wanted: RerunRequest = call.body
+    """Start an execution again with its own input."""
+    request: RerunRequest = call.body
     state = await call.context.reading.state(call.id())
-    given = {**(wanted.workload or {}), **(wanted.payload or {})}
-    planned = await _planned(call, state, latest=wanted.latest)
-    known_values(planned, given, allow=wanted.allow)
-    return await _again(call, state, planned, {**state.payload, **given})
+    values = {**(request.workload or {}), **(request.payload or {})}
+    planned = await _planned(call, state, latest=request.latest)
+    known_values(planned, values, allow=request.allow)
+    return await _again(call, state, planned, {**state.payload, **values})
 
 
 async def retry_from(call: Call) -> Retried:
-    """Start an execution that goes on from a step of another."""
-    wanted: RetryRequest = call.body
+    """Start an execution that continues from a step of another."""
+    request: RetryRequest = call.body
     execution_id = call.id()
     await call.context.reading.row(execution_id)
-    before = await call.context.reading.state_before(execution_id, wanted.step)
+    before = await call.context.reading.state_before(execution_id, request.step)
     if before is None:
-        raise invalid(f"execution {execution_id} never entered step {wanted.step[:100]!r}")
-    planned = await _planned(call, before, latest=wanted.latest)
-    if wanted.step not in planned.plan.by_name:
-        raise invalid(f"the playbook has no step {wanted.step!r} any more")
+        raise invalid(f"execution {execution_id} never entered step {request.step[:100]!r}")
+    planned = await _planned(call, before, latest=request.latest)
+    if request.step not in planned.plan.by_name:
+        raise invalid(f"the playbook no longer has step {request.step!r}")
     return await _again(
         call,
         before,
         planned,
         before.workload,
-        entry=wanted.step,
+        entry=request.step,
         ctx=before.ctx,
         results=before.results,
     )
 
 
 async def _planned(call: Call, state: State, *, latest: bool) -> Planned:
-    """Return the playbook of an execution: as it was, or its latest version."""
+    """Return the playbook of an execution: the version it ran, or the latest."""
     catalog_id = None if latest else state.catalog_id or None
     return await call.context.server.plans.find(state.path, catalog_id=catalog_id)
 
@@ -142,8 +142,8 @@ async def _again(
     call: Call, state: State, planned: Planned, payload: dict[str, Any], **facts: Any
 ) -> Retried:
     server = call.context.server
-    kept = {name: state.labels[name] for name in INHERITED if name in state.labels}
-    labels = kept | call.caller.labels
+    inherited = {name: state.labels[name] for name in INHERITED if name in state.labels}
+    labels = inherited | call.caller.labels
     execution_id = await server.start(planned, payload, pool=state.pool, labels=labels, **facts)
     return Retried(
         execution_id=str(execution_id),
@@ -154,27 +154,27 @@ async def _again(
 
 
 async def cleanup(call: Call) -> CleanedUp:
-    """Cancel executions that run for too long."""
-    wanted: CleanupRequest = call.body
-    until = call.context.server.clock.now_us() - int(wanted.older_than_minutes * 60_000_000)
-    found: list[int] = []
+    """Cancel executions that have run for too long."""
+    request: CleanupRequest = call.body
+    until = call.context.server.clock.now_us() - int(request.older_than_minutes * 60_000_000)
+    expired: list[int] = []
     before = 0
-    while len(found) < CLEANUP_MAX:
-        asked = ExecutionFilter(status="RUNNING", before=before, limit=PAGE_MAX)
-        page = await call.context.store.executions(asked)
-        found += [row.execution_id for row in page if row.started_at <= until]
+    while len(expired) < CLEANUP_MAX:
+        running = ExecutionFilter(status="RUNNING", before=before, limit=PAGE_MAX)
+        page = await call.context.store.executions(running)
+        expired += [row.execution_id for row in page if row.started_at <= until]
         if len(page) < PAGE_MAX:
             break
         before = page[-1].execution_id
-    found = found[:CLEANUP_MAX]
-    done = found
-    if not wanted.dry_run:
-        reason = f"it ran for more than {wanted.older_than_minutes:g} minutes"
-        done = [i for i in found if await call.context.server.cancel(i, reason)]
+    expired = expired[:CLEANUP_MAX]
+    done = expired
+    if not request.dry_run:
+        reason = f"it ran for more than {request.older_than_minutes:g} minutes"
+        done = [i for i in expired if await call.context.server.cancel(i, reason)]
         call.subject = " ".join(map(str, done))
-    verb = "would be" if wanted.dry_run else "were"
+    verb = "would be" if request.dry_run else "were"
     return CleanedUp(
-        cancelled_count=0 if wanted.dry_run else len(done),
+        cancelled_count=0 if request.dry_run else len(done),
         execution_ids=[str(i) for i in done],
         message=f"{len(done)} executions {verb} cancelled",
     )
@@ -199,8 +199,8 @@ ROUTES: Final = [
         tag="executions",
         summary="Cancel an execution",
         description=(
-            "What it waits for is cancelled, too; with `cascade` also what it started and does "
-            "not wait for. Any server takes the request; the owner carries it out."
+            "Also cancels the children it waits for; with `cascade`, all its running descendants. "
+            "Any server takes the request and passes it to the owner."
         ),
         body=CancelRequest,
         body_example={"reason": "wrong input", "cascade": True},
@@ -234,8 +234,9 @@ ROUTES: Final = [
         path="/api/executions/{execution_id}/rerun",
         handler=rerun,
         tag="executions",
-        summary="Start an execution once more",
-        description="With the values of its own start, and further ones laid over them.",
+        summary="Start an execution again",
+        description="With the input of the original start, overridden by the values of the "
+        "request.",
         body=RerunRequest,
         body_example={"workload": {"name": "again"}},
         body_optional=True,
@@ -257,8 +258,8 @@ ROUTES: Final = [
         tag="executions",
         summary="Run an execution again from a step",
         description=(
-            "A new execution begins at the step, with the workload, variables and results that "
-            "the old one had when it last entered it."
+            "A new execution begins at the step, with the workload, variables and results that the "
+            "original had when it last entered the step."
         ),
         body=RetryRequest,
         body_example={"step": "transform"},
@@ -279,7 +280,7 @@ ROUTES: Final = [
         handler=cleanup,
         change="execution.cleanup",
         tag="executions",
-        summary="Cancel executions that run for too long",
+        summary="Cancel executions that have run for too long",
         body=CleanupRequest,
         body_example={"older_than_minutes": 60, "dry_run": True},
         body_optional=True,

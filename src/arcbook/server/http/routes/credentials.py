@@ -1,4 +1,4 @@
-"""Credentials: kept sealed, listed without what is in them."""
+"""Credentials: stored encrypted, listed without their data."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from arcbook.wire.http.credentials import (
 from arcbook.wire.protocol import CredentialAnswer, CredentialRequest
 
 NOTED_CHARACTERS_MAX: Final = 200
-"""Characters of a name that the audit keeps of who may not ask for it."""
+"""Characters of a refused requester's name that the audit keeps."""
 
 
 async def put(call: Call) -> CredentialView:
-    """Seal and keep a credential."""
-    wanted: PutCredential = call.body
-    call.subject = wanted.name
-    if "/" in wanted.name:
-        raise invalid("the name of a credential has no '/'")
+    """Encrypt and store a credential."""
+    request: PutCredential = call.body
+    call.subject = request.name
+    if "/" in request.name:
+        raise invalid("the name of a credential must not contain '/'")
     try:
         row = await call.context.credentials.add(
-            wanted.name,
-            wanted.type,
-            wanted.data,
-            description=wanted.description or "",
-            tags=wanted.tags,
+            request.name,
+            request.type,
+            request.data,
+            description=request.description or "",
+            tags=request.tags,
             who=call.caller.name,
             labels=_labels(call),
         )
@@ -56,24 +56,24 @@ async def put(call: Call) -> CredentialView:
 
 async def list_credentials(call: Call) -> Credentials:
     """List credentials."""
-    asked: CredentialsQuery = call.query
-    part = asked.q.lower()
+    query: CredentialsQuery = call.query
+    part = query.q.lower()
     rows = [
         row
         for row in await call.context.credentials.rows()
-        if asked.type in ("", row.type)
-        and asked.tenant in ("", row.tenant)
-        and asked.organization in ("", row.organization)
+        if query.type in ("", row.type)
+        and query.tenant in ("", row.tenant)
+        and query.organization in ("", row.organization)
         and (part in row.name.lower() or part in row.description.lower())
     ]
-    told = {"type": asked.type or None, "q": asked.q or None}
-    return Credentials(items=[_view(row) for row in rows], filter=told)
+    filters = {"type": query.type or None, "q": query.q or None}
+    return Credentials(items=[_view(row) for row in rows], filter=filters)
 
 
 async def get(call: Call) -> CredentialView:
-    """Return a credential; what is in it only to those who may know."""
-    asked: CredentialQuery = call.query
-    if not asked.include_data:
+    """Return a credential; its data only to callers with the scope ``admin``."""
+    query: CredentialQuery = call.query
+    if not query.include_data:
         return _view(await _row(call))
     book, name, who = call.context.credentials, call.param("name"), call.caller.name
     try:
@@ -90,26 +90,28 @@ async def get(call: Call) -> CredentialView:
 
 
 async def sealed(call: Call) -> SealedCredential:
-    """Return a credential that only the asker can read."""
-    asked: SealedQuery = call.query
-    worker = a_worker(call.caller, asked.worker_id)
+    """Return a credential encrypted for the caller."""
+    query: SealedQuery = call.query
+    worker = a_worker(call.caller, query.worker_id)
     request = CredentialRequest(
         alias=call.param("name"),
-        execution_id=an_id(asked.execution_id, "execution_id") if asked.execution_id else 0,
+        execution_id=an_id(query.execution_id, "execution_id") if query.execution_id else 0,
         worker=worker,
-        public=_public_key(asked.public_key),
+        public=_public_key(query.public_key),
         who=worker if call.caller.scope == WORKER else call.caller.name,
         is_own=call.caller.scope == INTERNAL,
     )
     answer = await call.context.server.requests.credential(request)
-    found = answer.sealed
-    if found is None:
+    sealed_data = answer.sealed
+    if sealed_data is None:
         raise await _kept_back(call, answer)
-    return SealedCredential(eph_pub=found.eph_pub, ciphertext=found.ciphertext, bound=request.bound)
+    return SealedCredential(
+        eph_pub=sealed_data.eph_pub, ciphertext=sealed_data.ciphertext, bound=request.bound
+    )
 
 
 async def _kept_back(call: Call, answer: CredentialAnswer) -> ApiError:
-    """Return why a credential is not handed out."""
+    """Return the error for a credential that is withheld."""
     if answer.is_refused:
         return ApiError(403, f"credential {call.param('name')[:100]!r} {answer.error}", "refused")
     await _row(call)
@@ -122,7 +124,7 @@ def _public_key(text: str) -> bytes:
         public = base64.b64decode(text.replace(" ", "+"), validate=True)
         deliver(b"", public, "")
     except (binascii.Error, ValueError):
-        raise invalid("public_key is no Base64", code="invalid_public_key") from None
+        raise invalid("public_key is not valid Base64", code="invalid_public_key") from None
     except SealError as error:
         raise invalid(str(error), code="invalid_public_key") from None
     return public
@@ -186,9 +188,9 @@ ROUTES: Final = [
         handler=put,
         change="credential.put",
         tag="credentials",
-        summary="Keep a credential",
-        description="In place of one of the same name. It is sealed before it is stored. A field "
-        "that its type needs and that is missing is refused, with all `problems` at once.",
+        summary="Store a credential",
+        description="Replaces the credential of the same name. It is encrypted before it is "
+        "stored. Missing fields that its type requires are refused, with all `problems` at once.",
         body=PutCredential,
         body_example={
             "name": "warehouse",
@@ -207,7 +209,7 @@ ROUTES: Final = [
         path="/api/credentials",
         handler=list_credentials,
         tag="credentials",
-        summary="List credentials, without what is in them",
+        summary="List credentials, without their data",
         query=CredentialsQuery,
         answer=Credentials,
         answer_example={"items": [CREDENTIAL], "filter": {"type": None, "q": None}},
@@ -219,7 +221,7 @@ ROUTES: Final = [
         handler=get,
         tag="credentials",
         summary="A credential",
-        description="With `include_data` also what is in it, for the scope `admin`.",
+        description="With `include_data`, also its data; this needs the scope `admin`.",
         query=CredentialQuery,
         answer=CredentialView,
         answer_example=CREDENTIAL,
@@ -230,11 +232,11 @@ ROUTES: Final = [
         path="/api/credentials/{name}/sealed",
         handler=sealed,
         tag="credentials",
-        summary="A credential that only the asker can read",
+        summary="A credential encrypted for the caller",
         description="The whole credential as JSON, sealed by X25519, HKDF-SHA256 (info "
         "`noetl-sealed-v1`, salt: both public keys, the server's first; 32 bytes of key, 12 of "
-        "nonce) and ChaCha20-Poly1305 with the associated data `alg|v|bound`. It takes the "
-        "internal token as a bearer token; the audit has a row for every request.",
+        "nonce) and ChaCha20-Poly1305 with the associated data `alg|v|bound`. Requires the "
+        "internal token as bearer token; each request is recorded in the audit.",
         query=SealedQuery,
         answer=SealedCredential,
         answer_example={

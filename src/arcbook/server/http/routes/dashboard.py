@@ -1,4 +1,4 @@
-"""Numbers for the dashboard, and of the machine."""
+"""Numbers for the dashboard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUNNING: Final = (Status.PENDING, Status.RUNNING)
 
 
 async def stats(call: Call) -> Dashboard:
-    """Count what there is."""
+    """Count executions and documents."""
     store = call.context.store
     counts = await store.counts()
     return Dashboard(
@@ -46,8 +46,8 @@ ROUTES: Final = [
         path="/api/dashboard/stats",
         handler=stats,
         tag="dashboard",
-        summary="What there is, counted",
-        description="Every number is counted when it is asked for; none is a guess.",
+        summary="Numbers for the dashboard",
+        description="Each number is counted on request; none is estimated.",
         answer=Dashboard,
         answer_example={"status": "ok", "stats": STATS},
     ),

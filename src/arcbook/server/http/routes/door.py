@@ -1,4 +1,4 @@
-"""Routes for workers that cannot reach the bus, behind a token of theirs."""
+"""Routes of the bus gateway, for workers that cannot reach the bus; they need a worker token."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from arcbook.wire.protocol import (
 
 
 async def worker_request(call: Call) -> DoorAnswer:
-    """Answer what a worker asks."""
-    asked: DoorRequest = call.body
+    """Answer a request of a worker."""
+    request: DoorRequest = call.body
     try:
-        return DoorAnswer(body=await call.context.door.request(asked.subject, asked.body))
+        return DoorAnswer(body=await call.context.door.request(request.subject, request.body))
     except NobodyError:
-        raise ApiError(404, f"nobody serves {asked.subject!r}", NOBODY) from None
+        raise ApiError(404, f"no server serves {request.subject!r}", NOBODY) from None
 
 
 async def worker_messages(call: Call) -> DoorMessages:
     """Return messages of some pools."""
     door = call.context.door
     try:
-        found = await door.pull(call.body)
+        deliveries = await door.pull(call.body)
     except GatewayFullError as error:
         raise ApiError(429, str(error)) from None
-    await door.end(found, arrived=not await call.request.is_disconnected())
-    return DoorMessages(messages=[delivery.body for delivery in found])
+    await door.end(deliveries, arrived=not await call.request.is_disconnected())
+    return DoorMessages(messages=[delivery.body for delivery in deliveries])
 
 
 async def worker_notices(call: Call) -> DoorNotices:
-    """Return what a worker is told."""
+    """Return notices to a worker."""
     try:
         return DoorNotices(notices=await call.context.door.notices(call.body))
     except GatewayFullError as error:
         raise ApiError(429, str(error)) from None
 
 
-ABOUT: Final = "For a worker that runs with `--server`, in place of the bus. "
+ABOUT: Final = "Replaces the bus for a worker that runs with `--server`. "
 
 ROUTES: Final = [
     Route(
@@ -59,8 +59,8 @@ ROUTES: Final = [
         path=DOOR_REQUESTS,
         handler=worker_request,
         tag="internal",
-        summary="Ask what workers ask: claims, reports, heartbeats, credentials, blobs",
-        description=ABOUT + "Request and answer are packed as on the bus.",
+        summary="Answer a worker's request: claims, reports, heartbeats, credentials, blobs",
+        description=ABOUT + "Request and answer are encoded as on the bus.",
         body=DoorRequest,
         body_example={"subject": "server", "body": "PXt9"},
         answer=DoorAnswer,
@@ -76,8 +76,9 @@ ROUTES: Final = [
         handler=worker_messages,
         tag="internal",
         summary="Wait for commands of some pools",
-        description=ABOUT + "A message says that there is a command to claim. It comes once; a "
-        "command that nobody claims is told again.",
+        description=ABOUT
+        + "A message announces a command to claim. It is delivered once; an unclaimed "
+        "command is announced again.",
         body=DoorPull,
         body_example={"pools": ["shared"], "limit": 16, "seconds": 0},
         answer=DoorMessages,
@@ -91,9 +92,10 @@ ROUTES: Final = [
         path=DOOR_NOTICES,
         handler=worker_notices,
         tag="internal",
-        summary="Wait for what a worker is told to stop",
-        description=ABOUT + "What is told while nobody waits is lost here, and comes with the "
-        "answer to a heartbeat.",
+        summary="Wait for notices to stop commands",
+        description=ABOUT
+        + "A notice sent while no call waits is lost; the answer to the next heartbeat "
+        "makes up for it.",
         body=DoorListen,
         body_example={"worker_id": "worker-1", "seconds": 0},
         answer=DoorNotices,

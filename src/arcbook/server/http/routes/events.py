@@ -1,4 +1,4 @@
-"""The events of an execution: by pages, or as they come."""
+"""The events of an execution, in pages or as a stream."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from arcbook.server.http.routes.executions import EVENT
 from arcbook.wire.http.executions import EventsPage, EventsQuery
 
 KEEP_ALIVE_SECONDS: Final = 15.0
-"""Silence after which a stream says that it is still there."""
+"""Silence after which a stream sends a keep-alive."""
 
 STREAM_TYPE: Final = "text/event-stream"
 
@@ -30,66 +30,66 @@ END: Final = b"event: end\ndata: {}\n\n"
 async def events(call: Call) -> EventsPage | StreamingResponse:
     """Return a page of events, or a stream of them."""
     execution_id = call.id()
-    asked: EventsQuery = call.query
+    query: EventsQuery = call.query
     context = call.context
     row = await context.reading.row(execution_id)
-    if asked.stream or STREAM_TYPE in call.header("accept"):
-        after = _last_seen(call.header("last-event-id"), asked.after)
+    if query.stream or STREAM_TYPE in call.header("accept"):
+        after = _last_seen(call.header("last-event-id"), query.after)
         caller = _counted(call)
         context.feed.check(caller)
         return StreamingResponse(
-            _stream(context, execution_id, after, asked, caller),
+            _stream(context, execution_id, after, query, caller),
             media_type=STREAM_TYPE,
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
     rows = await context.store.events(
         execution_id,
-        after=asked.after,
-        limit=asked.limit,
-        types=_types(asked),
-        step=asked.step,
+        after=query.after,
+        limit=query.limit,
+        types=_types(query),
+        step=query.step,
     )
     return EventsPage(
         execution_id=str(execution_id),
-        events=[views.event(execution_id, one) for one in rows],
-        next_after=rows[-1].seq if len(rows) == asked.limit else None,
+        events=[views.event(execution_id, row) for row in rows],
+        next_after=rows[-1].seq if len(rows) == query.limit else None,
         status=row.status,
     )
 
 
-def _types(asked: EventsQuery) -> list[str]:
-    return [t.strip() for t in asked.event_type.split(",") if t.strip()]
+def _types(query: EventsQuery) -> list[str]:
+    return [t.strip() for t in query.event_type.split(",") if t.strip()]
 
 
 def _last_seen(header: str, after: int) -> int:
-    """Return the number after which a stream begins: where the client was cut off."""
+    """Return the number after which a stream starts: the last event that the client received."""
     if not header:
         return after
     if not (header.isascii() and header.isdigit() and len(header) < 19):
-        raise ApiError(400, f"Last-Event-ID is the number of an event, not {header[:40]!r}")
+        raise ApiError(400, f"Last-Event-ID must be the number of an event, not {header[:40]!r}")
     return int(header)
 
 
 def _counted(call: Call) -> str:
-    """Return whose stream it is."""
+    """Return the key under which a caller's streams are counted."""
     return call.caller.name if call.caller.is_known else remote_of(call.request.scope)
 
 
 async def _stream(
-    context: RequestContext, execution_id: int, after: int, asked: EventsQuery, caller: str
+    context: RequestContext, execution_id: int, after: int, query: EventsQuery, caller: str
 ) -> AsyncIterator[bytes]:
-    """Yield events as they are committed, and end with the execution.
+    """Yield events as they are committed, until the execution ends.
 
-    One that does not take what it is sent is hung up on, and may go on after its last event.
+    A client that does not read is disconnected; it can resume after its last event.
     """
-    types, feed = _types(asked), context.feed
+    types, feed = _types(query), context.feed
     silent = 0.0
     with feed.following(execution_id, caller) as news:
         yield b"retry: 1000\n\n"
         while not context.is_closing:
             news.clear()
             frames = await feed.frames(execution_id, after)
-            sent = [f.data for f in frames if _is_asked(f, types, asked.step)]
+            sent = [f.data for f in frames if _is_asked(f, types, query.step)]
             if frames:
                 after, silent = frames[-1].seq, 0.0
                 if frames[-1].type in TERMINAL:
@@ -137,9 +137,9 @@ ROUTES: Final = [
         tag="executions",
         summary="The events of an execution, in order",
         description=(
-            "By pages with `after`; or, with `Accept: text/event-stream` or `stream=true`, as "
-            "server-sent events until the execution ends. A stream that was cut off goes on "
-            "after `Last-Event-ID`."
+            "In pages with `after`; or, with `Accept: text/event-stream` or `stream=true`, as "
+            "server-sent events until the execution ends. An interrupted stream resumes after "
+            "`Last-Event-ID`."
         ),
         query=EventsQuery,
         other_types={STREAM_TYPE: STREAM_SCHEMA},
@@ -151,6 +151,6 @@ ROUTES: Final = [
             "status": "RUNNING",
         },
         refusals=(400, 404, 422, 429),
-        headers={"Last-Event-ID": "The number of the last event that the client has."},
+        headers={"Last-Event-ID": "The number of the last event that the client received."},
     ),
 ]

@@ -1,4 +1,4 @@
-"""Starting executions."""
+"""Start executions."""
 
 from __future__ import annotations
 
@@ -34,96 +34,96 @@ TRACE_CHARACTERS_MAX: Final = 1000
 
 
 async def execute(call: Call) -> Started:
-    """Start an execution; the answer comes when the start is durable."""
-    wanted: ExecuteRequest = call.body
+    """Start an execution; the answer is sent when the start is durable."""
+    request: ExecuteRequest = call.body
     key = call.header("idempotency-key") or call.header("x-idempotency-key")
-    return await _start(call, wanted, key)
+    return await _start(call, request, key)
 
 
-async def _start(call: Call, wanted: ExecuteRequest, header_key: str = "") -> Started:
-    planned = await _planned(call, wanted)
-    warnings = known_values(planned, wanted.values(), allow=wanted.allow, strict=wanted.strict)
-    dedup = _dedup(wanted, header_key)
+async def _start(call: Call, request: ExecuteRequest, header_key: str = "") -> Started:
+    planned = await _planned(call, request)
+    warnings = known_values(planned, request.values(), allow=request.allow, strict=request.strict)
+    dedup = _dedup(request, header_key)
     if dedup is None:
-        started = await _begin(call, planned, wanted)
+        started = await _begin(call, planned, request)
         return Started(execution_id=str(started), warnings=warnings)
 
     async def begin(key: StartKey) -> int:
-        return await _begin(call, planned, wanted, key)
+        return await _begin(call, planned, request, key)
 
-    seconds = dedup.window_secs if wanted.dedup is not None else None
+    seconds = dedup.window_secs if request.dedup is not None else None
     path = planned.entry.path
-    found, was_there = await call.context.dedup.once(path, dedup.key, seconds, begin)
+    execution_id, was_there = await call.context.dedup.once(path, dedup.key, seconds, begin)
     if was_there:
-        return Started(execution_id=str(found), status="duplicate", commands_generated=0)
-    return Started(execution_id=str(found), warnings=warnings)
+        return Started(execution_id=str(execution_id), status="duplicate", commands_generated=0)
+    return Started(execution_id=str(execution_id), warnings=warnings)
 
 
 def known_values(
     planned: Planned, values: dict[str, Any], *, allow: Iterable[str] = (), strict: bool = False
 ) -> list[str]:
-    """Return warnings about values of a request that nothing in its playbook can read.
+    """Return warnings about values of a request that its playbook cannot read.
 
     Raises:
-        ApiError: there are some, and the playbook declares its workload.
+        ApiError: there are such values, and the playbook declares its workload.
     """
     playbook, content = planned.plan.playbook, planned.entry.content
     paths = [(key,) for key in values]
     try:
-        found = check_inputs(playbook, content, paths, allow=allow, strict=strict)
+        unused = check_inputs(playbook, content, paths, allow=allow, strict=strict)
     except UnknownInputError as error:
         sentences = "; ".join(error.sentences)
         raise invalid(shown(f"{sentences} ('allow': [NAME] lets one pass)")) from None
-    warnings: list[str] = shown(found)
+    warnings: list[str] = shown(unused)
     return warnings
 
 
-def _dedup(wanted: ExecuteRequest, header_key: str) -> DedupKey | None:
-    if wanted.dedup is not None:
-        return wanted.dedup
-    key = wanted.idempotency_key or header_key
+def _dedup(request: ExecuteRequest, header_key: str) -> DedupKey | None:
+    if request.dedup is not None:
+        return request.dedup
+    key = request.idempotency_key or header_key
     if len(key) > KEY_CHARACTERS_MAX:
         raise invalid(f"an idempotency key has at most {KEY_CHARACTERS_MAX} characters")
     return DedupKey(key=key) if key else None
 
 
-async def _planned(call: Call, wanted: ExecuteRequest) -> Planned:
+async def _planned(call: Call, request: ExecuteRequest) -> Planned:
     plans = call.context.server.plans
-    if wanted.catalog_id is not None:
-        number = identity(wanted.catalog_id)
+    if request.catalog_id is not None:
+        number = identity(request.catalog_id)
         if number is None:
-            raise invalid(f"catalog_id is a number, not {str(wanted.catalog_id)[:40]!r}")
+            raise invalid(f"catalog_id must be a number, not {str(request.catalog_id)[:40]!r}")
         return await plans.find(catalog_id=number)
-    if not wanted.path:
-        raise invalid("say which playbook: path, or catalog_id")
-    return await plans.find(wanted.path, a_version(wanted.version))
+    if not request.path:
+        raise invalid("set 'path' or 'catalog_id' to choose the playbook")
+    return await plans.find(request.path, a_version(request.version))
 
 
 async def _begin(
-    call: Call, planned: Planned, wanted: ExecuteRequest, key: StartKey | None = None
+    call: Call, planned: Planned, request: ExecuteRequest, key: StartKey | None = None
 ) -> int:
-    if wanted.execution_pool and is_system(planned.entry.path):
-        raise invalid("playbooks system/* run on their own pool: leave out 'execution_pool'")
+    if request.execution_pool and is_system(planned.entry.path):
+        raise invalid("playbooks system/* run on their own pool; leave out 'execution_pool'")
     parent = None
-    if wanted.parent_execution_id is not None:
-        parent = Parent(execution_id=an_id(wanted.parent_execution_id, "parent_execution_id"))
-    values = wanted.values()
-    if taken := sorted((OWN & values.keys()) - planned.plan.playbook.workload.keys()):
-        raise invalid(f"{taken[0]!r} is a name of the engine's own, and no value of a start")
-    step = wanted.entry_step
+    if request.parent_execution_id is not None:
+        parent = Parent(execution_id=an_id(request.parent_execution_id, "parent_execution_id"))
+    values = request.values()
+    if reserved := sorted((OWN & values.keys()) - planned.plan.playbook.workload.keys()):
+        raise invalid(f"{reserved[0]!r} is reserved by the engine and cannot be set by a request")
+    step = request.entry_step
     if step is not None and step not in planned.plan.by_name:
         near = did_you_mean(step, planned.plan.by_name)
         raise invalid(
             f"the playbook has no step {step[:100]!r} to begin at" + (near and f": {near}")
         )
-    labels = {} if wanted.trace is None else {TRACE_LABEL: _trace(wanted.trace)}
+    labels = {} if request.trace is None else {TRACE_LABEL: _trace(request.trace)}
     return await call.context.server.start(
         planned,
         values,
         parent=parent,
-        pool=wanted.execution_pool or None,
+        pool=request.execution_pool or None,
         entry=step,
-        strict=wanted.strict,
+        strict=request.strict,
         labels=labels | call.caller.labels,
         key=key,
     )
@@ -135,9 +135,9 @@ def _trace(trace: Any) -> str:
 
 
 async def execute_batch(call: Call) -> BatchStarted:
-    """Start many executions together."""
-    wanted: BatchRequest = call.body
-    items = await asyncio.gather(*(_item(call, n, w) for n, w in enumerate(wanted.executions)))
+    """Start many executions."""
+    request: BatchRequest = call.body
+    items = await asyncio.gather(*(_item(call, n, w) for n, w in enumerate(request.executions)))
     counts = [item.status for item in items]
     return BatchStarted(
         count=len(items),
@@ -148,9 +148,9 @@ async def execute_batch(call: Call) -> BatchStarted:
     )
 
 
-async def _item(call: Call, index: int, wanted: ExecuteRequest) -> BatchItem:
+async def _item(call: Call, index: int, request: ExecuteRequest) -> BatchItem:
     try:
-        started = await _start(call, wanted)
+        started = await _start(call, request)
     except ApiError as error:
         return BatchItem(index=index, status="error", error=error.message)
     except REFUSALS as error:
@@ -178,12 +178,12 @@ ROUTES: Final = [
         tag="execute",
         summary="Start an execution",
         description=(
-            "Answers when the start is durable. `payload`, `workload` and `context` name the "
-            "same values, which are laid over the playbook's workload. A value for a name that a "
-            "playbook with a workload neither declares nor mentions is refused with 422, unless "
-            "`allow` names it; where no workload is declared it is among the `warnings`. With an idempotency key "
-            "(`Idempotency-Key`, `idempotency_key` or `dedup`) a repeated request for the same path "
-            "within the window gets the execution of the first, from any server."
+            "Answers when the start is durable. `payload`, `workload` and `context` are synonyms: "
+            "their values override the playbook's workload. If the playbook declares a workload, a "
+            "value for a name that it neither declares nor mentions is refused with 422, unless "
+            "`allow` lists the name; otherwise such a name adds to `warnings`. With an idempotency "
+            "key (`Idempotency-Key`, `idempotency_key` or `dedup`), a repeated request for the "
+            "same path within the window returns the first execution, from any server."
         ),
         body=ExecuteRequest,
         body_example=REQUEST,
@@ -191,15 +191,15 @@ ROUTES: Final = [
         answer_example=STARTED,
         scope="operator",
         refusals=(400, 404, 413, 422),
-        headers={"Idempotency-Key": "The same for every try of one request."},
+        headers={"Idempotency-Key": "The same key for every attempt of one request."},
     ),
     Route(
         method="POST",
         path="/api/execute/batch",
         handler=execute_batch,
         tag="execute",
-        summary="Start up to 1,000 executions together",
-        description="One bad request does not stop the others.",
+        summary="Start up to 1,000 executions",
+        description="An invalid request does not stop the others.",
         body=BatchRequest,
         body_example={"executions": [REQUEST, {"path": "examples/missing"}]},
         answer=BatchStarted,

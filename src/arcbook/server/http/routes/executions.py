@@ -1,4 +1,4 @@
-"""Reading executions: lists, details, status, results."""
+"""Read executions: lists, details, status, results."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from arcbook.wire.http.executions import (
 UNFINISHED: Final = (Status.PENDING, Status.RUNNING)
 
 PAGES_LOOKED_AT_MAX: Final = 5
-"""Pages of the store that one list looks through: some 25 ms, then it says where to go on."""
+"""Pages of the store that one list reads (about 25 ms); the next call continues from there."""
 
 RESULT_INLINE_BYTES_MAX: Final = 1024 * 1024
-"""Size up to which a result kept by reference stands in an execution's detail."""
+"""Size up to which the detail of an execution includes a result kept by reference."""
 
 
 async def list_executions(call: Call) -> Response:
     """List executions, newest first."""
-    asked: ExecutionsQuery = call.query
-    size = asked.page_size or asked.limit
-    skip = asked.offset + ((asked.page or 1) - 1) * size
+    query: ExecutionsQuery = call.query
+    size = query.page_size or query.limit
+    skip = query.offset + ((query.page or 1) - 1) * size
     if skip > 5000:
-        raise invalid("a page begins at most 5,000 rows in; go on with before=<last id>")
-    rows, looked_to = await _rows(call, asked, skip + size + 1)
+        raise invalid("a page starts at most 5,000 rows in; continue with before=<last id>")
+    rows, looked_to = await _rows(call, query, skip + size + 1)
     page = rows[skip : skip + size]
     headers = {}
     older = await _unfinished(call, page) if not call.request.query_params else []
@@ -59,71 +59,73 @@ async def list_executions(call: Call) -> Response:
 
 
 async def _unfinished(call: Call, page: list[ExecutionRow]) -> list[ExecutionRow]:
-    """Return the executions that go on and are older than a page, newest first."""
+    """Return the unfinished executions older than a page, newest first."""
     if not page:
         return []
-    found: list[ExecutionRow] = []
+    rows: list[ExecutionRow] = []
     for status in UNFINISHED:
-        wanted = ExecutionFilter(status=status, before=page[-1].execution_id, limit=PAGE_MAX)
-        found += await call.context.store.executions(wanted)
-    return sorted(found, key=lambda row: -row.execution_id)
+        unfinished = ExecutionFilter(status=status, before=page[-1].execution_id, limit=PAGE_MAX)
+        rows += await call.context.store.executions(unfinished)
+    return sorted(rows, key=lambda row: -row.execution_id)
 
 
 def _summary(call: Call, row: ExecutionRow) -> Summary:
-    """Return an execution at a glance; how far it is, where this server drives it."""
-    found = views.summary(row)
+    """Return the summary of an execution, with its progress if this server owns it."""
+    summary = views.summary(row)
     slot = None if row.ended_at else call.context.server.drive.slots.get(row.execution_id)
     if slot is None:
-        return found
-    return msgspec.structs.replace(found, progress=views.percent(slot.state, len(slot.plan.steps)))
+        return summary
+    return msgspec.structs.replace(
+        summary, progress=views.percent(slot.state, len(slot.plan.steps))
+    )
 
 
-async def _rows(call: Call, asked: ExecutionsQuery, wanted: int) -> tuple[list[ExecutionRow], int]:
-    """Return rows that match, from the newest or from after the page before.
+async def _rows(call: Call, query: ExecutionsQuery, count: int) -> tuple[list[ExecutionRow], int]:
+    """Return matching rows, newest first, or from after the previous page.
 
-    And the last row that was looked at, where there was no time to look at all of them.
+    The second value is the last row examined, or 0 if all of them were.
     """
-    catalog_id = an_id(asked.catalog_id, "catalog_id") if asked.catalog_id else 0
-    before = an_id(asked.before, "before") if asked.before else 0
-    parent, path = asked.parent_execution_id, asked.path.lstrip("/")
+    catalog_id = an_id(query.catalog_id, "catalog_id") if query.catalog_id else 0
+    before = an_id(query.before, "before") if query.before else 0
+    parent, path = query.parent_execution_id, query.path.lstrip("/")
     if catalog_id:
-        # Executions are stored by path: those of its other versions are looked through.
+        # Rows are indexed by path, so other versions of the playbook are read and skipped.
         entry = await call.context.store.entry("", catalog_id=catalog_id)
         if entry is None or path.lower() not in entry.path.lower():
             return [], 0
         path = entry.path
-    found: list[ExecutionRow] = []
+    matches: list[ExecutionRow] = []
     for _ in range(PAGES_LOOKED_AT_MAX):
-        limit = PAGE_MAX if catalog_id else min(PAGE_MAX, wanted - len(found))
+        limit = PAGE_MAX if catalog_id else min(PAGE_MAX, count - len(matches))
         rows = await call.context.store.executions(
             ExecutionFilter(
-                status=asked.status.upper(),
+                status=query.status.upper(),
                 path=path,
-                tenant=asked.tenant,
-                organization=asked.organization,
+                tenant=query.tenant,
+                organization=query.organization,
                 parent_execution_id=an_id(parent, "parent_execution_id") if parent else 0,
                 before=before,
                 limit=limit,
             )
         )
-        found += [row for row in rows if catalog_id in (0, row.catalog_id)]
-        if len(rows) < limit or len(found) >= wanted:
-            return found[:wanted], 0
+        matches += [row for row in rows if catalog_id in (0, row.catalog_id)]
+        if len(rows) < limit or len(matches) >= count:
+            return matches[:count], 0
         before = rows[-1].execution_id
-    return found, before
+    return matches, before
 
 
 async def detail(call: Call) -> Detail:
-    """Return an execution with its input, its result and its newest events, or a page of them."""
+    """Return an execution with its input, its result, and its newest events or one page of them."""
     execution_id = call.id()
     state = await call.context.reading.state(execution_id)
     row = await call.context.reading.row(execution_id)
-    asked: DetailQuery = call.query
+    query: DetailQuery = call.query
     pagination = None
-    if asked.is_page:
-        events, pagination = await event_pages.page(call.context.store, state, asked)
+    if query.is_page:
+        events, pagination = await event_pages.page(call.context.store, state, query)
     else:
-        events = await event_pages.newest(call.context.store, state, asked)
+        events = await event_pages.newest(call.context.store, state, query)
     result, ref = state.result, state.result_ref
     if ref is not None and ref.bytes <= RESULT_INLINE_BYTES_MAX:
         result = await call.context.reading.result(state)
@@ -143,7 +145,7 @@ async def detail(call: Call) -> Detail:
 
 
 async def _steps(call: Call, state: State) -> int:
-    """Return how many steps an execution's playbook has; 0 where it is gone."""
+    """Return the number of steps in an execution's playbook; 0 if it was deleted."""
     if state.status.is_terminal:
         return 0
     try:
@@ -156,12 +158,12 @@ async def _steps(call: Call, state: State) -> int:
 
 
 async def status(call: Call) -> StatusView:
-    """Return how an execution stands."""
+    """Return the status of an execution."""
     return views.status(await call.context.reading.state(call.id()))
 
 
 async def cancellation_check(call: Call) -> CancellationCheck:
-    """Return whether an execution is to be stopped."""
+    """Return whether an execution is being cancelled."""
     state = await call.context.reading.state(call.id())
     return CancellationCheck(
         execution_id=str(state.execution_id),
@@ -171,18 +173,18 @@ async def cancellation_check(call: Call) -> CancellationCheck:
 
 
 async def result(call: Call) -> ResultView:
-    """Return what an execution, or a step of it, yielded."""
+    """Return the result of an execution or of one of its steps."""
     reading = call.context.reading
     state = await reading.state(call.id())
     step = call.query.step
     if step and step not in state.results:
         raise not_found(f"result of step {step[:100]!r} in execution {state.execution_id}")
-    found = await (reading.step_data(state, step) if step else reading.result(state))
+    value = await (reading.step_data(state, step) if step else reading.result(state))
     return ResultView(
         execution_id=str(told(state.execution_id)),
         status=str(state.status),
         step=step or None,
-        result=shown(found),
+        result=shown(value),
     )
 
 
@@ -260,10 +262,10 @@ ROUTES: Final = [
         tag="executions",
         summary="List executions, newest first",
         description=(
-            "Where there are more, `X-Next-Before` holds what to ask with as `before`, and "
-            "`Link` the address of the next page. With `catalog_id` a page may be short of its "
-            "limit and have a next one: so many executions of other versions lie between. "
-            "Without any parameter the older ones that go on stand below the first page, too."
+            "If there are more, `X-Next-Before` holds the value of `before` for the next page, and "
+            "`Link` its address. With `catalog_id`, a page may be shorter than its limit and still "
+            "have a next one, because executions of other versions are skipped. Without "
+            "parameters, the first page also includes older executions that are unfinished."
         ),
         query=ExecutionsQuery,
         answer=list[Summary],
@@ -277,8 +279,8 @@ ROUTES: Final = [
         tag="executions",
         summary="An execution with its newest events",
         description=(
-            "With `page`, `page_size` or `since_event_id` the events are a page, the newest first, "
-            "and `pagination` says which; else they are the newest ones, in order."
+            "With `page`, `page_size` or `since_event_id`, `events` is one page, newest first, "
+            "described by `pagination`; otherwise it holds the newest events in order."
         ),
         query=DetailQuery,
         answer=Detail,
@@ -304,7 +306,7 @@ ROUTES: Final = [
         path="/api/executions/{execution_id}/status",
         handler=status,
         tag="executions",
-        summary="How an execution stands",
+        summary="The status of an execution",
         answer=StatusView,
         answer_example=STATUS,
         refusals=(400, 404),
@@ -314,7 +316,7 @@ ROUTES: Final = [
         path="/api/executions/{execution_id}/cancellation-check",
         handler=cancellation_check,
         tag="executions",
-        summary="Whether an execution is to be stopped",
+        summary="Whether an execution is being cancelled",
         answer=CancellationCheck,
         answer_example={
             "execution_id": "383401759197892608",
@@ -328,7 +330,7 @@ ROUTES: Final = [
         path="/api/executions/{execution_id}/result",
         handler=result,
         tag="executions",
-        summary="What an execution, or a step of it, yielded",
+        summary="The result of an execution or of one of its steps",
         query=ResultQuery,
         answer=ResultView,
         answer_example={

@@ -1,4 +1,4 @@
-"""Whether the server can work, and its own numbers."""
+"""Health and metrics of the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from arcbook.wire.http.common import moment
 from arcbook.wire.http.system import Alive, Health, ServerView, ShardInfo, ShardQuery
 
 STORE_SECONDS: Final = 2.0
-"""Time that the store has to answer when the health is asked for."""
+"""Time limit for the store during a health check."""
 
 SHARD_COUNT_MAX: Final = 1024
 
@@ -25,19 +25,19 @@ VERSION: Final = metadata.version("arcbook")
 
 
 async def alive(_: Call) -> Any:
-    """Answer that the process is there."""
+    """Answer while the process is running."""
     return Alive()
 
 
 async def health(call: Call) -> Response:
-    """Look whether the server can do its work: write, drive, own."""
+    """Check whether the server can work: write, decide, own shards."""
     server = call.context.server
     is_connected = await _is_written(call)
     problems = [] if is_connected else ["the store cannot be written"]
     problems += [server.ailment] if server.ailment else []
     if is_connected and not server.ownership.is_leased:
-        problems.append("no shard can be owned: the lease is lost and is not taken again")
-    found = Health(
+        problems.append("the server owns no shard: its lease is lost and could not be renewed")
+    health = Health(
         status="unhealthy" if problems else "ok",
         database="connected" if is_connected else "disconnected",
         nats="disconnected" if server.relay.is_down else "connected",
@@ -47,11 +47,11 @@ async def health(call: Call) -> Response:
         problems=problems,
     )
     status = 503 if problems else 200
-    return Response(ENCODER.encode(found), status, media_type="application/json")
+    return Response(ENCODER.encode(health), status, media_type="application/json")
 
 
 async def _is_written(call: Call) -> bool:
-    """Return whether the store takes what is written: reading may go on for long after."""
+    """Return whether the store accepts writes; reads may work for long after it stops."""
     context = call.context
     try:
         async with asyncio.timeout(STORE_SECONDS):
@@ -62,15 +62,15 @@ async def _is_written(call: Call) -> bool:
 
 
 async def metrics(call: Call) -> Response:
-    """Tell the metrics."""
+    """Return the metrics."""
     return Response(await call.context.metrics.text(), media_type=CONTENT_TYPE)
 
 
 async def shard_info(call: Call) -> ShardInfo:
-    """Tell the shard of an execution."""
+    """Return the shard of an execution."""
     count = call.query.shard_count
     if not 1 <= count <= SHARD_COUNT_MAX:
-        raise ApiError(400, f"shard_count is 1 to {SHARD_COUNT_MAX}, not {count}")
+        raise ApiError(400, f"shard_count must be 1 to {SHARD_COUNT_MAX}, not {count}")
     execution_id = an_id(call.query.execution_id, "execution_id")
     return ShardInfo(
         execution_id=str(execution_id),
@@ -87,7 +87,7 @@ async def shard_info(call: Call) -> ShardInfo:
 
 
 async def servers(call: Call) -> list[ServerView]:
-    """List the servers that are alive."""
+    """List the live servers."""
     return [
         ServerView(
             server_id=row.server_id,
@@ -105,7 +105,7 @@ ROUTES: Final = [
         path="/health",
         handler=alive,
         tag="system",
-        summary="Whether the process answers",
+        summary="Whether the process is running",
         answer=Alive,
         answer_example={"status": "ok"},
         scope="open",
@@ -117,7 +117,7 @@ ROUTES: Final = [
         tag="system",
         summary="Whether the server can work",
         description=(
-            "503, with what is wrong, while the store cannot be written, a loop of the server has "
+            "503 with the problems while the store cannot be written, a loop of the server has "
             "ended, or its lease is lost."
         ),
         answer=Health,
@@ -138,7 +138,7 @@ ROUTES: Final = [
         handler=metrics,
         tag="system",
         summary="Metrics for Prometheus",
-        description="Every series with known labels is there from the start, at 0.",
+        description="Every series with known labels is exported from the start, at 0.",
         answer=str,
         answer_example="arcbook_workers 2.0\n",
         media_type="text/plain",
@@ -167,7 +167,7 @@ ROUTES: Final = [
         path="/api/runtime/servers",
         handler=servers,
         tag="system",
-        summary="The servers of the control plane",
+        summary="List live servers",
         answer=list[ServerView],
         answer_example=[
             {

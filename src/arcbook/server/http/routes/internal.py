@@ -1,4 +1,4 @@
-"""Routes for the platform's own machinery, behind the internal token."""
+"""Routes for the platform itself; they need the internal token."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ JOB_FACTS: Final = (
     "stderr_uri",
     "completed_at",
 )
-"""What a watcher of jobs tells besides a result."""
+"""Fields of a job watcher's callback other than the result."""
 
 DAY_US: Final = 86_400_000_000
 
 
 async def pending_count(call: Call) -> PendingCount:
-    """Count the commands that wait for a worker, for what scales workers."""
+    """Count the commands that wait for a worker, for autoscalers."""
     backlog = await call.context.store.backlog()
     pools = {pool: pending for pool, (pending, _) in sorted(backlog.items())}
     return PendingCount(pending=sum(pools.values()), pools=pools)
 
 
 async def container_callback(call: Call) -> CallbackTaken:
-    """Hand the end of something outside to the step that waits for it."""
-    wanted: CallbackRequest = call.body
+    """Pass a callback to the step that waits for it."""
+    request: CallbackRequest = call.body
     execution_id, step = call.id(), call.param("step")
-    status = wanted.state or wanted.status
-    reason = wanted.error or (None if is_good(status) else wanted.reason)
-    outcome = outcome_of(status, _result(wanted), reason)
-    accepted = await call_back(call, execution_id, step, outcome, wanted.job_uid or "")
+    status = request.state or request.status
+    reason = request.error or (None if is_good(status) else request.reason)
+    outcome = outcome_of(status, _result(request), reason)
+    accepted = await call_back(call, execution_id, step, outcome, request.job_uid or "")
     return CallbackTaken(
         status="ok" if accepted else "ignored",
         execution_id=str(execution_id),
@@ -53,27 +53,27 @@ async def container_callback(call: Call) -> CallbackTaken:
     )
 
 
-def _result(wanted: CallbackRequest) -> Any:
-    """Return what the step yields: the result, or else what is told of a job."""
-    if wanted.result is not None:
-        return wanted.result
-    told = msgspec.structs.asdict(wanted)
-    facts = {name: told[name] for name in JOB_FACTS if told[name] is not None}
+def _result(request: CallbackRequest) -> Any:
+    """Return the result of the callback, or the facts about the job."""
+    if request.result is not None:
+        return request.result
+    fields = msgspec.structs.asdict(request)
+    facts = {name: fields[name] for name in JOB_FACTS if fields[name] is not None}
     return facts or None
 
 
 async def purge(call: Call) -> PurgeAnswer:
-    """Forget executions that ended long ago."""
-    wanted: PurgeRequest = call.body
+    """Delete executions that ended long ago."""
+    request: PurgeRequest = call.body
     kept_days = call.context.settings.retention_days
-    days = kept_days if wanted.older_than_days is None else wanted.older_than_days
+    days = kept_days if request.older_than_days is None else request.older_than_days
     if days < kept_days:
-        raise invalid(f"older_than_days is at least {kept_days:g}, the server's retention")
+        raise invalid(f"older_than_days must be at least {kept_days:g}, the server's retention")
     server = call.context.server
     before_us = max(0, server.clock.now_us() - int(days * DAY_US))
     cleanup = Cleanup(server.store, server.blobs)
-    purged = await cleanup.purge(before_us, wanted.limit, dry_run=wanted.dry_run)
-    return PurgeAnswer(dry_run=wanted.dry_run, before=moment(before_us), **purged._asdict())
+    purged = await cleanup.purge(before_us, request.limit, dry_run=request.dry_run)
+    return PurgeAnswer(dry_run=request.dry_run, before=moment(before_us), **purged._asdict())
 
 
 ROUTES: Final = [
@@ -82,7 +82,7 @@ ROUTES: Final = [
         path="/api/internal/outbox/pending-count",
         handler=pending_count,
         tag="internal",
-        summary="How many commands wait for a worker",
+        summary="Commands that wait for a worker",
         answer=PendingCount,
         answer_example={"pending": 3, "pools": {"gpu": 1, "shared": 2}},
         scope=INTERNAL,
@@ -111,9 +111,9 @@ ROUTES: Final = [
         handler=purge,
         change="cleanup.purge",
         tag="internal",
-        summary="Forget old executions",
-        description="Those that ended before the retention; first as a dry run. It takes the "
-        "internal token as a bearer token, and is what `system/scheduled_cleanup` calls.",
+        summary="Delete old executions",
+        description="Those that ended before the retention period; by default a dry run. Requires "
+        "the internal token as bearer token; `system/scheduled_cleanup` calls it.",
         body=PurgeRequest,
         body_example={"dry_run": True, "limit": 10000},
         answer=PurgeAnswer,

@@ -1,4 +1,4 @@
-"""Keychains: which secrets a playbook declares. What they are, only workers know."""
+"""Keychains: the secrets that a playbook declares; only workers know their values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN_CHARACTERS_MAX: Final = 200
 
 
 async def keychain(call: Call) -> KeychainView:
-    """Return the keychain of a version of a playbook."""
+    """Return the keychain of one version of a playbook."""
     planned = await _planned(call)
     entries = [_item(entry) for entry in planned.plan.playbook.keychain]
     return KeychainView(
@@ -27,15 +27,15 @@ async def keychain(call: Call) -> KeychainView:
 
 
 async def keychain_entry(call: Call) -> KeychainFound:
-    """Return whether the keychain has an entry, and how it is declared."""
+    """Return whether the keychain has an entry, and its declaration."""
     planned = await _planned(call)
     name = call.param("name")
-    found = next((e for e in planned.plan.playbook.keychain if e.name == name), None)
+    entry = next((e for e in planned.plan.playbook.keychain if e.name == name), None)
     return KeychainFound(
-        status="not_found" if found is None else "found",
+        status="not_found" if entry is None else "entry",
         catalog_id=str(planned.entry.catalog_id),
         keychain_name=name,
-        entry=None if found is None else _item(found),
+        entry=None if entry is None else _item(entry),
     )
 
 
@@ -80,9 +80,9 @@ ROUTES: Final = [
         path="/api/keychain/catalog/{catalog_id}",
         handler=keychain,
         tag="keychain",
-        summary="Which secrets a playbook declares",
-        description="Of one version of a playbook, by its catalog id: kinds and names, nothing "
-        "of a secret.",
+        summary="The secrets that a playbook declares",
+        description="For one version of a playbook, by its catalog id: kinds and names, but no "
+        "secret values.",
         answer=KeychainView,
         answer_example={
             "catalog_id": "383401759197892600",
@@ -99,8 +99,8 @@ ROUTES: Final = [
         handler=keychain_entry,
         tag="keychain",
         summary="Whether a playbook declares a secret",
-        description="`data` is always null: a secret is fetched by the worker that needs it, "
-        "kept in its memory alone, and cannot be read or written through the API.",
+        description="`data` is always null: the worker that needs a secret fetches it and keeps it "
+        "in memory only; the API neither reads nor writes it.",
         answer=KeychainFound,
         answer_example={
             "status": "found",

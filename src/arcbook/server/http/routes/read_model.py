@@ -1,4 +1,4 @@
-"""The read model that NoETL's command line asks: executions and events without their data."""
+"""The read model of NoETL's command line: executions and events without their data."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ TIER: Final = "projection"
 
 async def model_executions(call: Call) -> ModelExecutions:
     """List executions, newest first."""
-    asked: ModelQuery = call.query
-    if asked.offset + asked.limit > PAGE_MAX:
+    query: ModelQuery = call.query
+    if query.offset + query.limit > PAGE_MAX:
         raise invalid(f"a page ends at most {PAGE_MAX:,} rows in; use GET /api/executions")
-    wanted = ExecutionFilter(
-        status=asked.status.upper(), path=asked.path.lstrip("/"), limit=asked.offset + asked.limit
+    filters = ExecutionFilter(
+        status=query.status.upper(), path=query.path.lstrip("/"), limit=query.offset + query.limit
     )
-    rows = (await call.context.store.executions(wanted))[asked.offset :]
+    rows = (await call.context.store.executions(filters))[query.offset :]
     return ModelExecutions(
         action="ehdb.executions.list",
         tier=TIER,
-        limit=asked.limit,
-        offset=asked.offset,
+        limit=query.limit,
+        offset=query.offset,
         returned=len(rows),
         executions=[_execution(row) for row in rows],
     )
 
 
 async def model_execution(call: Call) -> ModelState:
-    """Return an execution, or that there is none."""
+    """Return an execution, or that it does not exist."""
     execution_id = call.id()
     row = await call.context.store.execution(execution_id)
     return ModelState(
@@ -57,17 +57,17 @@ async def model_execution(call: Call) -> ModelState:
 async def model_events(call: Call) -> ModelEvents:
     """Return a page of an execution's events."""
     execution_id = call.id()
-    asked: ModelEventsQuery = call.query
-    rows = await call.context.store.events(execution_id, after=asked.after, limit=asked.limit)
-    found = [views.event(execution_id, row) for row in rows]
+    query: ModelEventsQuery = call.query
+    rows = await call.context.store.events(execution_id, after=query.after, limit=query.limit)
+    events = [views.event(execution_id, row) for row in rows]
     return ModelEvents(
         action="ehdb.execution.events",
         tier=TIER,
         execution_id=str(execution_id),
-        exists=bool(found),
-        limit=asked.limit,
-        returned=len(found),
-        next_cursor=found[-1].event_id if len(found) == asked.limit else None,
+        exists=bool(events),
+        limit=query.limit,
+        returned=len(events),
+        next_cursor=events[-1].event_id if len(events) == query.limit else None,
         events=[
             ModelEvent(
                 event_id=event.event_id,
@@ -77,7 +77,7 @@ async def model_events(call: Call) -> ModelEvents:
                 status=event.status,
                 created_at=event.created_at,
             )
-            for event in found
+            for event in events
         ],
     )
 
@@ -146,7 +146,7 @@ ROUTES: Final = [
         handler=model_execution,
         tag="read model",
         summary="An execution without its data",
-        description="Where there is none, `exists` says so.",
+        description="If it does not exist, `exists` is false.",
         answer=ModelState,
         answer_example={
             "action": "ehdb.execution.state",

@@ -1,4 +1,4 @@
-"""An execution as it was: its state after any of its events."""
+"""The state of an execution after any of its events."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from arcbook.wire.http.executions import ReplayedState, ReplayQuery, StateQuery
 
 async def state(call: Call) -> ReplayedState:
     """Return an execution's state after an event."""
-    asked: StateQuery = call.query
-    return await _replayed(call, call.id(), asked.seq)
+    query: StateQuery = call.query
+    return await _replayed(call, call.id(), query.seq)
 
 
 async def replay_state(call: Call) -> ReplayedState:
-    """Return an execution's state, as the older server's clients ask for it."""
-    asked: ReplayQuery = call.query
-    if asked.as_of_event_id and asked.as_of_position:
-        raise invalid("say as_of_event_id or as_of_position, not both")
-    cutoff = asked.as_of_event_id or asked.as_of_position
-    execution_id = an_id(asked.execution_id, "execution_id")
+    """Return an execution's state, in the format of the older server's clients."""
+    query: ReplayQuery = call.query
+    if query.as_of_event_id and query.as_of_position:
+        raise invalid("set as_of_event_id or as_of_position, not both")
+    cutoff = query.as_of_event_id or query.as_of_position
+    execution_id = an_id(query.execution_id, "execution_id")
     return await _replayed(call, execution_id, an_id(cutoff, "the cutoff") if cutoff else None)
 
 
 async def _replayed(call: Call, execution_id: int, seq: int | None) -> ReplayedState:
-    found = await call.context.reading.state_at(execution_id, seq)
+    state = await call.context.reading.state_at(execution_id, seq)
     return ReplayedState(
         execution_id=str(execution_id),
-        seq=found.seq,
-        state=views.status(found),
-        workload=shown(found.workload),
-        ctx=shown(found.ctx),
-        visits=dict(found.visits),
-        result=shown(found.result),
+        seq=state.seq,
+        state=views.status(state),
+        workload=shown(state.workload),
+        ctx=shown(state.ctx),
+        visits=dict(state.visits),
+        result=shown(state.result),
     )
 
 
@@ -57,8 +57,8 @@ ROUTES: Final = [
         path="/api/executions/{execution_id}/state",
         handler=state,
         tag="executions",
-        summary="An execution as it was after an event",
-        description="Made by folding its events up to that one; its present state by default.",
+        summary="The state of an execution after an event",
+        description="Computed by folding its events up to that one; the current state by default.",
         query=StateQuery,
         answer=ReplayedState,
         answer_example=REPLAYED,
@@ -69,7 +69,7 @@ ROUTES: Final = [
         path="/api/replay/state",
         handler=replay_state,
         tag="executions",
-        summary="The same, as the older server has it",
+        summary="The same, in the format of the older server",
         query=ReplayQuery,
         answer=ReplayedState,
         answer_example=REPLAYED,

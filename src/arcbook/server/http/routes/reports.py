@@ -1,4 +1,4 @@
-"""Events from outside: what a parked step waits for. Everything else the engine writes itself."""
+"""Events from outside: callbacks of parked steps. The engine writes all other events itself."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ ENDS: Final = {
     "command.failed": "failed",
     "step.failed": "failed",
 }
-"""Types that end what a step waits for, and how."""
+"""Event types that end a wait, and the outcome each stands for."""
 
 
 async def post_event(call: Call) -> EventTaken:
-    """Take one event."""
-    wanted: EventRequest = call.body
-    taken = await _take(call, wanted, None)
-    return EventTaken(status="ok", event_id=_event_id(wanted), duplicate=not taken)
+    """Accept one event."""
+    request: EventRequest = call.body
+    accepted = await _take(call, request, None)
+    return EventTaken(status="ok", event_id=_event_id(request), duplicate=not accepted)
 
 
 async def post_events(call: Call) -> EventsTaken:
-    """Take events one after another."""
-    wanted: EventsRequest = call.body
-    for event in wanted.events:
-        _checked(event, wanted.execution_id)
-    taken = [await _take(call, event, wanted.execution_id) for event in wanted.events]
+    """Accept events one after another."""
+    request: EventsRequest = call.body
+    for event in request.events:
+        _checked(event, request.execution_id)
+    accepted = [await _take(call, event, request.execution_id) for event in request.events]
     return EventsTaken(
         status="ok",
-        event_ids=[_event_id(event) for event in wanted.events],
-        duplicates=taken.count(False),
+        event_ids=[_event_id(event) for event in request.events],
+        duplicates=accepted.count(False),
     )
 
 
@@ -45,7 +45,7 @@ async def _take(call: Call, event: EventRequest, of_all: Any) -> bool:
     execution_id, step, ending = _checked(event, of_all)
     payload = event.payload if event.payload is not None else event.context
     status = event.status or ending
-    # A type that says failure is one, whatever the status says.
+    # A type that says failure wins over the status.
     outcome = outcome_of(
         "failed" if ending == "failed" else status,
         event.result if event.result is not None else payload,
@@ -56,21 +56,21 @@ async def _take(call: Call, event: EventRequest, of_all: Any) -> bool:
 
 
 def _checked(event: EventRequest, of_all: Any) -> tuple[int, str, str]:
-    """Return execution, step and ending of an event.
+    """Return the execution, the step and the outcome of an event.
 
     Raises:
-        ApiError: it is none that comes from outside.
+        ApiError: it is not an event that may come from outside.
     """
     kind, step = event.event_type or event.name or "", event.step or event.node_name or ""
     if kind not in ENDS:
         raise invalid(
-            f"events of the type {kind[:60]!r} are written by the engine alone; from outside "
-            f"come {', '.join(sorted(ENDS))}, for a step that waits for a callback"
+            f"only the engine writes events of the type {kind[:60]!r}; the API accepts "
+            f"{', '.join(sorted(ENDS))}, for a step that waits for a callback"
         )
     if not step:
-        raise invalid("say which step: step")
-    given = event.execution_id if event.execution_id is not None else of_all
-    return an_id(given, "execution_id"), step, ENDS[kind]
+        raise invalid("set 'step' to name the step")
+    execution_id = event.execution_id if event.execution_id is not None else of_all
+    return an_id(execution_id, "execution_id"), step, ENDS[kind]
 
 
 def _event_id(event: EventRequest) -> str:
@@ -92,10 +92,10 @@ ROUTES: Final = [
         path="/api/events",
         handler=post_event,
         tag="events",
-        summary="Report what a step waits for",
+        summary="Report the end of what a step waits for",
         description=(
-            "`call.done` or `call.error` for a step that is parked until somebody calls back. "
-            "It is taken once: the same event again changes nothing, and says `duplicate`."
+            "`call.done` or `call.error` for a step that waits for a callback. It takes effect "
+            "once: the same event again changes nothing and returns `duplicate`."
         ),
         body=EventRequest,
         body_example=EVENT,
@@ -114,8 +114,8 @@ ROUTES: Final = [
         path="/api/events/batch",
         handler=post_events,
         tag="events",
-        summary="Report up to 256 events together",
-        description="All are looked at before the first is taken.",
+        summary="Report up to 256 events",
+        description="All are checked before the first takes effect.",
         body=EventsRequest,
         body_example={"execution_id": ID, "events": [EVENT]},
         answer=EventsTaken,

@@ -15,26 +15,28 @@ from arcbook.wire.http.results import KeptResult, PutResult, ResolveQuery, Varia
 
 
 async def resolve(call: Call) -> Any:
-    """Return the value that a reference leads to."""
+    """Return the value of a reference."""
     return shown(await call.context.server.results.load_ref(call.query.ref))
 
 
 async def put(call: Call) -> KeptResult:
-    """Keep a value for an execution."""
+    """Store a value for an execution."""
     execution_id = call.id()
-    wanted: PutResult = call.body
-    if not wanted.name:
-        raise invalid("a result has a name")
-    if wanted.scope not in ("step", "execution", "workflow", "permanent"):
-        raise invalid(f"scope is step, execution, workflow or permanent, not {wanted.scope[:40]!r}")
+    request: PutResult = call.body
+    if not request.name:
+        raise invalid("set 'name' to name the result")
+    if request.scope not in ("step", "execution", "workflow", "permanent"):
+        raise invalid(
+            f"scope must be step, execution, workflow or permanent, not {request.scope[:40]!r}"
+        )
     await call.context.reading.row(execution_id)
     server = call.context.server
     ref = await server.results.keep(
         execution_id,
-        wanted.source_step or wanted.name,
-        f"{wanted.name}-{server.ownership.ids()}",
-        msgspec.json.encode(wanted.data),
-        wanted.data,
+        request.source_step or request.name,
+        f"{request.name}-{server.ownership.ids()}",
+        msgspec.json.encode(request.data),
+        request.data,
         OutputSpec(),
     )
     return KeptResult(
@@ -80,7 +82,7 @@ ROUTES: Final = [
         path="/api/result/resolve",
         handler=resolve,
         tag="results",
-        summary="The value that a reference leads to",
+        summary="The value of a reference",
         description="The body is the value itself.",
         query=ResolveQuery,
         answer=Any,
@@ -92,8 +94,8 @@ ROUTES: Final = [
         path="/api/result/{execution_id}",
         handler=put,
         tag="results",
-        summary="Keep a value for an execution",
-        description="`store`, `ttl`, `correlation` and `compress` are taken and not used.",
+        summary="Store a value for an execution",
+        description="`store`, `ttl`, `correlation` and `compress` are accepted but have no effect.",
         body=PutResult,
         body_example={"name": "rows", "data": [{"id": 1}], "source_step": "load"},
         answer=KeptResult,
@@ -115,7 +117,7 @@ ROUTES: Final = [
         handler=variables,
         tag="variables",
         summary="The variables of an execution",
-        description="What its playbook has `set`. Variables are written by the playbook alone.",
+        description="The values that its playbook has `set`. Only the playbook writes variables.",
         answer=list[Variable],
         answer_example=[VARIABLE],
         refusals=(400, 404),

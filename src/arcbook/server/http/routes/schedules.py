@@ -1,4 +1,4 @@
-"""Schedules: when playbooks are started, again and again."""
+"""Schedules: when playbooks are started."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from arcbook.wire.http.credentials import Deleted
 from arcbook.wire.http.schedules import PutSchedule, Schedules, SchedulesQuery, ScheduleView
 
 UPCOMING: Final = 5
-"""Times that are told of each schedule."""
+"""Upcoming times that the view of a schedule lists."""
 
 
 async def put(call: Call) -> ScheduleView:
-    """Keep a schedule."""
-    wanted: PutSchedule = call.body
-    known = await _find(call)
+    """Store a schedule."""
+    request: PutSchedule = call.body
+    previous = await _find(call)
     now = call.context.server.clock.now_us()
-    planned = await call.context.server.plans.find(wanted.path, wanted.version)
-    known_values(planned, wanted.payload, allow=wanted.allow)
+    planned = await call.context.server.plans.find(request.path, request.version)
+    known_values(planned, request.payload, allow=request.allow)
     row = ScheduleRow(
         name=call.param("name"),
         path=planned.entry.path,
-        version=wanted.version,
-        payload=wanted.payload,
-        pool=wanted.pool or None,
-        cron=wanted.cron,
-        timezone=wanted.timezone,
-        every_seconds=wanted.every_seconds,
-        catch_up=wanted.catch_up,
-        paused=wanted.paused,
-        last_at=known.last_at if known else 0,
-        last_execution_id=known.last_execution_id if known else 0,
-        created_at=known.created_at if known else now,
+        version=request.version,
+        payload=request.payload,
+        pool=request.pool or None,
+        cron=request.cron,
+        timezone=request.timezone,
+        every_seconds=request.every_seconds,
+        catch_up=request.catch_up,
+        paused=request.paused,
+        last_at=previous.last_at if previous else 0,
+        last_execution_id=previous.last_execution_id if previous else 0,
+        created_at=previous.created_at if previous else now,
         tenant=call.caller.tenant,
         organization=call.caller.organization,
     )
@@ -57,14 +57,14 @@ async def _put(call: Call, row: ScheduleRow, now: int) -> ScheduleView:
 
 async def list_schedules(call: Call) -> Schedules:
     """List schedules."""
-    asked: SchedulesQuery = call.query
+    query: SchedulesQuery = call.query
     rows = await call.context.store.schedules(
-        after=asked.after,
-        limit=asked.limit,
-        tenant=asked.tenant,
-        organization=asked.organization,
+        after=query.after,
+        limit=query.limit,
+        tenant=query.tenant,
+        organization=query.organization,
     )
-    following = rows[-1].name if len(rows) == asked.limit else None
+    following = rows[-1].name if len(rows) == query.limit else None
     return Schedules(schedules=[_view(row) for row in rows], next_after=following)
 
 
@@ -82,14 +82,14 @@ async def delete(call: Call) -> Deleted:
 
 
 async def pause(call: Call) -> ScheduleView:
-    """Have a schedule not tick."""
+    """Pause a schedule."""
     row = msgspec.structs.replace(await _known(call), paused=True)
     await call.context.store.put_schedule(row)
     return _view(row)
 
 
 async def resume(call: Call) -> ScheduleView:
-    """Have a schedule tick again, from now on."""
+    """Resume a schedule; ticks missed while paused are skipped."""
     row = msgspec.structs.replace(await _known(call), paused=False)
     return await _put(call, row, call.context.server.clock.now_us())
 
@@ -128,11 +128,11 @@ def _view(row: ScheduleRow) -> ScheduleView:
 
 
 def _upcoming(row: ScheduleRow) -> list[str]:
-    """Return the next times of a schedule, the one that it waits for first."""
+    """Return the next times of a schedule, earliest first."""
     if not row.next_at:
         return []
     times = [row.next_at, *upcoming(row, row.next_at, UPCOMING - 1)]
-    return [told for at in times if (told := moment(at)) is not None]
+    return [text for at in times if (text := moment(at)) is not None]
 
 
 SCHEDULE: Final[dict[str, Any]] = {
@@ -173,8 +173,8 @@ ROUTES: Final = [
         handler=put,
         change="schedule.put",
         tag="schedules",
-        summary="Keep a schedule",
-        description="In place of one of the same name, whose past it keeps.",
+        summary="Store a schedule",
+        description="Replaces the schedule of the same name and keeps its history.",
         body=PutSchedule,
         body_example={
             "path": "examples/hello",
@@ -215,7 +215,7 @@ ROUTES: Final = [
         handler=pause,
         change="schedule.pause",
         tag="schedules",
-        summary="Have a schedule not tick",
+        summary="Pause a schedule",
         answer=ScheduleView,
         answer_example=SCHEDULE | {"paused": True},
         scope="operator",
@@ -227,7 +227,7 @@ ROUTES: Final = [
         handler=resume,
         change="schedule.resume",
         tag="schedules",
-        summary="Have a schedule tick again",
+        summary="Resume a schedule",
         answer=ScheduleView,
         answer_example=SCHEDULE,
         scope="operator",

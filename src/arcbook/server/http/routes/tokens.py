@@ -1,4 +1,4 @@
-"""API tokens: made, rotated, removed, and listed without their texts."""
+"""API tokens: add, rotate, remove, and list without their texts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from arcbook.wire.http.credentials import Deleted
 
 
 async def add_token(call: Call) -> TokenTold:
-    """Make a token; its text is told this once."""
-    wanted: NewToken = call.body
-    call.subject = wanted.name
+    """Create a token; its text is returned only once."""
+    request: NewToken = call.body
+    call.subject = request.name
     try:
         text, row = new_token(
-            wanted.name,
-            wanted.scope,
+            request.name,
+            request.scope,
             call.context.server.clock.now_us(),
-            seconds=wanted.expires_in_seconds,
-            tenant=wanted.tenant,
-            organization=wanted.organization,
+            seconds=request.expires_in_seconds,
+            tenant=request.tenant,
+            organization=request.organization,
             workers=call.context.bus.worker_token,
         )
     except TokenError as error:
@@ -41,14 +41,14 @@ async def list_tokens(call: Call) -> TokenList:
 
 async def rotate_token(call: Call) -> TokenTold:
     """Give a token a new text."""
-    wanted: Rotation = call.body
-    known = await call.context.store.token(call.param("token_id"))
-    if known is None:
+    request: Rotation = call.body
+    row = await call.context.store.token(call.param("token_id"))
+    if row is None:
         raise _missing(call)
     text, row = rotated(
-        known,
+        row,
         call.context.server.clock.now_us(),
-        wanted.grace_seconds,
+        request.grace_seconds,
         workers=call.context.bus.worker_token,
     )
     await _put(call, row)
@@ -56,7 +56,7 @@ async def rotate_token(call: Call) -> TokenTold:
 
 
 async def delete_token(call: Call) -> Deleted:
-    """Remove a token: whoever shows it is refused, within moments everywhere."""
+    """Remove a token; all servers refuse it within seconds."""
     token_id = call.param("token_id")
     if not await call.context.store.delete_token(token_id):
         raise _missing(call)
@@ -115,8 +115,8 @@ ROUTES: Final = [
         handler=add_token,
         change="token.add",
         tag="access",
-        summary="Make an API token",
-        description="Its text is told this once; only a digest of it is kept.",
+        summary="Create an API token",
+        description="Its text is returned only once; the server keeps only a digest.",
         body=NewToken,
         body_example={"name": "ci", "scope": "editor", "expires_in_seconds": 7776000},
         answer=TokenTold,

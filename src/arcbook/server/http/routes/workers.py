@@ -1,4 +1,4 @@
-"""The registry of workers, and what waits for their pools."""
+"""The registry of workers, and the backlogs of their pools."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ KIND: Final = "worker_pool"
 
 
 async def register(call: Call) -> WorkerView:
-    """Enter a worker."""
-    wanted: RegisterWorker = call.body
-    kind = wanted.component_type or wanted.kind
+    """Register a worker."""
+    request: RegisterWorker = call.body
+    kind = request.component_type or request.kind
     if kind not in KINDS:
-        raise invalid(f"kind is one of {', '.join(sorted(KINDS))}, not {kind[:40]!r}")
+        raise invalid(f"kind must be one of {', '.join(sorted(KINDS))}, not {kind[:40]!r}")
     row = WorkerRow(
-        worker_id=wanted.name,
-        pools=wanted.pools or ["shared"],
-        capacity=wanted.capacity or 1,
-        kinds=_texts(wanted.capabilities),
-        version=wanted.version or "",
-        host=wanted.hostname or "",
-        pid=wanted.pid or 0,
-        status="ready" if wanted.status == "active" else wanted.status,
+        worker_id=request.name,
+        pools=request.pools or ["shared"],
+        capacity=request.capacity or 1,
+        kinds=_texts(request.capabilities),
+        version=request.version or "",
+        host=request.hostname or "",
+        pid=request.pid or 0,
+        status="ready" if request.status == "active" else request.status,
     )
     await call.context.store.put_worker(row)
-    return _view(await _known(call, wanted.name) or row)
+    return _view(await _known(call, request.name) or row)
 
 
 def _texts(value: Any) -> list[str]:
@@ -52,12 +52,12 @@ async def _known(call: Call, name: str) -> WorkerRow | None:
 
 
 async def heartbeat(call: Call) -> Done:
-    """Note that a worker is still there."""
+    """Record the heartbeat of a worker."""
     row = await _known(call, call.body.name)
     if row is None:
         raise not_found(f"worker {call.body.name[:100]!r}: register it")
     await call.context.store.put_worker(row)
-    return Done(message=f"worker {row.worker_id!r} is there")
+    return Done(message=f"worker {row.worker_id!r} is registered")
 
 
 async def deregister(call: Call) -> Done:
@@ -70,35 +70,35 @@ async def deregister(call: Call) -> Done:
 
 
 async def list_workers(call: Call) -> list[WorkerView]:
-    """List the workers that are there."""
-    asked: WorkersQuery = call.query
-    if asked.kind not in ("", KIND):
+    """List the live workers."""
+    query: WorkersQuery = call.query
+    if query.kind not in ("", KIND):
         return []
     rows = await call.context.store.workers(WORKER_SEEN_SECONDS)
-    found = [_view(row) for row in rows]
-    return [w for w in found if asked.status in ("", w.status) and asked.name in ("", w.name)]
+    views = [_view(row) for row in rows]
+    return [w for w in views if query.status in ("", w.status) and query.name in ("", w.name)]
 
 
 async def pools(call: Call) -> list[PoolView]:
-    """Tell what waits for each pool."""
+    """Return the backlog of each pool."""
     backlog = await call.context.store.backlog()
     workers = await call.context.store.workers(WORKER_SEEN_SECONDS)
     names = sorted({*backlog, *(pool for row in workers for pool in row.pools)})
-    found = []
+    views = []
     for name in names:
         pending, claimed = backlog.get(name, (0, 0))
-        there = [row for row in workers if name in row.pools]
-        capacity = sum(row.capacity for row in there)
-        found.append(
+        members = [row for row in workers if name in row.pools]
+        capacity = sum(row.capacity for row in members)
+        views.append(
             PoolView(
                 pool=name,
                 pending=pending,
                 claimed=claimed,
-                workers=len(there),
+                workers=len(members),
                 capacity=capacity,
             )
         )
-    return found
+    return views
 
 
 def _view(row: WorkerRow) -> WorkerView:
@@ -139,7 +139,7 @@ ROUTES: Final = [
         path="/api/worker/pool/register",
         handler=register,
         tag="workers",
-        summary="Enter a worker into the registry",
+        summary="Register a worker",
         body=RegisterWorker,
         body_example={"name": "worker-1", "kind": KIND, "pools": ["shared"], "capacity": 64},
         answer=WorkerView,
@@ -152,11 +152,11 @@ ROUTES: Final = [
         path="/api/worker/pool/heartbeat",
         handler=heartbeat,
         tag="workers",
-        summary="Note that a worker is still there",
+        summary="Record the heartbeat of a worker",
         body=WorkerName,
         body_example={"name": "worker-1"},
         answer=Done,
-        answer_example={"status": "ok", "message": "worker 'worker-1' is there"},
+        answer_example={"status": "ok", "message": "worker 'worker-1' is registered"},
         scope="operator",
         refusals=(400, 404, 413, 422),
     ),
@@ -178,7 +178,7 @@ ROUTES: Final = [
         path="/api/worker/pools",
         handler=list_workers,
         tag="workers",
-        summary="The workers that are there",
+        summary="List live workers",
         query=WorkersQuery,
         answer=list[WorkerView],
         answer_example=[WORKER],
@@ -189,7 +189,7 @@ ROUTES: Final = [
         path="/api/runtime/pools",
         handler=pools,
         tag="workers",
-        summary="What waits for each pool",
+        summary="The backlog of each pool",
         answer=list[PoolView],
         answer_example=[
             {"pool": "shared", "pending": 3, "claimed": 2, "workers": 1, "capacity": 64}

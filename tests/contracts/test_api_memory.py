@@ -15,7 +15,7 @@ from test_api_secrets import ELSEWHERE, asked
 
 from api_cluster import Api, cluster
 from api_playbooks import HELLO
-from arcbook.secrets.delivery import Letterbox
+from arcbook.secrets.delivery import AnswerKey
 from arcbook.server.http.settings import HttpSettings
 
 LIMITS = {
@@ -100,7 +100,7 @@ async def opened(api: Api, number: int, admin: dict[str, str], inner: dict[str, 
     execution_id = (await api.post("/api/execute", path, headers=admin))["execution_id"]
     claim = f"/api/commands/{execution_id}:start:1/claim"
     await api.post(claim, {"worker_id": "outpost-1"}, headers=inner)
-    wanted = asked(Letterbox(), execution_id=execution_id)
+    wanted = asked(AnswerKey(), execution_id=execution_id)
     await api.get(f"/api/credentials/gh{number}/sealed", params=wanted, headers=inner)
     finalized = {"status": "FAILED", "reason": "it is over"}
     await api.post(f"/api/executions/{execution_id}/finalize", finalized, headers=admin)

@@ -9,7 +9,7 @@ import pytest
 
 from api_cluster import Api, cluster
 from arcbook.client import Client, RefusedError
-from arcbook.secrets.delivery import Letterbox
+from arcbook.secrets.delivery import AnswerKey
 from arcbook.secrets.envelope import SealError
 from arcbook.server.http.settings import HttpSettings
 
@@ -60,14 +60,14 @@ async def execution_id(api: Api) -> str:
     return found
 
 
-def asked(letterbox: Letterbox, **more: str) -> dict[str, str]:
-    public = base64.b64encode(letterbox.public).decode()
+def asked(answer_key: AnswerKey, **more: str) -> dict[str, str]:
+    public = base64.b64encode(answer_key.public).decode()
     return {"public_key": public, "worker_id": "outpost-1", **more}
 
 
 async def test_a_credential_is_sealed_for_its_asker_alone(api: Api, execution_id):
-    letterbox = Letterbox()
-    wanted = asked(letterbox, execution_id=execution_id)
+    answer_key = AnswerKey()
+    wanted = asked(answer_key, execution_id=execution_id)
 
     answer = await api.get("/api/credentials/gh/sealed", params=wanted, headers=INNER)
 
@@ -81,24 +81,24 @@ async def test_a_credential_is_sealed_for_its_asker_alone(api: Api, execution_id
 async def test_an_answer_opens_for_no_other_key_and_no_other_request(
     api: Api, execution_id, monkeypatch
 ):
-    other = Letterbox()
+    other = AnswerKey()
     async with Client(api.url, "inner") as client:
         with monkeypatch.context() as patched:
-            patched.setattr("arcbook.client.client.Letterbox", lambda: Stolen(other))
+            patched.setattr("arcbook.client.client.AnswerKey", lambda: Stolen(other))
             with pytest.raises(SealError, match="not for this worker"):
                 await client.open_credential("gh", "outpost-1", execution_id)
 
 
 class Stolen:
-    """A letterbox that shows somebody else's public key."""
+    """A answer_key that shows somebody else's public key."""
 
-    def __init__(self, other: Letterbox) -> None:
+    def __init__(self, other: AnswerKey) -> None:
         self.public = other.public
-        self.open = Letterbox().open
+        self.open = AnswerKey().open
 
 
 async def test_every_request_for_a_credential_is_in_the_audit(api: Api, execution_id):
-    wanted = asked(Letterbox(), execution_id=execution_id)
+    wanted = asked(AnswerKey(), execution_id=execution_id)
     await api.get("/api/credentials/gh/sealed", params=wanted, headers=INNER)
     for refused in ({"execution_id": "77"}, {"execution_id": ""}, {"worker_id": "root"}, {}):
         name = "gh" if refused else "other"
@@ -122,7 +122,7 @@ async def test_a_credential_that_a_document_names_and_nobody_keeps_is_not_found(
     api: Api, execution_id
 ):
     await api.call("DELETE", "/api/credentials/gh")
-    wanted = asked(Letterbox(), execution_id=execution_id)
+    wanted = asked(AnswerKey(), execution_id=execution_id)
 
     found = await api.call("GET", "/api/credentials/gh/sealed", params=wanted, headers=INNER)
 
@@ -147,7 +147,7 @@ async def test_without_a_key_to_seal_for_there_is_no_credential(api: Api, wanted
 
 
 async def test_a_sealed_credential_takes_the_internal_token(tmp_path, api: Api):
-    where, wanted = "/api/credentials/gh/sealed", asked(Letterbox())
+    where, wanted = "/api/credentials/gh/sealed", asked(AnswerKey())
     assert (await api.call("GET", where, params=wanted))[0] == 403
     wrong = {"Authorization": "Bearer wrong"}
     assert (await api.call("GET", where, params=wanted, headers=wrong))[0] == 403

@@ -158,7 +158,7 @@ async def test_an_issuer_that_refuses_is_told_without_its_words(
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (307, {}, "is sent elsewhere by its issuer"),
+        (307, {}, "is redirected by its issuer"),
         (200, b'{"access_token": "' + b"x" * 2_000_000 + b'"}', "longer than 1,048,576 bytes"),
     ],
 )

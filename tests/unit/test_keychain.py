@@ -12,7 +12,7 @@ from playbooks import playbook
 from arcbook.dsl.load import load_playbook
 from arcbook.events.codec import encode
 from arcbook.secrets.api import Credential, CredentialError
-from arcbook.secrets.keychain import Keychain, Wanted
+from arcbook.secrets.keychain import Keychain, RenderedEntry
 from arcbook.testing.clock import LoopClock, run_virtually
 from arcbook.testing.local import FakeCredentials, play
 from arcbook.tools.registry import Registry
@@ -170,7 +170,9 @@ def chain(work, **facts):
 
 
 def wanted(alias="a", **config):
-    return Wanted("entry", "credential", {"credential": alias, **config}, config.pop("of", 1))
+    return RenderedEntry(
+        "entry", "credential", {"credential": alias, **config}, config.pop("of", 1)
+    )
 
 
 def test_a_hundred_readers_cause_one_fetch_and_again_when_it_is_no_longer_good():
@@ -220,7 +222,9 @@ def test_one_who_gives_up_does_not_take_it_from_the_others():
 def test_scopes_say_who_shares_a_secret(scope, secrets):
     config = {"endpoint": "http://issuer/", "scope": scope}
 
-    assert len({Wanted("entry", "oauth2", config, id_).key() for id_ in (1, 2, 1)}) == secrets
+    assert (
+        len({RenderedEntry("entry", "oauth2", config, id_).key() for id_ in (1, 2, 1)}) == secrets
+    )
 
 
 def test_each_execution_asks_for_a_stored_credential_so_that_the_audit_has_it():
@@ -253,7 +257,7 @@ def test_each_execution_asks_for_a_stored_credential_so_that_the_audit_has_it():
 def test_an_entry_that_cannot_be_resolved_says_why(kind, config, reason):
     async def work(_, keychain):
         with pytest.raises(CredentialError) as caught:
-            await keychain.open(Wanted("entry", kind, config, 1))
+            await keychain.open(RenderedEntry("entry", kind, config, 1))
         return str(caught.value)
 
     found = chain(work)

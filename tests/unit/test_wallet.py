@@ -14,7 +14,7 @@ from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.clock import SystemClock
 from arcbook.secrets.api import CredentialError
 from arcbook.secrets.credentials import CredentialBook
-from arcbook.secrets.delivery import Letterbox, deliver
+from arcbook.secrets.delivery import AnswerKey, deliver
 from arcbook.secrets.envelope import LocalKey, SealError, key_of_record, rewrap, seal, unseal
 from arcbook.secrets.keys import FileKeys, Keyring, NoKeys, keys_of, new_key
 from arcbook.secrets.sessions import Root, WorkerToken
@@ -55,7 +55,7 @@ def test_two_records_of_the_same_share_nothing():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"v": 2}, "version 2, unknown here"),
+        ({"v": 2}, "version 2, which is unknown"),
         ({"alg": "ROT13"}, "sealed by ROT13"),
         ({"ct": base64.b64encode(b"x" * 40).decode()}, "does not open"),
         ({"dek": {"provider": "vault", "key_id": "x", "ct": ""}}, "provider 'vault'"),
@@ -241,7 +241,7 @@ def test_a_provider_that_cannot_be_is_refused(tmp_path, given, reason):
 
 
 def test_an_answer_opens_for_its_asker_and_as_its_answer_only():
-    mine, other = Letterbox(), Letterbox()
+    mine, other = AnswerKey(), AnswerKey()
     sealed = deliver(SECRET.encode(), mine.public, "1|api")
 
     assert mine.open(sealed, "1|api") == SECRET.encode()

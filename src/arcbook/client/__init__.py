@@ -1,4 +1,4 @@
-"""A typed client of the control plane: what the command line and programs speak through."""
+"""A typed client of the control plane, for the command line and for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client: one method for each thing to do."""
+"""The client, with one method for each operation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arcbook.client import operations as op
 from arcbook.client.following import follow
 from arcbook.client.link import ServerLink
 from arcbook.secrets.api import Credential
-from arcbook.secrets.delivery import Letterbox
+from arcbook.secrets.delivery import AnswerKey
 from arcbook.wire.http.access import NewToken, Rotation, TokenTold, TokenView
 from arcbook.wire.http.catalog import Entry, ListRequest, Registered, RegisterRequest
 from arcbook.wire.http.credentials import CredentialView, PutCredential
@@ -41,10 +41,10 @@ from arcbook.wire.protocol import CredentialRequest
 
 
 class Client(ServerLink):
-    """Speaks to a server; a context manager.
+    """A client of a server, used as a context manager.
 
-    Every method raises :class:`arcbook.client.ServerAwayError` where nothing answers, and
-    :class:`arcbook.client.RefusedError` where the server refuses.
+    Every method raises :class:`arcbook.client.ServerAwayError` if the server does not answer, and
+    :class:`arcbook.client.RefusedError` if the server refuses the request.
     """
 
     # -- the system -------------------------------------------------------------------
@@ -54,47 +54,47 @@ class Client(ServerLink):
         return await self.ask(op.HEALTH)
 
     async def stats(self) -> Stats:
-        """Return what there is, counted."""
+        """Return the numbers of the dashboard."""
         return (await self.ask(op.STATS)).stats
 
     async def workers(self) -> list[WorkerView]:
-        """Return the workers that are there."""
+        """Return the live workers."""
         return await self.ask(op.WORKERS)
 
     async def pools(self) -> list[PoolView]:
-        """Return what waits for each pool."""
+        """Return the backlog of each pool."""
         return await self.ask(op.POOLS)
 
     async def servers(self) -> list[ServerView]:
-        """Return the servers of the control plane."""
+        """Return the live servers."""
         return await self.ask(op.SERVERS)
 
     # -- the catalog ------------------------------------------------------------------
 
     async def register(self, content: str, resource_type: str = "Playbook") -> Registered:
-        """Register a document; one with errors is refused with all of them."""
+        """Register a document; a refusal carries all its errors."""
         return await self.ask(
             op.REGISTER, RegisterRequest(content=content, resource_type=resource_type)
         )
 
     async def catalog(self, resource_type: str | None = None) -> list[Entry]:
         """Return the latest version of each document."""
-        found: list[Entry] = []
+        entries: list[Entry] = []
         after: str | None = None
         while True:
-            wanted = ListRequest(resource_type=resource_type, after=after)
-            page = await self.ask(op.CATALOG, wanted)
-            found += page.entries
+            request = ListRequest(resource_type=resource_type, after=after)
+            page = await self.ask(op.CATALOG, request)
+            entries += page.entries
             after = page.next_after
             if after is None:
-                return found
+                return entries
 
     async def resource(
         self, path: str = "", version: int | str | None = None, catalog_id: str | None = None
     ) -> Entry:
-        """Return a version of a document: the latest, a given one, or one by its id."""
-        wanted = {"path": path or None, "version": version, "catalog_id": catalog_id}
-        return await self.ask(op.RESOURCE, wanted)
+        """Return one version of a document, by path or by id; the latest by default."""
+        request = {"path": path or None, "version": version, "catalog_id": catalog_id}
+        return await self.ask(op.RESOURCE, request)
 
     # -- executions -------------------------------------------------------------------
 
@@ -111,8 +111,8 @@ class Client(ServerLink):
         allow: Iterable[str] = (),
         entry_step: str | None = None,
     ) -> Started:
-        """Start an execution; this returns once the start is durable."""
-        wanted = ExecuteRequest(
+        """Start an execution; return when the start is durable."""
+        request = ExecuteRequest(
             path=path or None,
             catalog_id=catalog_id,
             version=version,
@@ -123,7 +123,7 @@ class Client(ServerLink):
             allow=list(allow),
             entry_step=entry_step,
         )
-        return await self.ask(op.EXECUTE, wanted)
+        return await self.ask(op.EXECUTE, request)
 
     async def executions(self, **wanted: Any) -> list[Summary]:
         """Return executions, newest first: ``status``, ``path``, ``before``, ``limit``, ..."""
@@ -134,19 +134,19 @@ class Client(ServerLink):
         return await self.ask(op.EXECUTION, query={"events": events}, execution_id=execution_id)
 
     async def status(self, execution_id: str) -> StatusView:
-        """Return how an execution stands."""
+        """Return the status of an execution."""
         return await self.ask(op.STATUS, execution_id=execution_id)
 
     async def result(self, execution_id: str, step: str = "") -> ResultView:
-        """Return what an execution, or a step of it, yielded."""
+        """Return the result of an execution or of one of its steps."""
         return await self.ask(op.RESULT, query={"step": step}, execution_id=execution_id)
 
     async def resolve(self, ref: str) -> Any:
-        """Return the value that a reference leads to."""
+        """Return the value of a reference."""
         return await self.ask(op.RESOLVE, query={"ref": ref})
 
     async def analyze(self, execution_id: str) -> Analysis:
-        """Return where an execution's time went, and what went wrong."""
+        """Return where an execution's time went, and what failed."""
         return await self.ask(op.ANALYZE, execution_id=execution_id)
 
     async def events(
@@ -157,88 +157,88 @@ class Client(ServerLink):
         return await self.ask(op.EVENTS, query=query, execution_id=execution_id)
 
     def follow(self, execution_id: str, after: int = 0) -> AsyncIterator[EventView]:
-        """Yield events as they come, until the execution ends, over broken connections."""
+        """Yield events as they occur until the execution ends; reconnect if needed."""
         return follow(self, execution_id, after)
 
     async def cancel(
         self, execution_id: str, reason: str = "cancelled by the user", *, cascade: bool = True
     ) -> Cancelled:
-        """Cancel an execution, and what it started."""
-        wanted = CancelRequest(reason=reason, cascade=cascade)
-        return await self.ask(op.CANCEL, wanted, execution_id=execution_id)
+        """Cancel an execution and its children."""
+        request = CancelRequest(reason=reason, cascade=cascade)
+        return await self.ask(op.CANCEL, request, execution_id=execution_id)
 
     async def finalize(self, execution_id: str, error: str) -> Finalized:
         """Fail an execution that cannot end by itself."""
         return await self.ask(op.FINALIZE, FinalizeRequest(error=error), execution_id=execution_id)
 
     async def rerun(self, execution_id: str, workload: Values | None = None) -> Retried:
-        """Start an execution once more."""
+        """Start an execution again."""
         return await self.ask(op.RERUN, RerunRequest(workload=workload), execution_id=execution_id)
 
     async def retry_from(self, execution_id: str, step: str, *, latest: bool = False) -> Retried:
         """Run an execution again from a step."""
-        wanted = RetryRequest(step=step, latest=latest)
-        return await self.ask(op.RETRY_FROM, wanted, execution_id=execution_id)
+        request = RetryRequest(step=step, latest=latest)
+        return await self.ask(op.RETRY_FROM, request, execution_id=execution_id)
 
     # -- credentials ------------------------------------------------------------------
 
     async def credentials(self) -> list[CredentialView]:
-        """Return the credentials, without what is in them."""
+        """Return the credentials, without their data."""
         return (await self.ask(op.CREDENTIALS)).items
 
     async def credential(self, name: str) -> CredentialView:
-        """Return a credential, without what is in it."""
+        """Return a credential, without its data."""
         return await self.ask(op.CREDENTIAL, name=name)
 
     async def open_credential(
         self, name: str, worker_id: str, execution_id: str = ""
     ) -> Credential:
-        """Return a credential with what is in it, which nobody on the way can read.
+        """Return a credential with its data, encrypted on the way.
 
-        It takes the internal token.
+        Needs the internal token.
 
         Raises:
-            SealError: the answer is not for this request.
+            SealError: the answer does not belong to this request.
         """
-        letterbox = Letterbox()
-        key = base64.b64encode(letterbox.public).decode()
-        wanted = {"public_key": key, "worker_id": worker_id, "execution_id": execution_id}
-        found = await self.ask(op.SEALED_CREDENTIAL, query=wanted, name=name)
+        answer_key = AnswerKey()
+        key = base64.b64encode(answer_key.public).decode()
+        query = {"public_key": key, "worker_id": worker_id, "execution_id": execution_id}
+        delivery = await self.ask(op.SEALED_CREDENTIAL, query=query, name=name)
         bound = CredentialRequest.bound_to(name, int(execution_id or 0))
-        return msgspec.json.decode(letterbox.open(found, bound), type=Credential)
+        return msgspec.json.decode(answer_key.open(delivery, bound), type=Credential)
 
     async def put_credential(
         self, name: str, kind: str, data: Values, description: str = ""
     ) -> CredentialView:
-        """Keep a credential, in place of one of the same name."""
-        wanted = PutCredential(name=name, type=kind, data=data, description=description)
-        return await self.ask(op.PUT_CREDENTIAL, wanted)
+        """Store a credential; replace one of the same name."""
+        request = PutCredential(name=name, type=kind, data=data, description=description)
+        return await self.ask(op.PUT_CREDENTIAL, request)
 
     async def delete_credential(self, name: str) -> None:
         """Delete a credential."""
         await self.ask(op.DELETE_CREDENTIAL, name=name)
 
     async def keychain(self, catalog_id: str) -> KeychainView:
-        """Return which secrets a version of a playbook declares."""
+        """Return the secrets that a version of a playbook declares."""
         return await self.ask(op.KEYCHAIN, catalog_id=catalog_id)
 
     # -- schedules --------------------------------------------------------------------
 
     async def schedules(self) -> list[ScheduleView]:
         """Return the schedules."""
-        found: list[ScheduleView] = []
+        schedules: list[ScheduleView] = []
         after: str | None = ""
         while after is not None:
             page = await self.ask(op.SCHEDULES, query={"after": after})
-            found, after = found + page.schedules, page.next_after
-        return found
+            schedules, after = schedules + page.schedules, page.next_after
+        return schedules
 
     async def schedule(self, name: str) -> ScheduleView:
         """Return a schedule."""
         return await self.ask(op.SCHEDULE, name=name)
 
     async def put_schedule(self, name: str, wanted: PutSchedule) -> ScheduleView:
-        """Keep a schedule, in place of one of the same name."""
+        """Store a schedule; replace one of the same name."""
         return await self.ask(op.PUT_SCHEDULE, wanted, name=name)
 
     async def delete_schedule(self, name: str) -> None:
@@ -246,11 +246,11 @@ class Client(ServerLink):
         await self.ask(op.DELETE_SCHEDULE, name=name)
 
     async def pause_schedule(self, name: str) -> ScheduleView:
-        """Have a schedule not tick."""
+        """Pause a schedule."""
         return await self.ask(op.PAUSE_SCHEDULE, name=name)
 
     async def resume_schedule(self, name: str) -> ScheduleView:
-        """Have a schedule tick again."""
+        """Resume a schedule."""
         return await self.ask(op.RESUME_SCHEDULE, name=name)
 
     # -- tokens -----------------------------------------------------------------------
@@ -260,11 +260,11 @@ class Client(ServerLink):
         return (await self.ask(op.TOKENS)).tokens
 
     async def add_token(self, wanted: NewToken) -> TokenTold:
-        """Make an API token, and return its text, which is told this once."""
+        """Create an API token and return its text, which is shown only once."""
         return await self.ask(op.ADD_TOKEN, wanted)
 
     async def rotate_token(self, token_id: str, grace_seconds: float = 0.0) -> TokenTold:
-        """Give an API token a new text."""
+        """Replace the text of an API token."""
         wanted = Rotation(grace_seconds=grace_seconds)
         return await self.ask(op.ROTATE_TOKEN, wanted, token_id=token_id)
 

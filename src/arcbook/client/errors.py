@@ -1,9 +1,9 @@
-"""What can go wrong between a client and a server.
+"""Errors between a client and a server.
 
 ClientError
- ├─ ServerAwayError   nothing answers there
- └─ RefusedError      the server answered that it cannot be
-     └─ FaultedError  for reasons of its own
+ ├─ ServerAwayError   the server does not answer
+ └─ RefusedError      the server refused the request
+     └─ FaultedError  because of an error of its own
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from arcbook.wire.http.problems import Problem
 
 
 class ClientError(ArcbookError):
-    """A request was not answered as asked."""
+    """A request did not get the answer it asked for."""
 
     code = "client"
 
 
 class ServerAwayError(ClientError):
-    """Nothing answers at the server's address, or it broke off."""
+    """The server does not answer, or the connection broke."""
 
     code = "server_unavailable"
 
@@ -33,8 +33,8 @@ class RefusedError(ClientError):
 
     Attributes:
         status: the status code.
-        code: a word for programs.
-        problems: what is wrong with a document, where that is why.
+        code: a stable code for programs.
+        problems: the problems of a document, if it was refused for them.
         url: the server.
     """
 
@@ -50,7 +50,7 @@ class RefusedError(ClientError):
 
 
 class FaultedError(RefusedError):
-    """The server cannot do it at present, whatever is asked."""
+    """The server cannot serve the request right now."""
 
     code = "server_failed"
 

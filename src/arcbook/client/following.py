@@ -1,4 +1,4 @@
-"""Following an execution: server-sent events, taken up again where they were cut off."""
+"""Follow an execution: server-sent events, resumed after interruptions."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from arcbook.client.operations import EVENTS
 from arcbook.wire.http.executions import EventView
 
 TRIES_MAX: Final = 10
-"""Tries to take a stream up again without anything new coming."""
+"""Attempts to resume a stream without a new event in between."""
 
 PAUSES: Final = (0.1, 0.25, 0.5, 1.0, 2.0)
-"""Pauses between them, in seconds; the last one repeats."""
+"""Pauses between attempts, in seconds; the last one repeats."""
 
 SILENCE_SECONDS: Final = 45.0
-"""Silence after which a stream is taken for dead; a server says more often that it is there."""
+"""Silence after which a stream is dropped; servers send keep-alives more often."""
 
 _EVENT: Final = msgspec.json.Decoder(EventView)
 
 
 class Ended(Exception):  # noqa: N818  # it is no error
-    """The stream said that the execution is over."""
+    """The stream reported the end of the execution."""
 
 
 async def follow(link: ServerLink, execution_id: str, after: int = 0) -> AsyncIterator[EventView]:
-    """Yield an execution's events as they come, until it ends.
+    """Yield an execution's events as they occur, until it ends.
 
     Raises:
-        ServerAwayError: the server is away for too long.
-        RefusedError: there is no such execution, or the caller may not see it.
+        ServerAwayError: the server was unreachable for too long.
+        RefusedError: the execution does not exist, or the caller may not see it.
     """
     tries = 0
     while True:
@@ -81,7 +81,7 @@ async def _once(link: ServerLink, execution_id: str, after: int) -> AsyncIterato
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Yield lines of any length; the session's own reader has a limit."""
+    """Yield lines of any length; the session's own reader limits them."""
     rest = b""
     async for chunk in response.content.iter_any():
         *lines, rest = (rest + chunk).split(b"\n")

@@ -1,4 +1,4 @@
-"""The HTTP under the client: one session, one way to ask, one way to fail."""
+"""The HTTP layer of the client: one session, one way to send requests, one way to fail."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from arcbook.client.operations import Operation
 from arcbook.connecting import reason_of
 
 REQUEST_SECONDS: Final = 60.0
-"""Time that an answer may take."""
+"""Time limit for an answer."""
 
 CONNECT_SECONDS: Final = 10.0
 
 ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
-"""Size of an answer."""
+"""Maximum size of an answer."""
 
 Answer = TypeVar("Answer")
 
@@ -30,13 +30,13 @@ class ServerLink:
     """A session with a server.
 
     Args:
-        url: where its API is: ``http://127.0.0.1:8082``.
-        token: an API token, where the server asks for one.
+        url: the base URL of its API, such as ``http://127.0.0.1:8082``.
+        token: an API token, if the server requires one.
     """
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = url.rstrip("/")
-        #: Who asks: the token, or an empty text.
+        #: The token; empty without one.
         self.caller = token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._session: aiohttp.ClientSession | None = None
@@ -63,7 +63,7 @@ class ServerLink:
         return self._session
 
     def address(self, operation: Operation[Any], **parts: str) -> str:
-        """Return the address of an operation."""
+        """Return the URL of an operation."""
         quoted = {name: quote(part, safe="") for name, part in parts.items()}
         return self.url + operation.path.format(**quoted)
 
@@ -75,42 +75,42 @@ class ServerLink:
         headers: dict[str, str] | None = None,
         **parts: str,
     ) -> Answer:
-        """Send a request and return what came back.
+        """Send a request and return the answer.
 
         Raises:
-            ServerAwayError: nothing answers.
+            ServerAwayError: the server does not answer.
             RefusedError: the server refused it.
         """
         data = None if body is None else _ENCODER.encode(body)
-        given = dict(headers or {})
+        all_headers = dict(headers or {})
         if data is not None:
-            given["Content-Type"] = "application/json"
+            all_headers["Content-Type"] = "application/json"
         url = self.address(operation, **parts)
         try:
             async with (
                 asyncio.timeout(REQUEST_SECONDS),
                 self.session.request(
-                    operation.method, url, data=data, params=_plain(query), headers=given
+                    operation.method, url, data=data, params=_plain(query), headers=all_headers
                 ) as response,
             ):
-                found = await _read(response)
+                body = await _read(response)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise away(self.url, error) from None
         if response.status >= 400:
-            raise refused(response.status, found, self.url)
+            raise refused(response.status, body, self.url)
         try:
-            return msgspec.json.decode(found, type=operation.answer)
+            return msgspec.json.decode(body, type=operation.answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ClientError(f"{url} answered something else than expected: {error}") from None
+            raise ClientError(f"{url} answered in an unexpected format: {error}") from None
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    found = bytearray()
+    body = bytearray()
     async for chunk in response.content.iter_chunked(1 << 16):
-        found += chunk
-        if len(found) > ANSWER_BYTES_MAX:
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
             raise ClientError(f"an answer is longer than {ANSWER_BYTES_MAX:,} bytes")
-    return bytes(found)
+    return bytes(body)
 
 
 def away(url: str, error: BaseException) -> ServerAwayError:
@@ -119,7 +119,7 @@ def away(url: str, error: BaseException) -> ServerAwayError:
 
 
 def refused(status: int, body: bytes, url: str) -> RefusedError:
-    """Return the error for an answer that is a refusal."""
+    """Return the error for a refusal."""
     kind = FaultedError if status >= 500 else RefusedError
     return kind(status, _json(body), url)
 
@@ -132,7 +132,7 @@ def _json(body: bytes) -> Any:
 
 
 def _plain(query: dict[str, Any] | None) -> dict[str, str]:
-    """Return a query as text; what is not given is left out."""
+    """Return a query with texts as values, without the unset ones."""
     return {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in (query or {}).items()

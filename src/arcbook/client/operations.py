@@ -1,4 +1,4 @@
-"""The operations of the API that the client uses: method, path, and what comes back."""
+"""The operations of the API that the client uses: method, path and answer type."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 
 
 class Operation(NamedTuple, Generic[Answer]):
-    """A route as a client sees it."""
+    """A route as the client sees it."""
 
     method: str
     path: str
@@ -78,4 +78,4 @@ SERVERS: Final = Operation("GET", "/api/runtime/servers", list[system.ServerView
 OPERATIONS: Final[tuple[Operation[Any], ...]] = tuple(
     value for value in dict(globals()).values() if isinstance(value, Operation)
 )
-"""All of them, for the test that the API has each."""
+"""All operations; a test checks that the API has each."""

@@ -17,7 +17,7 @@ from arcbook.engine.plan import Plan, PlanSecret
 from arcbook.engine.scope import Context, ExecutionScope
 from arcbook.secrets.api import Credential, CredentialError, KeychainError
 from arcbook.secrets.fields import secret_fields
-from arcbook.secrets.keychain import Wanted, token_of
+from arcbook.secrets.keychain import RenderedEntry, token_of
 from arcbook.template.access import View
 from arcbook.template.errors import TemplateError
 
@@ -70,7 +70,7 @@ class CommandKeychain:
             raise KeychainError(name, "references itself")
         config = await self._rendered(entry, depth)
         credential = await services.keychain.open(
-            Wanted(entry.name, entry.kind, config, context.execution_id)
+            RenderedEntry(entry.name, entry.kind, config, context.execution_id)
         )
         if entry.kind == "credential" and credential.name != name:
             # Also register it under its own alias, so that later commands can reveal its marks.

@@ -1,1 +1,1 @@
-"""Secrets: sealed at rest, opened in the worker, never shown."""
+"""Secrets: encrypted at rest, decrypted in the worker, never shown."""

@@ -1,4 +1,4 @@
-"""What a credential is to those who use one."""
+"""Credentials as their users see them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from arcbook.errors import UnavailableError
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """A resolved credential. Its text never shows what is in it."""
+    """A resolved credential. Its representation hides the data."""
 
     name: str
     type: str
     data: dict[str, Any]
-    #: The secret for which an issuer gave it; an empty text if it is one by itself.
+    #: The secret it was issued for; empty if it was not issued.
     root: str = ""
 
     def __repr__(self) -> str:
@@ -25,23 +25,23 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialError(UnavailableError):
-    """A credential cannot be had. The message names its alias, never what is in it."""
+    """A credential cannot be obtained. The message names its alias, never its data."""
 
     code = "credential"
 
-    #: What a message calls it.
+    #: The noun in the message.
     what = "credential"
 
     def __init__(self, alias: str, reason: str, *, retryable: bool = False) -> None:
         self.alias = alias
         self.reason = reason
-        #: Whether it may be had later.
+        #: Whether trying again later may succeed.
         self.retryable = retryable
         super().__init__(f"{self.what} {alias!r} {reason}")
 
 
 class KeychainError(CredentialError):
-    """An entry of a playbook's keychain cannot be had."""
+    """A keychain entry cannot be obtained."""
 
     code = "keychain"
 

@@ -1,6 +1,6 @@
-"""Credentials by alias: sealed in the store, opened where a tool needs them.
+"""Credentials by alias: stored encrypted, decrypted where a tool needs them.
 
-Who gets which is noted before it is handed out: without the note there is no credential.
+Each access is recorded before the credential is returned; if that fails, so does the access.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from arcbook.store.api import Credentials as CredentialStore
 from arcbook.store.secret_audit import SecretAudit, SecretNote
 
 ALIAS_CHARACTERS_MAX: Final = 200
-"""Characters of an alias that the audit keeps of who may not ask for it."""
+"""Characters of a refused requester's alias that the audit keeps."""
 
 
 class Labels(NamedTuple):
-    """Whose a credential is, or who asks for one."""
+    """The tenant and organization of a credential or of a requester."""
 
     tenant: str = ""
     organization: str = ""
@@ -31,7 +31,7 @@ NOBODYS: Final = Labels()
 
 
 class WalletStore(CredentialStore, SecretAudit, Protocol):
-    """What of a store credentials need."""
+    """Port: the part of a store that credentials need."""
 
 
 class CredentialBook:
@@ -39,9 +39,9 @@ class CredentialBook:
 
     Args:
         store: the store.
-        keys: what seals them.
-        clock: the time.
-        who: who asks, where nobody says it.
+        keys: the keys that encrypt credentials.
+        clock: the source of time.
+        who: the requester recorded by default.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class CredentialBook:
         who: str = "",
         labels: Labels = NOBODYS,
     ) -> CredentialRow:
-        """Seal and store a credential, in place of one of the same name.
+        """Encrypt and store a credential; replace one of the same name.
 
         Raises:
-            CredentialInvalidError: it is not what its type needs.
-            SealError: there is no key to seal it with.
+            CredentialInvalidError: the fields do not match its type.
+            SealError: there is no key.
         """
         if "\x00" in name:
             raise CredentialInvalidError(["the name of a credential has no character of value 0"])
@@ -93,15 +93,15 @@ class CredentialBook:
         return row
 
     async def rows(self) -> list[CredentialRow]:
-        """Return all credentials, sealed."""
+        """Return all credentials, still encrypted."""
         return await self._store.credentials()
 
     async def remove(self, name: str, *, who: str = "", labels: Labels = NOBODYS) -> bool:
-        """Delete a credential; return whether there was one."""
-        found = await self._store.delete_credential(name)
-        if found:
+        """Delete a credential; return whether it existed."""
+        existed = await self._store.delete_credential(name)
+        if existed:
             await self._note("delete", name, who, labels=labels)
-        return found
+        return existed
 
     async def credential(
         self,
@@ -112,10 +112,10 @@ class CredentialBook:
         action: str = "resolve",
         labels: Labels = NOBODYS,
     ) -> Credential:
-        """Return a credential, opened.
+        """Return a credential, decrypted.
 
         Raises:
-            CredentialError: there is none, or it cannot be opened.
+            CredentialError: it does not exist, or cannot be decrypted.
         """
         row = await self._store.credential(alias)
         if row is None:
@@ -135,11 +135,11 @@ class CredentialBook:
         return Credential(name=alias, type=row.type, data=data)
 
     async def noted(self, alias: str, execution_id: int, *, who: str, outcome: str) -> None:
-        """Note that somebody asked for a credential for an execution, and what came of it."""
+        """Record a request for a credential by an execution, and its outcome."""
         await self._note("resolve", alias[:ALIAS_CHARACTERS_MAX], who, execution_id, outcome)
 
     async def refused(self, alias: str, *, who: str, labels: Labels = NOBODYS) -> None:
-        """Note that somebody asked for what is in a credential, and may not know it."""
+        """Record a refused request for the data of a credential."""
         await self._note("read", alias, who, outcome="refused", labels=labels)
 
     async def _note(

@@ -1,4 +1,4 @@
-"""Which fields of a credential are secrets, and under which names they are known."""
+"""Which fields of a credential are secret, and under which names they are tracked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 LINE_CHARACTERS_MIN: Final = 16
-"""Length from which a line of a secret is a secret by itself, as those of keys are."""
+"""Length from which a line of a secret is itself secret, as in key files."""
 
 PUBLIC_FIELDS: Final = frozenset(
     [
@@ -120,16 +120,16 @@ PUBLIC_FIELDS: Final = frozenset(
         "zone",
     ]
 )
-"""Fields of credentials that are no secrets; all others are taken for one."""
+"""Fields of credentials that are not secret; all others are."""
 
 USERINFO: Final = re.compile(r"://[^/?#\s:@]*:([^/?#\s]+)@")
-"""The password in an address."""
+"""The password in a URL."""
 
 PIECE_CHARACTERS_MIN: Final = 10
-"""Length from which letters and digits in the middle of a secret are one by themselves."""
+"""Length from which an alphanumeric piece of a secret is itself secret."""
 
 PIECES_MAX: Final = 50
-"""Pieces of one secret that are recognised."""
+"""Maximum number of pieces of one secret."""
 
 _PIECE: Final = re.compile(
     rf"(?=[A-Za-z0-9]*[0-9])(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{{{PIECE_CHARACTERS_MIN},}}"
@@ -138,19 +138,19 @@ _PIECE: Final = re.compile(
 _ADDRESS: Final = re.compile(
     r"://([^/?#\s:@]+)@|(?<=[?&])[^=&#\s]*=([^&#\s]+)",
 )
-"""Who an address names alone, and the values in its query."""
+"""User information without a password, and query values, in a URL."""
 
 _FENCE: Final = "-----"
-"""How lines begin that say which kind of key stands between them."""
+"""Prefixes of the lines that frame a key."""
 
 
 def secret_fields(name: str, data: dict[str, Any]) -> dict[str, str | int]:
     """Return the secrets of a credential by ``name.field``."""
-    found: dict[str, str | int] = {}
+    secrets: dict[str, str | int] = {}
     for field, value in data.items():
         is_public = str(field).lower() in PUBLIC_FIELDS
-        found |= _secrets_in(f"{name}.{field}", value, is_public=is_public)
-    return found
+        secrets |= _secrets_in(f"{name}.{field}", value, is_public=is_public)
+    return secrets
 
 
 def _secrets_in(name: str, value: Any, *, is_public: bool) -> dict[str, str | int]:
@@ -158,38 +158,38 @@ def _secrets_in(name: str, value: Any, *, is_public: bool) -> dict[str, str | in
         return secret_fields(name, value)
     if isinstance(value, list):
         parts = (
-            _secrets_in(f"{name}.{i}", one, is_public=is_public) for i, one in enumerate(value)
+            _secrets_in(f"{name}.{i}", item, is_public=is_public) for i, item in enumerate(value)
         )
-        return {key: one for part in parts for key, one in part.items()}
+        return {key: item for part in parts for key, item in part.items()}
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return {}
-    found: dict[str, str | int] = {} if is_public else {name: value}
+    secrets: dict[str, str | int] = {} if is_public else {name: value}
     if isinstance(value, str):
-        found |= _passwords_in(name, value)
+        secrets |= _passwords_in(name, value)
         if not is_public:
-            found |= _parts_of(name, value)
-    return found
+            secrets |= _parts_of(name, value)
+    return secrets
 
 
 def _passwords_in(name: str, text: str) -> dict[str, str | int]:
-    found: dict[str, str | int] = {}
+    secrets: dict[str, str | int] = {}
     for i, password in enumerate(USERINFO.findall(text)):
-        found[f"{name}.password{i or ''}"] = password
-        found[f"{name}.plain{i or ''}"] = unquote(password)
+        secrets[f"{name}.password{i or ''}"] = password
+        secrets[f"{name}.plain{i or ''}"] = unquote(password)
     for i, token in enumerate(_tokens_in(text)):
-        found[f"{name}.address{i}"] = token
-        found[f"{name}.addressed{i}"] = unquote(token)
-    return found
+        secrets[f"{name}.address{i}"] = token
+        secrets[f"{name}.addressed{i}"] = unquote(token)
+    return secrets
 
 
 def _tokens_in(text: str) -> list[str]:
-    """Return what looks like a secret where an address has a user, and in its query."""
-    parts = [found[0] or found[1] for found in _ADDRESS.findall(text)]
+    """Return likely secrets in the user information and the query of URLs."""
+    parts = [match[0] or match[1] for match in _ADDRESS.findall(text)]
     return [token for part in parts for token in part.split("&") if _PIECE.search(token)]
 
 
 def _parts_of(name: str, text: str) -> dict[str, str | int]:
-    """Return what is a secret by itself in a text that is one: fields of JSON, lines, pieces."""
+    """Return the parts of a secret text that are secret themselves: JSON fields, lines, pieces."""
     if text.lstrip().startswith("{"):
         try:
             held = json.loads(text)
@@ -204,5 +204,7 @@ def _parts_of(name: str, text: str) -> dict[str, str | int]:
             for number, line in enumerate(lines, 1)
             if len(line) >= LINE_CHARACTERS_MIN and not line.startswith(_FENCE)
         }
-    pieces = [found[0] for found in _PIECE.finditer(text)][:PIECES_MAX]
-    return {f"{name}.piece{number}": one for number, one in enumerate(pieces, 1) if one != text}
+    pieces = [match[0] for match in _PIECE.finditer(text)][:PIECES_MAX]
+    return {
+        f"{name}.piece{number}": piece for number, piece in enumerate(pieces, 1) if piece != text
+    }

@@ -1,4 +1,4 @@
-"""The forms in which a secret may appear: as it is, encoded, or in other letters."""
+"""The forms in which a secret may appear: as it is, encoded, or in other letter cases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote, quote_plus
 
 SECRET_CHARACTERS_MIN: Final = 6
-"""Length from which a value is taken for a secret that can be recognised."""
+"""Minimum length of a secret that can be recognised."""
 
 _LOWER_ESCAPES: Final = re.compile(r"%[0-9A-F]{2}")
 
@@ -26,10 +26,10 @@ _UNESCAPED: Final = (
     "!'()*,/:@?",
     "!$&'()*+,/:;=@",
 )
-"""Characters that encoders of addresses leave as they are, in one place or another."""
+"""Characters that URL encoders leave unchanged in some part of a URL."""
 
 _AROUND: Final = 3
-"""Bytes that may stand before or after a secret in one group of Base64."""
+"""Bytes that may precede or follow a secret in one group of Base64."""
 
 
 _SEPARATORS: Final = {
@@ -43,14 +43,14 @@ _SEPARATORS: Final = {
     "number": ", 0x",
     "line": "\n",
 }
-"""What stands between the digits of two bytes, by its name."""
+"""Separators between the digits of two bytes, by name."""
 
 
 def forms(secret: str) -> Iterator[tuple[str, str]]:
     """Yield each form in which a secret may appear, with the form's name.
 
-    These are the secret itself, what one of many encoders makes of it, what two of the most
-    common ones make of it in any order, and the secret in other letters.
+    These are the secret itself, one encoding by any of many encoders, two encodings by the most
+    common ones in any order, and the secret in other letter cases.
     """
     seen: set[str] = set()
     for name, text in _candidates(secret):
@@ -70,8 +70,8 @@ def _candidates(secret: str) -> Iterator[tuple[str, str]]:
         yield from _addresses(dumped, "jsonxurl")
     for name, encode in _COMMON.items():
         once = encode(secret)
-        for further, again in _COMMON.items():
-            yield f"{name}x{further}", again(once)
+        for further, encode_again in _COMMON.items():
+            yield f"{name}x{further}", encode_again(once)
 
 
 def _letters(secret: str) -> Iterator[tuple[str, str]]:
@@ -85,7 +85,7 @@ def _letters(secret: str) -> Iterator[tuple[str, str]]:
 
 
 def _addresses(text: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yield what stands in addresses, by whoever writes them."""
+    """Yield the URL-encoded forms that common encoders produce."""
     for number, unescaped in enumerate(_UNESCAPED):
         path, query = quote(text, unescaped), quote_plus(text, unescaped)
         yield f"{name}{number}", path
@@ -102,11 +102,11 @@ def _json_plain(text: str) -> str:
 
 
 def _json_for_pages(text: str) -> str:
-    """Return JSON as it stands in web pages."""
-    found = _json(text)
+    """Return JSON escaped for HTML."""
+    text = _json(text)
     for character in "<>&'":
-        found = found.replace(character, f"\\u{ord(character):04x}")
-    return found
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def _markup(text: str) -> str:
@@ -122,7 +122,7 @@ def _base64_url(text: str) -> str:
 
 
 def _base64_inside(shift: int) -> Callable[[str], str]:
-    """Return what makes the part of Base64 that is the same whatever stands around."""
+    """Return a function for the part of Base64 that does not depend on neighbouring bytes."""
 
     def encode(text: str) -> str:
         data = text.encode()
@@ -138,21 +138,21 @@ def _base64_url_inside(shift: int) -> Callable[[str], str]:
 
 
 def _each(text: str, form: str, separator: str = "") -> str:
-    """Return each byte of a text as a form writes it."""
+    """Format each byte of a text."""
     return separator.join(form.format(byte) for byte in text.encode())
 
 
 def _by_the_byte() -> dict[str, Callable[[str], str]]:
-    """Return what writes bytes as hexadecimal digits with something between them."""
-    found: dict[str, Callable[[str], str]] = {}
+    """Return formatters for hexadecimal digits with each separator."""
+    encoders: dict[str, Callable[[str], str]] = {}
     for name, separator in _SEPARATORS.items():
-        found[f"hex{name}"] = partial(_each, form="{:02x}", separator=separator)
-        found[f"hex{name}upper"] = partial(_each, form="{:02X}", separator=separator)
-    return found
+        encoders[f"hex{name}"] = partial(_each, form="{:02x}", separator=separator)
+        encoders[f"hex{name}upper"] = partial(_each, form="{:02X}", separator=separator)
+    return encoders
 
 
 def _quoted_printable(text: str) -> str:
-    """Return a text in quoted-printable, without the line ends that a mail has."""
+    """Return a text in quoted-printable, without soft line breaks."""
     return quopri.encodestring(text.encode()).decode().replace("=\n", "")
 
 
@@ -172,7 +172,7 @@ _COMMON: Final[dict[str, Callable[[str], str]]] = {
     **{f"b64in{shift}": _base64_inside(shift) for shift in range(_AROUND)},
     **{f"b64urlin{shift}": _base64_url_inside(shift) for shift in range(_AROUND)},
 }
-"""What data is often encoded by more than once."""
+"""Encoders that are often applied twice."""
 
 _ENCODERS: Final[dict[str, Callable[[str], str]]] = {
     **_COMMON,
@@ -186,7 +186,7 @@ _ENCODERS: Final[dict[str, Callable[[str], str]]] = {
     "latin": lambda text: text.encode().decode("latin-1"),
     "b64": _base64,
     "b64url": _base64_url,
-    # What is written for bytes, by the byte, or backwards.
+    # Formats for bytes, one by one or reversed.
     "bytes": lambda text: repr(text.encode())[2:-1],
     "bytesquoted": lambda text: repr(text.encode() + b"'\"")[2:-4],
     "percents": lambda text: _each(text, "%{:02X}"),

@@ -1,7 +1,7 @@
-"""Sealing keys that never leave the service that keeps them: Vault, AWS, Google, Azure.
+"""Sealing keys that never leave their key service: Vault, AWS, Google, Azure.
 
-Each seals a record's data key by one call. Libraries are imported where they are used;
-what they raise is told by its name, for their messages may quote what was asked.
+Each seals a record's data key in one call. Libraries are imported on use. Their errors are
+reported by class name only, because the messages may quote the request.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from arcbook.secrets.envelope import SealError
 
 
 class KeyService(ABC):
-    """A key of a service.
+    """A key in a key service.
 
     Args:
-        name: the key, as its service names it.
+        name: the key's name in its service.
     """
 
     provider: str
@@ -34,12 +34,12 @@ class KeyService(ABC):
     def open_key(self, key_id: str, sealed: bytes) -> bytes:
         if not key_id.startswith(f"{self.provider}:{self.name}:"):
             raise SealError(
-                f"the record was sealed by key {key_id}, and {self.provider}:{self.name} is set: "
+                f"the record was sealed by key {key_id}, but {self.provider}:{self.name} is configured; "
                 "use the key that sealed it"
             )
         version = key_id.rpartition(":")[2]
-        found: bytes = self._call(lambda: self.unwrap(version, sealed))
-        return found
+        data_key: bytes = self._call(lambda: self.unwrap(version, sealed))
+        return data_key
 
     def _call(self, ask: Callable[[], Any]) -> Any:
         errors = self.errors()
@@ -53,7 +53,7 @@ class KeyService(ABC):
 
     @abstractmethod
     def errors(self) -> tuple[type[Exception], ...]:
-        """Return what the library raises."""
+        """Return the base class of the library's errors."""
 
     @abstractmethod
     def connect(self) -> Any:
@@ -61,11 +61,11 @@ class KeyService(ABC):
 
     @abstractmethod
     def wrap(self, key: bytes) -> tuple[str, bytes]:
-        """Return the version of the key that seals, and what it sealed."""
+        """Seal a data key; return the version of the key and the sealed bytes."""
 
     @abstractmethod
     def unwrap(self, version: str, sealed: bytes) -> bytes:
-        """Return what was sealed."""
+        """Open a sealed data key."""
 
 
 class VaultKey(KeyService):
@@ -132,7 +132,7 @@ class AwsKey(KeyService):
         return str(answer["KeyId"]).rpartition("/")[2], bytes(answer["CiphertextBlob"])
 
     def unwrap(self, version: str, sealed: bytes) -> bytes:
-        # Not every key behind an alias is the present one: the text itself says which it is.
+        # An alias may have moved to another key; the ciphertext names the key it needs.
         return bytes(self._client.decrypt(CiphertextBlob=sealed)["Plaintext"])
 
 
@@ -199,15 +199,15 @@ SERVICES: Final[dict[str, Callable[[str], KeyService]]] = {
     "gcp": GcpKey,
     "vault": VaultKey,
 }
-"""Services by the name that the settings have for them."""
+"""Key services by the name used in the settings."""
 
 
 def _require(module: str, extra: str) -> None:
     from importlib.util import find_spec  # only where a service is named
 
     try:
-        found = find_spec(module)
+        spec = find_spec(module)
     except ModuleNotFoundError:
-        found = None
-    if found is None:
+        spec = None
+    if spec is None:
         raise SealError(f"the key's service needs {module}: pip install 'arcbook[{extra}]'")

@@ -1,7 +1,7 @@
-"""Where sealing keys come from: the environment, a file, or a service that keeps them.
+"""Sources of sealing keys: the environment, a file, or a key service.
 
-A file holds the present key in its first line and older ones below it, so that records
-open while they are being sealed again. The file is read again when it has changed.
+A file has the current key in its first line and older ones below, so that records still open
+during a rotation. The file is read again when it changes.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from arcbook.secrets.envelope import KEY_BYTES, KeyProvider, LocalKey, SealError
 from arcbook.settings import Settings, SettingsError
 
 KEY_FILE: Final = "key"
-"""The file in the home that holds keys where the settings name none."""
+"""The key file in the home, used if the settings name no other."""
 
 BUS_FILE: Final = "bus-token"
-"""The file in the home that holds the servers' token where the settings name none ..."""
+"""The file in the home with the servers' token, used if the settings name no other ..."""
 
 ENTRY_FILE: Final = "worker-token"
-"""... and the one where a server leaves what workers of the same home enter with."""
+"""... and the file through which a server passes a token to workers of the same home."""
 
 VARIABLE: Final = "ARCBOOK_ENCRYPTION_KEY"
 
 
 class Keyring:
-    """A present key that seals, and older ones that still open."""
+    """A current key that seals, and older keys that still open."""
 
     provider = "local"
     blocks = False
@@ -47,11 +47,11 @@ class Keyring:
 
 
 class FileKeys:
-    """The keys in a file that its owner alone can read.
+    """Keys in a file that only its owner can read.
 
     Args:
         path: the file.
-        make: whether it is made if it is not there.
+        make: whether to create the file if it does not exist.
     """
 
     provider = "local"
@@ -66,16 +66,16 @@ class FileKeys:
         self.ring()
 
     def ring(self) -> Keyring:
-        """Return the keys, as the file has them now.
+        """Return the current content of the file.
 
         Raises:
-            SealError: it is not there, others can read it, or it holds no key.
+            SealError: the file does not exist, others can read it, or it has no key.
         """
         try:
-            found = self._path.stat()
-            stamp = (found.st_mtime_ns, found.st_ino)
+            info = self._path.stat()
+            stamp = (info.st_mtime_ns, info.st_ino)
             if stamp != self._stamp:
-                if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                if info.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                     raise SealError(f"{self._path} can be read by others: chmod 600 {self._path}")
                 lines = self._path.read_text("ascii").split()
                 texts = lines or [""]
@@ -94,29 +94,29 @@ class FileKeys:
         return self.ring().open_key(key_id, sealed)
 
     def turn(self) -> str:
-        """Make a new present key; return the id of the one before, which stays."""
+        """Add a new current key; return the id of the previous one, which stays."""
         before = self.ring().keys[0].key_id
         self._write([new_key(), *self._texts()])
         return before
 
     def keep(self, key_ids: set[str]) -> int:
-        """Forget all older keys but some; return how many went."""
+        """Remove older keys except some; return how many were removed."""
         texts = self._texts()
-        kept = [
+        remaining = [
             text
             for n, text in enumerate(texts)
             if n == 0 or LocalKey.from_text(text, str(self._path)).key_id in key_ids
         ]
-        if len(kept) < len(texts):
-            self._write(kept)
-        return len(texts) - len(kept)
+        if len(remaining) < len(texts):
+            self._write(remaining)
+        return len(texts) - len(remaining)
 
     def _texts(self) -> list[str]:
         self.ring()
         return self._path.read_text("ascii").split()
 
     def _write(self, texts: list[str]) -> None:
-        """Replace the file as a whole: it is never there in part."""
+        """Replace the file atomically."""
         fresh = self._path.with_name(self._path.name + ".new")
         fresh.unlink(missing_ok=True)
         make_key_file(fresh, "\n".join(texts))
@@ -124,7 +124,7 @@ class FileKeys:
 
 
 class NoKeys:
-    """Stands where there is no key: nothing is sealed, and nothing opens."""
+    """Stands in for missing keys: seals and opens nothing."""
 
     provider = "local"
     blocks = False
@@ -140,16 +140,16 @@ class NoKeys:
 
 
 def keys_of(settings: Settings, *, make: bool) -> KeyProvider:
-    """Return what seals credentials.
+    """Return the key provider that seals credentials.
 
     Args:
-        settings: which provider, and where its key is.
-        make: whether a key file is made in the home if there is no key at all. Processes
-            that share a store must not each make one of their own.
+        settings: the provider and its key.
+        make: whether to create a key file in the home if there is no key. Processes that
+            share a store must not each create one.
 
     Raises:
         SealError: the key cannot be used.
-        SettingsError: the provider is not known.
+        SettingsError: the provider is unknown.
     """
     provider = settings.key_provider or "local"
     if provider != "local":
@@ -166,23 +166,23 @@ def keys_of(settings: Settings, *, make: bool) -> KeyProvider:
 def _remote(provider: str, name: str) -> KeyProvider:
     from arcbook.secrets import key_services  # only where one is named
 
-    made: Callable[[str], Any] | None = key_services.SERVICES.get(provider)
-    if made is None:
+    service: Callable[[str], Any] | None = key_services.SERVICES.get(provider)
+    if service is None:
         known = ", ".join(["local", *sorted(key_services.SERVICES)])
         raise SettingsError(f"ARCBOOK_KEY_PROVIDER is {provider!r}; it may be {known}")
     if not name:
         raise SettingsError(f"name the key at {provider}: ARCBOOK_KEY_NAME")
-    found: KeyProvider = made(name)
-    return found
+    provider_key: KeyProvider = service(name)
+    return provider_key
 
 
 def new_key() -> str:
-    """Return the text of a new key."""
+    """Return a new random key as text."""
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
 
 
 def make_key_file(path: Path, text: str = "") -> None:
-    """Make a file with a key that its owner alone can read; one that is there stays."""
+    """Create a key file that only its owner can read; keep an existing one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -197,12 +197,12 @@ def make_key_file(path: Path, text: str = "") -> None:
 
 
 def token_in(path: Path) -> str:
-    """Return the token in a file that its owner alone can read; it is made if it is not there.
+    """Return the token in a file that only its owner can read; create the file if needed.
 
-    Whoever comes first makes it, as a whole: servers and workers of one home start together.
+    The file is created atomically, because servers and workers of one home start together.
 
     Raises:
-        SettingsError: it cannot be used.
+        SettingsError: the file cannot be used.
     """
     try:
         if not path.exists():
@@ -221,10 +221,10 @@ def token_in(path: Path) -> str:
 
 
 def leave_token(path: Path, text: str) -> None:
-    """Put a token into a file that its owner alone can read.
+    """Write a token to a file that only its owner can read.
 
     Raises:
-        SealError: it cannot be written.
+        SealError: the file cannot be written.
     """
     try:
         _written(path, text).replace(path)
@@ -233,7 +233,7 @@ def leave_token(path: Path, text: str) -> None:
 
 
 def _written(path: Path, text: str) -> Path:
-    """Return a new file beside another one, complete: nobody sees it in part."""
+    """Write a temporary file beside another, to be renamed over it, and return its path."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(8).hex()}")
     make_key_file(fresh, text)
     return fresh

@@ -1,7 +1,7 @@
-"""Logs and last words of a process: nothing in them shows a secret that is in use here.
+"""Redaction of a process's logs and final messages.
 
-Libraries log what they like, tracebacks among it, so records are changed where they are
-made and not where one handler writes them.
+Libraries may log anything, tracebacks included, so records are redacted when they are created, not
+in one handler.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FORMATTER: Final = logging.Formatter()
 
 
 def redact(secrets: Secrets) -> None:
-    """Take secrets out of all logs of this process, for as long as they are in use."""
+    """Redact secrets in use from all logs of this process."""
     factory = logging.getLogRecordFactory()
     if not getattr(factory, "redacts", False):
         logging.setLogRecordFactory(_Factory(factory))
@@ -27,7 +27,7 @@ def redact(secrets: Secrets) -> None:
 
 
 def redacted(text: str) -> str:
-    """Return a text without the secrets that are in use."""
+    """Return a text with secrets in use redacted."""
     for secrets in list(_IN_USE):
         text = secrets.hide(text)
     return str(shown(text))
@@ -40,7 +40,7 @@ def _hidden(arguments: Any) -> Any:
 
 
 class _Factory:
-    """Makes records of logs without secrets, which keep what their event is and tells."""
+    """Creates redacted log records that keep their event and fields."""
 
     redacts = True
 
@@ -56,13 +56,13 @@ class _Factory:
             return record
         try:
             text = record.getMessage()
-        except (TypeError, ValueError):  # the handler says what is wrong with it, and shows both
+        except (TypeError, ValueError):  # the handler reports the mismatch
             record.msg, record.args = redacted(str(record.msg)), _hidden(record.args)
             return record
         hidden = redacted(text)
         if hidden != text:
             record.msg, record.args = hidden, None
         if record.exc_info:
-            # Formatters take this text in place of making their own.
+            # Formatters use this text instead of formatting the message.
             record.exc_text = redacted(_FORMATTER.formatException(record.exc_info))
         return record

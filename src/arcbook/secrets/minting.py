@@ -1,4 +1,4 @@
-"""Tokens from their issuers: OAuth 2 client credentials, and Google's service accounts."""
+"""Tokens from issuers: OAuth 2, and Google service accounts."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from arcbook.egress import Egress
 from arcbook.secrets.api import Credential, KeychainError
 
 TOKEN_SECONDS: Final = 20.0
-"""Time that an issuer has to answer."""
+"""Time limit for an issuer's answer."""
 
 ANSWER_BYTES_MAX: Final = 1024 * 1024
-"""Size of an issuer's answer."""
+"""Maximum size of an issuer's answer."""
 
 GOOGLE_KINDS: Final = ("google", "google_oauth", "google_service_account")
-"""Kinds of entries, and types, that stand for an access token of a service account."""
+"""Kinds of entries, and types, for access tokens of service accounts."""
 
 ADDRESSES: Final = (
     "endpoint", "token_url", "token_uri", "token_endpoint", "access_token_url", "url",
 )  # fmt: skip
-"""What the address of an issuer may be called."""
+"""Field names for the URL of an issuer."""
 
 OAUTH2_TYPES: Final = ("oauth2", "oauth2_client_credentials")
-"""Types of clients of an OAuth 2 issuer."""
+"""Credential types for clients of an OAuth 2 issuer."""
 
 ACCOUNT_TYPES: Final = ("google_service_account", "service_account")
-"""Types of Google's service accounts."""
+"""Credential types for Google service accounts."""
 
 GOOGLE_OAUTH: Final = "google_oauth"
-"""The type of what stands for Google's tokens: an account, or a client with its refresh token."""
+"""Credential type for a source of Google tokens: an account, or a client with a refresh token."""
 
 MINTED: Final = frozenset({*OAUTH2_TYPES, *ACCOUNT_TYPES, GOOGLE_OAUTH})
-"""Types of credentials that stand for a token, which an issuer gives for them."""
+"""Credential types that an issuer exchanges for a token."""
 
 ACCOUNT_FIELDS: Final = (
     "service_account_json", "service_account_info", "credentials_json", "json",
 )  # fmt: skip
-"""Fields that hold a service account as a whole."""
+"""Fields that may contain a whole service account."""
 
 SHARINGS: Final = frozenset({"catalog", "execution", "global", "local", "playbook", "shared"})
-"""What an entry's ``scope`` says of who shares its token; anything else is the token's own."""
+"""Values of ``scope`` that say who shares the token; any other value is the OAuth scope."""
 
 GOOGLE_TOKENS: Final = "https://oauth2.googleapis.com/token"
 GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
@@ -58,24 +58,24 @@ _JSON: Final = "application/json"
 
 
 class Minted(NamedTuple):
-    """A secret, and how many seconds it is good for, if its issuer says so."""
+    """A secret, and its validity in seconds if its issuer sets one."""
 
     credential: Credential
     expires_in: float | None = None
 
 
 async def oauth2(name: str, config: dict[str, Any], stored: Credential | None) -> Minted:
-    """Return a token of an OAuth 2 issuer.
+    """Return a token from an OAuth 2 issuer.
 
     Raises:
-        KeychainError: there is none.
+        KeychainError: no token could be obtained.
     """
     known = {**(stored.data if stored else {}), **config}
     if config.get("scope") in SHARINGS:
         known["scope"] = stored.data.get("scope") if stored else None
     url = _first(known, *ADDRESSES)
     if not url:
-        raise KeychainError(name, "needs an 'endpoint', which issues its tokens")
+        raise KeychainError(name, "needs an 'endpoint', the URL of its issuer")
     headers = {str(k): str(v) for k, v in (config.get("headers") or {}).items()}
     form = config.get("data") or config.get("body")
     if not isinstance(form, dict):
@@ -95,13 +95,13 @@ async def google_id_token(name: str, config: dict[str, Any], account: Credential
     """Return an identity token of a service account.
 
     Raises:
-        KeychainError: there is none.
+        KeychainError: no token could be obtained.
     """
     audience = config.get("target_audience") or config.get("audience")
     if not audience:
         raise KeychainError(name, "needs a 'target_audience'")
-    found = await _google(name, account, {"target_audience": str(audience)})
-    token = found.get("id_token")
+    answer = await _google(name, account, {"target_audience": str(audience)})
+    token = answer.get("id_token")
     if not isinstance(token, str):
         raise KeychainError(name, "got an answer without an id_token")
     data = {"id_token": token, "token": token, "access_token": token}
@@ -114,7 +114,7 @@ async def google_access(name: str, config: dict[str, Any], account: Credential) 
     """Return an access token of a service account.
 
     Raises:
-        KeychainError: there is none.
+        KeychainError: no token could be obtained.
     """
     scopes = config.get("scopes") or GOOGLE_SCOPE
     scope = " ".join(scopes) if isinstance(scopes, list) else str(scopes)
@@ -140,12 +140,12 @@ async def _google(name: str, account: Credential, claims: dict[str, Any]) -> dic
 
 
 def holds_account(data: dict[str, Any]) -> bool:
-    """Return whether fields are those of a service account, or hold one."""
+    """Return whether fields are those of a service account, or contain one."""
     return any(data.get(name) for name in (*ACCOUNT_FIELDS, "service_account", "private_key"))
 
 
 def _service_account(name: str, account: Credential) -> dict[str, Any]:
-    """Return the fields of a service account, which may be kept as one text."""
+    """Return the fields of a service account, which may be stored as one text."""
     for field in ACCOUNT_FIELDS:
         value = account.data.get(field)
         if isinstance(value, str):
@@ -174,9 +174,9 @@ def _signed(name: str, header: dict[str, Any], claims: dict[str, Any], pem: str)
     try:
         key = serialization.load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError):
-        raise KeychainError(name, "has a 'private_key' that is no PEM key") from None
+        raise KeychainError(name, "has a 'private_key' that is not a PEM key") from None
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise KeychainError(name, "has a 'private_key' that is no RSA key")
+        raise KeychainError(name, "has a 'private_key' that is not an RSA key")
     signature = key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())
     return f"{text}.{_b64url(signature)}"
 
@@ -198,13 +198,13 @@ def _minted(name: str, answer: dict[str, Any], root: str) -> Minted:
 
 
 EGRESS: Final[ContextVar[Egress]] = ContextVar("egress")
-"""Where the issuers of the entry that is being fetched may be."""
+"""The egress policy for the entry being fetched."""
 
 
 async def _asked(
     name: str, method: str, url: str, headers: dict[str, str], form: dict[str, Any]
 ) -> dict[str, Any]:
-    """Ask an issuer. Its answer is never quoted: it may hold what was sent.
+    """Send a request to an issuer. Errors never quote its answer, which may echo secrets.
 
     Raises:
         KeychainError: it does not issue a token.
@@ -223,7 +223,7 @@ async def _asked(
                 timeout=timeout, connector=EGRESS.get(Egress()).connector()
             ) as session,
             session.request(
-                # What is sent is for this issuer, and for nobody to whom it may point.
+                # The request's secrets are for this issuer only, so redirects are not followed.
                 method.upper(),
                 url,
                 headers=sent,
@@ -240,19 +240,19 @@ async def _asked(
         reason = type(error).__name__
         raise KeychainError(name, f"cannot reach its issuer: {reason}", retryable=True) from None
     if status >= 400:
-        again = status in (408, 429) or status >= 500
-        raise KeychainError(name, f"is refused by its issuer: HTTP {status}", retryable=again)
+        may_pass = status in (408, 429) or status >= 500
+        raise KeychainError(name, f"is refused by its issuer: HTTP {status}", retryable=may_pass)
     if status >= 300:
-        raise KeychainError(name, "is sent elsewhere by its issuer: name the address itself")
+        raise KeychainError(name, "is redirected by its issuer; set the final address")
     try:
-        found = msgspec.json.decode(data)
+        answer = msgspec.json.decode(data)
     except msgspec.DecodeError:
-        found = None
-    if not isinstance(found, dict):
-        raise KeychainError(name, "got an answer of its issuer that is no JSON object")
-    return found
+        answer = None
+    if not isinstance(answer, dict):
+        raise KeychainError(name, "got an answer from its issuer that is not a JSON object")
+    return answer
 
 
 def _first(data: dict[str, Any], *names: str) -> str:
-    found = (data.get(name) for name in names)
-    return next((str(value) for value in found if value not in (None, "")), "")
+    values = (data.get(name) for name in names)
+    return next((str(value) for value in values if value not in (None, "")), "")

@@ -1,11 +1,11 @@
-"""Sessions: how servers know who speaks on a bus that anybody may read and write.
+"""Sessions: authentication on a bus that anyone may read and write.
 
-A worker enters with a token that it never sends: it proves it by a code over its greeting,
-and the session's key comes back sealed for a key pair of that greeting, bound to the token.
-So each side knows that the other one has the token, and who recorded it all can open nothing.
+A worker enters with a token that it never sends: a code over its greeting proves it, and the
+session's key comes back sealed for a key pair of that greeting, bound to the token. Each side
+knows that the other has the token, and a recording of the exchange decrypts nothing.
 
-What a server knows of a session is derived: from the servers' own token and the session's
-ticket, which comes with every request. So any server knows every session, after any restart.
+Servers derive a session from their own token and the session's ticket, which comes with every
+request. So any server knows every session, even after a restart.
 """
 
 from __future__ import annotations
@@ -26,60 +26,60 @@ WORKER: Final = WORKER_SCOPE
 SERVER: Final = "server"
 
 BUILT_IN: Final = "worker"
-"""Id of the token that is in no database: whoever has the servers' token can derive it."""
+"""Id of the worker token that needs no database: it is derived from the servers' token."""
 
 SALT_BYTES: Final = 12
-"""Bytes in the text of a worker's token that make it a new one."""
+"""Random bytes in the text of a worker token."""
 
 PROOF_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 
 TICKET_BYTES_MAX: Final = 2048
-"""Bytes of a ticket, which goes with each request."""
+"""Maximum size of a ticket, which is sent with each request."""
 
 POOLS_MAX: Final = 64
-"""Pools of one worker."""
+"""Maximum number of pools of one worker."""
 
 
 class Ticket(msgspec.Struct, frozen=True, array_like=True):
-    """Whose session it is, and what they may; no secret, but worth nothing without the key."""
+    """The owner of a session and their rights; not secret, and useless without the key."""
 
     kind: str
     name: str
-    #: The token it was entered with, and what made its text; empty for the servers' own.
+    #: The id and salt of the token it was entered with; empty for the servers' own.
     token_id: str
     salt: bytes
-    #: Whose executions it may perform; empty for anybody's.
+    #: The tenant whose executions it may perform; empty for all.
     tenant: str
     pools: list[str]
-    #: Makes each session another one.
+    #: Makes each session unique.
     nonce: bytes
 
     @property
     def is_server(self) -> bool:
-        """Whether it is a server's."""
+        """Whether the session belongs to a server."""
         return self.kind == SERVER
 
 
 class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a worker enters."""
+    """A worker's request to enter."""
 
     worker: str
     pools: list[str]
-    #: The public half of a key pair that is made for this greeting.
+    #: The public key of a key pair made for this greeting.
     public: bytes
     token_id: str = ""
     salt: bytes = b""
-    #: Made with the token, over all of the above.
+    #: A code made with the token over all fields above.
     proof: bytes = b""
 
     def proved(self, verifier: bytes) -> Greeting:
-        """Return it with the proof that a token makes."""
+        """Return the greeting with a proof made with a token."""
         return msgspec.structs.replace(self, proof=self._proof(verifier))
 
     def is_proved(self, verifier: bytes) -> bool:
-        """Return whether whoever wrote it has a token."""
+        """Return whether the sender has a token."""
         return hmac.compare_digest(self._proof(verifier), self.proof)
 
     def _proof(self, verifier: bytes) -> bytes:
@@ -88,7 +88,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer: a :class:`Granted`, sealed; or why there is none, which anybody can write."""
+    """The answer: a sealed :class:`Granted`, or an unauthenticated reason for a refusal."""
 
     public: bytes = b""
     sealed: bytes = b""
@@ -96,7 +96,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Granted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker gets: its ticket, the session's key, and the key of what it is told."""
+    """A worker's rights: its ticket, the session's key, and the key of notices to it."""
 
     ticket: bytes
     key: bytes
@@ -104,7 +104,7 @@ class Granted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerToken:
-    """The token of a worker. It cannot be printed.
+    """The token of a worker. Its representation hides it.
 
     Args:
         text: a token of the scope ``worker``, or the servers' own.
@@ -121,23 +121,23 @@ class WorkerToken:
 
     @property
     def verifier(self) -> bytes:
-        """What proves it."""
+        """The key that proves the token."""
         return verifier_of(self._text)
 
     def name_for(self, name: str) -> str:
-        """Return the name of a worker that has this token: one of another's cannot have it."""
+        """Return the full name of a worker with this token; no other token allows it."""
         return qualified(self.token_id, name)
 
 
 def qualified(token_id: str, name: str) -> str:
-    """Return a worker's name as its token allows it."""
+    """Return a worker's name, prefixed as its token requires."""
     if token_id in ("", BUILT_IN) or name.startswith(f"{token_id}."):
         return name
     return f"{token_id}.{name}"
 
 
 def parts_of(text: str) -> tuple[str, bytes]:
-    """Return the id and the salt of a worker's token; nothing of the servers' own."""
+    """Return the id and salt of a worker token; empty for the servers' own."""
     token_id = id_of(text)
     if not token_id:
         return "", b""
@@ -150,12 +150,12 @@ def parts_of(text: str) -> tuple[str, bytes]:
 
 
 def verifier_of(text: str) -> bytes:
-    """Return what proves a token."""
+    """Return the key that proves a token."""
     return hashlib.sha256(b"arcbook-bus-verifier|" + text.encode("utf-8", "surrogatepass")).digest()
 
 
 class Root:
-    """What the servers of a cluster share: all keys of their bus. It cannot be printed.
+    """The servers' shared secret: all keys of their bus derive from it. Its representation hides it.
 
     Args:
         text: the servers' token.
@@ -172,35 +172,35 @@ class Root:
         return _code(self._key, b"session", ticket)
 
     def notices_key(self, worker: str) -> bytes:
-        """Return the key of what a worker is told without having asked."""
+        """Return the key of notices to a worker."""
         return _code(self._key, b"notices", worker.encode())
 
     def worker_token(self, token_id: str, salt: bytes | None = None) -> str:
-        """Return the text of a worker's token: nobody else can make it, nor read it anywhere."""
+        """Return the text of a worker token; only the servers can make or recover it."""
         salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
-        made = salt + _code(self._key, b"token", token_id.encode() + b"|" + salt)
-        return f"{PREFIX}_{token_id}_{base64.urlsafe_b64encode(made).decode()}"
+        key = salt + _code(self._key, b"token", token_id.encode() + b"|" + salt)
+        return f"{PREFIX}_{token_id}_{base64.urlsafe_b64encode(key).decode()}"
 
     @property
     def built_in(self) -> str:
-        """The worker's token that is always there."""
+        """The built-in worker token."""
         return self.worker_token(BUILT_IN, bytes(SALT_BYTES))
 
     def verifier(self, token_id: str, salt: bytes) -> bytes:
-        """Return what proves a token; the servers' own has no id."""
+        """Return the key that proves a token; the servers' own token has no id."""
         if not token_id:
             return self._verifier
         return verifier_of(self.worker_token(token_id, salt))
 
     def own_ticket(self, server_id: str) -> bytes:
-        """Return a new ticket of a server."""
+        """Return a new ticket for a server."""
         return encoded(Ticket(SERVER, server_id, "", b"", "", [], secrets.token_bytes(16)))
 
     def grant(self, greeting: Greeting, tenant: str) -> Welcome:
-        """Let a worker in whose token was checked.
+        """Grant a session to a worker whose token is proved.
 
         Raises:
-            SealError: its public key is none, or its pools are too many.
+            SealError: its public key is invalid, or its pools exceed the ticket size.
         """
         name, pools = greeting.worker, greeting.pools
         nonce = secrets.token_bytes(16)
@@ -218,8 +218,8 @@ class Root:
         return Welcome(public=public, sealed=sealed)
 
 
-class Entering:
-    """A worker's side of an entry: a greeting, and what opens the answer to it."""
+class Handshake:
+    """The worker's side of an entry: sends a greeting and opens the answer."""
 
     def __init__(self, token: WorkerToken, worker: str, pools: list[str]) -> None:
         self._token = token
@@ -230,10 +230,10 @@ class Entering:
         self.greeting = plain.proved(token.verifier)
 
     def granted(self, welcome: Welcome) -> Granted:
-        """Return what a server granted.
+        """Open a welcome and return the rights it grants.
 
         Raises:
-            SealError: whoever answered has not got the token.
+            SealError: the responder does not have the token.
         """
         public = self.greeting.public
         key = _welcome_key(self._private, welcome.public, self._token.verifier, public)
@@ -242,7 +242,7 @@ class Entering:
 
 
 class Cipher:
-    """Seals and opens what one key is for."""
+    """Encrypts and decrypts with one key."""
 
     __slots__ = ("_aead", "_invalid")
 
@@ -254,31 +254,31 @@ class Cipher:
         self._invalid: Any = InvalidTag
 
     def seal(self, text: bytes, bound: bytes) -> bytes:
-        """Return a text sealed; it opens only with what it is bound to."""
+        """Encrypt a text; decryption needs the same bound data."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, text, bound)
 
     def open(self, sealed: bytes, bound: bytes) -> bytes:
-        """Return what was sealed.
+        """Decrypt a sealed text.
 
         Raises:
-            SealError: it was sealed by another key, for something else, or changed.
+            SealError: it was sealed with another key or other bound data, or was changed.
         """
         if len(sealed) < NONCE_BYTES + TAG_BYTES:
-            raise SealError("a sealed message is cut off")
+            raise SealError("a sealed message is truncated")
         try:
             return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
         except self._invalid:
-            raise SealError("a sealed message does not open") from None
+            raise SealError("a sealed message cannot be decrypted") from None
 
 
 def encoded(ticket: Ticket) -> bytes:
-    """Return a ticket as it goes with requests."""
+    """Encode a ticket for requests."""
     return msgspec.json.encode(ticket)
 
 
 def decoded(ticket: bytes) -> Ticket:
-    """Return a ticket. Only one whose key opened a request is to be believed."""
+    """Decode a ticket. Trust it only after its key has opened a request."""
     return _TICKETS.decode(ticket)
 
 
@@ -297,12 +297,12 @@ def _pair() -> tuple[Any, bytes]:
 
 
 def _welcome_key(private: Any, other: bytes, verifier: bytes, public: bytes) -> bytes:
-    """Return the key of one welcome: both pairs and the token are in it."""
+    """Derive the key of one welcome from both key pairs and the token."""
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey  # heavy
 
     try:
         shared = private.exchange(X25519PublicKey.from_public_bytes(other))
     except ValueError:
-        raise SealError("a public key cannot be used") from None
+        raise SealError("a public key is invalid") from None
     both = b"".join(sorted((public, other)))
     return _code(_code(verifier, b"welcome", shared), b"pair", both)

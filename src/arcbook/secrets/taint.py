@@ -1,8 +1,8 @@
-"""Keeping secrets out of what is written, without changing what steps hand on.
+"""Keep secrets out of written data without changing the data between steps.
 
-Where data leaves a worker, each secret that was in use there is replaced by a *mark*
-that names it; where data comes back into a worker, marks become the secrets again. So
-events, logs and terminals show marks, and the next step gets what the last one yielded.
+When data leaves a worker, each secret in use there is replaced by a *mark* that names it; when
+data enters a worker, marks become the secrets again. Events, logs and terminals show marks, and
+the next step gets the original values.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from urllib.parse import quote, unquote
 from arcbook.secrets.forms import SECRET_CHARACTERS_MIN, forms
 
 CUT_CHARACTERS_MIN: Final = 200
-"""Length from which a text may be one that was cut, in the middle of a secret."""
+"""Length from which a text may have been truncated in the middle of a secret."""
 
 HEAD_CHARACTERS_MIN: Final = 10
-"""Length from which the beginning of a secret, with letters and digits, is hidden like all of it."""
+"""Length from which a prefix of a secret, with letters and digits, is redacted like all of it."""
 
 HEX_WIDTH: Final = 2
-"""Characters that hexadecimal digits take for one; what takes more needs longer beginnings."""
+"""Characters of a form per character of the secret; longer encodings need longer prefixes."""
 
 KNOWN_CHARACTERS_MAX: Final = 8 * 1024 * 1024
-"""Characters of all forms of secrets that are recognised; the longest unused ones go first."""
+"""Total characters of the recognised forms; the least recently used are dropped first."""
 
 PROOF_BYTES: Final = 8
-"""Bytes of a mark that nobody can guess."""
+"""Random bytes in a mark's proof."""
 
 NUMBER: Final = "number"
-"""The form of a secret that is a number and stands as one."""
+"""The form of a secret that is a number and appears as one."""
 
 MARK: Final = re.compile(r"⟦secret:([^:⟧]+):(?:(head|tail)([0-9]+))?([a-z][a-z0-9]*):([0-9a-f]+)⟧")
-"""A mark. Its last part is made with the secret, so that nobody makes one who has not got it."""
+"""A mark. Its last part proves that its author had the secret."""
 
 MARK_BYTES: Final = "⟦secret:".encode()
-"""What a text that may hold marks has in it."""
+"""Every text that may contain marks contains this."""
 
 _TELLING: Final = re.compile(r"[0-9].*[A-Za-z]|[A-Za-z].*[0-9]", re.DOTALL)
 
 _SIZE: Final = SECRET_CHARACTERS_MIN
 
 _RUN: Final = 4
-"""Characters that are looked up at once ..."""
+"""Characters of one index lookup ..."""
 
 _STRIDE: Final = _SIZE - _RUN + 1
-"""... and how far apart: whatever has six characters has such a run within the first three."""
+"""... and the step between lookups: any six characters contain such a run in the first three."""
 
 
 class _Form(NamedTuple):
-    """One form of a secret: whose, which, and how it is marked."""
+    """One form of a secret: its name, encoding and mark."""
 
     name: str
     kind: str
@@ -64,37 +64,37 @@ class _Form(NamedTuple):
         return f"⟦secret:{_quoted(self.name)}:{part}{self.kind}:{self.proof}⟧"
 
 
-class _Known(NamedTuple):
-    """A value of a secret."""
+class _SecretValue(NamedTuple):
+    """One value of a secret."""
 
     value: str | int
     proof: str
-    #: Its forms by their names.
+    #: Its forms by name.
     texts: dict[str, str]
 
 
 class Secrets:
-    """The secrets that are in use, with every form in which they may appear.
+    """The secrets in use, in every form in which they may appear.
 
-    Texts are searched by looking up short runs of their characters, so that the time it takes
-    does not depend on how many secrets there are.
+    Texts are searched through an index of short character runs, so that the time does not depend
+    on the number of secrets.
     """
 
     def __init__(self) -> None:
-        #: Each secret, by name and value; the one that was used last is at the end.
-        self._known: OrderedDict[tuple[str, str | int], _Known] = OrderedDict()
-        #: What a name's marks become: its last value.
-        self._present: dict[str, _Known] = {}
-        #: Proofs of all values that a name had here.
+        #: Each secret, by name and value, the most recently used last.
+        self._known: OrderedDict[tuple[str, str | int], _SecretValue] = OrderedDict()
+        #: The value that replaces a name's marks: its latest.
+        self._present: dict[str, _SecretValue] = {}
+        #: The proofs of all values that a name has had.
         self._proofs: dict[str, set[str]] = {}
-        #: Whose form a text is; the first one marks it.
+        #: The secrets that share a form; the first one marks it.
         self._owners: dict[str, list[_Form]] = {}
         self._numbers: dict[int, str] = {}
-        #: How much of a form tells that it is one, where it writes a character as several.
+        #: The length of a recognisable prefix, for forms with several characters per byte.
         self._heads: dict[str, int] = {}
-        #: Forms by a run of characters, with the place of the run in each.
+        #: Forms by character run, with the offset of the run in each.
         self._by_run: dict[str, list[tuple[int, str]]] = {}
-        #: Forms by their first and by their last characters, the longest first.
+        #: Forms by their first and last characters, longest first.
         self._by_head: dict[str, list[str]] = {}
         self._by_tail: dict[str, list[str]] = {}
         self._longest = 0
@@ -104,11 +104,11 @@ class Secrets:
         return bool(self._owners)
 
     def add(self, secrets: dict[str, str | int], root: str = "") -> None:
-        """Recognise further secrets, by name.
+        """Recognise more secrets, by name.
 
         Args:
             secrets: the secrets.
-            root: the secret for which they were issued, where they change while it stays.
+            root: the secret they were issued for; it stays while they change.
         """
         for name, value in secrets.items():
             if len(str(value)) < SECRET_CHARACTERS_MIN:
@@ -116,7 +116,7 @@ class Secrets:
             known = self._known.get((name, value))
             if known is None:
                 proof = _proof(name, root or str(value))
-                known = _Known(value, proof, dict(forms(str(value))))
+                known = _SecretValue(value, proof, dict(forms(str(value))))
                 self._learn(name, known)
             self._known[name, value] = known
             self._known.move_to_end((name, value))
@@ -125,7 +125,7 @@ class Secrets:
             (name, _), known = self._known.popitem(last=False)
             self._forget(name, known)
 
-    def _learn(self, name: str, known: _Known) -> None:
+    def _learn(self, name: str, known: _SecretValue) -> None:
         self._proofs.setdefault(name, set()).add(known.proof)
         for kind, text in known.texts.items():
             owners = self._owners.setdefault(text, [])
@@ -143,7 +143,7 @@ class Secrets:
         if isinstance(known.value, int):
             self._numbers[known.value] = _Form(name, NUMBER, known.proof).mark()
 
-    def _forget(self, name: str, known: _Known) -> None:
+    def _forget(self, name: str, known: _SecretValue) -> None:
         for kind, text in known.texts.items():
             owners = self._owners[text]
             owners.remove(_Form(name, kind, known.proof))
@@ -161,24 +161,24 @@ class Secrets:
             del self._present[name], self._proofs[name]
 
     def hide(self, value: Any, *, numbers: bool = True) -> Any:
-        """Return a value in which secrets are marks; the same one if it holds none.
+        """Return a value with secrets replaced by marks; the same object if it contains none.
 
         Args:
             value: plain data.
-            numbers: whether numbers may become marks as well, which are texts.
+            numbers: whether numbers may be replaced too; marks are texts.
         """
         if not self._owners:
             return value
         return _mapped(value, self._hide_text, self._numbers if numbers else {})
 
     def reveal(self, value: Any) -> Any:
-        """Return a value in which the marks of known secrets are the secrets."""
+        """Return a value with the marks of known secrets replaced by the secrets."""
         return _mapped(value, self._reveal_text, {})
 
     def _hide_text(self, text: str) -> str:
         if "⟦secret:" not in text:
             return self._hide_plain(text)
-        # What was hidden before stays as it is, whatever secrets look like.
+        # Existing marks stay as they are, even if they resemble a secret.
         parts: list[str] = []
         end = 0
         for mark in MARK.finditer(text):
@@ -201,7 +201,7 @@ class Secrets:
         return self._hide_cut(text) if len(text) >= CUT_CHARACTERS_MIN else text
 
     def _found_in(self, text: str) -> list[tuple[int, int, str]]:
-        """Return where forms begin, their lengths below zero, so that longer ones sort first."""
+        """Return the starts of forms, with negated lengths so that longer ones sort first."""
         by_run = self._by_run
         hits = [i for i in range(0, len(text) - _RUN + 1, _STRIDE) if text[i : i + _RUN] in by_run]
         return [
@@ -212,7 +212,7 @@ class Secrets:
         ]
 
     def _begins(self, text: str, at: int, form: str) -> int:
-        """Return how much of a form stands at a place: all of it, or a beginning that tells."""
+        """Return the length of a form, or of a recognisable prefix, at a position."""
         if text.startswith(form, at):
             return len(form)
         length = self._heads.get(form, HEAD_CHARACTERS_MIN)
@@ -223,7 +223,7 @@ class Secrets:
         return length if _TELLING.search(form[:length]) else 0
 
     def _hide_cut(self, text: str) -> str:
-        """Hide what is left of a secret at the end or the beginning of a text that was cut."""
+        """Redact a partial secret at the start or end of a truncated text."""
         for at in range(max(0, len(text) - self._longest), len(text) - _SIZE + 1):
             for form in self._by_head.get(text[at : at + _SIZE], ()):
                 if form.startswith(text[at:]):
@@ -247,8 +247,8 @@ class Secrets:
             return text if known is None else known.value
         return MARK.sub(self._reveal_mark, text)
 
-    def _meant(self, mark: re.Match[str]) -> _Known | None:
-        """Return the secret that a mark means, if whoever made the mark had it."""
+    def _meant(self, mark: re.Match[str]) -> _SecretValue | None:
+        """Return the secret that a mark refers to, if its proof is valid."""
         name = unquote(mark[1])
         is_proven = mark[5] in self._proofs.get(name, ())
         return self._present.get(name) if is_proven else None
@@ -265,18 +265,18 @@ class Secrets:
 
 
 def marked(text: str) -> set[str]:
-    """Return the names of the secrets whose marks stand in a text."""
+    """Return the names of the secrets whose marks occur in a text."""
     return {unquote(mark[1]) for mark in MARK.finditer(text)}
 
 
 def proofs(text: str, alias: str) -> dict[str, str]:
-    """Return the proofs of the marks in a text that are of a credential, by their names."""
+    """Return the proofs of a credential's marks in a text, by name."""
     names = ((unquote(mark[1]), mark[5]) for mark in MARK.finditer(text))
     return {name: proof for name, proof in names if name.startswith(f"{alias}.")}
 
 
 def proves(found: dict[str, str], secrets: Iterable[str | int]) -> bool:
-    """Return whether one of some marks was made by whoever had one of some secrets."""
+    """Return whether any of some marks was made by a holder of one of some secrets."""
     values = [str(secret) for secret in secrets]
     return any(
         hmac.compare_digest(_proof(name, value), proof)
@@ -286,24 +286,24 @@ def proves(found: dict[str, str], secrets: Iterable[str | int]) -> bool:
 
 
 def shown(value: Any) -> Any:
-    """Return a value for a person to see: marks are ``***``."""
+    """Return a value for display: marks become ``***``."""
     return _mapped(value, lambda text: MARK.sub("***", text) if "⟦" in text else text, {})
 
 
 def _proof(name: str, secret: str) -> str:
-    """Return what shows that whoever made a mark had the secret."""
+    """Return the proof in a mark that its author had the secret."""
     key = hashlib.blake2b(secret.encode("utf-8", "surrogatepass")).digest()
-    told = hashlib.blake2b(name.encode(), key=key, digest_size=PROOF_BYTES, person=b"arcbook-mark")
-    return told.hexdigest()
+    proof = hashlib.blake2b(name.encode(), key=key, digest_size=PROOF_BYTES, person=b"arcbook-mark")
+    return proof.hexdigest()
 
 
 def _quoted(name: str) -> str:
-    """Return a secret's name as it can stand in a mark, and in JSON."""
+    """Return a secret's name, encoded for marks and JSON."""
     return quote(name, safe="-._~/@ ")
 
 
 def _insert(texts: list[str], text: str) -> None:
-    """Put a text where the longer ones end."""
+    """Insert a text in order of length, longest first."""
     bisect.insort(texts, text, key=lambda one: -len(one))
 
 
@@ -314,14 +314,16 @@ def _remove(by_part: dict[str, list[Any]], part: str, entry: Any) -> None:
 
 
 def _mapped(value: Any, change: Callable[[str], Any], numbers: dict[int, str]) -> Any:
-    """Return a value whose texts are changed; parts without a change are shared."""
+    """Return a value with its texts changed; unchanged parts are shared."""
     if isinstance(value, str):
         changed = change(value)
         return value if changed == value else changed
     if isinstance(value, dict):
-        made = {_mapped(k, change, numbers): _mapped(v, change, numbers) for k, v in value.items()}
-        same = all(a is b for a, b in zip(made.values(), value.values(), strict=False))
-        return value if same and made.keys() == value.keys() else made
+        changed = {
+            _mapped(k, change, numbers): _mapped(v, change, numbers) for k, v in value.items()
+        }
+        same = all(a is b for a, b in zip(changed.values(), value.values(), strict=False))
+        return value if same and changed.keys() == value.keys() else changed
     if isinstance(value, (list, tuple)):
         listed = [_mapped(v, change, numbers) for v in value]
         if all(a is b for a, b in zip(listed, value, strict=True)):

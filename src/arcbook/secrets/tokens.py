@@ -1,4 +1,4 @@
-"""API tokens: texts that nobody can guess, of which only the digest is kept."""
+"""API tokens: random texts of which only the digest is stored."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from arcbook.ids import EPOCH_MS
 from arcbook.store.access import TokenRow
 
 SCOPES: Final = ("viewer", "operator", "editor", "admin")
-"""What the holder of a token may: each includes those before it."""
+"""The scopes of tokens; each includes those before it."""
 
 WORKER_SCOPE: Final = "worker"
-"""What the holder of a worker's token may: enter as a worker, and nothing of the others."""
+"""The scope of worker tokens: entering as a worker, and nothing else."""
 
 PREFIX: Final = "arcbook"
-"""How every token begins, so that people and scanners recognise one."""
+"""The prefix of every token, so that people and scanners recognise one."""
 
 SECRET_BYTES: Final = 32
 
@@ -34,13 +34,13 @@ WorkersText = Callable[[str], str]
 
 
 class TokenError(InvalidError):
-    """A token cannot be as asked."""
+    """The requested token is invalid."""
 
     code = "invalid_token"
 
 
 def digest_of(text: str) -> str:
-    """Return the form in which a token is kept."""
+    """Return the digest under which a token is stored."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -54,25 +54,25 @@ def new_token(
     organization: str = "",
     workers: WorkersText | None = None,
 ) -> tuple[str, TokenRow]:
-    """Return a new token's text, which is told once, and what is kept of it.
+    """Return the text of a new token, shown only once, and its row.
 
     Args:
-        name: what it is for.
-        scope: what its holder may.
-        now_us: the time.
-        seconds: how long it is good; 0 means until it is removed.
-        tenant: what its executions are labelled with.
-        organization: the same, within the tenant.
-        workers: makes the texts of workers' tokens, which the servers can make again.
+        name: its purpose.
+        scope: the rights of its holder.
+        now_us: the current time.
+        seconds: how long it is valid; 0 means until it is removed.
+        tenant: the tenant label of its executions.
+        organization: the organization label, within the tenant.
+        workers: makes the texts of worker tokens, which servers can derive again.
 
     Raises:
-        TokenError: there is no such scope, or the name is none.
+        TokenError: the scope is unknown, or the name is invalid.
     """
     if scope not in (*SCOPES, WORKER_SCOPE):
         known = ", ".join((*SCOPES, WORKER_SCOPE))
-        raise TokenError(f"a scope is one of {known}, not {scope[:40]!r}")
+        raise TokenError(f"the scope must be one of {known}, not {scope[:40]!r}")
     if not name.strip() or len(name) > NAME_CHARACTERS_MAX:
-        raise TokenError(f"a token has a name, of at most {NAME_CHARACTERS_MAX} characters")
+        raise TokenError(f"a token needs a name of 1 to {NAME_CHARACTERS_MAX} characters")
     token_id = secrets.token_hex(6)
     text = _text(token_id, scope, workers)
     row = TokenRow(
@@ -91,10 +91,10 @@ def new_token(
 def rotated(
     row: TokenRow, now_us: int, grace_seconds: float = 0, *, workers: WorkersText | None = None
 ) -> tuple[str, TokenRow]:
-    """Return a new text for a token; the old one is good for a while yet.
+    """Replace the text of a token; the old one stays valid for a grace period.
 
     Raises:
-        TokenError: it is a worker's, and nothing makes its text.
+        TokenError: it is a worker token, and ``workers`` is missing.
     """
     text = _text(row.token_id, row.scope, workers)
     return text, msgspec.structs.replace(
@@ -107,24 +107,24 @@ def rotated(
 
 
 def id_of(text: str) -> str:
-    """Return the id in a token's text; an empty text if it is no token of ours."""
+    """Return the id in a token's text; empty if it is not one of our tokens."""
     prefix, _, rest = text.partition("_")
     token_id, separator, secret = rest.partition("_")
     return token_id if prefix == PREFIX and separator and secret else ""
 
 
 def is_good(row: TokenRow, text: str, now_us: int) -> bool:
-    """Return whether a text is a token's, at a time. It takes as long for a wrong one."""
-    given = digest_of(text)
-    is_new = hmac.compare_digest(row.digest, given)
-    is_old = hmac.compare_digest(row.old_digest or row.digest, given)
+    """Return whether a text is a valid token at a time, in constant time."""
+    digest = digest_of(text)
+    is_new = hmac.compare_digest(row.digest, digest)
+    is_old = hmac.compare_digest(row.old_digest or row.digest, digest)
     if row.expires_at and row.expires_at <= now_us:
         return False
     return is_new or (is_old and bool(row.old_digest) and now_us < row.old_until)
 
 
 def note_id(now_us: int) -> int:
-    """Return an id for a row of the audit: it grows with time, and needs no server's number."""
+    """Return an id for an audit row: ordered by time, and independent of a server."""
     return (now_us // 1000 - EPOCH_MS) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
 
 

@@ -1,7 +1,7 @@
-"""What each type of credential must hold, and how its fields may be called.
+"""Credential types: required fields, their aliases and checks.
 
-The check is lenient where the older implementations are: fields have aliases, numbers may
-be text, and fields that nobody knows are kept. It refuses what no tool could use.
+The check is as lenient as the older implementations: fields have aliases, numbers may be text, and
+unknown fields are kept. It refuses what no tool could use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ENTRY_POINTS: Final = "arcbook.credential_types"
 
 
 class CredentialInvalidError(InvalidError):
-    """A credential cannot be what its type says. The problems never show what is in it.
+    """The fields do not match the credential's type. The problems never quote values.
 
     Attributes:
         problems: one sentence for each.
@@ -32,17 +32,17 @@ class CredentialInvalidError(InvalidError):
 
 
 class Form(NamedTuple):
-    """What a type needs.
+    """The requirements of a credential type.
 
     Other packages add types by entry points of the group ``arcbook.credential_types``. The
     entry point has the name of the type, and names an object of this class.
     """
 
-    #: Of each group one field must be there; the first is what a message calls it.
+    #: Groups of aliases; one field of each is required, and messages use the first name.
     needed: tuple[tuple[str, ...], ...] = ()
-    #: Fields that are numbers.
+    #: Fields that must be numbers.
     numbers: tuple[str, ...] = ()
-    #: Fields that, if there, stand for everything that is needed.
+    #: Fields that replace all required ones if present.
     instead: tuple[str, ...] = ()
 
 
@@ -128,7 +128,7 @@ FORMS: Final[dict[str, Form]] = {
         )
     ),
 }
-"""The types that tools understand."""
+"""The built-in types."""
 
 SYNONYMS: Final = {
     "apikey": "api_key",
@@ -141,7 +141,7 @@ SYNONYMS: Final = {
     "httpbearertoken": "bearer",
     "google_cloud_service_account": "google_service_account",
 }
-"""Other names of types, as credentials of the older implementations have them."""
+"""Other names of types, from the older implementations."""
 
 PORT_MAX: Final = 65535
 
@@ -154,7 +154,7 @@ def types() -> list[str]:
 
 
 def _form(kind: str) -> Form | None:
-    """Return what a type needs, or ``None`` if nobody knows the type.
+    """Return the requirements of a type, or ``None`` if the type is unknown.
 
     Raises:
         PluginError: the package that adds the type is broken.
@@ -176,13 +176,13 @@ def _added() -> dict[str, Plugin]:
 
 
 def type_of(kind: str) -> str:
-    """Return a type by the name that we have for it; an unknown one as it is."""
+    """Return the canonical name of a type; an unknown one unchanged."""
     plain = kind.strip().lower().replace("-", "_")
     return SYNONYMS.get(plain, plain)
 
 
 def problems_of(kind: str, data: dict[str, Any]) -> list[str]:
-    """Return what keeps fields from being a credential of a type, by whatever name of it."""
+    """Return the reasons why fields do not make a credential of a type."""
     try:
         form = _form(type_of(kind))
     except PluginError as error:
@@ -191,8 +191,8 @@ def problems_of(kind: str, data: dict[str, Any]) -> list[str]:
         return [f"credential type {kind[:60]!r} is not known: {', '.join(types())}"]
     if not data:
         return ["a credential has fields: data is empty"]
-    found = [_problem_of_number(name, data[name]) for name in form.numbers if name in data]
-    problems = [problem for problem in found if problem]
+    checked = [_problem_of_number(name, data[name]) for name in form.numbers if name in data]
+    problems = [problem for problem in checked if problem]
     if any(_is_there(data.get(name)) for name in form.instead):
         return problems
     for group in form.needed:
@@ -208,12 +208,12 @@ def problems_of(kind: str, data: dict[str, Any]) -> list[str]:
 
 
 def checked(kind: str, data: dict[str, Any]) -> str:
-    """Return the type of a credential that can be used.
+    """Return the canonical type if the fields match it.
 
     Raises:
-        CredentialInvalidError: it cannot.
+        CredentialInvalidError: they do not.
     """
-    known = type_of(kind)
+    canonical = type_of(kind)
     problems = problems_of(kind, data)
     try:
         msgspec.json.encode(data)
@@ -221,7 +221,7 @@ def checked(kind: str, data: dict[str, Any]) -> str:
         problems.append("its fields must be what JSON can hold")
     if problems:
         raise CredentialInvalidError(problems)
-    return known
+    return canonical
 
 
 def _is_there(value: Any) -> bool:

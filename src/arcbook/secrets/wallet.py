@@ -1,4 +1,4 @@
-"""The wallet as a whole: which key sealed what, and sealing it again by another."""
+"""The wallet: which key sealed which records, and rotation to another key."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ Found = TypeVar("Found")
 
 
 class WalletStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a wallet holds."""
+    """The content of a wallet."""
 
     provider: str
-    #: The key that seals now.
+    #: The current key.
     key_id: str
-    #: How many records each key has sealed.
+    #: The number of records sealed by each key.
     records: dict[str, int]
-    #: Records that do not open by the keys that are here, by name, and why.
+    #: Records that cannot be opened with the available keys, by name, and why.
     unreadable: dict[str, str]
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of sealing data keys again."""
+    """The outcome of a rotation."""
 
     key_id: str
     rewrapped: int
-    #: Records that the present key had sealed already.
+    #: Records already sealed by the current key.
     skipped: int
-    #: Records that somebody replaced meanwhile; the next rotation finds them.
+    #: Records replaced meanwhile; the next rotation covers them.
     changed: int
-    #: Records that did not open, by name, and why. They stay as they are.
+    #: Records that could not be opened, by name, and why. They are unchanged.
     failed: dict[str, str]
 
 
 class Wallet:
-    """The sealed records of a store, and what seals them."""
+    """The sealed records of a store, and their keys."""
 
     def __init__(self, store: Store, keys: KeyProvider) -> None:
         self._store = store
         self._keys = keys
 
     async def status(self) -> WalletStatus:
-        """Return what the wallet holds; every record is tried.
+        """Return the content of the wallet; tries every record.
 
         Raises:
             SealError: there is no key.
@@ -71,7 +71,7 @@ class Wallet:
         )
 
     async def rotate(self) -> Rotation:
-        """Seal the data key of every record by the present key.
+        """Seal the data key of every record again with the current key.
 
         Raises:
             SealError: there is no key.
@@ -100,7 +100,7 @@ class Wallet:
         return "rewrapped" if replaced else "changed"
 
     async def _present(self) -> str:
-        """Return the id of the key that seals now; a service says so only by sealing."""
+        """Return the id of the current key; a key service reveals it only by sealing."""
         key_id, _ = await self._run(lambda: self._keys.seal_key(bytes(KEY_BYTES)))
         return key_id
 

@@ -18,7 +18,7 @@ from arcbook.logs import events as logged
 from arcbook.results.refs import make_ref
 from arcbook.results.store import ResultMissingError
 from arcbook.secrets.api import Credential, CredentialError
-from arcbook.secrets.delivery import Letterbox
+from arcbook.secrets.delivery import AnswerKey
 from arcbook.secrets.envelope import SealError
 from arcbook.shards import shard_of
 from arcbook.store.api import CatalogEntry
@@ -205,9 +205,9 @@ class Control:
         Raises:
             CredentialError: it does not exist, or cannot be decrypted or delivered.
         """
-        letterbox = Letterbox()
+        answer_key = AnswerKey()
         request = CredentialRequest(
-            alias=alias, execution_id=execution_id, worker=self._worker, public=letterbox.public
+            alias=alias, execution_id=execution_id, worker=self._worker, public=answer_key.public
         )
         try:
             subject = shard_subject(shard_of(execution_id))
@@ -217,7 +217,7 @@ class Control:
         if answer.sealed is None:
             raise CredentialError(alias, answer.error)
         try:
-            text = letterbox.open(answer.sealed, request.bound)
+            text = answer_key.open(answer.sealed, request.bound)
             return msgspec.json.decode(text, type=Credential)
         except (SealError, msgspec.DecodeError) as error:
             raise CredentialError(alias, f"arrived damaged: {error}") from None

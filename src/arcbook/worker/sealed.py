@@ -11,7 +11,7 @@ import msgspec
 from arcbook.bus.api import BusError, Listener, Subscription, WorkerBus
 from arcbook.logs import events as logged
 from arcbook.secrets.envelope import SealError
-from arcbook.secrets.sessions import Cipher, Entering, Welcome, WorkerToken
+from arcbook.secrets.sessions import Cipher, Handshake, Welcome, WorkerToken
 from arcbook.wire.protocol import ANY_SERVER, control_subject
 from arcbook.wire.sealing import GREETING, Asker, Session
 
@@ -81,8 +81,8 @@ class SealedBus:
         Raises:
             BusError: no server answered, or none accepts the token.
         """
-        entering = Entering(self._token(), self._worker, self._pools)
-        body = GREETING + msgspec.json.encode(entering.greeting)
+        handshake = Handshake(self._token(), self._worker, self._pools)
+        body = GREETING + msgspec.json.encode(handshake.greeting)
         answer = await self._bus.request(ANY_SERVER, body, seconds)
         if answer[:1] != GREETING:
             raise EntryRefusedError("the servers speak another protocol; use the same version")
@@ -91,7 +91,7 @@ class SealedBus:
             if welcome.refused:
                 self._tell(welcome.refused)
                 raise EntryRefusedError(welcome.refused)
-            granted = entering.granted(welcome)
+            granted = handshake.granted(welcome)
         except (SealError, msgspec.DecodeError):
             raise EntryRefusedError("the responder on the bus does not know this token") from None
         self._refused = ""

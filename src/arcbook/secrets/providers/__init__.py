@@ -1,7 +1,7 @@
-"""Secret managers: each by its own client library, imported where it is used.
+"""Secret managers, each through its own client library, imported on use.
 
-The libraries block, so each call has a thread of its own. What goes wrong is told by the
-name of its class: messages of the libraries may quote what was asked.
+The libraries block, so each call runs in a thread. Their errors are reported by class name only,
+because the messages may quote the request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from arcbook.secrets.api import Credential, KeychainError
 
 FETCH_SECONDS: Final = 30.0
-"""Time that a secret manager has to answer."""
+"""Time limit for a secret manager's answer."""
 
 PROVIDERS: Final = {
     "aws": ("aws", "aws"),
@@ -27,7 +27,7 @@ PROVIDERS: Final = {
     "kubernetes": ("kubernetes", "kubernetes"),
     "vault": ("vault", "vault"),
 }
-"""Modules of the providers, and the extras that bring their libraries."""
+"""Modules of the providers, and the extras that install them."""
 
 PASSING: Final = (
     "timeout",
@@ -42,7 +42,7 @@ PASSING: Final = (
     "vaultdown",
     "internalservererror",
 )
-"""Parts of the names of errors that may pass."""
+"""Parts of the names of temporary errors."""
 
 NOT_FOUND: Final = 404
 
@@ -52,28 +52,28 @@ Read = Callable[[str, dict[str, Any], dict[str, Any]], str]
 
 
 async def fetched(name: str, path: str, config: dict[str, Any], auth: Credential | None) -> str:
-    """Return the text that a secret manager keeps under a path.
+    """Return the text stored under a path in a secret manager.
 
     Args:
-        name: the entry that asks.
-        path: the path, as its provider writes it; ``#key`` takes a field of JSON.
-        config: the entry: ``provider``, ``region``, and what else its provider takes.
-        auth: the credential by which it asks; else what the worker's surroundings give.
+        name: the name of the keychain entry.
+        path: the path, in the syntax of its provider; ``#key`` selects a JSON field.
+        config: the entry: ``provider``, ``region``, and other fields of its provider.
+        auth: the credential for the provider; by default the worker's environment.
 
     Raises:
-        KeychainError: it cannot be had.
+        KeychainError: it cannot be obtained.
     """
     provider = str(config.get("provider") or "gcp").lower()
-    found = PROVIDERS.get(provider)
-    if found is None:
+    provider_module = PROVIDERS.get(provider)
+    if provider_module is None:
         known = ", ".join(sorted(PROVIDERS))
         raise KeychainError(name, f"has provider {provider!r}; known are {known}")
-    module, extra = found
+    module, extra = provider_module
     _check_residency(name, config)
     fields = auth.data if auth is not None else {}
     read: Read = import_module(f"arcbook.secrets.providers.{module}").read
     call = asyncio.wait_for(asyncio.to_thread(read, path, config, fields), FETCH_SECONDS)
-    # Whatever a library raises comes back as a value, and leaves here by its name only.
+    # A library's error comes back as a value, and is reported by its class name only.
     (text,) = await asyncio.gather(call, return_exceptions=True)
     if isinstance(text, ImportError):
         advice = f"pip install 'arcbook[{extra}]'"
@@ -99,38 +99,38 @@ def _refused(name: str, provider: str, error: BaseException) -> KeychainError:
 
 
 def _status(error: BaseException) -> int:
-    """Return the status of HTTP that an error of a library tells, wherever it does; else 0."""
-    found = (getattr(error, name, None) for name in ("status", "status_code", "code"))
-    return next((int(value) for value in found if isinstance(value, int)), 0)
+    """Return the HTTP status of a library's error; 0 if it has none."""
+    codes = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    return next((int(value) for value in codes if isinstance(value, int)), 0)
 
 
 def _check_residency(name: str, config: dict[str, Any]) -> None:
-    """Refuse a region that the entry does not allow, before anything is asked."""
+    """Refuse a region that the entry does not allow, before any request."""
     allowed, region = config.get("allowed_regions"), config.get("region")
     if isinstance(allowed, list) and region and region not in allowed:
         raise KeychainError(name, f"may not come from region {region!r}")
 
 
 def picked(text: str, key: str) -> str:
-    """Return a field of JSON, or the text itself where no field is asked for.
+    """Return a JSON field, or the text itself if no field is requested.
 
     Raises:
-        LookupError: there is no such field.
+        LookupError: the field does not exist.
     """
     if not key:
         return text
     try:
-        found: Any = msgspec.json.decode(text)
+        value: Any = msgspec.json.decode(text)
     except msgspec.DecodeError:
         raise LookupError(key) from None
     for part in key.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-        if found is None:
+        value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
             raise LookupError(key)
-    return found if isinstance(found, str) else msgspec.json.encode(found).decode()
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def first(fields: dict[str, Any], *names: str) -> str | None:
-    """Return what is written under one of some names."""
-    found = (fields.get(name) for name in names)
-    return next((str(value) for value in found if value not in (None, "")), None)
+    """Return the first non-empty field among some names."""
+    values = (fields.get(name) for name in names)
+    return next((str(value) for value in values if value not in (None, "")), None)

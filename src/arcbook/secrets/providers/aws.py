@@ -11,14 +11,14 @@ _REGION: Final = re.compile(r"([a-z]{2}(?:-[a-z]+)+-\d):(?!aws)(.+)")
 
 
 def read(path: str, config: dict[str, Any], fields: dict[str, Any]) -> str:
-    """Return a secret's text."""
+    """Return the text of a secret."""
     import boto3  # an extra
 
     name, _, key = path.partition("#")
     region = first(config, "region") or first(fields, "region", "aws_region")
-    found = _REGION.fullmatch(name)
-    if found:
-        region, name = found[1], found[2]
+    with_region = _REGION.fullmatch(name)
+    if with_region:
+        region, name = with_region[1], with_region[2]
     client = boto3.client(
         "secretsmanager",
         region_name=region,

@@ -8,7 +8,7 @@ from arcbook.secrets.providers import first
 
 
 def read(path: str, config: dict[str, Any], fields: dict[str, Any]) -> str:
-    """Return a secret's text."""
+    """Return the text of a secret."""
     from azure.identity import ClientSecretCredential, DefaultAzureCredential  # an extra
     from azure.keyvault.secrets import SecretClient
 

@@ -1,4 +1,4 @@
-"""Google Secret Manager: ``projects/P/secrets/S/versions/V``, or ``S[/V]`` of a project."""
+"""Google Secret Manager: ``projects/P/secrets/S/versions/V``, or ``S[/V]`` in a project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from arcbook.secrets.providers import first, picked
 
 
 def read(path: str, config: dict[str, Any], fields: dict[str, Any]) -> str:
-    """Return a secret's text."""
+    """Return the text of a secret."""
     from google.cloud import secretmanager  # an extra
 
     place, _, key = path.partition("#")
@@ -30,10 +30,10 @@ def read(path: str, config: dict[str, Any], fields: dict[str, Any]) -> str:
 
 
 def full_name(place: str, project: str | None) -> str:
-    """Return the name of a version of a secret.
+    """Return the full name of a secret's version.
 
     Raises:
-        LookupError: nothing says which project it is of.
+        LookupError: the project is unknown.
     """
     place = place.strip("/")
     if not place.startswith("projects/"):

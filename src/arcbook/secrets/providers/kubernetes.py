@@ -1,4 +1,4 @@
-"""Secrets of Kubernetes: ``[namespace/]secret/key``."""
+"""Kubernetes secrets: ``[namespace/]secret/key``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from arcbook.secrets.providers import first
 
 
 def read(path: str, config: dict[str, Any], fields: dict[str, Any]) -> str:
-    """Return a secret's text."""
+    """Return the text of a secret."""
     from kubernetes import client  # an extra
     from kubernetes import config as settings
 
@@ -17,8 +17,8 @@ def read(path: str, config: dict[str, Any], fields: dict[str, Any]) -> str:
     if len(parts) not in (2, 3):
         raise LookupError(path)
     key, name = parts[-1], parts[-2]
-    given = first(config, "namespace") or first(fields, "namespace") or "default"
-    namespace = parts[0] if len(parts) == 3 else given
+    default = first(config, "namespace") or first(fields, "namespace") or "default"
+    namespace = parts[0] if len(parts) == 3 else default
     host, token = first(fields, "host", "server", "url"), first(fields, "token")
     if host and token:
         access = client.Configuration(host=host, api_key={"authorization": f"Bearer {token}"})
@@ -29,5 +29,5 @@ def read(path: str, config: dict[str, Any], fields: dict[str, Any]) -> str:
         except settings.ConfigException:
             settings.load_kube_config(client_configuration=access)
     with client.ApiClient(access) as api:
-        found = client.CoreV1Api(api).read_namespaced_secret(name, namespace)
-    return base64.b64decode((found.data or {})[key]).decode()
+        secret = client.CoreV1Api(api).read_namespaced_secret(name, namespace)
+    return base64.b64decode((secret.data or {})[key]).decode()

@@ -12,7 +12,7 @@ MOUNT = "secret"
 
 
 def client_of(config: dict[str, Any], fields: dict[str, Any]) -> Any:
-    """Return a client; the library itself reads ``VAULT_ADDR`` and ``VAULT_TOKEN``."""
+    """Return a client; the library reads ``VAULT_ADDR`` and ``VAULT_TOKEN`` itself."""
     import hvac  # an extra
 
     return hvac.Client(
@@ -23,7 +23,7 @@ def client_of(config: dict[str, Any], fields: dict[str, Any]) -> Any:
 
 
 def read(path: str, config: dict[str, Any], fields: dict[str, Any]) -> str:
-    """Return a secret's text."""
+    """Return the text of a secret."""
     place, _, key = path.strip("/").partition("#")
     mount = first(config, "mount") or first(fields, "mount")
     if mount is None:
@@ -34,5 +34,5 @@ def read(path: str, config: dict[str, Any], fields: dict[str, Any]) -> str:
         path=place, mount_point=mount, raise_on_deleted_version=True
     )
     data = answer["data"]["data"]
-    found = data[key] if key else data
-    return found if isinstance(found, str) else msgspec.json.encode(found).decode()
+    value = data[key] if key else data
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

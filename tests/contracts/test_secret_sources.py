@@ -21,7 +21,7 @@ from arcbook.clock import SystemClock
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.envelope import SealError, key_of_record, rewrap, seal, unseal
 from arcbook.secrets.key_services import AwsKey, AzureKey, GcpKey, VaultKey
-from arcbook.secrets.keychain import Keychain, Wanted, token_of
+from arcbook.secrets.keychain import Keychain, RenderedEntry, token_of
 from arcbook.secrets.providers import gcp
 
 SECRET = "s3cret-from-far-away"
@@ -40,7 +40,9 @@ class Known:
 
 
 async def opened(kind, config, **known):
-    found = await Keychain(Known(**known), SystemClock()).open(Wanted("entry", kind, config, 1))
+    found = await Keychain(Known(**known), SystemClock()).open(
+        RenderedEntry("entry", kind, config, 1)
+    )
     return found.data
 
 
@@ -273,7 +275,7 @@ async def test_a_service_account_without_a_usable_key_is_refused(key):
     account = {"client_email": "a", "private_key": key}
     error = await refused("google_oauth", {"ref": "sa"}, sa=account)
 
-    assert "no PEM key" in str(error)
+    assert "not a PEM key" in str(error)
 
 
 # -- secret managers -----------------------------------------------------------------------

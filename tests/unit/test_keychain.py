@@ -242,7 +242,7 @@ def test_each_execution_asks_for_a_stored_credential_so_that_the_audit_has_it():
         ("frob", {}, "has kind 'frob'; known are"),
         ("static", {}, "needs a 'map'"),
         ("static", {"map": {"a": None}}, "has nothing for a"),
-        ("bearer", {"token": ""}, "needs a 'token'"),
+        ("bearer", {"token": ""}, "has an empty 'token'"),
         ("oauth2", {}, "needs an 'endpoint'"),
         ("oauth2", {"endpoint": "http://x", "data": {"client_id": None}}, "has nothing for client_id"),
         ("google_id_token", {}, "needs 'service_account_credential'"),
@@ -251,7 +251,7 @@ def test_each_execution_asks_for_a_stored_credential_so_that_the_audit_has_it():
         ("secrets", {"provider": "frob", "map": {"a": "b"}}, "has provider 'frob'"),
         ("secrets", {"provider": "aws", "map": {"a": None}}, "has nothing for a"),
         ("secrets", {"region": "eu", "allowed_regions": ["us"], "map": {"a": "b"}}, "may not come from region"),
-        ("static", {"map": {"a": "b"}, "ttl_seconds": "soon"}, "is no number"),
+        ("static", {"map": {"a": "b"}, "ttl_seconds": "soon"}, "is not a number"),
     ],
 )  # fmt: skip
 def test_an_entry_that_cannot_be_resolved_says_why(kind, config, reason):

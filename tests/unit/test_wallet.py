@@ -55,7 +55,7 @@ def test_two_records_of_the_same_share_nothing():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"v": 2}, "version 2, which is unknown"),
+        ({"v": 2}, "version 2, unknown here"),
         ({"alg": "ROT13"}, "sealed by ROT13"),
         ({"ct": base64.b64encode(b"x" * 40).decode()}, "does not open"),
         ({"dek": {"provider": "vault", "key_id": "x", "ct": ""}}, "provider 'vault'"),

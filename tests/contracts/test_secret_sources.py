@@ -143,7 +143,7 @@ async def test_oauth2_uses_a_stored_client(issuer):
         (401, {"error": SECRET}, "HTTP 401", False),
         (429, {}, "HTTP 429", True),
         (503, {}, "HTTP 503", True),
-        (200, b"<html>" + SECRET.encode(), "no JSON object", False),
+        (200, b"<html>" + SECRET.encode(), "not a JSON object", False),
         (200, {"tokn": SECRET}, "without an access_token", False),
     ],
 )

@@ -17,7 +17,7 @@ from arcbook.bus.memory import Exchange, MemoryBus
 from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.postgres import PostgresBus
 from arcbook.engine.inputs import Cancel, Checkpointed, Stopped
-from arcbook.secrets.delivery import Letterbox
+from arcbook.secrets.delivery import AnswerKey
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.sessions import (
     Cipher,
@@ -134,7 +134,7 @@ def everything(held):
     worker = WorkerRow(worker_id="worker-1", pools=["shared"], capacity=1)
     return [
         CredentialRequest(
-            alias="warehouse", execution_id=0, worker="root", public=Letterbox().public
+            alias="warehouse", execution_id=0, worker="root", public=AnswerKey().public
         ),
         ReportRequest(worker="worker-1", reports=[(held.execution_id, held.report())]),
         GiveBackRequest(worker="worker-1", held=[command]),
@@ -215,7 +215,7 @@ async def test_an_entry_without_the_token_is_refused(cluster, attacker):
 async def test_an_entry_in_which_something_was_changed_is_refused(cluster, attacker):
     await cluster.server()
     greeting = Entering(WorkerToken(ENTRY_TEXT), "w", ["shared"]).greeting
-    public = Letterbox().public
+    public = AnswerKey().public
     for changes in (
         {"worker": "worker-1"},
         {"pools": ["system"]},

@@ -17,7 +17,7 @@ from arcbook.performer.aliases import aliases_of
 from arcbook.results.refs import make_ref
 from arcbook.secrets.api import CredentialError
 from arcbook.secrets.credentials import CredentialBook, Labels
-from arcbook.secrets.delivery import Letterbox
+from arcbook.secrets.delivery import AnswerKey
 from arcbook.secrets.envelope import LocalKey
 from arcbook.secrets.sessions import Root
 from arcbook.secrets.taint import Secrets
@@ -150,7 +150,7 @@ async def test_the_audit_names_the_proven_worker_whatever_it_says_of_itself(clus
     held = await out(cluster)
     mine = sealed(bus, "w")
     await claimed(mine, held, "w")
-    box = Letterbox()
+    box = AnswerKey()
     request = CredentialRequest(
         alias="warehouse", execution_id=held.execution_id, worker="w", public=box.public, who="root"
     )
@@ -175,7 +175,7 @@ async def test_every_server_says_the_same(cluster, bus):
     owner = cluster.owner(held.execution_id).server
     held = Held(held.execution_id, owner)
     await claimed(mine, held, "w")
-    box = Letterbox()
+    box = AnswerKey()
     asked = [
         CredentialRequest(
             alias=alias, execution_id=held.execution_id, worker="w", public=box.public

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from api_cluster import Api, cluster
-from arcbook.secrets.delivery import Letterbox
+from arcbook.secrets.delivery import AnswerKey
 from arcbook.server.http.access import hash_token
 from arcbook.server.http.settings import HttpSettings
 from arcbook.server.http.table import ROUTES
@@ -62,7 +62,7 @@ async def claim(api, execution_id, worker, headers):
 
 
 async def sealed(api, name, headers, **more):
-    public = base64.b64encode(Letterbox().public).decode()
+    public = base64.b64encode(AnswerKey().public).decode()
     params = {"public_key": public, **more}
     return await asked(api, "GET", f"/api/credentials/{name}/sealed", None, headers, params=params)
 

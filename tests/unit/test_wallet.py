@@ -249,7 +249,7 @@ def test_an_answer_opens_for_its_asker_and_as_its_answer_only():
     for box, bound in ((other, "1|api"), (mine, "2|api")):
         with pytest.raises(SealError, match="not for this worker"):
             box.open(sealed, bound)
-    with pytest.raises(SealError, match="unknown here"):
+    with pytest.raises(SealError, match="which is unknown"):
         mine.open(msgspec.structs.replace(sealed, v=2), "1|api")
 
 

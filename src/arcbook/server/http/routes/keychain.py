@@ -32,7 +32,7 @@ async def keychain_entry(call: Call) -> KeychainFound:
     name = call.param("name")
     entry = next((e for e in planned.plan.playbook.keychain if e.name == name), None)
     return KeychainFound(
-        status="not_found" if entry is None else "entry",
+        status="not_found" if entry is None else "found",
         catalog_id=str(planned.entry.catalog_id),
         keychain_name=name,
         entry=None if entry is None else _item(entry),

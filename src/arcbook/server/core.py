@@ -279,8 +279,8 @@ class Server:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            for execution_id, input_event in self.owner.expire():
-                self.drive.submit(execution_id, input_event)
+            for execution_id, received in self.owner.expire():
+                self.drive.submit(execution_id, received)
             self.owner.publish(self.owner.unclaimed(self.relay.patience_us))
 
     async def _forget_keys(self) -> None:

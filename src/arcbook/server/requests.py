@@ -320,11 +320,9 @@ class Requests:
         log.info(logged.COMMANDS_RETURNED, {"worker": request.worker, "count": count})
         for held in request.held:
             if self._ownership.owns(held.execution_id):
-                input_event = self._owner.given_back(
-                    held.execution_id, held.command_id, request.worker
-                )
-                if input_event is not None:
-                    self._drive.submit(held.execution_id, input_event)
+                lost = self._owner.returned(held.execution_id, held.command_id, request.worker)
+                if lost is not None:
+                    self._drive.submit(held.execution_id, lost)
             else:
                 others.append(held)
         if not request.forwarded:

@@ -21,8 +21,8 @@ from arcbook.secrets.delivery import AnswerKey
 from arcbook.secrets.envelope import SealError
 from arcbook.secrets.sessions import (
     Cipher,
-    Entering,
     Granted,
+    Handshake,
     Root,
     Ticket,
     Welcome,
@@ -214,7 +214,7 @@ async def test_an_entry_without_the_token_is_refused(cluster, attacker):
 
 async def test_an_entry_in_which_something_was_changed_is_refused(cluster, attacker):
     await cluster.server()
-    greeting = Entering(WorkerToken(ENTRY_TEXT), "w", ["shared"]).greeting
+    greeting = Handshake(WorkerToken(ENTRY_TEXT), "w", ["shared"]).greeting
     public = AnswerKey().public
     for changes in (
         {"worker": "worker-1"},
@@ -251,7 +251,7 @@ async def test_an_entry_that_is_said_again_opens_nothing(cluster, attacker):
 
     answer = await said(attacker, ANY_SERVER, greeting)
 
-    spy = Entering(WorkerToken(ENTRY_TEXT + "?"), "w", ["shared"])
+    spy = Handshake(WorkerToken(ENTRY_TEXT + "?"), "w", ["shared"])
     with pytest.raises(SealError):
         spy.granted(msgspec.json.decode(answer[1:], type=Welcome))
 
@@ -419,7 +419,7 @@ async def test_a_welcome_that_somebody_else_writes_is_not_believed(attacker):
     private = Root("the attacker's own")
 
     async def welcome(body):
-        greeting = Entering(WorkerToken("x"), "w", ["shared"]).greeting
+        greeting = Handshake(WorkerToken("x"), "w", ["shared"]).greeting
         real = msgspec.json.decode(body[1:])
         forged = msgspec.structs.replace(greeting, public=msgspec.convert(real["public"], bytes))
         return GREETING + msgspec.json.encode(private.grant(forged, ""))
@@ -645,7 +645,7 @@ def test_what_is_no_frame_is_none():
 
 def test_a_grant_is_for_the_greeting_that_asked_for_it():
     root, token = Root(ENTRY_TEXT), WorkerToken(ENTRY_TEXT)
-    mine, other = (Entering(token, "w", ["shared"]) for _ in range(2))
+    mine, other = (Handshake(token, "w", ["shared"]) for _ in range(2))
     welcome = root.grant(mine.greeting, "")
 
     assert isinstance(mine.granted(welcome), Granted)

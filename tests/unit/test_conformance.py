@@ -238,6 +238,20 @@ def test_11_a_step_that_one_branch_reaches_later_waits_for_it():
     assert ran.steps == ["start", "a", "b", "c"]
 
 
+def test_11_a_join_that_started_early_absorbs_an_arrival_from_the_only_step_left():
+    text = playbook("""
+        - step: start
+          tool: {kind: noop}
+          next: {spec: {mode: inclusive}, arcs: [{step: late}, {step: join}]}
+        - {step: late, tool: {kind: slow}, next: {arcs: [{step: join}]}}
+        - {step: join, spec: {join: 1}, tool: {kind: noop}}
+        """)
+    ran = play(text, {"slow": slow})
+
+    assert ran.status == "COMPLETED"
+    assert sorted(ran.steps) == ["join", "late", "start"]
+
+
 def test_12_a_step_may_route_to_itself_until_its_guard_is_false():
     text = playbook(
         """

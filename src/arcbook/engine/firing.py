@@ -46,7 +46,7 @@ def _is_blocked(turn: Turn, step: PlanStep) -> bool:
     The last blocker is remembered: while it holds its token, no other is looked for.
     """
     live = turn.state.live
-    if live.is_one:  # a step does not wait for itself
+    if live.is_one and live.is_at(step.name):  # a step does not wait for itself
         return False
     if live.is_at(live.witness.get(step.name)):
         return True

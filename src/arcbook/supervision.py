@@ -49,7 +49,8 @@ class Service:
         self.failed = asyncio.Event()
         self.cause: BaseException | None = None
         self._on_failure: list[Callable[[BaseException], None]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: Its loops, and what else it has going on.
+        self.tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._host: asyncio.Task[None] | None = None
         self._is_stopping = False
@@ -93,15 +94,15 @@ class Service:
         """End all loops, and wait until they have ended; stopping twice is well."""
         self._is_stopping = True
         if self._host is not None and self._host is not asyncio.current_task():
-            await cancelled([*self._tasks, self._host])
+            await cancelled([*self.tasks, self._host])
 
     def _add(self, name: str, work: Work) -> asyncio.Task[None]:
         if self._group is None or not self.is_running:
             work.close()
             raise LoopEndedError(f"{self.name} does not run")
         task = self._group.create_task(work, name=f"{self.name}: {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         return task
 
     async def _kept(self, name: str, work: Callable[[], Work]) -> None:

@@ -33,7 +33,7 @@ workflow:
 
 async def ended(server):
     """End what a server does, as the loss of its machine would."""
-    await server._beating.stop()
+    await server.beating.stop()
     await server.service.stop()
 
 
@@ -116,3 +116,64 @@ def test_commands_go_on_within_seconds_when_an_answer_is_lost_with_its_server(
     assert status == "COMPLETED"
     assert count.calls == {"start": 1, "a": 1, "b": 1, "c": 1}
     assert seconds < GOES_ON_SECONDS
+
+
+class Long:
+    """A tool that takes longer than any lease."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def run(self, call: Any, context: Any) -> Any:
+        self.calls += 1
+        await asyncio.sleep(10)
+        return ok({})
+
+    async def close(self) -> None:
+        return None
+
+
+LONG = """
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: long, path: tests/long}
+workflow:
+- {step: start, tool: {kind: long}}
+"""
+
+
+def test_a_worker_is_told_who_owns_what_it_holds_while_the_server_before_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked of a shard goes to the one that hangs as often as to its owner."""
+
+    async def work() -> tuple[str, str, int, str]:
+        tool, silence = Long(), Silence(ClaimRequest)
+        silence.falls_on(monkeypatch)
+        registry = Registry()
+        registry.add("long", tool)
+        async with Cluster(tmp_path, clock=LoopClock(asyncio.get_running_loop())) as cluster:
+            first = await cluster.server()
+            first.server.registry.add("long", tool)
+            worker = (await cluster.worker(registry=registry)).worker
+            execution_id = await cluster.start(LONG)
+            while not tool.calls:
+                await asyncio.sleep(0.1)
+            # The one that hangs hears all of it, in the worst case.
+            monkeypatch.setattr("arcbook.worker.control.shard_subject", lambda _: "nowhere")
+            second = await cluster.server()
+            second.server.registry.add("long", tool)
+            silence.server_id = first.server.server_id
+            silence.fell.set()
+            await ended(first.server)
+            while not second.server.ownership.may_own(execution_id):
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(1)
+            (holding,) = worker.held.values()
+            state = await cluster.ended(execution_id)
+            return holding.server, second.server.server_id, tool.calls, str(state.status)
+
+    asked, owner, calls, status = run_virtually(work())
+
+    assert asked == owner
+    assert (calls, status) == (1, "COMPLETED")

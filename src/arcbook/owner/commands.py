@@ -36,6 +36,9 @@ HAND_OVER_US_MAX: Final = 1_000_000
 STOP_US: Final = 10_000_000
 """Time workers have to stop a tool after a cancellation, in microseconds."""
 
+STANDSTILL_US: Final = 1_000_000
+"""Time between two checks of leases above which this server itself has stood still."""
+
 MICROSECONDS: Final = 1_000_000
 
 
@@ -91,6 +94,8 @@ class CommandBook:
         #: Executions whose rows may be out of date, after a commit by another server or
         #: one whose reply was lost.
         self._stale: set[int] = set()
+        #: When leases were last checked.
+        self._looked_at = 0
 
     # -- before the commit ------------------------------------------------------------
 
@@ -328,6 +333,11 @@ class CommandBook:
         outstanding = self.outstanding.get(execution_id, {}).get(command_id)
         return outstanding if outstanding is not None and outstanding.row.worker == worker else None
 
+    def held_in(self, shards: frozenset[int]) -> list[CommandRow]:
+        """Return the commands of some shards that workers hold."""
+        owned = (found for i, found in self.outstanding.items() if shard_of(i) in shards)
+        return [one.row for found in owned for one in found.values() if one.row.worker]
+
     def extend(self, execution_id: int, command_id: str, generation: int, worker: str) -> bool:
         """Extend a worker's lease; return False if the worker no longer holds the command."""
         outstanding = self.holds(execution_id, command_id, worker)
@@ -339,6 +349,9 @@ class CommandBook:
     def expire(self) -> list[tuple[int, AnyInput]]:
         """Return the inputs that follow from expired leases and unconfirmed stops."""
         now = self.clock.monotonic_us()
+        since, self._looked_at = now - (self._looked_at or now), now
+        if since > STANDSTILL_US:
+            self._defer(since)
         inputs: list[tuple[int, AnyInput]] = []
         for execution_id, rows in self.outstanding.items():
             for outstanding in rows.values():
@@ -350,6 +363,13 @@ class CommandBook:
                     outstanding.expires_at = now + self.lease_us
                     inputs.append((execution_id, _lost_input(outstanding.row)))
         return inputs
+
+    def _defer(self, by_us: int) -> None:
+        """Extend every lease by the time for which this server stood still and heard nobody."""
+        for commands in self.outstanding.values():
+            for command in commands.values():
+                command.expires_at += by_us if command.expires_at else 0
+                command.stop_by += by_us if command.stop_by else 0
 
     def returned(self, execution_id: int, command_id: str, worker: str) -> Lost | None:
         """Return the input for a command that its worker hands back unfinished."""

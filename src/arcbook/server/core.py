@@ -138,7 +138,7 @@ class Server:
         self._always: list[Subscription] = []
         #: The loops of the server; if one fails, the server fails.
         self.service = Service(f"server {self.server_id}")
-        self._beating = Service("ownership")
+        self.beating = Service("ownership")
         #: How late its loop is; measured where a process serves.
         self.lateness = Lateness()
         self._errands = Errands(f"server {self.server_id}")
@@ -164,9 +164,9 @@ class Server:
         service.loop("drive", self._drive)
         service.loop("relay", self.relay.run)
         await self.ownership.join()
-        await self._beating.start()
-        self._beating.loop("heartbeats", self.ownership.run)
-        service.watch(self._beating)
+        await self.beating.start()
+        self.beating.loop("heartbeats", self.ownership.run)
+        service.watch(self.beating)
         service.loop("ticks", self._tick)
         service.loop("scheduler", Scheduler(self).run)
         service.loop("keys", self._forget_keys)
@@ -174,7 +174,7 @@ class Server:
 
     async def __aexit__(self, *exc: object) -> None:
         """Hand over the shards and stop."""
-        await self._beating.stop()
+        await self.beating.stop()
         await self._leave()
         await self._errands.finish()
         for subscription in self._always:
@@ -189,7 +189,7 @@ class Server:
         self._errands.start(self._leave())
 
     async def _leave(self) -> None:
-        await self._beating.stop()
+        await self.beating.stop()
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self.ownership.leave()
@@ -237,6 +237,7 @@ class Server:
 
     async def _take_over(self, shards: frozenset[int], waiting: list[int]) -> None:
         """Resume the unfinished executions of some shards."""
+        self.relay.take_over(self.owner.held_in(shards))
         if waiting:
             log.info(logged.SERVER_TAKES_OVER, {"server": self.server_id, "count": len(waiting)})
         for at in range(0, len(waiting), SCAN_BATCH):

@@ -55,6 +55,17 @@ class BusRelay:
         """Tell a worker to stop the tools of some commands."""
         stopping = [Stopping(row.command_id, row.generation, row.attempt) for row in rows]
         body = ENCODER.encode(StopNotice(commands=stopping))
+        self._soon(worker, body)
+
+    def take_over(self, rows: Iterable[CommandRow]) -> None:
+        """Tell workers that this server now owns the commands they hold."""
+        by_worker: dict[str, list[str]] = {}
+        for row in rows:
+            by_worker.setdefault(row.worker, []).append(row.command_id)
+        for worker, owned in by_worker.items():
+            self._soon(worker, ENCODER.encode(StopNotice(owner=self._server_id, owned=owned)))
+
+    def _soon(self, worker: str, body: bytes) -> None:
         self._telling.start(self._tell(control_subject(worker), body))
 
     async def _tell(self, subject: str, body: bytes) -> None:

@@ -223,7 +223,7 @@ class Requests:
         try:
             if await decision:
                 work = self._work(notice.execution_id, notice.command_id)
-                return Claimed(outcome="claimed", work=work) if work else _FAILED
+                return self._given(work) if work else _FAILED
         except ExecutionMissingError:
             return _FAILED
         except _REFUSALS:
@@ -236,11 +236,14 @@ class Requests:
         is_its_own = is_its_own and slot is not None and not slot.state.is_cancelling
         work = self._work(notice.execution_id, notice.command_id) if is_its_own else None
         if work is not None and work.attempt == notice.attempt:
-            return Claimed(outcome="claimed", work=work)
+            return self._given(work)
         out = self._owner.outstanding.get(notice.execution_id, {}).get(notice.command_id)
         if out is not None and out.row.worker:
             return Claimed(outcome="already_claimed")
         return _FAILED
+
+    def _given(self, work: CommandPayload) -> Claimed:
+        return Claimed(outcome="claimed", work=work, server=self._server_id)
 
     def _work(self, execution_id: int, command_id: str) -> CommandPayload | None:
         """Return a command's payload for its worker; None if the command has ended."""
@@ -312,7 +315,7 @@ class Requests:
             shards = _by_shard(others, lambda h: h.execution_id)
             for _held, answer in await self._hand_on(shards, part, HeartbeatAnswer):
                 gone += answer.gone if answer is not None else []
-        return HeartbeatAnswer(gone=gone)
+        return HeartbeatAnswer(gone=gone, server="" if others else self._server_id)
 
     async def _give_back(self, request: GiveBackRequest, _: bytes) -> Done:
         others: list[Held] = []

@@ -65,7 +65,7 @@ class RunningServer:
 
     async def kill(self) -> None:
         """Crash the server, as if its machine were lost."""
-        await self.server._beating.stop()  # noqa: SLF001  # the means
+        await self.server.beating.stop()
         await self.server.service.stop()
         self.server.drive.close()
         await self.bus.__aexit__(None, None, None)

@@ -93,6 +93,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     outcome: str
     work: CommandPayload | None = None
+    #: The server that owns the command, which is not always the one that was asked.
+    server: str = ""
 
 
 class ReportRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="report"):
@@ -129,6 +131,8 @@ class HeartbeatAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Commands among them that are not the worker's any more."""
 
     gone: list[str] = []
+    #: The server that owns all of these commands; empty if there are several owners.
+    server: str = ""
 
 
 class GiveBackRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="give_back"):
@@ -273,9 +277,16 @@ class Stopping(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StopNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Commands whose tools a worker is to stop."""
+    """Tells a worker which commands to stop, and which commands have a new owner.
 
-    commands: list[Stopping]
+    After a takeover the new owner says so: the previous one may hang while it still serves the
+    subjects of its shards, and then receives as many requests for them as the new owner.
+    """
+
+    commands: list[Stopping] = []
+    #: The new owner of the commands in ``owned``.
+    owner: str = ""
+    owned: list[str] = []
 
 
 # -- over HTTP, for workers that cannot reach the bus --------------------------------------

@@ -144,7 +144,7 @@ class Worker:
         self._listening: Subscription | None = None
         #: The loops of the worker; if one fails, the worker fails.
         self.service = Service(f"worker {self.worker_id}")
-        self._pulling = Service("pulling")
+        self.pulling = Service("pulling")
         self._idle = asyncio.Event()
         #: Set when a server refuses this worker; ``refused`` is the reason.
         self.is_refused = asyncio.Event()
@@ -155,15 +155,15 @@ class Worker:
     async def __aenter__(self) -> Self:
         self._listening = await self._bus.listen(control_subject(self.worker_id), self._stop)
         await self.service.start()
-        await self._pulling.start()
-        self._pulling.loop("pull", self._pull)
-        self.service.watch(self._pulling)
+        await self.pulling.start()
+        self.pulling.loop("pull", self._pull)
+        self.service.watch(self.pulling)
         self.service.loop("heartbeats", self._beat)
         self.service.loop("reporting", self._reporting.run)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._pulling.stop()
+        await self.pulling.stop()
         await self.service.stop()
         await self.runner.close()
         if self._listening is not None:
@@ -173,7 +173,7 @@ class Worker:
     async def drain(self, seconds: float) -> None:
         """Stop pulling, finish running commands within a time limit, give back the rest."""
         self._draining = True
-        await self._pulling.stop()
+        await self.pulling.stop()
         unbegun = self.runner.withdraw()
         log.info(logged.WORKER_DRAINS, {"held": len(self.held), "unbegun": len(unbegun)})
         await self._give_back([job.command_id for job in unbegun])
@@ -282,7 +282,7 @@ class Worker:
         later: list[Delivery] = []
         for answer, (notice, delivery) in zip(answers, claims, strict=True):
             if answer.outcome == "claimed" and answer.work is not None:
-                self.begin(answer.work, notice.server, delivery)
+                self.begin(answer.work, answer.server or notice.server, delivery)
             elif answer.outcome == "retry_later":
                 later.append(delivery)
             else:
@@ -449,6 +449,9 @@ class Worker:
             notice = _STOPS.decode(body)
         except msgspec.DecodeError:
             return
+        for command_id in notice.owned:
+            if (owned := self.held.get(command_id)) is not None:
+                owned.server = notice.owner
         for stopping in notice.commands:
             command_id = stopping.command_id
             holding = self.held.get(command_id)
@@ -521,6 +524,8 @@ class Worker:
             for holding in holdings:
                 holding.server = ""  # the next heartbeat goes to the current owner of the shard
             return
+        for holding in holdings:
+            holding.server = answer.server or holding.server
         sent = {holding.work.command_id: holding for holding in holdings}
         for command_id in answer.gone:
             # A new delivery may have replaced it while the answer was on its way.

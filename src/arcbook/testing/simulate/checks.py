@@ -30,7 +30,7 @@ from arcbook.owner.slots import encode_state
 from arcbook.store.api import Change
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.simulate.echoes import Echoes
-from arcbook.testing.simulate.flow import Flow
+from arcbook.testing.simulate.flow import Flow, Routes
 from arcbook.wire.payload import CommandPayload
 from arcbook.wire.protocol import (
     PLAIN,
@@ -95,6 +95,8 @@ class Checks:
         self._mild = mild
         self.states: dict[int, State] = {}
         self.flows: dict[int, Flow] = {}
+        #: Where steps lead that nothing holds back, by path and step.
+        self.routes: dict[str, Routes] = {}
         #: Command and generation whose outcome is in the log.
         self.applied: set[tuple[str, int]] = set()
         self.stopped: set[str] = set()
@@ -115,6 +117,11 @@ class Checks:
         if self.broken is None and self.counts():
             self.broken = BrokenError(rule, message)
 
+    def is_over(self, execution_id: int) -> bool:
+        """Return whether an execution has ended."""
+        state = self.states.get(execution_id)
+        return state is not None and state.status.is_terminal
+
     # -- commits ----------------------------------------------------------------------
 
     def committed(self, changes: Sequence[Change]) -> None:
@@ -123,7 +130,7 @@ class Checks:
             state = self.states.get(change.execution_id)
             if state is None:
                 state = self.states[change.execution_id] = State(execution_id=change.execution_id)
-                self.flows[change.execution_id] = Flow(change.execution_id, self.fail)
+                self.flows[change.execution_id] = Flow(change.execution_id, self.fail, self.routes)
             self._events(state, self.flows[change.execution_id], change)
             self._projection(state, change)
         rows = self._rows()

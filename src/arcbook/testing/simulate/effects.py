@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from arcbook.outcome import Outcome
 from arcbook.testing.simulate.faults import Faults
 from arcbook.testing.simulate.loop import CURRENT, Process
 from arcbook.testing.simulate.tools import Answers, ask
 from arcbook.tools.api import Deferred, ToolCall
+
+DEAF_SECONDS: Final = 0.5
+"""Time between two looks of a tool that hears nothing, whether its execution is over."""
 
 
 class Effects:
@@ -34,10 +38,12 @@ class Effects:
         self.called: set[str] = set()
         #: Executions of which a call that has a time limit was cut off.
         self.limited: set[int] = set()
-        #: Calls that are being made, and of which execution.
-        self._open: dict[int, tuple[int, Process]] = {}
+        #: Calls that are being made: of which execution, where, and with which key.
+        self._open: dict[int, tuple[int, Process, str]] = {}
         self._hanging: set[int] = set()
         self._number = 0
+        #: Whether an execution has ended.
+        self.is_over: Callable[[int], bool] = lambda _: False
         self.calm = asyncio.Event()
 
     def call(self, call: ToolCall) -> Any:
@@ -55,6 +61,12 @@ class Effects:
             return self._later(call, answer, None)
         if faults.strikes("tool", f"tool is slow: {call.idempotency_key}"):
             return self._later(call, answer, 1 + 7 * faults.rng.random())
+        if faults.strikes("long", f"tool takes long: {call.idempotency_key}"):
+            return self._later(call, answer, 4 + 8 * faults.rng.random())
+        if call.timeout_seconds is None and faults.strikes(
+            "deaf", f"tool hears nothing: {call.idempotency_key}"
+        ):
+            return self._deaf(call, answer)
         if faults.rng.random() < 0.5:
             return answer
         return self._later(call, answer, faults.rng.random() ** 3 * 0.4)
@@ -65,24 +77,42 @@ class Effects:
         return ask(call)
 
     async def _later(self, call: ToolCall, answer: Outcome, seconds: float | None) -> Outcome:
+        with self._being_made(call, for_good=seconds == math.inf):
+            try:
+                if seconds == math.inf:
+                    await asyncio.get_running_loop().create_future()
+                elif seconds is None:
+                    await self.calm.wait()
+                else:
+                    await asyncio.sleep(seconds)
+            except asyncio.CancelledError:
+                if call.timeout_seconds is not None:
+                    self.limited.add(call.execution_id)
+                raise
+        return answer
+
+    @contextlib.contextmanager
+    def _being_made(self, call: ToolCall, *, for_good: bool) -> Iterator[None]:
+        """Note that a call is being made: by one delivery of its command in each process."""
         self._number += 1
         number = self._number
-        self._open[number] = (call.execution_id, CURRENT.get())
-        if seconds == math.inf:
+        effect, process = call.idempotency_key, CURRENT.get()
+        if any(made[1:] == (process, effect) for made in self._open.values()):
+            self._fail("twice", f"{process.name} performs {effect} twice at once")
+        self._open[number] = (call.execution_id, process, effect)
+        if for_good:
             self._hanging.add(number)
         try:
-            if seconds == math.inf:
-                await asyncio.get_running_loop().create_future()
-            elif seconds is None:
-                await self.calm.wait()
-            else:
-                await asyncio.sleep(seconds)
-        except asyncio.CancelledError:
-            if call.timeout_seconds is not None:
-                self.limited.add(call.execution_id)
-            raise
+            yield
         finally:
             self._open.pop(number, None)
+
+    async def _deaf(self, call: ToolCall, answer: Outcome) -> Outcome:
+        """Go on for good, whoever wants it to stop, until its execution is over."""
+        with self._being_made(call, for_good=True):
+            while not self.is_over(call.execution_id):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(DEAF_SECONDS)
         return answer
 
     def hanging(self) -> list[int]:
@@ -91,4 +121,4 @@ class Effects:
 
     def running(self) -> list[int]:
         """Return the executions of which tools run, in processes that live."""
-        return sorted(i for i, process in self._open.values() if process.alive)
+        return sorted(i for i, process, _ in self._open.values() if process.alive)

@@ -13,8 +13,9 @@ from arcbook.outcome import OK
 from arcbook.owner.slots import encode_state, rebuild
 from arcbook.schedules import ticks
 from arcbook.store.api import Stored
+from arcbook.testing.simulate.loops import silent
 from arcbook.testing.simulate.story import Story
-from arcbook.testing.simulate.world import World
+from arcbook.testing.simulate.world import Node, World
 
 
 def ended_well(story: Story) -> None:
@@ -32,8 +33,20 @@ def ended_well(story: Story) -> None:
         world.checks.fail("rows", f"in the end commands are out: {sorted(world.store.out)}")
     if busy := story.busy():
         world.checks.fail("busy", "; ".join(busy))
+    for node in world.nodes:
+        _goes_on(world, node)
     if story.schedule is not None:
         _ticked(story)
+    _complained(world)
+
+
+def _goes_on(world: World, node: Node) -> None:
+    """Whoever goes on does so with all of its loops."""
+    if ended := silent(node):
+        world.checks.fail("silent", f"{node.process.name} goes on without {ended}")
+
+
+def _complained(world: World) -> None:
     for complaint in world.loop.complaints:
         error = complaint.get("exception")
         said = f"{complaint.get('message')}: {error!r}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from arcbook.dsl.model import Playbook, Router, RouterMode
 from arcbook.engine.state import State
 from arcbook.events.types import (
     AnyEvent,
@@ -21,13 +22,36 @@ from arcbook.events.types import (
 )
 from arcbook.outcome import OK
 
+Routes = Mapping[str, frozenset[int]]
+"""Arcs by which a step leads on whatever it yields, by its name."""
+
+
+def routes_of(playbook: Playbook) -> Routes:
+    """Return what a document says of where its steps lead."""
+    return {step.name: _certain(step.router) for step in playbook.steps}
+
+
+def _certain(router: Router) -> frozenset[int]:
+    free = [number for number, arc in enumerate(router.arcs) if arc.when is None]
+    if router.mode is RouterMode.EXCLUSIVE:
+        return frozenset({0}) if free[:1] == [0] else frozenset()
+    return frozenset(free)
+
 
 class Flow:
     """What goes on in one execution."""
 
-    def __init__(self, execution_id: int, fail: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        execution_id: int,
+        fail: Callable[[str, str], None],
+        routes: Mapping[str, Routes] | None = None,
+    ) -> None:
         self.execution_id = execution_id
         self._fail = fail
+        self._known = routes or {}
+        #: Of the playbook that this is an execution of.
+        self._routes: Routes = {}
         self._tokens: dict[str, Counter[str]] = {}
         self._entered: set[tuple[str, int]] = set()
         self._left: set[tuple[str, int]] = set()
@@ -35,7 +59,8 @@ class Flow:
 
     def copy(self) -> Flow:
         """Return what goes on as it is at this moment, to be followed on another way."""
-        twin = Flow(self.execution_id, self._fail)
+        twin = Flow(self.execution_id, self._fail, self._known)
+        twin._routes = self._routes
         twin._tokens = {step: Counter(came) for step, came in self._tokens.items()}
         twin._entered, twin._left = set(self._entered), set(self._left)
         twin._counted = {visit: set(done) for visit, done in self._counted.items()}
@@ -65,6 +90,7 @@ class Flow:
                 self._tokens.setdefault(arc.to, Counter())[step] += 1
 
     def _started(self, state: State, event: PlaybookStarted) -> None:
+        self._routes = self._known.get(event.path, {})
         if event.entry:
             self._tokens[event.entry] = Counter([""])
 
@@ -87,6 +113,8 @@ class Flow:
             self.fail("fan-in", f"{visit} is left, and was not in it")
         self._left.add(visit)
         self._send(event.step, event.took)
+        if event.status == OK:
+            self._routed(event.step, event.took)
         run = state.runs.get(f"{event.step}:{event.visit}")
         if event.loop is None or event.status != OK or run is None or run.loop is None:
             return
@@ -98,6 +126,13 @@ class Flow:
         if event.reason != "unreachable":
             self._tokens.pop(event.step, None)
             self._send(event.step, event.took)
+            self._routed(event.step, event.took)
+
+    def _routed(self, step: str, took: list[ArcTaken]) -> None:
+        """Where no guard holds it back, a step that is left, or passed over, leads on."""
+        lacking = self._routes.get(step, frozenset()) - {arc.arc for arc in took}
+        if lacking:
+            self.fail("routing", f"{step} leads on by {sorted(lacking)}, and does not")
 
     def _end(self, state: State, event: PlaybookCompleted) -> None:
         left = {step: dict(came) for step, came in self._tokens.items() if came}

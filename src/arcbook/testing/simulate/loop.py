@@ -196,7 +196,8 @@ class SimLoop(asyncio.AbstractEventLoop):
             if due.cancelled():
                 continue
             if isinstance(due, asyncio.Future):
-                due.set_result(None)
+                if not due.done():
+                    due.set_result(None)
             else:
                 self._queue(due)
 

@@ -235,7 +235,7 @@ MUTANTS: Final = (
         "let go of a command that has come anew",
         (
             "worker/reporting.py",
-            "return (given.generation, given.attempt) == (work.generation, work.attempt)",
+            "return (reported.generation, reported.attempt) == (work.generation, work.attempt)",
             "return given.generation == work.generation",
         ),
     ),
@@ -258,6 +258,97 @@ MUTANTS: Final = (
     _mutant(
         "perform again what must not be",
         ("engine/pipeline.py", "if task.redelivery is Redelivery.NEVER:", "if False:"),
+    ),
+    _mutant(
+        "beat for one of the commands that a server gave out",
+        (
+            "worker/core.py",
+            "held=[_held(h.work) for h in holdings])",
+            "held=[_held(holdings[0].work)])",
+        ),
+    ),
+    _mutant(
+        "beat at one server alone",
+        (
+            "worker/core.py",
+            "for server, holdings in by_server.items()),",
+            "for server, holdings in list(by_server.items())[:1]),",
+        ),
+    ),
+    _mutant(
+        "wait in a round of heartbeats for a server that hangs",
+        (
+            "worker/core.py",
+            """\
+            async with asyncio.timeout(self._beat_seconds):
+                answer = await self._control.owner(""",
+            """\
+            async with asyncio.timeout(None):
+                answer = await self._control.owner(""",
+        ),
+    ),
+    _mutant(
+        "let a late heartbeat's answer let go of a newer delivery",
+        (
+            "worker/core.py",
+            "if self.held.get(command_id) is sent.get(command_id):",
+            "if command_id in self.held:",
+        ),
+    ),
+    _mutant(
+        "drop what comes while the owner is in doubt",
+        (
+            "owner/drive.py",
+            "if item.future is None and self.ownership.may_own(item.execution_id):",
+            "if False:",
+        ),
+    ),
+    _mutant(
+        "count the time for which a server stood still against workers",
+        ("owner/commands.py", "if since > STANDSTILL_US:", "if False:"),
+    ),
+    _mutant(
+        "take over commands without a new lease",
+        (
+            "owner/commands.py",
+            """\
+        if row.worker:
+            outstanding.expires_at = self.clock.monotonic_us() + self.lease_us
+""",
+            """\
+        if row.worker:
+            outstanding.expires_at = self.clock.monotonic_us()
+""",
+        ),
+    ),
+    _mutant(
+        "swallow what a loop raises",
+        (
+            "supervision.py",
+            """\
+            error.add_note(f"the loop {name!r} of {self.name} ended by it")
+            raise
+""",
+            """\
+            error.add_note(f"the loop {name!r} of {self.name} ended by it")
+""",
+        ),
+    ),
+    _mutant(
+        "tell nobody that a loop has ended",
+        ("supervision.py", "            self.failed.set()\n", ""),
+    ),
+    _mutant(
+        "let a server go on whose heartbeats have ended",
+        ("server/core.py", "        service.watch(self.beating)\n", ""),
+    ),
+    _mutant(
+        "let a worker go on that pulls no more",
+        ("worker/core.py", "        self.service.watch(self.pulling)\n", ""),
+    ),
+    _mutant(
+        "pass over a step, and lead on nowhere",
+        ("engine/firing.py", "took = arcs_of_skipped(turn, step, scope)", "took = []"),
     ),
 )
 """All of them."""

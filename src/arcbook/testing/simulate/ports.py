@@ -28,6 +28,9 @@ from arcbook.testing.simulate.loop import Process, SimLoop
 COPIES_MAX: Final = 8
 """Times that a request comes again, where it does."""
 
+LATE_SECONDS_MAX: Final = 0.5
+"""How much later answers come that come late; nobody takes their server for lost by then."""
+
 NOTICE_RISK: Final = 4
 """Notices are few, and lost so many times as easily as anything else."""
 
@@ -251,6 +254,8 @@ class SimBus(Port):
         if self._strikes("bus", f"answer of {subject} lost"):
             await asyncio.sleep(seconds)
             raise RequestTimeoutError(f"{subject} did not answer in {seconds:g} s")
+        if self._strikes("late", f"answer of {subject} comes late"):
+            await self._world.loop.pause(LATE_SECONDS_MAX * self._faults.rng.random())
         await self._after("request")
         return answer
 

@@ -25,6 +25,7 @@ from arcbook.testing.simulate import story
 from arcbook.testing.simulate.compare import compared
 from arcbook.testing.simulate.endings import ended_well
 from arcbook.testing.simulate.loop import FAULTS
+from arcbook.testing.simulate.loops import PlantedError
 from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.story import Story
 from arcbook.testing.simulate.world import World
@@ -180,9 +181,10 @@ class _Listener(logging.Handler):
         if world.loop.closing:
             return
         cause = record.exc_info[1] if record.exc_info else None
+        is_planted = isinstance(cause, PlantedError)
         said = record.getMessage() + (f": {cause!r}" if cause else "")
         world.note("log", said)
-        if record.levelno >= logging.ERROR:
+        if record.levelno >= logging.ERROR and not is_planted:
             world.checks.fail("error", said)
 
 

@@ -27,6 +27,21 @@ KINDS: Final = (
 )
 """Kinds of faults."""
 
+MORE_KINDS: Final = ("raise", "stall", "long", "late", "deaf")
+"""Kinds of faults that some runs have beside those: a loop raises what nobody expects, a
+server stands still for longer than any lease, tools take longer than a lease, answers come
+late, and tools do not hear that they are to stop.
+"""
+
+MORE_SHARE: Final = 0.4
+"""How many of all runs have some of those."""
+
+MILD: Final = frozenset({"tool", "hang", "cancel", "long", "late", "deaf"})
+"""Kinds of faults by which no worker loses a command."""
+
+GENTLE: Final = MILD | {"stall", "raise"}
+"""Kinds of faults by which no worker that goes on loses a command that it holds."""
+
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """A run: who takes part, what is executed, and what may go wrong."""
@@ -69,7 +84,7 @@ def scenario_of(seed: int, library: Library | None = None) -> Scenario:
         documents=library is not None,
         executions=rng.choice([1, 2, 3, 5, 8]),
         schedule=rng.choice(["", "", "all", "latest", "skip"]),
-        rates=_rates(rng),
+        rates=_more(seed, _rates(rng)),
         storm=rng.choice([1.0, 3.0, 6.0, 12.0]),
         snapshot_events=rng.choice([3, 10, 1000]),
         inline_bytes=rng.choice([4, 100 * 1024, 100 * 1024]),
@@ -97,6 +112,17 @@ def _rates(rng: random.Random) -> dict[str, float]:
     return {kind: _RATES[kind] * rng.choice([0.3, 1.0, 3.0]) for kind in KINDS if kind in wanted}
 
 
+def _more(seed: int, rates: dict[str, float]) -> dict[str, float]:
+    """Add further kinds to those of a run, or to those of them that cost no worker a command."""
+    rng = random.Random(f"more:{seed}")
+    if rng.random() >= MORE_SHARE:
+        return rates
+    wanted = rng.sample(MORE_KINDS, rng.choice([1, 2, 3, len(MORE_KINDS)]))
+    if rng.random() < 0.5:
+        rates = {kind: rate for kind, rate in rates.items() if kind in GENTLE}
+    return rates | {kind: _RATES[kind] * rng.choice([0.3, 1.0, 3.0]) for kind in wanted}
+
+
 _RATES: Final[dict[str, float]] = {
     "crash": 0.004,
     "bus": 0.05,
@@ -111,6 +137,11 @@ _RATES: Final[dict[str, float]] = {
     "wipe": 0.05,
     "restart": 0.05,
     "zombie": 0.02,
+    "raise": 0.05,
+    "stall": 0.05,
+    "long": 0.2,
+    "late": 0.1,
+    "deaf": 0.03,
 }
 """How likely each kind is: at a call of a port, of a tool, or in a second."""
 

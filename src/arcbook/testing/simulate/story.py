@@ -13,6 +13,8 @@ from arcbook.owner.plans import Plans
 from arcbook.server.core import OwnerAwayError, Server
 from arcbook.store.api import LostServerError, ScheduleRow, StoreError
 from arcbook.testing.clock import START_US
+from arcbook.testing.simulate.flow import routes_of
+from arcbook.testing.simulate.loops import raise_in
 from arcbook.testing.simulate.world import Node, World
 
 CALM_SECONDS_MAX: Final = 240.0
@@ -32,6 +34,9 @@ HANGING_SHARE: Final = 0.7
 
 TRIES_MAX: Final = 200
 """Times that the world asks for a start or a cancellation, half a second apart."""
+
+STALL_SECONDS: Final = (2.7, 5.0, 12.0, 40.0)
+"""How long a server stands still that hangs: until its lease is in doubt, and longer."""
 
 SCHEDULE: Final = "every-so-often"
 
@@ -81,6 +86,7 @@ class Story:
         for text in self.scenario.playbooks.values():
             loaded = load_playbook(text, world.registry)
             assert loaded.playbook is not None, loaded.errors
+            world.checks.routes[loaded.path] = routes_of(loaded.playbook)
             await plans.register(text, loaded)
 
     # -- inputs -----------------------------------------------------------------------
@@ -174,6 +180,15 @@ class Story:
             world.main.run(world.restart(some))
         if faults.strikes("crash", f"{some.process.name} dies"):
             world.crash(some.process)
+        self._turn_on(some)
+
+    def _turn_on(self, some: Node) -> None:
+        """Have happen to a process what befalls few of them."""
+        world, faults = self.world, self.faults
+        if faults.strikes("raise", f"a loop of {some.process.name} raises"):
+            raise_in(world, some)
+        if some.is_server and faults.strikes("stall", f"{some.process.name} stands still"):
+            world.freeze(some.process, faults.rng.choice(STALL_SECONDS))
 
     def _cancel_some(self) -> None:
         """Cancel one execution; rather one that hangs for good, which nothing else ends."""

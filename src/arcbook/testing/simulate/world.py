@@ -11,6 +11,7 @@ from arcbook.blobs.memory import MemoryBlobs
 from arcbook.bus.api import Bus
 from arcbook.bus.memory import Exchange
 from arcbook.events.codec import decode
+from arcbook.events.types import CommandLost
 from arcbook.performer.execute import Performer
 from arcbook.results.store import ResultStore
 from arcbook.server.core import Server
@@ -23,8 +24,9 @@ from arcbook.testing.simulate.echoes import Echoes
 from arcbook.testing.simulate.effects import Effects
 from arcbook.testing.simulate.faults import Faults
 from arcbook.testing.simulate.loop import Process, sim_loop
+from arcbook.testing.simulate.loops import end_if_broken, loops_of
 from arcbook.testing.simulate.ports import SimBlobs, SimBus, SimStore
-from arcbook.testing.simulate.scenario import Scenario
+from arcbook.testing.simulate.scenario import GENTLE, MILD, Scenario
 from arcbook.testing.simulate.script import AnyCredentials, add_tools, answers_of
 from arcbook.testing.simulate.tools import SimRegistry
 from arcbook.worker.control import Control, RemoteBlobs
@@ -35,9 +37,6 @@ LEASE_SECONDS: Final = 3.0
 
 ACK_SECONDS: Final = 6.0
 """Time after which a message that nobody acknowledged comes again."""
-
-MILD: Final = frozenset({"tool", "hang", "cancel"})
-"""Kinds of faults by which no worker loses a command."""
 
 CONCURRENCY: Final = 3
 """Commands that a worker performs at once."""
@@ -51,6 +50,8 @@ class Node:
         self.bus = bus
         self.part = part
         self.leaving = False
+        #: Its loops, once it has come up.
+        self.loops: frozenset[asyncio.Task[None]] = frozenset()
         #: It has come up.
         self.up = False
 
@@ -79,6 +80,8 @@ class World:
         self.checks.counts = lambda: not self.loop.closing
         self.answers = answers_of(scenario)
         self.effects = Effects(self.answers, self.faults, self.checks.fail)
+        self.effects.is_over = self.checks.is_over
+        self.gentle = GENTLE.issuperset(scenario.rates)
         self.registry = SimRegistry()
         add_tools(self.registry, scenario, self.effects.call, self.effects.ask)
         self.nodes: list[Node] = []
@@ -95,6 +98,8 @@ class World:
         """Take note of a commit."""
         self.checks.committed(changes)
         self.look()
+        if self.gentle:
+            self._look_for_losses(changes)
         self.moved.set()
         if self.trace is not None:
             for change in changes:
@@ -137,6 +142,8 @@ class World:
             await asyncio.wait({task}, timeout=20)
             if task.done() and not task.cancelled() and task.exception() is None:
                 node.up = True
+                node.loops = loops_of(part)
+                process.run(end_if_broken(self, node))
                 return
             if not process.alive:
                 return  # it died on the way, and its replacement was asked for
@@ -191,6 +198,22 @@ class World:
                 self.checks.fail("slots", f"{node.process.name} performs {sorted(performing)}")
             if strange := performing - part.held.keys():
                 self.checks.fail("slots", f"{node.process.name} does not hold {sorted(strange)}")
+
+    def _look_for_losses(self, changes: Sequence[Change]) -> None:
+        """No command is taken for lost that a worker holds which tells of it."""
+        for change in changes:
+            for row in change.events:
+                event = decode(row.body)
+                if isinstance(event, CommandLost) and not event.returned:
+                    self._lost(event)
+
+    def _lost(self, event: CommandLost) -> None:
+        for node in self.alive(servers=False):
+            assert isinstance(node.part, Worker)
+            holding = node.part.held.get(event.command_id)
+            if node.up and holding is not None and holding.work.attempt == event.attempt:
+                name = node.process.name
+                self.checks.fail("lease", f"{event.command_id} is lost, and {name} holds it")
 
     def crash(self, process: Process) -> None:
         """End a process at once; another one starts later in its place."""

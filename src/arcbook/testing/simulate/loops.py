@@ -47,7 +47,8 @@ def _waited_for(task: asyncio.Task[None]) -> asyncio.Future[None] | None:
 
 def silent(node: Node) -> list[str]:
     """Return the loops that ended in a process that goes on as if nothing were."""
-    if not node.process.alive or node.leaving or node.part.service.failed.is_set():
+    process, service = node.process, node.part.service
+    if not process.alive or process.halted or node.leaving or service.failed.is_set():
         return []
     return sorted(task.get_name() for task in node.loops if task.done())
 

@@ -14,7 +14,7 @@ from arcbook.server.core import OwnerAwayError, Server
 from arcbook.store.api import LostServerError, ScheduleRow, StoreError
 from arcbook.testing.clock import START_US
 from arcbook.testing.simulate.flow import routes_of
-from arcbook.testing.simulate.loops import raise_in
+from arcbook.testing.simulate.loops import raise_in, silent
 from arcbook.testing.simulate.world import Node, World
 
 CALM_SECONDS_MAX: Final = 240.0
@@ -229,7 +229,7 @@ class Story:
                     await world.moved.wait()
                     until = loop.time() + CALM_SECONDS_MAX
         until = loop.time() + IDLE_SECONDS_MAX
-        while self.busy() and loop.time() < until and world.checks.broken is None:
+        while (self.busy() or self._is_ending()) and loop.time() < until and world.checks.broken is None:
             await asyncio.sleep(0.5)
 
     async def _end_schedule(self) -> None:
@@ -239,6 +239,10 @@ class Story:
             row = self.world.store.ticking[SCHEDULE]
             await self.world.store.delete_schedule(SCHEDULE)
             self.schedule_end = row.next_at
+
+    def _is_ending(self) -> bool:
+        """Whether a process has lost a loop, and may not know yet."""
+        return any(silent(node) for node in self.world.nodes)
 
     def _goes_on(self) -> bool:
         states = self.world.checks.states.values()

@@ -229,7 +229,11 @@ class Story:
                     await world.moved.wait()
                     until = loop.time() + CALM_SECONDS_MAX
         until = loop.time() + IDLE_SECONDS_MAX
-        while (self.busy() or self._is_ending()) and loop.time() < until and world.checks.broken is None:
+        while (
+            (self.busy() or self._is_ending())
+            and loop.time() < until
+            and world.checks.broken is None
+        ):
             await asyncio.sleep(0.5)
 
     async def _end_schedule(self) -> None:

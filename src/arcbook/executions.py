@@ -1,4 +1,4 @@
-"""An execution as people and notebooks see it, read off its events."""
+"""Views of an execution for people and notebooks, built from its events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from arcbook.template.text import to_json
 
 
 class StepView(msgspec.Struct, kw_only=True):
-    """A step of an execution: its latest visit."""
+    """The latest visit of a step."""
 
     name: str
     #: ``running``, ``waiting``, ``done``, ``failed``, ``recovered``, ``skipped`` or ``cancelled``.
@@ -41,12 +41,12 @@ class StepView(msgspec.Struct, kw_only=True):
     entered_at: int = 0
     ended_at: int = 0
     retries: int = 0
-    #: Iterations of its loop: all, done and failed; -1 where there are none.
+    #: Iterations of its loop: all (-1 without a loop), done and failed.
     total: int = -1
     done: int = 0
     failed: int = 0
     error: ErrorInfo | None = None
-    #: Tries that were not the last of their call, with the index of their iteration or -1.
+    #: Attempts that were retried, with the index of their iteration or -1.
     tries: list[tuple[int, Try]] = []
     printed: str = ""
     warnings: list[str] = []
@@ -55,29 +55,29 @@ class StepView(msgspec.Struct, kw_only=True):
 
     @property
     def duration_us(self) -> int:
-        """How long the latest visit took, in microseconds; 0 while it runs."""
+        """Duration of the latest visit in microseconds; 0 while it runs."""
         return max(0, self.ended_at - self.entered_at) if self.ended_at else 0
 
 
 PRINTED_MAX: Final = 256 * 1024
-"""Characters that are kept of what a loop printed."""
+"""Maximum characters kept of a loop's printed output."""
 
 TRIES_MAX: Final = 1000
-"""Tries that are kept of one step."""
+"""Maximum number of attempts kept for one step."""
 
 WARNINGS_MAX: Final = 100
-"""Warnings that are kept of one step."""
+"""Maximum number of warnings kept for one step."""
 
 
-def _note(kept: list[str], more: list[str]) -> None:
-    """Add warnings to those of a step, each once."""
-    for warning in more:
-        if warning not in kept and len(kept) < WARNINGS_MAX:
-            kept.append(warning)
+def _add_warnings(warnings: list[str], new: list[str]) -> None:
+    """Add new warnings to a step's, without duplicates."""
+    for warning in new:
+        if warning not in warnings and len(warnings) < WARNINGS_MAX:
+            warnings.append(warning)
 
 
 class Progress:
-    """The steps of an execution, kept up to date by its events."""
+    """The steps of an execution, updated from its events."""
 
     def __init__(self) -> None:
         self.steps: dict[str, StepView] = {}
@@ -86,24 +86,24 @@ class Progress:
         self.ended_at = 0
         self.error: ErrorInfo | None = None
         self.failed_steps: list[str] = []
-        #: Why it was cancelled; nothing where it was not.
+        #: Why it was cancelled; None if it was not.
         self.cancel_reason: str | None = None
         self.warnings: list[str] = []
 
     def add(self, events: Iterable[Recorded]) -> None:
-        """Take further events."""
+        """Apply further events."""
         for _, at, event in events:
             handler = _HANDLERS.get(type(event))
             if handler is not None:
                 handler(self, at, event)
 
     def all_warnings(self) -> list[str]:
-        """Return the warnings of the execution and of its steps, each once."""
+        """Return the warnings of the execution and its steps, without duplicates."""
         own = [w for step in self.steps.values() for w in step.warnings]
         return list(dict.fromkeys([*self.warnings, *own]))
 
     def step(self, name: str, at: int) -> StepView:
-        """Return a step; one that is new began no later than what is told of it."""
+        """Return a step, creating it with a start time if it is new."""
         if name not in self.steps:
             self.steps[name] = StepView(name=name, entered_at=at)
         return self.steps[name]
@@ -123,17 +123,17 @@ def _step_enter(progress: Progress, at: int, event: StepEnter) -> None:
     step.done = step.failed = 0
     step.error, step.waits_for = None, ""
     step.printed, step.retries, step.tries = "", 0, []
-    _note(step.warnings, event.warnings)
+    _add_warnings(step.warnings, event.warnings)
 
 
 def _step_exit(progress: Progress, at: int, event: StepExit) -> None:
     step = progress.step(event.step, at)
     step.ended_at = at
     step.retries += event.retries
-    step.tries += [(-1, one) for one in event.tries]
+    step.tries += [(-1, attempt) for attempt in event.tries]
     step.error = event.error or (event.result.error if event.result else None)
     step.printed += event.printed
-    _note(step.warnings, event.warnings)
+    _add_warnings(step.warnings, event.warnings)
     step.result = event.loop if event.loop is not None else event.result
     step.waits_for = ""
     step.status = "done"
@@ -147,7 +147,7 @@ def _step_exit(progress: Progress, at: int, event: StepExit) -> None:
 def _step_skipped(progress: Progress, at: int, event: StepSkipped) -> None:
     step = progress.step(event.step, at)
     step.status = "skipped"
-    _note(step.warnings, event.warnings)
+    _add_warnings(step.warnings, event.warnings)
     step.entered_at = step.ended_at = at
 
 
@@ -164,7 +164,7 @@ def _command_completed(progress: Progress, at: int, event: CommandCompleted) -> 
     for index, text in event.printed:
         lines = "".join(f"[{index}] {line}\n" for line in text.splitlines())
         step.printed = (step.printed + lines)[-PRINTED_MAX:]
-    _note(step.warnings, event.warnings)
+    _add_warnings(step.warnings, event.warnings)
 
 
 def _command_suspended(progress: Progress, at: int, event: CommandSuspended) -> None:
@@ -230,7 +230,7 @@ class Execution(msgspec.Struct, kw_only=True):
     error: ErrorInfo | None = None
     #: Steps by name, in the order in which they were first entered.
     steps: dict[str, StepView] = {}
-    #: Names that had no value, and values that nothing can read.
+    #: Names without a value, and values that cannot be read.
     warnings: list[str] = []
     events: list[Recorded] = []
     #: Data of each step that has a result, by the step's name.
@@ -238,12 +238,12 @@ class Execution(msgspec.Struct, kw_only=True):
 
     @property
     def is_completed(self) -> bool:
-        """Whether it ended well."""
+        """Whether the playbook completed."""
         return self.status is Status.COMPLETED
 
     @property
     def duration_ms(self) -> float:
-        """How long it took, in milliseconds."""
+        """Duration in milliseconds."""
         if not self.events:
             return 0.0
         return (self.events[-1].at - self.events[0].at) / 1000
@@ -257,7 +257,7 @@ class Execution(msgspec.Struct, kw_only=True):
         return f"<Execution {self.execution_id} {name}{cause}>"
 
     def _repr_html_(self) -> str:
-        """Return the execution as a notebook shows it: how it ended, its steps, its result."""
+        """Return HTML for notebooks: the status, the steps and the result."""
         from html import escape  # only for notebooks
 
         rows = "".join(_row(step) for step in self.steps.values())
@@ -272,14 +272,14 @@ class Execution(msgspec.Struct, kw_only=True):
 
 
 EXCERPT_MAX: Final = 120
-"""Characters of a text that a line shows."""
+"""Maximum characters of a value on one line."""
 
 HTML_MAX: Final = 2000
-"""Characters of a result that a notebook shows."""
+"""Maximum characters of a result in a notebook."""
 
 
 def _excerpt(value: Any, limit: int = EXCERPT_MAX) -> str:
-    """Return a value as text, secrets as ``***``, cut to a length."""
+    """Return a value as text, with secrets as ``***``, truncated."""
     text = shown(value) if isinstance(value, str) else to_json(shown(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -293,5 +293,5 @@ def _row(step: StepView) -> str:
 
 
 def status_of(state: State) -> str:
-    """Return an execution's status, as people read it."""
+    """Return an execution's status for display."""
     return "CANCELLING" if state.is_cancelling else str(state.status)

@@ -1,4 +1,4 @@
-"""Files that one process at a time holds, as long as it lives."""
+"""Lock files, each held by at most one process and released when that process ends."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Final
 
 TRIES_MAX: Final = 100
-"""How often a file may be gone, by whoever held it, before it counts as held."""
+"""Attempts to open a lock file that its holder keeps removing."""
 
 
 def lock(path: Path) -> int | None:
-    """Hold a file until it is unlocked or this process ends.
+    """Lock a file until it is unlocked or this process ends.
 
     Returns:
-        What holds it, for :func:`unlock`; nothing if another one holds the file.
+        A handle for :func:`unlock`, or None if another process holds the lock.
 
     Raises:
-        OSError: the file cannot be opened, or not be locked.
+        OSError: The file cannot be opened or locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES_MAX):
@@ -31,16 +31,16 @@ def lock(path: Path) -> int | None:
         except BaseException:
             os.close(handle)
             raise
-        # Whoever held it may have removed it since it was opened: then this is no file
-        # that the next one finds.
-        if _is_at(path, handle):
+        # The previous holder may have removed the file after it was opened here; other
+        # processes would then lock a new file of the same name.
+        if _is_same_file(path, handle):
             return handle
         os.close(handle)
     return None
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether somebody holds a file; it is not made for that."""
+    """Return whether a file is locked, without creating it."""
     try:
         handle = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -55,19 +55,19 @@ def is_locked(path: Path) -> bool:
 
 
 def unlock(path: Path, handle: int, *, remove: bool = False) -> None:
-    """Hold a file no more.
+    """Release a lock.
 
     Args:
-        path: the file.
-        handle: what holds it.
-        remove: whether the file goes, too.
+        path: The file.
+        handle: The handle from :func:`lock`.
+        remove: Whether to delete the file.
     """
     if remove:
-        path.unlink(missing_ok=True)  # still held, so that it is nobody else's
+        path.unlink(missing_ok=True)  # still locked, so no other process holds it
     os.close(handle)
 
 
-def _is_at(path: Path, handle: int) -> bool:
+def _is_same_file(path: Path, handle: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""When schedules tick: cron in a time zone, or a fixed interval."""
+"""Tick times of schedules: cron in a time zone, or a fixed interval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arcbook.errors import InvalidError
 from arcbook.store.api import ScheduleRow
 
 CATCH_UP: Final = ("latest", "all", "skip")
-"""What becomes of ticks that were missed: one for all of them, each of them, none."""
+"""What to start for missed ticks: one execution, one for each tick, or none."""
 
 SHORTHANDS: Final = {
     "@hourly": "0 * * * *",
@@ -24,10 +24,10 @@ SHORTHANDS: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-"""Words for the commonest cron expressions."""
+"""Shorthands for common cron expressions."""
 
 LATE_US_MAX: Final = 60_000_000
-"""How late a tick may be and still count as in time, where missed ones are skipped."""
+"""How late a tick may run with ``catch_up: skip`` before it counts as missed."""
 
 INTERVAL_SECONDS_MIN: Final = 1.0
 """Shortest interval."""
@@ -36,16 +36,16 @@ MICROSECONDS: Final = 1_000_000
 
 
 class ScheduleError(InvalidError):
-    """A schedule that cannot be; the message says what to write."""
+    """A schedule is invalid; the message says what to write."""
 
     code = "invalid_schedule"
 
 
 def validated(row: ScheduleRow) -> ScheduleRow:
-    """Return a schedule that can tick.
+    """Validate a schedule and return it.
 
     Raises:
-        ScheduleError: it cannot.
+        ScheduleError: It is invalid.
     """
     if bool(row.cron) == bool(row.every_seconds):
         raise ScheduleError("a schedule has either 'cron' or 'every_seconds'")
@@ -62,39 +62,39 @@ def validated(row: ScheduleRow) -> ScheduleRow:
 def ticks(row: ScheduleRow, after: int) -> Iterator[int]:
     """Yield the times of a schedule after a time, in microseconds since the epoch.
 
-    With cron, a time that a change of the clock leaves out comes when the clock has gone
-    on, and one that comes twice counts once, as Debian's cron has it.
+    As in Debian's cron, a local time skipped by a DST change fires right after it, and one
+    that occurs twice fires once.
 
     Raises:
-        ScheduleError: its expression, or its time zone, is wrong.
+        ScheduleError: Its cron expression or time zone is invalid.
     """
     if row.every_seconds:
         yield from _intervals(row, after)
         return
-    from cronsim import CronSim, CronSimError  # of the cluster alone
+    from cronsim import CronSim, CronSimError  # a dependency of the cluster only
 
     start = dt.datetime.fromtimestamp(after / MICROSECONDS, _zone(row.timezone))
     expression = SHORTHANDS.get(row.cron.strip(), row.cron)
-    # A sixth field, of seconds, would change what the first one means.
+    # Reject a sixth field: it would be seconds and shift the meaning of the others.
     fields = expression if len(expression.split()) == 5 else ""
     try:
-        found = CronSim(fields, start)
+        moments = CronSim(fields, start)
     except CronSimError as error:
         raise ScheduleError(
-            f"cron expression {row.cron!r} is wrong: {error}; write minute, hour, day of "
+            f"cron expression {row.cron!r} is invalid: {error}; write minute, hour, day of "
             "month, month, day of week, such as '30 6 * * 1-5', or one of "
             f"{', '.join(SHORTHANDS)}"
         ) from None
-    for moment in found:
+    for moment in moments:
         yield int(moment.timestamp()) * MICROSECONDS
 
 
 def _intervals(row: ScheduleRow, after: int) -> Iterator[int]:
-    """Yield times that lie a whole number of intervals after the schedule's beginning."""
-    each = int(row.every_seconds * MICROSECONDS)
-    number = max(0, (after - row.created_at) // each) + 1
+    """Yield times a whole number of intervals after the schedule's creation."""
+    interval_us = int(row.every_seconds * MICROSECONDS)
+    number = max(0, (after - row.created_at) // interval_us) + 1
     while True:
-        yield row.created_at + number * each
+        yield row.created_at + number * interval_us
         number += 1
 
 
@@ -104,7 +104,7 @@ def _zones() -> frozenset[str]:
 
 
 def _zone(name: str) -> ZoneInfo:
-    # Looked up first: of a name that it does not know, ZoneInfo makes files and modules to open.
+    # Check the name first: ZoneInfo would open files and modules named after an unknown one.
     if name not in _zones():
         raise ScheduleError(
             f"there is no time zone {name[:60]!r}; write one such as 'Europe/Berlin' or 'UTC'"
@@ -123,9 +123,9 @@ def upcoming(row: ScheduleRow, after: int, count: int = 5) -> list[int]:
 
 
 def due(row: ScheduleRow, now: int) -> tuple[int, int]:
-    """Return the time for which a due schedule is to start its playbook, and the next.
+    """Return the tick for which a due schedule starts its playbook, and the next tick.
 
-    The time is 0 if nothing is to be started: the ticks that were missed are skipped.
+    The first is 0 if nothing is to be started because missed ticks are skipped.
     """
     if row.catch_up == "all":
         return row.next_at, next_after(row, row.next_at)

@@ -89,7 +89,7 @@ def test_a_tick_in_time_starts_whatever_becomes_of_missed_ones(catch_up):
     [
         ({}, "either 'cron' or 'every_seconds'"),
         ({"cron": "* * * * *", "every_seconds": 5}, "either 'cron' or 'every_seconds'"),
-        ({"cron": "61 * * * *"}, "cron expression '61 \\* \\* \\* \\*' is wrong"),
+        ({"cron": "61 * * * *"}, "cron expression '61 \\* \\* \\* \\*' is invalid"),
         ({"cron": "* * * * *", "timezone": "Mars/Base"}, "no time zone 'Mars/Base'"),
         ({"every_seconds": 0.1}, "at least 1"),
         ({"every_seconds": 5, "catch_up": "some"}, "latest, all, skip"),

@@ -9,7 +9,7 @@ from arcbook.store.api import StoreError
 
 
 class BlobMissingError(MissingError):
-    """There is no blob of that key: it was never written, or it was purged."""
+    """No blob has this key: it was never written, or it was deleted."""
 
     code = "blob_not_found"
 
@@ -17,34 +17,34 @@ class BlobMissingError(MissingError):
 class BlobStoreError(StoreError):
     """Blobs cannot be written or read at present; the message says what to do.
 
-    They are part of what is stored: who goes on without the store goes on without them.
+    A StoreError, because code that tolerates an unavailable store tolerates this as well.
     """
 
     code = "blob_store_unavailable"
 
 
 class Blobs(Protocol):
-    """Keeps bytes by key. A key is written at most with equal meaning: writing again is safe."""
+    """Stores bytes by key. Values of one key are equivalent, so writing again is safe."""
 
     async def put(self, key: str, data: bytes) -> None:
-        """Write a blob; when this returns it survives a crash of the machine.
+        """Write a blob durably.
 
         Raises:
-            BlobStoreError: it cannot be written.
+            BlobStoreError: It cannot be written.
         """
 
     async def get(self, key: str) -> bytes:
         """Return a blob.
 
         Raises:
-            BlobMissingError: there is none.
-            BlobStoreError: it cannot be read.
+            BlobMissingError: It does not exist.
+            BlobStoreError: It cannot be read.
         """
 
     async def delete(self, prefix: str, *, before: str = "") -> int:
-        """Delete the blobs whose keys begin with ``prefix``; return how many there were.
+        """Delete the blobs whose keys start with ``prefix``; return their number.
 
         Args:
-            prefix: the beginning.
-            before: only those with keys before this one: the prefix, digits and a slash.
+            prefix: The prefix.
+            before: Delete only keys before this one: the prefix, digits and a slash.
         """

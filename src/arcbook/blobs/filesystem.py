@@ -1,4 +1,4 @@
-"""Blobs as files below one folder."""
+"""Blobs as files in a folder."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FilesystemBlobs:
-    """A blob store in a folder; the parts of a key are its folders.
+    """A blob store in a folder; the parts of a key are subfolders.
 
-    A file appears under its name only when it is whole and on the disk.
+    Writes are atomic: a file appears under its name only once it is complete and synced.
     """
 
     def __init__(self, root: Path) -> None:
@@ -68,9 +68,9 @@ class FilesystemBlobs:
         base = self._path(folder) if folder else self._root
         count = 0
         end = before.rpartition("/")[2]
-        wanted = quote(name, safe="=+-_,@ ").replace(".", "%2E")
+        name_prefix = quote(name, safe="=+-_,@ ").replace(".", "%2E")
         for path in list(base.glob("*")) if base.is_dir() else []:
-            if not path.name.startswith(wanted) or path.name.startswith("~"):
+            if not path.name.startswith(name_prefix) or path.name.startswith("~"):
                 continue
             if before and path.name >= end:
                 continue
@@ -85,7 +85,7 @@ class FilesystemBlobs:
 
 @contextlib.contextmanager
 def _translated(root: Path) -> Iterator[None]:
-    """Turn the disk's errors into ours, each with what to do."""
+    """Convert errors of the file system into BlobStoreErrors with advice."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):

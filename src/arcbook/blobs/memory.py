@@ -6,7 +6,7 @@ from arcbook.blobs.api import BlobMissingError
 
 
 class MemoryBlobs:
-    """A blob store that ends with its process."""
+    """A blob store in memory."""
 
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}
@@ -21,9 +21,9 @@ class MemoryBlobs:
             raise BlobMissingError(key) from None
 
     async def delete(self, prefix: str, *, before: str = "") -> int:
-        doomed = [
+        keys = [
             key for key in self._blobs if key.startswith(prefix) and (not before or key < before)
         ]
-        for key in doomed:
+        for key in keys:
             del self._blobs[key]
-        return len(doomed)
+        return len(keys)

@@ -1,4 +1,4 @@
-"""Blobs in the database of the cluster, in pieces."""
+"""Blobs in the cluster's database, split into pieces."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from arcbook.store.api import StoreError
 from arcbook.store.sql import load_queries
 
 PIECE_BYTES: Final = 512 * 1024
-"""Size of one piece: a row that PostgreSQL moves about with ease."""
+"""Size of one piece: a row size that PostgreSQL handles well."""
 
 PUT_SECONDS: Final = 300.0
-"""How long one piece may take to be written."""
+"""Time limit for writing one piece."""
 
 _KEY_BEYOND: Final = "\U0010ffff"
-"""No key has a character beyond this one."""
+"""Sorts after every character in a key."""
 
 _ID_MAX: Final = 2**63 - 1
 
@@ -26,7 +26,7 @@ class PostgresBlobs:
     """A blob store in PostgreSQL.
 
     Args:
-        connection: lends a connection; that of the store, so that both share its pool.
+        connection: Lends a connection of the store's pool.
     """
 
     def __init__(self, connection: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
@@ -45,7 +45,7 @@ class PostgresBlobs:
         starts = range(0, len(data) or 1, PIECE_BYTES)
         name, owner = _stored(key), _owner(key)
         async with self._connection() as connection, connection.transaction():
-            # One writer of a key at a time: another's pieces must not come between.
+            # Serialize writers of one key, so that their pieces do not mix.
             await connection.execute(self._sql["lock"], name)
             await connection.execute(self._sql["clear"], name)
             for number, start in enumerate(starts):
@@ -68,12 +68,12 @@ class PostgresBlobs:
 
 
 def _stored(key: str) -> str:
-    """Return a key as PostgreSQL can keep it: its text has no character zero."""
+    """Escape a key for PostgreSQL, whose text cannot contain NUL."""
     return key.replace("%", "%25").replace("\x00", "%00")
 
 
 def _owner(key: str) -> int:
-    """Return the execution that a key begins with, or 0."""
+    """Return the execution id at the start of a key, or 0."""
     first, slash, _ = key.partition("/")
     is_id = slash and first.isascii() and first.isdigit() and len(first) < 20
     return int(first) if is_id and int(first) <= _ID_MAX else 0

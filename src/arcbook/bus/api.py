@@ -1,12 +1,11 @@
 """The port to the bus.
 
-The bus carries hints and requests, and nothing that must survive: a message may be lost,
-doubled or late, and its streams may be wiped at any moment. What is true is in the store.
+The bus carries only hints and requests. Messages may be lost, duplicated or late, and its
+streams may be wiped at any moment; the store is the source of truth.
 
-Three things travel on it. *Messages* to pools of workers ("there is a command") wait
-until a worker pulls them, and come again if they are not acknowledged in time.
-*Requests* are answered by whoever serves their subject. *Notices* reach those who listen
-at that moment, at most once.
+It carries three things. *Messages* to pools of workers ("there is a command") wait until a
+worker pulls them, and are redelivered unless acknowledged in time. *Requests* are answered
+by the process that serves their subject. *Notices* reach current listeners at most once.
 """
 
 from __future__ import annotations
@@ -18,32 +17,32 @@ from arcbook.errors import UnavailableError
 from arcbook.supervision import Service
 
 ACK_SECONDS: Final = 30.0
-"""Time after which a message that was pulled and not acknowledged comes again."""
+"""Time after which a pulled message is redelivered unless acknowledged."""
 
 DELIVERIES_MAX: Final = 10
-"""Deliveries of one message; then it goes to the dead letters."""
+"""Deliveries of one message before it becomes a dead letter."""
 
 DUPLICATE_SECONDS: Final = 120.0
-"""Time within which a message of the same id is dropped."""
+"""Time within which a second message with the same id is dropped."""
 
 PULL_MAX: Final = 256
-"""Messages of one pull."""
+"""Maximum number of messages in one pull."""
 
 
 class BusError(UnavailableError):
-    """The bus cannot be reached, or refuses what was asked."""
+    """The bus cannot be reached or refuses an operation."""
 
     code = "bus_unavailable"
 
 
 class NobodyError(BusError):
-    """Nobody serves the subject of a request."""
+    """No process serves the subject of a request."""
 
     code = "nobody_answers"
 
 
 class RequestTimeoutError(BusError):
-    """A request was not answered in time. It may have been carried out."""
+    """A request was not answered in time. It may still have been carried out."""
 
     code = "request_timeout"
 
@@ -53,105 +52,105 @@ class Message(NamedTuple):
 
     pool: str
     execution_id: int
-    #: Names the message: one of the same id within the window is a duplicate.
+    #: Deduplication id: a second message with it is dropped within the window.
     message_id: str
     body: bytes
 
 
 class Delivery(Protocol):
-    """A message that was pulled."""
+    """A pulled message."""
 
     @property
     def body(self) -> bytes:
-        """What the message says."""
+        """The body of the message."""
 
     @property
     def deliveries(self) -> int:
-        """How often the message was delivered, this time included."""
+        """The number of deliveries of the message, including this one."""
 
 
 class Subscription(Protocol):
-    """Something that is served or listened to."""
+    """A subject that is served or listened to."""
 
     async def stop(self) -> None:
-        """Serve or listen no more; what has arrived is still handled."""
+        """Stop serving or listening, after handling what has already arrived."""
 
 
 Handler = Callable[[bytes], Awaitable[bytes]]
-"""Answers a request. What it raises reaches the asker as a time-out."""
+"""Answers a request. If it raises, the requester sees a timeout."""
 
 Listener = Callable[[bytes], None]
 
 
 class WorkerBus(Protocol):
-    """A connection to the bus, as far as workers need one."""
+    """A worker's view of a connection to the bus."""
 
     @property
     def payload_max(self) -> int:
-        """Bytes that one message, request, answer or notice may have."""
+        """Maximum size in bytes of one message, request, answer or notice."""
 
     async def __aenter__(self) -> Self:
-        """Connect, and create what is missing; what is there and fits is left alone.
+        """Connect, and create missing streams.
 
         Raises:
-            BusError: it cannot be reached, lacks JetStream, or refuses the credentials.
+            BusError: The bus cannot be reached, lacks JetStream or refuses the credentials.
         """
 
     async def __aexit__(self, *exc: object) -> None:
-        """Send what is waiting to be sent, and disconnect."""
+        """Flush pending output and disconnect."""
 
     async def pull(self, pools: Sequence[str], limit: int, seconds: float) -> list[Delivery]:
-        """Return messages of some pools; wait for the first one, but no longer than told.
+        """Return messages of some pools, waiting up to ``seconds`` for the first one.
 
         Raises:
-            BusError: the bus cannot be reached.
+            BusError: The bus cannot be reached.
         """
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Have messages not come again."""
+        """Acknowledge messages, so that they are not redelivered."""
 
     async def give_back(self, deliveries: Sequence[Delivery], seconds: float = 0.0) -> None:
-        """Have messages come again, to anyone, after a time."""
+        """Return messages for redelivery to any worker after a delay."""
 
     async def extend(self, deliveries: Sequence[Delivery]) -> None:
-        """Say that messages are being worked on; the time to acknowledge begins anew."""
+        """Restart the time in which messages must be acknowledged."""
 
     async def request(self, subject: str, body: bytes, seconds: float) -> bytes:
-        """Ask whoever serves a subject, and return the answer.
+        """Send a request to a subject and return the answer.
 
         Raises:
-            NobodyError: nobody serves it.
-            RequestTimeoutError: there was no answer in time.
-            BusError: the bus cannot be reached.
+            NobodyError: No process serves the subject.
+            RequestTimeoutError: There was no answer in time.
+            BusError: The bus cannot be reached.
         """
 
     async def listen(self, subject: str, listener: Listener) -> Subscription:
-        """Be told the notices of a subject. It may end in ``.*`` for all below it."""
+        """Call a listener with the notices of a subject; a final ``.*`` matches all below it."""
 
 
 class Connection(WorkerBus, Protocol):
-    """A worker's connection to the bus, as whoever opened it has it."""
+    """A worker's connection to the bus, as its opener sees it."""
 
     @property
     def service(self) -> Service:
-        """What goes on as long as the connection does; whoever uses it ends with it."""
+        """The connection's background service; its failure must end the user's service too."""
 
 
 class Bus(Connection, Protocol):
     """A connection to the bus."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Hand messages to the bus, all of them at once; it has them when this returns.
+        """Publish a batch of messages and wait until the bus has accepted them.
 
         Raises:
-            BusError: it does not have all of them. Publishing again is safe.
+            BusError: Not all were accepted. Publishing them again is safe.
         """
 
     async def waiting(self, pools: Sequence[str]) -> dict[str, int]:
-        """Return how many messages of each pool wait to be pulled."""
+        """Return the number of messages waiting in each pool."""
 
     async def serve(self, subject: str, handler: Handler) -> Subscription:
-        """Answer the requests of a subject, as many at once as arrive."""
+        """Answer the requests of a subject, concurrently."""
 
     async def tell(self, subject: str, body: bytes) -> None:
-        """Send a notice to those who listen now."""
+        """Send a notice to the current listeners."""

@@ -1,4 +1,4 @@
-"""What all connections to a bus share: handling what comes, and checking what goes."""
+"""Shared parts of all bus connections: handling requests and checking sizes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from arcbook.logs import events as logged
 from arcbook.supervision import Errands
 
 HANDLERS_MAX: Final = 1024
-"""Requests of one subject that are handled at once; further ones wait for their turn."""
+"""Requests of one subject handled concurrently; further ones wait."""
 
 _log = logging.getLogger("arcbook.bus")
 
 
 class Handling(Errands):
-    """The requests of one subject that are being handled, each by a task of its own."""
+    """The requests of one subject in progress, each in its own task."""
 
     def __init__(self, subject: str) -> None:
         super().__init__(subject, HANDLERS_MAX)
@@ -27,22 +27,22 @@ class Handling(Errands):
 
 
 def covers(pattern: str, subject: str) -> bool:
-    """Tell whether a subject is among those that are listened to."""
+    """Return whether a subject matches a listener's pattern."""
     if pattern.endswith(".*"):
         return subject.startswith(pattern[:-1])
     return subject == pattern
 
 
 def hand_over(listener: Listener, body: bytes) -> None:
-    """Tell a listener, in its turn; the loop notes what it raises, and the others go on."""
+    """Schedule a call of a listener; the event loop logs what it raises."""
     asyncio.get_running_loop().call_soon(listener, body)
 
 
-def check_size(size: int, most: int) -> None:
-    """Refuse what the server would close the connection for.
+def check_size(size: int, limit: int) -> None:
+    """Refuse a body for which the server would close the connection.
 
     Raises:
-        BusError: it is too big.
+        BusError: The body is too large.
     """
-    if size > most:
-        raise BusError(f"{size} bytes are more than the bus takes ({most})")
+    if size > limit:
+        raise BusError(f"{size} bytes are more than the bus takes ({limit})")

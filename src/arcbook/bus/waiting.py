@@ -1,4 +1,4 @@
-"""Waiting until something came, or for some time."""
+"""Waiting for a wake-up, with a timeout."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 
 
 class Waiting:
-    """Those who wait for the same thing; all of them are woken at once."""
+    """A group of waiters that are all woken together."""
 
     def __init__(self) -> None:
-        #: In the order in which they came.
+        #: In order of arrival.
         self._waiters: dict[asyncio.Future[None], None] = {}
 
     async def wait(self, seconds: float) -> None:
-        """Wait until the next :meth:`wake`, at most for some seconds."""
+        """Wait for the next :meth:`wake` or until a timeout, without raising."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters[waiter] = None
         try:
@@ -25,7 +25,7 @@ class Waiting:
             del self._waiters[waiter]
 
     def wake(self) -> None:
-        """Let everybody go on who waits now."""
+        """Wake all current waiters."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -1,1 +1,1 @@
-"""Results kept by reference: where, how summarised, how read back."""
+"""Results stored by reference: storage, summaries and loading."""

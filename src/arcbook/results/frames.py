@@ -1,4 +1,4 @@
-"""A loop's results, read back from the events of its frames."""
+"""A loop's results, read from the events of its frames."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from arcbook.store.api import EventLog
 PAGE_EVENTS: Final = 200
 
 Frame = tuple[int, list[Any], ResultRef | None]
-"""A frame's first index, and the data of its iterations or the reference to it."""
+"""A frame's first index, with its iterations' data or the reference to them."""
 
 
 async def loop_frames(
     log: EventLog, execution_id: int, step: str, visit: int
 ) -> AsyncIterator[Frame]:
-    """Yield each frame's first index, and its data or the reference to it."""
+    """Yield the frames of a loop from the event log."""
     after = 0
     types = ("command.completed",)
     while page := await log.events(
@@ -34,10 +34,10 @@ async def loop_frames(
 
 
 def frames_of(ref: ResultRef, events: Iterable[Recorded]) -> list[Frame]:
-    """Return the frames of a loop among events that are not stored yet."""
+    """Return the frames of a loop in events that are not stored yet."""
     parts = parse_ref(ref.ref)
-    found = [event for _, _, event in events if isinstance(event, CommandCompleted)]
-    return [_frame(e) for e in found if (e.step, str(e.visit)) == (parts.step, parts.name)]
+    completed = [event for _, _, event in events if isinstance(event, CommandCompleted)]
+    return [_frame(e) for e in completed if (e.step, str(e.visit)) == (parts.step, parts.name)]
 
 
 def _frame(event: CommandCompleted) -> Frame:
@@ -45,7 +45,7 @@ def _frame(event: CommandCompleted) -> Frame:
 
 
 def _data(result: StepResult) -> Any:
-    """Return an iteration's data, or its result where some of that is kept by reference."""
+    """Return an iteration's data, or its result if part of the data is stored by reference."""
     try:
         return step_data(result, {})
     except NeedsData:

@@ -1,4 +1,4 @@
-"""References: how a value that is kept elsewhere is named."""
+"""References: names of values stored outside the event log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RefParts(NamedTuple):
 
 
 class InvalidRefError(InvalidError):
-    """A text is not a reference to a result."""
+    """A string is not a valid reference to a result."""
 
     code = "invalid_reference"
 
@@ -31,10 +31,10 @@ def make_ref(execution_id: int, step: str, name: str) -> str:
 
 
 def parse_ref(ref: str) -> RefParts:
-    """Return the parts of a reference.
+    """Parse a reference.
 
     Raises:
-        InvalidRefError: it is not of the form ``noetl://execution/<id>/result/...``.
+        InvalidRefError: It does not have the form ``noetl://execution/<id>/result/...``.
     """
     match = _REF.fullmatch(ref)
     if match is None:

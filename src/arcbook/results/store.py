@@ -1,4 +1,4 @@
-"""Putting large values away and reading them back."""
+"""Storing large values by reference and loading them."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ from arcbook.results.refs import make_ref, parse_ref
 from arcbook.results.summary import summarise
 
 INLINE_BYTES_MAX: Final = 100 * 1024
-"""Size up to which a task's data stands in its event."""
+"""Maximum size of a task's data that is stored inline in its event."""
 
 KV_BYTES_MAX: Final = 1024 * 1024
-"""Size below which ``_store`` says ``kv``, as the reference's tiers have it; else ``disk``."""
+"""Size below which ``_store`` is ``kv``, as in the reference's tiers; otherwise ``disk``."""
 
 RESULT_BYTES_MAX: Final = 256 * 1024 * 1024
-"""Size of one task's data."""
+"""Maximum size of one task's data."""
 
 CHUNK_ITEMS: Final = 1000
-"""Items of a kept list that are written, and read, together."""
+"""Items of a list stored in one blob."""
 
 
 ITEMS_SUFFIX: Final = "-items"
-"""End of the name under which a loop keeps its items."""
+"""Suffix of the name of a loop's stored items."""
 
 
 class ResultMissingError(MissingError):
-    """A reference leads to nothing any more."""
+    """The value of a reference no longer exists."""
 
     code = "result_not_found"
 
 
 class ResultTooLargeError(LimitError):
-    """A task's data passes the limit."""
+    """A task's data exceeds the size limit."""
 
     code = "result_too_large"
 
 
 LoopReader = Callable[[int, str, str], AsyncIterator[Frame]]
-"""Yields a loop's frames: first index, data in order or a reference to it."""
+"""Yields the frames of a loop."""
 
 
 class ResultStore:
-    """Values by reference, in a blob store."""
+    """Stores and loads values by reference in a blob store."""
 
     def __init__(
         self,
@@ -68,10 +68,10 @@ class ResultStore:
 
     # -- writing ----------------------------------------------------------------------
 
-    async def keep(  # what names and describes a value
+    async def keep(  # the name and description of a value
         self, execution_id: int, step: str, name: str, data: bytes, value: Any, spec: OutputSpec
     ) -> ResultRef:
-        """Put a value away and return its reference."""
+        """Store a value and return its reference."""
         ref = make_ref(execution_id, step, name)
         await self._blobs.put(_key(ref), data)
         store = spec.store if spec.store != "auto" else _tier(len(data))
@@ -84,22 +84,22 @@ class ResultStore:
         )
 
     def oversize(self, result: StepResult, specs: dict[str, OutputSpec]) -> list[str]:
-        """Return the labels whose data must not stand in an event."""
-        found: list[str] = []
+        """Return the labels of tasks whose data is too large for an event."""
+        labels: list[str] = []
         for label, value in result.tasks.items():
             limit = specs[label].inline_bytes_max if label in specs else None
             limit = self._inline_bytes_max if limit is None else limit
             if value.ref is None and value.data is not None and size_of(value.data) > limit:
-                found.append(label)
-        return found
+                labels.append(label)
+        return labels
 
     async def shrink(
         self, result: StepResult, execution_id: int, name: str, specs: dict[str, OutputSpec]
     ) -> StepResult:
-        """Return a result whose large values are put away.
+        """Store large values of a result and replace them with references.
 
         Raises:
-            ResultTooLargeError: one is larger than any result may be.
+            ResultTooLargeError: A value exceeds the size limit.
         """
         labels = self.oversize(result, specs)
         if not labels:
@@ -120,22 +120,22 @@ class ResultStore:
         return msgspec.structs.replace(result, tasks=tasks)
 
     async def keep_items(self, ref: ResultRef, items: list[Any]) -> None:
-        """Put a loop's items away in chunks, so that a frame reads only its own."""
-        for at in range(0, len(items), CHUNK_ITEMS):
-            chunk = msgspec.json.encode(items[at : at + CHUNK_ITEMS])
-            await self._blobs.put(f"{_key(ref.ref)}.{at // CHUNK_ITEMS}", chunk)
+        """Store a loop's items in chunks, so that each frame loads only its own."""
+        for offset in range(0, len(items), CHUNK_ITEMS):
+            chunk = msgspec.json.encode(items[offset : offset + CHUNK_ITEMS])
+            await self._blobs.put(f"{_key(ref.ref)}.{offset // CHUNK_ITEMS}", chunk)
 
     # -- reading ----------------------------------------------------------------------
 
     async def load(self, ref: ResultRef, more: Iterable[Frame] = ()) -> Any:
-        """Return the value of a reference.
+        """Load the value of a reference.
 
         Args:
-            ref: the reference.
-            more: frames of a loop that the log does not have yet.
+            ref: The reference.
+            more: Frames of a loop that are not in the log yet.
 
         Raises:
-            ResultMissingError: it is gone.
+            ResultMissingError: The value no longer exists.
         """
         if ref.store == "items":
             return await self.items(ref, 0, int(ref.summary["count"]))
@@ -144,11 +144,11 @@ class ResultStore:
         return await self.load_ref(ref.ref)
 
     async def load_ref(self, ref: str) -> Any:
-        """Return the value of a reference of which only the text is known.
+        """Load the value of a reference given only as text.
 
         Raises:
-            InvalidRefError: it is not a reference.
-            ResultMissingError: it is gone.
+            InvalidRefError: The text is not a reference.
+            ResultMissingError: The value no longer exists.
         """
         name = parse_ref(ref).name
         with contextlib.suppress(BlobMissingError):
@@ -160,59 +160,59 @@ class ResultStore:
         raise ResultMissingError(f"the result {ref} is gone")
 
     async def items(self, ref: ResultRef, first: int, count: int) -> list[Any]:
-        """Return a slice of a kept list."""
-        found: list[Any] = []
-        at = first
-        while at < first + count:
-            number = at // CHUNK_ITEMS
+        """Load a slice of a stored list."""
+        items: list[Any] = []
+        offset = first
+        while offset < first + count:
+            number = offset // CHUNK_ITEMS
             try:
                 chunk = msgspec.json.decode(await self._blobs.get(f"{_key(ref.ref)}.{number}"))
             except BlobMissingError:
                 raise ResultMissingError(f"the items {ref.ref} are gone") from None
-            start = at - number * CHUNK_ITEMS
-            part = chunk[start : start + first + count - at]
-            found += part
-            at += max(len(part), 1)
-        return found
+            start = offset - number * CHUNK_ITEMS
+            part = chunk[start : start + first + count - offset]
+            items += part
+            offset += max(len(part), 1)
+        return items
 
     async def _all_items(self, ref: str) -> list[Any]:
-        """Return a kept list whose length is not known."""
-        found: list[Any] = []
+        """Load a stored list of unknown length."""
+        items: list[Any] = []
         for number in itertools.count():
             try:
                 chunk = await self._blobs.get(f"{_key(ref)}.{number}")
             except BlobMissingError:
                 break
-            found += msgspec.json.decode(chunk)
-        if not found:
+            items += msgspec.json.decode(chunk)
+        if not items:
             raise ResultMissingError(f"the items {ref} are gone")
-        return found
+        return items
 
     async def _loop(self, ref: str, count: int = 0, more: Iterable[Frame] = ()) -> list[Any]:
-        """Return the iterations' data of a loop by index, from what its frames left."""
+        """Collect the data of a loop's iterations from its frames, by index."""
         if self._loop_reader is None:
             raise ResultMissingError(f"the result {ref} cannot be read here")
         parts = parse_ref(ref)
-        found: dict[int, Any] = {}
+        values: dict[int, Any] = {}
         frames = self._loop_reader(parts.execution_id, parts.step, parts.name)
         async for frame in frames:
-            await self._put_in(found, frame)
+            await self._add_frame(values, frame)
         for frame in more:
-            await self._put_in(found, frame)
-        if not found and not count:
+            await self._add_frame(values, frame)
+        if not values and not count:
             raise ResultMissingError(f"the result {ref} is gone")
-        return [found.get(i) for i in range(max(count, max(found, default=-1) + 1))]
+        return [values.get(i) for i in range(max(count, max(values, default=-1) + 1))]
 
-    async def _put_in(self, found: dict[int, Any], frame: Frame) -> None:
-        """Add the data of a frame's iterations to that of others, by index."""
+    async def _add_frame(self, values: dict[int, Any], frame: Frame) -> None:
+        """Add the data of a frame's iterations to ``values``."""
         first, data, frame_ref = frame
-        values = data if frame_ref is None else await self.load(frame_ref)
-        for i, value in enumerate(values):
-            whole = isinstance(value, StepResult)
-            found[first + i] = await self._whole(value) if whole else value
+        frame_values = data if frame_ref is None else await self.load(frame_ref)
+        for i, value in enumerate(frame_values):
+            is_partial = isinstance(value, StepResult)
+            values[first + i] = await self._loaded_data(value) if is_partial else value
 
-    async def _whole(self, result: StepResult) -> Any:
-        """Return an iteration's data of which some is kept by reference."""
+    async def _loaded_data(self, result: StepResult) -> Any:
+        """Load the data of an iteration that is partly stored by reference."""
         refs = [value.ref for value in result.tasks.values() if value.ref is not None]
         return step_data(result, {ref.ref: await self.load(ref) for ref in refs})
 

@@ -1,7 +1,7 @@
-"""What is known of a value that is kept by reference, without reading it.
+"""Summaries of values stored by reference, readable without loading the value.
 
-A summary answers truly or not at all: small fields are whole, large ones have their
-sizes, and a mapping whose keys are not all listed says so.
+A summary is never wrong, only incomplete: it holds small fields in full and the sizes of
+large ones, and it says whether all keys of a mapping are listed.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from typing import Any, Final
 import msgspec
 
 FIELD_BYTES_MAX: Final = 512
-"""Size up to which a field stands in the summary."""
+"""Maximum size of a field that the summary holds in full."""
 
 FIELDS_MAX: Final = 200
-"""Keys listed in a summary."""
+"""Maximum number of keys in a summary."""
 
 SELECTED_BYTES_MAX: Final = 16 * 1024
-"""Size up to which a field that the playbook selects stands in the summary."""
+"""Maximum size of a selected field that the summary holds in full."""
 
 
 def summarise(value: Any, select: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the summary of a value.
 
     Args:
-        value: the JSON-compatible value.
-        select: fields that the playbook wants to read without loading the value.
+        value: The JSON-compatible value.
+        select: Fields that the playbook reads without loading the value.
 
     Returns:
-        ``count`` for a list, text or mapping; for a mapping also ``fields`` (whole
-        values), ``sizes`` (of larger ones) and whether that is ``complete``.
+        ``count`` of a list, string or mapping; for a mapping also ``fields`` (full
+        values), ``sizes`` (of larger values) and whether these are ``complete``.
     """
     if isinstance(value, (list, str)):
         return {"count": len(value)}

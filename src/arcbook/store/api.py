@@ -1,8 +1,8 @@
-"""The ports to the store, which holds everything that must survive.
+"""The ports to the store, which holds all durable state.
 
-One writer owns an execution at a time. It appends events with gapless numbers; the
-primary key ``(execution_id, seq)`` makes a second writer's append fail, and that one
-loads again. Everything a commit holds becomes durable together, or not at all.
+One writer owns an execution at a time and appends events with gapless numbers. The primary
+key ``(execution_id, seq)`` makes a second writer's append fail; that writer must reload the
+execution. A commit is atomic.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from arcbook.store.secret_audit import SecretAudit
 from arcbook.store.trials import Trials
 
 PAGE_MAX: Final = 1000
-"""Rows of one page of any list."""
+"""Maximum number of rows on one page of any list."""
 
 
 class EventRow(NamedTuple):
-    """An event as it is stored."""
+    """A row of the event log."""
 
     seq: int
     #: Microseconds since the epoch.
     at: int
     type: str
-    #: The step it is about, or an empty text.
+    #: The step it concerns; empty if none.
     step: str
     #: The event as JSON.
     body: bytes
 
 
 ROW_AGE_US_MAX: Final = 500_000
-"""How old an execution's row may be while it runs, in microseconds."""
+"""Maximum age of a running execution's summary row, in microseconds."""
 
 
 class ExecutionRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An execution at a glance. Its status is never behind its events."""
+    """The summary of an execution. Its status is always up to date."""
 
     execution_id: int
     path: str
@@ -52,14 +52,14 @@ class ExecutionRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     started_at: int = 0
     updated_at: int = 0
     ended_at: int = 0
-    #: Steps that run or wait, as text.
+    #: Names of the steps that run or wait, separated by commas.
     current: str = ""
     error: str = ""
     labels: dict[str, str] = {}
 
     @property
     def tenant(self) -> str:
-        """Whose execution it is."""
+        """The tenant that owns it."""
         return self.labels.get("tenant", "")
 
     @property
@@ -69,7 +69,7 @@ class ExecutionRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ResultRow(NamedTuple):
-    """A value kept by reference."""
+    """A value stored by reference."""
 
     ref: str
     step: str
@@ -79,30 +79,30 @@ class ResultRow(NamedTuple):
 
 
 def ids_of(execution_id: int, after: str) -> tuple[str, str]:
-    """Return what the ids of an execution's commands lie between, from the one after an id."""
+    """Return the bounds of the ids of an execution's commands after a given id."""
     return max(after, f"{execution_id}:"), f"{execution_id};"
 
 
 class CommandRow(NamedTuple):
-    """A command that is out: pending until a worker claims it, gone once it is done."""
+    """An outstanding command: pending until a worker claims it, deleted once it is done."""
 
-    #: Begins with the id of its execution and a colon.
+    #: Starts with the execution id and a colon.
     command_id: str
     execution_id: int
     step: str
     pool: str
-    #: Grows with each delivery after a wait; a claim or report of an older one is stale.
+    #: Incremented by each wait; claims and reports of an older generation are stale.
     generation: int
-    #: Grows with each delivery that was lost.
+    #: Incremented by each lost delivery.
     attempt: int
     #: Microseconds since the epoch.
     issued_at: int
-    #: Who claimed it; an empty text while it is pending.
+    #: The worker that claimed it; empty while it is pending.
     worker: str = ""
 
 
 class Claim(NamedTuple):
-    """A pending command becomes a worker's. It is fenced by what the claimer believes."""
+    """A worker's claim of a pending command, fenced by its generation and attempt."""
 
     command_id: str
     generation: int
@@ -111,70 +111,69 @@ class Claim(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A schedule's tick, which starts the execution of the change. It is fenced by ``due_at``."""
+    """The schedule tick that starts the change's execution, fenced by ``due_at``."""
 
     name: str
-    #: The time that the schedule waited for, and the next; microseconds since the epoch.
+    #: The due time and the next one; microseconds since the epoch.
     due_at: int
     next_at: int
 
 
 class StartKey(NamedTuple):
-    """An idempotency key, which the execution of the change takes.
+    """The idempotency key under which the change's execution starts.
 
-    It is fenced: while another execution has it, the change is not written.
+    It acts as a fence: while another execution holds the key, the change is not written.
     """
 
-    #: Path of the playbook; a key means something for one path only.
+    #: Path of the playbook, which scopes the key.
     path: str
     key: str
-    #: The time of the start, and until when the key is taken; microseconds since the epoch.
+    #: Time of the start and expiry of the key; microseconds since the epoch.
     at: int
     expires_at: int
 
 
 class Change(msgspec.Struct, kw_only=True):
-    """What one commit writes for one execution: events, and what is projected from them.
+    """What one commit writes for one execution: events and their projections.
 
-    It is fenced by the owner of the execution's shard, by the number of the last event, by
-    the state of each command that it claims, by the schedule whose tick it is, and by the key
-    that it takes.
+    It is fenced by the owner of the execution's shard, the number of the last event, the
+    state of each claimed command, the schedule's due time and the idempotency key.
     """
 
     execution_id: int
-    #: Number of the last event before this change; what the writer believes.
+    #: Number of the last event before this change, as the writer knows it.
     after_seq: int
     events: list[EventRow]
-    #: The execution at a glance, if it is to be written: at its start and end, and when the
-    #: one that is stored is older than :data:`ROW_AGE_US_MAX`; without events if nothing
-    #: happens after one that was not written.
+    #: The summary row, if it is to be written: at the start and end of the execution, and when
+    #: the stored one is older than :data:`ROW_AGE_US_MAX`. May come without events, to catch
+    #: up with earlier ones.
     row: ExecutionRow | None = None
-    #: The state after the events, when it is time to save it.
+    #: The state after the events, if a snapshot is due.
     snapshot: bytes | None = None
-    #: Values that the events refer to.
+    #: Values that the events reference.
     results: list[ResultRow] = []
     #: All timers of the execution, if they changed: id and microseconds since the epoch.
     timers: dict[str, int] | None = None
-    #: Commands that are out no more, by id. They go first ...
+    #: Ids of ended commands, which are deleted first ...
     done: list[str] = []
-    #: ... then those that are given out, in place of a row of the same id; one with a worker
-    #: is handed to it in the same commit ...
+    #: ... then issued commands, which replace rows of the same id; one with a worker is handed
+    #: over to it in the same commit ...
     issued: list[CommandRow] = []
-    #: ... and then those that workers claim.
+    #: ... and finally claims.
     claims: list[Claim] = []
     tick: Tick | None = None
     key: StartKey | None = None
-    #: The server that writes, which must own the shard; empty where nobody owns shards.
+    #: The server that writes, which must own the shard; empty where shards have no owners.
     owner: str = ""
 
     @property
     def looks_at_head(self) -> bool:
-        """Whether it adds no events, and yet holds only if nobody else has."""
+        """Whether it adds no events and yet depends on the number of the last one."""
         return not self.events and bool(self.claims or self.row is not None)
 
 
 class Stored(NamedTuple):
-    """An execution as it is loaded: a snapshot, and the events after it."""
+    """A stored execution: a snapshot and the events after it."""
 
     row: ExecutionRow
     snapshot: bytes | None
@@ -182,12 +181,12 @@ class Stored(NamedTuple):
 
 
 class FencedError(ConflictError):
-    """Another writer was there first: an event, a claim, a tick or a key is already taken.
+    """Another writer was first: an event number, claim, tick or key is already taken.
 
-    This one must load the executions again.
+    Nothing was written. The writer must reload the executions.
 
     Attributes:
-        execution_ids: the executions concerned. Nothing of the commit was written.
+        execution_ids: The executions in conflict.
     """
 
     code = "fenced"
@@ -198,15 +197,15 @@ class FencedError(ConflictError):
 
 
 class StoreError(UnavailableError):
-    """The store cannot do what was asked: the disk is full, a file cannot be written, ..."""
+    """The store failed: the disk is full, a file cannot be written, ..."""
 
     code = "store_unavailable"
 
 
 class UnstorableError(StoreError):
-    """A value is none that the store can hold: nothing was written, nor will be on another try.
+    """The store cannot represent a value. Nothing was written, and retrying does not help.
 
-    Trying again is of no use, and the store itself is well.
+    The store itself works.
     """
 
     code = "unstorable"
@@ -220,19 +219,19 @@ class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     version: int
     kind: str
     content: str
-    #: Digest of the content; registering the same again makes no new version.
+    #: Digest of the content; registering the same content again creates no version.
     sha256: str
     created_at: int = 0
-    #: Folder of the file it came from, for scripts that it names relative to itself.
+    #: Folder of its file, for scripts that it references by relative path.
     folder: str = ""
     archived_at: int = 0
-    #: Of who registered it first.
+    #: Tenant and organization that registered it first.
     tenant: str = ""
     organization: str = ""
 
 
 class CredentialRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored credential; the secret part is sealed."""
+    """A stored credential, with its secret part encrypted."""
 
     name: str
     type: str
@@ -246,25 +245,25 @@ class CredentialRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which executions a list holds, newest first."""
+    """Filters of a list of executions, newest first."""
 
     status: str = ""
     path: str = ""
     tenant: str = ""
     organization: str = ""
     parent_execution_id: int = 0
-    #: Only those before this id: the last of the page before.
+    #: Only those before this id, the last one of the previous page.
     before: int = 0
     limit: int = 50
 
 
 class CatalogFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which documents a page of the catalog holds, by path."""
+    """Filters of a page of the catalog, by path."""
 
     kind: str = ""
     tenant: str = ""
     organization: str = ""
-    #: Only those after this path: the last of the page before.
+    #: Only those after this path, the last one of the previous page.
     after: str = ""
     limit: int = PAGE_MAX
 
@@ -276,9 +275,9 @@ class EventLog(Protocol):
         """Write all changes in one transaction, durably.
 
         Raises:
-            FencedError: another writer appended to one of the executions.
-            UnstorableError: a change holds a value that the store cannot hold.
-            StoreError: the store cannot write.
+            FencedError: Another writer appended to one of the executions.
+            UnstorableError: A change contains a value that the store cannot represent.
+            StoreError: The store cannot write.
         """
 
     async def load(self, execution_id: int) -> Stored | None:
@@ -294,62 +293,62 @@ class EventLog(Protocol):
         step: str = "",
         holding: bytes = b"",
     ) -> list[EventRow]:
-        """Return events from the one after ``after``; those whose body is ``holding`` some bytes."""
+        """Return events after ``after``, optionally only those whose body contains ``holding``."""
 
     async def execution(self, execution_id: int) -> ExecutionRow | None:
-        """Return an execution at a glance."""
+        """Return an execution's summary row."""
 
-    async def executions(self, wanted: ExecutionFilter) -> list[ExecutionRow]:
+    async def executions(self, filters: ExecutionFilter) -> list[ExecutionRow]:
         """Return executions, newest first."""
 
     async def counts(self) -> dict[str, int]:
-        """Return how many executions have each status."""
+        """Return the number of executions by status."""
 
     async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
-        """Return the executions that have not ended, of some shards or all, oldest first.
+        """Return the executions that have not ended, oldest first.
 
         Args:
-            shards: the shards; all by default.
+            shards: Shards to search; all by default.
         """
 
     async def results(self, execution_id: int) -> list[ResultRow]:
-        """Return the values of an execution that are kept by reference."""
+        """Return the values that an execution stores by reference."""
 
     async def delete_execution(self, execution_id: int) -> None:
-        """Forget an execution that has ended."""
+        """Delete an execution that has ended."""
 
     async def started_with(self, path: str, key: str, at: int) -> int | None:
-        """Return the execution that has an idempotency key at a time."""
+        """Return the execution that holds an idempotency key at a time."""
 
     async def forget_keys(self, before: int) -> int:
-        """Forget keys that expired before a time; return how many."""
+        """Delete keys that expired before a time; return their number."""
 
 
 class Commands(Protocol):
-    """Commands that are out, as commits wrote them."""
+    """Outstanding commands, as written by commits."""
 
     async def commands(
         self, shards: Collection[int] | None = None, *, after: str = "", limit: int = PAGE_MAX
     ) -> list[CommandRow]:
-        """Return commands that are out, by id, from the one after ``after``."""
+        """Return outstanding commands after ``after``, ordered by id."""
 
     async def commands_of(
         self, execution_id: int, *, after: str = "", limit: int = PAGE_MAX
     ) -> list[CommandRow]:
-        """Return commands of an execution that are out, by id, from the one after ``after``."""
+        """Return an execution's outstanding commands after ``after``, ordered by id."""
 
     async def backlog(self) -> dict[str, tuple[int, int]]:
-        """Return, for each pool with commands that are out, how many are pending and claimed."""
+        """Return the numbers of pending and of claimed commands, by pool."""
 
 
 class ServerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A control-plane server, as the others see it."""
+    """A registered control-plane server."""
 
     server_id: str
-    #: Its number in the ids that it makes; no two live servers share one.
+    #: Its number in generated ids, unique among live servers.
     machine: int
     version: str = ""
-    #: Where its API answers.
+    #: URL of its API.
     url: str = ""
     #: Microseconds since the epoch, by the store's clock.
     started_at: int = 0
@@ -357,51 +356,51 @@ class ServerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LeaseState(NamedTuple):
-    """What a server owns, after a heartbeat."""
+    """The shards a server owns after a heartbeat."""
 
     shards: frozenset[int]
-    #: Of them, those beyond its share: to be released once their inputs are committed.
+    #: Those beyond its share, to be released once their inputs are committed.
     excess: frozenset[int]
-    #: Servers that are alive, itself included.
+    #: Number of live servers, including this one.
     servers: int
 
 
 class LostServerError(ConflictError):
-    """The store does not know the server: its heartbeats stopped for too long."""
+    """The server's registration has expired because its heartbeats stopped for too long."""
 
     code = "lost_server"
 
 
 class Servers(Protocol):
-    """Which server owns which shard, by leases that end by the store's own clock."""
+    """Ownership of shards by leases, which expire by the store's own clock."""
 
     async def join(self, row: ServerRow, seconds: float) -> ServerRow:
-        """Enter a server, with a machine number that no live server has.
+        """Register a server and assign it a machine number that no live server has.
 
         Args:
-            row: the server; its machine number is ignored.
-            seconds: how long its lease lasts without a heartbeat.
+            row: The server; its machine number is ignored.
+            seconds: How long its lease lasts without a heartbeat.
         """
 
     async def beat(self, server_id: str, seconds: float) -> LeaseState:
-        """Extend a server's lease, and take shards that nobody alive owns, up to its share.
+        """Extend a server's lease and acquire free shards, up to its share.
 
         Raises:
-            LostServerError: it must join again.
+            LostServerError: The registration has expired; the server must join again.
         """
 
     async def release(self, server_id: str, shards: Collection[int]) -> None:
-        """Give shards up, for others to take."""
+        """Release shards for other servers to acquire."""
 
     async def leave(self, server_id: str) -> None:
-        """Remove a server, and give up its shards."""
+        """Remove a server and release its shards."""
 
     async def servers(self) -> list[ServerRow]:
-        """Return the servers that are alive, by id."""
+        """Return the live servers, ordered by id."""
 
 
 class WorkerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A worker, as it registered."""
+    """A registered worker."""
 
     worker_id: str
     pools: list[str]
@@ -412,7 +411,7 @@ class WorkerRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int = 0
     #: ``ready`` or ``draining``.
     status: str = "ready"
-    #: Commands that it holds.
+    #: Number of commands it holds.
     held: int = 0
     #: Microseconds since the epoch, by the store's clock.
     started_at: int = 0
@@ -423,36 +422,36 @@ class Workers(Protocol):
     """The runtime registry."""
 
     async def put_worker(self, row: WorkerRow) -> None:
-        """Enter a worker, or note that it is still there."""
+        """Register a worker or renew its registration."""
 
     async def workers(self, seen_within: float) -> list[WorkerRow]:
-        """Return the workers seen within so many seconds, by id."""
+        """Return the workers seen within the last seconds, ordered by id."""
 
     async def delete_worker(self, worker_id: str) -> None:
         """Remove a worker."""
 
 
 class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """When a playbook is to be started, again and again."""
+    """A schedule that starts a playbook repeatedly."""
 
     name: str
     path: str
     version: int | None = None
     payload: dict[str, Any] = {}
     pool: str | None = None
-    #: Five fields of cron; or else ``every_seconds``.
+    #: A cron expression of five fields; alternatively, set ``every_seconds``.
     cron: str = ""
     timezone: str = "UTC"
     every_seconds: float = 0.0
-    #: Ticks missed while nobody was there: ``latest`` (one for all), ``all`` or ``skip``.
+    #: What to do about missed ticks: ``latest`` (one start for all), ``all`` or ``skip``.
     catch_up: str = "latest"
     paused: bool = False
-    #: Microseconds since the epoch. It ticks when ``next_at`` has come; 0 means never.
+    #: Microseconds since the epoch. The next tick is at ``next_at``; 0 means never.
     next_at: int = 0
     last_at: int = 0
     last_execution_id: int = 0
     created_at: int = 0
-    #: What its executions are labelled with.
+    #: Labels of its executions.
     tenant: str = ""
     organization: str = ""
 
@@ -461,125 +460,125 @@ class Schedules(Protocol):
     """Schedules by name."""
 
     async def put_schedule(self, row: ScheduleRow) -> None:
-        """Store a schedule, in place of one of the same name."""
+        """Store a schedule, replacing one of the same name."""
 
     async def schedules(
         self, *, after: str = "", limit: int = PAGE_MAX, tenant: str = "", organization: str = ""
     ) -> list[ScheduleRow]:
-        """Return schedules by name, from the one after ``after``, of some owner or all."""
+        """Return schedules after ``after``, ordered by name."""
 
     async def schedule(self, name: str) -> ScheduleRow | None:
         """Return a schedule."""
 
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
-        """Return those not paused that are due by a time, the longest due first."""
+        """Return the schedules due by a time that are not paused, longest overdue first."""
 
     async def skip_tick(self, tick: Tick) -> bool:
-        """Have a schedule wait for its next time without starting anything.
+        """Advance a schedule to its next tick without starting an execution.
 
         Returns:
-            Whether it still waited for the tick's time; else nothing is written.
+            Whether it was still due at the tick's time; if not, nothing is written.
         """
 
     async def delete_schedule(self, name: str) -> bool:
-        """Delete a schedule; return whether there was one."""
+        """Delete a schedule; return whether it existed."""
 
 
 class Inbox(Protocol):
-    """Inputs for executions that another process of the same store owns."""
+    """Inputs for executions that another process with the same store owns."""
 
     async def post(self, execution_id: int, body: bytes) -> None:
-        """Leave an input for whoever owns the execution."""
+        """Leave an input for the execution's owner."""
 
     async def take(self, execution_ids: Sequence[int]) -> list[tuple[int, int, bytes]]:
-        """Return waiting inputs: number, execution, body. They stay until dropped."""
+        """Return waiting inputs as (number, execution id, body); they stay until dropped."""
 
     async def drop(self, numbers: Sequence[int]) -> None:
-        """Remove inputs that were taken."""
+        """Delete inputs that were processed."""
 
 
 class Catalog(Protocol):
     """Documents by path and version."""
 
     async def register(self, entry: CatalogEntry) -> CatalogEntry:
-        """Store a document as the next version of its path; the same content again is kept."""
+        """Store a document as the next version of its path, unless its content is unchanged."""
 
     async def entry(
         self, path: str, version: int | None = None, catalog_id: int | None = None
     ) -> CatalogEntry | None:
-        """Return a version of a document: the latest, a given one, or one by its id."""
+        """Return a document: its latest version, a given version, or one by its id."""
 
     async def entries(self, kind: str = "") -> list[CatalogEntry]:
-        """Return the latest version of each document, by path."""
+        """Return the latest version of each document, ordered by path."""
 
-    async def entries_page(self, wanted: CatalogFilter) -> list[CatalogEntry]:
-        """Return the latest version of each document that is wanted, by path."""
+    async def entries_page(self, filters: CatalogFilter) -> list[CatalogEntry]:
+        """Return the latest version of each matching document, ordered by path."""
 
     async def count_entries(self, kind: str = "") -> int:
-        """Return how many documents there are that are in use."""
+        """Return the number of documents that are not archived."""
 
     async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
-        """Take a version of a document, or all of them, out of use; 0 brings them back.
+        """Archive one version of a document or all of them; ``at=0`` restores them.
 
-        What is archived is found by its version or id only.
+        Archived versions are found only by their version or id.
 
         Returns:
-            Those that this changed, by version.
+            The versions that changed.
         """
 
 
 class Credentials(Protocol):
-    """Sealed credentials by name."""
+    """Encrypted credentials by name."""
 
     async def put_credential(self, row: CredentialRow) -> None:
-        """Store a credential, in place of one of the same name."""
+        """Store a credential, replacing one of the same name."""
 
     async def credential(self, name: str) -> CredentialRow | None:
         """Return a credential."""
 
     async def credentials(self) -> list[CredentialRow]:
-        """Return all credentials, by name."""
+        """Return all credentials, ordered by name."""
 
     async def delete_credential(self, name: str) -> bool:
-        """Delete a credential; return whether there was one."""
+        """Delete a credential; return whether it existed."""
 
 
 class Store(EventLog, Trials, Inbox, Catalog, Credentials, SecretAudit, Protocol):
-    """What one process needs, and its lifetime."""
+    """The store of a single-process runtime, an async context manager."""
 
     async def __aenter__(self) -> Self:
-        """Open it.
+        """Open the store.
 
         Raises:
-            StoreError: it cannot be opened.
+            StoreError: It cannot be opened.
         """
 
     async def __aexit__(self, *exc: object) -> None:
-        """Close it."""
+        """Close the store."""
 
 
 class ClusterStore(Store, Commands, Servers, Workers, Schedules, Tokens, ChangeAudit, Protocol):
-    """What servers need."""
+    """The store of a cluster's servers."""
 
 
 def repeated_keys(changes: Sequence[Change]) -> list[int]:
-    """Return the executions of a commit whose key an earlier one of the same commit takes."""
+    """Return the executions of a commit whose key an earlier change of the commit takes."""
     taken: set[tuple[str, str]] = set()
-    found: list[int] = []
+    repeated: list[int] = []
     for change in changes:
         if change.key is None:
             continue
-        named = change.key[:2]
-        if named in taken:
-            found.append(change.execution_id)
-        taken.add(named)
-    return found
+        path_and_key = change.key[:2]
+        if path_and_key in taken:
+            repeated.append(change.execution_id)
+        taken.add(path_and_key)
+    return repeated
 
 
-async def all_events(log: EventLog, execution_id: int, **wanted: Any) -> AsyncIterator[EventRow]:
+async def all_events(log: EventLog, execution_id: int, **filters: Any) -> AsyncIterator[EventRow]:
     """Iterate over an execution's events, page by page."""
     after = 0
-    while page := await log.events(execution_id, after=after, **wanted):
+    while page := await log.events(execution_id, after=after, **filters):
         for row in page:
             yield row
         after = page[-1].seq

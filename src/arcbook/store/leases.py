@@ -1,4 +1,4 @@
-"""How shards are divided among servers."""
+"""Division of the shards among servers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from arcbook.store.api import LeaseState
 
 
 def share_of(servers: int) -> int:
-    """Return how many shards a server may own among so many."""
+    """Return the maximum number of shards for one of several servers."""
     return -(-SHARDS // servers)
 
 
-def standing(owned: Sequence[int], servers: int) -> LeaseState:
-    """Return what a server owns, and what of it is beyond its share."""
+def lease_state(owned: Sequence[int], servers: int) -> LeaseState:
+    """Return the lease state of a server, with the shards beyond its share."""
     return LeaseState(frozenset(owned), frozenset(owned[share_of(servers) :]), servers)

@@ -1,4 +1,4 @@
-"""The store in memory, for tests and simulations. It keeps every promise but survival."""
+"""The in-memory store for tests and simulations: complete, but not durable."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from arcbook.store.api import (
     WorkerRow,
     repeated_keys,
 )
-from arcbook.store.leases import share_of, standing
+from arcbook.store.leases import lease_state, share_of
 from arcbook.store.secret_audit import AUDIT_PAGE_MAX, SecretNote, SecretNotes
 from arcbook.store.trials import Trial
 
 
 class MemoryStore:
-    """A store that ends with its process, or is handed on to simulate one that does not."""
+    """A store in memory; pass it on to another runtime to simulate a restart."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.rows: dict[int, ExecutionRow] = {}
@@ -108,8 +108,8 @@ class MemoryStore:
 
     def _is_pending(self, claim: Claim) -> bool:
         row = self.out.get(claim.command_id)
-        wanted = (claim.generation, claim.attempt, "")
-        return row is not None and (row.generation, row.attempt, row.worker) == wanted
+        expected = (claim.generation, claim.attempt, "")
+        return row is not None and (row.generation, row.attempt, row.worker) == expected
 
     def _write(self, change: Change) -> None:
         log = self.log.setdefault(change.execution_id, [])
@@ -176,18 +176,18 @@ class MemoryStore:
     async def execution(self, execution_id: int) -> ExecutionRow | None:
         return self.rows.get(execution_id)
 
-    async def executions(self, wanted: ExecutionFilter) -> list[ExecutionRow]:
+    async def executions(self, filters: ExecutionFilter) -> list[ExecutionRow]:
         found = [
             row
             for row in sorted(self.rows.values(), key=lambda r: -r.execution_id)
-            if (not wanted.status or row.status == wanted.status)
-            and (not wanted.path or wanted.path.lower() in row.path.lower())
-            and wanted.parent_execution_id in (0, row.parent_execution_id)
-            and wanted.tenant in ("", row.tenant)
-            and wanted.organization in ("", row.organization)
-            and (not wanted.before or row.execution_id < wanted.before)
+            if (not filters.status or row.status == filters.status)
+            and (not filters.path or filters.path.lower() in row.path.lower())
+            and filters.parent_execution_id in (0, row.parent_execution_id)
+            and filters.tenant in ("", row.tenant)
+            and filters.organization in ("", row.organization)
+            and (not filters.before or row.execution_id < filters.before)
         ]
-        return found[: min(wanted.limit, PAGE_MAX)]
+        return found[: min(filters.limit, PAGE_MAX)]
 
     async def counts(self) -> dict[str, int]:
         return dict(Counter(row.status for row in self.rows.values()))
@@ -240,8 +240,8 @@ class MemoryStore:
         self.inbox[self._posted] = (execution_id, body)
 
     async def take(self, execution_ids: Sequence[int]) -> list[tuple[int, int, bytes]]:
-        wanted = set(execution_ids)
-        return [(n, i, body) for n, (i, body) in sorted(self.inbox.items()) if i in wanted]
+        ids = set(execution_ids)
+        return [(n, i, body) for n, (i, body) in sorted(self.inbox.items()) if i in ids]
 
     async def drop(self, numbers: Sequence[int]) -> None:
         for number in numbers:
@@ -275,15 +275,15 @@ class MemoryStore:
         latest = {e.path: e for e in sorted(in_use, key=lambda e: e.version)}
         return [latest[path] for path in sorted(latest) if kind in ("", latest[path].kind)]
 
-    async def entries_page(self, wanted: CatalogFilter) -> list[CatalogEntry]:
+    async def entries_page(self, filters: CatalogFilter) -> list[CatalogEntry]:
         found = [
             entry
-            for entry in await self.entries(wanted.kind)
-            if entry.path > wanted.after
-            and wanted.tenant in ("", entry.tenant)
-            and wanted.organization in ("", entry.organization)
+            for entry in await self.entries(filters.kind)
+            if entry.path > filters.after
+            and filters.tenant in ("", entry.tenant)
+            and filters.organization in ("", entry.organization)
         ]
-        return found[: min(wanted.limit, PAGE_MAX)]
+        return found[: min(filters.limit, PAGE_MAX)]
 
     async def count_entries(self, kind: str = "") -> int:
         return len(await self.entries(kind))
@@ -291,8 +291,8 @@ class MemoryStore:
     async def archive(self, path: str, version: int | None, at: int) -> list[CatalogEntry]:
         changed: list[CatalogEntry] = []
         for n, known in enumerate(self.catalog):
-            wanted = known.path == path and version in (None, known.version)
-            if wanted and bool(known.archived_at) != bool(at):
+            is_match = known.path == path and version in (None, known.version)
+            if is_match and bool(known.archived_at) != bool(at):
                 self.catalog[n] = msgspec.structs.replace(known, archived_at=at)
                 changed.append(self.catalog[n])
         return sorted(changed, key=lambda e: e.version)
@@ -328,18 +328,18 @@ class MemoryStore:
     async def put_note(self, row: ChangeNote) -> None:
         self.changes[row.note_id] = row
 
-    async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
+    async def notes(self, filters: NoteFilter) -> list[ChangeNote]:
         found = [
             row
             for _, row in sorted(self.changes.items(), reverse=True)
-            if wanted.actor in ("", row.actor)
-            and wanted.action in ("", row.action)
-            and wanted.subject in ("", row.subject)
-            and wanted.tenant in ("", row.tenant)
-            and wanted.organization in ("", row.organization)
-            and (not wanted.before or row.note_id < wanted.before)
+            if filters.actor in ("", row.actor)
+            and filters.action in ("", row.action)
+            and filters.subject in ("", row.subject)
+            and filters.tenant in ("", row.tenant)
+            and filters.organization in ("", row.organization)
+            and (not filters.before or row.note_id < filters.before)
         ]
-        return found[: min(wanted.limit, PAGE_MAX)]
+        return found[: min(filters.limit, PAGE_MAX)]
 
     # -- audit of secrets -------------------------------------------------------------
 
@@ -349,19 +349,19 @@ class MemoryStore:
         number = len(self.audited) + 1
         self.audited.append(msgspec.structs.replace(note, note_id=number, **labels))
 
-    async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
+    async def secret_notes(self, filters: SecretNotes) -> list[SecretNote]:
         found = [
             note
             for note in reversed(self.audited)
-            if (not wanted.before or note.note_id < wanted.before)
-            and wanted.alias in ("", note.alias)
-            and wanted.execution_id in (0, note.execution_id)
-            and wanted.who in ("", note.who)
-            and wanted.outcome in ("", note.outcome)
-            and wanted.tenant in ("", note.tenant)
-            and wanted.organization in ("", note.organization)
+            if (not filters.before or note.note_id < filters.before)
+            and filters.alias in ("", note.alias)
+            and filters.execution_id in (0, note.execution_id)
+            and filters.who in ("", note.who)
+            and filters.outcome in ("", note.outcome)
+            and filters.tenant in ("", note.tenant)
+            and filters.organization in ("", note.organization)
         ]
-        return found[: min(wanted.limit, AUDIT_PAGE_MAX)]
+        return found[: min(filters.limit, AUDIT_PAGE_MAX)]
 
     async def replace_sealed(self, name: str, before: bytes, after: bytes) -> bool:
         row = self.sealed.get(name)
@@ -424,7 +424,7 @@ class MemoryStore:
         for shard in free[: max(0, share - len(mine))]:
             self._owners[shard] = server_id
             mine.append(shard)
-        return standing(mine, len(alive))
+        return lease_state(mine, len(alive))
 
     async def release(self, server_id: str, shards: Collection[int]) -> None:
         for shard in shards:
@@ -495,9 +495,9 @@ class MemoryStore:
 
 
 def _check_text(change: Change) -> None:
-    """Refuse what no store on a disk takes: half of a surrogate pair."""
-    kept = (change.row, change.results, change.issued, change.claims, change.tick, change.key)
+    """Reject half a surrogate pair, which no store on disk can represent."""
+    parts = (change.row, change.results, change.issued, change.claims, change.tick, change.key)
     try:
-        msgspec.json.encode((kept, [(event.type, event.step) for event in change.events]))
+        msgspec.json.encode((parts, [(event.type, event.step) for event in change.events]))
     except UnicodeEncodeError as error:
         raise UnstorableError(f"a value cannot be stored: {error}") from error

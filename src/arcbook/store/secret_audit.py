@@ -1,4 +1,4 @@
-"""The port to the audit of secrets: who got which, for what, and what came of it."""
+"""The port to the audit log of secrets: who accessed which one, why, and the result."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Final, Protocol
 import msgspec
 
 AUDIT_PAGE_MAX: Final = 1000
-"""Rows of one page of the audit."""
+"""Maximum number of entries on one page of the audit log."""
 
 
 class SecretNote(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the audit. It never holds anything of a secret itself."""
+    """An entry of the audit log. It never contains any part of a secret."""
 
-    #: Given by the store; grows.
+    #: Assigned by the store, increasing.
     note_id: int = 0
     #: Microseconds since the epoch.
     at: int
-    #: The worker or the caller who asked.
+    #: The worker or caller that requested it.
     who: str
     #: ``resolve``, ``read``, ``put`` or ``delete``.
     action: str
@@ -25,13 +25,13 @@ class SecretNote(msgspec.Struct, frozen=True, kw_only=True):
     execution_id: int = 0
     #: ``ok``, ``unknown``, ``unreadable`` or ``refused``.
     outcome: str = "ok"
-    #: Of the execution, where it is for one that the store knows; else of the caller.
+    #: Those of the execution, if the store knows it, or else of the caller.
     tenant: str = ""
     organization: str = ""
 
 
 class SecretNotes(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rows of the audit a page holds, newest first."""
+    """Filters of a page of the audit log, newest first."""
 
     alias: str = ""
     execution_id: int = 0
@@ -39,19 +39,19 @@ class SecretNotes(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = ""
     tenant: str = ""
     organization: str = ""
-    #: Only those before this row: the last of the page before.
+    #: Only those before this id, the last one of the previous page.
     before: int = 0
     limit: int = 100
 
 
 class SecretAudit(Protocol):
-    """The audit of secrets."""
+    """The audit log of secrets."""
 
     async def note_secret(self, note: SecretNote) -> None:
-        """Append a row, durably."""
+        """Append an entry durably."""
 
-    async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
-        """Return rows, newest first."""
+    async def secret_notes(self, filters: SecretNotes) -> list[SecretNote]:
+        """Return entries, newest first."""
 
     async def replace_sealed(self, name: str, before: bytes, after: bytes) -> bool:
-        """Put a record in place of another, if it is still that one; return whether it was."""
+        """Replace a sealed record if it is still ``before``; return whether it was."""

@@ -1,4 +1,4 @@
-"""Loading named queries from a SQL file, so that no SQL stands in Python."""
+"""Loading of named queries from a SQL file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME: Final = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 def load_queries(package: str, name: str = "queries.sql") -> dict[str, str]:
     """Return the queries of a file by name.
 
-    A query begins with ``-- name --`` and a comment that says what it is for.
+    A query starts with ``-- name --`` and a comment that describes it.
     """
     text = resources.files(package).joinpath(name).read_text("utf-8")
     parts = _NAME.split(text)[1:]

@@ -1,4 +1,4 @@
-"""The port to notes of what is being decided, by which a dead owner's last decision is known."""
+"""The port to trials: records of executions being decided, left behind by a dead owner."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import NamedTuple, Protocol
 
 
 class Trial(NamedTuple):
-    """Somebody decided an execution, and has not said since that it went well."""
+    """An owner began to decide an execution and has not completed it."""
 
     execution_id: int
     owner: str
 
 
 class Trials(Protocol):
-    """What owners were deciding when they vanished."""
+    """Records of which executions owners are deciding."""
 
     async def put_trials(self, owner: str, execution_ids: Collection[int]) -> None:
-        """Note what an owner decides now, in place of what it decided before.
+        """Record which executions an owner decides now, replacing its previous records.
 
         Args:
-            owner: the owner; no other process has the same name.
-            execution_ids: the executions; none when it is through with them.
+            owner: Name of the owner, unique among processes.
+            execution_ids: The executions; empty once they are committed.
         """
 
     async def trials(self) -> list[Trial]:
-        """Return what is being decided, or was when its owner died; by execution and owner."""
+        """Return all records, including those of dead owners, by execution and owner."""
 
     async def forget_trials(self, execution_ids: Collection[int]) -> None:
-        """Forget that executions were tried, whoever it was."""
+        """Delete the records of executions, for all owners."""
 
     async def forget_ended_trials(self) -> None:
-        """Forget that executions were tried which have ended or are gone."""
+        """Delete the records of executions that have ended or were deleted."""

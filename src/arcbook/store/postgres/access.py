@@ -44,9 +44,9 @@ class PostgresAccess(Statements):
         labels = (plain(row.tenant), plain(row.organization))
         await self._value("put_note", row.note_id, *facts, *labels)
 
-    async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
-        page = (wanted.before or _ID_MAX, min(wanted.limit, PAGE_MAX))
-        named = (plain(wanted.actor), plain(wanted.action), plain(wanted.subject))
-        labels = (plain(wanted.tenant), plain(wanted.organization))
+    async def notes(self, filters: NoteFilter) -> list[ChangeNote]:
+        page = (filters.before or _ID_MAX, min(filters.limit, PAGE_MAX))
+        named = (plain(filters.actor), plain(filters.action), plain(filters.subject))
+        labels = (plain(filters.tenant), plain(filters.organization))
         rows = await self._all("get_notes", *page, *named, *labels)
         return [_NOTE.decode(body) for (body,) in rows]

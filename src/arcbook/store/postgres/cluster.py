@@ -19,7 +19,7 @@ from arcbook.store.api import (
     WorkerRow,
     ids_of,
 )
-from arcbook.store.leases import standing
+from arcbook.store.leases import lease_state
 from arcbook.store.postgres.statements import Statements
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -62,7 +62,7 @@ class PostgresCluster(Statements):
         found = await self._one("beat", server_id, _microseconds(seconds))
         if found is None:
             raise LostServerError(f"server {server_id} is not known any more")
-        return standing(found["owned"], found["alive"])
+        return lease_state(found["owned"], found["alive"])
 
     async def release(self, server_id: str, shards: Collection[int]) -> None:
         await self._value("release", server_id, list(shards))

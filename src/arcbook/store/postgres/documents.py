@@ -43,10 +43,10 @@ class PostgresDocuments(Statements):
         rows = await self._by_name("get_entries", "path", kind)
         return [CatalogEntry(**row) for row in rows]
 
-    async def entries_page(self, wanted: CatalogFilter) -> list[CatalogEntry]:
-        whose = (wanted.tenant, wanted.organization)
-        limit = min(wanted.limit, PAGE_MAX)
-        rows = await self._all("get_entries_page", wanted.kind, wanted.after, *whose, limit)
+    async def entries_page(self, filters: CatalogFilter) -> list[CatalogEntry]:
+        owner = (filters.tenant, filters.organization)
+        limit = min(filters.limit, PAGE_MAX)
+        rows = await self._all("get_entries_page", filters.kind, filters.after, *owner, limit)
         return [CatalogEntry(**row) for row in rows]
 
     async def count_entries(self, kind: str = "") -> int:
@@ -74,12 +74,12 @@ class PostgresDocuments(Statements):
             return False
         return await self._value("delete_credential", name) is not None
 
-    async def _by_name(self, query: str, key: str, *wanted: Any) -> list[Any]:
+    async def _by_name(self, query: str, key: str, *filters: Any) -> list[Any]:
         """Return all rows of a list, page by page."""
         found: list[Any] = []
         after = ""
         while True:
-            page = await self._all(query, *wanted, after, PAGE_MAX)
+            page = await self._all(query, *filters, after, PAGE_MAX)
             found += page
             if len(page) < PAGE_MAX:
                 return found

@@ -110,22 +110,22 @@ class PostgresEvents(Statements):
         body = await self._value("get_execution", execution_id)
         return None if body is None else _DECODER.decode(body)
 
-    async def executions(self, wanted: ExecutionFilter) -> list[ExecutionRow]:
-        first = (wanted.before or _ID_MAX, min(wanted.limit, PAGE_MAX))
-        page = (*first, wanted.path)
-        parent, organization = wanted.parent_execution_id, wanted.organization
-        if wanted.tenant:
-            named = (wanted.status, parent, wanted.tenant, organization)
+    async def executions(self, filters: ExecutionFilter) -> list[ExecutionRow]:
+        first = (filters.before or _ID_MAX, min(filters.limit, PAGE_MAX))
+        page = (*first, filters.path)
+        parent, organization = filters.parent_execution_id, filters.organization
+        if filters.tenant:
+            named = (filters.status, parent, filters.tenant, organization)
             rows = await self._all("get_executions_of_tenant", *page, *named)
         elif organization:
-            named_one = (wanted.status, parent, organization)
+            named_one = (filters.status, parent, organization)
             rows = await self._all("get_executions_of_organization", *page, *named_one)
         elif parent:
-            rows = await self._all("get_executions_of_parent", *page, wanted.status, parent)
-        elif wanted.path:
-            rows = await self._all("get_executions_of_path", *page, wanted.status)
-        elif wanted.status:
-            rows = await self._all("get_executions_of_status", *first, wanted.status)
+            rows = await self._all("get_executions_of_parent", *page, filters.status, parent)
+        elif filters.path:
+            rows = await self._all("get_executions_of_path", *page, filters.status)
+        elif filters.status:
+            rows = await self._all("get_executions_of_status", *first, filters.status)
         else:
             rows = await self._all("get_executions", *first)
         return [_DECODER.decode(body) for (body,) in rows]
@@ -134,11 +134,11 @@ class PostgresEvents(Statements):
         return dict(await self._all("count_executions"))
 
     async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
-        wanted = list(range(SHARDS) if shards is None else shards)
+        owned = list(range(SHARDS) if shards is None else shards)
         found: list[int] = []
         after = 0
         while True:
-            page = await self._all("get_unfinished", wanted, after, UNFINISHED_PAGE)
+            page = await self._all("get_unfinished", owned, after, UNFINISHED_PAGE)
             found += [execution_id for (execution_id,) in page]
             if len(page) < UNFINISHED_PAGE:
                 return found

@@ -14,17 +14,17 @@ class PostgresSecretAudit(Statements):
         facts = (note.at, *texts, note.execution_id, note.outcome)
         await self._value("note_secret", *facts, plain(note.tenant), plain(note.organization))
 
-    async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
+    async def secret_notes(self, filters: SecretNotes) -> list[SecretNote]:
         rows = await self._all(
             "get_secret_notes",
-            wanted.before,
-            plain(wanted.alias),
-            wanted.execution_id,
-            plain(wanted.who),
-            plain(wanted.outcome),
-            plain(wanted.tenant),
-            plain(wanted.organization),
-            min(wanted.limit, AUDIT_PAGE_MAX),
+            filters.before,
+            plain(filters.alias),
+            filters.execution_id,
+            plain(filters.who),
+            plain(filters.outcome),
+            plain(filters.tenant),
+            plain(filters.organization),
+            min(filters.limit, AUDIT_PAGE_MAX),
         )
         return [SecretNote(**row) for row in rows]
 

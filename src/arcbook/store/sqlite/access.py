@@ -1,4 +1,4 @@
-"""Tokens of the API, and the audit of changes."""
+"""API tokens and the audit log of changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTE: Final = msgspec.json.Decoder(ChangeNote)
 
 
 class SqliteAccess(Statements):
-    """Who may call, and who changed what."""
+    """API tokens and the audit log of changes."""
 
     async def put_token(self, row: TokenRow) -> None:
         self._write("put_token", row.token_id, _ENCODER.encode(row))
@@ -36,9 +36,15 @@ class SqliteAccess(Statements):
         facts = (row.actor, row.action, row.subject, _ENCODER.encode(row))
         self._write("put_note", row.note_id, *facts, row.tenant, row.organization)
 
-    async def notes(self, wanted: NoteFilter) -> list[ChangeNote]:
-        named = (wanted.actor, wanted.action, wanted.subject, wanted.tenant, wanted.organization)
-        doubled = (w for w in named for _ in range(2))
-        limit = min(wanted.limit, PAGE_MAX)
-        rows = self._all("get_notes", wanted.before or _ID_MAX, *doubled, limit)
+    async def notes(self, filters: NoteFilter) -> list[ChangeNote]:
+        values = (
+            filters.actor,
+            filters.action,
+            filters.subject,
+            filters.tenant,
+            filters.organization,
+        )
+        doubled = (w for w in values for _ in range(2))
+        limit = min(filters.limit, PAGE_MAX)
+        rows = self._all("get_notes", filters.before or _ID_MAX, *doubled, limit)
         return [_NOTE.decode(body) for (body,) in rows]

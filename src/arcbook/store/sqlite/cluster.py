@@ -1,4 +1,4 @@
-"""Commands that are out, servers and their shards, workers, schedules: for one server."""
+"""Outstanding commands, servers and their shards, workers and schedules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from arcbook.store.api import (
     WorkerRow,
     ids_of,
 )
-from arcbook.store.leases import share_of, standing
+from arcbook.store.leases import lease_state, share_of
 from arcbook.store.sqlite.statements import Statements, translated
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -33,7 +33,7 @@ _SCHEDULE: Final = msgspec.json.Decoder(ScheduleRow)
 
 
 class SqliteCluster(Statements):
-    """What a server needs; all that open the file share the clock of its machine."""
+    """The part of the store for servers; all processes share the machine's clock."""
 
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
         super().__init__(path)
@@ -42,14 +42,14 @@ class SqliteCluster(Statements):
     # -- commands ---------------------------------------------------------------------
 
     def _is_still_so(self, db: sqlite3.Connection, change: Change) -> bool:
-        """Tell whether a change's writer owns the shard, and what it takes is there to be taken."""
+        """Return whether the writer owns the shard and the claims, tick and key are free."""
         if change.owner:
             shard = (shard_of(change.execution_id),)
             if db.execute(self._sql["get_owner"], shard).fetchone() != (change.owner,):
                 return False
         for claim in change.claims:
-            wanted = (claim.command_id, claim.generation, claim.attempt)
-            if db.execute(self._sql["is_pending"], wanted).fetchone() is None:
+            expected = (claim.command_id, claim.generation, claim.attempt)
+            if db.execute(self._sql["is_pending"], expected).fetchone() is None:
                 return False
         if change.key is not None:
             wanted_key = (change.key.path, change.key.key, change.key.at)
@@ -75,14 +75,14 @@ class SqliteCluster(Statements):
         self, shards: Collection[int] | None = None, *, after: str = "", limit: int = PAGE_MAX
     ) -> list[CommandRow]:
         limit = min(limit, PAGE_MAX)
-        found: list[CommandRow] = []
-        while len(found) < limit:
+        rows: list[CommandRow] = []
+        while len(rows) < limit:
             page = [CommandRow(*row) for row in self._all("get_commands", after, PAGE_MAX)]
-            found += [c for c in page if shards is None or shard_of(c.execution_id) in shards]
+            rows += [c for c in page if shards is None or shard_of(c.execution_id) in shards]
             if len(page) < PAGE_MAX:
                 break
             after = page[-1].command_id
-        return found[:limit]
+        return rows[:limit]
 
     async def commands_of(
         self, execution_id: int, *, after: str = "", limit: int = PAGE_MAX
@@ -121,7 +121,7 @@ class SqliteCluster(Statements):
             known = db.execute(sql["extend_server"], extended).rowcount
             if known:
                 (servers,) = db.execute(sql["count_servers"]).fetchone()
-                return standing(self._take_shards(db, server_id, share_of(servers)), servers)
+                return lease_state(self._take_shards(db, server_id, share_of(servers)), servers)
         raise LostServerError(f"server {server_id} is not known any more")
 
     def _take_shards(self, db: sqlite3.Connection, server_id: str, share: int) -> list[int]:
@@ -176,8 +176,8 @@ class SqliteCluster(Statements):
         return [_schedule(row) for row in rows]
 
     async def schedule(self, name: str) -> ScheduleRow | None:
-        found = self._all("get_schedule", name)
-        return _schedule(found[0]) if found else None
+        rows = self._all("get_schedule", name)
+        return _schedule(rows[0]) if rows else None
 
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         rows = self._all("get_due_schedules", at, min(limit, PAGE_MAX))

@@ -1,4 +1,4 @@
-"""The audit of secrets."""
+"""The audit log of secrets."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from arcbook.store.sqlite.statements import Statements
 
 
 class SqliteSecretAudit(Statements):
-    """Who got which secret."""
+    """The audit log of secrets."""
 
     async def note_secret(self, note: SecretNote) -> None:
         of = note.execution_id
         facts = (note.at, note.who, note.action, note.alias, of, note.outcome)
         self._write("note_secret", *facts, of, note.tenant, of, note.organization)
 
-    async def secret_notes(self, wanted: SecretNotes) -> list[SecretNote]:
+    async def secret_notes(self, filters: SecretNotes) -> list[SecretNote]:
         rows = self._all(
             "get_secret_notes",
-            wanted.before,
-            wanted.before,
-            wanted.alias,
-            wanted.alias,
-            wanted.execution_id,
-            wanted.execution_id,
-            wanted.who,
-            wanted.who,
-            wanted.outcome,
-            wanted.outcome,
-            wanted.tenant,
-            wanted.tenant,
-            wanted.organization,
-            wanted.organization,
-            min(wanted.limit, AUDIT_PAGE_MAX),
+            filters.before,
+            filters.before,
+            filters.alias,
+            filters.alias,
+            filters.execution_id,
+            filters.execution_id,
+            filters.who,
+            filters.who,
+            filters.outcome,
+            filters.outcome,
+            filters.tenant,
+            filters.tenant,
+            filters.organization,
+            filters.organization,
+            min(filters.limit, AUDIT_PAGE_MAX),
         )
         fields = SecretNote.__struct_fields__
         return [SecretNote(**dict(zip(fields, row, strict=True))) for row in rows]

@@ -1,4 +1,4 @@
-"""The file, and running named statements on it."""
+"""The database file and its named statements."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from arcbook.store.api import StoreError, UnstorableError
 from arcbook.store.sql import load_queries
 
 BUSY_TIMEOUT_MS: Final = 15_000
-"""How long a commit waits for another process to finish its own."""
+"""Time a commit waits for another process's commit."""
 
 CHECKPOINT_PAGES: Final = 4000
-"""Length of the write-ahead log after which it is written back, in pages of 4 KiB."""
+"""Length of the write-ahead log that triggers a checkpoint, in pages of 4 KiB."""
 
 
 class Statements:
-    """What the parts of the store share."""
+    """Base of the store's parts: the connection and its statements."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -35,7 +35,7 @@ class Statements:
         return self._open
 
     def open(self) -> None:
-        """Open the file, and make the tables of a new one.
+        """Open the file and create the tables of a new one.
 
         Raises:
             StoreError: the file cannot be used; the message says why.
@@ -67,7 +67,7 @@ class Statements:
             db.execute(f"pragma user_version = {len(scripts)}")
 
     def close(self) -> None:
-        """Close the file; closing twice is well."""
+        """Close the file. Idempotent."""
         if self._open is not None:
             self._open.close()
             self._open = None
@@ -99,7 +99,7 @@ class Statements:
 
 @cache
 def _migrations() -> tuple[str, ...]:
-    """Return the scripts that make the tables, each after the one before it."""
+    """Return the scripts that create the tables, in order."""
     folder = resources.files("arcbook.store.sqlite").joinpath("migrations")
     files = sorted((f.name, f) for f in folder.iterdir() if f.name.endswith(".sql"))
     return tuple(file.read_text("utf-8") for _, file in files)
@@ -114,7 +114,7 @@ def _statements(script: str) -> Iterator[str]:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours, each with what to do."""
+    """Convert SQLite's errors into StoreErrors with advice."""
     try:
         yield
     except sqlite3.IntegrityError as error:

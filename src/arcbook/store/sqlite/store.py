@@ -42,15 +42,15 @@ _ROW_DECODER: Final = msgspec.json.Decoder(ExecutionRow)
 
 
 WRITTEN_MAX: Final = 10_000
-"""Executions whose last event is remembered."""
+"""Executions whose last event number is cached."""
 
 
 class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
-    """A store in a file that several processes may open."""
+    """A store in one file, which several processes may open."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        #: The last events that this connection wrote, by execution.
+        #: Number of the last event that this connection wrote, by execution.
         self._written: dict[int, int] = {}
 
     async def __aenter__(self) -> Self:
@@ -92,7 +92,7 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
         self._remember(changes)
 
     def _remember(self, changes: Sequence[Change]) -> None:
-        """Remember the last events that this connection wrote: they need not be looked up."""
+        """Cache the number of the last event written, so that it need not be queried."""
         for change in changes:
             if change.events:
                 self._written[change.execution_id] = change.events[-1].seq
@@ -169,8 +169,8 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
         limit = min(limit, PAGE_MAX)
         if types or step or holding:
             listed = msgspec.json.encode(list(types)).decode()
-            chosen = (step, step, listed, listed, holding, holding)
-            rows = self._all("get_chosen_events", execution_id, after, *chosen, limit)
+            values = (step, step, listed, listed, holding, holding)
+            rows = self._all("get_chosen_events", execution_id, after, *values, limit)
         else:
             rows = self._all("get_events", execution_id, after, limit)
         return [EventRow(*row) for row in rows]
@@ -179,22 +179,22 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
         row = self._one("get_execution", execution_id)
         return None if row is None else _ROW_DECODER.decode(row[0])
 
-    async def executions(self, wanted: ExecutionFilter) -> list[ExecutionRow]:
-        parent = wanted.parent_execution_id
+    async def executions(self, filters: ExecutionFilter) -> list[ExecutionRow]:
+        parent = filters.parent_execution_id
         rows = self._all(
             "get_executions",
-            wanted.before or _ID_MAX,
-            wanted.status,
-            wanted.status,
-            wanted.path,
-            wanted.path,
+            filters.before or _ID_MAX,
+            filters.status,
+            filters.status,
+            filters.path,
+            filters.path,
             parent,
             parent,
-            wanted.tenant,
-            wanted.tenant,
-            wanted.organization,
-            wanted.organization,
-            min(wanted.limit, PAGE_MAX),
+            filters.tenant,
+            filters.tenant,
+            filters.organization,
+            filters.organization,
+            min(filters.limit, PAGE_MAX),
         )
         return [_ROW_DECODER.decode(body) for (body,) in rows]
 
@@ -298,10 +298,10 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
     async def entries(self, kind: str = "") -> list[CatalogEntry]:
         return [_entry(row) for row in self._all("get_entries", kind, kind)]
 
-    async def entries_page(self, wanted: CatalogFilter) -> list[CatalogEntry]:
-        chosen = [v for v in (wanted.kind, wanted.tenant, wanted.organization) for _ in range(2)]
-        limit = min(wanted.limit, PAGE_MAX)
-        return [_entry(row) for row in self._all("get_entries_page", wanted.after, *chosen, limit)]
+    async def entries_page(self, filters: CatalogFilter) -> list[CatalogEntry]:
+        values = [v for v in (filters.kind, filters.tenant, filters.organization) for _ in range(2)]
+        limit = min(filters.limit, PAGE_MAX)
+        return [_entry(row) for row in self._all("get_entries_page", filters.after, *values, limit)]
 
     async def count_entries(self, kind: str = "") -> int:
         ((count,),) = self._all("count_entries", kind, kind)

@@ -36,7 +36,7 @@ def _default_home() -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what may be lost at any time."""
+    """Return the cache folder, whose content may be deleted at any time."""
     base = os.environ.get("XDG_CACHE_HOME")
     return Path(base) / "arcbook" if base else Path.home() / ".cache" / "arcbook"
 
@@ -44,31 +44,31 @@ def cache_folder() -> Path:
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a process."""
 
-    home: Annotated[Path, Doc("Folder that holds the embedded store, results and keys.")]
+    home: Annotated[Path, Doc("Folder for the embedded store, results and keys.")]
     encryption_key: Annotated[
         str,
         Doc(
-            "Key of the credential store: 32 bytes in Base64; else a file in the home.",
+            "Key of the credential store: 32 bytes in Base64. By default, a file in the home.",
             is_secret=True,
         ),
     ] = ""
     encryption_keys_old: Annotated[
         tuple[str, ...],
         Doc(
-            "Keys that sealed credentials before; they open, and `wallet rotate` replaces them.",
+            "Previous keys of the credential store, for decryption only; see `wallet rotate`.",
             is_secret=True,
         ),
     ] = ()
     key_provider: Annotated[
-        str, Doc("Who holds the key of the credential store: local, vault, aws, gcp or azure.")
+        str, Doc("Provider of the credential store's key: local, vault, aws, gcp or azure.")
     ] = "local"
-    key_name: Annotated[str, Doc("The key's name at a provider that is not local.")] = ""
+    key_name: Annotated[str, Doc("Name of the key at a provider other than local.")] = ""
     template_env: Annotated[
         tuple[str, ...],
-        Doc("Names of environment variables that templates may read as `env.NAME`."),
+        Doc("Environment variables that templates may read as `env.NAME`."),
     ] = ()
     concurrency: Annotated[
-        int, Doc("Commands that one process performs at once.", least=1, most=10_000)
+        int, Doc("Commands that one process performs concurrently.", least=1, most=10_000)
     ] = 128
     python_memory_bytes: Annotated[
         int, Doc("Memory that one call of the python tool may use, in bytes.", least=32 * 1024**2)
@@ -76,32 +76,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Annotated[
         str,
         Doc(
-            "How far apart a worker runs code of users: process, user or sandbox; `auto` is the "
-            "strongest that the machine allows."
+            "Isolation of users' code from the worker: process, user or sandbox; `auto` picks the "
+            "strongest that the machine supports."
         ),
     ] = "auto"
     isolation_uid: Annotated[
         int,
         Doc(
-            "First of 16,384 user ids that code runs as, where the worker is root.",
+            "First of 16,384 user ids under which code runs if the worker is root.",
             least=1,
             most=2**32 - 20_000,
         ),
     ] = 20_000
-    isolation_network: Annotated[bool, Doc("Whether code in a sandbox reaches the network.")] = True
+    isolation_network: Annotated[bool, Doc("Whether code in a sandbox has network access.")] = True
     egress_allow: Annotated[
         tuple[str, ...],
-        Doc("Hosts and networks that tools connect to, and no others: `*.example.com 10.0.0.0/8`."),
+        Doc("The only hosts and networks that tools may reach: `*.example.com 10.0.0.0/8`."),
     ] = ()
     egress_deny: Annotated[
-        tuple[str, ...], Doc("Hosts and networks that tools do not connect to.")
+        tuple[str, ...], Doc("Hosts and networks that tools must not connect to.")
     ] = ()
     egress_private: Annotated[
-        bool, Doc("Whether tools connect to loopback and private networks without a rule.")
+        bool, Doc("Whether tools may connect to loopback and private networks without a rule.")
     ] = True
     folders: Annotated[
         tuple[str, ...],
-        Doc("Folders that tools of a worker may use beside the execution's own."),
+        Doc("Folders that tools may use in addition to the execution's own."),
     ] = ()
     dsn: Annotated[
         str,
@@ -113,36 +113,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_url: Annotated[
         str,
         Doc(
-            "Address of NATS, `nats://host:4222` or `tls://host:4222`; commas between several.",
+            "Addresses of NATS, `nats://host:4222` or `tls://host:4222`, separated by commas.",
             is_secret=True,
         ),
     ] = ""
-    nats_base: Annotated[str, Doc("First part of all subjects, streams and consumers.")] = "noetl"
-    nats_user: Annotated[str, Doc("User of NATS.", is_secret=True)] = ""
-    nats_password: Annotated[str, Doc("Password of the user of NATS.", is_secret=True)] = ""
-    nats_token: Annotated[str, Doc("Token that NATS wants instead of a user.", is_secret=True)] = ""
-    nats_creds: Annotated[str, Doc("File of NATS credentials: a JWT and its seed.")] = ""
-    nats_nkey_seed: Annotated[str, Doc("Seed of an NKEY that NATS knows.", is_secret=True)] = ""
-    nats_tls_ca: Annotated[
-        str, Doc("File of certificates that NATS may show; those of the system by default.")
-    ] = ""
-    nats_tls_cert: Annotated[str, Doc("File of our certificate, if NATS wants one.")] = ""
-    nats_tls_key: Annotated[str, Doc("File of our certificate's key.")] = ""
+    nats_base: Annotated[str, Doc("Prefix of all NATS subjects, streams and consumers.")] = "noetl"
+    nats_user: Annotated[str, Doc("NATS user.", is_secret=True)] = ""
+    nats_password: Annotated[str, Doc("Password of the NATS user.", is_secret=True)] = ""
+    nats_token: Annotated[str, Doc("NATS token, instead of a user.", is_secret=True)] = ""
+    nats_creds: Annotated[str, Doc("NATS credentials file with a JWT and its seed.")] = ""
+    nats_nkey_seed: Annotated[str, Doc("Seed of an NKEY registered with NATS.", is_secret=True)] = (
+        ""
+    )
+    nats_tls_ca: Annotated[str, Doc("CA certificates file for NATS; the system's by default.")] = ""
+    nats_tls_cert: Annotated[str, Doc("Client certificate file, if NATS requires one.")] = ""
+    nats_tls_key: Annotated[str, Doc("Key file of the client certificate.")] = ""
     nats_open: Annotated[
         bool,
         Doc(
-            "Whether a server starts on a NATS elsewhere that asks nobody who they are, with a "
-            "warning; it does not by default."
+            "Whether a server may start on a remote NATS without authentication, with a warning; "
+            "by default it refuses."
         ),
     ] = False
     host: Annotated[str, Doc("Address on which a server listens.")] = "127.0.0.1"
     port: Annotated[
-        int, Doc("Port on which a server listens; 0 takes a free one.", most=65_535)
+        int, Doc("Port on which a server listens; 0 picks a free one.", most=65_535)
     ] = 8082
     api_tokens: Annotated[
         tuple[str, ...],
         Doc(
-            "API tokens as `SCOPE=SHA256` of the token; those of the database count as well.",
+            "API tokens as `SCOPE=SHA256` of the token, in addition to those in the database.",
             is_secret=True,
         ),
     ] = ()
@@ -150,105 +150,112 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...], Doc("Origins of web pages that may call the API: `https://gui.example`.")
     ] = ()
     requests_per_second: Annotated[
-        float, Doc("Requests of one caller in a second, on average; 0 sets no limit.")
+        float, Doc("Average requests per second allowed for one caller; 0 means no limit.")
     ] = 5000.0
     proxies: Annotated[
         tuple[str, ...],
-        Doc("Addresses and networks of proxies whose `X-Forwarded-For` is believed."),
+        Doc("Addresses and networks of proxies whose `X-Forwarded-For` is trusted."),
     ] = ()
     connections: Annotated[
         int,
-        Doc("Connections to the API at once; beyond them, only what must be is answered.", least=1),
+        Doc(
+            "Concurrent API connections; beyond them, only essential requests are answered.",
+            least=1,
+        ),
     ] = 1000
     head_seconds: Annotated[
         float,
-        Doc("Seconds that a connection has for the whole head of its next request.", least=0.1),
+        Doc("Time limit in seconds for receiving a request's header.", least=0.1),
     ] = 10.0
     body_seconds: Annotated[
-        float, Doc("Seconds within which the next part of a request's body has to come.", least=0.1)
+        float, Doc("Time limit in seconds for the next part of a request's body.", least=0.1)
     ] = 20.0
     write_seconds: Annotated[
         float,
-        Doc("Seconds within which a caller has to take a part of what it is sent.", least=0.1),
+        Doc("Time limit in seconds for a caller to receive a part of a response.", least=0.1),
     ] = 30.0
-    streams: Annotated[int, Doc("Event streams that may be open at once on one server.")] = 1000
-    body_bytes: Annotated[int, Doc("Bytes of a request's body.", least=1024)] = 4 * 1024 * 1024
-    result_bytes: Annotated[int, Doc("Bytes of a body that puts a result.", least=1024)] = (
-        64 * 1024 * 1024
+    streams: Annotated[int, Doc("Event streams that may be open concurrently on one server.")] = (
+        1000
     )
-    oidc_issuer: Annotated[str, Doc("Identity provider whose JWTs are taken: its `iss`.")] = ""
-    oidc_audience: Annotated[str, Doc("Audience that a JWT must be for: its `aud`.")] = ""
+    body_bytes: Annotated[int, Doc("Maximum size in bytes of a request's body.", least=1024)] = (
+        4 * 1024 * 1024
+    )
+    result_bytes: Annotated[
+        int, Doc("Maximum size in bytes of a body that uploads a result.", least=1024)
+    ] = 64 * 1024 * 1024
+    oidc_issuer: Annotated[str, Doc("Identity provider whose JWTs are accepted: its `iss`.")] = ""
+    oidc_audience: Annotated[str, Doc("Required audience of a JWT: its `aud`.")] = ""
     oidc_jwks_url: Annotated[
-        str, Doc("Where the provider's keys are; found through the issuer by default.")
+        str, Doc("URL of the provider's keys; discovered through the issuer by default.")
     ] = ""
-    oidc_scope_claim: Annotated[str, Doc("Claim of a JWT that holds scopes.")] = "scope"
-    oidc_scope_prefix: Annotated[str, Doc("How our scopes begin in that claim.")] = "arcbook:"
-    tls_cert: Annotated[str, Doc("File of the certificate by which a server shows itself.")] = ""
-    tls_key: Annotated[str, Doc("File of that certificate's key.")] = ""
+    oidc_scope_claim: Annotated[str, Doc("JWT claim that holds the scopes.")] = "scope"
+    oidc_scope_prefix: Annotated[str, Doc("Prefix of Arcbook's scopes in that claim.")] = "arcbook:"
+    tls_cert: Annotated[str, Doc("Certificate file of a server.")] = ""
+    tls_key: Annotated[str, Doc("Key file of the server's certificate.")] = ""
     tls_client_ca: Annotated[
-        str, Doc("File of certificates that clients must be signed by; none are asked by default.")
+        str, Doc("CA file for client certificates; by default, none are required.")
     ] = ""
     server_url: Annotated[
         str,
-        Doc("Where clients and system playbooks reach a server; loopback and its port if empty."),
+        Doc("URL at which clients and system playbooks reach a server; loopback by default."),
     ] = ""
     server_token: Annotated[
-        str, Doc("API token that clients show to a server.", is_secret=True)
+        str, Doc("API token that clients send to a server.", is_secret=True)
     ] = ""
     internal_token: Annotated[
         str,
         Doc(
-            "Token that the servers of a cluster share, of `/api/internal` and of the bus; only "
-            "playbooks `system/*` get it. Without one, a file in the home is that of the bus.",
+            "Token shared by a cluster's servers, for `/api/internal` and the bus; only playbooks "
+            "`system/*` receive it. By default, the bus uses a token file in the home.",
             is_secret=True,
         ),
     ] = ""
     worker_token: Annotated[
         str,
         Doc(
-            "Token of the scope `worker`, by which a worker enters; else the internal one.",
+            "Token of scope `worker` with which a worker registers; by default the internal one.",
             is_secret=True,
         ),
     ] = ""
     retention_days: Annotated[
         float,
-        Doc("Days for which executions that ended are kept before a clean-up may purge them."),
+        Doc("Days after which a clean-up may delete ended executions."),
     ] = 30.0
     adaptive: Annotated[
         bool,
-        Doc("Whether a worker performs fewer commands at once while it is under pressure."),
+        Doc("Whether a worker lowers its concurrency under load."),
     ] = False
     pools: Annotated[
-        tuple[str, ...], Doc("Pools from which a worker pulls, with commas between several.")
+        tuple[str, ...], Doc("Pools from which a worker pulls, separated by commas.")
     ] = ("shared",)
     pool_of_kinds: Annotated[
         tuple[str, ...],
-        Doc("Pools of kinds of tools, as `KIND=POOL`, with commas between several."),
+        Doc("Pools by tool kind as `KIND=POOL`, separated by commas."),
     ] = ("agent=python",)
     routing: Annotated[
-        bool, Doc("Whether pools are chosen at all; without, everything goes to `shared`.")
+        bool, Doc("Whether commands are routed to pools; otherwise all go to `shared`.")
     ] = True
     lease_seconds: Annotated[
         float,
-        Doc("How long a worker may be silent before its commands go to another one.", least=0.1),
+        Doc(
+            "Time without a heartbeat after which a worker's commands go to another one.", least=0.1
+        ),
     ] = 15.0
     drain_seconds: Annotated[
-        float, Doc("Time that a worker has to finish its commands when it is told to stop.")
+        float, Doc("Time a worker has to finish its commands when it is stopped.")
     ] = 30.0
     log_format: Annotated[
         str,
-        Doc(
-            "How servers and workers write their log: console or json.", choices=("console", "json")
-        ),
+        Doc("Log format of servers and workers: console or json.", choices=("console", "json")),
     ] = "console"
     log_level: Annotated[
         str,
         Doc(
-            "The least that they log: debug, info, warning or error.",
+            "Lowest level that is logged: debug, info, warning or error.",
             choices=("debug", "info", "warning", "error"),
         ),
     ] = "info"
-    debug: Annotated[bool, Doc("Whether faults of Arcbook itself show their traceback.")] = False
+    debug: Annotated[bool, Doc("Whether internal errors of Arcbook show their traceback.")] = False
 
     def template_names(self) -> dict[str, str]:
         """Return the environment that templates may read."""
@@ -256,17 +263,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def named_server() -> str:
-    """Return the server that the environment names, for whoever needs no other setting."""
+    """Return the server's URL from the environment, without loading all settings."""
     return os.environ.get(PREFIX + "SERVER_URL", "")
 
 
 def no_colour() -> bool:
-    """Return whether the environment asks programs to write without colours."""
+    """Return whether the environment disables coloured output."""
     return bool(os.environ.get("NO_COLOR"))
 
 
 def named_token() -> bool:
-    """Return whether the environment names a token for a server."""
+    """Return whether the environment sets a server token."""
     return bool(os.environ.get(PREFIX + "SERVER_TOKEN"))
 
 
@@ -298,7 +305,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
 
 
 def drop_secrets() -> None:
-    """Take what opens something out of the environment, once the settings are read.
+    """Remove secrets from the environment once the settings are loaded.
 
     What is started later inherits none of it, and none of it is in ``/proc``, where the
     environment stays as it was at the start.
@@ -310,7 +317,7 @@ def drop_secrets() -> None:
 
 
 def secrets_of(settings: Settings) -> dict[str, str]:
-    """Return what opens something, by its setting."""
+    """Return the secrets among the settings, by name."""
     found: dict[str, str] = {}
     for name in _secret_names():
         value = getattr(settings, name)
@@ -329,7 +336,7 @@ def _secret_names() -> list[str]:
 
 
 def reference() -> list[tuple[str, str, str]]:
-    """Return each setting's variable, default and sentence, for the docs."""
+    """Return each setting's variable, default and description, for the docs."""
     rows: list[tuple[str, str, str]] = []
     hints = get_type_hints(Settings, include_extras=True)
     for field in msgspec.structs.fields(Settings):
@@ -342,7 +349,7 @@ def reference() -> list[tuple[str, str, str]]:
 
 
 def environment_for(**given: str) -> dict[str, str]:
-    """Return the environment of a process that is to have some settings.
+    """Return the environment of a child process with the given settings.
 
     It has this process's own, without what names a database, a bus or an address.
     """

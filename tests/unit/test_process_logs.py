@@ -13,7 +13,7 @@ import pytest
 
 import arcbook
 from arcbook.logs import events
-from arcbook.logs.context import About, about_now
+from arcbook.logs.context import LogContext, current_context
 from arcbook.logs.events import Event
 from arcbook.logs.setup import configure_logs
 from arcbook.performer.runner import CommandRunner, Job
@@ -50,7 +50,7 @@ def logging_as(capsys):
 
 def test_a_json_line_has_its_event_its_facts_and_what_it_is_about(logging_as):
     lines = logging_as(log_format="json")
-    with About(worker="w1", execution=7, step="load"):
+    with LogContext(worker="w1", execution=7, step="load"):
         logging.getLogger("arcbook.x").warning(events.STORE_FAILED, {"reason": OSError("gone")})
 
     (line,) = [json.loads(text) for text in lines()]
@@ -69,7 +69,7 @@ def test_a_json_line_has_its_event_its_facts_and_what_it_is_about(logging_as):
 
 def test_a_line_for_people_is_one_line_with_the_same(logging_as):
     lines = logging_as()
-    with About(worker="w1"):
+    with LogContext(worker="w1"):
         logging.getLogger("arcbook.x").info(events.TABLES_MADE, {"count": 2})
 
     (line,) = lines()
@@ -122,7 +122,7 @@ def test_warnings_of_python_and_messages_of_uvicorn_are_lines_like_others(loggin
 
 def test_facts_never_take_the_place_of_a_lines_own_fields(logging_as):
     lines = logging_as(log_format="json")
-    with About(level="none", message="forged"):
+    with LogContext(level="none", message="forged"):
         logging.getLogger("arcbook.x").warning(events.BUS_OPEN, {"reason": "a\nb"})
 
     (line,) = lines()
@@ -133,9 +133,9 @@ async def test_tools_log_with_the_execution_and_the_step_of_their_command():
     seen = []
 
     def performing():
-        seen.append(about_now())
+        seen.append(current_context())
         yield asyncio.sleep(0)
-        seen.append(about_now())
+        seen.append(current_context())
 
     ended = asyncio.Event()
     runner = CommandRunner(1, lambda *_: ended.set(), lambda *_: None)
@@ -143,7 +143,7 @@ async def test_tools_log_with_the_execution_and_the_step_of_their_command():
     await ended.wait()
 
     assert seen == [{"execution": 5, "step": "load", "command": "load:1:0"}] * 2
-    assert about_now() == {}
+    assert current_context() == {}
 
 
 def _said(tree: ast.AST):

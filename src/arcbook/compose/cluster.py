@@ -27,7 +27,7 @@ from arcbook.bus.postgres import PostgresBus
 from arcbook.clock import SystemClock
 from arcbook.compose.working import confinement_of, egress_of
 from arcbook.logs import events as logged
-from arcbook.logs.context import About
+from arcbook.logs.context import LogContext
 from arcbook.owner.pools import PoolRules
 from arcbook.owner.rehearsal import rehearse
 from arcbook.performer.execute import Performer
@@ -332,7 +332,7 @@ async def control_plane(
         version=release(),
         rehearse=rehearse,
     )
-    with About(server=server.server_id):
+    with LogContext(server=server.server_id):
         async with server:
             server.service.watch(parts.bus.service)
             server.service.loop("lateness", server.lateness.run)
@@ -451,7 +451,7 @@ async def worker_on(
         version=release(),
         beat_seconds=settings.lease_seconds / BEATS_PER_LEASE,
     )
-    with About(worker=name):
+    with LogContext(worker=name):
         async with made:
             made.service.watch(bus.service)
             if settings.adaptive:

@@ -1,4 +1,4 @@
-"""A server and a worker in one process, on one folder: the composition root of ``arcbook dev``.
+"""The composition root of ``arcbook dev``: a server and a worker in one process and folder.
 
 It has a folder of its own. The home itself belongs to ``arcbook run``, where an execution is
 owned by the process that began it; a server owns every execution that it finds.
@@ -27,23 +27,23 @@ FOLDER: Final = "dev"
 """The folder below the home."""
 
 NAME: Final = "dev"
-"""Name of the server and of the worker: each start is the same one, and owns what it had."""
+"""Name of the server and the worker, fixed so that a restart regains what they owned."""
 
 LEASE_SECONDS: Final = 3.0
-"""Time after which commands go on that the process had when it was killed."""
+"""Lease after which commands of a killed process are performed again."""
 
 LEAVE_SECONDS: Final = 10.0
-"""Time that commands have to end when the process is told to stop."""
+"""Time commands have to finish when the process is stopped."""
 
 
 class FolderTakenError(SettingsError):
-    """Another process works in the folder."""
+    """Another process uses the folder."""
 
     code = "folder_in_use"
 
 
 class Development(NamedTuple):
-    """What runs."""
+    """The running parts."""
 
     plane: ControlPlane
     worker: Worker
@@ -53,7 +53,7 @@ class Development(NamedTuple):
 
 @asynccontextmanager
 async def development(settings: Settings) -> AsyncIterator[Development]:
-    """Yield a running server with its API and a worker; at the end both stop in order.
+    """Run a server with its API and a worker for the duration of a with block.
 
     Raises:
         FolderTakenError: another process does so already.
@@ -65,7 +65,7 @@ async def development(settings: Settings) -> AsyncIterator[Development]:
         settings,
         home=folder,
         routing=False,  # one worker performs everything
-        server_url="",  # that of another server, if any
+        server_url="",  # it would be that of another server
         pools=("shared",),
         lease_seconds=min(settings.lease_seconds, LEASE_SECONDS),
     )
@@ -77,7 +77,7 @@ async def development(settings: Settings) -> AsyncIterator[Development]:
             yield Parts(store, bus, FilesystemBlobs(folder / "results"))
 
     with _held(folder):
-        keys_of(settings, make=True)  # a server alone makes none
+        keys_of(settings, make=True)  # a standalone server does not create any
         async with (
             served_control_plane(settings, parts, server_id=NAME) as (plane, url),
             MemoryBus(exchange) as bus,
@@ -91,7 +91,7 @@ async def development(settings: Settings) -> AsyncIterator[Development]:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Keep others out of a folder as long as this process lives."""
+    """Lock a folder for as long as this process lives."""
     path = folder / "lock"
     handle = lock(path)
     if handle is None:

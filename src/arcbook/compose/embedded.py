@@ -1,7 +1,7 @@
-"""Everything in one process, on one folder: the embedded runtime put together.
+"""The embedded runtime: all parts in one process and one folder.
 
-This is a composition root: it chooses SQLite, files and the local key. The command line
-and the Python API stand on it.
+This composition root chooses SQLite, files and the local key. The command line and the
+Python API use it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _OWNED: Final = "execution {} is being run by another process"
 
 
 class OwnedElsewhereError(ConflictError):
-    """Another process runs the execution."""
+    """Another process is running the execution."""
 
     code = "owned_elsewhere"
 
@@ -66,19 +66,19 @@ class Embedded:
     """The runtime of one home folder.
 
     Args:
-        settings: its folder, its limits.
-        lookup: where credentials come from, in place of the ones stored in the folder.
+        settings: Its folder and limits.
+        lookup: Source of credentials, instead of those stored in the folder.
     """
 
     is_dry: bool = False
-    """Whether calls that have effects are left out."""
+    """Whether calls with effects are skipped."""
 
     def __init__(self, settings: Settings, lookup: CredentialPort | None = None) -> None:
         self.settings = settings
         self._lookup = lookup or _LateCredentials(self)
         self.home = settings.home
         self.clock = SystemClock()
-        # Two runtimes of one process must not make the same id at the same moment.
+        # Two runtimes in one process must not generate the same id.
         self.ids = IdGenerator(self.clock, (os.getpid() + next(_RUNTIMES)) & MACHINE_MAX)
         self.store: Store = SqliteStore(self.home / STORE_FILE)
         self.registry = Registry()
@@ -113,7 +113,7 @@ class Embedded:
         return self._credentials
 
     async def runtime(self) -> LocalRuntime:
-        """Return the runtime, started when first asked for."""
+        """Return the runtime, starting it on first use."""
         if self._runtime is None:
             confinement = Confinement(
                 workspaces=str(self.home / "work"),
@@ -145,7 +145,7 @@ class Embedded:
         return self._runtime
 
     def use_python(self, spawned: Spawned) -> None:
-        """Run Python code by a zygote that was started already."""
+        """Run Python code with a zygote that is already started."""
         tool = Python(spawned)
         self.registry.add("python", tool, self.registry.kind("python"))
 
@@ -158,7 +158,7 @@ class Embedded:
         """Check a document and store it in the catalog.
 
         Raises:
-            InvalidPlaybookError: it has errors.
+            InvalidPlaybookError: It has errors.
         """
         loaded = self.checked(content, name)
         entry = await self.register_loaded(content, loaded, folder)
@@ -167,10 +167,10 @@ class Embedded:
     def checked(
         self, content: str | bytes, name: str, allow: frozenset[str] = frozenset()
     ) -> Loaded:
-        """Return a document that is free of errors.
+        """Load a document and check that it has no errors.
 
         Raises:
-            InvalidPlaybookError: it has errors.
+            InvalidPlaybookError: It has errors.
         """
         loaded = load_playbook(content, self.registry, allow=allow)
         if loaded.playbook is None:
@@ -180,7 +180,7 @@ class Embedded:
     async def register_loaded(
         self, content: str | bytes, loaded: Loaded, folder: str = ""
     ) -> CatalogEntry:
-        """Store a document that was checked."""
+        """Store a checked document in the catalog."""
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         return await self.plans.register(text, loaded, folder=folder)
 
@@ -194,10 +194,10 @@ class Embedded:
         await self.register_files(planned.plan.playbook, planned.entry.folder)
 
     async def register_files(self, playbook: Playbook, folder: str) -> None:
-        """Register the playbooks that one calls by their files, as it calls them.
+        """Register the playbooks that a playbook calls by file.
 
         Raises:
-            AmbiguousFileError: two of them have the same name.
+            AmbiguousFileError: Two of them have the same name.
         """
         for found in named_files(playbook, Path(folder), self.registry):
             await self.plans.register(
@@ -230,10 +230,10 @@ class Embedded:
         execution_id: int,
         listener: Callable[[int, list[Recorded], State], None] | None = None,
     ) -> State:
-        """Go on with an execution whose process ended.
+        """Resume an execution whose process has ended.
 
         Raises:
-            OwnedElsewhereError: its process is still there.
+            OwnedElsewhereError: Its process is still running.
         """
         await self._refuse_driven(execution_id)
         runtime = await self.runtime()
@@ -244,7 +244,7 @@ class Embedded:
         """Cancel an execution, wherever it runs.
 
         Returns:
-            The final state, or ``None`` if another process was asked to do it.
+            The final state, or None if the request was passed to another process.
         """
         try:
             await self._refuse_driven(execution_id)
@@ -264,10 +264,10 @@ class Embedded:
     # -- reading ----------------------------------------------------------------------
 
     async def known(self, execution_id: int) -> ExecutionRow:
-        """Return what the store says of an execution.
+        """Return an execution's summary row.
 
         Raises:
-            ExecutionMissingError: there is none.
+            ExecutionMissingError: It does not exist.
         """
         row = await self.store.execution(execution_id)
         if row is None:
@@ -286,7 +286,7 @@ class Embedded:
         """Return an execution's state.
 
         Raises:
-            ExecutionMissingError: there is none.
+            ExecutionMissingError: It does not exist.
         """
         found = await stored_state(self.store, execution_id)
         if found is None:
@@ -308,7 +308,7 @@ class Embedded:
         return state
 
     async def result_of(self, state: State) -> Any:
-        """Return the playbook's result, fetched if it is kept by reference."""
+        """Return the playbook's result, loading it if it is stored by reference."""
         if state.result_ref is not None:
             return await self.results.load(state.result_ref)
         return state.result
@@ -333,10 +333,10 @@ class Embedded:
             self._unlock(execution_id)
 
     def _lock(self, execution_id: int) -> None:
-        """Own an execution as long as this process lives, or until it is unlocked.
+        """Lock an execution until it is unlocked or this process ends.
 
         Raises:
-            OwnedElsewhereError: another process owns it.
+            OwnedElsewhereError: Another process owns it.
         """
         path = self.home / "owned" / str(execution_id)
         handle = lock(path)
@@ -345,16 +345,16 @@ class Embedded:
         self._locks[execution_id] = handle
 
     async def _refuse_driven(self, execution_id: int) -> None:
-        """Refuse an execution that another process drives, be it as the child of another one.
+        """Raise if another process drives the execution or one of its ancestors.
 
         Raises:
-            OwnedElsewhereError: one does.
+            OwnedElsewhereError: Another process does.
         """
         if await self.is_driven(await self.known(execution_id)):
             raise OwnedElsewhereError(_OWNED.format(execution_id))
 
     async def is_driven(self, row: ExecutionRow) -> bool:
-        """Return whether a process goes on with an execution, or with the one that called it."""
+        """Return whether a process drives an execution or its topmost parent."""
         while row.parent_execution_id:
             row = await self.known(row.parent_execution_id)
         return is_locked(self.home / "owned" / str(row.execution_id))
@@ -366,7 +366,7 @@ class Embedded:
 
 
 class _LateCredentials:
-    """Opens the credential book, and its key, when a credential is first asked for."""
+    """Opens the credential book and its key on first use."""
 
     def __init__(self, embedded: Embedded) -> None:
         self._embedded = embedded

@@ -1,4 +1,4 @@
-"""What a worker's settings say of the machine that it works on."""
+"""Egress policy and isolation of a worker, from its settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from arcbook.tools.confinement import Confinement, Isolation
 
 
 def egress_of(settings: Settings) -> Egress:
-    """Return where tools may connect to.
+    """Return the policy for tools' connections.
 
     Raises:
         SettingsError: a rule is neither a host nor a network.
@@ -22,7 +22,7 @@ def egress_of(settings: Settings) -> Egress:
 
 
 def confinement_of(settings: Settings, isolation: Isolation) -> Confinement:
-    """Return how far apart a worker runs code of users, and what its tools reach."""
+    """Return the isolation of users' code, and what tools may reach."""
     return Confinement.of_worker(
         isolation,
         workspaces=settings.home / "work",

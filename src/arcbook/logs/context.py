@@ -1,22 +1,22 @@
-"""What a piece of work is about: stands with everything that is logged while it goes on."""
+"""Log context: fields added to every record logged while a piece of work runs."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import Any, Final
 
-_ABOUT: Final[ContextVar[dict[str, Any] | None]] = ContextVar("about", default=None)
+_CONTEXT: Final[ContextVar[dict[str, Any] | None]] = ContextVar("about", default=None)
 
 
-def about_now() -> dict[str, Any]:
-    """Return what the work that goes on is about."""
-    return _ABOUT.get() or {}
+def current_context() -> dict[str, Any]:
+    """Return the fields of the current log context."""
+    return _CONTEXT.get() or {}
 
 
-class About:
-    """Says what the work inside is about; tasks that begin there inherit it.
+class LogContext:
+    """Adds fields to the log context within a with block; tasks started there inherit them.
 
-    It stands around each command: a generator would cost more than all the rest.
+    A class, as it surrounds each command and a generator would be slower.
     """
 
     __slots__ = ("_before", "_facts")
@@ -25,9 +25,9 @@ class About:
         self._facts = facts
 
     def __enter__(self) -> None:
-        self._before = before = _ABOUT.get()
-        _ABOUT.set({**before, **self._facts} if before else self._facts)
+        self._before = before = _CONTEXT.get()
+        _CONTEXT.set({**before, **self._facts} if before else self._facts)
 
     def __exit__(self, *exc: object) -> None:
-        # Not by a token: what begins in one task may be ended by another.
-        _ABOUT.set(self._before)
+        # Not reset by token: the block may exit in another task than it was entered in.
+        _CONTEXT.set(self._before)

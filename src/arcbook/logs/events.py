@@ -1,7 +1,7 @@
-"""Everything that Arcbook logs: each event with its name and its sentence, declared once.
+"""All log events of Arcbook: each with its name and message, declared once.
 
-A sentence names its facts, which a call gives by name; so they are fields wherever
-logs are read by machines: ``log.warning(events.STORE_FAILED, {"reason": error})``.
+A message names its fields, which the call passes in a dict, so that they become fields of
+JSON logs: ``log.warning(events.STORE_FAILED, {"reason": error})``.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Final, Self
 
 
 class Event(str):
-    """The sentence of something that happened, with the name by which it is found."""
+    """A log message together with the event's name."""
 
     __slots__ = ("name",)
 
     name: str
 
-    def __new__(cls, name: str, sentence: str) -> Self:
-        made = super().__new__(cls, sentence)
-        made.name = name
-        return made
+    def __new__(cls, name: str, message: str) -> Self:
+        event = super().__new__(cls, message)
+        event.name = name
+        return event
 
 
 # -- the bus --------------------------------------------------------------------------

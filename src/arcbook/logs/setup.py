@@ -1,4 +1,4 @@
-"""How a process writes its log: lines for people, or JSON for machines, without secrets."""
+"""Log output of a process: lines for people or JSON for machines, without secrets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from arcbook.logs.context import about_now
+from arcbook.logs.context import current_context
 from arcbook.secrets.logs import redact, redacted
 from arcbook.secrets.taint import Secrets
 from arcbook.settings import Settings, secrets_of
@@ -19,14 +19,14 @@ FORMATS: Final = ("console", "json")
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 FACT_CHARACTERS_MAX: Final = 2_000
-"""Characters of one fact; messages and tracebacks stay whole."""
+"""Maximum characters of one field; messages and tracebacks are not truncated."""
 
 _OWN: Final = ("time", "level", "logger", "event", "message", "traceback")
-"""Fields of a line that no fact takes the place of."""
+"""Fields that a record's own fields must not replace."""
 
 
 def configure_logs(settings: Settings) -> None:
-    """Have this process write what it logs, and its libraries, to standard error."""
+    """Send this process's log, including its libraries', to standard error."""
     secrets = Secrets()
     redact(secrets)
     secrets.add(_parts(secrets_of(settings)))
@@ -62,7 +62,7 @@ def _within(text: str) -> list[str]:
 
 
 class _Lines(logging.Formatter):
-    """What both forms have in common."""
+    """Base of both formatters."""
 
     def __init__(self, secrets: Secrets) -> None:
         super().__init__()
@@ -70,19 +70,19 @@ class _Lines(logging.Formatter):
         self.secrets = secrets
 
     def facts(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Return what a record is about and what it tells, by name."""
-        every = {**about_now(), **getattr(record, "facts", {})}
+        """Return a record's context and its own fields, by name."""
+        every = {**current_context(), **getattr(record, "facts", {})}
         return {name: _plain(value) for name, value in every.items() if name not in _OWN}
 
     def traceback(self, record: logging.LogRecord) -> str:
-        """Return the traceback of a record, if it has one."""
+        """Return a record's traceback, or an empty string."""
         if record.exc_text is None and record.exc_info:
             record.exc_text = redacted(self.formatException(record.exc_info))
         return record.exc_text or ""
 
 
 class JsonLines(_Lines):
-    """A JSON object on each line."""
+    """Formats each record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -100,12 +100,12 @@ class JsonLines(_Lines):
 
 
 class ConsoleLines(_Lines):
-    """A line for people; the sentence holds the facts, and what it is about follows."""
+    """Formats each record as a line for people: the message, then its context."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = redacted(record.getMessage())
         name = getattr(record, "event", "") or record.name
-        about = "".join(f"  {key}={value}" for key, value in about_now().items())
+        about = "".join(f"  {key}={value}" for key, value in current_context().items())
         text = f"{_time(record)}  {record.levelname:<7}  {name}  {message}{redacted(about)}"
         if traceback := self.traceback(record):
             text += f"\n{traceback}"
@@ -118,7 +118,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a fact as JSON has it, without secrets."""
+    """Return a field's value as JSON-compatible data, without secrets."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     return redacted(str(value))[:FACT_CHARACTERS_MAX]

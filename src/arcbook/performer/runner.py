@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from arcbook.blobs.api import BlobStoreError
 from arcbook.engine.inputs import AnyInput, Report, Stopped
-from arcbook.logs.context import About
+from arcbook.logs.context import LogContext
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.performer.performance import AbandonedError
 from arcbook.performer.services import Awaits
@@ -100,7 +100,7 @@ class CommandRunner:
 
     def _begin(self, job: Job) -> None:
         """Start a command; it also ends here if its tools return immediately."""
-        with About(execution=job.execution_id, step=job.step, command=job.command_id):
+        with LogContext(execution=job.execution_id, step=job.step, command=job.command_id):
             steps = job.open()
             if steps is None:
                 return

@@ -236,7 +236,7 @@ MUTANTS: Final = (
         (
             "worker/reporting.py",
             "return (reported.generation, reported.attempt) == (work.generation, work.attempt)",
-            "return given.generation == work.generation",
+            "return reported.generation == work.generation",
         ),
     ),
     _mutant(

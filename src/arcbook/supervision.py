@@ -1,10 +1,9 @@
-"""Loops that must not end unnoticed.
+"""Supervision of background loops, so that none ends unnoticed.
 
-A service is a part of a process that goes on until it is stopped: some loops in one task
-group. When one of them ends, by an error or by itself, all of them end, the cause is logged,
-and whoever built the service is told. Services stand in a tree: one that watches another
-ends with it, so that a dead loop ends its process and not only what it did. What is short, and
-nobody waits for, is an errand.
+A service is a group of loops that run until it is stopped. When one ends, with or without
+an error, the service logs the cause, ends the others and calls its failure callbacks.
+Services form a tree: a service that watches another fails with it, so that a dead loop ends
+the whole process. A short background task is an errand.
 """
 
 from __future__ import annotations
@@ -31,17 +30,17 @@ Work = Coroutine[Any, Any, None]
 
 
 class LoopEndedError(DamagedError):
-    """A loop ended that was to go on until it is stopped."""
+    """A loop ended without being stopped."""
 
     code = "loop_ended"
 
 
 class Service:
-    """Loops that go on together.
+    """A group of supervised loops.
 
     Attributes:
-        failed: set when a loop ended that was not stopped.
-        cause: why, then.
+        failed: Set when a loop has ended without being stopped.
+        cause: The error that ended it.
     """
 
     def __init__(self, name: str) -> None:
@@ -59,29 +58,29 @@ class Service:
 
     @property
     def is_running(self) -> bool:
-        """Whether all its loops go on."""
+        """Whether all loops are running."""
         return self._group is not None and not self.failed.is_set() and not self._is_stopping
 
-    def on_failure(self, told: Callable[[BaseException], None]) -> None:
-        """Have somebody told when it fails, by the cause."""
-        self._on_failure.append(told)
+    def on_failure(self, callback: Callable[[BaseException], None]) -> None:
+        """Call a function with the cause when the service fails."""
+        self._on_failure.append(callback)
 
     async def start(self) -> None:
-        """Be ready for loops."""
+        """Start the service; loops can be added afterwards."""
         ready = asyncio.Event()
         self._host = asyncio.create_task(self._hold(ready), name=self.name)
         await ready.wait()
 
     def loop(self, name: str, work: Callable[[], Work]) -> None:
-        """Add a loop: it goes on until the service is stopped."""
+        """Add a loop, which must run until the service is stopped."""
         self._add(name, self._kept(name, work))
 
     def task(self, name: str, work: Work) -> asyncio.Task[None]:
-        """Add something that comes to its end; an error of it is one of the service."""
+        """Add a task that may end; if it raises, the service fails."""
         return self._add(name, work)
 
     def watch(self, other: Service) -> None:
-        """End when another service fails; both go on independently until then."""
+        """Fail when another service fails."""
         self.loop(other.name, other.ended)
 
     async def ended(self) -> None:
@@ -91,7 +90,7 @@ class Service:
         raise self.cause
 
     async def stop(self) -> None:
-        """End all loops, and wait until they have ended; stopping twice is well."""
+        """Stop all loops and wait for them. Idempotent."""
         self._is_stopping = True
         if self._host is not None and self._host is not asyncio.current_task():
             await cancelled([*self.tasks, self._host])
@@ -136,27 +135,27 @@ class Service:
             self.cause = errors.exceptions[0]
             log.exception(logged.SERVICE_ENDED, {"service": self.name}, exc_info=self.cause)
             self.failed.set()
-            for told in self._on_failure:
-                told(self.cause)
+            for callback in self._on_failure:
+                callback(self.cause)
         finally:
             self._group = None
 
 
 class Errands:
-    """Short tasks that nobody waits for: each comes to its end, and its error is logged.
+    """Short background tasks, whose errors are logged.
 
     Args:
         name: what they are about, for the log.
         most: how many go on at once; further ones wait for their turn.
     """
 
-    def __init__(self, name: str, most: int = ERRANDS_MAX) -> None:
+    def __init__(self, name: str, limit: int = ERRANDS_MAX) -> None:
         self.name = name
-        self._turns = asyncio.Semaphore(most)
+        self._turns = asyncio.Semaphore(limit)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Work) -> None:
-        """Begin a task beside the others."""
+        """Start a task."""
         task = asyncio.get_running_loop().create_task(self._in_turn(work), name=self.name)
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, work))
@@ -176,7 +175,7 @@ class Errands:
         log.error(logged.ERRAND_FAILED, {"errand": self.name}, exc_info=error)
 
     async def finish(self, seconds: float | None = None) -> None:
-        """Wait for all of them; stop what takes longer than told."""
+        """Wait for all tasks; cancel those that exceed the time limit."""
         tasks = self._tasks - {asyncio.current_task()}
         if not tasks:
             return

@@ -1,9 +1,9 @@
-"""What workers and servers say to each other: requests, answers, notices.
+"""The protocol between workers and servers: requests, answers and notices.
 
-Workers speak to three kinds of subject: the server that owns an execution, by its name;
-the shard of an execution, whoever owns it; and any server. A body is one byte that says
-how to read it, then JSON, followed by a line feed and bytes where bytes go with it. What
-does not fit into one message goes through the blob store, and its key in place of it.
+Workers address three kinds of subject: the server that owns an execution, by name; the
+shard of an execution, regardless of its owner; and any server. A body is one byte for the
+format, then JSON, optionally followed by a line feed and raw bytes. A body that does not
+fit into one message goes through the blob store, and the message holds its key.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from arcbook.store.api import CatalogEntry, WorkerRow
 from arcbook.wire.payload import CommandPayload
 
 PROTOCOL: Final = 4
-"""Version of what stands in this file. A worker of another one is refused."""
+"""Version of the protocol. Workers with another version are refused."""
 
 ANY_SERVER: Final = "server"
 """Subject that every server serves."""
 
 CHUNK_BYTES: Final = 512 * 1024
-"""Bytes of a blob that go together."""
+"""Size of the parts in which blobs are sent."""
 
 OVERHEAD_BYTES: Final = 4096
-"""Room that is left in a message for what the bus adds."""
+"""Space reserved in a message for the bus's own overhead."""
 
 
 def owner_subject(server_id: str) -> str:
@@ -38,7 +38,7 @@ def owner_subject(server_id: str) -> str:
 
 
 def shard_subject(shard: int) -> str:
-    """Return the subject of whoever owns a shard."""
+    """Return the subject of a shard's owner."""
     return f"shard.{shard}"
 
 
@@ -48,7 +48,7 @@ def control_subject(worker_id: str) -> str:
 
 
 class CommandNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The message of a command that is out: where to claim it, and as what."""
+    """Announces an outstanding command: where to claim it, and which delivery."""
 
     execution_id: int
     command_id: str
@@ -67,17 +67,17 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ask"):
-    """Something that a worker, or another server, asks for."""
+    """A request from a worker or another server."""
 
 
 class ClaimRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="claim"):
-    """Commands that a worker wants to perform."""
+    """Claims commands for a worker."""
 
     worker: str
     commands: list[CommandNotice]
-    #: Whether another server hands this on; then it is not handed on again.
+    #: Whether another server forwarded this; it is not forwarded again.
     forwarded: bool = False
-    #: The version that the worker speaks; one that does not say is older than versions.
+    #: The worker's protocol version; 0 for workers older than versioning.
     protocol: int = 0
     #: The pools and the tenant of the worker, as a server knows them; none means any.
     pools: list[str] = []
@@ -87,8 +87,8 @@ class ClaimRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="
 class Claimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer for one command.
 
-    ``claimed``: it is the worker's. ``already_claimed``: another one has it. ``failed``:
-    it is not out any more. ``retry_later``: nobody here can say.
+    ``claimed``: the worker holds it. ``already_claimed``: another worker does. ``failed``:
+    it is no longer outstanding. ``retry_later``: this server cannot tell.
     """
 
     outcome: str
@@ -98,7 +98,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReportRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="report"):
-    """What became of commands; answered once it is stored."""
+    """Reports of commands; answered once they are stored."""
 
     worker: str
     reports: list[tuple[int, Report | Checkpointed | Stopped]]
@@ -120,7 +120,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HeartbeatRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="beat"):
-    """A worker is there and performs these commands."""
+    """A worker's heartbeat with the commands it performs."""
 
     worker: str
     held: list[Held]
@@ -128,7 +128,7 @@ class HeartbeatRequest(Request, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class HeartbeatAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Commands among them that are not the worker's any more."""
+    """The commands that the worker no longer holds."""
 
     gone: list[str] = []
     #: The server that owns all of these commands; empty if there are several owners.
@@ -144,7 +144,7 @@ class GiveBackRequest(Request, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class InputRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="input"):
-    """Something from outside that happens to an execution; answered once it is stored."""
+    """An external input to an execution; answered once it is stored."""
 
     execution_id: int
     given: Cancel | Abort | CalledBack
@@ -161,7 +161,7 @@ class InputTaken(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RegisterRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="register"):
-    """A worker enters the registry, or is still there."""
+    """Registers a worker or renews its registration."""
 
     row: WorkerRow
     leaving: bool = False
@@ -170,7 +170,7 @@ class RegisterRequest(Request, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer: why the worker cannot be taken, if so."""
+    """The answer: the reason if the worker is refused."""
 
     refused: str = ""
 
@@ -265,7 +265,7 @@ class LoopAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """There is nothing else to say."""
+    """An empty answer."""
 
 
 class Stopping(msgspec.Struct, frozen=True, array_like=True):

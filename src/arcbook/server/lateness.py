@@ -1,4 +1,4 @@
-"""How late the event loop is: what holds it up holds up heartbeats and health as well."""
+"""Lateness of the event loop: whatever delays it also delays heartbeats and health checks."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Callable
 from typing import Final
 
 LOOK_SECONDS: Final = 0.05
-"""Time between two looks."""
+"""Time between two samples."""
 
 LATE_SECONDS: Final = 0.05
-"""By how much a loop should never be late."""
+"""Lateness that a loop should never exceed."""
 
 
 class Lateness:
-    """Looks by how much later than it asked for it has its turn."""
+    """Measures how late the loop resumes a task that slept."""
 
     def __init__(self) -> None:
-        self._told: list[Callable[[float], None]] = []
+        self._listeners: list[Callable[[float], None]] = []
 
-    def on_look(self, told: Callable[[float], None]) -> None:
-        """Have somebody told of each look: by how many seconds the loop was late."""
-        self._told.append(told)
+    def on_look(self, listener: Callable[[float], None]) -> None:
+        """Call a function with each sample, in seconds."""
+        self._listeners.append(listener)
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Measure until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due_at = loop.time() + LOOK_SECONDS
             await asyncio.sleep(LOOK_SECONDS)
             late = max(0.0, loop.time() - due_at)
-            for told in self._told:
-                told(late)
+            for listener in self._listeners:
+                listener(late)

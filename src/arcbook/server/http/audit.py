@@ -1,4 +1,4 @@
-"""The audit of changes: who asked for what, written before it is done, and what came of it."""
+"""The audit of changes: who requested what, recorded before the change, and its outcome."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ log = logging.getLogger(__name__)
 
 
 class Asked(Protocol):
-    """A call, as it is written down: who asked, of what, from where."""
+    """A call as the audit records it: caller, subject and origin."""
 
     request: Request
     subject: str
 
     @property
     def caller(self) -> Caller:
-        """Who asked."""
+        """The caller."""
 
 
 class Note:
-    """What comes of one change."""
+    """The outcome of one change."""
 
     __slots__ = ("status",)
 
@@ -46,7 +46,7 @@ class Note:
 
 
 class Audit:
-    """Writes down what callers change. Without its row, nothing is changed."""
+    """Records changes. A change that cannot be recorded is not made."""
 
     def __init__(self, store: ChangeAudit, clock: Clock) -> None:
         self._store = store
@@ -54,10 +54,10 @@ class Audit:
 
     @contextlib.asynccontextmanager
     async def noted(self, action: str, call: Asked) -> AsyncIterator[Note]:
-        """Write a row, let the change be made, and write what came of it.
+        """Record a call, run the change, and record its outcome.
 
         Raises:
-            StoreError: the row cannot be written; then the change is not made.
+            StoreError: the row cannot be written; the change is not made.
         """
         now = self._clock.now_us()
         row = ChangeNote(
@@ -88,5 +88,5 @@ class Audit:
         try:
             await self._store.put_note(row)
         except StoreError as error:
-            # The row says who asked; only what came of it is not known there.
+            # The row names the caller; only the outcome is missing.
             log.warning(logged.AUDIT_OPEN, {"action": row.action, "reason": error})

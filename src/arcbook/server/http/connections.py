@@ -1,4 +1,4 @@
-"""Connections: how many, for how long they may be silent, and how slowly they may be read."""
+"""Connections: their number, idle time, and minimum read speed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES_MAX: Final = 64 * 1024
-"""Bytes of a request's head beyond those that come in its first part."""
+"""Maximum size of a request's head beyond its first part."""
 
 WRITE_BYTES_MIN: Final = 64 * 1024
-"""Bytes that a caller has to take of what waits for it, each time that is looked at."""
+"""Bytes that a client must read between two checks."""
 
 OTHER_FILES: Final = 128
-"""Open files of the process that are no connections to the API."""
+"""Open files of the process other than connections to the API."""
 
 CROWDED: Final = "arcbook.is_crowded"
-"""Key of a request's scope: whether it came on one of the spare connections."""
+"""Scope key that marks requests on spare connections."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What connections may."""
+    """The limits of connections."""
 
     connections_max: int = 1000
     spare_connections: int = 64
@@ -34,18 +34,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def with_files(limits: Limits) -> Limits:
-    """Return limits that the process has open files for; it takes as many as it may."""
+    """Return limits that fit the process's open-file limit, which is raised if possible."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = limits.connections_max + limits.spare_connections + OTHER_FILES
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    needed = limits.connections_max + limits.spare_connections + OTHER_FILES
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    room = max(1, soft - OTHER_FILES - limits.spare_connections)
-    return msgspec.structs.replace(limits, connections_max=min(limits.connections_max, room))
+    available = max(1, soft - OTHER_FILES - limits.spare_connections)
+    return msgspec.structs.replace(limits, connections_max=min(limits.connections_max, available))
 
 
 class Crowded:
-    """Marks requests that came on a spare connection."""
+    """Marks requests that arrived on a spare connection."""
 
     def __init__(self, app: Any) -> None:
         self._app: ASGIApp = app
@@ -56,7 +56,7 @@ class Crowded:
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that ends when its client keeps it waiting."""
+    """A connection that closes when its client is too slow."""
 
     limits = Limits()
 
@@ -81,7 +81,7 @@ class Connection(HttpToolsProtocol):
         self._stop(self._write_timer)
         super().connection_lost(exc)
 
-    # -- what comes -------------------------------------------------------------------
+    # -- receiving --------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -114,11 +114,11 @@ class Connection(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         if self._is_in_head:
-            self._refuse(408, "the request did not come in time")
+            self._refuse(408, "the request did not arrive in time")
         else:
             self.transport.close()
 
-    # -- what goes --------------------------------------------------------------------
+    # -- sending ----------------------------------------------------------------------
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -134,16 +134,16 @@ class Connection(HttpToolsProtocol):
         self._write_timer = self.loop.call_later(self.limits.write_seconds, self._look_at_reader)
 
     def _look_at_reader(self) -> None:
-        taken = self._written_off - self.transport.get_write_buffer_size()
-        if taken < WRITE_BYTES_MIN:
+        sent = self._written_off - self.transport.get_write_buffer_size()
+        if sent < WRITE_BYTES_MIN:
             self.transport.abort()
         else:
             self._await_reader()
 
-    # -- the end ----------------------------------------------------------------------
+    # -- closing ----------------------------------------------------------------------
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer without a request, and hang up."""
+        """Send an error without a request, and close the connection."""
         body = msgspec.json.encode({"error": message, "status": status, "detail": message})
         head = (
             f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\n"

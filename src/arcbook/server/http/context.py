@@ -1,4 +1,4 @@
-"""What the handlers work with."""
+"""The shared parts of the handlers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from arcbook.server.http.settings import HttpSettings
 
 
 class RequestContext:
-    """The parts that one server's API shares between its requests."""
+    """The parts of one server's API that its requests share."""
 
     def __init__(self, server: Server, credentials: CredentialBook, settings: HttpSettings) -> None:
         self.server = server
@@ -36,16 +36,16 @@ class RequestContext:
         bus = server.bus
         assert isinstance(bus, GuardedBus)
         self.bus = bus
-        self.door = HttpBusGateway(bus, server.server_id, server.requests.answer)
+        self.bus_gateway = HttpBusGateway(bus, server.server_id, server.requests.answer)
         self.began_us = server.clock.monotonic_us()
-        #: Whether the server stops: then nothing stands open any longer.
+        #: Set when the server stops, so that streams and long polls end.
         self.is_closing = False
 
     def close(self) -> None:
-        """Let streams and waiting calls end: their clients go on at another server."""
+        """End streams and long polls; clients reconnect to another server."""
         self.is_closing = True
-        self.door.close()
+        self.bus_gateway.close()
 
     def uptime_seconds(self) -> float:
-        """Return how long the API has been there."""
+        """Return the uptime of the API."""
         return (self.server.clock.monotonic_us() - self.began_us) / 1_000_000

@@ -1,8 +1,8 @@
-"""Idempotency keys: a request that comes again gets the execution of the first.
+"""Idempotency keys: a repeated request returns the first execution.
 
-The key is stored in the commit that starts the execution, and fenced there: it holds
-after a restart and over all servers. What this server starts at present it knows itself,
-so that of two requests at once the second waits for the first.
+The key is stored in the commit that starts the execution, and fenced there, so it holds across
+restarts and servers. Starts in progress on this server are tracked in memory, so that a concurrent
+duplicate waits for the first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Starts = Callable[[StartKey], Awaitable[int]]
 
 
 class Dedup:
-    """Knows which execution a key stands for."""
+    """Maps idempotency keys to executions."""
 
     def __init__(self, store: EventLog, clock: Clock, seconds: float) -> None:
         self._store = store
@@ -31,50 +31,50 @@ class Dedup:
     async def once(
         self, path: str, key: str, seconds: float | None, start: Starts
     ) -> tuple[int, bool]:
-        """Start an execution, unless the key stands for one of the same path.
+        """Start an execution, unless the key already has one for the same path.
 
-        A key is only kept once its execution is durable: what fails may be tried again.
+        A key is stored only with a durable execution, so a failed start can be repeated.
 
         Returns:
-            The execution, and whether it was there before.
+            The execution, and whether it already existed.
         """
         at = self._clock.now_us()
         window = self._seconds if seconds is None else seconds
-        taken = StartKey(path, _digest(key), at, at + int(window * 1_000_000))
-        named = taken[:2]
+        start_key = StartKey(path, _digest(key), at, at + int(window * 1_000_000))
+        named = start_key[:2]
         starting = self._starting.get(named)
         if starting is not None:
             return await asyncio.shield(starting), True
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._starting[named] = future
         try:
-            found = await self._found_or_started(taken, start)
+            result = await self._found_or_started(start_key, start)
         except BaseException as error:
             future.set_exception(error if isinstance(error, Exception) else _cut_short())
             future.exception()
             raise
         finally:
             del self._starting[named]
-        future.set_result(found[0])
-        return found
+        future.set_result(result[0])
+        return result
 
     async def _found_or_started(self, key: StartKey, start: Starts) -> tuple[int, bool]:
-        known = await self._store.started_with(key.path, key.key, key.at)
-        if known is not None:
-            return known, True
+        existing = await self._store.started_with(key.path, key.key, key.at)
+        if existing is not None:
+            return existing, True
         try:
             return await start(key), False
         except LostOwnershipError:
-            known = await self._store.started_with(key.path, key.key, key.at)
-            if known is None:
+            existing = await self._store.started_with(key.path, key.key, key.at)
+            if existing is None:
                 raise
-            return known, True
+            return existing, True
 
 
 def _digest(key: str) -> str:
-    """Return a key as it is stored: short, and of characters that any store can hold."""
+    """Return the stored form of a key: short, and valid in any store."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _cut_short() -> Exception:
-    return ApiError(503, "the request that began this was cut short; try again")
+    return ApiError(503, "the first request with this key was interrupted; try again")

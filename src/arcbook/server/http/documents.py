@@ -1,4 +1,4 @@
-"""Reading documents of the catalog: what they say, and what a form for them needs."""
+"""Read documents of the catalog: their content, and the data for a start form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arcbook.dsl.source import MapNode, SourceError, read_source
 
 
 def text_of(content: str) -> str:
-    """Return a document that came as it is, or as Base64."""
+    """Return a document that was sent as text or as Base64."""
     packed = "".join(content.split())
     try:
         return base64.b64decode(packed, validate=True).decode() if packed else content
@@ -20,7 +20,7 @@ def text_of(content: str) -> str:
 
 
 def root_of(content: str) -> MapNode | None:
-    """Return the mapping that a document is, if it can be read."""
+    """Return the top-level mapping of a document; empty if it cannot be read."""
     try:
         root, _ = compose(read_source(content))
     except SourceError:
@@ -29,6 +29,6 @@ def root_of(content: str) -> MapNode | None:
 
 
 def part_of(root: MapNode | None, key: str) -> Any:
-    """Return one of a document's top-level values as plain data."""
+    """Return one top-level value of a document as plain data."""
     node = root.get(key) if root is not None else None
     return node.plain() if node is not None else None

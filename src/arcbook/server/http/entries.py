@@ -1,4 +1,4 @@
-"""Documents as the API shows them, each read once: a version never changes."""
+"""Documents as the API returns them, parsed once, because a version never changes."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from arcbook.wire.http.catalog import Entry
 from arcbook.wire.http.common import moment
 
 ENTRIES_MAX: Final = 2000
-"""Documents that are remembered as they go out ..."""
+"""Documents cached in the format of the API ..."""
 
 ENTRIES_BYTES_MAX: Final = 16 * 1024 * 1024
-"""... and how much text they have together."""
+"""... and the total size of their texts."""
 
 
 class Read(NamedTuple):
-    """A document as it goes out: by itself, and in lists."""
+    """A document in the format of the API, for single answers and for lists."""
 
     alone: Entry
     in_list: Entry
 
 
 class Shown:
-    """Documents by their id, as they go out."""
+    """A cache of documents by their id."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[int, Read] = OrderedDict()
         self._bytes = 0
 
     def of(self, row: CatalogEntry) -> Entry:
-        """Return a document as it goes out."""
-        found = self._known.get(row.catalog_id)
-        return (found or self._keep(row.catalog_id, _read(row))).alone
+        """Return a document in the format of the API."""
+        cached = self._known.get(row.catalog_id)
+        return (cached or self._keep(row.catalog_id, _read(row))).alone
 
     async def listed(self, rows: Sequence[CatalogEntry]) -> list[Entry]:
-        """Return documents as they go out in lists; what is not known is read beside the loop."""
-        found = {row.catalog_id: self._known.get(row.catalog_id) for row in rows}
-        unknown = [row for row in rows if found[row.catalog_id] is None]
+        """Return documents for a list; uncached ones are parsed outside the event loop."""
+        entries = {row.catalog_id: self._known.get(row.catalog_id) for row in rows}
+        unknown = [row for row in rows if entries[row.catalog_id] is None]
         if unknown:
             for row, read in zip(unknown, await asyncio.to_thread(_all, unknown), strict=True):
-                found[row.catalog_id] = self._keep(row.catalog_id, read)
-        return [read.in_list for read in found.values() if read is not None]
+                entries[row.catalog_id] = self._keep(row.catalog_id, read)
+        return [read.in_list for read in entries.values() if read is not None]
 
     def _keep(self, catalog_id: int, read: Read) -> Read:
         if catalog_id not in self._known:
             self._known[catalog_id] = read
             self._bytes += len(read.alone.content)
         while len(self._known) > ENTRIES_MAX or self._bytes > ENTRIES_BYTES_MAX:
-            _, gone = self._known.popitem(last=False)
-            self._bytes -= len(gone.alone.content)
+            _, evicted = self._known.popitem(last=False)
+            self._bytes -= len(evicted.alone.content)
         return read
 
 
@@ -80,8 +80,8 @@ def _read(row: CatalogEntry) -> Read:
         tenant=row.tenant or None,
         organization=row.organization or None,
     )
-    # In lists the older server has the whole document as the payload, the newer one the
-    # workload: here it is the document, with the names of the workload beside its keys.
+    # In lists, the payload of the older server is the whole document, that of the newer one the
+    # workload; this is the document plus the names of its workload.
     in_list = msgspec.structs.replace(
         alone,
         payload=(workload if isinstance(workload, dict) else {}) | whole,

@@ -1,4 +1,4 @@
-"""The events of an execution as its detail holds them: the newest, or a page of them."""
+"""The events in an execution's detail: the newest, or one page."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from arcbook.wire.http.common import told
 from arcbook.wire.http.executions import DetailEvent, DetailQuery, Pagination
 
 EVENTS_BYTES_MAX: Final = 1024 * 1024
-"""Size of the events that one detail holds; the list of events has them all."""
+"""Total size of the events in one detail; the list of events has them all."""
 
 EVENTS_PAGE: Final = 100
-"""Events that are read at a time for it, the newest first."""
+"""Events read at a time, newest first."""
 
 PAGE_SIZE: Final = 100
-"""Events of a page, where nobody says."""
+"""Default size of a page."""
 
 COUNTED_MAX: Final = 50_000
-"""Events of some types that are counted for a page of them."""
+"""Matching events counted at most for a page."""
 
 LOOKUPS_MAX: Final = 20
-"""Steps whose beginning is looked up, where it is not among the events of an answer."""
+"""Steps whose start is looked up if it is not among the events of the answer."""
 
 VISITS_MAX: Final = 100
-"""Visits of a step among which its beginning is looked up."""
+"""Visits of a step searched for its start."""
 
 
 ENDING: Final = frozenset({*TERMINAL, "command.completed", "step.exit"})
-"""Types of events at which something ends that took a time."""
+"""Types of events that end something with a duration."""
 
 ENCODER: Final = msgspec.json.Encoder()
 
 
 class Window(NamedTuple):
-    """Which events are wanted, by their numbers in order."""
+    """The matching events, by their numbers in order."""
 
     numbers: Sequence[int]
     types: list[str]
@@ -52,24 +52,24 @@ def types_of(text: str) -> list[str]:
     return [t.strip() for t in text.split(",") if t.strip()]
 
 
-async def newest(log: EventLog, state: State, asked: DetailQuery) -> list[DetailEvent]:
-    """Return the newest events in order, as many as the answer holds."""
-    window = await _matching(log, state, asked)
-    window = window._replace(numbers=window.numbers[-asked.events :] if asked.events else [])
+async def newest(log: EventLog, state: State, query: DetailQuery) -> list[DetailEvent]:
+    """Return the newest events in order, up to the limits."""
+    window = await _matching(log, state, query)
+    window = window._replace(numbers=window.numbers[-query.events :] if query.events else [])
     rows = await _rows(log, state.execution_id, window, shorten=False)
     return await _told(log, state, rows[::-1])
 
 
 async def page(
-    log: EventLog, state: State, asked: DetailQuery
+    log: EventLog, state: State, query: DetailQuery
 ) -> tuple[list[DetailEvent], Pagination]:
-    """Return a page of events, the newest first, and which one it is.
+    """Return a page of events, newest first, and its pagination.
 
     Raises:
-        ApiError: there are too many events of the types to count them.
+        ApiError: too many events match to count them.
     """
-    size, number = asked.page_size or PAGE_SIZE, asked.page or 1
-    window = await _matching(log, state, asked)
+    size, number = query.page_size or PAGE_SIZE, query.page or 1
+    window = await _matching(log, state, query)
     total = len(window.numbers)
     end = max(0, total - (number - 1) * size)
     window = window._replace(numbers=window.numbers[max(0, end - size) : end])
@@ -84,9 +84,9 @@ async def page(
     )
 
 
-async def _matching(log: EventLog, state: State, asked: DetailQuery) -> Window:
-    """Return which events an answer is about; without types their numbers have no gaps."""
-    after, types = asked.since_event_id or 0, types_of(asked.event_type)
+async def _matching(log: EventLog, state: State, query: DetailQuery) -> Window:
+    """Return the matching events; without types, their numbers have no gaps."""
+    after, types = query.since_event_id or 0, types_of(query.event_type)
     if not types:
         return Window(range(after + 1, max(after, state.seq) + 1), [])
     numbers: list[int] = []
@@ -97,8 +97,8 @@ async def _matching(log: EventLog, state: State, asked: DetailQuery) -> Window:
             return Window(numbers, types)
         if len(numbers) >= COUNTED_MAX:
             raise invalid(
-                f"there are more than {COUNTED_MAX:,} events of these types; "
-                "ask for those after one of them, with since_event_id"
+                f"more than {COUNTED_MAX:,} events have these types; "
+                "set since_event_id to read those after an event"
             )
         after = numbers[-1]
 
@@ -106,11 +106,11 @@ async def _matching(log: EventLog, state: State, asked: DetailQuery) -> Window:
 async def _rows(
     log: EventLog, execution_id: int, window: Window, *, shorten: bool
 ) -> list[EventRow]:
-    """Return events, the newest first.
+    """Return events, newest first.
 
-    What is beyond :data:`EVENTS_BYTES_MAX` is left out, or comes shortened.
+    Beyond :data:`EVENTS_BYTES_MAX`, events are omitted or truncated.
     """
-    found: list[EventRow] = []
+    events: list[EventRow] = []
     size = 0
     for end in range(len(window.numbers), 0, -EVENTS_PAGE):
         part = window.numbers[max(0, end - EVENTS_PAGE) : end]
@@ -119,51 +119,51 @@ async def _rows(
         )
         for row in reversed(rows):
             size += len(row.body)
-            is_beyond = size > EVENTS_BYTES_MAX and bool(found)
+            is_beyond = size > EVENTS_BYTES_MAX and bool(events)
             if is_beyond and not shorten:
-                return found
-            found.append(_shortened(row) if is_beyond else row)
-    return found
+                return events
+            events.append(_shortened(row) if is_beyond else row)
+    return events
 
 
 def _shortened(row: EventRow) -> EventRow:
-    """Return an event with what it is about alone, and how long it was."""
+    """Return an event reduced to its subject and its original size."""
     whole = msgspec.json.decode(row.body)
-    kept = {name: whole[name] for name in ("type", "step", "visit", "status") if name in whole}
-    kept |= {"truncated": True, "bytes": len(row.body)}
-    return row._replace(body=msgspec.json.encode(kept))
+    reduced = {name: whole[name] for name in ("type", "step", "visit", "status") if name in whole}
+    reduced |= {"truncated": True, "bytes": len(row.body)}
+    return row._replace(body=msgspec.json.encode(reduced))
 
 
 async def _told(log: EventLog, state: State, rows: Sequence[EventRow]) -> list[DetailEvent]:
-    """Return events as they go out, with how long what ended at them took."""
+    """Return events in the format of the API, with durations."""
     fields = [views.event_fields(state.execution_id, row) for row in rows]
     began = _Beginnings(log, state)
-    for row, one in zip(rows, fields, strict=True):
-        began.note(row, one["data"])
+    for row, event in zip(rows, fields, strict=True):
+        began.note(row, event["data"])
     catalog_id = told(state.catalog_id)
     parent = told(state.parent.execution_id if state.parent else None)
-    found: list[DetailEvent] = []
-    for row, one in zip(rows, fields, strict=True):
-        one["error"] = _words(one["error"])
-        took = await began.milliseconds(row, one["data"]) if row.type in ENDING else None
-        # What stands there twice is written once.
-        one["data"] = packed = msgspec.Raw(ENCODER.encode(one["data"]))
-        found.append(
+    details: list[DetailEvent] = []
+    for row, event in zip(rows, fields, strict=True):
+        event["error"] = _words(event["error"])
+        took = await began.milliseconds(row, event["data"]) if row.type in ENDING else None
+        # The data occurs twice in the answer but is encoded once.
+        event["data"] = packed = msgspec.Raw(ENCODER.encode(event["data"]))
+        details.append(
             DetailEvent(
-                **one,
+                **event,
                 node_id=row.step,
                 catalog_id=catalog_id,
                 parent_execution_id=parent,
-                timestamp=one["created_at"],
+                timestamp=event["created_at"],
                 duration=took,
                 context=packed,
             )
         )
-    return found
+    return details
 
 
 def _words(error: Any) -> str | None:
-    """Return an error as a text."""
+    """Return an error as text."""
     if isinstance(error, dict):
         message, code = str(error.get("message") or error.get("kind") or ""), error.get("code")
         return f"{message} ({code})" if code else message
@@ -171,7 +171,7 @@ def _words(error: Any) -> str | None:
 
 
 class _Beginnings:
-    """When what ends at an event began."""
+    """Start times, for the durations of events."""
 
     def __init__(self, log: EventLog, state: State) -> None:
         self._log = log
@@ -180,12 +180,12 @@ class _Beginnings:
         self._looked_up: set[str] = set()
 
     def note(self, row: EventRow, body: dict[str, Any]) -> None:
-        """Note when a step was entered."""
+        """Record when a step was entered."""
         if row.type == "step.enter":
             self._entered[row.step, body.get("visit", 0)] = row.at
 
     async def milliseconds(self, row: EventRow, body: dict[str, Any]) -> float | None:
-        """Return how long what ends at an event took, if that is known."""
+        """Return how long the ended part took, if known."""
         if row.type in TERMINAL:
             return _between(self._state.started_at, row.at)
         if row.type == "command.completed":
@@ -196,7 +196,7 @@ class _Beginnings:
         return _between(self._entered.get((row.step, visit), body.get("started_at", 0)), row.at)
 
     async def _look_up(self, step: str) -> None:
-        """Read when a step was entered, once, and for so many steps."""
+        """Look up when a step was entered, once, for a limited number of steps."""
         if step in self._looked_up or len(self._looked_up) >= LOOKUPS_MAX:
             return
         self._looked_up.add(step)

@@ -1,8 +1,8 @@
-"""News of executions, for those who wait for events: read once, however many follow.
+"""Notifications for followers of executions: events are read once for all of them.
 
-Streams must not take from the server what it needs for its lease: all of them together have
-:data:`READS_MAX` reads of the store at once, those at the same place share one, and the more are
-open, the less often each looks.
+Streams must leave the server the resources for its lease. All of them share
+:data:`READS_MAX` concurrent reads of the store, streams at the same place share one read, and each
+stream polls less often the more of them are open.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from arcbook.server.http.errors import ApiError
 from arcbook.store.api import EventRow, StoreError
 
 READS_MAX: Final = 2
-"""Reads of the store for all streams together, at once."""
+"""Concurrent reads of the store for all streams."""
 
 POLL_SECONDS: Final = 0.5
-"""Time between two looks for what another server wrote ..."""
+"""Time between two polls for events of another server ..."""
 
 POLL_SECONDS_EACH: Final = 0.001
-"""... and what each stream that is open adds to it."""
+"""... plus this for each open stream."""
 
 REST_SECONDS_EACH: Final = 0.0005
-"""How long a stream rests after news, for each that is open: what comes meanwhile is sent with it."""
+"""Pause of a stream after an event, for each open stream; further events are sent together."""
 
 SHARE: Final = 0.25
-"""What part of all streams one caller may have open."""
+"""The share of all streams that one caller may have open."""
 
 
 class Frame(NamedTuple):
-    """An event as it is sent."""
+    """An event, encoded for the stream."""
 
     seq: int
     type: str
@@ -48,9 +48,9 @@ class Frame(NamedTuple):
 
 
 class Feed:
-    """Wakes up those who wait for an execution that this server owns.
+    """Wakes followers of executions that this server owns.
 
-    Of executions elsewhere it knows nothing; who waits for those looks by the clock.
+    Followers of other executions poll.
     """
 
     def __init__(self, server: Server, streams_max: int) -> None:
@@ -58,7 +58,7 @@ class Feed:
         self._waiting: dict[int, set[asyncio.Event]] = {}
         self._callers: Counter[str] = Counter()
         self._reads = asyncio.Semaphore(READS_MAX)
-        #: Reads that are under way, by what is read.
+        #: Reads in progress, by their arguments.
         self._reading: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
         self._streams_max = streams_max
         self.open = 0
@@ -70,19 +70,19 @@ class Feed:
 
     @property
     def poll_seconds(self) -> float:
-        """Time between two looks of a stream."""
+        """Time between two polls of a stream."""
         return POLL_SECONDS + self.open * POLL_SECONDS_EACH
 
     @property
     def rest_seconds(self) -> float:
-        """Time that a stream lets pass after news."""
+        """Pause of a stream after an event."""
         return self.open * REST_SECONDS_EACH
 
     def check(self, caller: str) -> None:
-        """Refuse one stream too many.
+        """Refuse streams beyond the limits.
 
         Raises:
-            ApiError: too many follow already, of this caller or of all.
+            ApiError: too many streams are open, of this caller or in total.
         """
         if self.open >= self._streams_max:
             raise ApiError(429, f"{self.open:,} event streams are open already")
@@ -92,10 +92,10 @@ class Feed:
 
     @contextlib.contextmanager
     def following(self, execution_id: int, caller: str) -> Iterator[asyncio.Event]:
-        """Yield an event that is set when there is something new.
+        """Yield an event object that is set when there are new events.
 
         Raises:
-            ApiError: too many follow already.
+            ApiError: too many streams are open.
         """
         self.check(caller)
         event = asyncio.Event()
@@ -115,7 +115,7 @@ class Feed:
                 del self._waiting[execution_id]
 
     async def frames(self, execution_id: int, after: int) -> list[Frame]:
-        """Return the events after one, as they are sent; none while the store does not answer."""
+        """Return the encoded events after one; none while the store does not answer."""
 
         async def read() -> list[Frame]:
             try:
@@ -124,11 +124,11 @@ class Feed:
                 return []
             return [_frame(execution_id, row) for row in rows]
 
-        found: list[Frame] = await self._once((execution_id, after, "frames"), read)
-        return found
+        frames: list[Frame] = await self._once((execution_id, after, "frames"), read)
+        return frames
 
     async def is_over(self, execution_id: int, after: int) -> bool:
-        """Return whether nothing can come any more: the client had the last event already."""
+        """Return whether the execution has ended and the client has its last event."""
 
         async def read() -> bool:
             with contextlib.suppress(StoreError):
@@ -140,7 +140,7 @@ class Feed:
         return is_over
 
     async def _once(self, key: tuple[Any, ...], read: Callable[[], Awaitable[Any]]) -> Any:
-        """Read something, unless it is being read: then wait for that."""
+        """Run a read, or wait for the same read if it is in progress."""
         task = self._reading.get(key)
         if task is None:
             task = asyncio.create_task(self._in_turn(read), name="stream")

@@ -1,4 +1,4 @@
-"""What no request may hold, whatever its route: looked at once, before any handler sees it."""
+"""Checks that apply to every request before its handler runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import msgspec.inspect as mi
 from arcbook.nesting import NESTING_MAX, is_nested_too_deeply
 
 BAD: Final = "\x00"
-"""The character that PostgreSQL holds in no text."""
+"""The character that PostgreSQL cannot store in a text."""
 
 _BRACKETS: Final = (b"{", b"[")
 
 
 class Texts:
-    """Finds the texts of a type: names and words, not the data of callers, which may be any."""
+    """Finds the texts of a type: names and words, but not the arbitrary data of callers."""
 
     def __init__(self, kind: Any) -> None:
         self._texts: dict[type, list[str]] = {}
@@ -25,11 +25,11 @@ class Texts:
         self._learn(mi.type_info(kind))
 
     def _learn(self, kind: mi.Type) -> bool:
-        """Take note of the structures in a type; return whether it may be a text itself."""
+        """Register the structures in a type; return whether it may itself be a text."""
         if isinstance(kind, mi.Metadata):
             return self._learn(kind.type)
         if isinstance(kind, mi.UnionType):
-            are_texts = [self._learn(one) for one in kind.types]
+            are_texts = [self._learn(member) for member in kind.types]
             return any(are_texts)
         if isinstance(kind, (mi.ListType, mi.VarTupleType, mi.SetType)):
             return self._learn(kind.item_type)
@@ -42,7 +42,7 @@ class Texts:
         return isinstance(kind, mi.StrType)
 
     def bad(self, value: Any) -> str | None:
-        """Return the name of a field whose text nobody can hold; nothing if all is well."""
+        """Return the name of a field with an invalid text; empty if there is none."""
         return next(self._bad(value), None)
 
     def _bad(self, value: Any) -> Iterator[str]:
@@ -52,9 +52,9 @@ class Texts:
                 yield name
         for name in self._inner.get(kind, ()):
             inner = getattr(value, name)
-            for one in inner if type(inner) is list else (inner,):
-                if isinstance(one, msgspec.Struct):
-                    yield from self._bad(one)
+            for item in inner if type(inner) is list else (inner,):
+                if isinstance(item, msgspec.Struct):
+                    yield from self._bad(item)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -70,9 +70,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def nests_too_deeply(body: bytes) -> bool:
-    """Return whether a body in JSON nests deeper than data may.
+    """Return whether a JSON body nests deeper than allowed.
 
-    Most have too few brackets for it, and are not read a second time.
+    Most bodies have too few brackets for that, and are not parsed a second time.
     """
     if sum(map(body.count, _BRACKETS)) <= NESTING_MAX:
         return False

@@ -1,4 +1,4 @@
-"""How often one caller may ask: a bucket for each, which fills by the clock."""
+"""Rate limits: a token bucket for each caller."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Final
 from arcbook.clock import Clock
 
 BURST_SECONDS: Final = 2.0
-"""A bucket holds the requests of so many seconds."""
+"""A bucket holds the requests of this many seconds."""
 
 CALLERS_MAX: Final = 10_000
-"""Buckets that are kept; who was quiet for longest begins with a full one."""
+"""Buckets kept; an evicted caller starts with a full bucket."""
 
 
 class RateLimit:
     """Counts the requests of each caller.
 
     Args:
-        clock: the time.
-        per_second: requests of one caller in a second, on average; 0 sets no limit.
+        clock: the source of time.
+        per_second: average requests of one caller per second; 0 sets no limit.
     """
 
     def __init__(self, clock: Clock, per_second: float) -> None:
@@ -29,7 +29,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def has_room(self, caller: str) -> bool:
-        """Return whether a caller may ask, without counting it."""
+        """Return whether a request would be within the limit, without counting it."""
         return not self._rate or self._level(caller) >= 1.0
 
     def take(self, caller: str) -> bool:

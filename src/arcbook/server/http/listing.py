@@ -1,4 +1,4 @@
-"""The catalog as a list: a page of it, or all of it, sent while it is read."""
+"""The catalog as a list: one page, or all of it, streamed."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from arcbook.store.api import PAGE_MAX, CatalogEntry, CatalogFilter
 from arcbook.wire.http.catalog import Entries, Entry
 
 LIST_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Size of the documents of one page; a page that holds fewer says where the next begins."""
+"""Size of the documents of one page; a shorter page says where the next begins."""
 
 READ_AT_ONCE: Final = 100
-"""Documents that are read at a time for a list of all."""
+"""Documents read at a time for a complete list."""
 
 LISTED_MAX: Final = 50_000
-"""Documents that one list of all holds; one that holds fewer says where the next begins."""
+"""Documents in one complete list; a truncated list says where to continue."""
 
-Wanted = Callable[[Entry], bool]
+Matches = Callable[[Entry], bool]
 
 
-async def page(context: RequestContext, wanted: CatalogFilter, *, has_content: bool) -> Entries:
-    """Return the first documents that are wanted, at most as many as the filter's limit."""
-    entries, following = await _read(context, wanted, has_content=has_content)
+async def page(context: RequestContext, filters: CatalogFilter, *, has_content: bool) -> Entries:
+    """Return the first matching documents, up to the filter's limit."""
+    entries, following = await _read(context, filters, has_content=has_content)
     return Entries(entries=entries, next_after=following)
 
 
 async def everything(
     context: RequestContext,
-    wanted: CatalogFilter,
+    filters: CatalogFilter,
     *,
     has_content: bool,
-    is_wanted: Wanted = lambda _: True,
+    matches: Matches = lambda _: True,
 ) -> StreamingResponse:
-    """Return all documents that are wanted; no more of them is in memory than a page.
+    """Return all matching documents; at most one page is in memory.
 
     Raises:
-        StoreError: the catalog cannot be read. Once the answer has begun, it breaks off.
+        StoreError: the catalog cannot be read; an answer already begun is cut short.
     """
-    wanted = msgspec.structs.replace(wanted, limit=READ_AT_ONCE)
-    first = await _read(context, wanted, has_content=has_content)
+    filters = msgspec.structs.replace(filters, limit=READ_AT_ONCE)
+    first = await _read(context, filters, has_content=has_content)
 
     async def parts() -> AsyncIterator[bytes]:
         (entries, after), read, before = first, 0, b""
         yield b'{"entries":['
         while True:
             read += len(entries)
-            packed = [ENCODER.encode(entry) for entry in entries if is_wanted(entry)]
+            packed = [ENCODER.encode(entry) for entry in entries if matches(entry)]
             if packed:
                 yield before + b",".join(packed)
                 before = b","
             if after is None or read >= LISTED_MAX:
                 break
-            rest = msgspec.structs.replace(wanted, after=after)
+            rest = msgspec.structs.replace(filters, after=after)
             entries, after = await _read(context, rest, has_content=has_content)
         yield b'],"next_after":' + ENCODER.encode(after) + b"}"
 
@@ -65,21 +65,21 @@ async def everything(
 
 
 async def _read(
-    context: RequestContext, wanted: CatalogFilter, *, has_content: bool
+    context: RequestContext, filters: CatalogFilter, *, has_content: bool
 ) -> tuple[list[Entry], str | None]:
-    """Return a page of documents, and after which path the next one begins, if there is one."""
-    asked = msgspec.structs.replace(wanted, limit=wanted.limit + 1)
-    rows = await context.store.entries_page(asked)
-    kept = _within(rows[: wanted.limit], LIST_BYTES_MAX)
-    entries = await context.entries.listed(kept)
+    """Return a page of documents, and the path after which the next begins, if there is one."""
+    page = msgspec.structs.replace(filters, limit=filters.limit + 1)
+    rows = await context.store.entries_page(page)
+    shown = _within(rows[: filters.limit], LIST_BYTES_MAX)
+    entries = await context.entries.listed(shown)
     if not has_content:
         entries = [msgspec.structs.replace(entry, content="") for entry in entries]
-    is_last = len(kept) == len(rows) < PAGE_MAX
-    return entries, None if is_last or not kept else kept[-1].path
+    is_last = len(shown) == len(rows) < PAGE_MAX
+    return entries, None if is_last or not shown else shown[-1].path
 
 
 def _within(rows: list[CatalogEntry], bytes_max: int) -> list[CatalogEntry]:
-    """Return the first of some documents, as many as a size holds, and at least one."""
+    """Return the first documents within a total size, but at least one."""
     size = 0
     for count, row in enumerate(rows):
         size += len(row.content)

@@ -1,4 +1,4 @@
-"""The metrics of a server, all declared here, all there from the start."""
+"""The metrics of a server, all declared here and exported from the start."""
 
 from __future__ import annotations
 

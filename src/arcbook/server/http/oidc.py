@@ -1,4 +1,4 @@
-"""JWTs of an identity provider: their signature, issuer, audience and times."""
+"""JWTs of an identity provider: signature, issuer, audience and times."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from arcbook.secrets.tokens import SCOPES
 from arcbook.settings import SettingsError
 
 ALGORITHMS: Final = ["RS256", "ES256"]
-"""Signatures that count. Nothing that a public key could make by itself is among them."""
+"""Accepted signature algorithms; none that a public key could produce."""
 
 FRESH_SECONDS: Final = 600.0
-"""How long the provider's keys are used before they are fetched again."""
+"""How long the provider's keys are cached."""
 
 AGAIN_SECONDS: Final = 30.0
-"""Time between two fetches for a key that is not known."""
+"""Time between two fetches for an unknown key."""
 
 FETCH_SECONDS: Final = 5.0
-"""Time that the provider has to answer."""
+"""Time limit for the provider's answer."""
 
 KEYS_BYTES_MAX: Final = 1024 * 1024
-"""Size of the provider's answer."""
+"""Maximum size of the provider's answer."""
 
 LEEWAY_SECONDS: Final = 30
-"""How far the provider's clock may be from ours."""
+"""Tolerated difference between the provider's clock and ours."""
 
 TOKEN_CHARACTERS_MAX: Final = 16 * 1024
 
@@ -42,39 +42,39 @@ Fetch = Callable[[str], Awaitable[Any]]
 
 
 class OidcSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose JWTs are taken."""
+    """The identity provider whose JWTs are accepted."""
 
     issuer: str
     audience: str
-    #: Where its keys are; found through the issuer by default.
+    #: The URL of its keys; discovered through the issuer by default.
     jwks_url: str = ""
-    #: The claim that holds scopes, as a list or a text with spaces ...
+    #: The claim with the scopes, as a list or a text separated by spaces ...
     scope_claim: str = "scope"
-    #: ... and how ours begin there.
+    #: ... and the prefix of our scopes in it.
     scope_prefix: str = "arcbook:"
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a JWT is of."""
+    """The subject of a JWT, and their rights."""
 
     subject: str
-    #: An empty text if it names no scope of ours.
+    #: Empty if the JWT names none of our scopes.
     scope: str
     tenant: str
     organization: str
 
 
 class Oidc:
-    """Verifies JWTs; the provider's keys are fetched when needed, and kept for a while."""
+    """Verifies JWTs; the provider's keys are fetched on demand and cached."""
 
     def __init__(self, settings: OidcSettings, clock: Clock, fetch: Fetch | None = None) -> None:
-        """Take the settings.
+        """Initialize the verifier.
 
         Raises:
-            SettingsError: what verifies is not installed, or something is not named.
+            SettingsError: a package or a setting is missing.
         """
         if not settings.audience:
-            raise SettingsError("ARCBOOK_OIDC_ISSUER needs ARCBOOK_OIDC_AUDIENCE beside it")
+            raise SettingsError("ARCBOOK_OIDC_ISSUER also needs ARCBOOK_OIDC_AUDIENCE")
         try:
             from joserfc import jwk, jwt  # an extra
         except ImportError:
@@ -89,7 +89,7 @@ class Oidc:
         self._fetching = asyncio.Lock()
 
     async def identity(self, token: str) -> Identity | None:
-        """Return who a JWT is of; nothing if it is not good."""
+        """Return the identity in a JWT; None if the JWT is invalid."""
         if len(token) > TOKEN_CHARACTERS_MAX:
             return None
         await self._refresh(FRESH_SECONDS)
@@ -104,22 +104,22 @@ class Oidc:
 
         if self._keys is None:
             return None
-        known = self._settings
+        settings = self._settings
         rules = self._jwt.JWTClaimsRegistry(
             now=self._clock.now_us() // 1_000_000,
             leeway=LEEWAY_SECONDS,
-            iss={"essential": True, "value": known.issuer},
-            aud={"essential": True, "value": known.audience},
+            iss={"essential": True, "value": settings.issuer},
+            aud={"essential": True, "value": settings.audience},
             exp={"essential": True},
             sub={"essential": True},
         )
         try:
-            found = self._jwt.decode(token, self._keys, algorithms=ALGORITHMS)
-            rules.validate(found.claims)
+            decoded = self._jwt.decode(token, self._keys, algorithms=ALGORITHMS)
+            rules.validate(decoded.claims)
         except (JoseError, ValueError, TypeError) as error:
             log.info(logged.JWT_REFUSED, {"reason": type(error).__name__})
             return None
-        return found.claims
+        return decoded.claims
 
     def _is_of_unknown_key(self, token: str) -> bool:
         from joserfc import jws  # an extra
@@ -132,7 +132,7 @@ class Oidc:
         return all(key.kid != kid for key in self._keys.keys) if self._keys is not None else True
 
     async def _refresh(self, seconds: float) -> None:
-        """Fetch the keys if they are older than allowed; keep the old ones if that fails."""
+        """Fetch the keys if they are too old; keep the old ones if that fails."""
         async with self._fetching:
             now = self._clock.monotonic_us()
             if self._is_within(self._tried_at, AGAIN_SECONDS):
@@ -142,8 +142,8 @@ class Oidc:
             self._tried_at = now
             try:
                 async with asyncio.timeout(FETCH_SECONDS):
-                    found = await self._fetch(await self._address())
-                self._keys = self._jwk.KeySet.import_key_set(found)
+                    keys = await self._fetch(await self._address())
+                self._keys = self._jwk.KeySet.import_key_set(keys)
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError) as error:
                 log.warning(
                     logged.JWT_KEYS_AWAY, {"issuer": self._settings.issuer, "reason": error}
@@ -158,8 +158,8 @@ class Oidc:
         if self._settings.jwks_url:
             return self._settings.jwks_url
         base = self._settings.issuer.rstrip("/")
-        found = await self._fetch(f"{base}/.well-known/openid-configuration")
-        return str(found["jwks_uri"])
+        configuration = await self._fetch(f"{base}/.well-known/openid-configuration")
+        return str(configuration["jwks_uri"])
 
     def _identity(self, claims: dict[str, Any]) -> Identity:
         named = claims.get(self._settings.scope_claim, "")
@@ -183,8 +183,8 @@ async def fetched(url: str) -> Any:
     """Return the JSON at an address.
 
     Raises:
-        aiohttp.ClientError: it cannot be had.
-        ValueError: it is too long, or no JSON.
+        aiohttp.ClientError: the address is unreachable.
+        ValueError: the answer is too long, or not JSON.
     """
     timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:

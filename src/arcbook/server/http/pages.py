@@ -1,4 +1,4 @@
-"""Pages for a person with a browser: what the server is, and its API, with nothing from elsewhere."""
+"""Pages for people with a browser, without external content: the server and its API."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _PAGE: Final = """<!doctype html>
 
 
 def start_page(described: Mapping[str, Any], openapi_path: str) -> str:
-    """Return the page at ``/``: what this is, and where to go."""
+    """Return the page at ``/``: what this is, and its links."""
     version = described["info"]["version"]
     links = {
         DOCS_PATH: "the routes of the API, with examples",
         openapi_path: "the same as OpenAPI 3.1, for tools",
         "/api/health": "whether the server can work",
         "/api/executions": "the newest executions, as JSON",
-        "/api/dashboard/stats": "what there is, counted",
+        "/api/dashboard/stats": "numbers of executions and documents",
     }
     rows = [f'<tr><td><a href="{path}">{path}</a></td><td>{text}</td></tr>'
             for path, text in links.items()]  # fmt: skip
@@ -49,8 +49,8 @@ def docs_page(described: Mapping[str, Any], openapi_path: str) -> str:
     by_tag: dict[str, list[str]] = {}
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
-            found = by_tag.setdefault(operation["tags"][0], [])
-            found.append(_operation(method, path, operation))
+            group = by_tag.setdefault(operation["tags"][0], [])
+            group.append(_operation(method, path, operation))
     parts = [f"<p>{_text(described['info']['description'])} The same as",
              f'<a href="{openapi_path}">OpenAPI 3.1</a>.</p>']  # fmt: skip
     for tag, operations in by_tag.items():
@@ -90,16 +90,16 @@ def _parameters(parameters: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _contents(title: str, contents: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    found: list[str] = []
+    lines: list[str] = []
     for media_type, content in contents.items():
-        found.append(f"<p>{title}: <code>{_text(media_type)}</code> {_shape(content)}</p>")
+        lines.append(f"<p>{title}: <code>{_text(media_type)}</code> {_shape(content)}</p>")
         if content.get("example") is not None:
-            found.append(_json(content["example"]))
-    return found
+            lines.append(_json(content["example"]))
+    return lines
 
 
 def _shape(content: Mapping[str, Any]) -> str:
-    """Return a link to the shape of a body, where it has a name."""
+    """Return a link to the schema of a body, if it has a name."""
     schema = content.get("schema", {})
     name = str(schema.get("$ref", schema.get("items", {}).get("$ref", ""))).rpartition("/")[2]
     return f'<a href="#{_text(name)}">{_text(name)}</a>' if name else ""

@@ -1,4 +1,4 @@
-"""Whether the store can be written, as those who watch the server want to know it."""
+"""A health check of the store: can it be written?"""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from arcbook.server.core import Server
 from arcbook.store.api import StoreError
 
 FRESH_SECONDS: Final = 1.0
-"""How long an answer counts: anybody may ask for the health, as often as they like."""
+"""How long a result is reused, because anyone may request the health at any rate."""
 
 
 class WriteProbe:
-    """Writes something that means nothing, at most once in a while."""
+    """Writes a no-op, at a limited rate."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -22,7 +22,7 @@ class WriteProbe:
         self._asking = asyncio.Lock()
 
     async def written(self) -> None:
-        """Return once the store was found to take what is written.
+        """Return if the store accepts writes.
 
         Raises:
             StoreError: it does not.
@@ -38,14 +38,14 @@ class WriteProbe:
     async def _tried(self) -> StoreError | None:
         store = self._server.store
         try:
-            # An input for nobody: it is taken back at once.
+            # An input for no execution, removed at once.
             await store.post(PROBE, b"")
-            taken = await store.take([PROBE])
-            await store.drop([number for number, _, _ in taken])
+            inputs = await store.take([PROBE])
+            await store.drop([number for number, _, _ in inputs])
         except StoreError as error:
             return error
         return None
 
 
 PROBE: Final = 0
-"""The execution of probes, which no execution is."""
+"""The execution id of probes; no execution has it."""

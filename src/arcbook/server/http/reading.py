@@ -1,4 +1,4 @@
-"""Reading executions off the store: only what is committed, whoever owns them."""
+"""Read executions from the store: only committed state, whichever server owns them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from arcbook.store.api import ExecutionRow, all_events
 
 
 class Reading:
-    """Executions, as the store has them."""
+    """The executions in the store."""
 
     def __init__(self, server: Server) -> None:
         self._store = server.store
         self._results = server.results
 
     async def row(self, execution_id: int) -> ExecutionRow:
-        """Return an execution at a glance.
+        """Return the summary row of an execution.
 
         Raises:
-            ExecutionMissingError: there is none.
+            ExecutionMissingError: the execution does not exist.
         """
         row = await self._store.execution(execution_id)
         if row is None:
@@ -37,18 +37,18 @@ class Reading:
         """Return an execution's state.
 
         Raises:
-            ExecutionMissingError: there is none.
+            ExecutionMissingError: the execution does not exist.
         """
-        found = await stored_state(self._store, execution_id)
-        if found is None:
+        stored = await stored_state(self._store, execution_id)
+        if stored is None:
             raise _missing(execution_id)
-        return found.state
+        return stored.state
 
     async def result(self, state: State) -> Any:
-        """Return a playbook's result, fetched if it is kept by reference.
+        """Return a playbook's result; fetch it if it is kept by reference.
 
         Raises:
-            ResultMissingError: it is gone.
+            ResultMissingError: the value no longer exists.
         """
         if state.result_ref is not None:
             return await self._results.load(state.result_ref)
@@ -58,22 +58,22 @@ class Reading:
         """Return the data of a step's latest visit.
 
         Raises:
-            KeyError: it has none.
-            ResultMissingError: it is gone.
+            KeyError: the step has no result.
+            ResultMissingError: the value no longer exists.
         """
         loaded: dict[str, Any] = {}
-        found = state.results[step]
+        view = state.results[step]
         while True:
             try:
-                return result_view(found, loaded).plain()
+                return result_view(view, loaded).plain()
             except NeedsData as need:
                 loaded[need.ref.ref] = await self._results.load(need.ref)
 
     async def state_at(self, execution_id: int, seq: int | None) -> State:
-        """Return the state that an execution was in after an event; the present one by default.
+        """Return the state of an execution after an event; the current state by default.
 
         Raises:
-            ExecutionMissingError: there is none.
+            ExecutionMissingError: the execution does not exist.
         """
         if seq is None:
             return await self.state(execution_id)
@@ -87,7 +87,7 @@ class Reading:
         return state
 
     async def state_before(self, execution_id: int, step: str) -> State | None:
-        """Return the state in which an execution last entered a step; nothing if it never did."""
+        """Return the state in which an execution last entered a step; None if it never did."""
         last = 0
         async for row in all_events(self._store, execution_id, types=["step.enter"], step=step):
             last = row.seq

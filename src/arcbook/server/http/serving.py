@@ -1,4 +1,4 @@
-"""Listening: uvicorn around the application, in the loop that the server runs in."""
+"""Serve the application with uvicorn, in the server's event loop."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from arcbook.settings import SettingsError
 from arcbook.supervision import LoopEndedError, Service
 
 STOP_SECONDS = 5
-"""Time that requests have to be answered when a server stops."""
+"""Time limit for running requests when a server stops."""
 
 
 class ListenError(SettingsError):
-    """The server cannot listen where it was told to."""
+    """The server cannot listen on its address."""
 
     code = "cannot_listen"
 
 
 class _Served(uvicorn.Server):
-    """A server that leaves signals to its process."""
+    """A uvicorn server that leaves signals to its process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -37,42 +37,44 @@ class _Served(uvicorn.Server):
 
 
 def listening(host: str, port: int, settings: HttpSettings) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
     Raises:
-        UnsafeBindingError: other machines could reach it without authentication.
-        ListenError: the address cannot be had.
+        UnsafeBindingError: the API would be open to other machines without authentication.
+        ListenError: the address cannot be used.
     """
     check_binding(host, settings)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # By its protocol the loop knows that small writes must not wait for each other: 40 ms each.
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((host, port))
-        made.listen(1024)
+        listener.bind((host, port))
+        listener.listen(1024)
     except OSError as error:
-        made.close()
+        listener.close()
         raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    return made
+    return listener
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server shows itself, and which clients it takes."""
+    """The server's certificate, and the authority for client certificates."""
 
     cert: str
     key: str
-    #: Who must have signed the certificates of clients; an empty text asks for none.
+    #: The authority that must have signed client certificates; empty to require none.
     client_ca: str = ""
 
     def check(self) -> None:
-        """Load the files, so that a bad one is told at start.
+        """Load the files, so that errors show at start.
 
         Raises:
-            ListenError: one cannot be used.
+            ListenError: a file cannot be used.
         """
         if not (self.cert and self.key):
-            raise ListenError("TLS needs both a certificate and its key, also for clients' own")
+            raise ListenError(
+                "TLS needs both a certificate and its key, for client certificates too"
+            )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             context.load_cert_chain(self.cert, self.key)
@@ -90,14 +92,14 @@ async def served(
     before_stop: Callable[[], None] = lambda: None,
     limits: Limits | None = None,
 ) -> AsyncIterator[Service]:
-    """Serve an application on a socket that listens; yield the service that does.
+    """Serve an application on a listening socket; yield the service.
 
     Args:
         app: the application.
         on: the socket.
-        tls: how the server shows itself; plain HTTP by default.
-        before_stop: has requests end that would stand open.
-        limits: what connections may.
+        tls: the certificate; plain HTTP by default.
+        before_stop: ends requests that would stay open.
+        limits: the limits of connections.
     """
     limits = limits or Limits()
     is_mutual = tls is not None and bool(tls.client_ca)
@@ -106,7 +108,7 @@ async def served(
         lifespan="off",
         http=limited(limits),
         ws="none",
-        # The application knows whom to believe where a request came from.
+        # The application decides which proxies to trust.
         proxy_headers=False,
         timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]  # any number will do
         log_config=None,
@@ -125,9 +127,9 @@ async def served(
     async def serve() -> None:
         await server.serve([on])
         if not is_stopping:
-            raise LoopEndedError("the API is served no more")
+            raise LoopEndedError("the API stopped serving")
 
-    # A service of its own: it tells that the server is ill when all else has ended.
+    # A separate service, so that it still reports health after all others have ended.
     service = Service("API")
     await service.start()
     running = service.task("serving", serve())

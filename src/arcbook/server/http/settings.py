@@ -9,54 +9,54 @@ from arcbook.server.http.oidc import OidcSettings
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How one server's API behaves. The defaults are for a server on loopback."""
+    """The settings of one server's API. The defaults are for a server on loopback."""
 
-    #: Bytes of a request's body ...
+    #: Maximum size of a request's body ...
     body_bytes_max: int = 4 * 1024 * 1024
-    #: ... and of one that puts a result.
+    #: ... and of a body that stores a result.
     result_bytes_max: int = 64 * 1024 * 1024
-    #: API tokens: SHA-256 of the token as hex, and the scope that it gives.
+    #: API tokens: the SHA-256 of a token as hex, and its scope.
     tokens: dict[str, str] = {}
     #: Whether the store had tokens when the server began to listen.
     has_stored_tokens: bool = False
-    #: Whose JWTs are taken; none by default.
+    #: The identity provider whose JWTs are accepted; none by default.
     oidc: OidcSettings | None = None
-    #: Token of ``/api/internal``; without one nothing there answers.
+    #: The token of ``/api/internal``; without one its routes are disabled.
     internal_token: str = ""
-    #: The token of workers that comes of the servers' own.
+    #: The worker token derived from the servers' own.
     worker_token: str = ""
-    #: Days for which executions that ended are kept at least.
+    #: Days for which ended executions are kept at least.
     retention_days: float = 30.0
-    #: Whether the server listens on loopback only: then it may be open.
+    #: Whether the server listens on loopback only; if so, it may be open.
     is_local: bool = True
-    #: Requests of one caller in a second, on average; 0 sets no limit.
+    #: Requests of one caller per second, on average; 0 sets no limit.
     requests_per_second: float = 0.0
-    #: Addresses and networks of proxies, whose ``X-Forwarded-For`` is believed; none by default.
+    #: Addresses and networks of proxies whose ``X-Forwarded-For`` is trusted; none by default.
     proxies: tuple[str, ...] = ()
-    #: Origins of web pages that may call the API; none by default.
+    #: Web origins that may call the API; none by default.
     origins: tuple[str, ...] = ()
-    #: Whether ``/metrics`` is there.
+    #: Whether ``/metrics`` is enabled.
     metrics: bool = True
-    #: Event streams that may be open at once.
+    #: Maximum number of open event streams.
     streams_max: int = 1000
-    #: Connections that may be open at once ...
+    #: Maximum number of open connections ...
     connections_max: int = 1000
-    #: ... and those beyond, on which health and callers with full rights are answered alone.
+    #: ... and of spare ones, for health checks and callers with full rights.
     spare_connections: int = 64
-    #: Seconds within which the whole head of a request has to be there ...
+    #: Time limit in seconds for the complete head of a request ...
     head_seconds: float = 10.0
-    #: ... within which its body has to go on, ...
+    #: ... for each next part of its body ...
     body_seconds: float = 20.0
-    #: ... and within which a caller has to take what is sent to it.
+    #: ... and for the client to read the answer.
     write_seconds: float = 30.0
-    #: Seconds that a connection may stay open without a request.
+    #: Seconds after which an idle connection is closed.
     idle_seconds: float = 5.0
-    #: Seconds within which a repeated idempotency key means the same execution.
+    #: Seconds for which an idempotency key stays valid.
     dedup_seconds: float = 86_400.0
 
     @property
     def limits(self) -> Limits:
-        """What connections may."""
+        """The limits of connections."""
         return Limits(
             connections_max=self.connections_max,
             spare_connections=self.spare_connections,

@@ -74,4 +74,4 @@ MODULES: Final = (
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(route for m in MODULES for route in m.ROUTES)
-"""Every route; the router tries those with fixed paths first."""
+"""Every route; fixed paths are matched first."""

@@ -1,4 +1,4 @@
-"""The API tokens of the store, as one server knows them."""
+"""A server's cache of the API tokens in the store."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from arcbook.store.access import TokenRow, Tokens
 from arcbook.store.api import StoreError
 
 FRESH_SECONDS: Final = 5.0
-"""How long a token is known without asking the store: a removed one is refused after that."""
+"""How long a token is cached; a removed one is refused after that."""
 
 KNOWN_MAX: Final = 10_000
-"""Tokens that are known; the oldest are asked for again."""
+"""Tokens cached; the oldest are evicted."""
 
 _MICROSECONDS: Final = 1_000_000
 
 
 class TokenBook:
-    """Looks tokens up, and remembers them for a moment."""
+    """Looks up tokens, and caches them briefly."""
 
     def __init__(self, store: Tokens, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._known: OrderedDict[str, tuple[int, TokenRow]] = OrderedDict()
         self._counted_at: int | None = None
-        #: Whether there ever was a token. It stays so: the last one's removal opens nothing.
+        #: Whether there has ever been a token; removing the last one does not open the API.
         self.has_any = False
 
     async def look(self) -> None:
-        """Learn from time to time whether there are tokens at all.
+        """Check from time to time whether there are any tokens.
 
         Raises:
-            StoreError: that was never known, and the store does not answer.
+            StoreError: the store does not answer, and this was never known.
         """
         now = self._clock.monotonic_us()
         if self.has_any or (self._counted_at is not None and now - self._counted_at < _FRESH_US):
@@ -47,7 +47,7 @@ class TokenBook:
         self._counted_at = now
 
     async def find(self, text: str) -> TokenRow | None:
-        """Return the token that a text is, if it is good now.
+        """Return the valid token with a text.
 
         Raises:
             StoreError: the store does not answer.
@@ -62,12 +62,12 @@ class TokenBook:
 
     async def _row(self, token_id: str) -> TokenRow | None:
         now = self._clock.monotonic_us()
-        known = self._known.get(token_id)
-        if known is not None and now - known[0] < _FRESH_US:
-            return known[1]
+        cached = self._known.get(token_id)
+        if cached is not None and now - cached[0] < _FRESH_US:
+            return cached[1]
         row = await self._store.token(token_id)
         if row is None:
-            # Made up names would push out those that there are.
+            # Not cached: invented ids would evict real tokens.
             self._known.pop(token_id, None)
             return None
         self._known[token_id] = (now, row)
@@ -77,7 +77,7 @@ class TokenBook:
         return row
 
     def forget(self, token_id: str) -> None:
-        """Ask the store again for a token that has just been changed here."""
+        """Drop a token that was changed on this server from the cache."""
         self._known.pop(token_id, None)
         self._counted_at = None
 

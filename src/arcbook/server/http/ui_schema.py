@@ -1,4 +1,4 @@
-"""Fields of a form for starting a playbook, guessed from its workload."""
+"""The fields of a start form, derived from a playbook's workload."""
 
 from __future__ import annotations
 
@@ -28,32 +28,34 @@ def ui_fields(content: str) -> list[UiField]:
 
 
 def _directives(lines: Sequence[str], line: int) -> dict[str, str]:
-    """Return what the comment on a line says of its field."""
-    found = _DIRECTIVE.search(lines[line - 1]) if 1 <= line <= len(lines) else None
-    if found is None:
+    """Return the options in the ``ui:`` comment of a line."""
+    match = _DIRECTIVE.search(lines[line - 1]) if 1 <= line <= len(lines) else None
+    if match is None:
         return {}
-    said: dict[str, str] = {}
-    for part in _OPTION.findall(found[1].replace("# ui:", " ")):
+    options: dict[str, str] = {}
+    for part in _OPTION.findall(match[1].replace("# ui:", " ")):
         key, _, value = part.partition("=")
-        said[key] = value.strip()
-    return said
+        options[key] = value.strip()
+    return options
 
 
-def _field(name: str, value: Any, said: dict[str, str]) -> UiField:
+def _field(name: str, value: Any, directives: dict[str, str]) -> UiField:
     options = None
-    if "enum" in said:
-        options = [o.strip().strip("'\"") for o in said["enum"].strip("[]").split(",") if o.strip()]
+    if "enum" in directives:
+        options = [
+            o.strip().strip("'\"") for o in directives["enum"].strip("[]").split(",") if o.strip()
+        ]
     children = None
     if isinstance(value, dict):
         children = [_field(str(key), item, {}) for key, item in value.items()]
-    secret = "secret" in said
+    secret = "secret" in directives
     return UiField(
         name=name,
         kind="enum" if options is not None else _kind(value),
         default=None if secret else value,
-        description=said.get("description"),
+        description=directives.get("description"),
         secret=secret,
-        credential_glob=said.get("credential"),
+        credential_glob=directives.get("credential"),
         options=list(options) if options is not None else None,
         children=children,
     )

@@ -1,4 +1,4 @@
-"""Executions and events as the API shows them, secrets taken out."""
+"""Executions and events in the format of the API, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _STATUS: Final = {
     "join.closed": "COMPLETED",
     "token.placed": "COMPLETED",
 }
-"""What events say of what they are about; those that are not here tell that it goes on."""
+"""Statuses of event types; types that are absent mean that the execution is running."""
 
 _IDENTITIES: Final = frozenset({"catalog_id", "child_id", "execution_id"})
 
 
 def summary(row: ExecutionRow) -> Summary:
-    """Return an execution at a glance."""
+    """Return the summary of an execution."""
     return Summary(**summary_fields(row))
 
 
 def summary_fields(row: ExecutionRow) -> dict[str, Any]:
-    """Return the fields of an execution at a glance."""
+    """Return the fields of an execution's summary."""
     started, ended = moment(row.started_at), moment(row.ended_at)
     seconds = seconds_between(row.started_at, row.ended_at)
     return {
@@ -65,12 +65,12 @@ def summary_fields(row: ExecutionRow) -> dict[str, Any]:
 
 
 def event(execution_id: int, row: EventRow) -> EventView:
-    """Return an event as it goes out."""
+    """Return an event in the format of the API."""
     return EventView(**event_fields(execution_id, row))
 
 
 def event_fields(execution_id: int, row: EventRow) -> dict[str, Any]:
-    """Return the fields of an event as it goes out."""
+    """Return the fields of an event in the format of the API."""
     body = _with_texts(shown(msgspec.json.decode(row.body)))
     status = _STATUS.get(row.type, "RUNNING")
     if row.type == "step.exit":
@@ -91,7 +91,7 @@ def event_fields(execution_id: int, row: EventRow) -> dict[str, Any]:
 
 
 def _with_texts(body: dict[str, Any]) -> dict[str, Any]:
-    """Return an event with identities as texts, since browsers cannot hold them as numbers."""
+    """Return an event with ids as texts, since browsers cannot represent them as numbers."""
     for holder in (body, body.get("parent"), body.get("wait")):
         if isinstance(holder, dict):
             for name in _IDENTITIES & holder.keys():
@@ -100,16 +100,16 @@ def _with_texts(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def percent(state: State, steps: int) -> int:
-    """Return how far an execution is, by the steps of its playbook.
+    """Return the progress of an execution, by the steps of its playbook.
 
-    A step that runs counts as half of one, and a loop as the part of it that is done.
+    A running step counts as half, and a loop as its completed fraction.
     """
     if state.status.is_terminal:
         return 100
     running = {run.step: run for run in state.runs.values()}
-    over = {*state.visits, *state.skipped} - running.keys()
-    parts = len(over) + sum(_part(run) for run in running.values())
-    return max(0, min(99, int(100 * parts / max(steps, len(over) + len(running), 1))))
+    ended = {*state.visits, *state.skipped} - running.keys()
+    parts = len(ended) + sum(_part(run) for run in running.values())
+    return max(0, min(99, int(100 * parts / max(steps, len(ended) + len(running), 1))))
 
 
 def _part(run: Run) -> float:
@@ -118,7 +118,7 @@ def _part(run: Run) -> float:
 
 
 def status(state: State) -> StatusView:
-    """Return how an execution stands."""
+    """Return the status of an execution."""
     failed = list(dict.fromkeys(f.step for f in state.failures if not f.recovered))
     running = list(dict.fromkeys(run.step for run in state.runs.values()))
     open_or_bad = {*failed, *running}

@@ -27,26 +27,28 @@ async def worker_request(call: Call) -> DoorAnswer:
     """Answer a request of a worker."""
     request: DoorRequest = call.body
     try:
-        return DoorAnswer(body=await call.context.door.request(request.subject, request.body))
+        return DoorAnswer(
+            body=await call.context.bus_gateway.request(request.subject, request.body)
+        )
     except NobodyError:
         raise ApiError(404, f"no server serves {request.subject!r}", NOBODY) from None
 
 
 async def worker_messages(call: Call) -> DoorMessages:
     """Return messages of some pools."""
-    door = call.context.door
+    gateway = call.context.bus_gateway
     try:
-        deliveries = await door.pull(call.body)
+        deliveries = await gateway.pull(call.body)
     except GatewayFullError as error:
         raise ApiError(429, str(error)) from None
-    await door.end(deliveries, arrived=not await call.request.is_disconnected())
+    await gateway.end(deliveries, arrived=not await call.request.is_disconnected())
     return DoorMessages(messages=[delivery.body for delivery in deliveries])
 
 
 async def worker_notices(call: Call) -> DoorNotices:
     """Return notices to a worker."""
     try:
-        return DoorNotices(notices=await call.context.door.notices(call.body))
+        return DoorNotices(notices=await call.context.bus_gateway.notices(call.body))
     except GatewayFullError as error:
         raise ApiError(429, str(error)) from None
 

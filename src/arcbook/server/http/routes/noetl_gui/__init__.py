@@ -1,1 +1,1 @@
-"""The routes that only NoETL's web page asks for."""
+"""Routes that only NoETL's web page uses."""

@@ -1,4 +1,4 @@
-"""An execution summed up in words, as NoETL's web page shows it."""
+"""A summary of an execution in words, for NoETL's web page."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from arcbook.wire.http.noetl_gui.analysis import (
 )
 
 SAMPLE_MAX: Final = 2000
-"""Events that stand in an analysis."""
+"""Events read by one analysis."""
 
-LOOK_AT_TRIES: Final = "look at what fails at first: each try is in the events, with its error"
+LOOK_AT_TRIES: Final = "fix the cause of the failed attempts: each is in the events, with its error"
 
 SLOW_PART: Final = 0.5
-"""A step that took so much of an execution's time is worth a look ..."""
+"""The share of an execution's time from which a step is reported as slow ..."""
 
 SLOW_SECONDS: Final = 10.0
-"""... where that was so long."""
+"""... if it also took at least this long."""
 
 
 async def analyze_in_words(call: Call) -> ExecutionAnalysis:
-    """Sum an execution up: what went wrong, what took long, and what to do about it."""
-    asked: AnalyzeRequest = call.body
+    """Summarize an execution: what failed, what was slow, and what to do about it."""
+    request: AnalyzeRequest = call.body
     execution_id = call.id()
     row = await call.context.reading.row(execution_id)
     state = await call.context.reading.state(execution_id)
-    events_max = min(asked.max_events, EVENTS_MAX)
+    events_max = min(request.max_events, EVENTS_MAX)
     progress, seen = await looked_at(call, execution_id, events_max)
-    found = analysis(row, progress, seen, events_max)
-    findings = list(_findings(found))
-    sample = DetailQuery(events=min(asked.event_sample_size, SAMPLE_MAX))
+    report = analysis(row, progress, seen, events_max)
+    findings = list(_findings(report))
+    sample = DetailQuery(events=min(request.event_sample_size, SAMPLE_MAX))
     return ExecutionAnalysis(
-        execution_id=found.execution_id,
-        path=found.path,
-        status=found.status,
+        execution_id=report.execution_id,
+        path=report.path,
+        status=report.status,
         generated_at=moment(call.context.server.clock.now_us()),
-        summary=_summary(found),
+        summary=_summary(report),
         findings=findings,
-        recommendations=list(_recommendations(found, findings)),
-        steps=found.steps,
-        playbook=await _playbook(call, state, has_content=asked.include_playbook_content),
+        recommendations=list(_recommendations(report, findings)),
+        steps=report.steps,
+        playbook=await _playbook(call, state, has_content=request.include_playbook_content),
         event_sample=await event_pages.newest(call.context.store, state, sample),
     )
 
@@ -70,16 +70,16 @@ async def _playbook(call: Call, state: State, *, has_content: bool) -> AnalyzedP
     )
 
 
-def _summary(found: Analysis) -> AnalysisSummary:
-    by_name = {step.step: step for step in found.steps}
+def _summary(report: Analysis) -> AnalysisSummary:
+    by_name = {step.step: step for step in report.steps}
     return AnalysisSummary(
-        event_count=found.event_count,
-        is_partial=found.is_partial,
-        duration_seconds=found.duration_seconds,
-        step_count=len(found.steps),
-        failed_steps=found.failed,
-        retry_attempts=sum(step.retries for step in found.steps),
-        warning_count=len(found.warnings),
+        event_count=report.event_count,
+        is_partial=report.is_partial,
+        duration_seconds=report.duration_seconds,
+        step_count=len(report.steps),
+        failed_steps=report.failed,
+        retry_attempts=sum(step.retries for step in report.steps),
+        warning_count=len(report.warnings),
         slowest_nodes=[
             SlowNode(
                 node_name=step.step,
@@ -88,64 +88,64 @@ def _summary(found: Analysis) -> AnalysisSummary:
                 visits=step.visits,
                 retries=step.retries,
             )
-            for step in (by_name[name] for name in found.slowest)
+            for step in (by_name[name] for name in report.slowest)
         ],
     )
 
 
-def _findings(found: Analysis) -> Iterator[Finding]:
-    """Yield what is worth knowing, the worst first."""
-    failed = [step for step in found.steps if step.status == "failed"]
+def _findings(report: Analysis) -> Iterator[Finding]:
+    """Yield the findings, most severe first."""
+    failed = [step for step in report.steps if step.status == "failed"]
     for step in failed:
         title = f"step {step.step!r} failed"
         yield Finding(
             severity="error", title=title, detail=step.error or "", evidence=_evidence(step)
         )
-    if found.error and not any((step.error or "") in found.error for step in failed):
+    if report.error and not any((step.error or "") in report.error for step in failed):
         yield Finding(
-            severity="error", title="the execution failed", detail=found.error, evidence=[]
+            severity="error", title="the execution failed", detail=report.error, evidence=[]
         )
-    for step in found.steps:
+    for step in report.steps:
         if step.retries:
-            title = f"step {step.step!r} was tried again"
-            detail = f"tries that were not the last of their call: {step.retries}"
+            title = f"step {step.step!r} was retried"
+            detail = f"attempts that were not the last of their call: {step.retries}"
             yield Finding(severity="warning", title=title, detail=detail, evidence=_evidence(step))
-    for warning in found.warnings:
+    for warning in report.warnings:
         yield Finding(severity="warning", title="warning", detail=warning, evidence=[])
-    whole = found.duration_seconds or 0.0
-    for step in found.steps:
+    whole = report.duration_seconds or 0.0
+    for step in report.steps:
         took = step.duration_seconds or 0.0
         if took >= SLOW_SECONDS and took >= SLOW_PART * whole > 0:
             title = f"step {step.step!r} took most of the time"
             detail = f"{took:.1f} of {whole:.1f} seconds"
             yield Finding(severity="info", title=title, detail=detail, evidence=_evidence(step))
-    if found.is_partial:
-        detail = f"only the first {found.event_count:,} events were looked at"
-        yield Finding(severity="info", title="there is more", detail=detail, evidence=[])
+    if report.is_partial:
+        detail = f"only the first {report.event_count:,} events were read"
+        yield Finding(severity="info", title="incomplete analysis", detail=detail, evidence=[])
 
 
 def _evidence(step: StepReport) -> list[str]:
-    told = [f"status: {step.status}", f"visits: {step.visits}", f"retries: {step.retries}"]
+    evidence = [f"status: {step.status}", f"visits: {step.visits}", f"retries: {step.retries}"]
     if step.duration_seconds is not None:
-        told.append(f"duration: {step.duration_seconds:.3f} s")
-    return told
+        evidence.append(f"duration: {step.duration_seconds:.3f} s")
+    return evidence
 
 
-def _recommendations(found: Analysis, findings: list[Finding]) -> Iterator[str]:
-    if found.failed:
-        yield f"mend step {found.failed[0]!r}, and run again from there (retry-from)"
-    if any(step.retries for step in found.steps):
+def _recommendations(report: Analysis, findings: list[Finding]) -> Iterator[str]:
+    if report.failed:
+        yield f"fix step {report.failed[0]!r}, and run again from there (retry-from)"
+    if any(step.retries for step in report.steps):
         yield LOOK_AT_TRIES
-    if found.warnings:
-        yield "validate the playbook: it says where each warning comes from"
-    if any(one.title.endswith("took most of the time") for one in findings):
-        yield "look whether the slowest step can be a loop whose iterations run at once"
+    if report.warnings:
+        yield "validate the playbook to see where each warning comes from"
+    if any(finding.title.endswith("took most of the time") for finding in findings):
+        yield "check whether the slowest step can be a loop with concurrent iterations"
 
 
 FINDING: Final[dict[str, Any]] = {
     "severity": "warning",
-    "title": "step 'start' was tried again",
-    "detail": "tries that were not the last of their call: 1",
+    "title": "step 'start' was retried",
+    "detail": "attempts that were not the last of their call: 1",
     "evidence": ["status: done", "visits: 1", "retries: 1", "duration: 1.900 s"],
 }
 
@@ -155,10 +155,10 @@ ROUTES: Final = [
         path="/api/executions/{execution_id}/analyze",
         handler=analyze_in_words,
         tag="gui",
-        summary="An execution summed up in words",
+        summary="A summary of an execution in words",
         description=(
-            "What went wrong, what took long, and what to do about it, made from the events by "
-            "rules. GET of the same path has the numbers alone."
+            "What failed, what was slow, and what to do about it, derived from the events by "
+            "rules. GET of the same path returns the numbers alone."
         ),
         body=AnalyzeRequest,
         body_example={"max_events": 3000, "event_sample_size": 1},

@@ -1,4 +1,4 @@
-"""What NoETL's web page asks of a language model: this server has none, and says so."""
+"""Routes for NoETL's AI assistants; this server has no model and refuses them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from arcbook.wire.http.common import ErrorBody
 NO_MODEL: Final = "this server has no AI model configured"
 
 INSTEAD_OF_ANALYSIS: Final = (
-    f"{NO_MODEL}; POST /api/executions/<id>/analyze tells where the time went, without one"
+    f"{NO_MODEL}; POST /api/executions/<id>/analyze summarizes it without one"
 )
 INSTEAD_OF_EXPLAINING: Final = (
-    f"{NO_MODEL}; POST /api/catalog/playbooks/validate tells what is wrong with a playbook"
+    f"{NO_MODEL}; POST /api/catalog/playbooks/validate lists the problems of a playbook"
 )
-INSTEAD_OF_WRITING: Final = f"{NO_MODEL}; write the playbook, and register it"
+INSTEAD_OF_WRITING: Final = f"{NO_MODEL}; write the playbook, then register it"
 
 
 async def analyze_by_model(call: Call) -> NoReturn:
-    """Refuse to have a model look at an execution."""
+    """Refuse to analyze an execution with a model."""
     raise ApiError(422, INSTEAD_OF_ANALYSIS, "no_model")
 
 
 async def explain_by_model(call: Call) -> NoReturn:
-    """Refuse to have a model explain a playbook."""
+    """Refuse to explain a playbook with a model."""
     raise ApiError(422, INSTEAD_OF_EXPLAINING, "no_model")
 
 
 async def generate_by_model(call: Call) -> NoReturn:
-    """Refuse to have a model write a playbook."""
+    """Refuse to write a playbook with a model."""
     raise ApiError(422, INSTEAD_OF_WRITING, "no_model")
 
 

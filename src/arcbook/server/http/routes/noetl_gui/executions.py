@@ -1,4 +1,4 @@
-"""What NoETL's web page asks of one execution: to stop it."""
+"""NoETL's web page: stop an execution."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from arcbook.wire.http.executions import Cancelled, CancelRequest
 
 
 async def stop(call: Call) -> Cancelled:
-    """Cancel an execution, and all that it started."""
+    """Cancel an execution and all its descendants."""
     return await cancelled(call, CancelRequest(reason="stopped through the API", cascade=True))
 
 
@@ -21,7 +21,7 @@ ROUTES: Final = [
         handler=stop,
         change="execution.cancel",
         tag="gui",
-        summary="Cancel an execution with all that it started",
+        summary="Cancel an execution and all its descendants",
         description="The same as cancelling it with `cascade`. It takes no body.",
         answer=Cancelled,
         answer_example=CANCELLED,

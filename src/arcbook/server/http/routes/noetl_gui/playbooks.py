@@ -1,4 +1,4 @@
-"""Playbooks as NoETL's web page edits them: their text, what is wrong with it, the agents."""
+"""NoETL's web page: edit playbooks, check them, and list agents."""
 
 from __future__ import annotations
 
@@ -35,47 +35,47 @@ from arcbook.wire.http.problems import diagnostics_of
 
 
 async def content(call: Call) -> PlaybookContent:
-    """Return the text of a version, or of the latest one of a path."""
-    found = await _found(call)
-    if found is None:
-        raise ApiError(404, "Catalog entry not found")
+    """Return the text of a version, or of the latest version of a path."""
+    entry = await _found(call)
+    if entry is None:
+        raise ApiError(404, "Catalog entry not entry")
     return PlaybookContent(
-        content=found.content,
-        path=found.path,
-        version=found.version,
-        catalog_id=str(found.catalog_id),
-        kind=found.kind,
+        content=entry.content,
+        path=entry.path,
+        version=entry.version,
+        catalog_id=str(entry.catalog_id),
+        kind=entry.kind,
     )
 
 
 async def save(call: Call) -> Registered:
-    """Check a text, and store it as the next version of its path."""
-    found = await _found(call)
-    asked: PlaybookQuery = call.query
-    path = found.path if found is not None else catalog_path(asked.playbook_id)
+    """Check a text and store it as the next version of its path."""
+    entry = await _found(call)
+    query: PlaybookQuery = call.query
+    path = entry.path if entry is not None else catalog_path(query.playbook_id)
     call.subject = path
     return await stored(call, text_of(call.body.content), path)
 
 
 async def _found(call: Call) -> CatalogEntry | None:
-    asked: PlaybookQuery = call.query
-    store, number = call.context.store, identity(asked.playbook_id)
+    query: PlaybookQuery = call.query
+    store, number = call.context.store, identity(query.playbook_id)
     by_id = await store.entry("", catalog_id=number) if number is not None else None
-    return by_id or await store.entry(catalog_path(asked.playbook_id))
+    return by_id or await store.entry(catalog_path(query.playbook_id))
 
 
 async def validate(call: Call) -> Validity:
-    """Say what is wrong with a text, without storing it."""
-    wanted: ContentRequest = call.body
-    loaded = await loaded_from(call, text_of(wanted.content))
+    """Return the problems of a text, without storing it."""
+    request: ContentRequest = call.body
+    loaded = await loaded_from(call, text_of(request.content))
     errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
-    told = [placed(d) for d in errors]
-    if not told and not loaded.path:
-        told = ["the document has no metadata.path"]
+    problems = [placed(d) for d in errors]
+    if not problems and not loaded.path:
+        problems = ["the document has no metadata.path"]
     warnings = [placed(d) for d in loaded.diagnostics if d.severity is not Severity.ERROR]
     return Validity(
-        valid=not told,
-        errors=shown(told),
+        valid=not problems,
+        errors=shown(problems),
         warnings=shown(warnings),
         diagnostics=shown(diagnostics_of(loaded)),
         left_out=loaded.left_out,
@@ -84,21 +84,21 @@ async def validate(call: Call) -> Validity:
 
 async def agents(call: Call) -> StreamingResponse:
     """List documents whose metadata says `agent: true`."""
-    asked: AgentsRequest = call.body
-    wanted = frozenset(asked.capabilities or ())
+    request: AgentsRequest = call.body
+    capabilities = frozenset(request.capabilities or ())
 
-    def is_wanted(entry: Entry) -> bool:
+    def matches(entry: Entry) -> bool:
         meta = entry.meta if isinstance(entry.meta, dict) else {}
-        return meta.get("agent") is True and wanted <= _texts(meta.get("capabilities"))
+        return meta.get("agent") is True and capabilities <= _texts(meta.get("capabilities"))
 
     return await listing.everything(
-        call.context, CatalogFilter(), has_content=asked.include_content, is_wanted=is_wanted
+        call.context, CatalogFilter(), has_content=request.include_content, matches=matches
     )
 
 
 def _texts(value: Any) -> frozenset[str]:
-    found = value if isinstance(value, list) else [value]
-    return frozenset(one for one in found if isinstance(one, str))
+    values = value if isinstance(value, list) else [value]
+    return frozenset(value for value in values if isinstance(value, str))
 
 
 REGISTERED: Final = {
@@ -139,8 +139,8 @@ ROUTES: Final = [
         tag="gui",
         summary="Save a playbook",
         description=(
-            "Registers the text as the next version. Its path must be the one that is saved. What "
-            "is wrong with it is refused as in a registration."
+            "Registers the text as the next version. Its path must match the saved one. "
+            "A text with errors is refused as in a registration."
         ),
         query=PlaybookQuery,
         body=ContentRequest,
@@ -155,7 +155,7 @@ ROUTES: Final = [
         path="/api/catalog/playbooks/validate",
         handler=validate,
         tag="gui",
-        summary="Whether a playbook may be registered",
+        summary="Whether a playbook can be registered",
         body=ContentRequest,
         body_example={"content": DOCUMENT},
         answer=Validity,

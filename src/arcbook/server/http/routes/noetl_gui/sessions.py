@@ -1,4 +1,4 @@
-"""What a token is good for: NoETL's web page asks before it shows anything."""
+"""NoETL's web page: the rights of a token."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from arcbook.wire.http.noetl_gui.sessions import Session, SessionRequest, Sessio
 
 
 async def validate_session(call: Call) -> Session:
-    """Say whether a token opens the API, and which scopes it has."""
-    asked: SessionRequest = call.body
+    """Return whether a token is valid, and its scopes."""
+    request: SessionRequest = call.body
     access = call.context.access
-    caller = await access.bearer(asked.session_token.strip())
+    caller = await access.bearer(request.session_token.strip())
     if caller is None:
-        # It is a try like any other: whoever guesses waits.
+        # A wrong token counts against its address here too.
         remote = counted(remote_of(call.request.scope))
-        if asked.session_token and not access.failed(remote):
-            raise ApiError(429, "too many wrong tokens came from this address")
+        if request.session_token and not access.failed(remote):
+            raise ApiError(429, "too many wrong tokens from this address; try again later")
         return Session(valid=False)
     if caller.scope not in SCOPES:
         return Session(valid=False)
@@ -35,10 +35,11 @@ ROUTES: Final = [
         path=SESSION_PATH,
         handler=validate_session,
         tag="gui",
-        summary="What a token is good for",
+        summary="The rights of a token",
         description=(
-            "The roles are the scopes that it has; `admin` has them all. On an open server, which "
-            "listens on loopback only, everybody has. Wrong tokens count as they do everywhere."
+            "The roles are the token's scopes; `admin` includes all. On an open server, which "
+            "listens on loopback only, everyone has them all. Wrong tokens are counted as on other "
+            "routes."
         ),
         body=SessionRequest,
         body_example={"session_token": "..."},

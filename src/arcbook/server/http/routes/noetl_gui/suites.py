@@ -1,4 +1,4 @@
-"""Tests of playbooks, as NoETL's web page keeps them. Nothing here runs them."""
+"""NoETL's web page: tests of playbooks. They are stored, but not run."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from arcbook.wire.http.common import Done, moment
 from arcbook.wire.http.noetl_gui.playbooks import PutSuite, Suite
 
 FOLDER: Final = "playbook-tests"
-"""Where suites are among the blobs; those of executions begin with a number."""
+"""Prefix of suites among the blobs; those of executions begin with a number."""
 
 
 async def get_suite(call: Call) -> Suite:
-    """Return the tests that are kept for a playbook."""
+    """Return the stored tests of a playbook."""
     try:
-        kept = await call.context.server.blobs.get(_key(call))
+        blob = await call.context.server.blobs.get(_key(call))
     except BlobMissingError:
         raise not_found(f"suite of tests for {_path(call)[:200]!r}") from None
-    return msgspec.json.decode(kept, type=Suite)
+    return msgspec.json.decode(blob, type=Suite)
 
 
 async def put_suite(call: Call) -> Suite:
-    """Keep tests for a playbook, in place of those that are there."""
-    wanted: PutSuite = call.body
+    """Store tests for a playbook; replace existing ones."""
+    request: PutSuite = call.body
     path, key = _path(call), _key(call)
     suite = Suite(
         suite_id=key.rpartition("/")[2],
         file_path=f"{FOLDER}/{path}",
-        playbook_path=wanted.playbook_path or path,
-        tests=wanted.tests,
-        metadata=wanted.metadata or {},
+        playbook_path=request.playbook_path or path,
+        tests=request.tests,
+        metadata=request.metadata or {},
         updated_at=moment(call.context.server.clock.now_us()),
     )
     try:
@@ -48,7 +48,7 @@ async def put_suite(call: Call) -> Suite:
 
 
 async def delete_suite(call: Call) -> Done:
-    """Delete the tests that are kept for a playbook."""
+    """Delete the stored tests of a playbook."""
     if not await call.context.server.blobs.delete(_key(call)):
         raise not_found(f"suite of tests for {_path(call)[:200]!r}")
     return Done(message=f"the tests of {_path(call)[:200]!r} are deleted")
@@ -80,7 +80,7 @@ ROUTES: Final = [
         path=PATH,
         handler=get_suite,
         tag="gui",
-        summary="The tests that are kept for a playbook",
+        summary="The stored tests of a playbook",
         answer=Suite,
         answer_example=SUITE,
         refusals=(404,),
@@ -91,8 +91,8 @@ ROUTES: Final = [
         handler=put_suite,
         change="playbook_tests.put",
         tag="gui",
-        summary="Keep tests for a playbook",
-        description="In place of those that are there. They are kept as they come, and not run.",
+        summary="Store tests for a playbook",
+        description="Replaces existing ones. They are stored unchanged, and not run.",
         body=PutSuite,
         body_example={
             "playbook_path": "examples/hello",
@@ -110,7 +110,7 @@ ROUTES: Final = [
         handler=delete_suite,
         change="playbook_tests.delete",
         tag="gui",
-        summary="Delete the tests that are kept for a playbook",
+        summary="Delete the stored tests of a playbook",
         answer=Done,
         answer_example={"status": "ok", "message": "the tests of 'examples/hello' are deleted"},
         scope="editor",

@@ -224,7 +224,7 @@ async def test_whoever_serves_the_api_is_told_when_it_is_served_no_more(monkeypa
     async with served(app, listening("127.0.0.1", 0, HttpSettings())) as api:
         await asyncio.wait_for(api.failed.wait(), 5)
 
-    assert "served no more" in str(api.cause)
+    assert "stopped serving" in str(api.cause)
 
 
 async def test_an_api_that_is_told_to_stop_has_not_failed():

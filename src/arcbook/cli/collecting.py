@@ -1,4 +1,4 @@
-"""How often Python looks for garbage that counting references does not find."""
+"""Tuning of Python's cyclic garbage collector."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ third of the time went into looking for garbage that is not there."""
 
 
 def collect_seldom() -> None:
-    """Look for garbage less often, and not in what is loaded already: it stays."""
+    """Collect less often, and exclude the modules already loaded."""
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

@@ -1,4 +1,4 @@
-"""What a shell completes an argument to: files, paths of the catalog, ids, steps, aliases."""
+"""Shell completion of arguments: files, catalog paths, ids, steps, aliases."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import click
 from click.shell_completion import CompletionItem
 
 IDS_MAX: Final = 50
-"""Executions that are offered, the newest first."""
+"""Executions offered, newest first."""
 
 FILES: Final = [CompletionItem("", type="file")]
-"""Has the shell itself complete to files."""
+"""Lets the shell itself complete file names."""
 
 Item = tuple[str, str]
-"""What to write, and what there is to say of it."""
+"""A completion, and its description."""
 
 
 def with_completion(command: click.Command) -> click.Command:
-    """Give the arguments of a command, and of those below it, what completes them."""
+    """Attach completion to the arguments of a command and its subcommands."""
     for parameter in command.params:
         complete = _COMPLETIONS.get(parameter.name or "")
         if complete is not None:
@@ -50,7 +50,7 @@ def _files(_: click.Context, __: str) -> list[CompletionItem]:
 
 
 def _playbooks(context: click.Context, begun: str) -> list[CompletionItem]:
-    """Complete to paths of the catalog and to files; to files alone where no path begins so."""
+    """Complete catalog paths and files; only files if no path matches."""
     paths = _paths(context, begun)
     if not paths:
         return FILES
@@ -76,7 +76,7 @@ def _executions(context: click.Context, begun: str) -> list[CompletionItem]:
 
 
 def _steps(context: click.Context, begun: str) -> list[CompletionItem]:
-    """Complete to the steps that an execution entered."""
+    """Complete the steps that an execution entered."""
     identity = str(context.params.get("execution") or "")
     if not identity.isdigit():
         return []
@@ -89,7 +89,7 @@ def _steps(context: click.Context, begun: str) -> list[CompletionItem]:
 
 
 def _targets(context: click.Context, begun: str) -> list[CompletionItem]:
-    """Complete to the steps of a playbook, in a file or in the catalog."""
+    """Complete the steps of a playbook, in a file or in the catalog."""
     from arcbook.dsl.load import load_playbook  # only where a document is looked at
     from arcbook.tools.registry import Registry
 
@@ -111,7 +111,7 @@ def _targets(context: click.Context, begun: str) -> list[CompletionItem]:
 
 
 def _names(context: click.Context, begun: str) -> list[CompletionItem]:
-    """Complete to what the group of a verb is about: aliases, or schedules."""
+    """Complete the names that a verb's group manages: aliases, or schedules."""
     group = "" if context.parent is None else context.parent.info_name
     if group == "credential":
         return _found(context, begun, _aliases_of_home, lambda ask: ("aliases", ask.aliases))
@@ -148,7 +148,7 @@ Look = Callable[[Any], Awaitable[list[Item]]]
 def _found(
     context: click.Context, begun: str, look: Look | None, question: Callable[[Any], Any]
 ) -> list[CompletionItem]:
-    """Look into the home, or ask the server that is named, which must answer at once.
+    """Look into the home, or ask the chosen server, within a short time limit.
 
     Args:
         context: the command line so far.
@@ -171,7 +171,7 @@ def _found(
 
 
 _AT_SERVERS: Final = frozenset({"schedule", "token"})
-"""Verbs that are about a server, named or not."""
+"""Verbs that always use a server."""
 
 
 def _begun(found: list[Item], begun: str) -> list[CompletionItem]:
@@ -179,7 +179,7 @@ def _begun(found: list[Item], begun: str) -> list[CompletionItem]:
 
 
 def _of_home(context: click.Context, look: Look) -> list[Item]:
-    """Look into the home, if there is one."""
+    """Look into the home, if it exists."""
     from arcbook.cli.context import settings_of, with_embedded  # only where a home is looked at
     from arcbook.compose.embedded import STORE_FILE
     from arcbook.owner.drive import ExecutionMissingError

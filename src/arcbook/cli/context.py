@@ -1,4 +1,4 @@
-"""What commands share: the home, reading documents, asking the embedded runtime."""
+"""Shared by commands: the home, documents, the embedded runtime."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ strict_option = click.option(
 
 
 def strict_of(context: click.Context) -> bool:
-    """Return whether the command line asks for a strict run."""
+    """Return whether the run is strict."""
     return bool(context.meta.get(STRICT))
 
 
@@ -75,7 +75,7 @@ dry_option = click.option(
 
 
 def dry_of(context: click.Context) -> bool:
-    """Return whether the command line asks for a dry run."""
+    """Return whether the run is a dry run."""
     return bool(context.meta.get(DRY))
 
 
@@ -86,13 +86,13 @@ ID_MAX: Final = 2**63 - 1
 
 
 def settings_of(context: click.Context, **given: Any) -> Settings:
-    """Return the settings, the command line's own before the environment's."""
+    """Return the settings; the command line overrides the environment."""
     home = given.pop("home", None) or (context.obj or {}).get("home")
     return load_settings(home=home, **given)
 
 
 def with_embedded(context: click.Context, work: Callable[[Embedded], Awaitable[T]]) -> T:
-    """Open the home, do some work with it, and close it again."""
+    """Run a function with the open home."""
 
     async def inner() -> T:
         async with Embedded(settings_of(context)) as embedded:
@@ -105,7 +105,7 @@ def read_document(name: str) -> bytes:
     """Return a file's bytes; those of standard input for ``-``.
 
     Raises:
-        UserError: there is no such file, or it cannot be read.
+        UserError: the file does not exist, or cannot be read.
     """
     if name == "-":
         return sys.stdin.buffer.read()
@@ -141,7 +141,7 @@ def seconds(text: str, option: str) -> float:
     """Return a duration of the command line in seconds.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not a duration.
     """
     found = seconds_of(text)
     if found is None or found <= 0:
@@ -150,7 +150,7 @@ def seconds(text: str, option: str) -> float:
 
 
 def refuse_allowed(allowed: frozenset[str]) -> None:
-    """Refuse ``--allow`` of a document's keys where a server checks the document.
+    """Refuse ``--allow`` for keys of a document that a server checks.
 
     Raises:
         UserError: a key was given.
@@ -163,18 +163,18 @@ def refuse_allowed(allowed: frozenset[str]) -> None:
 
 
 class Given(NamedTuple):
-    """The workload values that the command line gives."""
+    """The workload values on the command line."""
 
     payload: dict[str, Any]
     #: Single values, each with the keys that lead to it.
     assigned: list[tuple[list[str], Any]]
 
     def paths(self) -> list[tuple[str, ...]]:
-        """Return where the values go, below the workload."""
+        """Return the paths of the values in the workload."""
         return [*((key,) for key in self.payload), *(tuple(path) for path, _ in self.assigned)]
 
     def over(self, defaults: dict[str, Any]) -> dict[str, Any]:
-        """Return the payload with the single values put in.
+        """Return the payload with the single values merged in.
 
         One that lies deeper keeps what lies beside it, in the payload or else in the
         playbook's own workload.
@@ -188,10 +188,10 @@ class Given(NamedTuple):
 
 
 def parse_given(payload: str | None, assignments: tuple[str, ...]) -> Given:
-    """Return the workload values that the command line gives.
+    """Return the workload values on the command line.
 
     Raises:
-        UserError: the payload is no JSON object, or an assignment has no name.
+        UserError: the payload is not a JSON object, or an assignment has no name.
     """
     assigned: list[tuple[list[str], Any]] = []
     for assignment in assignments:
@@ -233,7 +233,7 @@ def _value(text: str) -> Any:
 
 
 def _loses_digits(text: str, value: Any) -> bool:
-    """Return whether a text spells a number of whose digits the value keeps less."""
+    """Return whether a text spells a number whose value would lose digits."""
     if isinstance(value, float):
         return Decimal(repr(value)) != Decimal(text) or (
             text.endswith("0") and repr(value) != text and "e" not in text.lower()

@@ -1,4 +1,4 @@
-"""Starting what takes longest before anything else is imported.
+"""Start the slowest part before anything else is imported.
 
 ``arcbook run FILE`` with Python code in the file needs an interpreter for it; it starts
 while this one is still importing the runtime.
@@ -25,7 +25,7 @@ def start(arguments: list[str]) -> None:
 
 
 def take() -> Any:
-    """Return what was started, to whoever uses and ends it."""
+    """Hand over the started process; the caller ends it."""
     return _spawned.pop() if _spawned else None
 
 
@@ -36,6 +36,6 @@ def _has_python(name: str) -> bool:
 
 
 def close() -> None:
-    """Let go of what was started and nobody took."""
+    """End the started process if nobody took it."""
     for spawned in _spawned:
         spawned.control.close()

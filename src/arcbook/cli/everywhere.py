@@ -23,20 +23,20 @@ AT_SERVER: Final = frozenset(
         "worker",
     }
 )
-"""The verbs that a server can do."""
+"""The verbs that work on a server too."""
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Have what stands after a verb count, over what stands before it."""
+    """Let an option after the verb override the same option before it."""
     if value is not None and value is not False:
         context.ensure_object(dict)[parameter.name] = value
 
 
 def keep_server(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    """Keep the server; where the verb is none that a server can do, refuse it.
+    """Store the server option; refuse it for verbs that only work locally.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the verb only works locally.
     """
     if value is not None:
         refuse_server(_verb_of(context), value)
@@ -44,10 +44,10 @@ def keep_server(context: click.Context, parameter: click.Parameter, value: str |
 
 
 def refuse_server(verb: str, url: str) -> None:
-    """Refuse a server for a verb that none can do.
+    """Refuse a server for a verb that only works locally.
 
     Raises:
-        UsageError: it is such a verb.
+        UsageError: the verb only works locally.
     """
     if url and verb and verb not in AT_SERVER:
         reason = "servers go on with theirs" if verb == "resume" else "no server does it"
@@ -55,7 +55,7 @@ def refuse_server(verb: str, url: str) -> None:
 
 
 def _verb_of(context: click.Context) -> str:
-    """Return the verb, without what stands below it; an empty text before every verb."""
+    """Return the top-level verb; empty before any verb."""
     names: list[str] = []
     while context.parent is not None:
         names.append(context.info_name or "")
@@ -79,7 +79,7 @@ _ABOUT: Final[tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...]] = (
 
 
 def with_options(command: click.Command) -> click.Command:
-    """Give a command, and those below it, the options that they have not got themselves."""
+    """Add the common options to a command and its subcommands where missing."""
     own = {name for parameter in command.params for name in parameter.opts}
     command.params += [
         click.Option([name], callback=callback, expose_value=False, **about)
@@ -92,12 +92,12 @@ def with_options(command: click.Command) -> click.Command:
 
 
 def given(context: click.Context, name: str) -> Any:
-    """Return an option, wherever it stands; ``None`` where it does not."""
+    """Return the value of an option, before or after the verb; None if it is absent."""
     return (context.obj or {}).get(name)
 
 
 def same_place() -> str:
-    """Return the options that a further command needs for the place of this one."""
+    """Return the options that make another command use the same server or home."""
     context = click.get_current_context()
     server, home = given(context, "server"), given(context, "home")
     if server:
@@ -106,7 +106,7 @@ def same_place() -> str:
 
 
 def wants_json(context: click.Context) -> bool:
-    """Return whether the answer is to be JSON."""
+    """Return whether the output is JSON."""
     return bool(given(context, "json"))
 
 
@@ -118,7 +118,7 @@ def tell_json(value: Any) -> None:
 
 
 def say(text: str, *, err: bool = False, **facts: Any) -> None:
-    """Print a sentence; in JSON an object of one line, with the facts."""
+    """Print a sentence; with ``--json``, an object on one line with the facts."""
     if not wants_json(click.get_current_context()):
         click.echo(text, err=err)
         return

@@ -35,7 +35,7 @@ def finish(
     cut_off: Sequence[str] = (),
     left_out: list[dict[str, Any]] | None = None,
 ) -> None:
-    """Print how an execution ended; of a dry run also the calls that it left out."""
+    """Print how an execution ended, and the calls that a dry run left out."""
     if as_json:
         dry = {} if left_out is None else {"dry_run": True, "left_out": left_out}
         click.echo(value({**outcome_of(state, data, warnings, source), **dry}))
@@ -67,7 +67,7 @@ def _tell_left_out(calls: list[dict[str, Any]]) -> None:
 
 
 def _tell_cancelled(state: State, cut_off: Sequence[str]) -> None:
-    """Say why an execution was cancelled, what that cut off, and what goes on from there."""
+    """Print why an execution was cancelled, what was interrupted, and how to continue."""
     click.echo(f"  reason: {shown(state.cancel_reason or 'none was given')}", err=True)
     if cut_off:
         click.echo(f"  stopped in {', '.join(cut_off)}; to run it again from there:", err=True)

@@ -1,4 +1,4 @@
-"""The outermost boundary: whatever goes wrong becomes a sentence and an exit code."""
+"""The outermost boundary: errors become a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arcbook.cli.errors import Exit
 
 
 def guarded(call: Callable[[], Any]) -> int:
-    """Call, and turn whatever goes wrong into an exit code."""
+    """Call a function and turn errors into an exit code."""
     try:
         code = call()
     except click.exceptions.Exit as error:

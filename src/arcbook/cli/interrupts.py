@@ -1,4 +1,4 @@
-"""Ctrl-C while a run goes on: the first cancels it, the second does not wait for that.
+"""Ctrl-C during a run: the first cancels it, the second stops waiting for the cancellation.
 
 At a server, on a terminal, the first one asks: the execution may be left running there.
 """
@@ -19,7 +19,7 @@ CANCELLING: Final = "\ncancelling; press Ctrl-C again not to wait for it"
 
 
 def left_text(execution_id: int) -> str:
-    """Return what is said where the end of an execution of the home was not waited for."""
+    """Return the message for a user who did not wait for a local cancellation."""
     return f"left; 'arcbook resume {execution_id}{same_place()}' finishes the cancellation"
 
 
@@ -28,7 +28,7 @@ class Interrupts:
 
     Args:
         cancel: asks for the cancellation.
-        question: what is asked first, where the execution may be left running.
+        question: asked first, if the execution may be left running.
     """
 
     def __init__(self, cancel: Callable[[], Coroutine[Any, Any, None]], question: str = "") -> None:
@@ -40,7 +40,7 @@ class Interrupts:
         self.left = False
 
     def catch(self) -> None:
-        """Take Ctrl-C from here on, for the task that calls this."""
+        """Handle Ctrl-C for the calling task from now on."""
         loop = asyncio.get_running_loop()
         self._job = asyncio.current_task()
         loop.add_signal_handler(signal.SIGINT, self._interrupted)

@@ -47,7 +47,7 @@ KNOWN: Final[dict[type[Exception], Exit]] = {
 
 
 def describe(error: Exception) -> str:
-    """Return what a user reads of an error that is not a fault of ours."""
+    """Return the message for an expected error."""
     if isinstance(error, InvalidPlaybookError):
         return as_text([(error.name, error.loaded)]).rstrip()
     if isinstance(error, RefusedError):
@@ -56,7 +56,7 @@ def describe(error: Exception) -> str:
 
 
 def _refusal(error: RefusedError) -> str:
-    """Return what a server refused, which one it is, and what opens it."""
+    """Return a server's refusal, its address, and how to get access."""
     found = [f"  line {p.line}, column {p.column}: {p.message}" for p in error.problems]
     if error.url:
         found.append(f"  at the server {error.url}")
@@ -67,7 +67,7 @@ def _refusal(error: RefusedError) -> str:
 
 
 def describe_fault(error: Exception) -> str:
-    """Return what a user reads of a fault of ours; the traceback goes to a file."""
+    """Return the message for an internal error; the traceback goes to a file."""
     text = redacted("".join(traceback.format_exception(error)))
     if os.environ.get(PREFIX + "DEBUG"):  # settings may be what failed
         return text

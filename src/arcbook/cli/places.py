@@ -25,11 +25,11 @@ class Source(NamedTuple):
     playbook: Playbook
 
     def place(self, error: ErrorInfo) -> Position | None:
-        """Return the place of a failure, where it is known."""
+        """Return the place of a failure, if known."""
         return place_of(self.playbook, error, lines_of(readable(self.content)))
 
     def shown(self, error: ErrorInfo) -> str:
-        """Return the place of a failure with its line, or nothing where it is not known."""
+        """Return the place of a failure with its line; empty if unknown."""
         lines = lines_of(readable(self.content))
         place = place_of(self.playbook, error, lines)
         if place is None:
@@ -41,7 +41,7 @@ class Source(NamedTuple):
 
 
 async def source_of(embedded: Embedded, catalog_id: int) -> Source | None:
-    """Return the document of an execution of a home, unless it is gone."""
+    """Return the document of a local execution; None if it was deleted."""
     try:
         planned = await embedded.plans.find(catalog_id=catalog_id)
     except (PlaybookMissingError, InvalidPlaybookError):
@@ -50,7 +50,7 @@ async def source_of(embedded: Embedded, catalog_id: int) -> Source | None:
 
 
 def place_of(playbook: Playbook, error: ErrorInfo, lines: tuple[str, ...]) -> Position | None:
-    """Return where the task, or the part of a step, stands that an error names."""
+    """Return the place of the task, or part of a step, that an error names."""
     where = error.where or ""
     named = [s for s in playbook.steps if f"{where}.".startswith(f"steps.{s.name}.")]
     if not named:
@@ -70,7 +70,7 @@ def _part(step: Step, part: str) -> Position:
 
 
 def _in_code(task: Task, error: ErrorInfo, lines: tuple[str, ...]) -> Position | None:
-    """Return the line of the code of a task at which it failed."""
+    """Return the line of a task's code at which it failed."""
     found = _LINE.findall(error.traceback or "")
     key = task.places.get("code")
     if not found or key is None or "|" not in lines[key.line - 1][key.column - 1 :]:

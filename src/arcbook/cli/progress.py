@@ -1,4 +1,4 @@
-"""Showing a run while it goes: a live view on a terminal, lines elsewhere."""
+"""Show a run in progress: a live view on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MARKS: Final = {
 
 
 class View(Protocol):
-    """Something that shows a run."""
+    """Port: shows a run."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -46,26 +46,26 @@ class View(Protocol):
         """End."""
 
     def listen(self, execution_id: int, events: list[Recorded], state: State) -> None:
-        """Take what was just committed."""
+        """Show newly committed events."""
 
     def recall(self, execution_id: int, event: Recorded, *, is_child: bool) -> None:
-        """Take what was committed before this process."""
+        """Replay events committed before this process."""
 
     def cut_off(self, execution_id: int) -> list[str]:
         """Return the steps that a cancellation ended."""
 
     def warnings(self) -> list[str]:
-        """Return what was lacking in the run and in its children, each once."""
+        """Return the distinct warnings of the run and its children."""
 
 
 class Silent:
-    """Shows nothing while a run goes; keeps what there is to say at its end."""
+    """Shows nothing during a run; collects the notes for its end."""
 
     def __init__(self) -> None:
         self.progress: dict[int, Progress] = {}
 
     def warnings(self) -> list[str]:
-        """Return what was lacking in the run and in its children, each once."""
+        """Return the distinct warnings of the run and its children."""
         every = [w for progress in self.progress.values() for w in progress.all_warnings()]
         return list(dict.fromkeys(every))
 
@@ -106,7 +106,7 @@ class Lines(Silent):
 
 
 def view_of(title: str, *, silent: bool, watch: bool | None = None) -> View:
-    """Return what shows a run: a live view on a terminal, unless it is told otherwise."""
+    """Return the view of a run: live on a terminal by default."""
     if silent:
         return Silent()
     if watch or (watch is None and sys.stderr.isatty()):
@@ -125,7 +125,7 @@ async def recalled(embedded: Embedded, view: View, execution_id: int) -> None:
 
 
 def line_of(step: StepView) -> str:
-    """Return what there is to say of a step, on a line and those of its cause."""
+    """Return a step as one line, followed by the lines of its error."""
     mark, colour = MARKS.get(step.status, ("▸", "cyan"))
     parts = [click.style(mark, fg=colour), step.name, *facts(step)]
     text = "  ".join(parts)
@@ -146,7 +146,7 @@ def frames(error: ErrorInfo) -> list[str]:
 
 
 def tries(step: StepView) -> list[str]:
-    """Return the tries that were not the last of their call: what each came to, and the pause."""
+    """Return the failed attempts of calls, with their outcomes and pauses."""
     lines: list[str] = []
     for index, one in step.tries:
         where = f"{one.task} of item {index}" if index >= 0 else one.task

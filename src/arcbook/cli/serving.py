@@ -1,4 +1,4 @@
-"""What verbs share that run until they are told to stop."""
+"""Shared by verbs that run until they are stopped."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from arcbook.cli.errors import Exit, UserError
 from arcbook.settings import Settings
 
 END_SECONDS: Final = 15.0
-"""Time that a process has to end in order when a loop of it has ended."""
+"""Time limit for an orderly stop after a loop has failed."""
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run what needs the packages of a cluster, in the quick event loop.
+    """Run a coroutine that needs the cluster packages, on uvloop.
 
     Raises:
         UserError: the packages are not installed.
@@ -41,14 +41,14 @@ def run_in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 def keep_log(settings: Settings) -> None:
-    """Have this process log as its settings say."""
+    """Configure logging from the settings."""
     from arcbook.logs.setup import configure_logs  # only for what goes on and on
 
     configure_logs(settings)
 
 
 def keep_secrets() -> None:
-    """Let nothing that runs beside this process read what it was told, once it has read it."""
+    """Hide the environment of this process from other processes, once it is read."""
     from arcbook.settings import drop_secrets
     from arcbook.tools.python_child.apart import hide  # of the C library
 
@@ -57,7 +57,7 @@ def keep_secrets() -> None:
 
 
 def stop_asked() -> asyncio.Event:
-    """Return what is set when this process is told to stop; told twice, it ends at once."""
+    """Return an event set by a stop signal; a second signal ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -80,13 +80,13 @@ async def first(*events: asyncio.Event) -> None:
 
 
 class BrokenError(click.ClickException):
-    """A loop has ended without which the process does nothing; another one is to be started."""
+    """An essential loop failed; the process must be restarted."""
 
     exit_code = int(Exit.FAILED)
 
 
 def broken(reason: str) -> BrokenError:
-    """Return the error to raise, and end the process in a while, whatever still hangs then."""
+    """Return the error to raise; end the process after a time limit even if tasks hang."""
     ending = threading.Timer(END_SECONDS, os._exit, [BrokenError.exit_code])
     ending.daemon = True
     ending.start()

@@ -71,7 +71,7 @@ def check_given(
     *,
     strict: bool = False,
 ) -> None:
-    """Refuse values that nothing in a playbook can read; warn where it declares no workload.
+    """Refuse values that the playbook cannot read; only warn if it declares no workload.
 
     Raises:
         UserError: there are some.
@@ -85,7 +85,7 @@ def check_given(
 
 
 def check_target(playbook: Playbook, target: str | None) -> None:
-    """Refuse to begin at a step that there is not.
+    """Refuse to begin at a step that does not exist.
 
     Raises:
         UserError: there is none of that name.
@@ -97,7 +97,7 @@ def check_target(playbook: Playbook, target: str | None) -> None:
 
 
 def tell_ignored(execution_id: str, given: Given, target: str | None) -> None:
-    """Warn of what is for a new run, where one goes on that began earlier."""
+    """Warn about options that a resumed run ignores."""
     ignored = [*(["--target"] if target is not None else ()), *(["values"] if any(given) else ())]
     if ignored:
         text = f"execution {execution_id} goes on as it began: {' and '.join(ignored)} ignored"
@@ -105,7 +105,7 @@ def tell_ignored(execution_id: str, given: Given, target: str | None) -> None:
 
 
 def tell_lacking(warnings: Sequence[str]) -> None:
-    """Print what a run lacked, at its end."""
+    """Print the warnings of a run at its end."""
     if not warnings:
         return
     click.echo(click.style(count(len(warnings), "warning"), fg="yellow", bold=True), err=True)

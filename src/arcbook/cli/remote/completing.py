@@ -1,4 +1,4 @@
-"""Names that a server has, for a shell that completes: within a second, or none at all."""
+"""Names on a server for shell completion, within a second or not at all."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from arcbook.client.errors import ClientError
 from arcbook.settings import cache_folder
 
 PATIENCE_SECONDS: Final = 1.0
-"""How long somebody who presses the tabulator waits for a server."""
+"""Time limit for a server's answer to the tab key."""
 
 FRESH_SECONDS: Final = 10.0
-"""How long an answer, or that there was none, is used again."""
+"""How long an answer, or a missing one, is cached."""
 
 ITEMS_MAX: Final = 1000
-"""Names that are kept of an answer."""
+"""Names cached from one answer."""
 
 FILES_MAX: Final = 64
-"""Answers that are kept; when there are more, all are dropped."""
+"""Answers cached; beyond that, all are dropped."""
 
 Item = tuple[str, str]
 """A name, and what there is to say of it."""
@@ -37,7 +37,7 @@ Ask = Callable[[Client], Awaitable[list[Item]]]
 
 
 class Question(NamedTuple):
-    """What is asked of a server."""
+    """A question to a server."""
 
     #: Tells questions from each other, for the cache.
     about: str
@@ -45,7 +45,7 @@ class Question(NamedTuple):
 
 
 def of_server(context: click.Context, question: Question) -> list[Item]:
-    """Return the names that a server has; none where it does not answer soon."""
+    """Return names on a server; none if it does not answer in time."""
     client = client_of(context)
     place = _place(client, question.about)
     found = _recalled(place)
@@ -76,7 +76,7 @@ def _recalled(place: Path) -> list[Item] | None:
 
 
 def _keep(place: Path, found: list[Item]) -> None:
-    """Keep an answer for this user alone; without a folder for it, nothing is kept."""
+    """Cache an answer, readable by this user only; skip it without a cache folder."""
     with contextlib.suppress(OSError):
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept = list(place.parent.glob("*.json"))

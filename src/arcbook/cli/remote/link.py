@@ -1,4 +1,4 @@
-"""Which server a verb speaks to, and speaking to it."""
+"""The server that a verb uses, and a client for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8082"
 
 
 def server_of(context: click.Context) -> str:
-    """Return the server that is named; an empty text means the home.
+    """Return the URL of the chosen server; empty for the home.
 
     The command line comes before the environment, whichever of both it names.
     """
@@ -34,7 +34,7 @@ def server_of(context: click.Context) -> str:
 
 
 def client_of(context: click.Context) -> Client:
-    """Return a client of the server that is named, or else of the one in the settings."""
+    """Return a client for the chosen server, or for the one in the settings."""
     from arcbook.client import Client  # heavy: an HTTP client
 
     settings = load_settings()
@@ -50,7 +50,7 @@ def _checked(url: str) -> str:
 
 
 def with_client(context: click.Context, work: Callable[[Client], Awaitable[T]]) -> T:
-    """Open a client, do some work with it, and close it again."""
+    """Run a function with an open client."""
 
     async def inner() -> T:
         async with client_of(context) as client:
@@ -60,6 +60,6 @@ def with_client(context: click.Context, work: Callable[[Client], Awaitable[T]]) 
 
 
 def place_of(context: click.Context) -> str:
-    """Return where a verb does what it does, as a sentence goes on."""
+    """Return the end of a sentence that names the server or the home."""
     url = server_of(context)
     return f"at the server {url}" if url else f"in the home {settings_of(context).home}"

@@ -14,7 +14,7 @@ from arcbook.engine.state import State
 
 
 class RemoteRetry:
-    """One call of the verb, at a server.
+    """One call of the verb on a server.
 
     Args:
         client: the server, as a client not yet open.
@@ -49,5 +49,5 @@ class RemoteRetry:
         await self._client.cancel(self._execution_id)
 
     def left_text(self) -> str:
-        """Return what is said where the end was not waited for."""
+        """Return the message for a user who did not wait for the end."""
         return f"execution {self._execution_id} is being cancelled at the server {self._client.url}"

@@ -1,4 +1,4 @@
-"""What a server answers, as the rows and events that verbs print."""
+"""Convert a server's answers to the rows and events that verbs print."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ def microseconds(moment: str | None) -> int:
     return since // dt.timedelta(microseconds=1)
 
 
-def execution_row(found: Summary) -> ExecutionRow:
-    """Return an execution at a glance."""
+def execution_row(summary: Summary) -> ExecutionRow:
+    """Return an execution's summary as a row."""
     return ExecutionRow(
-        execution_id=int(found.execution_id),
-        path=found.path,
-        version=found.version,
-        catalog_id=int(found.catalog_id or 0),
-        status=found.status,
-        seq=found.event_count,
-        parent_execution_id=int(found.parent_execution_id or 0),
-        started_at=microseconds(found.started_at),
-        ended_at=microseconds(found.completed_at),
-        current=found.current_step or "",
-        error=found.error or "",
-        labels=found.labels,
+        execution_id=int(summary.execution_id),
+        path=summary.path,
+        version=summary.version,
+        catalog_id=int(summary.catalog_id or 0),
+        status=summary.status,
+        seq=summary.event_count,
+        parent_execution_id=int(summary.parent_execution_id or 0),
+        started_at=microseconds(summary.started_at),
+        ended_at=microseconds(summary.completed_at),
+        current=summary.current_step or "",
+        error=summary.error or "",
+        labels=summary.labels,
     )
 
 
-def event_row(found: EventView) -> EventRow:
-    """Return an event as a store has it."""
-    body = msgspec.json.encode(found.data)
-    at = microseconds(found.created_at)
-    return EventRow(found.seq, at, found.event_type, found.node_name, body)
+def event_row(view: EventView) -> EventRow:
+    """Return an event as a store row."""
+    body = msgspec.json.encode(view.data)
+    at = microseconds(view.created_at)
+    return EventRow(view.seq, at, view.event_type, view.node_name, body)
 
 
-def recorded(found: EventView) -> Recorded:
+def recorded(view: EventView) -> Recorded:
     """Return an event as the engine reads it.
 
     Raises:
@@ -54,18 +54,18 @@ def recorded(found: EventView) -> Recorded:
     """
     try:
         # Not strictly: the API tells identities as texts.
-        event = msgspec.convert(found.data, AnyEvent, strict=False)
+        event = msgspec.convert(view.data, AnyEvent, strict=False)
     except msgspec.ValidationError as error:
         raise ClientError(f"the server is of another version: {error}") from None
-    return Recorded(found.seq, microseconds(found.created_at), event)
+    return Recorded(view.seq, microseconds(view.created_at), event)
 
 
 async def all_recorded(client: Any, execution_id: str) -> list[Recorded]:
     """Return all events of an execution."""
-    found: list[Recorded] = []
+    events: list[Recorded] = []
     after: int | None = 0
     while after is not None:
         page = await client.events(execution_id, after=after, limit=1000)
-        found += map(recorded, page.events)
+        events += map(recorded, page.events)
         after = page.next_after
-    return found
+    return events

@@ -26,7 +26,7 @@ from arcbook.engine.state import State
 from arcbook.tools.registry import Registry
 
 PAGE_ROWS: Final = 100
-"""Executions that are asked for at once."""
+"""Executions requested at once."""
 
 _QUESTION: Final = (
     "execution {} goes on at the server: Enter leaves it running, Ctrl-C again cancels it"
@@ -34,7 +34,7 @@ _QUESTION: Final = (
 
 
 class Wanted(NamedTuple):
-    """How the command line wants a run."""
+    """The options of a run."""
 
     #: Whether warnings are errors.
     strict: bool = False
@@ -75,7 +75,7 @@ class RemoteJob:
         self.left_out: list[dict[str, Any]] | None = None
 
     async def run(self, given: Given) -> tuple[State, Any]:
-        """Run it to its end; return its state and its result."""
+        """Run the playbook to its end; return the state and the result."""
         async with self._client as client:
             await self._started(given)
             self._interrupts = Interrupts(self._cancel, _QUESTION.format(self._execution_id))
@@ -83,7 +83,7 @@ class RemoteJob:
             return await followed(client, self._execution_id, self._view)
 
     async def start(self, given: Given) -> str:
-        """Start it; return its id."""
+        """Start the execution; return its id."""
         async with self._client:
             await self._started(given)
             return self._execution_id
@@ -112,7 +112,7 @@ class RemoteJob:
         self._execution_id = started.execution_id
 
     async def _unfinished(self, path: str) -> str:
-        """Return the last execution of the playbook that goes on, or an empty text."""
+        """Return the playbook's latest unfinished execution; empty if there is none."""
         before = ""
         while True:
             page = await self._client.executions(
@@ -126,7 +126,7 @@ class RemoteJob:
             before = page[-1].execution_id
 
     async def _loaded(self) -> tuple[Loaded, str]:
-        """Return the document, and its id where the catalog has it already."""
+        """Return the document, and its id if it is in the catalog."""
         registry, wanted = Registry(), self._wanted
         if self._content is None:
             entry = await self._client.resource(self._name)
@@ -143,7 +143,7 @@ class RemoteJob:
         return loaded, ""
 
     async def _registered(self, loaded: Loaded) -> str:
-        """Register the file, and those that it calls; return its id."""
+        """Register the file and the playbooks it calls; return its id."""
         registry = Registry()
         assert loaded.playbook is not None
         assert self._content is not None
@@ -163,7 +163,7 @@ class RemoteJob:
         return self._interrupts is not None and self._interrupts.left
 
     def left_text(self) -> str:
-        """Return what is said where the end was not waited for."""
+        """Return the message for a user who did not wait for the end."""
         state = "goes on" if self.left else "is being cancelled"
         return f"execution {self._execution_id} {state} at the server: {self.follow_text()}"
 
@@ -173,7 +173,7 @@ class RemoteJob:
 
 
 async def followed(client: Client, execution_id: str, view: View) -> tuple[State, Any]:
-    """Show an execution of a server to its end; return its state and its result."""
+    """Show an execution on a server until it ends; return the state and the result."""
     state = State(execution_id=int(execution_id))
     with view:
         async for event in client.follow(execution_id):

@@ -72,7 +72,7 @@ async def test_what_became_of_an_execution_is_what_its_log_says(log, others):
         await stored(log, others, count=len(log.events), saved=None), log.execution_id
     )
 
-    assert not found.unread
+    assert not found.read_error
     assert found.state.status == log.status
     assert results_of(found.state) == meant(log)
 
@@ -82,7 +82,7 @@ async def test_a_state_that_an_earlier_release_saved_gives_way_to_its_log(log, o
     store = await stored(log, others, count=len(log.events), saved=bytes(log.saved))
     found = await stored_state(store, log.execution_id)
 
-    assert not found.unread
+    assert not found.read_error
     assert results_of(found.state) == meant(log)
 
 

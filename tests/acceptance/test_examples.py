@@ -46,7 +46,8 @@ def buckets() -> Iterator[str]:
 def test_every_example_is_run():
     written = {str(p.relative_to(EXAMPLES)) for p in EXAMPLES.rglob("*.yaml")}
 
-    assert {name for name in written if not name.startswith("demo/")} == set(RUNS)
+    elsewhere = ("demo/", "arcbook-sign/")  # by the demo's test, and by that of packages
+    assert {name for name in written if not name.startswith(elsewhere)} == set(RUNS)
 
 
 @pytest.mark.services

@@ -136,7 +136,7 @@ async def test_its_steps_run_on_the_system_pool_and_tell_no_token(running):
 async def test_only_playbooks_of_the_system_get_the_token(running):
     await running.api.register(CURIOUS.replace("PATH", "tests/curious"))
     refused = await running.run("tests/curious")
-    assert "system/* only" in refused["error"]
+    assert "only for playbooks system/*" in refused["error"]
 
     await running.api.register(CURIOUS.replace("PATH", "system/curious"))
     let = await running.run("system/curious")

@@ -53,7 +53,7 @@ def test_a_search_that_is_given_up_says_so():
 
 @pytest.mark.slow
 def test_a_server_that_never_ends_a_lease_is_found_out(monkeypatch):
-    monkeypatch.setattr(CommandBook, "expire", lambda _: 0)
+    monkeypatch.setattr(CommandBook, "expire", lambda _: [])
 
     with pytest.raises(BrokenError) as caught:
         enumerate_runs(Setting("one step", {"total": 1, "crash": 1}))

@@ -154,12 +154,17 @@ def _run(tool: Tool, call: ToolCall, context: CallContext, fetch: Fetch) -> Awai
 
 
 def _await_tool(running: Awaitable[Any], call: ToolCall) -> Awaits:
-    """Await a tool; close its coroutine if it was cancelled before it started."""
+    """Await a tool; close what was cancelled before it started."""
+    limited = _with_timeout(running, call)
     try:
-        return (yield _with_timeout(running, call))
+        return (yield limited)
     finally:
-        if inspect.iscoroutine(running) and inspect.getcoroutinestate(running) == "CORO_CREATED":
-            running.close()
+        for waiting in (limited, running):
+            if (
+                inspect.iscoroutine(waiting)
+                and inspect.getcoroutinestate(waiting) == inspect.CORO_CREATED
+            ):
+                waiting.close()
 
 
 class CallContext:

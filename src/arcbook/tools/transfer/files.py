@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -69,7 +70,7 @@ class FileTarget:
         if mode != "replace":
             raise fault("a file is written as a whole: write 'mode: replace'")
         # Beside the file, so that it takes its place in one step.
-        part = f"{self._path}.arcbook-part"
+        part = f"{self._path}.{uuid.uuid4().hex[:12]}.arcbook-part"
         copy = f"COPY {{table}} TO {_literal(part)} ({_WRITERS[self._form]})"
         try:
             written = await copied_into(self._place, self._params, rows, copy)

@@ -51,7 +51,7 @@ TO_DUCK = {"type": "duckdb", "database": "t.duckdb", "table": "t"}
 
 
 @pytest.mark.parametrize("target", [TO_PG, TO_DUCK])
-async def test_an_append_that_is_made_again_appends_nothing(context, target):
+async def test_an_append_that_is_made_again_appends_nothing(context, target, tmp_path):
     first = await move(context, FROM_PG, target)
     again = await move(context, FROM_PG, target)
     other = await move(context, FROM_PG, target, key="8:load:1:task:1")
@@ -63,7 +63,7 @@ async def test_an_append_that_is_made_again_appends_nothing(context, target):
     if target is TO_DUCK:
         count = {**TO_DUCK, "query": count["query"]}
         del count["table"]
-    out = await move(context, count, {"type": "jsonl", "path": "n.jsonl"})
+    out = await move(context, count, {"type": "jsonl", "path": str(tmp_path / "n.jsonl")})
     assert out.is_ok, out.error
 
 

@@ -224,7 +224,7 @@ async def test_a_server_that_is_not_there_is_nobody(api: Api):
             await bus.request("owner.gone", b"", 5.0)
         with pytest.raises(BusError, match="refused the request"):
             await bus.request("anything else", b"", 5.0)
-        with pytest.raises(ValueError, match="only workers"):
+        with pytest.raises(ValueError, match="only notices to a worker"):
             await bus.listen("server", lambda _: None)
 
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -24,8 +25,10 @@ from arcbook.store.api import ExecutionFilter, ExecutionRow
 from arcbook.store.postgres import PostgresStore, upgrade
 from arcbook.testing.cluster_processes import ClusterProcesses
 from arcbook.testing.services import NatsServer, PostgresServer
+from chaos.disk import SmallPostgres
 from chaos.faults import Faults
 from chaos.invariants import violations
+from chaos.outages import STORE_BYTES, Outages
 from chaos.playbooks import EFFECTS, PLAYBOOKS, RESULTS
 from corpus.documents import EXPECTATIONS, Document, load_corpus
 from corpus.runner import DEFAULT_FOLDER
@@ -38,11 +41,13 @@ START_TRIES: Final = 200
 BETWEEN_SECONDS: Final = 2.5
 """Time between a recovery and the next fault."""
 
+RECOVERY_SECONDS_MAX: Final = 60.0
+"""Time in which some step must have ended after a fault."""
+
 ENDS_SECONDS: Final = 240.0
 """Time that everything has to end after the last fault."""
 
-FAULTS: Final = 7
-"""Faults of one round."""
+Fault = Callable[[], Awaitable[None]]
 
 TABLES: Final = """
 create table effect (key text primary key, execution text not null, tries int not null default 1);
@@ -83,9 +88,9 @@ class Chaos:
     def run(self) -> Report:
         """Start everything, break it, and look."""
         with self._stack:
-            self._postgres = self._stack.enter_context(PostgresServer(fsync=True))
+            self._postgres = self._stack.enter_context(SmallPostgres(fsync=True))
             self._effects = self._stack.enter_context(PostgresServer())
-            bus = self._stack.enter_context(NatsServer())
+            bus = self._stack.enter_context(NatsServer(store_bytes=STORE_BYTES))
             self._dsn = self._postgres.create_database("arcbook")
             with psycopg.connect(self._effects.create_database("effects")) as connection:
                 connection.execute(TABLES)
@@ -104,15 +109,17 @@ class Chaos:
                 self._processes.start_server()
             for _ in range(WORKERS):
                 self._processes.start_worker()
-            faults = Faults(self._processes, self._postgres, bus, LEASE_SECONDS * 2)
-            return asyncio.run(self._run(faults))
+            cluster = (self._processes, self._postgres, bus, LEASE_SECONDS * 2)
+            return asyncio.run(self._run([*Faults(*cluster).all(), *Outages(*cluster).all()]))
 
-    async def _run(self, faults: Faults) -> Report:
+    async def _run(self, faults: list[tuple[str, Fault]]) -> Report:
         async with aiohttp.ClientSession() as self._http:
             await self._prepare()
-            starting = asyncio.create_task(self._start_all())
+            starting = asyncio.create_task(self._start_all(len(faults)))
+            if not self._postgres.is_small:
+                _say("no disk is filled: nothing can be mounted here (this needs root)")
             recoveries: list[tuple[str, float]] = []
-            for name, fault in faults.all() * self._rounds:
+            for name, fault in faults * self._rounds:
                 await asyncio.sleep(BETWEEN_SECONDS)
                 recoveries.append((name, await self._recovery(fault)))
                 _say(f"{name}: going on after {recoveries[-1][1]:.1f} s")
@@ -120,6 +127,11 @@ class Chaos:
             await starting
             rows = await self._ended()
             wrong = await self._wrong(rows)
+            wrong += [
+                f"{name}: nothing went on for {RECOVERY_SECONDS_MAX:.0f} s"
+                for name, seconds in recoveries
+                if seconds >= RECOVERY_SECONDS_MAX
+            ]
         statuses = Counter(row.status for row in rows)
         return Report(len(rows), dict(statuses), recoveries, wrong)
 
@@ -137,9 +149,9 @@ class Chaos:
             found = await self._post("/api/catalog/register", {"content": document.text})
             self._mix += [(found["path"], payload), own[at % len(own)]]
 
-    async def _start_all(self) -> None:
+    async def _start_all(self, faults: int) -> None:
         """Start executions for as long as faults come, and as many as were asked for."""
-        pause = BETWEEN_SECONDS * 2 * FAULTS * self._rounds / self._executions
+        pause = BETWEEN_SECONDS * 2 * faults * self._rounds / self._executions
         for path, payload in cycle(self._mix):
             if self._is_calm and len(self._started) >= self._executions:
                 return
@@ -166,12 +178,12 @@ class Chaos:
 
     # -- looking ----------------------------------------------------------------------
 
-    async def _recovery(self, fault: Any) -> float:
+    async def _recovery(self, fault: Fault) -> float:
         """Break something; return the seconds until another step has ended."""
         await fault()
         began = time.monotonic()
         before = self._steps()
-        while self._steps() == before and time.monotonic() - began < 60:
+        while self._steps() == before and time.monotonic() - began < RECOVERY_SECONDS_MAX:
             await asyncio.sleep(0.1)
         return time.monotonic() - began
 

@@ -87,11 +87,14 @@ class Process:
 
     def kill_tree(self) -> None:
         """Kill the process and its children at once."""
-        pids = [self.pid, *_children(self.pid)]
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.signal_tree(signal.SIGKILL)
         self.stop(signal.SIGKILL)
+
+    def signal_tree(self, number: int) -> None:
+        """Send a signal to the process and its children."""
+        for pid in [self.pid, *_children(self.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def stop(self, stop_signal: int | None = None) -> None:
         """Stop the process and wait for it to exit. Idempotent."""

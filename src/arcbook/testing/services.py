@@ -78,6 +78,7 @@ class PostgresServer(Server):
         programs = postgres_folder()
         account = unprivileged_account()
         self.folder = Path(tempfile.mkdtemp(prefix="arcbook-pg-"))
+        self.prepare_folder()
         options = as_account(self.folder, account)
         try:
             init_postgres(programs, self.user, self.password, options, sync=False)
@@ -85,6 +86,19 @@ class PostgresServer(Server):
             self.stop()
             raise
         self._start(programs, options)
+
+    def prepare_folder(self) -> None:
+        """Prepare the empty folder; a subclass may mount a disk there."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the server runs."""
+        return self._process is not None and self._process.is_alive
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all processes of the server."""
+        assert self._process is not None
+        self._process.signal_tree(number)
 
     def _start(self, programs: Path, options: dict[str, Any]) -> None:
         self._launching = (programs, options)
@@ -169,10 +183,17 @@ class PostgresServer(Server):
 
 
 class NatsServer(Server):
-    """NATS with JetStream on a free port of this machine."""
+    """NATS with JetStream on a free port of this machine.
 
-    def __init__(self, *, user: str = "", password: str = "") -> None:
+    Args:
+        user: who may connect; anybody if empty.
+        password: that user's password.
+        store_bytes: what its streams may keep in total; the server's default if 0.
+    """
+
+    def __init__(self, *, user: str = "", password: str = "", store_bytes: int = 0) -> None:
         super().__init__()
+        self._store_bytes = store_bytes
         self.user = user
         self.password = password
         self.port = 0
@@ -188,6 +209,10 @@ class NatsServer(Server):
             self.folder = Path(tempfile.mkdtemp(prefix="arcbook-nats-"))
         command = [program, "-js", "-sd", str(self.folder), "-a", "127.0.0.1"]
         command += ["-p", str(self.port or -1)]
+        if self._store_bytes:
+            limits = self.folder / "server.conf"
+            limits.write_text(f"jetstream {{ max_file_store: {self._store_bytes} }}\n")
+            command += ["-c", str(limits)]
         if self.user:
             command += ["--user", self.user, "--pass", self.password]
         self._process = Process(command, "Server is ready", env=bare_environment())

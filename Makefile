@@ -11,7 +11,7 @@ PARTS ?=
 LARGE ?=
 export PYTHON
 
-.PHONY: help demo test check lock audit fuzz security noetl-client corpus corpus-api chaos canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
+.PHONY: help demo test check lock audit fuzz security noetl-client corpus corpus-api chaos lifetimes canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
 	simulate simulate-corpus simulate-mutants mutation oracle exhaust environment services clean
 
 help: ## List what can be made
@@ -52,6 +52,9 @@ noetl-client: environment services ## Run NoETL's own command line against a ser
 
 chaos: environment services ## Kill everything in turn while executions run, and look
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run
+
+lifetimes: environment services ## Run EXECUTIONS=100000 short executions; nothing may grow with them
+	@PYTHONPATH=tests $(BIN)/python -m lifetimes --executions $(or $(EXECUTIONS),100000)
 
 canary: environment services ## Use a secret in 200 ways, and look for it everywhere
 	@PYTHONPATH=tests $(BIN)/python -m canary.run

@@ -185,8 +185,7 @@ def broken(name: str, text: str) -> Iterator[str]:
 
 ENDLESS: Final = {
     "compose/machine/cluster.py: watch": "the verb 'up' waits for it",
-    "performer/runner.py: _run_to_end": "a generator's StopIteration ends it",
-    "performer/services.py: drive": "a generator's StopIteration ends it",
+    "performer/services.py: drive_on": "a generator's StopIteration ends it",
 }
 
 

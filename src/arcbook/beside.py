@@ -79,9 +79,9 @@ def named_files(playbook: Playbook, folder: Path, kinds: Kinds) -> Iterator[Besi
         AmbiguousFileError: two of them name different files in the same way.
     """
     seen: dict[str, Path] = {}
-    todo = [(playbook, folder)]
-    while todo:
-        caller, place = todo.pop()
+    remaining = [(playbook, folder)]
+    while remaining:
+        caller, place = remaining.pop()
         for name in _files(caller):
             file, path = (place / name).resolve(), catalog_path(name)
             known = seen.get(path)
@@ -96,7 +96,7 @@ def named_files(playbook: Playbook, folder: Path, kinds: Kinds) -> Iterator[Besi
             if loaded.playbook is None:
                 continue
             yield Beside(path, content, loaded, file.parent)
-            todo.append((loaded.playbook, file.parent))
+            remaining.append((loaded.playbook, file.parent))
 
 
 def _files(playbook: Playbook) -> list[str]:

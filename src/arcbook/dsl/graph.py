@@ -202,12 +202,12 @@ def _blockers(
                 closing[loop.header] = closing.get(loop.header, 0) | loop.members
         itself = 1 << step
         seen = 0
-        todo = predecessors[step] & ~closing.get(step, 0) & ~itself
-        while todo:
-            bit = todo & -todo
+        remaining = predecessors[step] & ~closing.get(step, 0) & ~itself
+        while remaining:
+            bit = remaining & -remaining
             seen |= bit
             node = bit.bit_length() - 1
             before = predecessors[node] & ~closing.get(node, 0)
-            todo = (todo ^ bit) | before & ~seen & ~itself
+            remaining = (remaining ^ bit) | before & ~seen & ~itself
         blockers.append(seen)
     return blockers

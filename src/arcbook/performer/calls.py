@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import msgspec
@@ -160,10 +160,7 @@ def _await_tool(running: Awaitable[Any], call: ToolCall) -> Awaits:
         return (yield limited)
     finally:
         for waiting in (limited, running):
-            if (
-                inspect.iscoroutine(waiting)
-                and inspect.getcoroutinestate(waiting) == inspect.CORO_CREATED
-            ):
+            if isinstance(waiting, Coroutine):
                 waiting.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from arcbook.blobs.api import BlobStoreError
@@ -12,7 +13,7 @@ from arcbook.engine.inputs import AnyInput, Report, Stopped
 from arcbook.logs.context import LogContext
 from arcbook.outcome import ErrorInfo, ErrorKind
 from arcbook.performer.performance import AbandonedError
-from arcbook.performer.services import Awaits
+from arcbook.performer.services import Awaits, drive_on
 
 STOP_GRACE_SECONDS: Final = 10.0
 """Time a tool has to stop after a cancellation."""
@@ -116,9 +117,9 @@ class CommandRunner:
                 self._done(job, _fault_report(job, error))
                 return
             self._fresh.add(job.command_id)
-            self._tasks[job.command_id] = asyncio.create_task(
-                self._continue(job, steps, awaited), name=job.command_id
-            )
+            task = asyncio.create_task(self._continue(job, steps, awaited), name=job.command_id)
+            task.add_done_callback(partial(_release, steps, awaited))
+            self._tasks[job.command_id] = task
 
     async def _continue(self, job: Job, steps: Awaits, awaited: Any) -> None:
         """Continue a command that awaits its tools."""
@@ -147,17 +148,8 @@ class CommandRunner:
         try:
             if job.command_id in self._stopping:
                 _discard(awaited)
-                awaited = steps.throw(asyncio.CancelledError())
-            while True:
-                try:
-                    answer = await awaited
-                except BaseException as error:  # noqa: BLE001  # passed on to the generator
-                    awaited = steps.throw(error)
-                else:
-                    awaited = steps.send(answer)
-        except StopIteration as stop:
-            input_event: AnyInput = stop.value
-            return input_event
+                awaited = _cancelled()
+            input_event: AnyInput | None = await drive_on(steps, awaited)
         except AbandonedError:
             return None
         except BlobStoreError as error:
@@ -165,6 +157,8 @@ class CommandRunner:
             return None
         except Exception as error:  # noqa: BLE001  # the boundary to a command's work
             return _fault_report(job, error)
+        else:
+            return input_event
 
     def stop(self, command_id: str) -> bool:
         """Stop a command; return whether it is in progress.
@@ -197,6 +191,16 @@ class CommandRunner:
         self._ready.clear()
         self._next.clear()
         return waiting
+
+
+def _release(steps: Awaits, awaited: Any, _: asyncio.Task[None]) -> None:
+    """Close what a task that was cancelled before its first step has not begun."""
+    steps.close()
+    _discard(awaited)
+
+
+async def _cancelled() -> None:
+    raise asyncio.CancelledError
 
 
 def _discard(awaited: Any) -> None:

@@ -68,6 +68,14 @@ async def drive(steps: Awaits) -> Any:
     """Run a generator of awaitables to its end."""
     try:
         awaited = next(steps)
+    except StopIteration as stop:
+        return stop.value
+    return await drive_on(steps, awaited)
+
+
+async def drive_on(steps: Awaits, awaited: Awaitable[Any]) -> Any:
+    """Run a generator of awaitables to its end, from an awaitable that it has yielded."""
+    try:
         while True:
             try:
                 answer = await awaited

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -43,13 +43,41 @@ class ScriptedTool:
     def run(self, call: ToolCall, context: ToolContext) -> Any:
         self.calls.append(call)
         answer = self._handler(call)
-        return self._later(answer) if inspect.isawaitable(answer) else _outcome(answer)
-
-    async def _later(self, answer: Any) -> Any:
-        return _outcome(await answer)
+        if inspect.iscoroutine(answer):
+            return _Answering(answer)
+        return _later(answer) if inspect.isawaitable(answer) else _outcome(answer)
 
     async def close(self) -> None:
         return None
+
+
+class _Answering(Coroutine[Any, Any, Any]):
+    """A scripted coroutine whose value becomes an outcome; closing it closes the script."""
+
+    def __init__(self, script: Coroutine[Any, Any, Any]) -> None:
+        self._script = script
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield from _later(self._script).__await__())
+
+    def send(self, value: Any) -> Any:
+        try:
+            return self._script.send(value)
+        except StopIteration as stop:
+            raise StopIteration(_outcome(stop.value)) from None
+
+    def throw(self, *error: Any) -> Any:
+        try:
+            return self._script.throw(*error)
+        except StopIteration as stop:
+            raise StopIteration(_outcome(stop.value)) from None
+
+    def close(self) -> None:
+        self._script.close()
+
+
+async def _later(answer: Awaitable[Any]) -> Any:
+    return _outcome(await answer)
 
 
 def _outcome(answer: Any) -> Any:

@@ -113,11 +113,11 @@ def _keys(node: Node, key: str) -> set[str]:
 def _local_names(node: Node) -> set[str]:
     """Return the names that a step defines for inputs, items and tasks."""
     found: set[str] = set()
-    todo = [node]
-    while todo:
-        now = todo.pop()
+    remaining = [node]
+    while remaining:
+        now = remaining.pop()
         if isinstance(now, ListNode):
-            todo += now.value
+            remaining += now.value
         if not isinstance(now, MapNode):
             continue
         for key, inner in now.items():
@@ -125,5 +125,5 @@ def _local_names(node: Node) -> set[str]:
                 found |= inner.value.keys()
             elif key in _LOCAL_TEXTS and isinstance(inner.value, str):
                 found.add(inner.value)
-            todo.append(inner)
+            remaining.append(inner)
     return found

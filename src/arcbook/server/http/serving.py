@@ -96,7 +96,7 @@ async def served(
 
     Args:
         app: the application.
-        on: the socket.
+        on: the socket, which is closed with the service.
         tls: the certificate; plain HTTP by default.
         before_stop: ends requests that would stay open.
         limits: the limits of connections.
@@ -131,12 +131,13 @@ async def served(
 
     # A separate service, so that it still reports health after all others have ended.
     service = Service("API")
-    await service.start()
-    running = service.task("serving", serve())
-    try:
-        yield service
-    finally:
-        before_stop()
-        is_stopping = server.should_exit = True
-        await asyncio.wait([running])
-        await service.stop()
+    with on:  # the server itself closes only what it began to serve
+        await service.start()
+        running = service.task("serving", serve())
+        try:
+            yield service
+        finally:
+            before_stop()
+            is_stopping = server.should_exit = True
+            await asyncio.wait([running])
+            await service.stop()

@@ -52,16 +52,16 @@ class _Search:
     def run(self) -> Checked:
         first = self._model.first()
         self._came[first] = None
-        todo = deque([first])
-        while todo:
-            known = todo.popleft()
+        remaining = deque([first])
+        while remaining:
+            known = remaining.popleft()
             for label, after in self._model.steps(known):
                 self._steps += 1
                 wrong = _wrong_step(known, label, after)
                 if after not in self._came:
                     self._came[after] = (known, label)
                     wrong = wrong or self._wrong(after)
-                    todo.append(after)
+                    remaining.append(after)
                 if wrong:
                     return self._broken(*wrong, known, label)
                 self._before.setdefault(after, []).append(known)
@@ -71,13 +71,13 @@ class _Search:
 
     def _come_to_rest(self) -> Checked:
         """From everywhere there is a way to an end with nothing in hand."""
-        todo = [known for known in self._came if _rests(known)]
-        resting = set(todo)
-        while todo:
-            for before in self._before.get(todo.pop(), ()):
+        remaining = [known for known in self._came if _rests(known)]
+        resting = set(remaining)
+        while remaining:
+            for before in self._before.get(remaining.pop(), ()):
                 if before not in resting:
                     resting.add(before)
-                    todo.append(before)
+                    remaining.append(before)
         for known, came in self._came.items():
             if known not in resting and came is not None:
                 return self._broken("stuck", f"no end can be reached from {known}", *came)

@@ -124,13 +124,13 @@ def _is_seen_as(done: Label, seen: Label) -> bool:
 
 def _closed(states: set[Known]) -> States:
     """Add where the model may have gone unseen."""
-    todo = [_grown(known) for known in states]
-    found = set(todo)
-    while todo:
-        for label, after in _MODEL.steps(todo.pop()):
+    remaining = [_grown(known) for known in states]
+    found = set(remaining)
+    while remaining:
+        for label, after in _MODEL.steps(remaining.pop()):
             if label.verb in OPEN and (grown := _grown(after)) not in found:
                 found.add(grown)
-                todo.append(grown)
+                remaining.append(grown)
     return frozenset(found)
 
 

@@ -127,13 +127,13 @@ def _not_at_hand(tree: ast.Module, modules: set[str]) -> frozenset[str]:
 
 def _outside_functions(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield nodes that belong to the module itself, not to a function or class in it."""
-    todo = list(nodes)
-    while todo:
-        node = todo.pop()
+    remaining = list(nodes)
+    while remaining:
+        node = remaining.pop()
         yield node
         inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
         if not isinstance(node, inner):
-            todo.extend(ast.iter_child_nodes(node))
+            remaining.extend(ast.iter_child_nodes(node))
 
 
 def _has_top_level_return(tree: ast.Module) -> bool:

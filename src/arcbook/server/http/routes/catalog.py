@@ -180,7 +180,7 @@ async def find(call: Call, path: str | None, version: Any, catalog_id: Any) -> C
     else:
         raise invalid("set 'path' or 'catalog_id' to choose the document")
     if entry is None:
-        raise ApiError(404, "Catalog entry not entry")
+        raise ApiError(404, "Catalog entry not found")
     return entry
 
 

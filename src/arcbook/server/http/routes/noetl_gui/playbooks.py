@@ -38,7 +38,7 @@ async def content(call: Call) -> PlaybookContent:
     """Return the text of a version, or of the latest version of a path."""
     entry = await _found(call)
     if entry is None:
-        raise ApiError(404, "Catalog entry not entry")
+        raise ApiError(404, "Catalog entry not found")
     return PlaybookContent(
         content=entry.content,
         path=entry.path,

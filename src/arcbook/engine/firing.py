@@ -25,7 +25,8 @@ def fire_ready(turn: Turn) -> bool:
     depend on where one decision ends and the next one continues.
     """
     state = turn.state
-    _close_joins(turn)
+    if state.absorbing:
+        _close_joins(turn)
     fired = False
     for name in list(state.waiting):
         step = turn.plan.by_name[name]

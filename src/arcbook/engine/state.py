@@ -34,13 +34,12 @@ class Status(enum.StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
-    @property
-    def is_terminal(self) -> bool:
-        """Whether the execution has ended."""
-        return self in _TERMINAL
+    is_terminal: bool
+    """Whether the execution has ended."""
 
-
-_TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+    def __init__(self, value: str) -> None:
+        # An attribute, as each decision asks several times.
+        self.is_terminal = value not in ("PENDING", "RUNNING")
 
 
 class CommandStatus(enum.StrEnum):

@@ -56,7 +56,7 @@ from arcbook.owner.ports import (
 from arcbook.owner.queue import QueuedInput, is_from_other_worker, refuse
 from arcbook.owner.rows import REFRESH_ROW, RefreshRow, StaleRows
 from arcbook.owner.slots import Slot
-from arcbook.owner.timers import Timers, may_set_timer
+from arcbook.owner.timers import Timers, may_set_timers
 from arcbook.owner.trials import Suspects
 from arcbook.results.store import ResultStore
 from arcbook.store.api import (
@@ -397,7 +397,7 @@ class Drive:
             entry.kept.append(ref)
         if isinstance(received, Report) and decision.accepted:
             entry.kept += received.kept
-        if slot.timed or any(may_set_timer(r.event) for r in decision.events):
+        if slot.timed or may_set_timers(decision.events):
             entry.timers_changed = True
         for child in decision.children:
             await self._children.start(child, pending, item.capacity)

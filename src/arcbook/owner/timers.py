@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from arcbook.clock import Clock
-from arcbook.events.types import CommandResumed, CommandSuspended, PlaybookStarted, StepEnter
+from arcbook.events.types import (
+    CommandResumed,
+    CommandSuspended,
+    PlaybookStarted,
+    Recorded,
+    StepEnter,
+)
 
 HEAP_SPARE: Final = 64
 """Stale heap entries that are tolerated before the heap is compacted."""
 
 
-def may_set_timer(event: Any) -> bool:
-    """Return whether an event may set or cancel a timer of its execution."""
-    kind = type(event)
-    return kind in _WAITS or (kind in _LIMITED and event.due_at is not None)
+def may_set_timers(events: Iterable[Recorded]) -> bool:
+    """Return whether events may set or cancel a timer of their execution."""
+    for recorded in events:
+        event: Any = recorded.event
+        kind = type(event)
+        if kind in _WAITS or (kind in _LIMITED and event.due_at is not None):
+            return True
+    return False
 
 
 _WAITS: Final = frozenset({CommandSuspended, CommandResumed})

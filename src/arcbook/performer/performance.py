@@ -79,25 +79,16 @@ class Performance:
 
     def call(self, request: Call) -> Awaits:
         """Call a tool and return its outcome."""
-        if self.services.is_dry:
-            return self._dry_call(request)
-        return self._real_call(request)
-
-    def _dry_call(self, request: Call) -> Awaits:
-        """Make the call if it has no effects; skip it otherwise."""
-        skipped = skipped_outcome(self.services, self.work, request)
-        return (yield from self._real_call(request)) if skipped is None else skipped
-
-    def _real_call(self, request: Call) -> Awaits:
-        return call_tool(
-            self.services,
-            self.work,
-            request,
-            self.folder,
-            self.loaded,
-            self.fetch,
-            self.keychain,
+        services = self.services
+        calling = call_tool(
+            services, self.work, request, self.folder, self.loaded, self.fetch, self.keychain
         )
+        return self._unless_skipped(request, calling) if services.is_dry else calling
+
+    def _unless_skipped(self, request: Call, calling: Awaits) -> Awaits:
+        """Make the call of a dry run if it has no effects."""
+        skipped = skipped_outcome(self.services, self.work, request)
+        return (yield from calling) if skipped is None else skipped
 
     def report(self, *, fatal: ErrorInfo | None = None, **facts: Any) -> Report:
         work, clock = self.work, self.services.clock

@@ -280,7 +280,7 @@ class Pipeline:
     def _prepare(self, task: PlanTask) -> Call:
         scope, task_input, saved = self.scope, self._task_input, self.saved
         key = f"{self.key}:{task.label}:{saved.passes[task.label]}"
-        scope.budget.renew()
+        scope.budget.left = TASK_UNITS_MAX
         scope.top["_idempotency_key"] = key
         task_input.clear()
         task_input.update(task.input.render(scope))
@@ -316,7 +316,7 @@ class Pipeline:
             attempt=saved.tries,
         )
         self._outcome = outcome
-        scope.budget.renew()
+        scope.budget.left = TASK_UNITS_MAX
         printed = outcome.meta.get("stdout")
         if printed:
             saved.printed = (saved.printed + printed)[-PRINTED_CHARACTERS_MAX:]

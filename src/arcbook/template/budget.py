@@ -45,10 +45,6 @@ class Budget:
         if self.left < 0:
             exhausted(self)
 
-    def renew(self) -> None:
-        """Reset the budget to its full amount."""
-        self.left = self.limit
-
 
 def exhausted(budget: Budget) -> NoReturn:
     """Raise the error for an exhausted budget.

@@ -11,7 +11,16 @@ PARTS ?=
 LARGE ?=
 export PYTHON
 
-.PHONY: help demo test check lock audit fuzz security noetl-client corpus corpus-api chaos lifetimes canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
+# Each folder of tests is in one lane.
+LANE_fast := unit contracts
+LANE_services := canary earlier fuzz noetl_client oracle security standin
+LANE_acceptance := acceptance
+LANE_cluster := chaos cluster corpus lifetimes
+LANE_simulation := simulation
+LANES := fast services acceptance cluster simulation
+PYTEST = $(BIN)/pytest --numprocesses $(or $(PROCESSES),auto) --dist worksteal
+
+.PHONY: help demo test $(LANES:%=test-%) check lock audit fuzz security noetl-client corpus corpus-api chaos lifetimes canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
 	simulate simulate-corpus simulate-mutants mutation oracle exhaust environment services clean
 
 help: ## List what can be made
@@ -24,7 +33,15 @@ demo: ## Install, and run a playbook that does real work
 
 test: environment services ## Run every suite; starts and stops the servers that it needs
 	@sh scripts/check
-	@$(BIN)/pytest
+	@$(PYTEST)
+
+test-fast: check ## Check, and run the suites of units and contracts
+test-services: ## Run the suites of security, clients and random documents
+test-acceptance: ## Run the suites of the command line and the Python API
+test-cluster: ## Run the suites of the cluster, the corpus and chaos
+test-simulation: ## Run the suites of the simulator and the small worlds
+$(LANES:%=test-%): test-%: environment services
+	@$(PYTEST) $(addprefix tests/,$(LANE_$*))
 
 check: environment ## Format, lint, types, import contract, ratchets
 	@sh scripts/check

@@ -19,11 +19,11 @@ from api_playbooks import HELLO
 from arcbook.server.http.openapi import document
 from arcbook.server.http.settings import HttpSettings
 from arcbook.server.http.table import ROUTES
-from arcbook.wire.protocol import DOOR_MESSAGES, DOOR_NOTICES
+from arcbook.wire.protocol import GATEWAY_MESSAGES, GATEWAY_NOTICES
 
 INTERNAL_TOKEN = "inner"
 
-WAITING = (DOOR_MESSAGES, DOOR_NOTICES)
+WAITING = (GATEWAY_MESSAGES, GATEWAY_NOTICES)
 
 EXAMPLES = 12
 """Requests of each route."""

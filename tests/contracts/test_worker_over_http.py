@@ -21,7 +21,7 @@ from arcbook.compose.cluster import worker_bus_of, worker_on
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.envelope import LocalKey
 from arcbook.secrets.sessions import Root, WorkerToken
-from arcbook.server import bus_gateway as door
+from arcbook.server import bus_gateway
 from arcbook.server.core import Server
 from arcbook.server.guard import GuardedBus
 from arcbook.server.http.settings import HttpSettings
@@ -30,7 +30,7 @@ from arcbook.store.memory import MemoryStore
 from arcbook.store.postgres import upgrade
 from arcbook.testing.cluster_processes import ClusterProcesses
 from arcbook.tools.registry import Registry
-from arcbook.wire.protocol import DOOR_MESSAGES, control_subject
+from arcbook.wire.protocol import GATEWAY_MESSAGES, control_subject
 from arcbook.worker.control import Control
 from arcbook.worker.over_http import HttpBus
 from arcbook.worker.sealed import SealedBus
@@ -261,10 +261,10 @@ async def test_a_notice_reaches_who_waits_for_it(api: Api):
 
 
 async def test_only_so_many_wait_at_once(api: Api, monkeypatch):
-    monkeypatch.setattr(door, "WAITING_MAX", 0)
+    monkeypatch.setattr(bus_gateway, "WAITING_MAX", 0)
     headers = {"Authorization": f"Bearer {TOKEN}"}
 
-    found = await api.call("POST", DOOR_MESSAGES, {"pools": ["other"]}, headers=headers)
+    found = await api.call("POST", GATEWAY_MESSAGES, {"pools": ["other"]}, headers=headers)
 
     assert found[0] == 429
 

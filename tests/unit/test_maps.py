@@ -38,3 +38,9 @@ def test_a_class_in_the_glossary_is_in_its_package(name: str, packages: str):
     ]
     declared = re.compile(rf"^(class {name}\b|{name} = )", re.MULTILINE)
     assert any(declared.search(file.read_text("utf-8")) for file in files)
+
+
+def test_every_suite_is_in_one_lane():
+    text = (ROOT / "Makefile").read_text("utf-8")
+    lanes = " ".join(re.findall(r"^LANE_\w+ := (.*)$", text, re.MULTILINE)).split()
+    assert sorted(lanes) == sorted({path.parent.name for path in ROOT.glob("tests/*/test_*.py")})

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from arcbook.bus.api import Delivery
 from arcbook.errors import UnavailableError
 from arcbook.server.guard import GuardedBus, KnowingHandler
-from arcbook.wire.protocol import DoorListen, DoorPull, control_subject, owner_subject
+from arcbook.wire.protocol import GatewayListen, GatewayPull, control_subject, owner_subject
 
 WAITING_MAX: Final = 2000
 """Long polls of workers at the same time."""
@@ -71,7 +71,7 @@ class HttpBusGateway:
             return await self._guarded.answer(subject, self._answer, body)
         return await self._bus.request(subject, body, FORWARD_SECONDS)
 
-    async def pull(self, request: DoorPull) -> list[Delivery]:
+    async def pull(self, request: GatewayPull) -> list[Delivery]:
         """Return messages; the caller settles them with ``end``.
 
         Raises:
@@ -89,7 +89,7 @@ class HttpBusGateway:
         elif deliveries:
             await self._bus.give_back(deliveries)
 
-    async def notices(self, request: DoorListen) -> list[bytes]:
+    async def notices(self, request: GatewayListen) -> list[bytes]:
         """Return the notices to a worker, as soon as there is one.
 
         Raises:

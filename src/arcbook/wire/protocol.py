@@ -291,20 +291,20 @@ class StopNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 # -- over HTTP, for workers that cannot reach the bus --------------------------------------
 
-DOOR_REQUESTS: Final = "/api/internal/worker/requests"
-DOOR_MESSAGES: Final = "/api/internal/worker/messages"
-DOOR_NOTICES: Final = "/api/internal/worker/notices"
+GATEWAY_REQUESTS: Final = "/api/internal/worker/requests"
+GATEWAY_MESSAGES: Final = "/api/internal/worker/messages"
+GATEWAY_NOTICES: Final = "/api/internal/worker/notices"
 
-DOOR_WAIT_SECONDS_MAX: Final = 30.0
+GATEWAY_WAIT_SECONDS_MAX: Final = 30.0
 """Time for which a server lets a worker wait for a message or a notice."""
 
 NOBODY: Final = "nobody"
 """Code of the refusal of a request whose subject nobody serves."""
 
-_Seconds = Annotated[float, Meta(ge=0, le=DOOR_WAIT_SECONDS_MAX)]
+_Seconds = Annotated[float, Meta(ge=0, le=GATEWAY_WAIT_SECONDS_MAX)]
 
 
-class DoorRequest(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request, as it would go over the bus."""
 
     subject: Annotated[
@@ -317,13 +317,13 @@ class DoorRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: Annotated[bytes, Meta(description="A packed request, as Base64.")]
 
 
-class DoorAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a request, as it would come over the bus."""
 
     body: bytes
 
 
-class DoorPull(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayPull(msgspec.Struct, frozen=True, kw_only=True):
     """A wish for messages of some pools."""
 
     pools: Annotated[
@@ -334,20 +334,20 @@ class DoorPull(msgspec.Struct, frozen=True, kw_only=True):
     seconds: Annotated[_Seconds, Meta(description="How long to wait for the first one.")] = 0.0
 
 
-class DoorMessages(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayMessages(msgspec.Struct, frozen=True, kw_only=True):
     """Messages; they do not come again of themselves, but what nobody claims is told again."""
 
     messages: list[bytes]
 
 
-class DoorListen(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayListen(msgspec.Struct, frozen=True, kw_only=True):
     """A worker that listens to what it is told."""
 
     worker_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,200}$")]
     seconds: Annotated[_Seconds, Meta(description="How long to wait for the first notice.")] = 0.0
 
 
-class DoorNotices(msgspec.Struct, frozen=True, kw_only=True):
+class GatewayNotices(msgspec.Struct, frozen=True, kw_only=True):
     """What it was told."""
 
     notices: list[bytes]

@@ -28,18 +28,18 @@ from arcbook.connecting import reason_of
 from arcbook.supervision import Service, cancelled
 from arcbook.wire.protocol import (
     ANY_SERVER,
-    DOOR_MESSAGES,
-    DOOR_NOTICES,
-    DOOR_REQUESTS,
-    DOOR_WAIT_SECONDS_MAX,
     ENCODER,
+    GATEWAY_MESSAGES,
+    GATEWAY_NOTICES,
+    GATEWAY_REQUESTS,
+    GATEWAY_WAIT_SECONDS_MAX,
     NOBODY,
-    DoorAnswer,
-    DoorListen,
-    DoorMessages,
-    DoorNotices,
-    DoorPull,
-    DoorRequest,
+    GatewayAnswer,
+    GatewayListen,
+    GatewayMessages,
+    GatewayNotices,
+    GatewayPull,
+    GatewayRequest,
     control_subject,
 )
 
@@ -111,8 +111,8 @@ class HttpBus:
             RequestTimeoutError: there was no answer in time.
             BusError: the server is unreachable, or refused the request.
         """
-        request = DoorRequest(subject=subject, body=body)
-        return (await self._post(DOOR_REQUESTS, request, DoorAnswer, seconds)).body
+        request = GatewayRequest(subject=subject, body=body)
+        return (await self._post(GATEWAY_REQUESTS, request, GatewayAnswer, seconds)).body
 
     async def pull(self, pools: Sequence[str], limit: int, seconds: float) -> list[Delivery]:
         """Return messages of some pools; wait up to ``seconds`` for the first one.
@@ -120,9 +120,11 @@ class HttpBus:
         Raises:
             BusError: the server is unreachable, or refused the request.
         """
-        seconds = min(seconds, DOOR_WAIT_SECONDS_MAX)
-        request = DoorPull(pools=list(pools), limit=min(limit, PULL_MAX), seconds=seconds)
-        answer = await self._post(DOOR_MESSAGES, request, DoorMessages, seconds + SPARE_SECONDS)
+        seconds = min(seconds, GATEWAY_WAIT_SECONDS_MAX)
+        request = GatewayPull(pools=list(pools), limit=min(limit, PULL_MAX), seconds=seconds)
+        answer = await self._post(
+            GATEWAY_MESSAGES, request, GatewayMessages, seconds + SPARE_SECONDS
+        )
         return [HttpDelivery(body) for body in answer.messages]
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
@@ -146,11 +148,11 @@ class HttpBus:
         return _Listening(self.service.task("notices", self._hear(worker, listener)))
 
     async def _hear(self, worker: str, listener: Listener) -> None:
-        request = DoorListen(worker_id=worker, seconds=DOOR_WAIT_SECONDS_MAX)
-        seconds = DOOR_WAIT_SECONDS_MAX + SPARE_SECONDS
+        request = GatewayListen(worker_id=worker, seconds=GATEWAY_WAIT_SECONDS_MAX)
+        seconds = GATEWAY_WAIT_SECONDS_MAX + SPARE_SECONDS
         while True:
             try:
-                answer = await self._post(DOOR_NOTICES, request, DoorNotices, seconds)
+                answer = await self._post(GATEWAY_NOTICES, request, GatewayNotices, seconds)
             except BusError:
                 await asyncio.sleep(AWAY_SECONDS)
                 continue

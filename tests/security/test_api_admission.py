@@ -1,4 +1,4 @@
-"""Who gets in at the door: tokens before limits, addresses that are believed, slow connections."""
+"""Who reaches the API: tokens before limits, addresses that are believed, slow connections."""
 
 from __future__ import annotations
 

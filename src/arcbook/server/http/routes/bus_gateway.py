@@ -10,31 +10,31 @@ from arcbook.server.http.access import INTERNAL
 from arcbook.server.http.errors import ApiError
 from arcbook.server.http.route import Call, Route
 from arcbook.wire.protocol import (
-    DOOR_MESSAGES,
-    DOOR_NOTICES,
-    DOOR_REQUESTS,
+    GATEWAY_MESSAGES,
+    GATEWAY_NOTICES,
+    GATEWAY_REQUESTS,
     NOBODY,
-    DoorAnswer,
-    DoorListen,
-    DoorMessages,
-    DoorNotices,
-    DoorPull,
-    DoorRequest,
+    GatewayAnswer,
+    GatewayListen,
+    GatewayMessages,
+    GatewayNotices,
+    GatewayPull,
+    GatewayRequest,
 )
 
 
-async def worker_request(call: Call) -> DoorAnswer:
+async def worker_request(call: Call) -> GatewayAnswer:
     """Answer a request of a worker."""
-    request: DoorRequest = call.body
+    request: GatewayRequest = call.body
     try:
-        return DoorAnswer(
+        return GatewayAnswer(
             body=await call.context.bus_gateway.request(request.subject, request.body)
         )
     except NobodyError:
         raise ApiError(404, f"no server serves {request.subject!r}", NOBODY) from None
 
 
-async def worker_messages(call: Call) -> DoorMessages:
+async def worker_messages(call: Call) -> GatewayMessages:
     """Return messages of some pools."""
     gateway = call.context.bus_gateway
     try:
@@ -42,13 +42,13 @@ async def worker_messages(call: Call) -> DoorMessages:
     except GatewayFullError as error:
         raise ApiError(429, str(error)) from None
     await gateway.end(deliveries, arrived=not await call.request.is_disconnected())
-    return DoorMessages(messages=[delivery.body for delivery in deliveries])
+    return GatewayMessages(messages=[delivery.body for delivery in deliveries])
 
 
-async def worker_notices(call: Call) -> DoorNotices:
+async def worker_notices(call: Call) -> GatewayNotices:
     """Return notices to a worker."""
     try:
-        return DoorNotices(notices=await call.context.bus_gateway.notices(call.body))
+        return GatewayNotices(notices=await call.context.bus_gateway.notices(call.body))
     except GatewayFullError as error:
         raise ApiError(429, str(error)) from None
 
@@ -58,14 +58,14 @@ ABOUT: Final = "Replaces the bus for a worker that runs with `--server`. "
 ROUTES: Final = [
     Route(
         method="POST",
-        path=DOOR_REQUESTS,
+        path=GATEWAY_REQUESTS,
         handler=worker_request,
         tag="internal",
         summary="Answer a worker's request: claims, reports, heartbeats, credentials, blobs",
         description=ABOUT + "Request and answer are encoded as on the bus.",
-        body=DoorRequest,
+        body=GatewayRequest,
         body_example={"subject": "server", "body": "PXt9"},
-        answer=DoorAnswer,
+        answer=GatewayAnswer,
         answer_example={"body": "PXt9"},
         scope=INTERNAL,
         for_workers=True,
@@ -74,16 +74,16 @@ ROUTES: Final = [
     ),
     Route(
         method="POST",
-        path=DOOR_MESSAGES,
+        path=GATEWAY_MESSAGES,
         handler=worker_messages,
         tag="internal",
         summary="Wait for commands of some pools",
         description=ABOUT
         + "A message announces a command to claim. It is delivered once; an unclaimed "
         "command is announced again.",
-        body=DoorPull,
+        body=GatewayPull,
         body_example={"pools": ["shared"], "limit": 16, "seconds": 0},
-        answer=DoorMessages,
+        answer=GatewayMessages,
         answer_example={"messages": ["e30="]},
         scope=INTERNAL,
         for_workers=True,
@@ -91,16 +91,16 @@ ROUTES: Final = [
     ),
     Route(
         method="POST",
-        path=DOOR_NOTICES,
+        path=GATEWAY_NOTICES,
         handler=worker_notices,
         tag="internal",
         summary="Wait for notices to stop commands",
         description=ABOUT
         + "A notice sent while no call waits is lost; the answer to the next heartbeat "
         "makes up for it.",
-        body=DoorListen,
+        body=GatewayListen,
         body_example={"worker_id": "worker-1", "seconds": 0},
-        answer=DoorNotices,
+        answer=GatewayNotices,
         answer_example={"notices": []},
         scope=INTERNAL,
         for_workers=True,

@@ -220,6 +220,7 @@ CASES = [
     Case("ARC309", steps(f"- step: start\n  {NOOP}\n  when: ¶ctx.nothing == 3\n"), "default("),
     Case("ARC310", task("\n    kind: python\n    code: |\n      a = 1\n      if a¶\n        b = 2"), "its parser stopped here"),
     Case("ARC311", book(f"workload: {{env: prod}}\nworkflow:\n- step: start\n  {NOOP}\n"), "read it as 'workload.env'"),
+    Case("ARC313", task("\n    kind: python\n    code: |\n      ¶reslt = 1\n"), "did you mean 'result'?"),
     Case("ARC312", task("{kind: noop, result: ¶'${workload.a}/b'}"), "write '{{ workload.a }}'"),
     Case("ARC401", task("{kind: ¶htpp}"), "did you mean 'http'?"),
     Case("ARC402", task("¶{kind: http}"), "address to call"),

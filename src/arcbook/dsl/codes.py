@@ -78,6 +78,7 @@ CODES: Final[dict[str, str]] = {
     "ARC310": "Code is not Python.",
     "ARC311": "A workload key is shadowed by a name of the engine.",
     "ARC312": "A name of the playbook is in braces that are not a template.",
+    "ARC313": "Code writes a misspelt `result` or `main`.",
     "ARC401": "There is no such tool kind.",
     "ARC402": "A tool lacks a parameter that it requires.",
     "ARC403": "A tool ignores a parameter that it does not have.",

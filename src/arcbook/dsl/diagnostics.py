@@ -102,6 +102,10 @@ class Report:
         """Whether there are errors, which reject the document."""
         return bool(self._errors)
 
+    def has_error_at(self, position: Position) -> bool:
+        """Return whether an error is at a position."""
+        return any((e.line, e.column) == (position.line, position.column) for e in self._errors)
+
     @property
     def errors(self) -> int:
         """The number of errors."""

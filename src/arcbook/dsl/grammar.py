@@ -132,6 +132,8 @@ KEYCHAIN: Final[Keys] = {
     "provider": _key(
         "Secret manager, for `secrets`.", examples=list(SECRET_VALUES["provider"]), **_TEXT
     ),
+    "map": _key("Fields of the secret, or where they are.", **_MAP),
+    "auto_renew": _key("Whether an expired token is renewed.", type="boolean"),
     "residency": _key(
         "How strictly the region is enforced.", examples=list(SECRET_VALUES["residency"]), **_TEXT
     ),
@@ -177,8 +179,16 @@ STEP_POLICY: Final[Keys] = {
 }
 
 ADMIT: Final[Keys] = {
-    "rules": _key("The first rule whose guard is true applies.", type="array", items=dict(_MAP)),
+    "rules": _key(
+        "The first rule whose guard is true applies.", type="array", items={"$ref": "admit_rule"}
+    ),
     "mode": _key("`exclusive`; documentation.", **_TEXT),
+}
+
+ADMIT_RULE: Final[Keys] = {
+    "when": _key("Guard.", **_GUARD),
+    "then": _key("`allow`: whether the step runs.", **_MAP),
+    "else": _key("Instead of `when`: applies in all other cases.", **_MAP),
 }
 
 TASK: Final[Keys] = {
@@ -305,7 +315,11 @@ ARC: Final[Keys] = {
 }
 
 OUTPUT: Final[Keys] = {
-    "select": _key("Fields that stay readable when the result is kept by reference.", type="array"),
+    "select": _key(
+        "Fields that stay readable when the result is kept by reference.",
+        type="array",
+        items={"type": ["string", "object"]},
+    ),
     "inline_max_bytes": _key("Size from which the result is kept by reference.", **_INTEGER),
     "store": _key(
         "Where the result is kept: `kind`, one of " + ", ".join(STORES) + ".",
@@ -325,6 +339,7 @@ OUTPUT: Final[Keys] = {
 
 TABLES: Final[dict[str, Keys]] = {
     "admit": ADMIT,
+    "admit_rule": ADMIT_RULE,
     "arc": ARC,
     "cursor": CURSOR,
     "executor": EXECUTOR,

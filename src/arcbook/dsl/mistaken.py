@@ -16,6 +16,10 @@ _NEXT: Final = "write 'next: {arcs: [{step: <name>}]}' on the step that comes be
 _ON: Final = "write 'next: {arcs: [{step: <name>}]}'"
 _RETRY: Final = "write 'retry: {attempts: 3}' below 'tool'"
 _SECRETS: Final = "write 'keychain' at the root, and read '{{ keychain.<name>.<field> }}'"
+_PAUSE: Final = "wait in the code of a task, or start the playbook with 'arcbook schedule'"
+_SKIP: Final = "write 'when: false' on the step, or remove it"
+_AGAIN: Final = "nothing is cached; pass the earlier result as input"
+_JOIN: Final = "write 'spec: {join: any}' on the step, and guards by 'output.status' on the arcs"
 _CATCH: Final = "write an arc with 'when: \"{{ output.status == 'error' }}\"'"
 
 
@@ -28,7 +32,12 @@ _ANYWHERE: Final = {
     **_each("foreach for_each for with_items iterate", _LOOP),
     **_each("depends_on dependson needs after", _NEXT),
     **_each("then goto transition on_success", _ON),
-    **_each("on_error on_failure catch", _CATCH),
+    **_each("on_error on_failure catch errors finally always", _CATCH),
+    **_each("continue_on_error allow_failure ignore_error ignore_errors", _CATCH),
+    **_each("disabled enabled skip", _SKIP),
+    **_each("cache cache_ttl cache_policy memoize", _AGAIN),
+    **_each("sleep delay wait", _PAUSE),
+    "dry_run": "write 'arcbook run FILE --dry-run'",
     **_each("secret secrets", _SECRETS),
 }
 
@@ -38,6 +47,8 @@ FOREIGN: Final[dict[str, dict[str, str]]] = {
         **_each("timeout timeout_seconds timeout_s", "write 'spec: {timeout: 30}' on the step"),
         **_each("retry retries max_retries", _RETRY),
         **_each("join policy", "move it below the step's 'spec'"),
+        **_each("arcs on_no_match", "move it below the step's 'next'"),
+        **_each("trigger_rule trigger", _JOIN),
         **_each("parallel concurrency max_in_flight", "write 'loop: {spec: {max_in_flight: 4}}'"),
     },
     "task": {
@@ -86,6 +97,14 @@ FOREIGN: Final[dict[str, dict[str, str]]] = {
         **_each("retry retries", _RETRY),
         **_each("on schedule cron", "write 'arcbook schedule', or a schedule of the API"),
         **_each("depends_on needs", _NEXT),
+        **_each(
+            "spec policy", "write 'executor: {spec: ...}', or indent it below '- step: <name>'"
+        ),
+        **_each("triggers trigger", "write 'arcbook schedule', or a document of kind Subscription"),
+        **_each("errors finally", _CATCH),
+        **_each("concurrency max_in_flight", "write 'loop: {spec: {max_in_flight: 4}}' on a step"),
+        **_each("disabled enabled", "remove it, or the playbook from the catalog"),
+        **_each("step tool next loop when set arcs input", "indent it below '- step: <name>'"),
     },
 }
 """Keys of other workflow engines, by table, and what to write instead."""
@@ -98,6 +117,12 @@ REMARKS: Final = frozenset(
 )
 """Keys that do not affect executions, so misspelling them is harmless."""
 
+_INVISIBLE: Final = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]")
+"""White space and characters without a width, which editors and web pages leave in keys."""
+
+_BRACKETS: Final = re.compile('[]{}[:\uff1a\uff0c"\u201c\u201d\u2018\u2019]')
+"""Characters that a key has only if its line is not the YAML that its author meant."""
+
 FOREIGN_LENGTH_MIN: Final = 6
 """Minimum length of a key that may match a misspelt key of another engine."""
 
@@ -109,8 +134,10 @@ def repair_of(key: str, table: str, known: Iterable[str]) -> str:
     """Return what to write instead of a key, or an empty string for a harmless one."""
     if key in ELSEWHERE:
         return ""
+    if _BRACKETS.search(key):
+        return "check the colon, the quotes and the brackets around the key"
     foreign = FOREIGN.get(table, {})
-    plain = key.lower().replace("-", "_")
+    plain = _INVISIBLE.sub("", key).lower().replace("-", "_")
     if plain in foreign:
         return foreign[plain]
     near = misspelt(key, known)
@@ -118,6 +145,11 @@ def repair_of(key: str, table: str, known: Iterable[str]) -> str:
         return "" if near in REMARKS else f"did you mean {near!r}?"
     foreign_match = misspelt(key, foreign) if len(key) >= FOREIGN_LENGTH_MIN else ""
     return foreign[foreign_match] if foreign_match else ""
+
+
+def asks_nothing(key: str, value: object) -> bool:
+    """Return whether a switch is set to what happens anyway: ``enabled: true``, ``skip: false``."""
+    return value is (key == "enabled") if isinstance(value, bool) else False
 
 
 def misspelt(word: str, known: Iterable[str]) -> str:
@@ -136,7 +168,7 @@ def misspelt(word: str, known: Iterable[str]) -> str:
 
 
 def _plain(word: str) -> str:
-    return re.sub(r"[-_ ]", "", word).lower()
+    return _INVISIBLE.sub("", word).replace("-", "").replace("_", "").lower()
 
 
 def _slips(one: str, other: str) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from arcbook.dsl.mistaken import misspelt
+
 CODE_CHARACTERS_MAX: Final = 256 * 1024
 """Maximum length of code that is analysed."""
 
@@ -21,6 +23,10 @@ _OTHER_WAYS: Final = re.compile(r"\b(?:def|return|exec|globals|lambda)\b")
 _HIDDEN_WAYS: Final = re.compile(r"\b(?:exec|eval|globals|locals|vars|global)\b")
 _WRITES: Final = re.compile(
     r"^[ \t]*result(?:\s*=\s*(?:\{|dict\()|\[\s*(?:'\w+'|\"\w+\")\s*\]\s*=(?!=))", re.MULTILINE
+)
+#: What may make code yield something else than the text that it prints.
+_YIELDS: Final = re.compile(
+    r"\bresult\b|\bdef\s+main\b|^return\b|\b(?:exec|globals|locals|print)\b", re.MULTILINE
 )
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -35,6 +41,8 @@ class Code(NamedTuple):
     column: int = 1
     #: The fields of its result, if they are known.
     fields: frozenset[str] | None = None
+    #: A name that is written and never read, and the one that was probably meant, with its line.
+    mistaken: tuple[str, str, int] | None = None
 
 
 @lru_cache(CACHE_SIZE)
@@ -48,7 +56,24 @@ def read_code(code: str) -> Code:
         return Code(error.msg or "syntax error", error.lineno or 1, error.offset or 1)
     except (ValueError, RecursionError, MemoryError) as error:
         return Code(str(error) or "it nests too deep")
-    return Code(fields=_fields(code, tree))
+    return Code(fields=_fields(code, tree), mistaken=_mistaken(code, tree))
+
+
+def _mistaken(code: str, tree: ast.Module) -> tuple[str, str, int] | None:
+    """Return a misspelt ``result`` or ``main``, if the code yields nothing otherwise."""
+    if _YIELDS.search(code):
+        return None
+    for node in tree.body:
+        if isinstance(node, _FUNCTIONS):
+            name, meant = node.name, "main"
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name, meant = node.targets[0].id, "result"
+        else:
+            continue
+        is_read = len(re.findall(rf"\b{re.escape(name)}\b", code)) > 1
+        if not is_read and misspelt(name, [meant]):
+            return name, meant, node.lineno
+    return None
 
 
 def _parsed(code: str) -> ast.Module:

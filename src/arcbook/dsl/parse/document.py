@@ -12,6 +12,7 @@ from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.mistaken import repair_of
 from arcbook.dsl.model import KeychainEntry, Playbook, Step
 from arcbook.dsl.parse.reader import Reader, unknown_key
+from arcbook.dsl.parse.shapes import check_shapes
 from arcbook.dsl.parse.steps import parse_steps
 from arcbook.dsl.paths import catalog_path
 from arcbook.dsl.source import ListNode, MapNode, Node, Position
@@ -43,6 +44,7 @@ def parse_playbook(read: Reader, root: MapNode) -> Playbook | None:
     keychain = _keychain(read, root)
     output = read.templated(root.get("output"))
     _workload_templates(read, root.get("workload"))
+    check_shapes(read, root)
     if not steps:
         return None
     return Playbook(

@@ -14,6 +14,11 @@ _LOOKALIKE: Final = re.compile(
 )
 """A name of the playbook in single braces."""
 
+_UNOPENED: Final = re.compile(
+    r"\s*((?:workload|ctx|iter|output|keychain|payload)\.\w+(?:\.\w+)*) *\}\}\s*"
+)
+"""A text that is a name of the playbook and the end of a template, without its beginning."""
+
 _COMPARED_WITH: Final[dict[str, tuple[str, ...]]] = {
     "output.status": ("ok", "error", "success", "failed", "failure", "completed"),
     "error.kind": tuple(str(kind) for kind in ErrorKind),
@@ -40,7 +45,7 @@ class Lookalike(NamedTuple):
 
 def lookalike(text: str) -> Lookalike | None:
     """Return the first name of the playbook in braces that are not a template."""
-    match = _LOOKALIKE.search(text)
+    match = _LOOKALIKE.search(text) or _UNOPENED.fullmatch(text)
     if match is None:
         return None
     return Lookalike(match[0], match[1], text.count("\n", 0, match.start()) + 1)

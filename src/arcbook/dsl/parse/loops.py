@@ -93,7 +93,7 @@ def _frame(read: Reader, spec: MapNode | None) -> Frame:
         rows_max=read.whole(node, "max_rows", least=1) or 1,
         row_concurrency=read.whole(node, "row_concurrency", least=1) or 1,
         process=process,
-        lease_seconds=read.seconds(node, "lease_seconds"),
-        heartbeat_seconds=read.seconds(node, "heartbeat_seconds"),
+        lease_seconds=read.seconds(node, "lease_seconds", least=0),
+        heartbeat_seconds=read.seconds(node, "heartbeat_seconds", least=0),
         attempts_max=read.whole(node, "max_attempts", least=1),
     )

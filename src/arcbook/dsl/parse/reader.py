@@ -13,7 +13,7 @@ from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.dsl.kinds import Kinds
 from arcbook.dsl.misreadings import of_other_languages
 from arcbook.dsl.missing import Reading
-from arcbook.dsl.mistaken import ELSEWHERE, misspelt, repair_of
+from arcbook.dsl.mistaken import ELSEWHERE, asks_nothing, misspelt, repair_of
 from arcbook.dsl.parse.doubts import lookalike, never_equal
 from arcbook.dsl.python_code import read_code
 from arcbook.dsl.source import ListNode, MapNode, Node, Position, place_inside
@@ -71,7 +71,7 @@ class Reader:
                 self._template_error(node, error)
             else:
                 self.readings.append(Reading(self.step_name, node, names))
-        elif isinstance(node.value, str) and "{" in node.value:
+        elif isinstance(node.value, str) and ("{" in node.value or "}}" in node.value):
             self._lookalike(node, node.value)
         return node.plain()
 
@@ -92,6 +92,11 @@ class Reader:
                 hint = "write valid Python; its parser stopped here"
                 message = f"the code is not Python: {code.fault}"
                 self.report.tightened("ARC310", message, place, hint, self.step_name)
+            if code.mistaken is not None:
+                name, meant, line = code.mistaken
+                place = place_inside(self.lines, node, line)
+                message = f"the code writes {name!r} and never reads it, and yields nothing"
+                self.warning("ARC313", message, place, f"did you mean {meant!r}?")
         if isinstance(node.value, str) and is_template(node.value):
             try:
                 template = compile_code(node.value)
@@ -314,9 +319,9 @@ class Reader:
         A misspelt value is an error. Any other is a warning, as it may be known elsewhere.
         """
         entry = node.get(key) if node is not None else None
-        if entry is None or not isinstance(entry.value, str) or is_template(entry.value):
+        if entry is None or isinstance(entry, (MapNode, ListNode)) or is_template(str(entry.value)):
             return
-        text = entry.value
+        text = "" if entry.value is None else str(entry.value)
         if not text or text.lower() in choices or text in choices:
             return
         near = misspelt(text, choices)
@@ -359,7 +364,7 @@ def unknown_key(
 ) -> None:
     """Report an unknown key; an error if it seems to ask for something."""
     place, repair = node.key_position(key), repair_of(key, table, known)
-    if repair and not report.allows(key):
+    if repair and not report.allows(key) and not asks_nothing(key, node.value[key].value):
         message = f"key {key!r} is not known here, so what it asks for would not happen"
         report.tightened("ARC117", message, place, repair, step)
         return

@@ -97,6 +97,7 @@ def _admission(read: Reader, spec: MapNode | None) -> tuple[AdmitRule, ...]:
 
 
 def _admit_rule(read: Reader, node: MapNode) -> AdmitRule:
+    read.known_keys(node, "admit_rule")
     when: Any = True
     body: Node | None = node.get("then")
     guard = node.get("when")
@@ -107,6 +108,11 @@ def _admit_rule(read: Reader, node: MapNode) -> AdmitRule:
         other = node.value["else"]
         if isinstance(other, MapNode):
             body = other.get("then") or other
+    elif body is not None:
+        message = "an admission rule has no 'when', so it always applies"
+        read.report.tightened(
+            "ARC110", message, node.position, "write 'when', or 'else'", read.step_name
+        )
     allow = body.get("allow") if isinstance(body, MapNode) else None
     if allow is None or not isinstance(allow.value, bool):
         message = "an admission rule does not say whether it allows"

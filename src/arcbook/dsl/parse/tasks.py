@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from arcbook.dsl import grammar
@@ -191,6 +192,20 @@ def _check_choices(read: Reader, node: MapNode, kind: Kind) -> None:
         place = _inside(node, path.split("."))
         if place is not None:
             read.spelled(place, keys)
+            _check_nesting(read, place, path, keys, kind)
+
+
+def _check_nesting(
+    read: Reader, place: MapNode, path: str, keys: Iterable[str], kind: Kind
+) -> None:
+    """Report parameters of the tool that are written inside of one of its parameters."""
+    for key in place.value:
+        if key not in keys and _takes(kind, key) and not read.report.allows(key):
+            message = (
+                f"{key!r} is a parameter of the tool {kind.name!r}, but is written in {path!r}"
+            )
+            hint = f"move it out of {path!r}, beside 'kind: {kind.name}'"
+            read.report.tightened("ARC114", message, place.key_position(key), hint, read.step_name)
 
 
 def _inside(node: MapNode, path: list[str]) -> MapNode | None:
@@ -213,23 +228,28 @@ def _unknown_param(read: Reader, key: str, node: MapNode, kind: Kind) -> None:
 
 def _required(read: Reader, node: MapNode, kind: Kind, config: dict[str, Any]) -> None:
     for param in kind.params:
-        if param.required and config.get(param.name) is None:
+        if param.required and _is_blank(read, config.get(param.name)):
             message = f"tool kind {kind.name!r} requires {param.name!r}"
             hint = f"write {param.name!r}: {param.description}" if param.description else ""
             read.error("ARC402", message, node.position, hint or f"write {param.name!r}")
     for group in kind.any_of:
-        if not any(config.get(name) is not None for name in group):
+        if all(_is_blank(read, config.get(name)) for name in group):
             names = " or ".join(repr(name) for name in group)
             what = "no SQL command provided: " if "command" in group and "query" in group else ""
             message = f"{what}tool kind {kind.name!r} requires {names}"
             read.error("ARC402", message, node.position, f"write {names}")
 
 
+def _is_blank(read: Reader, value: Any) -> bool:
+    """Return whether a parameter is missing, or a text without anything in it."""
+    is_empty = isinstance(value, str) and not value.strip()
+    return value is None or (is_empty and not read.report.is_stored)
+
+
 def _param_type(read: Reader, schema: dict[str, Any], node: Node, key: str) -> None:
     if node.value is None or (isinstance(node.value, str) and is_template(node.value)):
         return
-    wanted = schema.get("type") or []
-    types = {wanted} if isinstance(wanted, str) else set(wanted)
+    types = _types_of(schema)
     if types and not (_json_types(node) & types):
         what = " or ".join(sorted(types))
         hint = f"write a value of type {what}, or a template that yields one"
@@ -242,6 +262,15 @@ def _param_type(read: Reader, schema: dict[str, Any], node: Node, key: str) -> N
         read.error("ARC405", message, node.position, hint)
 
 
+def _types_of(schema: dict[str, Any]) -> set[str]:
+    """Return the types that a schema accepts; none if it accepts any."""
+    if "anyOf" in schema:
+        parts = [_types_of(part) for part in schema["anyOf"]]
+        return set().union(*parts) - {"null"} if all(parts) else set()
+    wanted = schema.get("type") or []
+    return {wanted} if isinstance(wanted, str) else set(wanted)
+
+
 def parse_output(read: Reader, node: MapNode) -> OutputSpec | None:
     """Return how a task's result is stored."""
     found = node.get("output")
@@ -249,7 +278,7 @@ def parse_output(read: Reader, node: MapNode) -> OutputSpec | None:
         return None
     read.known_keys(found, "output")
     select = found.get("select")
-    names = select.plain() if isinstance(select, ListNode) else []
+    names = [_path_of(n) for n in select.value] if isinstance(select, ListNode) else []
     store = found.get("store")
     kind = store.get("kind") if isinstance(store, MapNode) else store
     if isinstance(store, MapNode):
@@ -263,10 +292,16 @@ def parse_output(read: Reader, node: MapNode) -> OutputSpec | None:
     inline = read.number(found, "inline_max_bytes", least=0)
     return OutputSpec(
         position=found.position,
-        select=tuple(str(n) for n in names),
+        select=tuple(names),
         inline_bytes_max=inline if isinstance(inline, int) else None,
         store=str(kind.value) if kind is not None else "auto",
     )
+
+
+def _path_of(node: Node) -> str:
+    """Return a field of ``select``, written as text or as ``{path: ...}``."""
+    path = node.get("path") if isinstance(node, MapNode) else node
+    return str(path.value) if path is not None else ""
 
 
 def _rules(read: Reader, task: MapNode) -> tuple[Rule, ...]:

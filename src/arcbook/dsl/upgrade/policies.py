@@ -53,13 +53,22 @@ def upgrade_policy(context: UpgradeContext, task: MapNode) -> MapNode:
     if retry is not None:
         made += _retry(context, retry)
         task = task.without("retry")
-    if not made:
+    if not made or (_is_malformed(spec, policy, rules) and not context.report.is_stored):
         return task
     place = rules.mark if rules is not None else made[0].mark
     base = policy if isinstance(policy, MapNode) else MapNode({}, place, {})
     upgraded = base.having("rules", ListNode(made, place))
     held = spec if isinstance(spec, MapNode) else MapNode({}, place, {})
     return task.having("spec", held.having("policy", upgraded))
+
+
+def _is_malformed(spec: Node | None, policy: Node | None, rules: Node | None) -> bool:
+    """Return whether rules have no place where they could be added; the parser reports it."""
+    parts = ((spec, MapNode), (policy, (MapNode, ListNode)), (rules, ListNode))
+    return any(
+        node is not None and node.value is not None and not isinstance(node, kind)
+        for node, kind in parts
+    )
 
 
 def _moved_policy(context: UpgradeContext, task: MapNode) -> MapNode:
@@ -85,6 +94,8 @@ def _rule(context: UpgradeContext, rule: MapNode) -> MapNode:
         then = rule.get("then")
         if isinstance(other, MapNode):
             then = other.get("then") or (other if other.value else then)
+        elif other.value is not None:
+            then = other
         place = rule.key_position("else")
         rule = MapNode({}, rule.mark, rule.key_marks)
         return rule.having("then", _then(context, then) if then else MapNode({}, place, {}))

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from arcbook.dsl.diagnostics import did_you_mean
+from arcbook.dsl.parse.reader import unknown_key
 from arcbook.dsl.source import ListNode, MapNode, Node
 from arcbook.dsl.upgrade.context import UpgradeContext
 from arcbook.dsl.upgrade.placement import gathered
 
 #: Keys of an entry that are not its tool's.
 _OF_ENTRY: Final = frozenset({"name", "desc", "description", "assert", "sink", "title"})
+#: Keys of a task that replace those of the entry it names.
 _OWN_KEYS: Final = ("set", "spec", "auth", "timeout", "redelivery", "output")
+
+#: Keys of a task that names an entry; the others would be ignored.
+_OF_REFERENCE: Final = frozenset(
+    ["kind", "name", "task", "action", "input", "args", "desc", "assert", "sink", *_OWN_KEYS]
+)
 
 
 class Workbook:
@@ -88,6 +95,9 @@ class Workbook:
             message = f"the workbook has no entry {name!r}"
             report.error("ARC123", message, name_node.position, hint)
             return task
+        for key in task.value:
+            if key not in _OF_REFERENCE:
+                unknown_key(report, key, task, "task", _OF_REFERENCE)
         return _merged(task, entry, label)
 
     def _names(self) -> str:
@@ -104,6 +114,9 @@ def _merged(task: MapNode, entry: MapNode, label: Node | None) -> MapNode:
         both = {key: node for source in own_inputs for key, node in source.items()}
         marks = {key: mark for source in own_inputs for key, mark in source.key_marks.items()}
         merged = merged.without("args").having("input", MapNode(both, own_inputs[-1].mark, marks))
+    inherited = task.get("input")
+    if inherited is not None and inherited.value is not None and inherited not in own_inputs:
+        merged = merged.having("input", inherited)  # not a mapping, which the parser reports
     for key in _OWN_KEYS:
         node = task.get(key)
         if node is not None:

@@ -20,7 +20,7 @@ LANE_simulation := simulation
 LANES := fast services acceptance cluster simulation
 PYTEST = $(BIN)/pytest --numprocesses $(or $(PROCESSES),auto) --dist worksteal
 
-.PHONY: help demo test $(LANES:%=test-%) check lock audit fuzz security noetl-client corpus corpus-api chaos lifetimes canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
+.PHONY: help demo docs coverage test $(LANES:%=test-%) check lock audit fuzz security noetl-client corpus corpus-api chaos lifetimes canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
 	simulate simulate-corpus simulate-mutants mutation oracle exhaust environment services clean
 
 help: ## List what can be made
@@ -45,6 +45,12 @@ $(LANES:%=test-%): test-%: environment services
 
 check: environment ## Format, lint, types, import contract, ratchets
 	@sh scripts/check
+
+docs: environment ## Build the documentation's site in tmp/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo "the site is in tmp/site"
+
+coverage: environment ## Measure what the unit suite runs of the code; below the floor it fails
+	@$(PYTEST) tests/unit --cov=arcbook --cov-branch --cov-report=term:skip-covered
 
 corpus: environment services ## Run real playbooks and those of the documentation; CORPUS=FOLDER runs others
 	@PYTHONPATH=tests $(BIN)/python -m corpus $(CORPUS)

@@ -44,11 +44,6 @@ class IdGenerator:
         return self._last_ms << (_MACHINE_BITS + _SEQUENCE_BITS) | self._machine | self._sequence
 
 
-def time_of(identity: int) -> int:
-    """Return when an id was generated, in microseconds since the epoch."""
-    return ((identity >> (_MACHINE_BITS + _SEQUENCE_BITS)) + EPOCH_MS) * 1000
-
-
 def first_id_at(at_us: int) -> int:
     """Return the smallest id that can be generated at ``at_us``, microseconds since the epoch."""
     return max(0, at_us // 1000 - EPOCH_MS) << (_MACHINE_BITS + _SEQUENCE_BITS)

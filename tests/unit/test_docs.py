@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,18 @@ def test_the_guide_to_tools_shows_the_example_package_as_it_is():
 
     assert len(blocks) > 5
     assert [block for block in blocks if not any(block in text for text in texts)] == []
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    built = subprocess.run(  # links, anchors and the navigation are checked by the builder
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    assert {p.stem for p in PAGES} - {"README"} <= {p.stem for p in tmp_path.rglob("*.html")}

@@ -37,7 +37,7 @@ LEAVE_SECONDS: Final = 5.0
 """Time that requests have to be answered after their server's connection was closed."""
 
 
-class _Kept:
+class _Queued:
     """A message that the exchange keeps; it is also its delivery."""
 
     __slots__ = ("deliveries", "done", "due", "message", "ready")
@@ -58,17 +58,17 @@ class _Pool:
     """The messages of one pool."""
 
     def __init__(self) -> None:
-        self._ready: deque[_Kept] = deque()
+        self._ready: deque[_Queued] = deque()
         self.dead: list[Message] = []
-        self._later: list[tuple[float, int, _Kept]] = []
+        self._later: list[tuple[float, int, _Queued]] = []
         self._numbers = count()
 
-    def add(self, kept: _Kept) -> None:
+    def add(self, kept: _Queued) -> None:
         """Let a message be pulled."""
         kept.ready = True
         self._ready.append(kept)
 
-    def put_off(self, kept: _Kept, due: float) -> None:
+    def put_off(self, kept: _Queued, due: float) -> None:
         """Have a message come again at a time, unless it is acknowledged before."""
         if kept.ready:
             return  # it came again already
@@ -99,7 +99,7 @@ class _Pool:
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else None
 
-    def take(self, limit: int, due: float) -> Iterable[_Kept]:
+    def take(self, limit: int, due: float) -> Iterable[_Queued]:
         """Hand out what is ready; it comes again when due."""
         while limit > 0 and self._ready:
             kept = self._ready.popleft()
@@ -158,7 +158,7 @@ class Exchange:
         for message in messages:
             if message.message_id not in self._seen:
                 self._seen[message.message_id] = now
-                self.pool(message.pool).add(_Kept(message))
+                self.pool(message.pool).add(_Queued(message))
         self.wake()
 
     def _forget(self, now: float) -> None:
@@ -230,7 +230,7 @@ class MemoryBus:
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         self._check()
-        for kept in cast("Sequence[_Kept]", deliveries):
+        for kept in cast("Sequence[_Queued]", deliveries):
             kept.done = True
 
     async def give_back(self, deliveries: Sequence[Delivery], seconds: float = 0.0) -> None:
@@ -243,7 +243,7 @@ class MemoryBus:
     def _come_again(self, deliveries: Sequence[Delivery], seconds: float) -> None:
         self._check()
         due = self.exchange.now() + seconds
-        for kept in cast("Sequence[_Kept]", deliveries):
+        for kept in cast("Sequence[_Queued]", deliveries):
             self.exchange.pool(kept.message.pool).put_off(kept, due)
 
     async def waiting(self, pools: Sequence[str]) -> dict[str, int]:

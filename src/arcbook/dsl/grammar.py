@@ -366,6 +366,3 @@ TABLES: Final[dict[str, Keys]] = {
 
 #: Tables whose mappings take further keys.
 OPEN_TABLES: Final = frozenset({"keychain", "metadata", "playbook", "task", "task_spec"})
-
-#: Keys that the language reads but has no use for yet; the lint says so.
-UNUSED: Final = frozenset({"accumulate", "as", "preview_max_bytes"})

@@ -16,7 +16,6 @@ from arcbook.secrets.taint import Secrets
 from arcbook.settings import Settings, secrets_of
 
 FORMATS: Final = ("console", "json")
-LEVELS: Final = ("debug", "info", "warning", "error")
 
 FACT_CHARACTERS_MAX: Final = 2_000
 """Maximum characters of one field; messages and tracebacks are not truncated."""

@@ -34,13 +34,13 @@ class Budget:
             exhausted(self)
 
     def characters(self, count: int) -> None:
-        """Spend the cost of creating ``count`` characters."""
+        """Spend the cost of creating ``count`` characters: one unit for every 16."""
         self.left -= 1 + (count >> 4)
         if self.left < 0:
             exhausted(self)
 
     def slots(self, count: int) -> None:
-        """Spend the cost of creating ``count`` slots of a list or mapping."""
+        """Spend the cost of creating ``count`` slots of a list or mapping: one unit for every 8."""
         self.left -= 1 + (count >> 3)
         if self.left < 0:
             exhausted(self)

@@ -36,9 +36,6 @@ UNITS_MAX: Final = 1_000_000
 TASK_UNITS_MAX: Final = 4_000_000
 """Units that the templates of one task may spend: enough for 64 MiB of text."""
 
-CHARACTERS_PER_UNIT: Final = 16
-SLOTS_PER_UNIT: Final = 8
-
 OUTPUT_CHARACTERS_MAX: Final = 32 * 1024 * 1024
 """Length of the text that one render may produce."""
 

@@ -132,7 +132,7 @@ def _plain(row: ExecutionRow, *, is_gone: bool) -> dict[str, Any]:
     return {**ids, **plain, "process_gone": is_gone}
 
 
-class _Shown(NamedTuple):
+class _Detail(NamedTuple):
     """What there is to show of an execution."""
 
     row: ExecutionRow
@@ -158,7 +158,7 @@ def show(context: click.Context, execution: str) -> None:
     """Show an execution."""
     identity = execution_id(execution)
 
-    async def work(embedded: Embedded) -> _Shown:
+    async def work(embedded: Embedded) -> _Detail:
         return await _of_home(embedded, identity)
 
     found = _of_server(context, identity) if server_of(context) else with_embedded(context, work)
@@ -168,13 +168,13 @@ def show(context: click.Context, execution: str) -> None:
     _tell(found)
 
 
-async def _of_home(embedded: Embedded, identity: int) -> _Shown:
+async def _of_home(embedded: Embedded, identity: int) -> _Detail:
     row = await embedded.known(identity)
     state = await embedded.state(identity)
     progress = Progress()
     async for recorded in embedded.events(identity):
         progress.add([recorded])
-    return _Shown(
+    return _Detail(
         row,
         progress,
         await embedded.result_of(state) if row.ended_at else None,
@@ -187,23 +187,23 @@ async def _is_gone(embedded: Embedded, row: ExecutionRow) -> bool:
     return not row.ended_at and not await embedded.is_driven(row)
 
 
-def _of_server(context: click.Context, identity: int) -> _Shown:
+def _of_server(context: click.Context, identity: int) -> _Detail:
     """Return an execution of a server, its steps and its result."""
     from arcbook.cli.remote.rows import all_recorded, execution_row  # heavy: an HTTP client
 
-    async def work(client: Client) -> _Shown:
+    async def work(client: Client) -> _Detail:
         detail = await client.execution(str(identity), events=0)
         progress = Progress()
         progress.add(await all_recorded(client, str(identity)))
         data = detail.result
         if detail.result_ref is not None:
             data = await client.resolve(detail.result_ref)
-        return _Shown(execution_row(detail), progress, data)
+        return _Detail(execution_row(detail), progress, data)
 
     return with_client(context, work)
 
 
-def _tell(found: _Shown) -> None:
+def _tell(found: _Detail) -> None:
     row, progress = found.row, found.progress
     click.echo(f"{row.path} version {row.version}  {coloured(row.status)}")
     took = f", took {duration(row.ended_at - row.started_at)}" if row.ended_at else ""
@@ -227,7 +227,7 @@ def _tell(found: _Shown) -> None:
         click.echo(f"\nresult: {short(found.result, RESULT_SHOWN_MAX)}")
 
 
-def _place(found: _Shown) -> str:
+def _place(found: _Detail) -> str:
     """Return where the first step that failed stands in its document."""
     progress = found.progress
     steps = [progress.steps[name].error for name in progress.failed_steps[:1]]
@@ -241,7 +241,7 @@ def gone_text(row: ExecutionRow) -> str:
     return f"its process is gone: arcbook resume {identity}{same_place()}"
 
 
-def _whole(found: _Shown) -> dict[str, Any]:
+def _whole(found: _Detail) -> dict[str, Any]:
     """Return an execution for programs; times are microseconds since the epoch."""
     progress = found.progress
     return {

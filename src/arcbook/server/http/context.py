@@ -9,7 +9,7 @@ from arcbook.server.guard import GuardedBus
 from arcbook.server.http.access import Access
 from arcbook.server.http.audit import Audit
 from arcbook.server.http.dedup import Dedup
-from arcbook.server.http.entries import Shown
+from arcbook.server.http.entries import EntryCache
 from arcbook.server.http.feed import Feed
 from arcbook.server.http.metrics import Metrics
 from arcbook.server.http.probe import WriteProbe
@@ -27,7 +27,7 @@ class RequestContext:
         self.settings = settings
         self.access = Access(settings, server.store, server.clock)
         self.audit = Audit(server.store, server.clock)
-        self.entries = Shown()
+        self.entries = EntryCache()
         self.reading = Reading(server)
         self.feed = Feed(server, settings.streams_max)
         self.dedup = Dedup(server.store, server.clock, settings.dedup_seconds)

@@ -28,7 +28,7 @@ class Read(NamedTuple):
     in_list: Entry
 
 
-class Shown:
+class EntryCache:
     """A cache of documents by their id."""
 
     def __init__(self) -> None:

@@ -205,7 +205,7 @@ class Explorer:
             self._fail("skip", f"{event.step} is skipped, and was so before or has run")
 
     def _given_out(
-        self, state: State, before: set[_Out], given: AnyInput, decision: Decision
+        self, state: State, before: set[_Issued], given: AnyInput, decision: Decision
     ) -> None:
         """Exactly what came to be out is given to workers, and what a cancellation left stopped."""
         told = {one for one in _out(state) if one[0] in set(decision.commands)}
@@ -252,10 +252,10 @@ class Explorer:
             self._fail("order", f"{mine} in this order, {self._ends[outcomes]} in another")
 
 
-_Out = tuple[str, int, int]
+_Issued = tuple[str, int, int]
 
 
-def _out(state: State) -> set[_Out]:
+def _out(state: State) -> set[_Issued]:
     """Return the commands that are out, with generation and loss count."""
     return {
         (c.command_id, c.generation, c.lost)

@@ -51,7 +51,7 @@ class StoppedError(RuntimeError):
     """The call was cancelled, so its thread stops between two pieces of work."""
 
 
-class Work:
+class DuckdbSession:
     """One call's connection to a database, and the threads to use it in."""
 
     def __init__(self, connection: Any, threads: ThreadPoolExecutor) -> None:
@@ -120,7 +120,7 @@ class Databases:
     @contextlib.asynccontextmanager
     async def work(
         self, path: str, *, keep: bool, limits: Limits | None = None
-    ) -> AsyncIterator[Work]:
+    ) -> AsyncIterator[DuckdbSession]:
         """Lend a connection of one's own to a database; calls to one file take turns.
 
         Args:
@@ -137,7 +137,7 @@ class Databases:
         try:
             async with database.lock:
                 await self._open_for(database, limits)
-                work = Work(database.connection.cursor(), database.threads)
+                work = DuckdbSession(database.connection.cursor(), database.threads)
                 try:
                     yield work
                 except duckdb.Error as error:

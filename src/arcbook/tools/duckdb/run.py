@@ -10,7 +10,7 @@ from typing import Any, Final
 import duckdb
 
 from arcbook.tools.duckdb import types
-from arcbook.tools.duckdb.files import Work
+from arcbook.tools.duckdb.files import DuckdbSession
 from arcbook.tools.sql.rowsets import RowLimits, SqlStatement, unique
 from arcbook.tools.sql.text import Mode, mode, place, words
 from arcbook.tools.sql.values import Decimals
@@ -68,7 +68,7 @@ class DuckdbCall:
         kept = self.mode is Mode.ALONE and bool(self.commands)
         return {"statement": len(self.commands) + 1, "earlier_statements_kept": kept}
 
-    def on(self, work: Work) -> None:
+    def on(self, work: DuckdbSession) -> None:
         """Run the statements; called in a thread.
 
         Raises:
@@ -112,7 +112,7 @@ def _roll_back(connection: Any) -> None:
 
 
 def _command(
-    work: Work, statement: str, values: Any, limits: RowLimits, decimals: Decimals
+    work: DuckdbSession, statement: str, values: Any, limits: RowLimits, decimals: Decimals
 ) -> SqlStatement:
     """Run one statement and keep what rows it yields, up to the limits."""
     names, kinds, batches = rows(work, statement, values)
@@ -137,7 +137,7 @@ def _reader(kind: Any, decimals: Decimals) -> types.Reader:
 
 
 def rows(
-    work: Work, statement: str, values: Any
+    work: DuckdbSession, statement: str, values: Any
 ) -> tuple[list[str], list[Any], Iterator[list[tuple[Any, ...]]]]:
     """Run one statement; return its columns' names and types, and its rows in batches."""
     connection = work.connection
@@ -151,7 +151,7 @@ def rows(
     return names, kinds, _batches(work)
 
 
-def _batches(work: Work) -> Iterator[list[tuple[Any, ...]]]:
+def _batches(work: DuckdbSession) -> Iterator[list[tuple[Any, ...]]]:
     while batch := work.connection.fetchmany(BATCH_ROWS):
         work.check()
         yield batch

@@ -15,7 +15,7 @@ from arcbook.tools.texts import text_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from arcbook.tools.duckdb.files import Work
+    from arcbook.tools.duckdb.files import DuckdbSession
 
 TYPES: Final = {"aws": "s3", "gcs": "gcs", "gcs_hmac": "gcs", "s3": "s3"}
 """Types of credentials, and what DuckDB calls them."""
@@ -77,7 +77,7 @@ def _literal(text: str) -> str:
 
 
 @asynccontextmanager
-async def secret(work: Work, statement: str) -> AsyncIterator[None]:
+async def secret(work: DuckdbSession, statement: str) -> AsyncIterator[None]:
     """Let a database know a secret for a while; its calls take turns, so no other sees it.
 
     Raises:

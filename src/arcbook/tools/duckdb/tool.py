@@ -21,7 +21,7 @@ from arcbook.tools.sql.query import QUERY_CHOICES, QUERY_NAMES, Query, no_statem
 from arcbook.tools.sql.values import Decimals
 
 if TYPE_CHECKING:
-    from arcbook.tools.duckdb.files import Databases, Work
+    from arcbook.tools.duckdb.files import Databases, DuckdbSession
     from arcbook.tools.duckdb.run import DuckdbCall
 
 TIMEOUT_SECONDS: Final = 3600.0
@@ -148,7 +148,7 @@ class Duckdb:
 
 async def _run(
     run: DuckdbCall,
-    opening: AbstractAsyncContextManager[Work],
+    opening: AbstractAsyncContextManager[DuckdbSession],
     seconds: float,
     secret: str,
     path: str,

@@ -87,7 +87,7 @@ async def run(cursor: StatementCursor, text: str, params: Any, limits: RowLimits
     """
     size = CHUNK_ROWS if capabilities.has_stream_chunked() else 1
     command = SqlStatement(rows=[])
-    stream = cast("AsyncGenerator[Any]", cursor.stream(text, params, size=size))
+    stream = cast(AsyncGenerator[Any, None], cursor.stream(text, params, size=size))
     async with aclosing(stream) as rows:
         async for row in rows:
             if command.columns is None:

@@ -15,7 +15,7 @@ import msgspec
 
 from arcbook.outcome import ErrorKind, failed
 from arcbook.tools.duckdb import errors, types
-from arcbook.tools.duckdb.files import Databases, Work
+from arcbook.tools.duckdb.files import Databases, DuckdbSession
 from arcbook.tools.duckdb.limits import Limits
 from arcbook.tools.duckdb.run import rows as opened_rows
 from arcbook.tools.sql.text import quoted
@@ -62,7 +62,7 @@ class DuckPlace(NamedTuple):
     limits: Limits | None = None
 
     @asynccontextmanager
-    async def work(self, side: str) -> AsyncIterator[Work]:
+    async def work(self, side: str) -> AsyncIterator[DuckdbSession]:
         """Lend a connection; what the database says becomes the failure of the call."""
         with faults(side):
             async with self.databases.work(
@@ -92,7 +92,7 @@ class DuckRows:
     """What a query yields."""
 
     def __init__(
-        self, work: Work, names: list[str], kinds: list[Any], found: Iterator[Any]
+        self, work: DuckdbSession, names: list[str], kinds: list[Any], found: Iterator[Any]
     ) -> None:
         self._work = work
         self._found = found
@@ -131,7 +131,7 @@ class DuckSource:
             yield await work.do(_opened, work, query, self._params.params)
 
 
-def _opened(work: Work, query: str, params: Any) -> DuckRows:
+def _opened(work: DuckdbSession, query: str, params: Any) -> DuckRows:
     names, kinds, found = opened_rows(work, query, params or None)
     return DuckRows(work, names, kinds, found)
 
@@ -194,7 +194,7 @@ async def copied_into(place: DuckPlace, params: TargetParams, rows: Rows, copy: 
 
 
 async def _written(
-    work: Work, place: DuckPlace, params: TargetParams, rows: Rows, how: tuple[str, str]
+    work: DuckdbSession, place: DuckPlace, params: TargetParams, rows: Rows, how: tuple[str, str]
 ) -> Written:
     """Take all rows into a table; ``how`` is the mode, and the key of its mark."""
     name = quoted(*table_parts(params.table))
@@ -208,7 +208,7 @@ async def _written(
     return Written(rows=count, table=params.table, columns=choice.columns)
 
 
-def _done(work: Work, key: str) -> int | None:
+def _done(work: DuckdbSession, key: str) -> int | None:
     """Return how many rows an append had that is marked as done."""
     work.connection.execute(_MARKS)
     found = work.connection.execute(_MARKED, [key]).fetchone()
@@ -228,7 +228,7 @@ def _spooled(limits: Limits | None) -> Iterator[tuple[Path, TextIO]]:
         Path(name).unlink(missing_ok=True)
 
 
-def _described(work: Work, name: str) -> list[Column]:
+def _described(work: DuckdbSession, name: str) -> list[Column]:
     """Return the columns of a table; none if there is no table."""
     try:
         found = work.connection.execute(f"DESCRIBE {name}").fetchall()
@@ -268,7 +268,7 @@ class Plan(NamedTuple):
     key: str = ""
 
 
-def _insert(work: Work, plan: Plan) -> int:
+def _insert(work: DuckdbSession, plan: Plan) -> int:
     """Take the rows of a file in one transaction; called in a thread."""
     connection = work.connection
     connection.begin()

@@ -20,7 +20,7 @@ RETRY_AFTER_SECONDS: Final = 2
 """Retry-After for a command that another worker holds."""
 
 
-class _Out(NamedTuple):
+class _Outstanding(NamedTuple):
     command: Command
     work: CommandPayload
     planned: Planned
@@ -64,7 +64,7 @@ def _refuse(outcome: str, command_id: str) -> NoReturn:
     raise ApiError(409, f"command {command_id} can no longer be claimed", "already_terminal")
 
 
-async def _out(call: Call) -> _Out:
+async def _out(call: Call) -> _Outstanding:
     """Return an outstanding command, with its payload.
 
     Raises:
@@ -82,10 +82,10 @@ async def _out(call: Call) -> _Out:
     if command.status is not CommandStatus.ISSUED:
         raise ApiError(409, f"command {command_id} is parked and cannot be claimed", "waiting")
     planned = await call.context.server.plans.find(state.path, catalog_id=state.catalog_id)
-    return _Out(command, payload_of(state, planned.plan, command), planned)
+    return _Outstanding(command, payload_of(state, planned.plan, command), planned)
 
 
-def _view(out: _Out, work: CommandPayload) -> CommandView:
+def _view(out: _Outstanding, work: CommandPayload) -> CommandView:
     tasks = out.planned.plan.by_name[work.step].tasks
     context: Any = shown(msgspec.to_builtins(work.context))
     context["execution_id"] = str(work.context.execution_id)

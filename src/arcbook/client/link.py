@@ -11,7 +11,7 @@ import msgspec
 
 from arcbook.client.errors import ClientError, FaultedError, RefusedError, ServerAwayError
 from arcbook.client.operations import Operation
-from arcbook.connecting import reason_of
+from arcbook.http_client import BodyTooLargeError, read_body, reason_of
 
 REQUEST_SECONDS: Final = 60.0
 """Time limit for an answer."""
@@ -93,7 +93,9 @@ class ServerLink:
                     operation.method, url, data=data, params=_plain(query), headers=all_headers
                 ) as response,
             ):
-                body = await _read(response)
+                body = await read_body(response, ANSWER_BYTES_MAX)
+        except BodyTooLargeError as error:
+            raise ClientError(f"the answer of {url} cannot be used: {error}") from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise away(self.url, error) from None
         if response.status >= 400:
@@ -102,15 +104,6 @@ class ServerLink:
             return msgspec.json.decode(body, type=operation.answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ClientError(f"{url} answered in an unexpected format: {error}") from None
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(1 << 16):
-        body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
-            raise ClientError(f"an answer is longer than {ANSWER_BYTES_MAX:,} bytes")
-    return bytes(body)
 
 
 def away(url: str, error: BaseException) -> ServerAwayError:

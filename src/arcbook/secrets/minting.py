@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from arcbook.bodies import BodyTooLargeError, read_body
 from arcbook.egress import Egress
+from arcbook.http_client import BodyTooLargeError, read_body
 from arcbook.secrets.api import Credential, KeychainError
 
 TOKEN_SECONDS: Final = 20.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import time
 from typing import Final
 from urllib.request import getproxies, proxy_bypass
@@ -14,6 +13,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from arcbook.egress import Egress, EgressError
+from arcbook.http_client import BodyTooLargeError, read_body, reason_of
 from arcbook.jsons import TooDeepError
 from arcbook.nesting import NESTING_MAX
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind, Outcome
@@ -124,18 +124,12 @@ class HttpClient:
         raise RequestError(message, ErrorKind.LIMIT, "TOO_MANY_REDIRECTS")
 
     async def _read(self, request: Request, response: aiohttp.ClientResponse) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        async for part in response.content.iter_any():
-            size += len(part)
-            if size > self._response_bytes_max:
-                response.close()
-                message = (
-                    f"{request.shown} answered with more than {self._response_bytes_max:,} bytes"
-                )
-                raise RequestError(message, ErrorKind.LIMIT, "RESPONSE_TOO_LARGE")
-            parts.append(part)
-        return b"".join(parts)
+        try:
+            return await read_body(response, self._response_bytes_max)
+        except BodyTooLargeError:
+            response.close()
+            message = f"{request.shown} answered with more than {self._response_bytes_max:,} bytes"
+            raise RequestError(message, ErrorKind.LIMIT, "RESPONSE_TOO_LARGE") from None
 
     def _session(self, *, verify: bool, proxied: bool) -> aiohttp.ClientSession:
         session = self._sessions.get((verify, proxied))
@@ -182,12 +176,8 @@ def _lost(shown: str, error: aiohttp.ClientError) -> Outcome:
 
 def _reason(error: aiohttp.ClientError) -> str:
     """Say what went wrong, without the address: it may hold secrets."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"the server's certificate is not valid: {error.certificate_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno or 0
-        why = os.strerror(number) if number > 0 else error.os_error.strerror or error.os_error
-        return f"cannot connect: {why}"
+        return f"cannot connect: {reason_of(error)}"
     if isinstance(error, aiohttp.ClientPayloadError):
         if isinstance(error.__cause__, ContentEncodingError):
             return "the body of the answer is not packed as its Content-Encoding says"
@@ -196,7 +186,7 @@ def _reason(error: aiohttp.ClientError) -> str:
         return f"the server does not speak HTTP as it should: {error.message}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server closed the connection without an answer"
-    return str(error) or type(error).__name__
+    return reason_of(error)
 
 
 def _failed(kind: ErrorKind, message: str, code: str, *, retryable: bool) -> Outcome:

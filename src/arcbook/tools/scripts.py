@@ -6,9 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
-from arcbook.bodies import BodyTooLargeError, read_body
-from arcbook.connecting import reason_of
 from arcbook.egress import Egress, EgressError
+from arcbook.http_client import BodyTooLargeError, read_body, reason_of
 from arcbook.outcome import ErrorKind
 from arcbook.tools.api import ToolContext
 from arcbook.tools.confinement import OutsideError

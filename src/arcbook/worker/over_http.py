@@ -24,7 +24,7 @@ from arcbook.bus.api import (
     Subscription,
 )
 from arcbook.bus.handling import hand_over
-from arcbook.connecting import reason_of
+from arcbook.http_client import BodyTooLargeError, read_body, reason_of
 from arcbook.supervision import Service, cancelled
 from arcbook.wire.protocol import (
     ANY_SERVER,
@@ -166,9 +166,11 @@ class HttpBus:
                 asyncio.timeout(seconds),
                 self._session.post(self.url + path, data=ENCODER.encode(request)) as response,
             ):
-                status, body = response.status, await _read(response)
+                status, body = response.status, await read_body(response, ANSWER_BYTES_MAX)
         except TimeoutError:
             raise RequestTimeoutError(f"{self.url} does not answer") from None
+        except BodyTooLargeError as error:
+            raise BusError(f"the answer of {self.url} cannot be used: {error}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise BusError(f"no server answers at {self.url}: {reason_of(error)}") from None
         try:
@@ -193,12 +195,3 @@ class _Listening:
 
     async def stop(self) -> None:
         await cancelled([self._task])
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(1 << 16):
-        body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
-            raise BusError(f"an answer is longer than {ANSWER_BYTES_MAX:,} bytes")
-    return bytes(body)

@@ -10,8 +10,8 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from arcbook.bodies import read_body
 from arcbook.clock import Clock
+from arcbook.http_client import read_body
 from arcbook.logs import events as logged
 from arcbook.secrets.tokens import SCOPES
 from arcbook.settings import SettingsError

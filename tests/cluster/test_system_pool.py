@@ -195,6 +195,7 @@ class Monthly(MemoryStore):
 
     def __init__(self):
         super().__init__()
+        self.partitions = self
         self.ensured = 0
         self.forgotten_before = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple
 
 from arcbook.blobs.api import Blobs
 from arcbook.ids import first_id_at
@@ -16,17 +16,6 @@ WORKER_GONE_SECONDS: Final = 3600.0
 """Silence after which a worker that never signed off is deleted."""
 
 EVER_SECONDS: Final = 100 * 366 * 86400.0
-
-
-@runtime_checkable
-class PartitionedStore(Protocol):
-    """A store that partitions events by month."""
-
-    async def ensure_partitions(self, now_us: int | None = None) -> int:
-        """Create the tables of the coming months; return how many were missing."""
-
-    async def retention(self, before_us: int) -> int:
-        """Drop whole months of executions that ended before a time; return how many months."""
 
 
 class Purged(NamedTuple):
@@ -53,8 +42,9 @@ class Cleanup:
         """
         self._looked_at = 0
         executions = 0
-        if not dry_run and isinstance(self._store, PartitionedStore):
-            executions += await self._store.retention(before_us)
+        partitions = self._store.partitions
+        if not dry_run and partitions is not None:
+            executions += await partitions.retention(before_us)
         singly = 0
         async for row in self._aged(before_us):
             singly += 1

@@ -16,10 +16,9 @@ from arcbook.playbooks import shipped
 from arcbook.schedules import next_after
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.credentials import CredentialBook
-from arcbook.server.cleanup import PartitionedStore
 from arcbook.server.core import Server
 from arcbook.server.credential_delivery import INTERNAL_CREDENTIAL
-from arcbook.store.api import ClusterStore, ScheduleRow, StoreError
+from arcbook.store.api import ClusterStore, Partitions, ScheduleRow, StoreError
 from arcbook.supervision import Service
 from arcbook.wire.protocol import WIRE, wire_before
 
@@ -95,8 +94,9 @@ class Housekeeping:
             await self._schedule()
         await self._service.start()
         self._service.loop("requests", self._forget_requests)
-        if isinstance(self._server.store, PartitionedStore):
-            self._service.loop("months", partial(self._make_months, self._server.store))
+        partitions = self._server.store.partitions
+        if partitions is not None:
+            self._service.loop("months", partial(self._make_months, partitions))
         self._server.service.watch(self._service)
         return self
 
@@ -132,11 +132,11 @@ class Housekeeping:
                 log.warning(logged.REQUESTS_KEPT, {"reason": error})
             await asyncio.sleep(FORGETTING_SECONDS)
 
-    async def _make_months(self, store: PartitionedStore) -> None:
+    async def _make_months(self, partitions: Partitions) -> None:
         """Create the partitions of the coming months, at the start and every day."""
         while True:
             try:
-                count = await store.ensure_partitions()
+                count = await partitions.ensure_partitions()
                 if count:
                     log.info(logged.TABLES_MADE, {"count": count})
             except StoreError as error:

@@ -557,8 +557,22 @@ class Store(EventLog, Trials, Inbox, Catalog, Credentials, SecretAudit, Protocol
         """Close the store."""
 
 
+class Partitions(Protocol):
+    """The tables of a store that keeps the events of each month in one of their own."""
+
+    async def ensure_partitions(self, now_us: int | None = None) -> int:
+        """Create the tables of the coming months; return how many were missing."""
+
+    async def retention(self, before_us: int) -> int:
+        """Drop whole months of executions that ended before a time; return how many executions."""
+
+
 class ClusterStore(Store, Commands, Servers, Workers, Schedules, Tokens, ChangeAudit, Protocol):
     """The store of a cluster's servers."""
+
+    @property
+    def partitions(self) -> Partitions | None:
+        """Its monthly tables; None if all events are in one table."""
 
 
 def repeated_keys(changes: Sequence[Change]) -> list[int]:

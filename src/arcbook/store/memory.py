@@ -27,6 +27,7 @@ from arcbook.store.api import (
     FencedError,
     LeaseState,
     LostServerError,
+    Partitions,
     ResultRow,
     ScheduleRow,
     ServerRow,
@@ -45,6 +46,8 @@ from arcbook.store.trials import Trial
 
 class MemoryStore:
     """A store in memory; pass it on to another runtime to simulate a restart."""
+
+    partitions: Partitions | None = None
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.rows: dict[int, ExecutionRow] = {}

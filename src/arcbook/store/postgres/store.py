@@ -79,6 +79,10 @@ class PostgresStore(
                 "database's: set it, by NTP for instance"
             )
 
+    @property
+    def partitions(self) -> Self:
+        return self
+
     async def ensure_partitions(self, now_us: int | None = None) -> int:
         """Make the tables for events of the coming months; return how many were missing.
 

@@ -25,6 +25,7 @@ from arcbook.store.api import (
     ExecutionFilter,
     ExecutionRow,
     FencedError,
+    Partitions,
     ResultRow,
     Stored,
     StoreError,
@@ -47,6 +48,8 @@ WRITTEN_MAX: Final = 10_000
 
 class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
     """A store in one file, which several processes may open."""
+
+    partitions: Partitions | None = None
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

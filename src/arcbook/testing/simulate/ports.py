@@ -95,6 +95,8 @@ class Port:
 class SimStore(Port):
     """The store, as one process reaches it."""
 
+    partitions = None
+
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         real = getattr(self._world.store, name)
 

@@ -15,13 +15,21 @@ if TYPE_CHECKING:
     from arcbook.api import run, run_async
     from arcbook.dsl.load import InvalidPlaybookError
     from arcbook.executions import Execution
-    from arcbook.given import UnknownInputError
+    from arcbook.given import InvalidInputError, UnknownInputError
 
-__all__ = ["Execution", "InvalidPlaybookError", "UnknownInputError", "run", "run_async"]
+__all__ = [
+    "Execution",
+    "InvalidInputError",
+    "InvalidPlaybookError",
+    "UnknownInputError",
+    "run",
+    "run_async",
+]
 
 _HOMES: Final = {
     "Execution": "arcbook.executions",
     "InvalidPlaybookError": "arcbook.dsl.load",
+    "InvalidInputError": "arcbook.given",
     "UnknownInputError": "arcbook.given",
     "run": "arcbook.api",
     "run_async": "arcbook.api",

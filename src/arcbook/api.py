@@ -14,7 +14,7 @@ from arcbook.compose.embedded import Embedded
 from arcbook.engine.state import State
 from arcbook.events.types import Recorded
 from arcbook.executions import Execution, Progress
-from arcbook.given import check_inputs
+from arcbook.given import check_inputs, input_data
 from arcbook.settings import load_settings
 
 
@@ -45,6 +45,7 @@ def run(
         arcbook.InvalidPlaybookError: the document has errors.
         arcbook.UnknownInputError: a value is for a name that the playbook, which declares
             its workload, neither has there nor mentions.
+        arcbook.InvalidInputError: a value has no form in JSON.
     """
     work = run_async(playbook, workload, home=home, strict=strict)
     try:
@@ -69,18 +70,19 @@ async def run_async(
         runs = [arcbook.run_async("playbook.yaml", {"city": city}) for city in cities]
         executions = await asyncio.gather(*runs)
     """
+    values = {} if workload is None else input_data(workload)
     content, name, folder = _document(playbook)
     settings = load_settings(home=None if home is None else Path(home))
     async with Embedded(settings) as embedded:
         planned = await embedded.register(content, name, folder)
         await embedded.register_siblings(planned)
         found, document = planned.plan.playbook, planned.entry.content
-        paths = [(key,) for key in workload or {}]
+        paths = [(key,) for key in values]
         unknown = check_inputs(found, document, paths, strict=strict)
         watched = _Watch()
         state = await embedded.run(
             planned,
-            workload or {},
+            values,
             started=watched.begin,
             listener=watched.listen,
             strict=strict,

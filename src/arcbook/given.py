@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.mistaken import misspelt
 from arcbook.dsl.model import Playbook
 from arcbook.errors import InvalidError
+from arcbook.template.characters import whole
+from arcbook.tools.python_child.values import DepthError, NoFormError, encodable, place_of
 
 
 class UnknownInputError(InvalidError):
@@ -20,6 +23,30 @@ class UnknownInputError(InvalidError):
         #: One for each of the values.
         self.sentences = list(sentences)
         super().__init__("\n".join(self.sentences))
+
+
+class InvalidInputError(InvalidError):
+    """A run was given values that are not data; the message says which and why."""
+
+    code = "invalid_input"
+
+
+def input_data(workload: object) -> dict[str, Any]:
+    """Return the values that a program gives a run, as JSON has them.
+
+    Raises:
+        InvalidInputError: they are not a mapping, or one of them has no form in JSON.
+    """
+    if not isinstance(workload, Mapping):
+        kind = type(workload).__name__
+        raise InvalidInputError(f"the workload must be a mapping of names to values, not {kind}")
+    try:
+        data: dict[str, Any] = whole(encodable(workload))
+    except NoFormError as error:
+        raise InvalidInputError(f"{place_of(workload, 'workload')}: {error}") from None
+    except DepthError as error:
+        raise InvalidInputError(str(error).replace("result", "workload")) from None
+    return data
 
 
 def check_inputs(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import re
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +161,47 @@ def test_an_execution_is_one_line_as_text_and_a_table_in_a_notebook(tmp_path: Pa
 
 async def test_it_runs_where_a_loop_runs_already_as_in_a_notebook(tmp_path: Path) -> None:
     assert arcbook.run(DOCUMENT, home=tmp_path).result == {"text": "hello world"}
+
+
+ECHO: dict[str, Any] = {
+    "apiVersion": "noetl.io/v2",
+    "kind": "Playbook",
+    "metadata": {"name": "echo"},
+    "workload": {"x": None},
+    "workflow": [{"step": "start", "tool": {"kind": "noop", "result": "{{ workload.x }}"}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a\ud800", "a\ufffd"),
+        ({"k\udfff": 1, 2: 3}, {"k\ufffd": 1, "2": 3}),
+        ([float("nan"), float("-inf")], [None, None]),
+        ([b"\xff", Path("a"), (1, 2), dt.date(2024, 2, 29)], ["/w==", "a", [1, 2], "2024-02-29"]),
+        (2**200, 2**200),
+    ],
+)
+def test_values_that_a_program_passes_are_data_as_everywhere(
+    value: object, expected: object, tmp_path: Path
+) -> None:
+    execution = arcbook.run(ECHO, {"x": value}, home=tmp_path)
+
+    assert execution.result == expected, execution.error
+
+
+@pytest.mark.parametrize(
+    ("workload", "text"),
+    [
+        ({"x": [object()]}, "workload['x'][0]"),
+        ({"x": 10**5000}, "4,300 digits"),
+        ({"x": {1: 1, "1": 2}}, "two keys"),
+        ([1], "must be a mapping"),
+        ("text", "must be a mapping"),
+    ],
+)
+def test_values_that_are_not_data_are_refused_before_anything_runs(
+    workload: Any, text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(arcbook.InvalidInputError, match=re.escape(text)):
+        arcbook.run(ECHO, workload, home=tmp_path)

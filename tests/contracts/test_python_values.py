@@ -41,6 +41,9 @@ async def run(tool: Python, code: str, **given):
         ("import enum\nclass C(str, enum.Enum):\n    A = 'x'\nresult = C.A", "x"),
         ("result = [ValueError('why'), 'x']", ["why", "x"]),
         ("import sys\nresult = 2**70\nsys.exit()", 2**70),
+        ("import json\njson.dumps = json.loads = None\nresult = {1: [2]}", {"1": [2]}),
+        ("def main(n, /, *, other=1):\n    return [n, other]", [HUGE, 1]),
+        ("def main(n, /, **rest):\n    return [n, rest]", [HUGE, {}]),
     ],
 )
 async def test_a_value_is_what_it_is_in_json(python, code, expected):
@@ -60,6 +63,8 @@ async def test_a_value_is_what_it_is_in_json(python, code, expected):
         ("result = {'deep': {'er': 3j}}", "result['deep']['er']", "complex"),
         ("async def f(): pass\nresult = [f()]", "result[0]", "coroutine"),
         ("result = [10 ** 5000]", "result[0]", "4,300 digits"),
+        ("result = [{1: 'a', '1': 'b'}]", "result[0]", "two keys are '1'"),
+        ("result = [{None: 'a', 'null': 'b'}]", "result[0]", "two keys are 'null'"),
         ("import sys\nresult = [10 ** 5000]\nsys.exit()", "result", "4,300 digits"),
     ],
 )

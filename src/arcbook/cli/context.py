@@ -17,6 +17,7 @@ from arcbook.dsl.durations import SHOWN, seconds_of
 from arcbook.jsons import JsonError, TooDeepError, read
 from arcbook.nesting import NESTING_MAX, is_nested_too_deeply
 from arcbook.settings import Settings, load_settings
+from arcbook.template.characters import whole_text
 
 T = TypeVar("T")
 
@@ -195,7 +196,7 @@ def parse_given(payload: str | None, assignments: tuple[str, ...]) -> Given:
     """
     assigned: list[tuple[list[str], Any]] = []
     for assignment in assignments:
-        name, equals, text = assignment.partition("=")
+        name, equals, text = whole_text(assignment).partition("=")
         if not equals or not all(name.split(".")):
             raise UserError(f"--set takes name=value, not {assignment!r}")
         assigned.append((name.split("."), _value(text)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from shlex import quote
 from typing import Any, Final
@@ -115,6 +116,12 @@ def tell_json(value: Any) -> None:
     from arcbook.cli.text import value as as_text  # only for this output
 
     click.echo(as_text(value))
+
+
+def print_if_read(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print what a command ends with; its exit code counts even if nobody reads the text."""
+    with contextlib.suppress(BrokenPipeError):
+        click.echo(text, err=err, nl=nl)
 
 
 def say(text: str, *, err: bool = False, **facts: Any) -> None:

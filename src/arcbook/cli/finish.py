@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from arcbook.cli.errors import Exit
-from arcbook.cli.everywhere import same_place
+from arcbook.cli.everywhere import print_if_read, same_place
 from arcbook.cli.places import Source
 from arcbook.cli.text import coloured, duration, on_terminal, value
 from arcbook.cli.warnings import tell_lacking
@@ -38,15 +38,17 @@ def finish(
     """Print how an execution ended, and the calls that a dry run left out."""
     if as_json:
         dry = {} if left_out is None else {"dry_run": True, "left_out": left_out}
-        click.echo(value({**outcome_of(state, data, warnings, source), **dry}))
+        print_if_read(value({**outcome_of(state, data, warnings, source), **dry}))
         return
     if state.status is Status.COMPLETED:
         if data is not None:
             whole = f"arcbook result {state.execution_id}{same_place()}"
-            click.echo(on_terminal(value(data), whole))
+            print_if_read(on_terminal(value(data), whole))
     elif state.error is not None:
         first = next((f.error for f in state.failures if not f.recovered), state.error)
-        click.echo(cause_of(state.error, "" if source is None else source.shown(first)), err=True)
+        print_if_read(
+            cause_of(state.error, "" if source is None else source.shown(first)), err=True
+        )
     if not quiet:
         took = duration(state.ended_at - state.started_at)
         line = f"{coloured(str(state.status))}  execution {state.execution_id}  {took}"
@@ -54,25 +56,25 @@ def finish(
         if left_out is not None:
             line = f"{coloured(str(state.status))}  dry run  {took}: nothing was kept"
             _tell_left_out(left_out)
-        click.echo(line, err=True)
+        print_if_read(line, err=True)
         if state.status is Status.CANCELLED:
             _tell_cancelled(state, cut_off)
 
 
 def _tell_left_out(calls: list[dict[str, Any]]) -> None:
     """List the calls that a dry run did not make."""
-    click.echo(f"{len(calls)} calls with effects were left out:", err=True)
+    print_if_read(f"{len(calls)} calls with effects were left out:", err=True)
     for call in calls:
-        click.echo(f"  {call['step']}: would {call['would']} ({call['effects']})", err=True)
+        print_if_read(f"  {call['step']}: would {call['would']} ({call['effects']})", err=True)
 
 
 def _tell_cancelled(state: State, cut_off: Sequence[str]) -> None:
     """Print why an execution was cancelled, what was interrupted, and how to continue."""
-    click.echo(f"  reason: {shown(state.cancel_reason or 'none was given')}", err=True)
+    print_if_read(f"  reason: {shown(state.cancel_reason or 'none was given')}", err=True)
     if cut_off:
-        click.echo(f"  stopped in {', '.join(cut_off)}; to run it again from there:", err=True)
+        print_if_read(f"  stopped in {', '.join(cut_off)}; to run it again from there:", err=True)
         command = f"arcbook retry-from {state.execution_id} {quote(cut_off[0])}{same_place()}"
-        click.echo(f"    {command}", err=True)
+        print_if_read(f"    {command}", err=True)
 
 
 def cause_of(error: ErrorInfo, place: str = "") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +23,7 @@ def guarded(call: Callable[[], Any]) -> int:
         return int(error.exit_code)
     except KeyboardInterrupt:
         return int(Exit.CANCELLED)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):  # click exits where the reader of a pipe is gone
         return int(Exit.OK)
     except Exception as error:  # noqa: BLE001  # the outermost boundary
         return _explained(error)

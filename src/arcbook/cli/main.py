@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from importlib import import_module
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from arcbook.cli import early
+from arcbook.cli import early, streams
 from arcbook.cli.everywhere import given, refuse_server, with_options
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -123,12 +122,11 @@ with_options(cli)
 
 def main() -> None:
     """Run the command line; errors of any kind become a sentence and an exit code."""
+    streams.open_missing()
     early.start(sys.argv)
     from arcbook.cli.guard import guarded  # after click, so that --help stays quick
 
     code = guarded(lambda: cli(standalone_mode=False))
     early.close()
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    streams.flush()
     os._exit(code)  # everything is closed; taking the interpreter apart takes longer than --help

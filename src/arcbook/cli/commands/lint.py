@@ -9,7 +9,7 @@ import click
 
 from arcbook.cli.context import allow_option, allowed_of, read_document
 from arcbook.cli.errors import Exit, UserError
-from arcbook.cli.everywhere import wants_json
+from arcbook.cli.everywhere import print_if_read, wants_json
 from arcbook.cli.reports import FORMATS
 from arcbook.dsl.diagnostics import Severity
 from arcbook.dsl.load import load_document
@@ -50,7 +50,7 @@ def lint(context: click.Context, paths: tuple[str, ...], form: str, *, strict: b
     checked = [
         (name, load_document(content, registry, allow=allow)) for name, content in _documents(paths)
     ]
-    click.echo(FORMATS["json" if wants_json(context) else form](checked), nl=False)
+    print_if_read(FORMATS["json" if wants_json(context) else form](checked), nl=False)
     found = [d.severity for _, loaded in checked for d in loaded.diagnostics]
     bad = Severity.ERROR in found or (strict and found)
     return Exit.FAILED if bad else Exit.OK

@@ -137,18 +137,24 @@ def _chosen(returned: Any, namespace: dict[str, Any], inputs: dict[str, Any]) ->
     main = namespace.get("main")
     untouched = "result" in inputs and value is inputs.get("result")
     if (value is None or untouched) and callable(main) and not isinstance(main, type):
-        value = main(**_arguments(main, inputs))
+        positional, named = _arguments(main, inputs)
+        value = main(*positional, **named)
     return value
 
 
-def _arguments(main: Callable[..., Any], inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the inputs that ``main`` takes."""
+def _arguments(
+    main: Callable[..., Any], inputs: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return the inputs that ``main`` takes, by position and by name."""
     parameters = inspect.signature(main).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return dict(inputs)
     # ``input_data`` is all of them, as it is for code outside of a function.
     known = {"input_data": inputs, **inputs}
-    return {p.name: known[p.name] for p in parameters if p.name in known}
+    taken = [p for p in parameters if p.name in known]
+    by_position = [p.name for p in taken if p.kind is p.POSITIONAL_ONLY]
+    named = {p.name: known[p.name] for p in taken if p.name not in by_position}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        named = {name: value for name, value in inputs.items() if name not in by_position}
+    return [known[name] for name in by_position], named
 
 
 def _failure(error: BaseException) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+_dumps: Final = json.dumps
+"""As it is before the code runs, which may replace it."""
+
 NESTING_MAX: Final = 100
 """Levels of mappings and lists in a result."""
 
@@ -125,7 +128,7 @@ def encodable(value: Any, depth: int = 0) -> Any:
     if depth > NESTING_MAX:
         raise DepthError(f"the result nests deeper than {NESTING_MAX} levels, or contains itself")
     if isinstance(value, dict):
-        return {_key(k): encodable(v, depth + 1) for k, v in dict.items(value)}
+        return _encodable_pairs(dict.items(value), depth)
     if isinstance(value, LISTS):
         return [encodable(v, depth + 1) for v in value]
     return _unusual(value, depth)
@@ -149,10 +152,20 @@ def place_of(value: Any, place: str = "result", depth: int = 0) -> str:
     return place
 
 
+def _encodable_pairs(pairs: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+    encoded: dict[str, Any] = {}
+    for key, value in pairs:
+        name = _key(key)
+        if name in encoded:
+            raise NoFormError(f"two keys are {name[:80]!r} in JSON: make one of them another text")
+        encoded[name] = encodable(value, depth + 1)
+    return encoded
+
+
 def _key(key: Any) -> str:
     if isinstance(key, str):
         return key
-    return json.dumps(key) if isinstance(key, (bool, int, float, type(None))) else str(key)
+    return _dumps(key) if isinstance(key, (bool, int, float, type(None))) else str(key)
 
 
 def _unusual(value: Any, depth: int) -> Any:
@@ -167,7 +180,7 @@ def _unusual(value: Any, depth: int) -> Any:
     if isinstance(value, enum.Enum):
         return encodable(value.value, depth + 1)
     if isinstance(value, Mapping):
-        return {_key(k): encodable(value[k], depth + 1) for k in value}
+        return _encodable_pairs(((k, value[k]) for k in value), depth)
     return _by_its_methods(value, depth)
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from typing import Any
+from typing import Any, Final
+
+#: As they are before the code runs, which may replace them.
+_loads: Final = json.loads
+_dumps: Final = json.dumps
 
 
 def receive(sock: socket.socket) -> Any:
@@ -16,7 +20,7 @@ def receive(sock: socket.socket) -> Any:
     if not data:
         return None
     rest = _exactly(sock, 4 + struct.unpack("!I", data[:4])[0] - len(data))
-    return None if rest is None else json.loads(data[4:] + rest)
+    return None if rest is None else _loads(data[4:] + rest)
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes | None:
@@ -32,7 +36,7 @@ def _exactly(sock: socket.socket, size: int) -> bytes | None:
 
 def answer(sock: socket.socket, message: dict[str, Any]) -> None:
     """Send a message."""
-    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    text = _dumps(message, ensure_ascii=False, separators=(",", ":"))
     try:
         body = text.encode()
     except UnicodeEncodeError:  # halves of surrogate pairs

@@ -24,8 +24,7 @@ def open_missing() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free descriptor is this one
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
-            stream = open(descriptor, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  # for as long as the process lives
-            setattr(sys, name, stream)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
 
 
 def flush() -> None:

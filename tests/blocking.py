@@ -70,7 +70,8 @@ class Detector:
                 return run(handle)
             return detector._measure(handle, task)
 
-        asyncio.events.Handle._run = measured
+        handles: Any = asyncio.events.Handle
+        handles._run = measured
         gc.callbacks.append(self._on_collection)
         threading.Thread(target=self._look_on, name="blocking", daemon=True).start()
 

@@ -93,10 +93,10 @@ class Sites:
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.path == "/token":
-            self.minted.append(dict((await request.post()).items()))
+            self.minted.append({k: str(v) for k, v in (await request.post()).items()})
             return web.json_response({"access_token": SECRETS["minted"], "expires_in": 3600})
         shown = request.headers.get("Authorization") or request.headers.get("X-API-Key", "")
-        self.seen.setdefault(request.path, []).append(shown)
+        self.seen.setdefault(request.path, []).append(shown or "")
         if request.path == "/rows":
             return web.json_response([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])
         self.bodies[request.path] = await request.text()

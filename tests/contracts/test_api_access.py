@@ -7,6 +7,7 @@ import hmac
 import re
 import time
 from base64 import urlsafe_b64encode
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -42,7 +43,7 @@ async def api(tmp_path):
         yield found[0]
 
 
-def bearer(token: str) -> dict[str, str]:
+def bearer(token: str) -> dict[str, Any]:
     return {"headers": {"Authorization": f"Bearer {token}"}}
 
 
@@ -377,7 +378,7 @@ def test_a_bucket_fills_by_the_clock():
 
 # -- JWTs ----------------------------------------------------------------------------------
 
-KEYS = {
+KEYS: dict[str, Any] = {
     "RS256": jwk.RSAKey.generate_key(2048, {"kid": "rsa"}),
     "ES256": jwk.ECKey.generate_key("P-256", {"kid": "ec"}),
 }
@@ -410,7 +411,7 @@ class Clock(SystemClock):
         return self.us
 
 
-def signed(algorithm: str = "RS256", key: object = None, **claims: object) -> str:
+def signed(algorithm: str = "RS256", key: Any = None, **claims: object) -> str:
     made = {
         "iss": "https://id.example",
         "aud": ["other", "arcbook"],

@@ -33,8 +33,8 @@ async def _answer(request: web.Request) -> web.Response:
         return web.Response(text="[" * 100_000, content_type="application/json")
     if request.path == "/busy":
         return web.Response(status=429, headers={"Retry-After": request.query["seconds"]})
-    body = (await request.read()).decode()
-    return web.json_response({"sent": request.raw_path, "body": body})
+    text = (await request.read()).decode()
+    return web.json_response({"sent": request.raw_path, "body": text})
 
 
 @pytest.fixture

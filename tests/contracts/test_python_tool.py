@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,10 @@ async def python() -> AsyncIterator[Python]:
 
 
 async def run(tool: Python, code: str, given=None, **facts):
-    config = {"code": code, **{k: facts.pop(k) for k in ("libs", "env", "cwd") if k in facts}}
+    config: dict[str, Any] = {
+        "code": code,
+        **{k: facts.pop(k) for k in ("libs", "env", "cwd") if k in facts},
+    }
     return await call_tool(tool, "python", config, input=given, **facts)
 
 

@@ -130,9 +130,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 for key, written in keys.items()
                 if re.search(rule.key, key) and not _is_less(written, rule.value)
             }
-        for rule in self.rules(document):
-            found |= rule.payload
-            found |= {} if full else rule.reduced
+        for document_rule in self.rules(document):
+            found |= document_rule.payload
+            found |= {} if full else document_rule.reduced
         return filled(found, facts)
 
     def credential(self, alias: str, facts: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:

@@ -84,7 +84,9 @@ class Log(msgspec.Struct, kw_only=True):
 
     def rows(self) -> list[EventRow]:
         """Return the events as a store has them."""
-        return [EventRow(*facts, bytes(body)) for *facts, body in self.events]
+        return [
+            EventRow(seq, at, kind, step, bytes(body)) for seq, at, kind, step, body in self.events
+        ]
 
     def entry(self) -> CatalogEntry:
         """Return the document as the catalog has it."""

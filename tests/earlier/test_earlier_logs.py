@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -40,12 +41,16 @@ def meant(log: Log) -> dict[str, object]:
     return log.results | loops
 
 
-def told(results: dict[str, object]) -> dict[str, object]:
+def told(results: dict[str, Any]) -> dict[str, Any]:
     """Return results without what an earlier release told nobody: at which try they came."""
     return {
         name: {key: value for key, value in result.items() if key != "attempt"}
         for name, result in results.items()
     }
+
+
+_UNREAD: Any = None
+"""The row, which nothing reads of what is stored."""
 
 
 async def stored(log: Log, others: list[Log], *, count: int, saved: bytes | None) -> MemoryStore:
@@ -54,7 +59,7 @@ async def stored(log: Log, others: list[Log], *, count: int, saved: bytes | None
     for other in others:
         await store.register(other.entry())
     rows = log.rows()[:count]
-    state = rebuild(log.execution_id, Stored(None, None, rows))
+    state = rebuild(log.execution_id, Stored(_UNREAD, None, rows))
     change = Change(
         execution_id=log.execution_id,
         after_seq=0,

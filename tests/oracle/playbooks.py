@@ -105,7 +105,8 @@ def graph(rng: random.Random) -> Playbook:
         for to in rng.sample(ahead, min(len(ahead), rng.choice([0, 1, 2, 2, 3]))):
             step.arcs.append(Arc(to, _guard(rng, step)))
         if rng.random() < 0.25:
-            step.join = rng.choice(["any", 2, "all"])
+            joins: list[str | int] = ["any", 2, "all"]
+            step.join = rng.choice(joins)
     return _played(rng, steps, is_chain=False)
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from arcbook.cli.serving import keep_secrets
 from arcbook.compose.working import confinement_of
+from arcbook.outcome import Outcome
 from arcbook.settings import Settings, load_settings
 from arcbook.testing.tools import FakeContext, call_tool
 from arcbook.tools.confinement import Isolation
@@ -54,6 +55,7 @@ async def main() -> None:
         outcome = await call_tool(
             tool, call["kind"], call["config"], context=context, execution_id=execution, **facts
         )
+        assert isinstance(outcome, Outcome)
         return {"status": outcome.status, "data": outcome.data, "error": outcome.error}
 
     loop = asyncio.get_running_loop()

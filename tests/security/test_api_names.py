@@ -79,7 +79,8 @@ async def test_no_execution_starts_with_such_a_value(api: Api, name: str, field:
 def test_templates_see_the_engines_own_whatever_was_given(name: str):
     forged = {name: {"KEY": "forged"}}
     context = Context(execution_id=1, workload=forged, payload=forged, ctx=forged)
-    known = {"env": {"KEY": "true"}, "keychain": {}}
-    scope = ExecutionScope(context, data=forged, now=lambda: 0, loaded={}, **known)
+    scope = ExecutionScope(
+        context, data=forged, now=lambda: 0, loaded={}, env={"KEY": "true"}, keychain={}
+    )
 
     assert scope.lookup(name) is not forged[name]

@@ -136,10 +136,10 @@ def json_of(value: Any) -> bytes:
             depth, inner = depth + 1, inner["a"]
         return b'{"a":' * depth + json.dumps(inner).encode() + b"}" * depth
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
-        depth, inner = 0, value
-        while isinstance(inner, list) and len(inner) == 1:
-            depth, inner = depth + 1, inner[0]
-        return b"[" * depth + json.dumps(inner).encode() + b"]" * depth
+        depth, item = 0, value
+        while isinstance(item, list) and len(item) == 1:
+            depth, item = depth + 1, item[0]
+        return b"[" * depth + json.dumps(item).encode() + b"]" * depth
     return json.dumps(value).encode()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import cast
 
 from arcbook.dsl.kinds import Kind
+from arcbook.tools.api import Tool
 from arcbook.tools.registry import MODULES, Registry
 
 
@@ -17,5 +19,5 @@ def every_kind() -> Registry:
     here = {name: path for name, path in MODULES.items() if find_spec(path) is not None}
     registry = Registry(here)
     for name in MODULES.keys() - here.keys():
-        registry.add(name, _Nothing(), Kind(name=name, open=True, takes_auth=True))
+        registry.add(name, cast(Tool, _Nothing()), Kind(name=name, open=True, takes_auth=True))
     return registry

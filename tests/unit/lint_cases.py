@@ -244,9 +244,12 @@ CASES = [
 
 def marked(content: str | bytes) -> tuple[str | bytes, int | None, int | None]:
     """Return a document without its mark, and the mark's line and column."""
-    mark = "¶" if isinstance(content, str) else "¶".encode()
-    before, found, after = content.partition(mark)  # type: ignore[arg-type]
-    if not found:
-        return content, None, None
-    text = before if isinstance(before, str) else before.decode()
-    return before + after, text.count("\n") + 1, len(text) - text.rfind("\n")
+    if isinstance(content, str):
+        before, mark, after = content.partition("¶")
+        return (before + after, *_place(before)) if mark else (content, None, None)
+    head, sign, tail = content.partition("¶".encode())
+    return (head + tail, *_place(head.decode())) if sign else (content, None, None)
+
+
+def _place(before: str) -> tuple[int, int]:
+    return before.count("\n") + 1, len(before) - before.rfind("\n")

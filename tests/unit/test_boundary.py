@@ -40,11 +40,11 @@ class Unwilling(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tried = 0
+        self.commits_tried = 0
 
     async def commit(self, changes):
         if any(b"unstorable" in event.body for change in changes for event in change.events):
-            self.tried += 1
+            self.commits_tried += 1
             raise UnstorableError("the word cannot be stored")
         await super().commit(changes)
 
@@ -92,7 +92,7 @@ async def test_what_the_store_cannot_hold_fails_its_execution_and_no_other():
 
     assert (bad.status, good.status) == ("FAILED", "COMPLETED")
     assert bad.state.error.code == "UNRECORDABLE"
-    assert store.tried
+    assert store.commits_tried
 
 
 async def test_a_start_that_the_store_cannot_hold_is_refused_and_the_others_start():

@@ -16,7 +16,7 @@ from unit.kinds import every_kind
 
 TEXT = (Path(__file__).parents[2] / "docs/language.md").read_text("utf-8")
 EXAMPLES: list[str] = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-NAMES = [re.search(r"name: ([\w-]+)", example)[1] for example in EXAMPLES]
+NAMES = [re.findall(r"name: ([\w-]+)", example)[0] for example in EXAMPLES]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=NAMES)

@@ -9,6 +9,7 @@ import pytest
 
 _FILE = Path(__file__).resolve().parents[2] / "scripts" / "rules.py"
 _SPEC = importlib.util.spec_from_file_location("rules", _FILE)
+assert _SPEC is not None
 rules = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(rules)
 

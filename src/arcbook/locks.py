@@ -1,4 +1,4 @@
-"""Lock files, each held by at most one process and released when that process ends."""
+"""Lock files, held by one process or shared by several, and released when these end."""
 
 from __future__ import annotations
 
@@ -20,11 +20,27 @@ def lock(path: Path) -> int | None:
     Raises:
         OSError: The file cannot be opened or locked.
     """
+    return _lock(path, fcntl.LOCK_EX)
+
+
+def share(path: Path) -> int | None:
+    """Lock a file together with others that share it, until it is unlocked or this process ends.
+
+    Returns:
+        A handle for :func:`unlock`, or None if another process holds the lock alone.
+
+    Raises:
+        OSError: The file cannot be opened or locked.
+    """
+    return _lock(path, fcntl.LOCK_SH)
+
+
+def _lock(path: Path, how: int) -> int | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES_MAX):
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, how | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
             return None

@@ -73,6 +73,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     python_memory_bytes: Annotated[
         int, Doc("Memory that one call of the python tool may use, in bytes.", least=32 * 1024**2)
     ] = 4 * 1024**3
+    python_index: Annotated[
+        tuple[str, ...],
+        Doc(
+            "Package indexes for `dependencies` of Python code; the first that has a package is "
+            "used for it. By default, PyPI.",
+            is_secret=True,
+        ),
+    ] = ()
+    python_find_links: Annotated[
+        tuple[str, ...],
+        Doc("Folders and pages with further packages for `dependencies`."),
+    ] = ()
+    python_offline: Annotated[
+        bool,
+        Doc("Whether `dependencies` come only from folders and what was downloaded before."),
+    ] = False
+    python_environments: Annotated[
+        int, Doc("Environments of `dependencies` that are kept in the home.", least=1, most=10_000)
+    ] = 50
     isolation: Annotated[
         str,
         Doc(

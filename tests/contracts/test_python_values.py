@@ -44,6 +44,46 @@ async def run(tool: Python, code: str, **given):
         ("import json\njson.dumps = json.loads = None\nresult = {1: [2]}", {"1": [2]}),
         ("def main(n, /, *, other=1):\n    return [n, other]", [HUGE, 1]),
         ("def main(n, /, **rest):\n    return [n, rest]", [HUGE, {}]),
+        ("import uuid\nresult = uuid.UUID(int=5)", "00000000-0000-0000-0000-000000000005"),
+        ("import pathlib\nresult = [pathlib.Path('/a/b')]", ["/a/b"]),
+        ("result = [b'ab', bytearray(b'ab'), memoryview(b'ab')]", ["YWI=", "YWI=", "YWI="]),
+        ("import decimal\nresult = [decimal.Decimal('0.10')]", ["0.10"]),
+        (
+            "import datetime as dt\nresult = [dt.datetime(2024, 2, 3, 4, tzinfo=dt.UTC), dt.date(2024, 2, 3), dt.time(5)]",
+            ["2024-02-03T04:00:00+00:00", "2024-02-03", "05:00:00"],
+        ),
+        (
+            (
+                "import dataclasses, decimal\n@dataclasses.dataclass\nclass P:\n    x: int\n    y: object\n"
+                "result = P(1, P(2, decimal.Decimal(3)))"
+            ),
+            {"x": 1, "y": {"x": 2, "y": "3"}},
+        ),
+        (
+            (
+                "import msgspec, decimal\nclass P(msgspec.Struct):\n    x: int\n    y: object = None\n"
+                "result = [P(1, P(2, decimal.Decimal(3)))]"
+            ),
+            [{"x": 1, "y": {"x": 2, "y": "3"}}],
+        ),
+        (
+            (
+                "import pydantic, decimal, uuid\nclass P(pydantic.BaseModel):\n    x: int\n    y: object = None\n"
+                "result = [P(x=1, y=P(x=2, y=uuid.UUID(int=5)))]"
+            ),
+            [{"x": 1, "y": {"x": 2, "y": "00000000-0000-0000-0000-000000000005"}}],
+        ),
+        (
+            (
+                "import attrs\n@attrs.define\nclass P:\n    x: int\n    y: object = None\n"
+                "result = [P(1, P(2, {3}))]"
+            ),
+            [{"x": 1, "y": {"x": 2, "y": [3]}}],
+        ),
+        (
+            "import collections\nresult = collections.namedtuple('P', 'x y')(1, 2)",
+            [1, 2],
+        ),
     ],
 )
 async def test_a_value_is_what_it_is_in_json(python, code, expected):

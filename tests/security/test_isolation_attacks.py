@@ -109,7 +109,7 @@ SHELL_READS = {
 class Attacked:
     """A worker process, and the way to have it run code."""
 
-    def __init__(self, isolation: Isolation, uid: int, folder: Path) -> None:
+    def __init__(self, isolation: Isolation, uid: int, folder: Path, **settings: str) -> None:
         self.isolation = isolation
         self.folder = folder
         self.has_own_user = uid == 0
@@ -118,6 +118,7 @@ class Attacked:
             "PYTHONPATH": str(ROOT / "tests"),
             "ARCBOOK_ENCRYPTION_KEY": "s3cret-of-the-worker",
             "ARCBOOK_DSN": "postgresql://s3cret-of-the-worker@db/x",
+            **settings,
         }
         command = [
             *(as_user(uid) if uid != os.getuid() or uid == 0 else []),
@@ -200,7 +201,7 @@ def workers() -> list[tuple[int, Isolation]]:
 
 
 @contextlib.contextmanager
-def started(uid: int, isolation: Isolation) -> Iterator[Attacked]:
+def started(uid: int, isolation: Isolation, **settings: str) -> Iterator[Attacked]:
     # Not below pytest's folder, which other users cannot pass.
     folder = Path(tempfile.mkdtemp(prefix="arcbook-attacked-"))
     folder.chmod(0o711)
@@ -210,7 +211,7 @@ def started(uid: int, isolation: Isolation) -> Iterator[Attacked]:
     if os.getuid() == 0:
         os.chown(folder, uid, uid)
         os.chown(key, uid, uid)
-    made = Attacked(isolation, uid, folder)
+    made = Attacked(isolation, uid, folder, **settings)
     try:
         yield made
     finally:

@@ -25,7 +25,7 @@ from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.nats.access import servers
 from arcbook.bus.postgres import PostgresBus
 from arcbook.clock import SystemClock
-from arcbook.compose.working import confinement_of, egress_of
+from arcbook.compose.working import confinement_of, egress_of, packages_of
 from arcbook.logs import events as logged
 from arcbook.logs.context import LogContext
 from arcbook.owner.pools import PoolRules
@@ -422,6 +422,7 @@ async def worker_on(
         workspaces=str(settings.home / "work"),
         memory_bytes=settings.python_memory_bytes,
         egress=egress_of(settings),
+        packages=packages_of(settings),
     )
     clock = SystemClock()
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"

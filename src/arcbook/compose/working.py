@@ -1,10 +1,11 @@
-"""Egress policy and isolation of a worker, from its settings."""
+"""Egress policy, isolation and package sources of a worker, from its settings."""
 
 from __future__ import annotations
 
 from arcbook.egress import Egress
 from arcbook.settings import Settings, SettingsError
 from arcbook.tools.confinement import Confinement, Isolation
+from arcbook.tools.python_env.api import PackageSources
 
 
 def egress_of(settings: Settings) -> Egress:
@@ -21,6 +22,17 @@ def egress_of(settings: Settings) -> Egress:
         raise SettingsError(f"ARCBOOK_EGRESS_ALLOW and _DENY: {error}") from None
 
 
+def packages_of(settings: Settings) -> PackageSources:
+    """Return where Python environments are kept, and what their packages come from."""
+    return PackageSources(
+        folder=str(settings.home / "environments"),
+        indexes=settings.python_index,
+        find_links=settings.python_find_links,
+        is_offline=settings.python_offline,
+        environments_max=settings.python_environments,
+    )
+
+
 def confinement_of(settings: Settings, isolation: Isolation) -> Confinement:
     """Return the isolation of users' code, and what tools may reach."""
     return Confinement.of_worker(
@@ -31,4 +43,5 @@ def confinement_of(settings: Settings, isolation: Isolation) -> Confinement:
         first_uid=settings.isolation_uid,
         memory_bytes=settings.python_memory_bytes,
         egress=egress_of(settings),
+        packages=packages_of(settings),
     )

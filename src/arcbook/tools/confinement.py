@@ -25,6 +25,7 @@ from arcbook.egress import Egress
 from arcbook.tools import sandbox
 from arcbook.tools.environment import environment
 from arcbook.tools.python_child import seccomp
+from arcbook.tools.python_env.api import PackageSources
 
 PROGRAMS: Final = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
 """Where programs are that set others apart."""
@@ -167,6 +168,8 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = MEMORY_BYTES_MAX
     #: Where tools may connect to.
     egress: Egress = Egress()
+    #: Where Python environments are kept, and what their packages come from.
+    packages: PackageSources = PackageSources()
 
     @classmethod
     def of_worker(  # what a worker may say of it
@@ -179,6 +182,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         first_uid: int = 20_000,
         memory_bytes: int = MEMORY_BYTES_MAX,
         egress: Egress | None = None,
+        packages: PackageSources | None = None,
     ) -> Confinement:
         """Return that of a worker, which works for others: only named folders are reached."""
         workspaces.mkdir(parents=True, exist_ok=True)
@@ -192,6 +196,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
             first_uid=first_uid,
             memory_bytes=memory_bytes,
             egress=egress or Egress(),
+            packages=packages or PackageSources(),
         )
 
     @property
@@ -303,8 +308,10 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         command = [*outside, program("env"), "--default-signal=TERM", *inside]
         return Launch(command, None, {}, variables, filtered=is_filtered)
 
-    def zygote(self) -> list[str]:
+    def zygote(self, seen: Iterable[str] = ()) -> list[str]:
         """Return what stands before the process that forks children for Python code.
+
+        Children see the folders that are named, and cannot change them.
 
         It keeps what it needs to set its children apart from each other, runs no code of
         users, and its children lose it before they do.
@@ -312,6 +319,8 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         if self.isolation is not Isolation.SANDBOX:
             return []
         view = sandbox.view(self.folders or (), has_network=self.has_network)
+        for folder in seen:
+            view += sandbox.shown(folder, "--ro-bind")
         view += [*sandbox.shown(self.workspaces, "--bind"), "--as-pid-1"]
         if os.geteuid() != 0:
             view += ["--unshare-user", "--disable-userns", "--cap-add", "CAP_SYS_ADMIN"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import msgspec
 from msgspec import Meta
 
 from arcbook.outcome import TRACEBACK_CHARACTERS_MAX, ErrorKind, Outcome, failed, ok, shortened
@@ -16,10 +19,15 @@ from arcbook.template.code import uses_name
 from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.confinement import OutsideError
 from arcbook.tools.python_child.prepare import Prepared
+from arcbook.tools.python_env.api import EnvironmentFailedError, EnvironmentRequest
+from arcbook.tools.python_env.distributions import advice_for
 from arcbook.tools.python_pool import Child, ChildLostError, Owner, PythonPool, Zygote
 from arcbook.tools.python_start import Spawned
 from arcbook.tools.scripts import SCRIPT_KEYS, SCRIPT_SOURCES, ScriptError, load_script
 from arcbook.tools.spec import ToolSpec
+
+if TYPE_CHECKING:
+    from arcbook.tools.python_env.pools import EnvironmentPools
 
 OUTPUT_SHOWN_MAX: Final = 1024 * 1024
 """What code may print; a child drops the rest."""
@@ -48,6 +56,16 @@ class PythonParams(Params, frozen=True, kw_only=True):
             description="Modules to import: `{alias: module}`, `{name: {from, import}}` or names."
         ),
     ] = None
+    dependencies: Annotated[
+        list[str] | None,
+        Meta(
+            description="Packages that the code imports, as `name>=version`. They are installed in "
+            "an environment of their own, which all tasks with the same list share."
+        ),
+    ] = None
+    python: Annotated[
+        str | None, Meta(description="Version of Python, as `'3.12'`; by default the worker's.")
+    ] = None
     env: Annotated[dict[str, Any] | None, Meta(description="Environment variables.")] = None
     cwd: Annotated[str | None, Meta(description="Folder to run in.")] = None
 
@@ -70,7 +88,9 @@ def summary(config: Mapping[str, Any]) -> str:
     if not isinstance(code, str):
         return "run the code of a script"
     lines = code.strip().splitlines()
-    return f"run Python code of {len(lines)} line{'' if len(lines) == 1 else 's'}"
+    packages = config.get("dependencies")
+    with_ = f" with {', '.join(map(str, packages))}" if isinstance(packages, list) else ""
+    return f"run Python code of {len(lines)} line{'' if len(lines) == 1 else 's'}{with_}"
 
 
 KIND = declare(
@@ -101,6 +121,7 @@ class Python:
 
     def __init__(self, spawned: Spawned | None = None) -> None:
         self._pool: PythonPool | None = None
+        self._environments: EnvironmentPools | None = None
         self._spawned = spawned
         self._slots = asyncio.Semaphore(max(2, 2 * (os.cpu_count() or 1)))
 
@@ -116,8 +137,42 @@ class Python:
             )
         except ScriptError as error:
             return failed(error.kind, str(error), code="SCRIPT", retryable=error.retryable)
+        if params.dependencies is None and params.python is None:
+            pool = self._pool = self._pool or PythonPool(context.confinement, self._spawned)
+            return await self._run_in(pool, call, params, context, source)
+        return await self._run_in_environment(call, params, context, source)
+
+    async def _run_in_environment(
+        self, call: ToolCall, params: PythonParams, context: ToolContext, source: str
+    ) -> Outcome:
+        from arcbook.tools.python_env.pools import EnvironmentPools  # only where packages are named
+
+        began = time.monotonic()
+        try:
+            request = EnvironmentRequest.of(params.dependencies, params.python)
+            pools = self._environments = self._environments or EnvironmentPools(context.confinement)
+            async with contextlib.AsyncExitStack() as stack:
+                async with asyncio.timeout(call.timeout_seconds):
+                    pool = await stack.enter_async_context(pools.use(request))
+                if call.timeout_seconds is not None:
+                    seconds = call.timeout_seconds - (time.monotonic() - began)
+                    call = msgspec.structs.replace(call, timeout_seconds=max(seconds, 0.0))
+                return await self._run_in(pool, call, params, context, source)
+        except EnvironmentFailedError as error:
+            return failed(ErrorKind.CONFIG, str(error), code=error.code, retryable=error.retryable)
+        except TimeoutError:
+            message = f"the environment was not made within {call.timeout_seconds:g} seconds"
+            return failed(ErrorKind.TIMEOUT, message, code="PY_TIMEOUT", retryable=True)
+
+    async def _run_in(
+        self,
+        pool: PythonPool,
+        call: ToolCall,
+        params: PythonParams,
+        context: ToolContext,
+        source: str,
+    ) -> Outcome:
         digest = hashlib.blake2b(f"{params.libs!r}\0{source}".encode(), digest_size=16).digest()
-        pool = self._pool = self._pool or PythonPool(context.confinement, self._spawned)
         prepared = pool.prepared(digest)
         try:
             request = _request(call, params, context, source, digest, prepared)
@@ -165,6 +220,8 @@ class Python:
         return _outcome(answer, printed)
 
     async def close(self) -> None:
+        if self._environments is not None:
+            self._environments.close()
         if self._pool is not None:
             self._pool.close()
         elif self._spawned is not None:
@@ -243,9 +300,11 @@ def _outcome(answer: dict[str, Any], printed: str) -> Outcome:
     exception = shortened(str(answer.get("exception")), 200)
     traceback = shortened(str(answer.get("traceback", "")), TRACEBACK_CHARACTERS_MAX)
     facts = {"exception": exception, "traceback": traceback}
+    message = str(answer.get("message")) if code else f"{exception}: {answer.get('message')}"
+    advice = advice_for(answer["module"]) if answer.get("module") else ""
     outcome = failed(
         kind,
-        str(answer.get("message")) if code else f"{exception}: {answer.get('message')}",
+        f"{message}; {advice}" if advice else message,
         code=code or f"PY_{exception}",
         retryable=retryable,
         **facts,

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from arcbook.jsons import JsonError, read, write
 from arcbook.tools.confinement import Confinement, Isolation
+from arcbook.tools.python_env.api import PythonEnvironment
 from arcbook.tools.python_start import Spawned, spawn
 
 CLEAN_AHEAD: Final = 2
@@ -167,9 +168,11 @@ class Zygote:
         modules: Iterable[str],
         confinement: Confinement,
         spawned: Spawned | None = None,
+        environment: PythonEnvironment | None = None,
     ) -> None:
         self._modules = sorted(modules)
         self._confinement = confinement
+        self._environment = environment
         self._spawned = spawned
         self._busy = 0
         self._is_retired = False
@@ -182,7 +185,7 @@ class Zygote:
     def _start(self) -> None:
         """Start the process if it is not there, and take the children that come."""
         if self._spawned is None:
-            self._spawned = start_zygote(self._confinement, self._modules)
+            self._spawned = start_zygote(self._confinement, self._modules, self._environment)
         if not self._listens:
             self._listens = True
             self._listen()
@@ -331,25 +334,48 @@ class Zygote:
             spawned.process.wait()
 
 
-def start_zygote(confinement: Confinement, modules: Iterable[str] = ()) -> Spawned:
+def start_zygote(
+    confinement: Confinement,
+    modules: Iterable[str] = (),
+    environment: PythonEnvironment | None = None,
+) -> Spawned:
     """Start a zygote, apart as it is to be."""
     is_sandbox = confinement.isolation is Isolation.SANDBOX
+    seen = [environment.base, environment.prefix] if environment else []
     return spawn(
         modules,
         confinement.memory_bytes,
-        before=confinement.zygote(),
+        before=confinement.zygote(seen),
         workspaces=confinement.workspaces if is_sandbox else "",
-        folders=confinement.folders or (),
+        folders=[*(confinement.folders or ()), *seen],
         is_confined=not confinement.is_open,
+        environment=environment,
+        enters=has_packages(confinement),
     )
+
+
+def has_packages(confinement: Confinement) -> bool:
+    """Whether a zygote may import packages of an environment, which are code of users.
+
+    Where it can do more than its children, only they may.
+    """
+    return confinement.isolation is Isolation.PROCESS
 
 
 class PythonPool:
     """Children for calls, from the plain zygote or from one with the modules needed."""
 
-    def __init__(self, confinement: Confinement, spawned: Spawned | None = None) -> None:
+    def __init__(
+        self,
+        confinement: Confinement,
+        spawned: Spawned | None = None,
+        environment: PythonEnvironment | None = None,
+    ) -> None:
         self._confinement = confinement
-        self._plain = Zygote((), confinement, spawned)
+        self._environment = environment
+        #: Whether children come with modules imported, or import those of their execution.
+        self._imports = environment is None or has_packages(confinement)
+        self._plain = Zygote((), confinement, spawned, environment)
         self._special: OrderedDict[frozenset[str], Zygote] = OrderedDict()
         self._wanted: dict[frozenset[str], int] = {}
         self._prepared: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
@@ -369,7 +395,7 @@ class PythonPool:
 
         The second call that wants modules which no zygote has starts one with them.
         """
-        if not modules:
+        if not modules or not self._imports:
             return self._plain
         for held, zygote in self._special.items():
             if modules <= held:
@@ -378,7 +404,9 @@ class PythonPool:
         self._wanted[modules] = self._wanted.get(modules, 0) + 1
         if self._wanted[modules] < 2:
             return self._plain
-        found = self._special[modules] = Zygote(modules, self._confinement)
+        found = self._special[modules] = Zygote(
+            modules, self._confinement, environment=self._environment
+        )
         while len(self._special) > ZYGOTES_MAX:
             _, oldest = self._special.popitem(last=False)
             oldest.retire()

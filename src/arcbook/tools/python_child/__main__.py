@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import importlib
 import json
 import os
-import random
 import socket
 import sys
 from pathlib import Path
@@ -47,13 +43,12 @@ def main() -> None:
     zygote = _own_module()
     facts = json.loads(sys.argv[1])
     control = socket.socket(fileno=facts["control"])
-    for name in [*facts["modules"], *BASE_MODULES]:
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
+    packages = zygote.Packages(*facts["packages"]) if facts["packages"] else None
+    if packages and facts["enters"]:
+        packages.enter()
+        packages = None
+    generators = zygote.import_ahead([*facts["modules"], *BASE_MODULES])
     sys.argv = ["<playbook>"]
-    gc.collect()
-    generators = [one for one in gc.get_objects() if isinstance(one, random.Random)]
-    gc.freeze()
     try:
         zygote.Zygote(
             control,
@@ -61,6 +56,7 @@ def main() -> None:
             place=zygote.ChildFolders(facts["workspaces"], tuple(facts["folders"])),
             is_confined=facts["is_confined"],
             generators=generators,
+            packages=packages,
         ).run()
         os._exit(0)  # at once: somebody waits for it
     except OSError as error:

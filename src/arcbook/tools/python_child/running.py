@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import contextlib
 import importlib
 import inspect
 import sys
@@ -46,8 +45,9 @@ def run(request: dict[str, Any], prepared: Prepared) -> dict[str, Any]:
     namespace.update(__builtins__=builtins, __file__=FILENAME)
     inputs = {name: with_rowsets(value) for name, value in request["input"].items()}
     STREAMS.give()
+    missing: set[str] = set()
     try:
-        _add_modules(namespace, request.get("libs"), prepared.given)
+        missing = _add_modules(namespace, request.get("libs"), prepared.given)
         namespace.setdefault("execution_id", request.get("execution_id"))
         for name in ("args", "input_data"):
             namespace[name] = inputs
@@ -58,9 +58,15 @@ def run(request: dict[str, Any], prepared: Prepared) -> dict[str, Any]:
         value = _value(prepared, namespace, inputs)
         return {"ok": True, "data": _encoded(value), "empty": value is None}
     except MissingLibraryError as error:
-        return {"ok": False, "kind": "config", "message": str(error), "exception": "ImportError"}
+        return {
+            "ok": False,
+            "kind": "config",
+            "message": str(error),
+            "exception": "ImportError",
+            "module": error.name,
+        }
     except BaseException as error:  # noqa: BLE001  # the boundary to other people's code
-        return _failure(error)
+        return {**_failure(error), "module": _missing_module(error, missing)}
 
 
 def _value(prepared: Prepared, namespace: dict[str, Any], inputs: dict[str, Any]) -> Any:
@@ -90,17 +96,30 @@ class MissingLibraryError(ImportError):
     """A module that the task lists in ``libs`` is not installed."""
 
 
-def _add_modules(namespace: dict[str, Any], libs: Any, given: Iterable[str]) -> None:
+def _missing_module(error: BaseException, missing: set[str]) -> str | None:
+    """Return the module that code lacks, if that is what is wrong."""
+    name = getattr(error, "name", None)
+    if isinstance(error, ModuleNotFoundError) or (isinstance(error, NameError) and name in missing):
+        return str(name)
+    return None
+
+
+def _add_modules(namespace: dict[str, Any], libs: Any, given: Iterable[str]) -> set[str]:
+    """Give code its modules; return those of a list that are not there, which it may not use."""
+    missing: set[str] = set()
     for name in given:
         namespace[name] = importlib.import_module(name)
     if isinstance(libs, list):
         for requirement in libs:
             name = str(requirement).partition("=")[0].partition("[")[0].strip().replace("-", "_")
-            with contextlib.suppress(ImportError):
+            try:
                 namespace[name] = importlib.import_module(name)
+            except ImportError:
+                missing.add(name)
     if isinstance(libs, dict):
         for alias, target in libs.items():
             namespace[alias] = _library(alias, target)
+    return missing
 
 
 def _library(alias: str, target: Any) -> Any:
@@ -111,7 +130,8 @@ def _library(alias: str, target: Any) -> Any:
         return getattr(found, str(fields["import"])) if fields.get("import") else found
     except (ImportError, AttributeError) as error:
         reason = f"'libs' names {alias!r}, which cannot be imported: {error}"
-        raise MissingLibraryError(reason) from None
+        name = error.name if isinstance(error, ModuleNotFoundError) else None
+        raise MissingLibraryError(reason, name=name) from None
 
 
 def _execute(prepared: Prepared, namespace: dict[str, Any]) -> Any:

@@ -38,50 +38,84 @@ PROCESSES_OF_ALL_MAX: Final = 1024
 
 def serve(sock: socket.socket, output_fd: int, place: ChildFolders) -> None:
     """Serve calls of one execution in a child, until one may have left something behind."""
-    os.dup2(output_fd, 1)
-    os.dup2(output_fd, 2)
+    give_output(output_fd)
     known: dict[str, Prepared] = {}
     _warm_up()
     is_placed = False
     while (request := receive(sock)) is not None:
         if not is_placed:
             is_placed = True
-            _take_place(request, place)
-        os.lseek(output_fd, 0, os.SEEK_SET)
-        reply = _serve(request, known, sock, output_fd)
-        pure = reply.pop("pure", False)
-        reply["printed"] = os.lseek(output_fd, 0, os.SEEK_CUR)
+            take_place(request, place)
+        reply = reply_to(request, known, sock, output_fd)
+        pure = reply.pop("pure")
         reply["again"] = pure and reply["ok"]
         answer(sock, reply)
         if not reply["again"]:
             return
 
 
-def _serve(
+def give_output(output_fd: int) -> None:
+    """Have a file take what this process prints."""
+    os.dup2(output_fd, 1)
+    os.dup2(output_fd, 2)
+
+
+def reply_to(
     request: dict[str, Any], known: dict[str, Prepared], sock: socket.socket, output_fd: int
 ) -> dict[str, Any]:
+    """Run the code of a request; return the reply, and in it whether the code was ``pure``."""
+    os.lseek(output_fd, 0, os.SEEK_SET)
+    try:
+        prepared = prepared_for(request, known, sock)
+    except UnpreparedError as failure:
+        reply, fresh = failure.reply, True
+    else:
+        reply, fresh = _run(request, prepared, output_fd)
+    return {**reply, "pure": not fresh, "printed": os.lseek(output_fd, 0, os.SEEK_CUR)}
+
+
+class UnpreparedError(ValueError):
+    """Code cannot be prepared; the reply says why."""
+
+    def __init__(self, reply: dict[str, Any]) -> None:
+        super().__init__()
+        self.reply = reply
+
+
+def prepared_for(
+    request: dict[str, Any], known: dict[str, Prepared], sock: socket.socket
+) -> Prepared:
+    """Return a request's code ready to run.
+
+    Raises:
+        UnpreparedError: it is not Python.
+    """
     digest = request["digest"]
     prepared, wire = known.get(digest), None
     if prepared is None:
         try:
             prepared, wire = _prepare(request)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            return _syntax_failure(error)
+            raise UnpreparedError(_syntax_failure(error)) from None
         known[digest] = prepared
     if wire is not None and request.get("tells"):
         # Told before the code runs, which could say something else afterwards.
         answer(sock, {"prepared": wire})
+    return prepared
+
+
+def _run(
+    request: dict[str, Any], prepared: Prepared, output_fd: int
+) -> tuple[dict[str, Any], bool]:
+    """Run prepared code; return the reply, and whether the process is used up by it."""
     linecache.cache[FILENAME] = (0, None, request.get("lines") or [], FILENAME)
-    fresh = not prepared.pure or bool(request.get("env") or request.get("cwd"))
-    if fresh:
-        _settle_in(request)
-        programs = Programs(output_fd)
-        reply = run(request, prepared)
-        programs.finish()
-    else:
-        reply = run(request, prepared)
-    reply["pure"] = not fresh
-    return reply
+    if prepared.pure and not request.get("env") and not request.get("cwd"):
+        return run(request, prepared), False
+    _settle_in(request)
+    programs = Programs(output_fd)
+    reply = run(request, prepared)
+    programs.finish()
+    return reply, True
 
 
 def _prepare(request: dict[str, Any]) -> tuple[Prepared, dict[str, Any] | None]:
@@ -114,7 +148,7 @@ def _warm_up() -> None:
     json.dumps(run(request, _NOTHING))
 
 
-def _take_place(request: dict[str, Any], place: ChildFolders) -> None:
+def take_place(request: dict[str, Any], place: ChildFolders) -> None:
     """Be the execution's own process from now on: its workspace, its user, nothing else."""
     apart.limit_memory(request.get("memory_bytes") or 0)
     workspace: str = request.get("workspace") or ""

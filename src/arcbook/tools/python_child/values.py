@@ -169,6 +169,8 @@ def _key(key: Any) -> str:
 
 
 def _unusual(value: Any, depth: int) -> Any:
+    if type(value).__name__ in NOTHING:
+        return None
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -187,11 +189,10 @@ def _unusual(value: Any, depth: int) -> Any:
 def _by_its_methods(value: Any, depth: int) -> Any:
     """Return what an object says that it is, as the libraries have it whose objects they are."""
     if not isinstance(value, type):
-        for name in ("tolist", "to_dict", "_asdict", "item", "isoformat"):
-            method = getattr(value, name, None)
-            if callable(method):
-                return encodable(method(), depth + 1)
-        if fields := getattr(value, "__dataclass_fields__", None):
+        plain = _of_library(value)
+        if plain is not value:
+            return encodable(plain, depth + 1)
+        if fields := _fields(value):
             return {name: encodable(getattr(value, name), depth + 1) for name in fields}
         if hasattr(value, "__next__") or isinstance(value, (Sequence, AbstractSet)):
             return [encodable(v, depth + 1) for v in value]
@@ -201,3 +202,38 @@ def _by_its_methods(value: Any, depth: int) -> Any:
         value.close()
     what = f"a value of the type {type(value).__name__} has no form in JSON"
     raise NoFormError(f"{what}: make it text, a number, a list or a mapping")
+
+
+NOTHING: Final = frozenset({"NAType", "NaTType"})
+"""Types whose only value says that there is none."""
+
+METHODS: Final = (
+    *("to_dicts", "to_pylist", "tolist", "to_list", "to_dict", "model_dump", "as_py"),
+    *("_asdict", "item", "isoformat"),
+)
+"""Methods that return plain data; tables of libraries become lists of their rows."""
+
+
+def _of_library(value: Any) -> Any:
+    """Return the plain data that an object gives, or the object."""
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    if kind in ("m", "M") and type(value).__module__ == "numpy":
+        return value.astype(str).tolist()  # else nanoseconds, which are numbers
+    if hasattr(value, "columns") and callable(getattr(value, "to_dict", None)):
+        rows = getattr(value, "to_dicts", None)
+        return rows() if callable(rows) else value.to_dict("records")
+    for name in METHODS:
+        method = getattr(value, name, None)
+        if callable(method):
+            return method()
+    return value
+
+
+def _fields(value: Any) -> Iterable[str]:
+    """Return the names of the fields of a class that declares them."""
+    kind = type(value)
+    if declared := getattr(kind, "__dataclass_fields__", None):
+        return list(declared)
+    if names := getattr(kind, "__struct_fields__", None):
+        return list(names)
+    return [field.name for field in getattr(kind, "__attrs_attrs__", ())]

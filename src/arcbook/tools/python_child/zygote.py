@@ -12,12 +12,15 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from arcbook.tools.python_child import apart
+from arcbook.tools.python_child import apart, forking
 from arcbook.tools.python_child.output import OUTPUT_BYTES_MAX
+from arcbook.tools.python_child.packages import Packages, import_ahead, reseed
 from arcbook.tools.python_child.serving import ChildFolders, serve
+
+__all__ = ["ChildFolders", "Packages", "Zygote", "import_ahead", "reseed"]
 
 
 class Zygote:
@@ -31,6 +34,7 @@ class Zygote:
         place: ChildFolders,
         is_confined: bool,
         generators: Sequence[Any],
+        packages: Packages | None = None,
     ) -> None:
         self.control = control
         self.memory_bytes = memory_bytes
@@ -38,6 +42,8 @@ class Zygote:
         self.is_confined = is_confined
         #: Sources of random numbers that modules have made; each child draws its own.
         self.generators = generators
+        #: What children still have to enter, each for its execution.
+        self.packages = packages
         self.children: set[int] = set()
         self.below = None if place.workspaces else apart.Below()
         self.pids = apart.Pids() if place.workspaces else None
@@ -99,7 +105,11 @@ class Zygote:
             status = 1
             try:
                 of_all = self._become_child([mine.fileno(), output_fd])
-                serve(mine, output_fd, self.place._replace(of_all=of_all))
+                place = self.place._replace(of_all=of_all)
+                if self.packages is None:
+                    serve(mine, output_fd, place)
+                else:
+                    forking.serve(mine, output_fd, place, self.packages)
                 status = 0
             except BaseException:  # noqa: BLE001  # nothing may run in a child but a call
                 traceback.print_exc(file=sys.__stderr__)
@@ -144,15 +154,6 @@ class Zygote:
                 pid, _ = os.waitpid(-1, 0)
                 self.children.discard(pid)
                 self._end_left_behind()
-
-
-def reseed(generators: Iterable[Any]) -> None:
-    """Let the sources of random numbers that were there before a fork differ after it."""
-    for generator in generators:
-        generator.seed()
-    numbers = sys.modules.get("numpy.random")
-    if numbers is not None:
-        numbers.seed()
 
 
 def _nothing(*_: object) -> None:

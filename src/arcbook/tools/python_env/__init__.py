@@ -1,0 +1,1 @@
+"""Python environments: interpreters with the packages that tasks list in ``dependencies``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -12,6 +13,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from arcbook import jsons
 from arcbook.nesting import NESTING_MAX
 from arcbook.server.http.access import Caller
 from arcbook.server.http.context import RequestContext
@@ -21,6 +23,9 @@ from arcbook.wire.http.common import identity
 
 BODY_PART_BYTES: Final = 16 * 1024
 """Part of a body that must arrive in each interval, so that slow senders are cut off."""
+
+_UNUSUAL: Final = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?\d{3}|\d{309}")
+"""Half surrogates and numbers that no float is as large as, which the fast decoder rejects."""
 
 ENCODER: Final = msgspec.json.Encoder()
 
@@ -249,7 +254,13 @@ def decoded(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         ApiError: 400 if it is not JSON, 422 if it does not match the type of the route.
     """
     try:
-        return decoder.decode(data)
+        try:
+            return decoder.decode(data)
+        except msgspec.DecodeError:
+            plain = _plain(data)
+            if plain is None:
+                raise
+            return decoder.decode(plain)
     except msgspec.ValidationError as error:
         raise ApiError(422, f"invalid body: {_plainly(error)}") from None
     except msgspec.DecodeError as error:
@@ -258,6 +269,23 @@ def decoded(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         raise ApiError(400, "the body is not JSON: it is not UTF-8") from None
     except RecursionError:
         raise ApiError(400, "the body is nested too deeply") from None
+
+
+def _plain(data: bytes) -> bytes | None:
+    """Return a body with half surrogates and numbers beyond any float replaced, as elsewhere.
+
+    Returns ``None`` if it is not JSON, or has neither.
+
+    Raises:
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    data.decode("utf-8")
+    if not _UNUSUAL.search(data):
+        return None
+    try:
+        return jsons.write(jsons.read(data))
+    except jsons.JsonError:
+        return None
 
 
 def _plainly(error: msgspec.ValidationError) -> str:

@@ -123,6 +123,15 @@ CREDENTIALS = {
     "number": ("api_key", {"key": NUMBER, "in": "query", "param": "code"}),
 }
 
+LARGE = """\
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: large, path: tests/large}
+workflow:
+  - step: start
+    tool: {kind: python, code: "result = 'x' * 1_000_000"}
+"""
+
 
 class Used:
     """A home in which the secrets were used, and all that was printed on the way."""
@@ -302,3 +311,12 @@ workflow:
       url: "{{ workload.url }}/last"
       body: {seen: "{{ start.data.headers.Authorization }}"}
 """
+
+
+def test_files_of_the_home_are_readable_by_their_owner_alone(arcbook: Terminal) -> None:
+    arcbook.write("large.yaml", LARGE)
+    arcbook("run", "large.yaml")
+
+    files = [path for path in arcbook.home.rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"arcbook.db"}
+    assert [path.name for path in files if path.stat().st_mode & 0o077] == []

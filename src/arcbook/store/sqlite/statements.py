@@ -42,6 +42,8 @@ class Statements:
         """
         with translated(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Results are in it: nobody else's, nor those of code that runs as another user.
+            self._path.touch(mode=0o600, exist_ok=True)
             db = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
             self._open = db
             db.execute("pragma journal_mode = wal")

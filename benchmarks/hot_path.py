@@ -138,7 +138,7 @@ class Bench:
         """Take all shards: a commit is refused without."""
         owner = _Shards.owner
         await self.store.join(ServerRow(server_id=owner, machine=0), LEASE_SECONDS)
-        await self.store.beat(owner, LEASE_SECONDS)
+        await self.store.renew_lease(owner, LEASE_SECONDS)
 
     async def begin(self, text: str, count: int) -> list[int]:
         """Start executions."""

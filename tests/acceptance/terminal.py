@@ -149,7 +149,7 @@ class Terminal:
 
 def _checked(ran: Ran) -> Ran:
     assert "Traceback" not in ran.err, ran.err
-    assert "fault of Arcbook" not in ran.err, ran.err
+    assert "bug in Arcbook" not in ran.err, ran.err
 
     return ran
 

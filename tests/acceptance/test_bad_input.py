@@ -218,7 +218,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_resuming_finishes_it(arcbook: Te
     (ended,) = arcbook.executions()
 
     assert full.code == 1
-    assert "make room, then 'arcbook resume' goes on" in full.err
+    assert "free some space, then run: arcbook resume" in full.err
     assert row["status"] == "RUNNING"
     assert resumed.code == 0
     assert ended["status"] == "COMPLETED"
@@ -254,7 +254,7 @@ def test_a_disk_too_full_for_a_large_result_stops_the_run_and_resuming_finishes_
     exits = [e["step"] for e in arcbook.events(ended["execution_id"]) if e["type"] == "step.exit"]
 
     assert full.code == 1
-    assert "make room, then 'arcbook resume' goes on" in full.err
+    assert "free some space, then run: arcbook resume" in full.err
     assert row["status"] == "RUNNING"
     assert resumed.code == 0
     assert ended["status"] == "COMPLETED"

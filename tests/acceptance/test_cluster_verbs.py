@@ -108,7 +108,7 @@ def test_a_database_out_of_reach(arcbook, nats_server):
     ran = arcbook("server", "--dsn", dsn, "--nats", nats_server.url, "--port", 0)
 
     assert ran.code == 1
-    assert "127.0.0.1:1/arcbook: it cannot be reached" in ran.err
+    assert "127.0.0.1:1/arcbook: the server cannot be reached" in ran.err
     assert "s3cret-word" not in ran.all
 
 

@@ -326,7 +326,7 @@ def test_ctrl_c_while_resuming_leaves_the_execution_to_be_resumed_again(shop: Sh
 
     assert resuming.returncode == 130
     assert "Traceback" not in err
-    assert "stopped; 'arcbook resume" in err
+    assert "stopped; to continue, run: arcbook resume" in err
     assert left == "RUNNING"
     assert shop.arcbook("resume").code == 0
     assert shop.lines()["start"] == 1

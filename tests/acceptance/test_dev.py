@@ -310,7 +310,7 @@ def test_ctrl_c_on_a_terminal_offers_to_leave_the_execution_running(dev, arcbook
     screen = Screen(arcbook, "--server", dev.url, "run", name)
     until((arcbook.folder / "began").exists)
     screen.press(b"\x03")
-    screen.wait_for("goes on at the server: Enter leaves it running, Ctrl-C again cancels it")
+    screen.wait_for("running on the server, or Ctrl-C again to cancel it")
     screen.press(b"\n")
 
     assert screen.end() == 0
@@ -324,7 +324,7 @@ def test_a_second_ctrl_c_on_a_terminal_cancels_at_the_server(dev, arcbook):
     screen = Screen(arcbook, "--server", dev.url, "run", arcbook.write("gated.yaml", text))
     until((arcbook.folder / "began").exists)
     screen.press(b"\x03")
-    screen.wait_for("Ctrl-C again cancels it")
+    screen.wait_for("Ctrl-C again to cancel it")
     screen.press(b"\x03")
 
     assert screen.end() == 130
@@ -351,7 +351,7 @@ def test_a_run_at_a_server_begins_at_the_step_that_is_asked_for(dev, arcbook):
     assert (there.code, there.json["result"]) == (here.code, here.json["result"]) == (0, 7)
     assert dev("events", there.json["execution_id"], "--json").out.count('"step.enter"') == 1
     assert [ran.code for ran in wrong] == [2, 2]
-    assert "no step 'lats' to begin at: did you mean 'last'?" in wrong[0].err
+    assert "no step 'lats': did you mean 'last'?" in wrong[0].err
     assert wrong[0].err == wrong[1].err
 
 
@@ -361,7 +361,7 @@ def test_resume_at_a_server_follows_the_run_that_goes_on(dev, arcbook):
     started = dev("run", name, "--detach", "--json").json["execution_id"]
     until((arcbook.folder / "began").exists)
     following = arcbook.start("--server", dev.url, "run", name, "--resume", "--set", "a=1")
-    assert f"execution {started} goes on as it began: values ignored" in line_with(
+    assert f"execution {started} is resumed with its original input: values ignored" in line_with(
         following, "ignored"
     )
     (arcbook.folder / "gate").touch()

@@ -74,7 +74,7 @@ def test_people_read_what_would_have_been_done_and_nothing_is_kept(ran: Terminal
 
     assert done.code == 0, done.all
     assert f"order: would send POST {service.url}/orders/14 (keyed)" in done.err
-    assert "4 calls with effects were left out" in done.err
+    assert "4 calls with effects were skipped" in done.err
     assert "t0k3n" not in done.all
     assert ran("executions", "list", "--json").json == []
     assert not list(ran.folder.glob("arcbook-dry-*"))
@@ -85,4 +85,4 @@ def test_a_dry_run_is_a_new_run_in_the_home(ran: Terminal):
     remote = ran("run", "order.yaml", "--dry-run", "--server", "http://127.0.0.1:9")
 
     assert (resumed.code, remote.code) == (2, 2)
-    assert "--dry-run is for a new run in the home" in resumed.err
+    assert "--dry-run only works for a new run in the home" in resumed.err

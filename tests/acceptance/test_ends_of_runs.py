@@ -139,7 +139,7 @@ def test_cancelling_tells_by_its_code_whether_the_run_ended_before(trip: Trip) -
     completed = trip.arcbook("cancel", trip.row()["execution_id"])
 
     assert (completed.code, cancelled.code, again.code) == (1, 0, 0)
-    assert "ended before: COMPLETED" in completed.out
+    assert "has already ended: COMPLETED" in completed.out
     assert again.json["status"] == "CANCELLED"
 
 
@@ -165,7 +165,7 @@ def test_retry_from_refuses_the_file_of_another_playbook(arcbook: Terminal) -> N
     ran = arcbook("retry-from", row["execution_id"], "add", "--file", other)
 
     assert ran.code == 2
-    assert "is the playbook 'tests/other'" in ran.err
+    assert "contains the playbook 'tests/other'" in ran.err
 
 
 def test_a_document_may_come_from_standard_input(arcbook: Terminal) -> None:
@@ -196,7 +196,7 @@ def test_detach_is_for_servers(arcbook: Terminal) -> None:
     ran = arcbook("run", arcbook.write("sum.yaml", SUM), "--detach")
 
     assert ran.code == 2
-    assert "it needs --server" in ran.err
+    assert "add --server" in ran.err
 
 
 SUM = """\

@@ -15,7 +15,7 @@ START_SECONDS = 60.0
 
 LOOPS = {
     "arcbook.server.scheduler:Scheduler": "look",
-    "arcbook.server.ownership:ShardOwnership": "beat",
+    "arcbook.server.ownership:ShardOwnership": "renew_lease",
     "arcbook.owner.commands:CommandBook": "expire",
     "arcbook.worker.core:Worker": "_extend",
     "arcbook.server.system:Housekeeping": "_forget_requests",

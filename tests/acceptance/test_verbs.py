@@ -188,9 +188,9 @@ def test_a_playbook_that_ran_once_runs_again_by_its_path(arcbook: Terminal, path
         (["run", "weather.yaml", "--frob"], "--frob"),
         (["run"], "FILE|PATH"),
         (["runn", "weather.yaml"], "Did you mean 'run'"),
-        (["executions", "show", "frob"], "is not an execution's id"),
+        (["executions", "show", "frob"], "is not an execution id"),
         (["executions", "show", "5"], "there is no execution 5"),
-        (["executions", "show", "9" * 30], "is not an execution's id"),
+        (["executions", "show", "9" * 30], "is not an execution id"),
         (["executions", "list", "--status", "frob"], "frob"),
         (["events", "5"], "there is no execution 5"),
         (["result", "5"], "there is no execution 5"),
@@ -281,7 +281,7 @@ def test_cancelling_what_has_ended_changes_nothing(home: Home) -> None:
     ran = home.terminal("cancel", home.weather)
 
     assert ran.code == 1
-    assert "ended before: COMPLETED" in ran.out
+    assert "has already ended: COMPLETED" in ran.out
     assert home.terminal.executions()[-1]["status"] == "COMPLETED"
 
 
@@ -389,7 +389,7 @@ def test_lint_of_a_folder_without_playbooks_says_so(arcbook: Terminal) -> None:
     ran = arcbook("lint", "empty")
 
     assert ran.code == 2
-    assert "there are no playbooks below empty" in ran.err
+    assert "there are no playbooks in empty" in ran.err
 
 
 def test_the_schema_is_json_schema_that_knows_every_tool(arcbook: Terminal) -> None:

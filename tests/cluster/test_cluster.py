@@ -184,7 +184,7 @@ async def test_several_servers_share_the_work_and_each_input_finds_its_owner(clu
 async def test_owners_of_several_shards_are_asked_at_once(cluster):
     asker, owner = [(await cluster.server()).server for _ in range(2)]
     for server in (asker, owner):
-        await server.ownership.beat()
+        await server.ownership.renew_lease()
     asked, everybody = [], asyncio.Event()
 
     async def unanswered(subject, body, seconds):

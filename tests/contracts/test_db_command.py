@@ -28,7 +28,7 @@ def test_tables_are_made_once(run, postgres_server, database, monkeypatch):
     code, said = run("check")
     assert (code, "run: arcbook db upgrade" in said) == (1, True)
     code, said = run("upgrade")
-    assert (code, "the tables are made" in said) == (0, True)
+    assert (code, "created the tables" in said) == (0, True)
     code, said = run("upgrade")
     assert (code, "up to date" in said) == (0, True)
     assert run("check")[0] == 0
@@ -49,7 +49,7 @@ def test_a_database_out_of_reach_is_told_without_the_password(run):
     code, said = run("check", "--dsn", "postgresql://me:s3cret@127.0.0.1:1/db")
 
     assert (code, "s3cret" in said) == (1, False)
-    assert "Error: PostgreSQL at 127.0.0.1:1/db: it cannot be reached" in said
+    assert "Error: PostgreSQL at 127.0.0.1:1/db: the server cannot be reached" in said
 
 
 def test_a_database_must_be_named(run):

@@ -224,7 +224,7 @@ class TestOpening:
     ):
         dsn = postgres_server.dsn(database)
 
-        assert (await check(dsn)).found == 0
+        assert (await check(dsn)).current == 0
         with pytest.raises(StoreError, match="run: arcbook db upgrade"):
             await PostgresStore(dsn).__aenter__()
 
@@ -232,7 +232,7 @@ class TestOpening:
         dsn = postgres_server.dsn(database)
         before = await asyncio.gather(*(upgrade(dsn) for _ in range(3)))
 
-        assert sorted(state.found for state in before) == [0, before[0].needed, before[0].needed]
+        assert sorted(state.current for state in before) == [0, before[0].needed, before[0].needed]
         assert (await check(dsn)) == (before[0].needed, before[0].needed)
 
     async def test_a_database_of_a_newer_version_is_refused(self, postgres_server, database):

@@ -154,5 +154,5 @@ def draw_step(story):
     if kind < 0.85:
         return ("join", server(name), LEASE)
     if kind < 0.95:
-        return ("beat", name, LEASE)
+        return ("renew_lease", name, LEASE)
     return draw.choice([("leave", name), ("release", name, draw.sample(range(SHARDS), 9))])

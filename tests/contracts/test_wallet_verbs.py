@@ -64,7 +64,7 @@ def test_a_key_that_was_in_use_until_now_is_forgotten_by_the_next_rotation(arcbo
 
     assert second[1:] == first
     assert third[1:] == second[:1]
-    assert "the key of until now stays" in told.out
+    assert "the previous key is kept" in told.out
 
 
 def test_a_wrong_key_is_told_and_changes_nothing(arcbook: Terminal):
@@ -76,8 +76,8 @@ def test_a_wrong_key_is_told_and_changes_nothing(arcbook: Terminal):
     del arcbook.environment["ARCBOOK_ENCRYPTION_KEY"]
 
     assert (status.code, turned.code, ran.code) == (1, 1, 1)
-    assert "credential 'api' does not open: the record was sealed by key local:" in status.err
-    assert "credential 'api' stays as it is" in turned.err
+    assert "credential 'api' cannot be opened: the record was sealed by key local:" in status.err
+    assert "credential 'api' was not resealed" in turned.err
     assert "credential 'api' cannot be opened: the record was sealed by key" in ran.err
     assert arcbook("wallet", "status").code == 0
 
@@ -85,8 +85,8 @@ def test_a_wrong_key_is_told_and_changes_nothing(arcbook: Terminal):
 def test_a_key_file_is_made_once(arcbook: Terminal):
     made, again = arcbook("wallet", "init"), arcbook("wallet", "init")
 
-    assert "is made" in made.out
-    assert "is there already" in again.out
+    assert "created" in made.out
+    assert "exists already" in again.out
 
 
 def test_a_credential_that_cannot_be_is_refused_with_every_problem(arcbook: Terminal):

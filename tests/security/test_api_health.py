@@ -98,7 +98,7 @@ async def test_a_server_that_cannot_own_says_so(api: Api, monkeypatch):
     async def lost(*_, **__):
         raise LostServerError("unknown")
 
-    monkeypatch.setattr(api.server.store, "beat", lost)
+    monkeypatch.setattr(api.server.store, "renew_lease", lost)
     monkeypatch.setattr(api.server.store, "join", lost)
 
     found = await until_sick(api)

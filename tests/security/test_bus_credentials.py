@@ -170,7 +170,7 @@ async def test_every_server_says_the_same(cluster, bus):
     for _ in range(2):
         await cluster.server()
     for running in cluster.servers:
-        await running.server.ownership.beat()
+        await running.server.ownership.renew_lease()
     mine = sealed(bus, "w")
     owner = cluster.owner(held.execution_id).server
     held = Held(held.execution_id, owner)

@@ -156,7 +156,7 @@ async def test_a_decision_that_never_ends_or_ends_its_server_costs_one_execution
         attending.cancel()
 
     assert ended["status"] == "FAILED"
-    assert "fault of Arcbook" in str(ended)
+    assert "bug in Arcbook" in str(ended)
     assert {one["status"] for one in (*others, after)} == {"COMPLETED"}
     assert cluster.ends <= ends
     assert f"execution {poison}" in cluster.log

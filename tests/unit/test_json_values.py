@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from arcbook.cli.context import parse_given
+from arcbook.cli.context import parse_workload
 from arcbook.cli.errors import UserError
 from arcbook.jsons import INTEGER_DIGITS_MAX, JsonError, TooDeepError, read, write
 from arcbook.outcome import MESSAGE_CHARACTERS_MAX, ErrorKind, failed
@@ -91,11 +91,11 @@ def test_data_is_written_with_its_values(value, expected):
     ],
 )
 def test_the_command_line_takes_a_number_only_where_it_keeps_its_digits(text, value):
-    assert parse_given(None, (f"n={text}",)).over({})["n"] == value
+    assert parse_workload(None, (f"n={text}",)).over({})["n"] == value
 
 
 def test_a_payload_keeps_its_numbers():
-    assert parse_given(f'{{"n": {HUGE}}}', ()).payload == {"n": HUGE}
+    assert parse_workload(f'{{"n": {HUGE}}}', ()).payload == {"n": HUGE}
 
 
 @pytest.mark.parametrize("levels", [150, 500, 50_000])
@@ -103,9 +103,9 @@ def test_a_value_of_the_command_line_that_nests_too_deeply_is_refused(levels):
     deep = "[" * levels + "]" * levels
 
     with pytest.raises(UserError, match="100 levels"):
-        parse_given(None, (f"n={deep}",))
+        parse_workload(None, (f"n={deep}",))
     with pytest.raises(UserError, match="100 levels"):
-        parse_given(f'{{"n": {deep}}}', ())
+        parse_workload(f'{{"n": {deep}}}', ())
 
 
 def test_a_value_that_nests_without_end_is_not_written():

@@ -6,7 +6,7 @@ import gc
 from typing import Final
 
 THRESHOLDS: Final = (20_000, 20, 20)
-"""New objects after which the young are looked through, and how often before the old ones are.
+"""Thresholds of the three generations, as in ``gc.set_threshold``.
 
 Python's own 700 and 10 are for small programs: with ten thousand steps in memory a
 third of the time went into looking for garbage that is not there."""

@@ -32,7 +32,7 @@ def with_completion(command: click.Command) -> click.Command:
 
 
 class _Completed(click.ParamType[str]):
-    """A text that something completes."""
+    """A text with completion."""
 
     name = "text"
 
@@ -54,15 +54,15 @@ def _playbooks(context: click.Context, begun: str) -> list[CompletionItem]:
     paths = _paths(context, begun)
     if not paths:
         return FILES
-    found = sorted(Path(begun).parent.glob("*.y*ml")) if not begun.endswith("/") else []
-    return paths + [CompletionItem(str(f)) for f in found if str(f).startswith(begun)]
+    files = sorted(Path(begun).parent.glob("*.y*ml")) if not begun.endswith("/") else []
+    return paths + [CompletionItem(str(f)) for f in files if str(f).startswith(begun)]
 
 
 def _paths(context: click.Context, begun: str) -> list[CompletionItem]:
     async def look(embedded: Any) -> list[Item]:
         return [(row.path, row.kind) for row in await embedded.store.entries()]
 
-    return _found(context, begun, look, lambda ask: ("paths", ask.paths))
+    return _offered(context, begun, look, lambda ask: ("paths", ask.paths))
 
 
 def _executions(context: click.Context, begun: str) -> list[CompletionItem]:
@@ -72,7 +72,7 @@ def _executions(context: click.Context, begun: str) -> list[CompletionItem]:
         rows = await embedded.store.executions(ExecutionFilter(limit=IDS_MAX))
         return [(str(row.execution_id), f"{row.status} {row.path}") for row in rows]
 
-    return _found(context, begun, look, lambda ask: ("executions", ask.executions(IDS_MAX)))
+    return _offered(context, begun, look, lambda ask: ("executions", ask.executions(IDS_MAX)))
 
 
 def _steps(context: click.Context, begun: str) -> list[CompletionItem]:
@@ -85,7 +85,9 @@ def _steps(context: click.Context, begun: str) -> list[CompletionItem]:
         state = await embedded.state(int(identity))
         return [(step, "") for step in state.visits]
 
-    return _found(context, begun, look, lambda ask: (f"entered {identity}", ask.entered(identity)))
+    return _offered(
+        context, begun, look, lambda ask: (f"entered {identity}", ask.entered(identity))
+    )
 
 
 def _targets(context: click.Context, begun: str) -> list[CompletionItem]:
@@ -107,16 +109,16 @@ def _targets(context: click.Context, begun: str) -> list[CompletionItem]:
         entry = await embedded.store.entry(name)
         return [] if entry is None else names(entry.content)
 
-    return _found(context, begun, look, lambda ask: (f"steps {name}", ask.steps(name)))
+    return _offered(context, begun, look, lambda ask: (f"steps {name}", ask.steps(name)))
 
 
 def _names(context: click.Context, begun: str) -> list[CompletionItem]:
     """Complete the names that a verb's group manages: aliases, or schedules."""
     group = "" if context.parent is None else context.parent.info_name
     if group == "credential":
-        return _found(context, begun, _aliases_of_home, lambda ask: ("aliases", ask.aliases))
+        return _offered(context, begun, _aliases_of_home, lambda ask: ("aliases", ask.aliases))
     if group == "schedule":
-        return _found(context, begun, None, lambda ask: ("schedules", ask.schedules))
+        return _offered(context, begun, None, lambda ask: ("schedules", ask.schedules))
     return []
 
 
@@ -125,7 +127,7 @@ async def _aliases_of_home(embedded: Any) -> list[Item]:
 
 
 def _tokens(context: click.Context, begun: str) -> list[CompletionItem]:
-    return _found(context, begun, None, lambda ask: ("tokens", ask.tokens))
+    return _offered(context, begun, None, lambda ask: ("tokens", ask.tokens))
 
 
 _COMPLETIONS: Final[dict[str, Callable[[click.Context, str], list[CompletionItem]]]] = {
@@ -145,16 +147,16 @@ _COMPLETIONS: Final[dict[str, Callable[[click.Context, str], list[CompletionItem
 Look = Callable[[Any], Awaitable[list[Item]]]
 
 
-def _found(
+def _offered(
     context: click.Context, begun: str, look: Look | None, question: Callable[[Any], Any]
 ) -> list[CompletionItem]:
-    """Look into the home, or ask the chosen server, within a short time limit.
+    """Return completions from the home, or from the chosen server within a short time limit.
 
     Args:
         context: the command line so far.
-        begun: what is typed of the word.
-        look: looks into the home; nothing for verbs that are always about a server.
-        question: returns what is asked of a server, by a name for the question.
+        begun: the typed part of the word.
+        look: queries the home; None for verbs that always use a server.
+        question: returns the topic and the query for a server.
     """
     from arcbook.cli.errors import UserError
     from arcbook.cli.remote.link import server_of
@@ -174,12 +176,16 @@ _AT_SERVERS: Final = frozenset({"schedule", "token"})
 """Verbs that always use a server."""
 
 
-def _begun(found: list[Item], begun: str) -> list[CompletionItem]:
-    return [CompletionItem(name, help=about) for name, about in found if name.startswith(begun)]
+def _begun(items: list[Item], begun: str) -> list[CompletionItem]:
+    return [
+        CompletionItem(name, help=description)
+        for name, description in items
+        if name.startswith(begun)
+    ]
 
 
 def _of_home(context: click.Context, look: Look) -> list[Item]:
-    """Look into the home, if it exists."""
+    """Return completions from the home, if it exists."""
     from arcbook.cli.context import settings_of, with_embedded  # only where a home is looked at
     from arcbook.compose.embedded import STORE_FILE
     from arcbook.owner.drive import ExecutionMissingError

@@ -1,4 +1,4 @@
-"""Shared by commands: the home, documents, the embedded runtime."""
+"""Shared by all commands: settings, options, documents, the embedded runtime."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ T = TypeVar("T")
 ALLOWED: Final = "arcbook.allowed"
 
 
-def _keep_allowed(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> None:
-    context.meta[ALLOWED] = frozenset(given)
+def _keep_allowed(context: click.Context, _: click.Parameter, keys: tuple[str, ...]) -> None:
+    context.meta[ALLOWED] = frozenset(keys)
 
 
 allow_option = click.option(
@@ -34,15 +34,15 @@ allow_option = click.option(
     metavar="KEY",
     expose_value=False,
     callback=_keep_allowed,
-    help="Let a key pass that the language does not have.",
+    help="Accept a key that the language does not define.",
 )
-"""For keys that would be refused; a comment '# arcbook: allow KEY' in the document does so, too."""
+"""Accepts unknown keys, as a comment '# arcbook: allow KEY' in the document does."""
 
 STRICT: Final = "arcbook.strict"
 
 
-def _keep_strict(context: click.Context, _: click.Parameter, given: Any) -> None:
-    context.meta[STRICT] = given
+def _keep_strict(context: click.Context, _: click.Parameter, value: Any) -> None:
+    context.meta[STRICT] = value
 
 
 strict_option = click.option(
@@ -50,7 +50,7 @@ strict_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_keep_strict,
-    help="Warnings are errors: of the document, and names without a value.",
+    help="Treat warnings as errors: those of the lint, and names without a value.",
 )
 
 
@@ -62,8 +62,8 @@ def strict_of(context: click.Context) -> bool:
 DRY: Final = "arcbook.dry"
 
 
-def _keep_dry(context: click.Context, _: click.Parameter, given: Any) -> None:
-    context.meta[DRY] = given
+def _keep_dry(context: click.Context, _: click.Parameter, value: Any) -> None:
+    context.meta[DRY] = value
 
 
 dry_option = click.option(
@@ -71,7 +71,7 @@ dry_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_keep_dry,
-    help="Leave out calls that have effects, and list them.",
+    help="Skip calls that have effects, and list them.",
 )
 
 
@@ -80,16 +80,16 @@ def dry_of(context: click.Context) -> bool:
     return bool(context.meta.get(DRY))
 
 
-TOO_DEEP: Final = f"a value of --payload or --set nests deeper than {NESTING_MAX} levels"
+TOO_DEEP: Final = f"a value of --payload or --set is nested more than {NESTING_MAX} levels deep"
 
 ID_MAX: Final = 2**63 - 1
-"""The largest id that a store can hold."""
+"""The largest id that a store accepts."""
 
 
-def settings_of(context: click.Context, **given: Any) -> Settings:
+def settings_of(context: click.Context, **options: Any) -> Settings:
     """Return the settings; the command line overrides the environment."""
-    home = given.pop("home", None) or (context.obj or {}).get("home")
-    return load_settings(home=home, **given)
+    home = options.pop("home", None) or (context.obj or {}).get("home")
+    return load_settings(home=home, **options)
 
 
 def with_embedded(context: click.Context, work: Callable[[Embedded], Awaitable[T]]) -> T:
@@ -112,7 +112,7 @@ def read_document(name: str) -> bytes:
         return sys.stdin.buffer.read()
     path = Path(name)
     if path.is_dir():
-        raise UserError(f"{name} is a folder: name a playbook's file")
+        raise UserError(f"{name} is a folder: name a playbook file")
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -128,7 +128,7 @@ def execution_id(text: str) -> int:
         UserError: it is not a number.
     """
     if not (text.isascii() and text.isdigit()) or int(text) > ID_MAX:
-        raise UserError(f"{text!r} is not an execution's id: see 'arcbook executions list'")
+        raise UserError(f"{text!r} is not an execution id: see 'arcbook executions list'")
     return int(text)
 
 
@@ -139,35 +139,35 @@ def allowed_of(context: click.Context) -> frozenset[str]:
 
 
 def seconds(text: str, option: str) -> float:
-    """Return a duration of the command line in seconds.
+    """Return a duration from the command line in seconds.
 
     Raises:
         UserError: it is not a duration.
     """
-    found = seconds_of(text)
-    if found is None or found <= 0:
+    duration = seconds_of(text)
+    if duration is None or duration <= 0:
         raise UserError(f"{option} takes {SHOWN}; not {text!r}")
-    return float(found)
+    return float(duration)
 
 
 def refuse_allowed(allowed: frozenset[str]) -> None:
     """Refuse ``--allow`` for keys of a document that a server checks.
 
     Raises:
-        UserError: a key was given.
+        UserError: there is such a key.
     """
     if allowed:
         comment = f"# arcbook: allow {', '.join(sorted(allowed))}"
         raise UserError(
-            f"a server takes no --allow for keys of a document: write the comment '{comment}' in it"
+            f"--allow has no effect on a server: write the comment '{comment}' in the document"
         )
 
 
-class Given(NamedTuple):
-    """The workload values on the command line."""
+class WorkloadValues(NamedTuple):
+    """The workload values from the command line."""
 
     payload: dict[str, Any]
-    #: Single values, each with the keys that lead to it.
+    #: The values of ``--set``, each with its path of keys.
     assigned: list[tuple[list[str], Any]]
 
     def paths(self) -> list[tuple[str, ...]]:
@@ -175,10 +175,9 @@ class Given(NamedTuple):
         return [*((key,) for key in self.payload), *(tuple(path) for path, _ in self.assigned)]
 
     def over(self, defaults: dict[str, Any]) -> dict[str, Any]:
-        """Return the payload with the single values merged in.
+        """Return the payload merged with the values of ``--set``.
 
-        One that lies deeper keeps what lies beside it, in the payload or else in the
-        playbook's own workload.
+        A nested value keeps its siblings from the payload, or else from the defaults.
         """
         values = dict(self.payload)
         for path, value in self.assigned:
@@ -188,8 +187,8 @@ class Given(NamedTuple):
         return values
 
 
-def parse_given(payload: str | None, assignments: tuple[str, ...]) -> Given:
-    """Return the workload values on the command line.
+def parse_workload(payload: str | None, assignments: tuple[str, ...]) -> WorkloadValues:
+    """Parse the workload values from the command line.
 
     Raises:
         UserError: the payload is not a JSON object, or an assignment has no name.
@@ -200,10 +199,10 @@ def parse_given(payload: str | None, assignments: tuple[str, ...]) -> Given:
         if not equals or not all(name.split(".")):
             raise UserError(f"--set takes name=value, not {assignment!r}")
         assigned.append((name.split("."), _value(text)))
-    given = Given(_payload(payload) if payload else {}, assigned)
-    if is_nested_too_deeply(given.payload) or any(is_nested_too_deeply(v) for _, v in assigned):
+    values = WorkloadValues(_payload(payload) if payload else {}, assigned)
+    if is_nested_too_deeply(values.payload) or any(is_nested_too_deeply(v) for _, v in assigned):
         raise UserError(TOO_DEEP)
-    return given
+    return values
 
 
 def _payload(text: str) -> dict[str, Any]:
@@ -220,9 +219,9 @@ def _payload(text: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Return JSON as its value, and any other text as text.
+    """Parse JSON; return any other text unchanged.
 
-    A number whose digits would be lost is text: ``1.10`` is a version, and not 1.1.
+    A number that would lose digits stays text: ``1.10`` is a version, not 1.1.
     """
     try:
         value = read(text)
@@ -234,7 +233,7 @@ def _value(text: str) -> Any:
 
 
 def _loses_digits(text: str, value: Any) -> bool:
-    """Return whether a text spells a number whose value would lose digits."""
+    """Return whether parsing a number would lose digits of its text."""
     if isinstance(value, float):
         return Decimal(repr(value)) != Decimal(text) or (
             text.endswith("0") and repr(value) != text and "e" not in text.lower()

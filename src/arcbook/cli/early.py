@@ -1,4 +1,4 @@
-"""Start the slowest part before anything else is imported.
+"""Start the slowest part of a run before anything else is imported.
 
 ``arcbook run FILE`` with Python code in the file needs an interpreter for it; it starts
 while this one is still importing the runtime.
@@ -13,7 +13,7 @@ _spawned: list[Any] = []
 
 
 def start(arguments: list[str]) -> None:
-    """Start a zygote if the command line is going to run Python code."""
+    """Start the Python zygote if the command line is going to run Python code."""
     if "run" not in arguments[1:8] or any(a.startswith("--server") for a in arguments):
         return
     for name in arguments:
@@ -25,7 +25,7 @@ def start(arguments: list[str]) -> None:
 
 
 def take() -> Any:
-    """Hand over the started process; the caller ends it."""
+    """Return the started process, if any; the caller must end it."""
     return _spawned.pop() if _spawned else None
 
 
@@ -36,6 +36,6 @@ def _has_python(name: str) -> bool:
 
 
 def close() -> None:
-    """End the started process if nobody took it."""
+    """End the started process unless it was taken."""
     for spawned in _spawned:
         spawned.control.close()

@@ -1,4 +1,4 @@
-"""Errors at the command line: a sentence, an exit code, and no traceback for a user."""
+"""Errors of the command line: a message and an exit code, without a traceback."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ class Exit(enum.IntEnum):
 
 
 class UserError(click.ClickException):
-    """The user asked for something that cannot be; the message says what and what to do."""
+    """The input is invalid; the message says why and what to do."""
 
     exit_code = int(Exit.BAD_INPUT)

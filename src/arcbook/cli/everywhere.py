@@ -1,4 +1,4 @@
-"""The options that stand before or after every verb: ``--home``, ``--server`` and ``--json``."""
+"""The options allowed before and after every verb: ``--home``, ``--server`` and ``--json``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AT_SERVER: Final = frozenset(
         "worker",
     }
 )
-"""The verbs that work on a server too."""
+"""The verbs that also work on a server."""
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -51,8 +51,8 @@ def refuse_server(verb: str, url: str) -> None:
         UsageError: the verb only works locally.
     """
     if url and verb and verb not in AT_SERVER:
-        reason = "servers go on with theirs" if verb == "resume" else "no server does it"
-        raise click.UsageError(f"leave out --server: 'arcbook {verb}' is done here, {reason}")
+        reason = "; servers resume their executions themselves" if verb == "resume" else ""
+        raise click.UsageError(f"leave out --server: 'arcbook {verb}' only works locally{reason}")
 
 
 def _verb_of(context: click.Context) -> str:
@@ -68,23 +68,23 @@ _ABOUT: Final[tuple[tuple[str, Callable[..., Any], dict[str, Any]], ...]] = (
     (
         "--home",
         _keep,
-        {"metavar": "FOLDER", "help": "Where state is kept.  [default: the user's data directory]"},
+        {"metavar": "FOLDER", "help": "Folder of the state.  [default: the user's data directory]"},
     ),
     (
         "--server",
         keep_server,
-        {"metavar": "URL", "help": "Do it at a server.  [default: ARCBOOK_SERVER_URL]"},
+        {"metavar": "URL", "help": "Use this server.  [default: ARCBOOK_SERVER_URL]"},
     ),
-    ("--json", _keep, {"is_flag": True, "default": None, "help": "Answer in JSON."}),
+    ("--json", _keep, {"is_flag": True, "default": None, "help": "Print JSON."}),
 )
 
 
 def with_options(command: click.Command) -> click.Command:
-    """Add the common options to a command and its subcommands where missing."""
+    """Add the common options to a command and its subcommands, unless they exist."""
     own = {name for parameter in command.params for name in parameter.opts}
     command.params += [
-        click.Option([name], callback=callback, expose_value=False, **about)
-        for name, callback, about in _ABOUT
+        click.Option([name], callback=callback, expose_value=False, **attributes)
+        for name, callback, attributes in _ABOUT
         if name not in own
     ]
     for below in getattr(command, "commands", {}).values():
@@ -92,7 +92,7 @@ def with_options(command: click.Command) -> click.Command:
     return command
 
 
-def given(context: click.Context, name: str) -> Any:
+def option_value(context: click.Context, name: str) -> Any:
     """Return the value of an option, before or after the verb; None if it is absent."""
     return (context.obj or {}).get(name)
 
@@ -100,7 +100,7 @@ def given(context: click.Context, name: str) -> Any:
 def same_place() -> str:
     """Return the options that make another command use the same server or home."""
     context = click.get_current_context()
-    server, home = given(context, "server"), given(context, "home")
+    server, home = option_value(context, "server"), option_value(context, "home")
     if server:
         return f" --server {quote(server)}"
     return f" --home {quote(home)}" if home else ""
@@ -108,7 +108,7 @@ def same_place() -> str:
 
 def wants_json(context: click.Context) -> bool:
     """Return whether the output is JSON."""
-    return bool(given(context, "json"))
+    return bool(option_value(context, "json"))
 
 
 def tell_json(value: Any) -> None:
@@ -125,7 +125,7 @@ def print_if_read(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 
 def say(text: str, *, err: bool = False, **facts: Any) -> None:
-    """Print a sentence; with ``--json``, an object on one line with the facts."""
+    """Print a sentence; with ``--json``, print it with the facts as an object on one line."""
     if not wants_json(click.get_current_context()):
         click.echo(text, err=err)
         return

@@ -1,4 +1,4 @@
-"""What a run prints last, and its exit code."""
+"""The final output of a run, and its exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arcbook.secrets.taint import shown
 
 
 def outcome_code(state: State) -> int:
-    """Return the exit code of an execution's end."""
+    """Return the exit code for the final status of an execution."""
     codes = {Status.COMPLETED: Exit.OK, Status.CANCELLED: Exit.CANCELLED}
     return int(codes.get(state.status, Exit.FAILED))
 
@@ -35,26 +35,26 @@ def finish(
     cut_off: Sequence[str] = (),
     left_out: list[dict[str, Any]] | None = None,
 ) -> None:
-    """Print how an execution ended, and the calls that a dry run left out."""
+    """Print the outcome of an execution, and the calls that a dry run skipped."""
     if as_json:
         dry = {} if left_out is None else {"dry_run": True, "left_out": left_out}
         print_if_read(value({**outcome_of(state, data, warnings, source), **dry}))
         return
     if state.status is Status.COMPLETED:
         if data is not None:
-            whole = f"arcbook result {state.execution_id}{same_place()}"
-            print_if_read(on_terminal(value(data), whole))
+            command = f"arcbook result {state.execution_id}{same_place()}"
+            print_if_read(on_terminal(value(data), command))
     elif state.error is not None:
         first = next((f.error for f in state.failures if not f.recovered), state.error)
         print_if_read(
-            cause_of(state.error, "" if source is None else source.shown(first)), err=True
+            cause_of(state.error, "" if source is None else source.excerpt_at(first)), err=True
         )
     if not quiet:
-        took = duration(state.ended_at - state.started_at)
-        line = f"{coloured(str(state.status))}  execution {state.execution_id}  {took}"
+        elapsed = duration(state.ended_at - state.started_at)
+        line = f"{coloured(str(state.status))}  execution {state.execution_id}  {elapsed}"
         tell_lacking(warnings)
         if left_out is not None:
-            line = f"{coloured(str(state.status))}  dry run  {took}: nothing was kept"
+            line = f"{coloured(str(state.status))}  dry run  {elapsed}: nothing was stored"
             _tell_left_out(left_out)
         print_if_read(line, err=True)
         if state.status is Status.CANCELLED:
@@ -62,15 +62,15 @@ def finish(
 
 
 def _tell_left_out(calls: list[dict[str, Any]]) -> None:
-    """List the calls that a dry run did not make."""
-    print_if_read(f"{len(calls)} calls with effects were left out:", err=True)
+    """List the calls that a dry run skipped."""
+    print_if_read(f"{len(calls)} calls with effects were skipped:", err=True)
     for call in calls:
         print_if_read(f"  {call['step']}: would {call['would']} ({call['effects']})", err=True)
 
 
 def _tell_cancelled(state: State, cut_off: Sequence[str]) -> None:
     """Print why an execution was cancelled, what was interrupted, and how to continue."""
-    print_if_read(f"  reason: {shown(state.cancel_reason or 'none was given')}", err=True)
+    print_if_read(f"  reason: {shown(state.cancel_reason or 'none')}", err=True)
     if cut_off:
         print_if_read(f"  stopped in {', '.join(cut_off)}; to run it again from there:", err=True)
         command = f"arcbook retry-from {state.execution_id} {quote(cut_off[0])}{same_place()}"
@@ -78,7 +78,7 @@ def _tell_cancelled(state: State, cut_off: Sequence[str]) -> None:
 
 
 def cause_of(error: ErrorInfo, place: str = "") -> str:
-    """Return an error for a person: sentence, place and kind."""
+    """Format an error for the terminal: message, location and kind."""
     lines = [click.style(f"Error: {shown(error.message)}", fg="red")]
     if place:
         lines.append(place)
@@ -93,7 +93,7 @@ def cause_of(error: ErrorInfo, place: str = "") -> str:
 def outcome_of(
     state: State, data: Any, warnings: Sequence[str], source: Source | None
 ) -> dict[str, Any]:
-    """Return how an execution ended, for programs."""
+    """Return the outcome of an execution as plain data."""
     error: dict[str, Any] | None = None
     if state.error is not None:
         error = {"kind": str(state.error.kind), "message": state.error.message}

@@ -1,4 +1,4 @@
-"""The outermost boundary: errors become a sentence and an exit code."""
+"""The outermost boundary: report errors as a message and an exit code."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Ctrl-C during a run: the first cancels it, the second stops waiting for the cancellation.
 
-At a server, on a terminal, the first one asks: the execution may be left running there.
+For a run on a server, the first Ctrl-C on a terminal asks whether to leave it running.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ import click
 
 from arcbook.cli.everywhere import same_place
 
-CANCELLING: Final = "\ncancelling; press Ctrl-C again not to wait for it"
+CANCELLING: Final = "\ncancelling; press Ctrl-C again to stop waiting"
 
 
 def left_text(execution_id: int) -> str:
     """Return the message for a user who did not wait for a local cancellation."""
-    return f"left; 'arcbook resume {execution_id}{same_place()}' finishes the cancellation"
+    return (
+        f"not waiting; to finish the cancellation, run: arcbook resume {execution_id}{same_place()}"
+    )
 
 
 class Interrupts:
-    """What a run does at Ctrl-C.
+    """Handles Ctrl-C during a run.
 
     Args:
-        cancel: asks for the cancellation.
-        question: asked first, if the execution may be left running.
+        cancel: requests the cancellation.
+        question: is asked first, if the execution may be left running.
     """
 
     def __init__(self, cancel: Callable[[], Coroutine[Any, Any, None]], question: str = "") -> None:
@@ -37,7 +39,7 @@ class Interrupts:
         self._pending: set[asyncio.Task[Any]] = set()
         self._job: asyncio.Task[Any] | None = None
         #: Whether the user chose to leave the execution running.
-        self.left = False
+        self.left_running = False
 
     def catch(self) -> None:
         """Handle Ctrl-C for the calling task from now on."""
@@ -58,7 +60,7 @@ class Interrupts:
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
         sys.stdin.readline()
         if not self._pending:
-            self.left = True
+            self.left_running = True
             self._stop()
 
     def _cancelled(self) -> None:

@@ -56,14 +56,14 @@ def describe(error: Exception) -> str:
 
 
 def _refusal(error: RefusedError) -> str:
-    """Return a server's refusal, its address, and how to get access."""
-    found = [f"  line {p.line}, column {p.column}: {p.message}" for p in error.problems]
+    """Format the refusal of a server, with its address and how to get access."""
+    lines = [f"  line {p.line}, column {p.column}: {p.message}" for p in error.problems]
     if error.url:
-        found.append(f"  at the server {error.url}")
+        lines.append(f"  at the server {error.url}")
     if error.status in (401, 403):
         which = "another API token" if named_token() else "an API token"
-        found.append(f"  set ARCBOOK_SERVER_TOKEN to {which}: see 'arcbook token add --help'")
-    return redacted("\n".join([f"Error: {error}", *found]))
+        lines.append(f"  set ARCBOOK_SERVER_TOKEN to {which}: see 'arcbook token add --help'")
+    return redacted("\n".join([f"Error: {error}", *lines]))
 
 
 def describe_fault(error: Exception) -> str:
@@ -75,4 +75,4 @@ def describe_fault(error: Exception) -> str:
     os.close(handle)
     Path(name).write_text(text, "utf-8")
     reason = redacted(f"{type(error).__name__}: {error}")
-    return f"Error: this is a fault of Arcbook: {reason}\nPlease report it with {name}"
+    return f"Error: this is a bug in Arcbook: {reason}\nPlease report it and attach {name}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from arcbook.cli import early, streams
-from arcbook.cli.everywhere import given, refuse_server, with_options
+from arcbook.cli.everywhere import option_value, refuse_server, with_options
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "run": ("run", "Run a playbook."),
@@ -20,22 +20,22 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "events": ("events", "Show what happened in an execution."),
     "result": ("result", "Show the result of an execution or of a step."),
     "cancel": ("control", "Cancel an execution."),
-    "resume": ("control", "Go on with executions whose process ended."),
+    "resume": ("control", "Resume executions whose process ended."),
     "retry-from": ("retrying", "Run an execution again from a step."),
     "catalog": ("catalog", "Register and list playbooks."),
-    "schedule": ("schedule", "Start playbooks of a server by the clock."),
+    "schedule": ("schedule", "Start playbooks on a server at scheduled times."),
     "credential": ("credential", "Add, list and remove credentials."),
-    "wallet": ("wallet", "Look at the keys that seal credentials, and replace them."),
+    "wallet": ("wallet", "Show and rotate the keys that seal credentials."),
     "dev": ("dev", "Run a server and a worker in one process, for development."),
-    "up": ("up", "Run a cluster on this machine, each part a process."),
-    "server": ("server", "Own and drive the executions of a cluster."),
-    "worker": ("worker", "Perform commands of a cluster."),
-    "doctor": ("doctor", "Say how far apart this machine runs code of users."),
-    "token": ("token", "Make, list, rotate and remove API tokens of a cluster."),
-    "db": ("db", "Make, upgrade and check the database of a cluster."),
-    "tool": ("tool", "List the kinds of tools, or show one."),
+    "up": ("up", "Run a cluster on this machine, with each part as a process."),
+    "server": ("server", "Run a server of a cluster."),
+    "worker": ("worker", "Run a worker of a cluster."),
+    "doctor": ("doctor", "Report which isolation of user code works on this machine."),
+    "token": ("token", "Create, list, rotate and remove API tokens of a cluster."),
+    "db": ("db", "Create, upgrade and check the database of a cluster."),
+    "tool": ("tool", "List the tool kinds, or show one."),
     "schema": ("schema", "Print the JSON Schema of playbooks, for editors."),
-    "completion": ("completion", "Print a script for shell completion."),
+    "completion": ("completion", "Print the script for shell completion."),
     "version": ("version", "Print the version."),
 }
 
@@ -47,12 +47,12 @@ Examples:
   arcbook run playbook.yaml --set city=Paris    with a value of its workload
   arcbook lint .                                check every playbook below a folder
   arcbook executions list                       what ran
-  arcbook resume                                go on after a crash
+  arcbook resume                                continue after a crash
 """
 
 
 class Verbs(click.Group):
-    """A group whose commands are imported by name, when they are called."""
+    """A group that imports a command's module when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -73,7 +73,7 @@ class Verbs(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        refuse_server(args[0] if args[0] in VERBS else "", given(ctx, "server") or "")
+        refuse_server(args[0] if args[0] in VERBS else "", option_value(ctx, "server") or "")
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -96,7 +96,7 @@ def _tell_version(context: click.Context, _: click.Parameter, value: Any) -> Non
 
 @click.group(
     cls=Verbs,
-    help="Arcbook runs NoETL playbooks, durably, on this machine." + "\n" + EXAMPLES,
+    help="Run NoETL playbooks durably, on this machine or on a cluster." + "\n" + EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
@@ -109,7 +109,7 @@ def _tell_version(context: click.Context, _: click.Parameter, value: Any) -> Non
 )
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Keep what all commands need."""
+    """Prepare the context that all commands share."""
     context.ensure_object(dict)
     from arcbook.settings import no_colour  # only where a verb follows
 
@@ -121,7 +121,7 @@ with_options(cli)
 
 
 def main() -> None:
-    """Run the command line; errors of any kind become a sentence and an exit code."""
+    """Run the command line; report any error as a message and an exit code."""
     streams.open_missing()
     early.start(sys.argv)
     from arcbook.cli.guard import guarded  # after click, so that --help stays quick

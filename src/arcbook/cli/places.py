@@ -1,4 +1,4 @@
-"""Where in its document a failure happened."""
+"""The location of a failure in its document."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Source(NamedTuple):
         """Return the place of a failure, if known."""
         return place_of(self.playbook, error, lines_of(readable(self.content)))
 
-    def shown(self, error: ErrorInfo) -> str:
-        """Return the place of a failure with its line; empty if unknown."""
+    def excerpt_at(self, error: ErrorInfo) -> str:
+        """Return the place of a failure with an excerpt; empty if unknown."""
         lines = lines_of(readable(self.content))
         place = place_of(self.playbook, error, lines)
         if place is None:
@@ -71,11 +71,11 @@ def _part(step: Step, part: str) -> Position:
 
 def _in_code(task: Task, error: ErrorInfo, lines: tuple[str, ...]) -> Position | None:
     """Return the line of a task's code at which it failed."""
-    found = _LINE.findall(error.traceback or "")
+    numbers = _LINE.findall(error.traceback or "")
     key = task.places.get("code")
-    if not found or key is None or "|" not in lines[key.line - 1][key.column - 1 :]:
+    if not numbers or key is None or "|" not in lines[key.line - 1][key.column - 1 :]:
         return None
-    number = key.line + int(found[-1])
+    number = key.line + int(numbers[-1])
     if number > len(lines):
         return None
     line = lines[number - 1]

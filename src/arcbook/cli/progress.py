@@ -1,4 +1,4 @@
-"""Show a run in progress: a live view on a terminal, lines elsewhere."""
+"""Show a run in progress: as a live view on a terminal, as lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from arcbook.secrets.taint import shown
 
 REFRESH_PER_SECOND: Final = 12
 PRINTED_LINES_MAX: Final = 6
-"""Lines of a step's output that are shown."""
+"""Most lines of a step's output that are shown."""
 
 FRAME_LINES_MAX: Final = 4
-"""Lines of the failed code that are shown."""
+"""Most lines of failed code that are shown."""
 
 MARKS: Final = {
     "done": ("✓", "green"),
@@ -59,7 +59,7 @@ class View(Protocol):
 
 
 class Silent:
-    """Shows nothing during a run; collects the notes for its end."""
+    """Shows nothing during a run; collects the warnings for its end."""
 
     def __init__(self) -> None:
         self.progress: dict[int, Progress] = {}
@@ -115,7 +115,7 @@ def view_of(title: str, *, silent: bool, watch: bool | None = None) -> View:
 
 
 async def recalled(embedded: Embedded, view: View, execution_id: int) -> None:
-    """Show what an execution, and the unfinished ones below it, did before this process."""
+    """Replay the events of an execution and its unfinished children from before this process."""
     children = [i for i in await embedded.store.unfinished() if i != execution_id]
     for identity in (execution_id, *children):
         row = await embedded.known(identity)
@@ -125,7 +125,7 @@ async def recalled(embedded: Embedded, view: View, execution_id: int) -> None:
 
 
 def line_of(step: StepView) -> str:
-    """Return a step as one line, followed by the lines of its error."""
+    """Format a step as one line, followed by its error and output."""
     mark, colour = MARKS.get(step.status, ("▸", "cyan"))
     parts = [click.style(mark, fg=colour), step.name, *facts(step)]
     text = "  ".join(parts)
@@ -139,14 +139,14 @@ def line_of(step: StepView) -> str:
 
 
 def frames(error: ErrorInfo) -> list[str]:
-    """Return the innermost lines of code that an error came through."""
+    """Return the innermost lines of code in an error's traceback."""
     lines = str(shown(error.traceback or "")).splitlines()
     code = [line for line in lines if line.startswith("  ") and line.strip(" ^~")]
     return code[-FRAME_LINES_MAX:]
 
 
 def tries(step: StepView) -> list[str]:
-    """Return the failed attempts of calls, with their outcomes and pauses."""
+    """List the failed tries of a step's calls, with their outcomes and pauses."""
     lines: list[str] = []
     for index, one in step.tries:
         where = f"{one.task} of item {index}" if index >= 0 else one.task
@@ -159,26 +159,26 @@ def tries(step: StepView) -> list[str]:
 
 
 def facts(step: StepView) -> list[str]:
-    """Return the small facts of a step: iterations, visit, retries, time."""
-    found: list[str] = []
+    """List the key figures of a step: items, visits, retries, duration."""
+    parts: list[str] = []
     if step.total >= 0 or step.done:
         done = f"{step.done:,} of " if step.total >= 0 else ""
-        found.append(done + count(step.total if step.total >= 0 else step.done, "item"))
+        parts.append(done + count(step.total if step.total >= 0 else step.done, "item"))
     if step.failed:
-        found.append(click.style(f"{step.failed:,} failed", fg="red"))
+        parts.append(click.style(f"{step.failed:,} failed", fg="red"))
     if step.visits > 1:
-        found.append(f"visit {step.visits}")
+        parts.append(f"visit {step.visits}")
     if step.retries:
-        found.append(click.style(count(step.retries, "retry", "retries"), fg="yellow"))
+        parts.append(click.style(count(step.retries, "retry", "retries"), fg="yellow"))
     if step.waits_for and not step.ended_at:
-        found.append(f"waits for {step.waits_for}")
+        parts.append(f"waits for {step.waits_for}")
     if step.status == "skipped":
-        found.append("skipped")
+        parts.append("skipped")
     elif step.status == "cancelled":
-        found.append("cancelled")
+        parts.append("cancelled")
     elif step.ended_at:
-        found.append(click.style(duration(step.duration_us), dim=True))
-    return found
+        parts.append(click.style(duration(step.duration_us), dim=True))
+    return parts
 
 
 def printed_lines(step: StepView) -> list[str]:
@@ -190,7 +190,7 @@ def printed_lines(step: StepView) -> list[str]:
 
 
 class Live(Silent):
-    """Redraws the steps as they go, with bars for loops."""
+    """Redraws the steps as they progress, with bars for loops."""
 
     def __init__(self, title: str) -> None:
         from rich.console import Console  # heavy; only for a live view
@@ -199,7 +199,7 @@ class Live(Silent):
         super().__init__()
         self.title = title
         self._root = 0
-        #: It is drawn by a thread of its own, which sees nothing change.
+        #: Guards the steps against changes while the drawing thread copies them.
         self._changing = Lock()
         self._console = Console(stderr=True)
         self._live = RichLive(
@@ -223,7 +223,7 @@ class Live(Silent):
             self.progress.setdefault(execution_id, Progress()).add(events)
 
     def _latest(self, most: int) -> list[StepView] | None:
-        """Return copies of the latest steps; nothing before there are any."""
+        """Return copies of the latest steps; None before the first event."""
         with self._changing:
             progress = self.progress.get(self._root)
             if progress is None:

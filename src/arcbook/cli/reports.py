@@ -1,4 +1,4 @@
-"""The lint's findings as text, JSON, SARIF, or annotations for GitHub."""
+"""The diagnostics of the lint as text, JSON, SARIF or GitHub annotations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def as_text(checked: Checked) -> str:
-    """Return findings for a terminal, and a line that sums up."""
+    """Format diagnostics for a terminal, with a summary as the last line."""
     parts: list[str] = []
     for name, loaded in checked:
         parts += [_text(name, d, loaded.lines) for d in loaded.diagnostics]
@@ -44,16 +44,16 @@ def _text(name: str, diagnostic: Diagnostic, lines: Sequence[str]) -> str:
     )
     place = f"{name}:{diagnostic.line}:{diagnostic.column}"
     text = [f"{place}: {label}: {diagnostic.message}"]
-    shown = excerpt(lines, diagnostic)
-    if shown:
-        text.append(shown)
+    lines_around = excerpt(lines, diagnostic)
+    if lines_around:
+        text.append(lines_around)
     if diagnostic.hint:
         text.append(click.style(f"      = {diagnostic.hint}", fg="cyan"))
     return "\n".join(text)
 
 
 def as_json(checked: Checked) -> str:
-    """Return findings as one JSON list."""
+    """Format diagnostics as a JSON list."""
     return _dump([_plain(name, d) for name, loaded in checked for d in loaded.diagnostics])
 
 
@@ -71,7 +71,7 @@ def _plain(name: str, diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def as_github(checked: Checked) -> str:
-    """Return findings as annotations that GitHub shows beside the lines."""
+    """Format diagnostics as annotations that GitHub shows next to the lines."""
     lines: list[str] = []
     for name, loaded in checked:
         for d in loaded.diagnostics:
@@ -88,7 +88,7 @@ def _escaped(text: str) -> str:
 
 
 def as_sarif(checked: Checked) -> str:
-    """Return findings in the format that code scanners exchange (SARIF 2.1.0)."""
+    """Format diagnostics as SARIF 2.1.0, the exchange format of code scanners."""
     used = sorted({d.code for _, loaded in checked for d in loaded.diagnostics})
     driver = {
         "name": "arcbook",

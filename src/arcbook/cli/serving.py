@@ -1,4 +1,4 @@
-"""Shared by verbs that run until they are stopped."""
+"""Shared by verbs that run until they are stopped: signals, logs, the event loop."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class BrokenError(click.ClickException):
 
 
 def broken(reason: str) -> BrokenError:
-    """Return the error to raise; end the process after a time limit even if tasks hang."""
+    """Return the error to raise; end the process after a time limit, even if tasks hang."""
     ending = threading.Timer(END_SECONDS, os._exit, [BrokenError.exit_code])
     ending.daemon = True
     ending.start()
-    return BrokenError(f"it cannot go on: {reason}")
+    return BrokenError(f"stopping after a failure: {reason}")

@@ -1,4 +1,4 @@
-"""Writing tables, times and values for people."""
+"""Format tables, times and values for the terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATUS_COLOURS: Final = {
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in columns; on a terminal, cut to its width."""
+    """Format rows as a table; on a terminal, fit it to the width."""
     widths = [max(len(str(row[i])) for row in (headers, *rows)) for i in range(len(headers))]
     room = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else None
     if room is not None and sum(widths[:-1]) + 2 * len(widths) > room:
@@ -32,7 +32,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _block(headers: Sequence[str], row: Sequence[str], room: int) -> str:
-    """Return a row as a line for each cell: a terminal that is too narrow for the table."""
+    """Format a row as one line for each cell, for a terminal too narrow for the table."""
     width = max(map(len, headers))
     cells = [(header, str(cell)) for header, cell in zip(headers, row, strict=True) if cell]
     return "\n".join(f"{header.ljust(width)}  {cell}"[:room] for header, cell in cells)
@@ -48,14 +48,14 @@ def coloured(status: str) -> str:
 
 
 def moment(at_us: int) -> str:
-    """Return a time, in the zone of the machine."""
+    """Format a time in the local time zone."""
     if not at_us:
         return ""
     return dt.datetime.fromtimestamp(at_us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def zoned(at_us: int, zone: str = "") -> str:
-    """Return a time with its zone: the one that is named, or that of the machine."""
+    """Format a time with its time zone, by default the local one."""
     from zoneinfo import ZoneInfo  # only for schedules
 
     at = dt.datetime.fromtimestamp(at_us / 1e6, dt.UTC)
@@ -63,39 +63,39 @@ def zoned(at_us: int, zone: str = "") -> str:
 
 
 def count(number: int, noun: str, many: str = "") -> str:
-    """Return a number with its noun."""
+    """Format a number with its noun, singular or plural."""
     return f"{number:,} {noun if number == 1 else many or f'{noun}s'}"
 
 
 RESULT_LINES_MAX: Final = 100
 RESULT_CHARACTERS_MAX: Final = 16_000
-"""What of a result a terminal shows at the end of a run."""
+"""Most lines and characters of a result that a terminal shows at the end of a run."""
 
 
 def on_terminal(text: str, command: str) -> str:
-    """Return a text as stdout shows it: on a terminal shortened, with how to see all."""
+    """Shorten a text if stdout is a terminal, and name the command that prints all of it."""
     if not sys.stdout.isatty():
         return text
     lines = text.splitlines()
-    kept = "\n".join(lines[:RESULT_LINES_MAX])[:RESULT_CHARACTERS_MAX]
-    if kept == text:
+    beginning = "\n".join(lines[:RESULT_LINES_MAX])[:RESULT_CHARACTERS_MAX]
+    if beginning == text:
         return text
     rest = len(lines) - RESULT_LINES_MAX
     more = f"{count(rest, 'more line')}" if rest > 0 else f"of {len(text):,} characters"
-    return f"{kept}\n… {more}; all of it: {command}"
+    return f"{beginning}\n… {more}; all of it: {command}"
 
 
 LINE_MAX: Final = 200
-"""Characters of a sentence that stands on a line with others."""
+"""Longest sentence, in characters, that is shown on a line with other text."""
 
 
 def short_line(text: str) -> str:
-    """Return a sentence, cut to what a line has room for."""
+    """Cut a sentence to the length for a shared line."""
     return text if len(text) <= LINE_MAX else text[: LINE_MAX - 1] + "…"
 
 
 def duration(microseconds: int) -> str:
-    """Return a duration as people say it."""
+    """Format a duration for people."""
     seconds = microseconds / 1e6
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -107,11 +107,11 @@ def duration(microseconds: int) -> str:
 
 
 def value(data: Any) -> str:
-    """Return a value as indented JSON, secrets as ``***``."""
+    """Format a value as indented JSON, secrets as ``***``."""
     return to_json(shown(data), indent=2)
 
 
 def short(data: Any, limit: int) -> str:
-    """Return a value on one line, cut to a length."""
+    """Format a value as one line of JSON, cut to a length."""
     text = to_json(shown(data))
     return text if len(text) <= limit else text[: limit - 1] + "…"

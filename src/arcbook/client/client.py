@@ -125,9 +125,9 @@ class Client(ServerLink):
         )
         return await self.ask(op.EXECUTE, request)
 
-    async def executions(self, **wanted: Any) -> list[Summary]:
+    async def executions(self, **filters: Any) -> list[Summary]:
         """Return executions, newest first: ``status``, ``path``, ``before``, ``limit``, ..."""
-        return await self.ask(op.EXECUTIONS, query=wanted)
+        return await self.ask(op.EXECUTIONS, query=filters)
 
     async def execution(self, execution_id: str, events: int | None = None) -> Detail:
         """Return an execution with its newest events."""
@@ -150,10 +150,10 @@ class Client(ServerLink):
         return await self.ask(op.ANALYZE, execution_id=execution_id)
 
     async def events(
-        self, execution_id: str, *, after: int = 0, limit: int = 200, **wanted: Any
+        self, execution_id: str, *, after: int = 0, limit: int = 200, **filters: Any
     ) -> EventsPage:
         """Return a page of events, in order."""
-        query = {"after": after, "limit": limit, **wanted}
+        query = {"after": after, "limit": limit, **filters}
         return await self.ask(op.EVENTS, query=query, execution_id=execution_id)
 
     def follow(self, execution_id: str, after: int = 0) -> AsyncIterator[EventView]:
@@ -237,9 +237,9 @@ class Client(ServerLink):
         """Return a schedule."""
         return await self.ask(op.SCHEDULE, name=name)
 
-    async def put_schedule(self, name: str, wanted: PutSchedule) -> ScheduleView:
+    async def put_schedule(self, name: str, request: PutSchedule) -> ScheduleView:
         """Store a schedule; replace one of the same name."""
-        return await self.ask(op.PUT_SCHEDULE, wanted, name=name)
+        return await self.ask(op.PUT_SCHEDULE, request, name=name)
 
     async def delete_schedule(self, name: str) -> None:
         """Delete a schedule."""
@@ -259,14 +259,14 @@ class Client(ServerLink):
         """Return the API tokens, without their texts."""
         return (await self.ask(op.TOKENS)).tokens
 
-    async def add_token(self, wanted: NewToken) -> TokenTold:
+    async def add_token(self, request: NewToken) -> TokenTold:
         """Create an API token and return its text, which is shown only once."""
-        return await self.ask(op.ADD_TOKEN, wanted)
+        return await self.ask(op.ADD_TOKEN, request)
 
     async def rotate_token(self, token_id: str, grace_seconds: float = 0.0) -> TokenTold:
         """Replace the text of an API token."""
-        wanted = Rotation(grace_seconds=grace_seconds)
-        return await self.ask(op.ROTATE_TOKEN, wanted, token_id=token_id)
+        request = Rotation(grace_seconds=grace_seconds)
+        return await self.ask(op.ROTATE_TOKEN, request, token_id=token_id)
 
     async def delete_token(self, token_id: str) -> None:
         """Remove an API token."""

@@ -3,7 +3,7 @@
 ClientError
  ├─ ServerAwayError   the server does not answer
  └─ RefusedError      the server refused the request
-     └─ FaultedError  because of an error of its own
+     └─ FaultedError  because of an internal error
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from arcbook.wire.http.problems import Problem
 
 
 class ClientError(ArcbookError):
-    """A request did not get the answer it asked for."""
+    """A request failed, or its answer cannot be used."""
 
     code = "client"
 
@@ -55,8 +55,8 @@ class FaultedError(RefusedError):
     code = "server_failed"
 
 
-def _problems(found: Any) -> list[Problem]:
+def _problems(diagnostics: Any) -> list[Problem]:
     try:
-        return msgspec.convert(found or [], list[Problem])
+        return msgspec.convert(diagnostics or [], list[Problem])
     except msgspec.ValidationError:
         return []

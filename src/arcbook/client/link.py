@@ -95,7 +95,7 @@ class ServerLink:
             ):
                 body = await read_body(response, ANSWER_BYTES_MAX)
         except BodyTooLargeError as error:
-            raise ClientError(f"the answer of {url} cannot be used: {error}") from None
+            raise ClientError(f"the answer of {url} is too large: {error}") from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise away(self.url, error) from None
         if response.status >= 400:
@@ -125,7 +125,7 @@ def _json(body: bytes) -> Any:
 
 
 def _plain(query: dict[str, Any] | None) -> dict[str, str]:
-    """Return a query with texts as values, without the unset ones."""
+    """Return a query with all values as strings, without the unset ones."""
     return {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in (query or {}).items()

@@ -66,7 +66,7 @@ def fault_of(error: BaseException) -> ErrorInfo:
 
 def fault(message: str) -> ErrorInfo:
     """Return the error of an execution that cannot continue through no fault of its playbook."""
-    message = f"{message}; this is a fault of Arcbook"
+    message = f"{message}; this is a bug in Arcbook"
     return ErrorInfo(kind=ErrorKind.UNKNOWN, message=message, code=ENGINE_FAULT)
 
 

@@ -213,8 +213,7 @@ def _discard(awaited: Any) -> None:
 
 def _fault_report(job: Job, error: Exception) -> Report:
     message = (
-        f"performing the command failed: {type(error).__name__}: {error}; "
-        "this is a fault of Arcbook"
+        f"performing the command failed: {type(error).__name__}: {error}; this is a bug in Arcbook"
     )
     info = ErrorInfo(kind=ErrorKind.UNKNOWN, message=message, code="WORKER_FAULT")
     return Report(

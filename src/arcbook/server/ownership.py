@@ -102,16 +102,16 @@ class ShardOwnership:
         """Register the server and take free shards."""
         self._row = await self._servers.join(self._row, LEASE_SECONDS)
         self.ids.switch_machine(self._row.machine)
-        await self.beat()
+        await self.renew_lease()
 
-    async def beat(self) -> None:
+    async def renew_lease(self) -> None:
         """Extend the lease, take free shards, release those beyond this server's share."""
         async with self._changing:
             await self._beat()
 
     async def _beat(self) -> None:
         began = self._clock.monotonic_us()
-        lease = await self._servers.beat(self.server_id, LEASE_SECONDS)
+        lease = await self._servers.renew_lease(self.server_id, LEASE_SECONDS)
         self._until = began + int((LEASE_SECONDS - SAFETY_SECONDS) * 1_000_000)
         gained = lease.shards - self.shards
         share = lease.shards - lease.excess
@@ -143,7 +143,7 @@ class ShardOwnership:
 
     async def _beat_or_join(self) -> None:
         try:
-            await self.beat()
+            await self.renew_lease()
         except LostServerError:
             log.warning(logged.SERVER_LEASE_LOST, {"server": self.server_id})
             await self.suspend()

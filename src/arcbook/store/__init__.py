@@ -1,1 +1,1 @@
-"""What must survive: events, executions, catalog, credentials."""
+"""Durable state: events, executions, catalog, credentials."""

@@ -382,7 +382,7 @@ class Servers(Protocol):
             seconds: How long its lease lasts without a heartbeat.
         """
 
-    async def beat(self, server_id: str, seconds: float) -> LeaseState:
+    async def renew_lease(self, server_id: str, seconds: float) -> LeaseState:
         """Extend a server's lease and acquire free shards, up to its share.
 
         Raises:

@@ -129,8 +129,8 @@ class MemoryStore:
             self.snapshots[change.execution_id] = (len(log), change.snapshot)
         if change.timers is not None:
             self.timers[change.execution_id] = dict(change.timers)
-        kept = self.kept.setdefault(change.execution_id, {})
-        kept.update({result.ref: result for result in change.results})
+        results = self.kept.setdefault(change.execution_id, {})
+        results.update({result.ref: result for result in change.results})
         self._write_commands(change)
         if change.key is not None:
             self.keys[change.key[:2]] = (change.execution_id, change.key.expires_at)
@@ -167,20 +167,20 @@ class MemoryStore:
         step: str = "",
         holding: bytes = b"",
     ) -> list[EventRow]:
-        found = [
+        matches = [
             event
             for event in self.log.get(execution_id, [])[after:]
             if (not types or event.type in types)
             and (not step or event.step == step)
             and holding in event.body
         ]
-        return found[: min(limit, PAGE_MAX)]
+        return matches[: min(limit, PAGE_MAX)]
 
     async def execution(self, execution_id: int) -> ExecutionRow | None:
         return self.rows.get(execution_id)
 
     async def executions(self, filters: ExecutionFilter) -> list[ExecutionRow]:
-        found = [
+        matches = [
             row
             for row in sorted(self.rows.values(), key=lambda r: -r.execution_id)
             if (not filters.status or row.status == filters.status)
@@ -190,7 +190,7 @@ class MemoryStore:
             and filters.organization in ("", row.organization)
             and (not filters.before or row.execution_id < filters.before)
         ]
-        return found[: min(filters.limit, PAGE_MAX)]
+        return matches[: min(filters.limit, PAGE_MAX)]
 
     async def counts(self) -> dict[str, int]:
         return dict(Counter(row.status for row in self.rows.values()))
@@ -266,12 +266,12 @@ class MemoryStore:
     ) -> CatalogEntry | None:
         if catalog_id is not None:
             return next((e for e in self.catalog if e.catalog_id == catalog_id), None)
-        found = [
+        versions = [
             e
             for e in self.catalog
             if e.path == path and (e.version == version if version else not e.archived_at)
         ]
-        return max(found, key=lambda e: e.version, default=None)
+        return max(versions, key=lambda e: e.version, default=None)
 
     async def entries(self, kind: str = "") -> list[CatalogEntry]:
         in_use = [e for e in self.catalog if not e.archived_at]
@@ -279,14 +279,14 @@ class MemoryStore:
         return [latest[path] for path in sorted(latest) if kind in ("", latest[path].kind)]
 
     async def entries_page(self, filters: CatalogFilter) -> list[CatalogEntry]:
-        found = [
+        matches = [
             entry
             for entry in await self.entries(filters.kind)
             if entry.path > filters.after
             and filters.tenant in ("", entry.tenant)
             and filters.organization in ("", entry.organization)
         ]
-        return found[: min(filters.limit, PAGE_MAX)]
+        return matches[: min(filters.limit, PAGE_MAX)]
 
     async def count_entries(self, kind: str = "") -> int:
         return len(await self.entries(kind))
@@ -332,7 +332,7 @@ class MemoryStore:
         self.changes[row.note_id] = row
 
     async def notes(self, filters: NoteFilter) -> list[ChangeNote]:
-        found = [
+        matches = [
             row
             for _, row in sorted(self.changes.items(), reverse=True)
             if filters.actor in ("", row.actor)
@@ -342,7 +342,7 @@ class MemoryStore:
             and filters.organization in ("", row.organization)
             and (not filters.before or row.note_id < filters.before)
         ]
-        return found[: min(filters.limit, PAGE_MAX)]
+        return matches[: min(filters.limit, PAGE_MAX)]
 
     # -- audit of secrets -------------------------------------------------------------
 
@@ -353,7 +353,7 @@ class MemoryStore:
         self.audited.append(msgspec.structs.replace(note, note_id=number, **labels))
 
     async def secret_notes(self, filters: SecretNotes) -> list[SecretNote]:
-        found = [
+        matches = [
             note
             for note in reversed(self.audited)
             if (not filters.before or note.note_id < filters.before)
@@ -364,7 +364,7 @@ class MemoryStore:
             and filters.tenant in ("", note.tenant)
             and filters.organization in ("", note.organization)
         ]
-        return found[: min(filters.limit, AUDIT_PAGE_MAX)]
+        return matches[: min(filters.limit, AUDIT_PAGE_MAX)]
 
     async def replace_sealed(self, name: str, before: bytes, after: bytes) -> bool:
         row = self.sealed.get(name)
@@ -378,13 +378,13 @@ class MemoryStore:
     async def commands(
         self, shards: Collection[int] | None = None, *, after: str = "", limit: int = PAGE_MAX
     ) -> list[CommandRow]:
-        found = [
+        matches = [
             self.out[command_id]
             for command_id in sorted(self.out)
             if command_id > after
             and (shards is None or shard_of(self.out[command_id].execution_id) in shards)
         ]
-        return found[: min(limit, PAGE_MAX)]
+        return matches[: min(limit, PAGE_MAX)]
 
     async def commands_of(
         self, execution_id: int, *, after: str = "", limit: int = PAGE_MAX
@@ -393,11 +393,11 @@ class MemoryStore:
         return [self.out[i] for i in ids if i > after][: min(limit, PAGE_MAX)]
 
     async def backlog(self) -> dict[str, tuple[int, int]]:
-        found: dict[str, tuple[int, int]] = {}
+        counts: dict[str, tuple[int, int]] = {}
         for row in self.out.values():
-            pending, claimed = found.get(row.pool, (0, 0))
-            found[row.pool] = (pending, claimed + 1) if row.worker else (pending + 1, claimed)
-        return found
+            pending, claimed = counts.get(row.pool, (0, 0))
+            counts[row.pool] = (pending, claimed + 1) if row.worker else (pending + 1, claimed)
+        return counts
 
     # -- servers ----------------------------------------------------------------------
 
@@ -413,11 +413,11 @@ class MemoryStore:
         self._servers[row.server_id] = joined
         return joined
 
-    async def beat(self, server_id: str, seconds: float) -> LeaseState:
+    async def renew_lease(self, server_id: str, seconds: float) -> LeaseState:
         alive = {server.server_id for server in self._alive()}
         if server_id not in alive:
             self._servers.pop(server_id, None)
-            raise LostServerError(f"server {server_id} is not known any more")
+            raise LostServerError(f"server {server_id} is no longer registered")
         expires_at = self._clock.now_us() + int(seconds * 1_000_000)
         known = self._servers[server_id]
         self._servers[server_id] = msgspec.structs.replace(known, expires_at=expires_at)
@@ -470,14 +470,14 @@ class MemoryStore:
     async def schedules(
         self, *, after: str = "", limit: int = PAGE_MAX, tenant: str = "", organization: str = ""
     ) -> list[ScheduleRow]:
-        found = [
+        matches = [
             row
             for name, row in sorted(self.ticking.items())
             if name > after
             and tenant in ("", row.tenant)
             and organization in ("", row.organization)
         ]
-        return found[: min(limit, PAGE_MAX)]
+        return matches[: min(limit, PAGE_MAX)]
 
     async def schedule(self, name: str) -> ScheduleRow | None:
         return self.ticking.get(name)

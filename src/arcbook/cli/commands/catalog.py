@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from arcbook.wire.http.catalog import Entry, Registered
 
 
-@click.group(help="The playbooks that this home, or a server, knows, by path and version.")
+@click.group(help="Register and show playbooks of this home, or of a server.")
 def catalog() -> None:
-    """Group of the verbs."""
+    """Group the subcommands."""
 
 
 @catalog.command(
-    help="""Check documents and store them, each as the next version of its path.
+    help="""Check documents and register each as the next version of its path.
 
-A playbook that another one calls must be in the catalog, or below its caller's folder.
+A playbook that another one calls must be in the catalog, or in the folder of its caller.
 
 \b
 Examples:
@@ -79,7 +79,7 @@ async def _each(
     keep: Callable[[Path, bytes, Loaded], Awaitable[CatalogEntry | Registered]],
     allow: frozenset[str],
 ) -> bool:
-    """Check documents and keep the good ones; return whether all are."""
+    """Register the valid documents; return whether all are valid."""
     good = True
     for path in _files(paths):
         content = read_document(str(path))
@@ -96,19 +96,19 @@ async def _each(
 
 
 def _files(paths: tuple[str, ...]) -> list[Path]:
-    found: list[Path] = []
+    files: list[Path] = []
     for name in paths:
         path = Path(name)
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix in (".yaml", ".yml"))
-            found += [p for p in inside if b"noetl.io/" in p.read_bytes()]
+            files += [p for p in inside if b"noetl.io/" in p.read_bytes()]
         else:
-            found.append(path)
-    return found
+            files.append(path)
+    return files
 
 
 @catalog.command(
-    help="""Print a document of the catalog: its latest version, or another one.
+    help="""Print a document of the catalog: its latest version, or the one that --version names.
 
 \b
 Examples:
@@ -123,21 +123,23 @@ def show(context: click.Context, path: str, version: int | None) -> None:
     """Print a document."""
 
     async def work(embedded: Embedded) -> CatalogEntry:
-        found = await embedded.store.entry(catalog_path(path), version)
-        if found is None:
+        entry = await embedded.store.entry(catalog_path(path), version)
+        if entry is None:
             which = f" version {version}" if version else ""
-            raise UserError(f"there is no document {path!r}{which} {place_of(context)}")
-        return found
+            raise UserError(
+                f"there is no document {path!r}{which} {place_of(context)}: see 'arcbook catalog list'"
+            )
+        return entry
 
     async def remote(client: Client) -> CatalogEntry:
         return _as_row(await client.resource(path, version))
 
-    found = with_client(context, remote) if server_of(context) else with_embedded(context, work)
+    entry = with_client(context, remote) if server_of(context) else with_embedded(context, work)
     if not wants_json(context):
-        click.echo(found.content, nl=not found.content.endswith("\n"))
+        click.echo(entry.content, nl=not entry.content.endswith("\n"))
         return
     keys = ("path", "version", "kind", "created_at", "content")
-    tell_json({key: getattr(found, key) for key in keys})
+    tell_json({key: getattr(entry, key) for key in keys})
 
 
 @catalog.command("list", help="List the latest version of each document.")
@@ -161,20 +163,20 @@ def list_(context: click.Context) -> None:
 
 
 def _listed(context: click.Context) -> list[CatalogEntry]:
-    """Return a server's documents."""
-    return [_as_row(found) for found in with_client(context, lambda client: client.catalog())]
+    """Return the documents of a server."""
+    return [_as_row(entry) for entry in with_client(context, lambda client: client.catalog())]
 
 
-def _as_row(found: Entry) -> CatalogEntry:
-    """Return a document of a server as a store has it."""
+def _as_row(entry: Entry) -> CatalogEntry:
+    """Convert a document of a server to a catalog row."""
     from arcbook.cli.remote.rows import microseconds  # heavy: an HTTP client
 
     return CatalogEntry(
-        catalog_id=int(found.catalog_id),
-        path=found.path,
-        version=found.version,
-        kind=found.kind,
-        content=found.content or "",
+        catalog_id=int(entry.catalog_id),
+        path=entry.path,
+        version=entry.version,
+        kind=entry.kind,
+        content=entry.content or "",
         sha256="",
-        created_at=microseconds(found.created_at),
+        created_at=microseconds(entry.created_at),
     )

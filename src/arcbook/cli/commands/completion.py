@@ -9,7 +9,7 @@ from arcbook.cli.everywhere import say
 
 
 @click.command(
-    help="""Print a script that completes commands and options in a shell.
+    help="""Print the script for shell completion.
 
 \b
 Examples:

@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 
 class _Cancellation(NamedTuple):
-    """What a cancellation came to."""
+    """The result of a cancellation."""
 
-    #: ``CANCELLED``, another status that it had before, or an empty text while it is asked for.
+    #: ``CANCELLED``; an earlier final status; or empty while the cancellation is pending.
     status: str
     message: str
 
 
 @click.command(
-    help="""Cancel an execution, its children and whatever its tools are doing.
+    help="""Cancel an execution, its children and its running tool calls.
 
 \b
 Example:
   arcbook cancel 383401759197892608 --reason "wrong input"
 
-Exit codes: 0 cancelled, or asked for; 1 it ended otherwise before; 2 there is none.
+Exit codes: 0 cancelled or cancellation requested; 1 already ended; 2 not found.
 """
 )
 @click.argument("execution")
-@click.option("--reason", default="cancelled by the user", help="Kept with the execution.")
+@click.option("--reason", default="cancelled by the user", help="Recorded with the execution.")
 @click.pass_context
 def cancel(context: click.Context, execution: str, reason: str) -> int:
     """Cancel an execution."""
@@ -49,7 +49,9 @@ def cancel(context: click.Context, execution: str, reason: str) -> int:
     async def work(embedded: Embedded) -> _Cancellation:
         row = await embedded.known(identity)
         if row.ended_at:
-            return _Cancellation(row.status, f"execution {identity} ended before: {row.status}")
+            return _Cancellation(
+                row.status, f"execution {identity} has already ended: {row.status}"
+            )
         state = await embedded.cancel(identity, reason)
         if state is None:
             return _Cancellation(
@@ -77,11 +79,11 @@ class _Resumed(NamedTuple):
 
 
 @click.command(
-    help="""Go on with executions whose process ended: one, or all.
+    help="""Resume executions whose process ended: one, or all.
 
-Nothing that was recorded runs again. A call that was cut off runs again with the same
-idempotency key, unless its task says 'redelivery: never'. Times are those since the
-execution began. Ctrl-C stops here, and a further 'arcbook resume' goes on.
+Recorded calls do not run again. An interrupted call runs again with the same
+idempotency key, unless its task says 'redelivery: never'. Times count from the start of
+the execution. After Ctrl-C, run 'arcbook resume' again to continue.
 
 \b
 Examples:
@@ -100,11 +102,11 @@ def resume(context: click.Context, execution: str | None) -> int:
         ended = asyncio.run(_resume(embedded, view, execution))
     except KeyboardInterrupt:
         rest = f" {execution}" if execution else ""
-        click.echo(f"stopped; 'arcbook resume{rest}{same_place()}' goes on from here", err=True)
+        click.echo(f"stopped; to continue, run: arcbook resume{rest}{same_place()}", err=True)
         raise click.Abort from None
     if as_json:
-        told = [outcome_of(one.state, one.data, view.warnings(), one.source) for one in ended]
-        tell_json(told[0] if execution else told)
+        outcomes = [outcome_of(one.state, one.data, view.warnings(), one.source) for one in ended]
+        tell_json(outcomes[0] if execution else outcomes)
     elif not ended:
         click.echo("there is nothing to resume")
     for one in ended if not as_json else ():
@@ -121,7 +123,7 @@ def resume(context: click.Context, execution: str | None) -> int:
 
 
 async def _resume(embedded: Embedded, view: View, execution: str | None) -> list[_Resumed]:
-    """Go on with one execution, or with all that no other process has."""
+    """Resume one execution, or all that no other process owns."""
     async with embedded:
         identities = [execution_id(execution)] if execution else await _resumable(embedded)
         if execution:
@@ -145,10 +147,10 @@ async def _resume_one(embedded: Embedded, view: View, identity: int) -> _Resumed
 
 
 async def _resumable(embedded: Embedded) -> list[int]:
-    """Return the unfinished executions that no other calls."""
-    found: list[int] = []
+    """Return the unfinished executions without a parent."""
+    identities: list[int] = []
     for identity in await embedded.store.unfinished():
         row = await embedded.store.execution(identity)
         if row is not None and not row.parent_execution_id:
-            found.append(identity)
-    return found
+            identities.append(identity)
+    return identities

@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 
 @click.group(
-    help="""Keep credentials for tasks that name them with 'auth'.
+    help="""Manage the credentials that tasks name with 'auth'.
 
-They are encrypted in the home folder. Tasks use them by alias, and no event, log or
-terminal ever shows what is in them.
+They are stored encrypted in the home folder. Tasks use them by alias. Their values
+never appear in events, in logs or on the terminal.
 """
 )
 def credential() -> None:
-    """Group of the verbs."""
+    """Group the subcommands."""
 
 
 @credential.command(
-    help="""Add a credential, or replace the one of the same name.
+    help="""Add a credential, or replace the one with the same name.
 
-A value of - is asked for, and not shown. A JSON file is either the fields, or a whole
-credential {"name", "type", "data"} as NoETL has it.
+For a value of -, you are prompted; the input is hidden. A JSON file holds either the
+fields, or a complete NoETL credential: {"name", "type", "data"}.
 
 \b
 Examples:
@@ -69,7 +69,7 @@ def add(  # the options of the verb
             raise UserError(f"--set takes field=value, not {key!r}")
         data[key] = click.prompt(key, hide_input=True) if value == "-" else value
     if not kind:
-        raise UserError("say what it is: --type postgres, bearer, basic, ...")
+        raise UserError("name the credential's type: --type postgres, bearer, basic, ...")
     if not data:
         raise UserError("a credential needs fields: --set field=value, or --file FILE")
 
@@ -85,53 +85,53 @@ def add(  # the options of the verb
         else:
             with_embedded(context, work)
     except CredentialInvalidError as error:
-        told = "\n  ".join(error.problems)
-        raise UserError(f"credential {name!r} cannot be used:\n  {told}") from None
-    told = ", ".join(sorted(data))
-    say(f"credential {name!r} ({kind}) is stored: {told}", credential=name, type=kind)
+        details = "\n  ".join(error.problems)
+        raise UserError(f"credential {name!r} is invalid:\n  {details}") from None
+    details = ", ".join(sorted(data))
+    say(f"credential {name!r} ({kind}) is stored: {details}", credential=name, type=kind)
 
 
 def _from_file(file: str, kind: str | None) -> tuple[dict[str, Any], str | None]:
     import orjson  # only where a file is given
 
     try:
-        found = orjson.loads(read_document(file))
+        content = orjson.loads(read_document(file))
     except orjson.JSONDecodeError as error:
         raise UserError(f"{file} is not JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise UserError(f"{file} must hold a JSON object")
-    if isinstance(found.get("data"), dict):
-        return dict(found["data"]), kind or found.get("type")
-    return found, kind
+    if isinstance(content.get("data"), dict):
+        return dict(content["data"]), kind or content.get("type")
+    return content, kind
 
 
 @credential.command(
-    help="""Connect with a credential of the home, and say what failed.
+    help="""Connect with a credential of the home, and print what failed.
 
-It opens a real connection of its type, asks what changes nothing, and closes it.
+The test opens a real connection, sends a request that changes nothing, and disconnects.
 
 \b
 Examples:
   arcbook credential test warehouse
   arcbook credential test github --url https://api.github.com/user
 
-Exit codes: 0 it works, 1 it does not, 2 it cannot be tried.
+Exit codes: 0 it works, 1 it does not work, 2 it cannot be tested.
 """
 )
 @click.argument("name")
 @click.option(
     "--url",
     default="",
-    help="Where to send a GET, or which bucket to list, for types that do not say where.",
+    help="URL to send a GET to, or bucket to list, for types that name no address.",
 )
 @click.pass_context
 def test(context: click.Context, name: str, url: str) -> int:
-    """Try a credential."""
+    """Test a credential."""
     from arcbook.probes import UntriedError, try_credential  # only for this verb
     from arcbook.secrets.api import CredentialError
 
     if server_of(context):
-        raise UserError("credentials are tested where they are used: leave out --server")
+        raise UserError("a server cannot test credentials: leave out --server")
     try:
         tried = asyncio.run(try_credential(settings_of(context), name, url))
     except (CredentialError, UntriedError) as error:
@@ -155,7 +155,7 @@ def test(context: click.Context, name: str, url: str) -> int:
     return int(Exit.OK if tried.error is None else Exit.FAILED)
 
 
-@credential.command("list", help="List credentials; never what is in them.")
+@credential.command("list", help="List credentials, without their values.")
 @click.pass_context
 def list_(context: click.Context) -> None:
     """List credentials."""
@@ -189,12 +189,14 @@ def rm(context: click.Context, name: str) -> None:
     if server_of(context):
         with_client(context, lambda client: client.delete_credential(name))
     elif not with_embedded(context, work):
-        raise UserError(f"there is no credential {name!r} {place_of(context)}")
+        raise UserError(
+            f"there is no credential {name!r} {place_of(context)}: see 'arcbook credential list'"
+        )
     say(f"credential {name!r} is removed", credential=name)
 
 
 def _listed(context: click.Context) -> list[CredentialRow]:
-    """Return a server's credentials, without what is in them."""
+    """Return the credentials of a server, without their values."""
     from arcbook.cli.remote.rows import microseconds  # heavy: an HTTP client
 
     return [

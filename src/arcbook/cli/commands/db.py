@@ -13,7 +13,7 @@ from arcbook.settings import load_settings
 
 
 @click.group(
-    help="""The database that the servers of a cluster share: PostgreSQL, version 15 or newer.
+    help="""Manage the database that the servers of a cluster share: PostgreSQL 15 or newer.
 
 \b
 Examples:
@@ -22,48 +22,48 @@ Examples:
 """
 )
 def db() -> None:
-    """Group of the verbs."""
+    """Group the subcommands."""
 
 
-_DSN = click.option("--dsn", metavar="DSN", help="Where it is.  [default: ARCBOOK_DSN]")
+_DSN = click.option("--dsn", metavar="DSN", help="The database.  [default: ARCBOOK_DSN]")
 
 
-@db.command(help="Make the tables, or bring them up to this version.")
+@db.command(help="Create the tables, or upgrade them to this version.")
 @_DSN
 def upgrade(dsn: str | None) -> None:
-    """Make or upgrade the tables."""
-    before = asyncio.run(_postgres().upgrade(_given(dsn)))
-    if before.found == before.needed:
+    """Create or upgrade the tables."""
+    before = asyncio.run(_postgres().upgrade(_dsn_of(dsn)))
+    if before.current == before.needed:
         say(f"the database is up to date (schema {before.needed})")
-    elif before.found:
-        say(f"the database is upgraded from schema {before.found} to {before.needed}")
+    elif before.current:
+        say(f"upgraded the database from schema {before.current} to {before.needed}")
     else:
-        say(f"the tables are made (schema {before.needed})")
+        say(f"created the tables (schema {before.needed})")
 
 
-@db.command(help="Tell whether servers of this version can use the database.")
+@db.command(help="Check whether servers of this version can use the database.")
 @_DSN
 def check(dsn: str | None) -> int:
     """Compare the versions."""
-    state = asyncio.run(_postgres().check(_given(dsn)))
-    if state.found == state.needed:
+    state = asyncio.run(_postgres().check(_dsn_of(dsn)))
+    if state.current == state.needed:
         say(f"the database is up to date (schema {state.needed})")
         return Exit.OK
-    if state.found > state.needed:
-        advice = f"it is of a newer Arcbook (schema {state.found}): use that version"
-    elif state.found:
-        advice = f"it has schema {state.found}; run: arcbook db upgrade"
+    if state.current > state.needed:
+        advice = f"a newer Arcbook made the database (schema {state.current}): use that version"
+    elif state.current:
+        advice = f"the database has schema {state.current}; run: arcbook db upgrade"
     else:
-        advice = "it has no tables yet; run: arcbook db upgrade"
+        advice = "the database has no tables yet; run: arcbook db upgrade"
     say(f"this version needs schema {state.needed}: {advice}", err=True)
     return Exit.FAILED
 
 
-def _given(dsn: str | None) -> str:
-    found = load_settings(dsn=dsn).dsn
-    if not found:
+def _dsn_of(dsn: str | None) -> str:
+    configured = load_settings(dsn=dsn).dsn
+    if not configured:
         raise UserError("name the database: --dsn DSN, or the variable ARCBOOK_DSN")
-    return found
+    return configured
 
 
 def _postgres() -> Any:

@@ -24,12 +24,13 @@ _TOLD: Final = {
 
 
 @click.command(
-    help="""Run a server with its API and a worker, in one process, on one folder.
+    help="""Run a server with its API and a worker in one process.
 
-For developing against the API with nothing else installed: the store is SQLite, below the
-home in the folder 'dev', apart from that of 'arcbook run'. Each execution that starts, ends
-or fails is told in a line; the API is described at /docs. Ctrl-C stops in order;
-executions go on at the next start. A second Ctrl-C ends at once, and loses nothing either.
+For developing against the API with nothing else installed. State is kept in SQLite, in the
+folder 'dev' of the home, separate from that of 'arcbook run'. The terminal shows a line for
+each execution that starts, ends or fails; the API is described at /docs. Ctrl-C stops the
+process in order; executions continue at the next start. A second Ctrl-C ends it at once
+and loses nothing either.
 
 \b
 Examples:
@@ -42,7 +43,7 @@ Examples:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the API.  [default: 8082]")
 @click.pass_context
 def dev(context: click.Context, port: int | None) -> None:
-    """Run all in one."""
+    """Run a server and a worker."""
     settings = settings_of(context, port=port, host="127.0.0.1")
     keep_log(settings)
     run_in_loop(lambda: _run(settings))
@@ -66,27 +67,27 @@ async def _run(settings: Settings) -> None:
         for service in services:
             if service.failed.is_set():
                 raise broken(f"{service.name} ended: {service.cause}")
-        held = count(len(running.worker.held), "command")
-        say(f"stopping: {held} still going on", err=True)
-    say("stopped; what has not ended goes on at the next start", err=True)
+        unfinished = count(len(running.worker.held), "command")
+        say(f"stopping: {unfinished} still running", err=True)
+    say("stopped; unfinished executions continue at the next start", err=True)
 
 
 def _tell(execution_id: int, events: list[Recorded], state: State) -> None:
-    """Say in a line each what starts, ends and fails."""
+    """Print a line for each execution that starts, ends or fails."""
     for _, at, event in events:
-        what = _TOLD.get(event.type)
-        if what is None:
+        verb = _TOLD.get(event.type)
+        if verb is None:
             continue
         clock = moment(at)[-8:]
-        line = f"{clock}  {what:<9}  {state.path}  execution {execution_id}{_more(event, state)}"
+        line = f"{clock}  {verb:<9}  {state.path}  execution {execution_id}{_more(event, state)}"
         say(line, event=event.type, execution_id=str(execution_id), path=state.path)
 
 
 def _more(event: AnyEvent, state: State) -> str:
-    """Return what else there is to say: who called it, how long it took, why it failed."""
+    """Return the caller of an execution, or its duration and error."""
     if event.type == "playbook.started":
         return f", called by {state.parent.execution_id}" if state.parent else ""
-    took = f", took {duration(state.ended_at - state.started_at)}"
+    details = f", took {duration(state.ended_at - state.started_at)}"
     cause = state.error.message if state.error is not None else state.cancel_reason or ""
     first = str(shown(cause)).strip().splitlines()[:1]
-    return took + (f": {short_line(first[0])}" if first else "")
+    return details + (f": {short_line(first[0])}" if first else "")

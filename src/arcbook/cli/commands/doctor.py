@@ -12,10 +12,10 @@ from arcbook.settings import Settings
 
 
 @click.command(
-    help="""Say how far apart a worker on this machine runs code of users.
+    help="""Report which isolation of user code works on this machine.
 
-Each way is tried, the strongest first. A worker takes the first that works, or the one that
-ARCBOOK_ISOLATION names.
+Each isolation is tried, the strongest first. A worker uses the first one that works, or the
+one that ARCBOOK_ISOLATION names.
 
 \b
 Examples:
@@ -24,7 +24,7 @@ Examples:
 )
 @click.pass_context
 def doctor(context: click.Context) -> None:
-    """Look at this machine."""
+    """Report the isolation of this machine."""
     asyncio.run(_run(settings_of(context)))
 
 
@@ -32,13 +32,13 @@ async def _run(settings: Settings) -> None:
     from arcbook.compose.working import confinement_of
     from arcbook.tools.isolation import look  # only where it is tried
 
-    found = await look(lambda isolation: confinement_of(settings, isolation))
-    works = next((str(c.isolation) for c, why_not in found if not why_not), "none")
+    checks = await look(lambda isolation: confinement_of(settings, isolation))
+    works = next((str(c.isolation) for c, why_not in checks if not why_not), "none")
     chosen = works if settings.isolation == "auto" else settings.isolation
     if wants_json(click.get_current_context()):
-        ways = {str(confinement.isolation): why_not or "works" for confinement, why_not in found}
+        ways = {str(confinement.isolation): why_not or "works" for confinement, why_not in checks}
         tell_json({"isolation": ways, "used": chosen})
         return
-    for confinement, why_not in found:
+    for confinement, why_not in checks:
         click.echo(f"isolation {confinement.isolation:<8} {why_not or 'works'}")
     click.echo(f"a worker uses      {chosen}")

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from arcbook.wire.http.executions import EventView
 
 FOLLOW_SECONDS: Final = 0.3
-"""Time between two looks for further events."""
+"""Pause between two queries for further events."""
 
 DETAILS_SHOWN_MAX: Final = 200
 """Characters of an event that its line shows."""
 
 
 @click.command(
-    help="""Show what happened in an execution, event by event; with --json an object a line.
+    help="""Show the events of an execution; with --json, one object per line.
 
 \b
 Examples:
@@ -39,8 +39,8 @@ Examples:
 """
 )
 @click.argument("execution")
-@click.option("--follow", is_flag=True, help="Wait for more until it ends.")
-@click.option("--after", default=0, metavar="SEQ", help="Begin after this number.")
+@click.option("--follow", is_flag=True, help="Wait for further events until the execution ends.")
+@click.option("--after", default=0, metavar="SEQ", help="Show only events after this number.")
 @click.pass_context
 def events(context: click.Context, execution: str, *, follow: bool, after: int) -> None:
     """Show events."""
@@ -65,8 +65,8 @@ def events(context: click.Context, execution: str, *, follow: bool, after: int) 
     from arcbook.cli.remote.rows import event_row  # heavy: an HTTP client
 
     async def remote(client: Client) -> None:
-        async for found in _views(client, str(identity), after, follow=follow):
-            event = event_row(found)
+        async for view in _views(client, str(identity), after, follow=follow):
+            event = event_row(view)
             click.echo(_json(event) if as_json else _line(event))
 
     with_client(context, remote)
@@ -75,7 +75,7 @@ def events(context: click.Context, execution: str, *, follow: bool, after: int) 
 async def _views(
     client: Client, execution_id: str, after: int, *, follow: bool
 ) -> AsyncIterator[EventView]:
-    """Yield a server's events of an execution, to its end or to the latest."""
+    """Yield the events of an execution on a server, up to its end or the latest one."""
     if follow:
         async for event in client.follow(execution_id, after):
             yield event

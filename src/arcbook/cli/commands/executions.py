@@ -32,9 +32,9 @@ RESULT_SHOWN_MAX: Final = 400
 """Characters of a result that are shown; 'arcbook result' shows all."""
 
 
-@click.group(help="The executions of this home, or of a server.")
+@click.group(help="List executions of this home, or of a server.")
 def executions() -> None:
-    """Group of the verbs."""
+    """Group the subcommands."""
 
 
 @executions.command(
@@ -51,12 +51,17 @@ Examples:
 @click.option(
     "--status",
     type=click.Choice(["running", "completed", "failed", "cancelled"], case_sensitive=False),
-    help="How they stand.",
+    help="Only executions with this status.",
 )
-@click.option("--path", default="", help="Part of the playbook's path.")
-@click.option("--parent", default="0", metavar="ID", help="Children of an execution.")
+@click.option("--path", default="", help="Only playbooks whose path contains this text.")
+@click.option("--parent", default="0", metavar="ID", help="Only children of this execution.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, PAGE_MAX))
-@click.option("--before", default="0", metavar="ID", help="The last id of the page before.")
+@click.option(
+    "--before",
+    default="0",
+    metavar="ID",
+    help="Continue after this id, the last of the previous page.",
+)
 @click.pass_context
 def list_(  # the options of the verb
     context: click.Context,
@@ -67,7 +72,7 @@ def list_(  # the options of the verb
     before: str,
 ) -> None:
     """List executions."""
-    wanted = ExecutionFilter(
+    criteria = ExecutionFilter(
         status=(status or "").upper(),
         path=path.lstrip("/"),
         parent_execution_id=execution_id(parent),
@@ -76,10 +81,10 @@ def list_(  # the options of the verb
     )
 
     async def work(embedded: Embedded) -> list[tuple[ExecutionRow, bool]]:
-        rows = [await _with_reason(embedded, r) for r in await embedded.store.executions(wanted)]
+        rows = [await _with_reason(embedded, r) for r in await embedded.store.executions(criteria)]
         return [(row, await _is_gone(embedded, row)) for row in rows]
 
-    rows = _listed(context, wanted) if server_of(context) else with_embedded(context, work)
+    rows = _listed(context, criteria) if server_of(context) else with_embedded(context, work)
     if wants_json(context):
         tell_json([_plain(row, is_gone=is_gone) for row, is_gone in rows])
         return
@@ -91,7 +96,7 @@ def list_(  # the options of the verb
 
 
 async def _with_reason(embedded: Embedded, row: ExecutionRow) -> ExecutionRow:
-    """Return the row of a cancelled execution with the reason, which its last event has."""
+    """Return the row of a cancelled execution with the reason from its last event."""
     if row.status != "CANCELLED":
         return row
     page = await embedded.store.events(row.execution_id, after=row.seq - 1)
@@ -100,27 +105,27 @@ async def _with_reason(embedded: Embedded, row: ExecutionRow) -> ExecutionRow:
     return structs.replace(row, error=row.error or reason)
 
 
-def _listed(context: click.Context, wanted: ExecutionFilter) -> list[tuple[ExecutionRow, bool]]:
-    """Return a server's executions."""
+def _listed(context: click.Context, criteria: ExecutionFilter) -> list[tuple[ExecutionRow, bool]]:
+    """Return the executions of a server."""
     from arcbook.cli.remote.rows import execution_row  # heavy: an HTTP client
 
     asked = {
-        "status": wanted.status,
-        "path": wanted.path,
-        "parent_execution_id": wanted.parent_execution_id or None,
-        "before": wanted.before or None,
-        "limit": wanted.limit,
+        "status": criteria.status,
+        "path": criteria.path,
+        "parent_execution_id": criteria.parent_execution_id or None,
+        "before": criteria.before or None,
+        "limit": criteria.limit,
     }
-    found = with_client(context, lambda client: client.executions(**asked))
-    return [(execution_row(row), False) for row in found]
+    summaries = with_client(context, lambda client: client.executions(**asked))
+    return [(execution_row(row), False) for row in summaries]
 
 
 def _cells(row: ExecutionRow, *, is_gone: bool) -> tuple[str, ...]:
-    took = duration(row.ended_at - row.started_at) if row.ended_at else ""
+    elapsed = duration(row.ended_at - row.started_at) if row.ended_at else ""
     note = str(shown(row.error)) or (f"at {row.current}" if row.current else "")
     note = gone_text(row) if is_gone else note[:NOTE_SHOWN_MAX]
     identity = str(row.execution_id)
-    return (identity, row.status, moment(row.started_at), took, row.path, note)
+    return (identity, row.status, moment(row.started_at), elapsed, row.path, note)
 
 
 def _plain(row: ExecutionRow, *, is_gone: bool) -> dict[str, Any]:
@@ -133,13 +138,13 @@ def _plain(row: ExecutionRow, *, is_gone: bool) -> dict[str, Any]:
 
 
 class _Detail(NamedTuple):
-    """What there is to show of an execution."""
+    """The details of an execution."""
 
     row: ExecutionRow
     progress: Progress
     result: Any = None
     source: Source | None = None
-    #: Whether no process goes on with it any more.
+    #: Whether it is unfinished and no process owns it.
     is_gone: bool = False
 
 
@@ -161,11 +166,11 @@ def show(context: click.Context, execution: str) -> None:
     async def work(embedded: Embedded) -> _Detail:
         return await _of_home(embedded, identity)
 
-    found = _of_server(context, identity) if server_of(context) else with_embedded(context, work)
+    detail = _of_server(context, identity) if server_of(context) else with_embedded(context, work)
     if wants_json(context):
-        tell_json(_whole(found))
+        tell_json(_detail_fields(detail))
         return
-    _tell(found)
+    _tell(detail)
 
 
 async def _of_home(embedded: Embedded, identity: int) -> _Detail:
@@ -188,7 +193,7 @@ async def _is_gone(embedded: Embedded, row: ExecutionRow) -> bool:
 
 
 def _of_server(context: click.Context, identity: int) -> _Detail:
-    """Return an execution of a server, its steps and its result."""
+    """Return an execution of a server, with its steps and its result."""
     from arcbook.cli.remote.rows import all_recorded, execution_row  # heavy: an HTTP client
 
     async def work(client: Client) -> _Detail:
@@ -203,14 +208,14 @@ def _of_server(context: click.Context, identity: int) -> _Detail:
     return with_client(context, work)
 
 
-def _tell(found: _Detail) -> None:
-    row, progress = found.row, found.progress
+def _tell(detail: _Detail) -> None:
+    row, progress = detail.row, detail.progress
     click.echo(f"{row.path} version {row.version}  {coloured(row.status)}")
-    took = f", took {duration(row.ended_at - row.started_at)}" if row.ended_at else ""
-    click.echo(f"execution {row.execution_id}, started {moment(row.started_at)}{took}")
+    elapsed = f", took {duration(row.ended_at - row.started_at)}" if row.ended_at else ""
+    click.echo(f"execution {row.execution_id}, started {moment(row.started_at)}{elapsed}")
     if row.parent_execution_id:
         click.echo(f"called by execution {row.parent_execution_id}")
-    if found.is_gone:
+    if detail.is_gone:
         click.echo(click.style(gone_text(row), fg="yellow"))
     if progress.cancel_reason is not None:
         click.echo(f"cancelled: {shown(progress.cancel_reason or 'without a reason')}")
@@ -222,35 +227,35 @@ def _tell(found: _Detail) -> None:
     for note in progress.all_warnings():
         click.echo(click.style(f"warning: {note}", fg="yellow"))
     if progress.error is not None:
-        click.echo("\n" + cause_of(progress.error, _place(found)))
-    if found.result is not None:
-        click.echo(f"\nresult: {short(found.result, RESULT_SHOWN_MAX)}")
+        click.echo("\n" + cause_of(progress.error, _place(detail)))
+    if detail.result is not None:
+        click.echo(f"\nresult: {short(detail.result, RESULT_SHOWN_MAX)}")
 
 
-def _place(found: _Detail) -> str:
-    """Return where the first step that failed stands in its document."""
-    progress = found.progress
+def _place(detail: _Detail) -> str:
+    """Return the place in the document of the first step that failed."""
+    progress = detail.progress
     steps = [progress.steps[name].error for name in progress.failed_steps[:1]]
     first = next((error for error in steps if error is not None), progress.error)
-    return "" if found.source is None or first is None else found.source.shown(first)
+    return "" if detail.source is None or first is None else detail.source.excerpt_at(first)
 
 
 def gone_text(row: ExecutionRow) -> str:
-    """Return what there is to do about an execution whose process is gone."""
+    """Return how to continue an execution whose process is gone."""
     identity = row.parent_execution_id or row.execution_id
     return f"its process is gone: arcbook resume {identity}{same_place()}"
 
 
-def _whole(found: _Detail) -> dict[str, Any]:
+def _detail_fields(detail: _Detail) -> dict[str, Any]:
     """Return an execution for programs; times are microseconds since the epoch."""
-    progress = found.progress
+    progress = detail.progress
     return {
-        **_plain(found.row, is_gone=found.is_gone),
+        **_plain(detail.row, is_gone=detail.is_gone),
         "cancel_reason": progress.cancel_reason,
         "steps": [_step(step) for step in progress.steps.values()],
         "failed_steps": progress.failed_steps,
         "warnings": progress.all_warnings(),
-        "result": found.result,
+        "result": detail.result,
     }
 
 

@@ -13,7 +13,7 @@ from arcbook.dsl.model import Playbook, Step
 from arcbook.tools.registry import Registry
 
 GUARD_SHOWN_MAX = 40
-"""Characters of a guard that are drawn."""
+"""Longest guard, in characters, that is drawn in full."""
 
 
 @click.command(
@@ -60,8 +60,8 @@ def as_mermaid(playbook: Playbook) -> str:
     for step in playbook.steps:
         label = _quoted(_label(step, "<br/>"))
         is_end = step.name in (playbook.entry, "end", playbook.final)
-        left, right = ("([", "])") if is_end else ("[[", "]]") if step.loop else ("[", "]")
-        lines.append(f"  {ids[step.name]}{left}{label}{right}")
+        opening, closing = ("([", "])") if is_end else ("[[", "]]") if step.loop else ("[", "]")
+        lines.append(f"  {ids[step.name]}{opening}{label}{closing}")
     for step in playbook.steps:
         for arc in step.router.arcs:
             guard = f"|{_quoted(_guard(arc.when))}|" if arc.when is not None else ""
@@ -70,7 +70,7 @@ def as_mermaid(playbook: Playbook) -> str:
 
 
 def as_dot(playbook: Playbook) -> str:
-    """Return the graph in Graphviz's language."""
+    """Return the graph in the DOT language of Graphviz."""
     lines = [f"digraph {_quoted(playbook.name)} {{", "  rankdir=TB; node [shape=box];"]
     for step in playbook.steps:
         shape = ", peripheries=2" if step.loop else ""

@@ -16,14 +16,14 @@ from arcbook.dsl.load import load_document
 from arcbook.tools.registry import Registry
 
 FILES_MAX: Final = 100_000
-"""Documents of one call."""
+"""Most documents that one call checks."""
 
 
 @click.command(
     help="""Check playbooks: syntax, names, the graph, templates and the tools' parameters.
 
-All problems are reported at once, each with its code, place and a suggestion. In a
-folder every .yaml and .yml file that says what kind of NoETL document it is is checked.
+All problems are reported at once, each with its code, location and a hint. In a folder,
+every .yaml and .yml file that is a NoETL document is checked.
 
 \b
 Examples:
@@ -39,9 +39,9 @@ Examples:
     type=click.Choice(sorted(FORMATS)),
     default="text",
     show_default=True,
-    help="How problems are written.",
+    help="Format of the report.",
 )
-@click.option("--strict", is_flag=True, help="Warnings fail, too.")
+@click.option("--strict", is_flag=True, help="Fail on warnings, too.")
 @allow_option
 @click.pass_context
 def lint(context: click.Context, paths: tuple[str, ...], form: str, *, strict: bool) -> int:
@@ -51,25 +51,25 @@ def lint(context: click.Context, paths: tuple[str, ...], form: str, *, strict: b
         (name, load_document(content, registry, allow=allow)) for name, content in _documents(paths)
     ]
     print_if_read(FORMATS["json" if wants_json(context) else form](checked), nl=False)
-    found = [d.severity for _, loaded in checked for d in loaded.diagnostics]
-    bad = Severity.ERROR in found or (strict and found)
+    severities = [d.severity for _, loaded in checked for d in loaded.diagnostics]
+    bad = Severity.ERROR in severities or (strict and severities)
     return Exit.FAILED if bad else Exit.OK
 
 
 def _documents(paths: tuple[str, ...]) -> list[tuple[str, bytes]]:
-    found: list[tuple[str, bytes]] = []
+    documents: list[tuple[str, bytes]] = []
     for name in paths:
         if Path(name).is_dir():
-            found += _below(Path(name))
+            documents += _below(Path(name))
         else:
-            found.append((name, read_document(name)))
-    if not found:
-        raise UserError(f"there are no playbooks below {', '.join(paths)}")
-    return found[:FILES_MAX]
+            documents.append((name, read_document(name)))
+    if not documents:
+        raise UserError(f"there are no playbooks in {', '.join(paths)}")
+    return documents[:FILES_MAX]
 
 
 def _below(folder: Path) -> list[tuple[str, bytes]]:
-    """Return the documents below a folder that are NoETL's."""
+    """Return the NoETL documents in a folder and its subfolders."""
     files = sorted(p for p in folder.rglob("*") if p.suffix in (".yaml", ".yml") and p.is_file())
     documents = [(str(path), path.read_bytes()) for path in files]
     return [(name, content) for name, content in documents if b"noetl.io/" in content]

@@ -41,7 +41,7 @@ def result(context: click.Context, execution: str, step: str | None) -> None:
             return await embedded.result_of(state)
         if step not in state.results:
             known = ", ".join(state.results) or "none yet"
-            raise UserError(f"step {step!r} has no result; those that have one: {known}")
+            raise UserError(f"step {step!r} has no result; steps with a result: {known}")
         return await embedded.step_data(state, step)
 
     async def remote(client: Client) -> Any:

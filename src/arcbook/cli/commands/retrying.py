@@ -29,8 +29,8 @@ from arcbook.store.api import CatalogEntry
     help="""Run an execution again from a step, with the results of the steps before it.
 
 A new execution begins at the step, with the workload, variables and results that the
-old one had when it entered the step. It is of the playbook as it was then: --file takes
-the playbook as a file has it now, --latest as the catalog has it.
+old one had when it entered the step. It runs the same version of the playbook; --file runs
+the version in a file instead, --latest the latest version in the catalog.
 
 \b
 Examples:
@@ -42,14 +42,14 @@ Examples:
 @click.argument("execution")
 @click.argument("step")
 @click.option("--latest", is_flag=True, help="Use the playbook's latest version.")
-@click.option("--file", "file", metavar="FILE", help="Use the playbook in a file.")
+@click.option("--file", "file", metavar="FILE", help="Use the playbook in this file.")
 @click.pass_context
 def retry_from(
     context: click.Context, execution: str, step: str, file: str | None, *, latest: bool
 ) -> int:
     """Run again from a step."""
     if latest and file:
-        raise UserError("say one of --latest and --file")
+        raise UserError("use either --latest or --file, not both")
     identity, as_json = execution_id(execution), wants_json(context)
     content = read_document(file) if file else None
     view = view_of(step, silent=as_json)
@@ -78,7 +78,7 @@ def retry_from(
 
 
 class _Retry:
-    """One call of the verb, in the home."""
+    """A retry in the home."""
 
     def __init__(self, embedded: Embedded, view: View, name: str, content: bytes | None) -> None:
         self._embedded = embedded
@@ -97,7 +97,7 @@ class _Retry:
                 raise UserError(f"execution {identity} never entered step {step!r}")
             planned = await self._planned(before, latest=latest)
             if step not in planned.plan.by_name:
-                raise UserError(f"the playbook has no step {step!r} any more")
+                raise UserError(f"this version of the playbook has no step {step!r}")
             entry = planned.entry
             self.source = Source(entry.path, entry.content, planned.plan.playbook)
             Interrupts(self._cancel).catch()
@@ -135,25 +135,27 @@ class _Retry:
         await runtime.cancel(self._execution_id, "cancelled by the user")
 
     def left_text(self) -> str:
-        """Return what is said where the end was not waited for."""
+        """Return the message for a user who did not wait for the end."""
         return left_text(self._execution_id)
 
 
 def _tell_changed(entry: CatalogEntry, kinds: Kinds) -> None:
-    """Say so if the file of a playbook is another version by now."""
+    """Tell the user if the file of a playbook has changed since it was registered."""
     if not entry.folder:
         return
     file = changed_file(Path(entry.folder), entry.path, entry.content, kinds)
     if file is not None:
         text = f"{file} has changed since; this runs version {entry.version} of {entry.path}"
-        click.echo(f"{text}: --file {file} takes it as it is now", err=True)
+        click.echo(f"{text}: to run the changed file, add --file {file}", err=True)
 
 
-def refuse_other(name: str, path: str, wanted: str) -> None:
-    """Refuse a file that is another playbook than the one that ran.
+def refuse_other(name: str, path: str, expected: str) -> None:
+    """Refuse a file with a playbook other than the one that ran.
 
     Raises:
-        UserError: it is.
+        UserError: it is another playbook.
     """
-    if path != wanted:
-        raise UserError(f"{name} is the playbook {path!r}; the execution is of {wanted!r}")
+    if path != expected:
+        raise UserError(
+            f"{name} contains the playbook {path!r}, but the execution ran {expected!r}"
+        )

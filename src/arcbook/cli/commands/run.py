@@ -12,12 +12,12 @@ import click
 from arcbook.cli import early
 from arcbook.cli.collecting import collect_seldom
 from arcbook.cli.context import (
-    Given,
+    WorkloadValues,
     allow_option,
     allowed_of,
     dry_of,
     dry_option,
-    parse_given,
+    parse_workload,
     read_document,
     settings_of,
     strict_of,
@@ -31,8 +31,8 @@ from arcbook.cli.places import Source
 from arcbook.cli.progress import View, recalled, view_of
 from arcbook.cli.remote.link import client_of, server_of
 from arcbook.cli.warnings import (
-    check_given,
     check_target,
+    check_workload,
     refuse_warnings,
     tell_ignored,
     tell_warnings,
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    help="""Run a playbook to its end, durably.
+    help="""Run a playbook durably, and wait for its end.
 
-What happens is written to the home folder before the next step starts. If the process
-dies, 'arcbook resume' goes on where it was. Ctrl-C cancels; a second one does not wait
-until everything has stopped, and 'arcbook resume' finishes the cancellation. At a server,
-Ctrl-C on a terminal asks whether to leave it running there; --detach does not wait at all,
-and --resume follows the last run that has not ended, for a server goes on by itself.
+Each event is written to the home folder before the next step starts. If the process dies,
+'arcbook resume' continues from there. Ctrl-C cancels the execution; a second Ctrl-C does
+not wait for the cancellation, which 'arcbook resume' then finishes. With --server, Ctrl-C
+on a terminal asks whether to leave the execution running there, --detach does not wait for
+the end, and --resume follows the latest unfinished execution.
 
 \b
 Examples:
@@ -61,10 +61,10 @@ Examples:
   arcbook run playbook.yaml --set city=Paris --set limits.rows=100
   arcbook run playbook.yaml --payload '{"city": "Paris"}' --json
   arcbook run playbook.yaml --payload @request.json --target transform
-  arcbook run playbook.yaml --dry-run            say what calls with effects would do
+  arcbook run playbook.yaml --dry-run            report what calls with effects would do
   arcbook run reports/daily                      a playbook of the catalog, by its path
   generate | arcbook run -                       a document from standard input
-  arcbook run playbook.yaml --server http://127.0.0.1:8082      at a server
+  arcbook run playbook.yaml --server http://127.0.0.1:8082      on a server
   arcbook run playbook.yaml --server http://127.0.0.1:8082 --detach
 
 Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
@@ -77,10 +77,10 @@ Exit codes: 0 completed, 1 failed, 2 bad input, 130 cancelled.
 @click.option("--payload", metavar="JSON|@FILE", help="Workload values, as a JSON object.")
 @click.option("--target", metavar="STEP", help="Begin at this step.")
 @click.option(
-    "--resume", is_flag=True, help="Go on with the last run of it that did not end, or start one."
+    "--resume", is_flag=True, help="Resume its latest unfinished execution, or start a new one."
 )
 @click.option("--quiet", is_flag=True, help="Print only the result.")
-@click.option("--detach", is_flag=True, help="At a server: start it, and do not wait.")
+@click.option("--detach", is_flag=True, help="With --server: do not wait for the end.")
 @click.option("--watch/--no-watch", default=None, help="A live view; on a terminal by default.")
 @allow_option
 @strict_option
@@ -100,28 +100,30 @@ def run(  # the options of the verb
 ) -> int:
     """Run a playbook."""
     as_json = wants_json(context)
-    given = parse_given(payload, assignments)
+    values = parse_workload(payload, assignments)
     content = read_document(playbook) if _is_file(playbook) else None
     view = view_of(playbook, silent=as_json or quiet, watch=watch)
     dry = dry_of(context)
     if dry and (server_of(context) or resume):
-        raise UserError("--dry-run is for a new run in the home: no --server, no --resume")
+        raise UserError(
+            "--dry-run only works for a new run in the home: leave out --server and --resume"
+        )
     if server_of(context):
-        from arcbook.cli.remote.running import RemoteJob, Wanted  # heavy: an HTTP client
+        from arcbook.cli.remote.running import RemoteJob, RunOptions  # heavy: an HTTP client
 
-        wanted = Wanted(
+        options = RunOptions(
             strict=strict_of(context),
             tells=not (as_json or quiet),
             allow=allowed_of(context),
             target=target,
             resume=resume,
         )
-        remote = RemoteJob(client_of(context), playbook, content, view, wanted)
+        remote = RemoteJob(client_of(context), playbook, content, view, options)
         if detach:
-            return _detached(remote, given)
-        return _finished(remote, remote.run(given), view, as_json=as_json, quiet=quiet)
+            return _detached(remote, values)
+        return _finished(remote, remote.run(values), view, as_json=as_json, quiet=quiet)
     if detach:
-        raise UserError("--detach is for runs at a server: it needs --server")
+        raise UserError("--detach only works on a server: add --server")
     settings = settings_of(context)
     embedded = _dry(settings) if dry else Embedded(settings)
     spawned = early.take()
@@ -136,7 +138,7 @@ def run(  # the options of the verb
         strict=strict_of(context),
         tells=not (as_json or quiet),
     )
-    running = job.run(given, target, resume=resume)
+    running = job.run(values, target, resume=resume)
     return _finished(job, running, view, as_json=as_json, quiet=quiet)
 
 
@@ -154,13 +156,13 @@ def _finished(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Run to the end, and print how it ended."""
+    """Run to the end, and print the outcome."""
     collect_seldom()
     try:
         state, data = asyncio.run(running)
     except asyncio.CancelledError:
         click.echo(job.left_text(), err=True)
-        if job.left:
+        if job.left_running:
             return int(Exit.OK)
         raise click.Abort from None
     finish(
@@ -176,10 +178,10 @@ def _finished(
     return outcome_code(state)
 
 
-def _detached(job: RemoteJob, given: Given) -> int:
-    """Start it, and say how to follow it."""
-    identity = asyncio.run(job.start(given))
-    say(f"execution {identity} is started: {job.follow_text()}", execution_id=identity)
+def _detached(job: RemoteJob, values: WorkloadValues) -> int:
+    """Start an execution, and print how to follow it."""
+    identity = asyncio.run(job.start(values))
+    say(f"started execution {identity}; to follow it: {job.follow_text()}", execution_id=identity)
     return int(Exit.OK)
 
 
@@ -188,7 +190,7 @@ def _is_file(name: str) -> bool:
 
 
 class _Job:
-    """One call of the verb."""
+    """A run in the home."""
 
     def __init__(
         self,
@@ -209,33 +211,35 @@ class _Job:
         self.content = content
         self.view = view
         self.execution_id = 0
-        #: Whether it was left running; in the home nothing runs without its process.
-        self.left = False
+        #: Whether it was left running: never in the home, where it ends with its process.
+        self.left_running = False
         self.source: Source | None = None
-        #: The calls that a dry run did not make.
+        #: The calls that a dry run skipped.
         self.left_out: list[dict[str, Any]] | None = None
 
-    async def run(self, given: Given, target: str | None, *, resume: bool) -> tuple[State, Any]:
+    async def run(
+        self, values: WorkloadValues, target: str | None, *, resume: bool
+    ) -> tuple[State, Any]:
         async with self.embedded as embedded:
             planned = await self._planned()
             check_target(planned.plan.playbook, target)
             unfinished = await self._unfinished(planned) if resume else None
             content = planned.entry.content
             self.source = Source(self.name, content, planned.plan.playbook)
-            check_given(
-                planned.plan.playbook, content, given.paths(), self.allow, strict=self.strict
+            check_workload(
+                planned.plan.playbook, content, values.paths(), self.allow, strict=self.strict
             )
             Interrupts(self._cancel).catch()
             with self.view:
                 if unfinished is not None:
                     self.execution_id = unfinished
-                    tell_ignored(str(unfinished), given, target)
+                    tell_ignored(str(unfinished), values, target)
                     await recalled(embedded, self.view, unfinished)
                     state = await embedded.resume(unfinished, self.view.listen)
                 else:
                     state = await embedded.run(
                         planned,
-                        given.over(planned.plan.playbook.workload),
+                        values.over(planned.plan.playbook.workload),
                         started=self._started,
                         listener=self.view.listen,
                         entry=target,
@@ -264,7 +268,7 @@ class _Job:
         return planned
 
     async def _unfinished(self, planned: Planned) -> int | None:
-        """Return the last execution of the playbook that did not end."""
+        """Return the latest unfinished execution of the playbook."""
         store = self.embedded.store
         for execution_id in reversed(await store.unfinished()):
             row = await store.execution(execution_id)
@@ -273,7 +277,7 @@ class _Job:
         return None
 
     def left_text(self) -> str:
-        """Return what is said where the end was not waited for."""
+        """Return the message for a user who did not wait for the end."""
         return left_text(self.execution_id)
 
     async def _cancel(self) -> None:

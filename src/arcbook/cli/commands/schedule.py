@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from arcbook.cli.context import parse_given, seconds
+from arcbook.cli.context import parse_workload, seconds
 from arcbook.cli.errors import UserError
 from arcbook.cli.everywhere import say, tell_json, wants_json
 from arcbook.cli.remote.link import client_of, with_client
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 SHOWN: Final = 5
-"""Times that are shown of each schedule."""
+"""How many upcoming times of a schedule are shown."""
 
 
 @click.group(
-    help="""Start playbooks of a server by the clock.
+    help="""Start playbooks on a server at scheduled times.
 
 The server is --server, ARCBOOK_SERVER_URL, or the one on this machine. Each tick starts its
-playbook once, however many servers there are and however often they start again.
+playbook exactly once, regardless of how many servers run and how often they restart.
 
 \b
 Examples:
@@ -35,15 +35,15 @@ Examples:
 """
 )
 def schedule() -> None:
-    """Group of the verbs."""
+    """Group the subcommands."""
 
 
 @schedule.command(
-    help="""Add a schedule, or replace the one of the same name.
+    help="""Add a schedule, or replace the one with the same name.
 
-PATH is the path of a playbook in the server's catalog. A cron expression has five fields:
-minute, hour, day of month, month, day of week, or is a word: @daily. Ticks that were missed while no server was
-there are made up for: by one of them (latest), by all, or not at all (skip).
+PATH is the path of a playbook in the server's catalog. A cron expression has five fields
+(minute, hour, day of month, month, day of week), or is a word such as @daily. --catch-up
+says which ticks start late if no server was running: the latest, all, or none (skip).
 
 \b
 Examples:
@@ -54,16 +54,20 @@ Examples:
 )
 @click.argument("name")
 @click.argument("path")
-@click.option("--cron", default="", metavar="EXPRESSION", help="When: '30 6 * * 1-5'.")
-@click.option("--timezone", default="UTC", show_default=True, help="Zone of the expression.")
-@click.option("--every", metavar="TIME", help="Or how often: 10s, 5m, 2h, 1d.")
+@click.option(
+    "--cron", default="", metavar="EXPRESSION", help="A cron expression, such as '30 6 * * 1-5'."
+)
+@click.option(
+    "--timezone", default="UTC", show_default=True, help="Time zone of the cron expression."
+)
+@click.option("--every", metavar="TIME", help="An interval instead: 10s, 5m, 2h, 1d.")
 @click.option("--payload", metavar="JSON|@FILE", help="Workload values, as a JSON object.")
 @click.option(
     "--catch-up",
     type=click.Choice(["latest", "all", "skip"]),
     default="latest",
     show_default=True,
-    help="What becomes of missed ticks.",
+    help="Which missed ticks still start.",
 )
 @click.option("--pool", help="Pool of workers for its executions.")
 @click.pass_context
@@ -80,19 +84,19 @@ def add(  # the options of the verb
 ) -> None:
     """Add a schedule."""
     if bool(cron) == bool(every):
-        raise UserError("say when: either --cron '30 6 * * 1-5', or --every 10s")
+        raise UserError("set the times: either --cron '30 6 * * 1-5', or --every 10s")
     from arcbook.wire.http.schedules import PutSchedule  # only for this verb
 
-    wanted = PutSchedule(
+    request = PutSchedule(
         path=path,
-        payload=parse_given(payload, ()).payload,
+        payload=parse_workload(payload, ()).payload,
         pool=pool,
         cron=cron,
         timezone=timezone,
         every_seconds=seconds(every, "--every") if every else 0,
         catch_up=catch_up,
     )
-    view = with_client(context, lambda client: client.put_schedule(name, wanted))
+    view = with_client(context, lambda client: client.put_schedule(name, request))
     if wants_json(context):
         tell_json(_plain(view))
         return
@@ -109,7 +113,7 @@ def _plain(view: ScheduleView) -> dict[str, Any]:
 
 
 def _times(view: ScheduleView) -> list[str]:
-    """Return the next times of a schedule, in its zone."""
+    """Return the next times of a schedule, in its time zone."""
     from arcbook.cli.remote.rows import microseconds  # heavy: an HTTP client
 
     zone = view.timezone if view.cron else ""
@@ -142,7 +146,7 @@ def _when(view: ScheduleView) -> str:
     return f"every {view.every_seconds:g} s"
 
 
-@schedule.command(help="Have a schedule not tick, until it is resumed.")
+@schedule.command(help="Pause a schedule until it is resumed.")
 @click.argument("name")
 @click.pass_context
 def pause(context: click.Context, name: str) -> None:
@@ -151,17 +155,17 @@ def pause(context: click.Context, name: str) -> None:
     say(f"schedule {name!r} is paused", schedule=name)
 
 
-@schedule.command(help="Have a schedule tick again, from now on.")
+@schedule.command(help="Resume a paused schedule; missed ticks are skipped.")
 @click.argument("name")
 @click.pass_context
 def resume(context: click.Context, name: str) -> None:
     """Resume a schedule."""
     view = with_client(context, lambda client: client.resume_schedule(name))
     when = ", ".join(_times(view)[:1]) or "never"
-    say(f"schedule {name!r} ticks again: {when}", schedule=name)
+    say(f"schedule {name!r} is resumed; next: {when}", schedule=name)
 
 
-@schedule.command(help="Remove a schedule; what it started goes on.")
+@schedule.command(help="Remove a schedule; executions that it started continue.")
 @click.argument("name")
 @click.pass_context
 def rm(context: click.Context, name: str) -> None:

@@ -8,7 +8,7 @@ import click
 @click.command(
     help="""Print the JSON Schema (2020-12) of playbooks.
 
-Point an editor's YAML extension at it to get completion and checks while writing.
+Configure the YAML extension of an editor with it, for completion and checks while typing.
 
 \b
 Examples:

@@ -11,11 +11,11 @@ from arcbook.settings import Settings
 
 
 @click.command(
-    help="""Own and drive executions, and answer clients and workers, until told to stop.
+    help="""Run a server: it drives executions and answers clients and workers.
 
-Several servers share the work, and take over from each other. The database is made by
-'arcbook db upgrade'. Without NATS, PostgreSQL is the bus as well. SIGTERM or Ctrl-C hands
-everything over to the other servers. Other machines are only listened to where API tokens
+Several servers share the work and take over from each other. 'arcbook db upgrade' creates
+the database. Without NATS, PostgreSQL is the bus as well. SIGTERM or Ctrl-C hands all
+executions over to the other servers. A server only listens to other machines if API tokens
 or an identity provider are configured: see 'arcbook token add'.
 
 \b
@@ -27,13 +27,13 @@ Examples:
 )
 @click.option("--dsn", metavar="DSN", help="PostgreSQL.  [default: ARCBOOK_DSN]")
 @click.option(
-    "--nats", "nats_url", metavar="URL", help="Where NATS is.  [default: ARCBOOK_NATS_URL]"
+    "--nats", "nats_url", metavar="URL", help="The NATS server.  [default: ARCBOOK_NATS_URL]"
 )
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 8082]")
-@click.option("--tls-cert", metavar="FILE", help="Certificate by which it shows itself.")
-@click.option("--tls-key", metavar="FILE", help="Key of the certificate.")
-@click.option("--tls-client-ca", metavar="FILE", help="Who signs the certificates of clients.")
+@click.option("--tls-cert", metavar="FILE", help="TLS certificate of the server.")
+@click.option("--tls-key", metavar="FILE", help="Private key of the certificate.")
+@click.option("--tls-client-ca", metavar="FILE", help="CA that signs client certificates.")
 @click.pass_context
 def server(
     context: click.Context,

@@ -12,7 +12,7 @@ import click
 
 from arcbook.cli.context import seconds, settings_of
 from arcbook.cli.errors import UserError
-from arcbook.cli.everywhere import given, say, tell_json, wants_json
+from arcbook.cli.everywhere import option_value, say, tell_json, wants_json
 from arcbook.cli.remote.link import server_of, with_client
 from arcbook.cli.text import moment, table
 from arcbook.secrets.keys import BUS_FILE, token_in
@@ -28,13 +28,14 @@ T = TypeVar("T")
 
 
 DONE: Final = 200
-"""What the audit says of a change that was made, as of one through the API."""
+"""Status of the audit notes: 200, as for changes made through the API."""
 
 
 @click.group(
-    help="""API tokens, in the database that the servers of a cluster share: there, or by --server.
+    help="""Manage the API tokens of a cluster, in its database or through --server.
 
-The first one makes servers ask for a token. Its text is told once: only a digest is kept.
+Once the first token exists, servers require one. Its text is shown only once, because only
+a digest is stored.
 
 \b
 Examples:
@@ -44,21 +45,21 @@ Examples:
 """
 )
 def token() -> None:
-    """Group of the verbs."""
+    """Group the subcommands."""
 
 
 _DSN = click.option("--dsn", metavar="DSN", help="The database.  [default: ARCBOOK_DSN]")
 
 
-@token.command(help="Make a token, and tell its text.")
+@token.command(help="Create a token, and print its text.")
 @click.argument("name")
 @click.option(
     "--scope",
     type=click.Choice((*SCOPES, WORKER_SCOPE)),
     required=True,
-    help="What its holder may.",
+    help="What its holder may do.",
 )
-@click.option("--expires-in", metavar="TIME", default="", help="30m, 12h, 90d; never by default.")
+@click.option("--expires-in", metavar="TIME", default="", help="30m, 12h, 90d.  [default: never]")
 @click.option("--tenant", default="", help="Label of its executions.")
 @click.option("--organization", default="", help="Label of its executions.")
 @_DSN
@@ -72,14 +73,14 @@ def add(
     dsn: str | None,
     **labels: str,
 ) -> None:
-    """Make a token."""
-    left = seconds(expires_in, "--expires-in") if expires_in else 0.0
+    """Create a token."""
+    lifetime = seconds(expires_in, "--expires-in") if expires_in else 0.0
     if _at_server(context, dsn):
         from arcbook.wire.http.access import NewToken  # only for this verb
 
-        wanted = NewToken(name=name, scope=scope, expires_in_seconds=left, **labels)
-        made = with_client(context, lambda client: client.add_token(wanted))
-        _told(f"token {made.id} ({scope}) is made", made.id, made.token)
+        request = NewToken(name=name, scope=scope, expires_in_seconds=lifetime, **labels)
+        created = with_client(context, lambda client: client.add_token(request))
+        _print_token(f"created token {created.id} ({scope})", created.id, created.token)
         return
     try:
         workers = _workers_text() if scope == WORKER_SCOPE else None
@@ -87,7 +88,7 @@ def add(
             name,
             scope,
             _now(),
-            seconds=left,
+            seconds=lifetime,
             workers=workers,
             **labels,
         )
@@ -99,10 +100,10 @@ def add(
         await store.put_token(row)
 
     _with_store(dsn, work)
-    _told(f"token {row.token_id} ({scope}) is made", row.token_id, text)
+    _print_token(f"created token {row.token_id} ({scope})", row.token_id, text)
 
 
-@token.command("list", help="List tokens; never their texts.")
+@token.command("list", help="List tokens, without their texts.")
 @_DSN
 @click.pass_context
 def list_(context: click.Context, dsn: str | None) -> None:
@@ -127,7 +128,7 @@ def list_(context: click.Context, dsn: str | None) -> None:
     click.echo(table(("ID", "NAME", "SCOPE", "MADE", "EXPIRES"), lines))
 
 
-@token.command(help="Remove a token; servers refuse it within seconds.")
+@token.command(help="Remove a token; servers reject it within seconds.")
 @click.argument("token_id")
 @_DSN
 @click.pass_context
@@ -145,80 +146,81 @@ def rm(context: click.Context, token_id: str, dsn: str | None) -> None:
     say(f"token {token_id} is removed", token_id=token_id)
 
 
-@token.command(help="Give a token a new text, and tell it.")
+@token.command(help="Replace the text of a token, and print the new one.")
 @click.argument("token_id")
-@click.option("--grace", metavar="TIME", default="", help="How long the old text is good yet.")
+@click.option("--grace", metavar="TIME", default="", help="How long the old text stays valid.")
 @_DSN
 @click.pass_context
 def rotate(context: click.Context, token_id: str, grace: str, dsn: str | None) -> None:
     """Rotate a token."""
-    left = seconds(grace, "--grace") if grace else 0.0
+    overlap = seconds(grace, "--grace") if grace else 0.0
 
     async def work(store: Any) -> str:
         known = await _known(store, token_id)
         workers = _workers_text() if known.scope == WORKER_SCOPE else None
-        text, row = rotated(known, _now(), left, workers=workers)
+        text, row = rotated(known, _now(), overlap, workers=workers)
         await _noted(store, "token.rotate", row)
         await store.put_token(row)
         return text
 
     async def remote(client: Client) -> str:
-        return (await client.rotate_token(token_id, left)).token
+        return (await client.rotate_token(token_id, overlap)).token
 
     at_server = _at_server(context, dsn)
     text = with_client(context, remote) if at_server else _with_store(dsn, work)
-    _told(f"token {token_id} has a new text", token_id, text)
+    _print_token(f"token {token_id} has a new text", token_id, text)
 
 
 def _at_server(context: click.Context, dsn: str | None) -> bool:
-    """Return whether a server is to do it, as whose admin we ask; a named database comes first.
+    """Return whether to use the API of a server; a configured database takes precedence.
 
     Raises:
-        UserError: both are named.
+        UserError: the command line names both.
     """
-    named = given(context, "server") is not None
+    named = option_value(context, "server") is not None
     if named and dsn:
-        raise UserError("say one of --server and --dsn")
+        raise UserError("use either --server or --dsn, not both")
     return bool(server_of(context)) and (named or not load_settings(dsn=dsn).dsn)
 
 
 def _listed(context: click.Context) -> list[TokenRow]:
-    """Return a server's tokens."""
+    """Return the tokens of a server."""
     from arcbook.cli.remote.rows import microseconds  # heavy: an HTTP client
 
     return [
         TokenRow(
-            token_id=found.id,
-            name=found.name,
-            scope=found.scope,
+            token_id=view.id,
+            name=view.name,
+            scope=view.scope,
             digest="",
-            tenant=found.tenant or "",
-            organization=found.organization or "",
-            created_at=microseconds(found.created_at),
-            expires_at=microseconds(found.expires_at),
+            tenant=view.tenant or "",
+            organization=view.organization or "",
+            created_at=microseconds(view.created_at),
+            expires_at=microseconds(view.expires_at),
         )
-        for found in with_client(context, lambda client: client.tokens())
+        for view in with_client(context, lambda client: client.tokens())
     ]
 
 
-def _told(what: str, token_id: str, text: str) -> None:
-    """Tell the text of a token, which is on stdout and nowhere else."""
+def _print_token(message: str, token_id: str, text: str) -> None:
+    """Print the text of a token to stdout, and the message to stderr."""
     if wants_json(click.get_current_context()):
-        say(what, token_id=token_id, token=text)
+        say(message, token_id=token_id, token=text)
         return
-    click.echo(f"{what}; it is told this once:", err=True)
+    click.echo(f"{message}; its text is shown only once:", err=True)
     click.echo(text)
 
 
 def _workers_text() -> Callable[[str], str]:
-    """Return what makes workers' tokens: the servers' own token is in each of them."""
+    """Return the function that derives worker tokens from the servers' internal token."""
     settings = settings_of(click.get_current_context())
-    found = settings.internal_token
-    if not found and not (settings.home / BUS_FILE).exists():
+    configured = settings.internal_token
+    if not configured and not (settings.home / BUS_FILE).exists():
         raise UserError(
-            "a worker's token comes of the servers' own: set ARCBOOK_INTERNAL_TOKEN as they have it"
+            "worker tokens derive from the servers' internal token: "
+            "set ARCBOOK_INTERNAL_TOKEN to the same value as on the servers"
         )
-    return Root(found or token_in(settings.home / BUS_FILE)).worker_token
+    return Root(configured or token_in(settings.home / BUS_FILE)).worker_token
 
 
 async def _known(store: Any, token_id: str) -> TokenRow:
@@ -229,7 +231,7 @@ async def _known(store: Any, token_id: str) -> TokenRow:
 
 
 async def _noted(store: Any, action: str, row: TokenRow) -> None:
-    """Write into the audit what this command is about to do."""
+    """Write an audit note before the change."""
     now = _now()
     await store.put_note(
         ChangeNote(
@@ -244,12 +246,12 @@ async def _noted(store: Any, action: str, row: TokenRow) -> None:
 
 
 def _with_store(dsn: str | None, work: Callable[[Any], Awaitable[T]]) -> T:
-    found = load_settings(dsn=dsn).dsn
-    if not found:
+    address = load_settings(dsn=dsn).dsn
+    if not address:
         raise UserError("name the database: --dsn DSN, or the variable ARCBOOK_DSN")
 
     async def inner() -> T:
-        async with _store(found) as store:
+        async with _store(address) as store:
             return await work(store)
 
     return asyncio.run(inner())

@@ -15,14 +15,14 @@ from arcbook.dsl.reference import default_of, type_of
 from arcbook.tools.registry import Registry
 
 
-@click.group(help="Say which kinds of tools there are, and what they take.")
+@click.group(help="List the tool kinds and their parameters.")
 def tool() -> None:
-    """Group of the verbs."""
+    """Group the subcommands."""
 
 
 @tool.command(
     "list",
-    help="""List the kinds of tools of this installation.
+    help="""List the tool kinds of this installation.
 
 EFFECTS says what repeating a call may do: see 'Effects of a call' in docs/language.md.
 """,
@@ -35,12 +35,12 @@ def list_(context: click.Context) -> None:
     if wants_json(context):
         tell_json([_plain(kind) for kind in kinds])
         return
-    rows = [(k.name, ", ".join(k.effects), _what(k)) for k in kinds]
+    rows = [(k.name, ", ".join(k.effects), _description(k)) for k in kinds]
     click.echo(table(("KIND", "EFFECTS", "DESCRIPTION"), rows))
 
 
 @tool.command(
-    help="""Show what a kind of tool takes, what its calls do, and an example.
+    help="""Show the parameters and effects of a tool kind, and an example.
 
 \b
 Examples:
@@ -53,35 +53,37 @@ Examples:
 def show(context: click.Context, kind: str) -> None:
     """Show a kind."""
     registry = Registry()
-    found = _known(registry, kind)
+    declaration = _known(registry, kind)
     if wants_json(context):
-        tell_json(_plain(found))
+        tell_json(_plain(declaration))
         return
-    click.echo(f"{found.name}: {_what(found)}\n")
-    rows = [(p.name, _bare(type_of(p)), _bare(default_of(p)), _described(p)) for p in found.params]
+    click.echo(f"{declaration.name}: {_description(declaration)}\n")
+    rows = [
+        (p.name, _bare(type_of(p)), _bare(default_of(p)), _described(p)) for p in declaration.params
+    ]
     if rows:
         click.echo(table(("PARAMETER", "TYPE", "DEFAULT", "WHAT IT IS"), rows) + "\n")
-    click.echo(f"effects of a call: {' or '.join(found.effects)}")
-    click.echo(f"takes 'auth': {'yes' if found.takes_auth else 'no'}")
-    if found.example:
-        click.echo(f"\nexample:\n\n{found.example}")
+    click.echo(f"effects of a call: {' or '.join(declaration.effects)}")
+    click.echo(f"takes 'auth': {'yes' if declaration.takes_auth else 'no'}")
+    if declaration.example:
+        click.echo(f"\nexample:\n\n{declaration.example}")
 
 
 def _known(registry: Registry, name: str) -> Kind:
     """Return a kind.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: the kind does not exist.
     """
     kind = registry.kind(name)
     if kind is None:
         names = registry.names()
-        hint = did_you_mean(name, names) or f"there are {', '.join(names)}"
-        raise UserError(f"there is no kind of tool {name!r}: {hint}")
+        hint = did_you_mean(name, names) or f"the kinds are {', '.join(names)}"
+        raise UserError(f"there is no tool kind {name!r}: {hint}")
     return kind
 
 
-def _what(kind: Kind) -> str:
+def _description(kind: Kind) -> str:
     if kind.absence is not None:
         return kind.absence.reason
     return kind.description
@@ -97,7 +99,7 @@ def _described(param: Param) -> str:
 
 
 def _plain(kind: Kind) -> dict[str, Any]:
-    """Return a kind for programs."""
+    """Return a kind as plain data."""
     params = [
         {
             "name": param.name,
@@ -113,7 +115,7 @@ def _plain(kind: Kind) -> dict[str, Any]:
     return {
         "kind": kind.name,
         "names": list(kind.names),
-        "description": _what(kind),
+        "description": _description(kind),
         "installed": kind.absence is None,
         "effects": [effect.value for effect in kind.effects],
         "takes_auth": kind.takes_auth,

@@ -19,9 +19,9 @@ from arcbook.settings import Settings
 @click.command(
     help="""Run a cluster on this machine: PostgreSQL, NATS, a server and workers.
 
-For trying the real thing without Docker. Each is a process; what they keep, and their logs,
-are below the home in the folder 'up'. What ends is started again. Ctrl-C stops all, and the
-next start goes on with what has not ended. PostgreSQL and nats-server must be installed.
+For trying a real cluster without Docker. Each part is a process; their data and logs are in
+the folder 'up' of the home. A process that ends is started again. Ctrl-C stops all of them;
+executions continue at the next start. PostgreSQL and nats-server must be installed.
 
 \b
 Examples:
@@ -32,7 +32,7 @@ Examples:
 """
 )
 @click.option(
-    "--workers", default=2, show_default=True, type=click.IntRange(0, 64), help="How many."
+    "--workers", default=2, show_default=True, type=click.IntRange(0, 64), help="Number of workers."
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the API.  [default: 8082]")
 @click.option("--without-nats", is_flag=True, help="Use PostgreSQL as the bus.")
@@ -68,14 +68,14 @@ async def _run(settings: Settings, workers: int, *, with_nats: bool) -> None:
         watching = asyncio.create_task(cluster.watch())
         await _before(stop, watching)
         say("stopping")
-    say("stopped; what has not ended goes on at the next start")
+    say("stopped; unfinished executions continue at the next start")
 
 
 async def _before(stop: asyncio.Event, work: asyncio.Task[Any]) -> bool:
-    """Wait for some work, or until this process is told to stop; return whether it was done."""
-    told: asyncio.Task[Any] = asyncio.create_task(stop.wait())
-    await asyncio.wait({told, work}, return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
+    """Wait for work to end, or for a stop signal; return whether the work ended."""
+    stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopping, work}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
     if work.done():
         await work
         return True
@@ -86,6 +86,6 @@ async def _before(stop: asyncio.Event, work: asyncio.Task[Any]) -> bool:
 
 
 class NotStartedError(click.ClickException):
-    """Something of the cluster cannot be started."""
+    """A process of the cluster could not be started."""
 
     exit_code = int(Exit.FAILED)

@@ -18,13 +18,13 @@ from arcbook.secrets.keys import KEY_FILE, FileKeys, keys_of, make_key_file
 from arcbook.secrets.wallet import Wallet
 from arcbook.settings import Settings
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 
 @click.group(
-    help="""The keys that seal credentials, and what they have sealed.
+    help="""Show and rotate the keys that seal credentials.
 
-Credentials of the home are meant, or with --dsn those of a cluster's database.
+The credentials are those of the home, or with --dsn those of a cluster.
 
 \b
 Examples:
@@ -35,52 +35,52 @@ Examples:
 """
 )
 def wallet() -> None:
-    """Group of the verbs."""
+    """Group the subcommands."""
 
 
 _DSN = click.option("--dsn", metavar="DSN", help="A cluster's database.  [default: ARCBOOK_DSN]")
 
 
-@wallet.command(help="Make a key file in the home; one that is there stays as it is.")
+@wallet.command(help="Create a key file in the home, unless one exists.")
 @click.pass_context
 def init(context: click.Context) -> None:
-    """Make a key file."""
+    """Create a key file."""
     path = settings_of(context).home / KEY_FILE
-    made = not path.exists()
+    is_new = not path.exists()
     make_key_file(path)
-    say(f"{path} {'is made: keep a copy of it' if made else 'is there already'}")
+    say(f"created {path}: keep a copy of it" if is_new else f"{path} exists already")
 
 
-@wallet.command(help="Tell which key seals, and which keys have sealed what there is.")
+@wallet.command(help="Show the current key, and how many records each key seals.")
 @_DSN
 @click.pass_context
 def status(context: click.Context, dsn: str | None) -> int:
-    """Tell what the wallet holds."""
-    found = _with_wallet(settings_of(context, dsn=dsn), lambda wallet, _: wallet.status())
-    code = Exit.FAILED if found.unreadable else Exit.OK
+    """Show the state of the wallet."""
+    report = _with_wallet(settings_of(context, dsn=dsn), lambda wallet, _: wallet.status())
+    code = Exit.FAILED if report.unreadable else Exit.OK
     if wants_json(context):
-        tell_json(msgspec.to_builtins(found))
+        tell_json(msgspec.to_builtins(report))
         return code
-    click.echo(f"provider  {found.provider}\nkey       {found.key_id}")
-    for key_id, number in found.records.items():
-        note = "" if key_id == found.key_id else "  (older: arcbook wallet rotate)"
+    click.echo(f"provider  {report.provider}\nkey       {report.key_id}")
+    for key_id, number in report.records.items():
+        note = "" if key_id == report.key_id else "  (older: arcbook wallet rotate)"
         click.echo(f"sealed    {number} by {key_id}{note}")
-    for name, reason in found.unreadable.items():
-        click.echo(f"credential {name!r} does not open: {reason}", err=True)
+    for name, reason in report.unreadable.items():
+        click.echo(f"credential {name!r} cannot be opened: {reason}", err=True)
     return code
 
 
 @wallet.command(
-    help="""Seal every record's data key by the present key.
+    help="""Reseal the data key of every record with the current key.
 
-With a key file, a new key is made first. It stands before the older ones, which go when
-nothing is sealed by them any more and --forget is given. The key that was the present one
-until now goes at the next --forget: a server may just be storing what it sealed by it.
+With a key file, a new key is created first and becomes the current one. --forget removes
+older keys that seal no record any more. The key that was current until now is only removed
+by the next --forget, because a server may still be storing a record that it sealed.
 """
 )
 @_DSN
-@click.option("--no-new-key", is_flag=True, help="Leave the key file as it is.")
-@click.option("--forget", is_flag=True, help="Remove older keys from the file.")
+@click.option("--no-new-key", is_flag=True, help="Do not add a key to the file.")
+@click.option("--forget", is_flag=True, help="Remove unused older keys from the file.")
 @click.pass_context
 def rotate(context: click.Context, dsn: str | None, *, no_new_key: bool, forget: bool) -> int:
     """Rotate the key."""
@@ -89,31 +89,33 @@ def rotate(context: click.Context, dsn: str | None, *, no_new_key: bool, forget:
         before: set[str] = set()
         if isinstance(keys, FileKeys) and not no_new_key:
             before.add(keys.turn())
-        found = await wallet.rotate()
+        rotation = await wallet.rotate()
         in_use = before.union((await wallet.status()).records)
-        gone = keys.keep(in_use) if isinstance(keys, FileKeys) and forget else 0
-        return found, gone, bool(before)
+        removed = keys.keep(in_use) if isinstance(keys, FileKeys) and forget else 0
+        return rotation, removed, bool(before)
 
-    found, gone, stays = _with_wallet(settings_of(context, dsn=dsn), work)
+    rotation, removed, stays = _with_wallet(settings_of(context, dsn=dsn), work)
     say(
-        f"key {found.key_id}: {found.rewrapped} rewrapped, {found.skipped} already sealed by it, "
-        f"{found.changed} changed meanwhile, {len(found.failed)} failed"
+        f"key {rotation.key_id}: {rotation.rewrapped} rewrapped, {rotation.skipped} already sealed by it, "
+        f"{rotation.changed} changed meanwhile, {len(rotation.failed)} failed"
     )
-    if gone:
-        say(f"{count(gone, 'older key')} removed")
+    if removed:
+        say(f"{count(removed, 'older key')} removed")
     if forget and stays:
-        say("the key of until now stays: later, arcbook wallet rotate --no-new-key --forget")
-    for name, reason in found.failed.items():
-        say(f"credential {name!r} stays as it is: {reason}", err=True)
-    return Exit.FAILED if found.failed else Exit.OK
+        say(
+            "the previous key is kept; to remove it later: arcbook wallet rotate --no-new-key --forget"
+        )
+    for name, reason in rotation.failed.items():
+        say(f"credential {name!r} was not resealed: {reason}", err=True)
+    return Exit.FAILED if rotation.failed else Exit.OK
 
 
 def _with_wallet(
-    settings: Settings, work: Callable[[Wallet, KeyProvider], Awaitable[Found]]
-) -> Found:
-    """Open the store that the settings name, and do some work with its wallet."""
+    settings: Settings, work: Callable[[Wallet, KeyProvider], Awaitable[Answer]]
+) -> Answer:
+    """Call a function with the wallet of the store that the settings name."""
 
-    async def inner() -> Found:
+    async def inner() -> Answer:
         keys = keys_of(settings, make=not settings.dsn)
         async with _store(settings) as store:
             return await work(Wallet(store, keys), keys)

@@ -11,7 +11,7 @@ import click
 
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import Exit, UserError
-from arcbook.cli.everywhere import given, keep_server, say
+from arcbook.cli.everywhere import keep_server, option_value, say
 from arcbook.cli.serving import broken, first, keep_log, keep_secrets, run_in_loop, stop_asked
 from arcbook.cli.text import count
 from arcbook.settings import Settings
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    help="""Perform commands of some pools, until told to stop.
+    help="""Perform the commands of one or more pools.
 
-A worker needs the bus and nothing else: what it must know it asks the servers. Where it can
-reach no bus, a server's API does: --server, with ARCBOOK_WORKER_TOKEN. Where it
-has not the home of a server, it needs that token on the bus, too: see 'arcbook token add'.
-SIGTERM or Ctrl-C drains it: it pulls no more, finishes what it has within
-ARCBOOK_DRAIN_SECONDS, and hands back the rest. A second one ends it at once; its commands go
-to others when their leases end.
+A worker only needs the bus, or the API of a server where it cannot reach the bus: --server.
+It authenticates with ARCBOOK_WORKER_TOKEN (see 'arcbook token add'); on the bus, a worker
+in the same home as a server needs no token. SIGTERM or Ctrl-C drains the worker: it takes
+no further commands, finishes the current ones within ARCBOOK_DRAIN_SECONDS, and hands back
+the rest. A second signal ends it at once; other workers get its commands when their leases
+end.
 
 \b
 Examples:
@@ -44,18 +44,18 @@ Examples:
 @click.option(
     "--concurrency",
     metavar="N|auto",
-    help="Commands performed at once; auto: fewer while memory or the event loop is short.",
+    help="Commands performed at once; auto lowers it while memory or the event loop is short.",
 )
 @click.option(
-    "--nats", "nats_url", metavar="URL", help="Where NATS is.  [default: ARCBOOK_NATS_URL]"
+    "--nats", "nats_url", metavar="URL", help="The NATS server.  [default: ARCBOOK_NATS_URL]"
 )
-@click.option("--dsn", metavar="DSN", help="PostgreSQL, where it is the bus.")
+@click.option("--dsn", metavar="DSN", help="PostgreSQL, if it is the bus.")
 @click.option(
     "--server",
     metavar="URL",
     expose_value=False,
     callback=keep_server,
-    help="A server's API, in place of a bus.",
+    help="A server's API, instead of the bus.",
 )
 @click.option("--name", default="", help="Name of this worker.  [default: host and process]")
 @click.pass_context
@@ -68,9 +68,9 @@ def worker(  # the options of the verb
     name: str,
 ) -> None:
     """Run a worker."""
-    given = tuple(p for p in pools.replace(",", " ").split() if p) if pools else None
+    names = tuple(p for p in pools.replace(",", " ").split() if p) if pools else None
     settings = settings_of(
-        context, pools=given, **_bus(context, nats_url, dsn), **_concurrency(concurrency)
+        context, pools=names, **_bus(context, nats_url, dsn), **_concurrency(concurrency)
     )
     keep_log(settings)
     keep_secrets()
@@ -78,17 +78,17 @@ def worker(  # the options of the verb
 
 
 def _bus(context: click.Context, nats_url: str | None, dsn: str | None) -> dict[str, Any]:
-    """Return the settings that say what the bus is."""
-    url = given(context, "server")
+    """Return the settings of the bus."""
+    url = option_value(context, "server")
     if not url:
         return {"nats_url": nats_url, "dsn": dsn}
     if nats_url or dsn:
-        raise UserError("--server stands in place of a bus: leave out --nats and --dsn")
+        raise UserError("--server replaces the bus: leave out --nats and --dsn")
     return {"server_url": url, "nats_url": "", "dsn": ""}
 
 
 def _concurrency(text: str | None) -> dict[str, Any]:
-    """Return the settings that the option means."""
+    """Return the settings for ``--concurrency``."""
     if text is None:
         return {}
     if text == "auto":
@@ -112,22 +112,22 @@ async def _run(settings: Settings, name: str) -> None:
 async def _work(
     running: AbstractAsyncContextManager[Worker], settings: Settings, stop: asyncio.Event
 ) -> None:
-    async with running as made:
+    async with running as worker:
         say(
-            f"worker {made.worker_id} pulls from {', '.join(made.pools)}, "
-            f"{count(made.runner.concurrency, 'command')} at once, isolation {made.isolation}"
+            f"worker {worker.worker_id} pulls from {', '.join(worker.pools)}, "
+            f"{count(worker.runner.concurrency, 'command')} at once, isolation {worker.isolation}"
         )
-        await first(stop, made.is_refused, made.service.failed)
-        if made.service.failed.is_set():
-            raise broken(f"a loop of it ended: {made.service.cause}")
-        if made.refused:
-            raise UnfitError(made.refused)
-        say(f"draining: {count(len(made.held), 'command')} still going on")
+        await first(stop, worker.is_refused, worker.service.failed)
+        if worker.service.failed.is_set():
+            raise broken(f"a loop of the worker ended: {worker.service.cause}")
+        if worker.refused:
+            raise UnfitError(worker.refused)
+        say(f"draining: {count(len(worker.held), 'command')} still running")
         with contextlib.suppress(asyncio.CancelledError):
-            await made.drain(settings.drain_seconds)
+            await worker.drain(settings.drain_seconds)
 
 
 class UnfitError(click.ClickException):
-    """The servers will not have this worker."""
+    """The servers refused this worker."""
 
     exit_code = int(Exit.FAILED)

@@ -1,1 +1,1 @@
-"""The same verbs against a server: ``--server URL``."""
+"""The verbs on a server: ``--server URL``."""

@@ -1,4 +1,4 @@
-"""Names on a server for shell completion, within a second or not at all."""
+"""Names on a server for shell completion, within a time limit of a second."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from arcbook.client.errors import ClientError
 from arcbook.settings import cache_folder
 
 PATIENCE_SECONDS: Final = 1.0
-"""Time limit for a server's answer to the tab key."""
+"""Time limit for a server's answer."""
 
 FRESH_SECONDS: Final = 10.0
-"""How long an answer, or a missing one, is cached."""
+"""How long an answer is cached, even an empty one."""
 
 ITEMS_MAX: Final = 1000
-"""Names cached from one answer."""
+"""Most names cached from one answer."""
 
 FILES_MAX: Final = 64
-"""Answers cached; beyond that, all are dropped."""
+"""Most answers cached; beyond that, all are dropped."""
 
 Item = tuple[str, str]
-"""A name, and what there is to say of it."""
+"""A name and its description."""
 
 Ask = Callable[[Client], Awaitable[list[Item]]]
 
@@ -39,20 +39,20 @@ Ask = Callable[[Client], Awaitable[list[Item]]]
 class Question(NamedTuple):
     """A question to a server."""
 
-    #: Tells questions from each other, for the cache.
-    about: str
+    #: Identifies the question in the cache.
+    topic: str
     ask: Ask
 
 
 def of_server(context: click.Context, question: Question) -> list[Item]:
     """Return names on a server; none if it does not answer in time."""
     client = client_of(context)
-    place = _place(client, question.about)
-    found = _recalled(place)
-    if found is None:
-        found = asyncio.run(_asked(client, question.ask))[:ITEMS_MAX]
-        _keep(place, found)
-    return found
+    place = _place(client, question.topic)
+    items = _recalled(place)
+    if items is None:
+        items = asyncio.run(_asked(client, question.ask))[:ITEMS_MAX]
+        _keep(place, items)
+    return items
 
 
 async def _asked(client: Client, ask: Ask) -> list[Item]:
@@ -62,9 +62,9 @@ async def _asked(client: Client, ask: Ask) -> list[Item]:
     return []
 
 
-def _place(client: Client, about: str) -> Path:
-    """Return the file for an answer; other callers of the same server have other ones."""
-    key = f"{client.url}\n{client.caller}\n{about}"
+def _place(client: Client, topic: str) -> Path:
+    """Return the cache file for an answer, separate for each server and caller."""
+    key = f"{client.url}\n{client.caller}\n{topic}"
     return cache_folder() / "completing" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
 
@@ -75,16 +75,16 @@ def _recalled(place: Path) -> list[Item] | None:
     return None
 
 
-def _keep(place: Path, found: list[Item]) -> None:
+def _keep(place: Path, items: list[Item]) -> None:
     """Cache an answer, readable by this user only; skip it without a cache folder."""
     with contextlib.suppress(OSError):
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kept = list(place.parent.glob("*.json"))
-        if len(kept) >= FILES_MAX:
-            for file in kept:
+        cached = list(place.parent.glob("*.json"))
+        if len(cached) >= FILES_MAX:
+            for file in cached:
                 file.unlink(missing_ok=True)
         place.touch(mode=0o600)
-        place.write_bytes(msgspec.json.encode(found))
+        place.write_bytes(msgspec.json.encode(items))
 
 
 async def paths(client: Client) -> list[Item]:
@@ -93,7 +93,7 @@ async def paths(client: Client) -> list[Item]:
 
 
 def executions(limit: int) -> Ask:
-    """Return what asks for the ids of the newest executions."""
+    """Return the query for the ids of the newest executions."""
 
     async def ask(client: Client) -> list[Item]:
         rows = await client.executions(limit=limit)
@@ -103,7 +103,7 @@ def executions(limit: int) -> Ask:
 
 
 def entered(execution_id: str) -> Ask:
-    """Return what asks for the steps that an execution entered."""
+    """Return the query for the steps that an execution entered."""
 
     async def ask(client: Client) -> list[Item]:
         page = await client.events(execution_id, limit=1000, event_type="step.enter")
@@ -113,7 +113,7 @@ def entered(execution_id: str) -> Ask:
 
 
 def steps(path: str) -> Ask:
-    """Return what asks for the steps of a playbook."""
+    """Return the query for the steps of a playbook."""
 
     async def ask(client: Client) -> list[Item]:
         from arcbook.dsl.load import load_playbook  # only where a document is looked at

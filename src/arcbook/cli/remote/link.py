@@ -11,7 +11,7 @@ import click
 
 from arcbook.cli.context import settings_of
 from arcbook.cli.errors import UserError
-from arcbook.cli.everywhere import given
+from arcbook.cli.everywhere import option_value
 from arcbook.settings import load_settings, named_server
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ DEFAULT_URL: Final = "http://127.0.0.1:8082"
 def server_of(context: click.Context) -> str:
     """Return the URL of the chosen server; empty for the home.
 
-    The command line comes before the environment, whichever of both it names.
+    An option on the command line takes precedence over the environment.
     """
-    named = given(context, "server")
-    if named is None and given(context, "home") is None:
+    named = option_value(context, "server")
+    if named is None and option_value(context, "home") is None:
         named = named_server()
     return _checked(named) if named else ""
 
@@ -45,7 +45,7 @@ def client_of(context: click.Context) -> Client:
 def _checked(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UserError(f"{url!r} is not a server's address: write one such as {DEFAULT_URL}")
+        raise UserError(f"{url!r} is not the URL of a server: use one such as {DEFAULT_URL}")
     return url
 
 
@@ -60,6 +60,6 @@ def with_client(context: click.Context, work: Callable[[Client], Awaitable[T]]) 
 
 
 def place_of(context: click.Context) -> str:
-    """Return the end of a sentence that names the server or the home."""
+    """Return the words that name the server or the home in a message."""
     url = server_of(context)
     return f"at the server {url}" if url else f"in the home {settings_of(context).home}"

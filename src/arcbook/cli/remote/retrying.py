@@ -14,13 +14,13 @@ from arcbook.engine.state import State
 
 
 class RemoteRetry:
-    """One call of the verb on a server.
+    """A retry on a server.
 
     Args:
-        client: the server, as a client not yet open.
+        client: the unopened client of the server.
         view: shows the run.
-        name: the file with the playbook, if one is given.
-        content: what is in the file.
+        name: the file with the playbook, if any.
+        content: the content of the file.
     """
 
     def __init__(self, client: Client, view: View, name: str, content: bytes | None) -> None:
@@ -37,8 +37,8 @@ class RemoteRetry:
         async with self._client as client:
             if self._content is not None:
                 before = await client.execution(str(identity), events=0)
-                made = await client.register(self._content.decode("utf-8-sig"))
-                refuse_other(self._name, made.path, before.path)
+                registered = await client.register(self._content.decode("utf-8-sig"))
+                refuse_other(self._name, registered.path, before.path)
                 latest = True
             started = await client.retry_from(str(identity), step, latest=latest)
             self._execution_id = started.execution_id
@@ -50,4 +50,4 @@ class RemoteRetry:
 
     def left_text(self) -> str:
         """Return the message for a user who did not wait for the end."""
-        return f"execution {self._execution_id} is being cancelled at the server {self._client.url}"
+        return f"execution {self._execution_id} is being cancelled on the server {self._client.url}"

@@ -14,7 +14,7 @@ from arcbook.wire.http.executions import EventView, Summary
 
 
 def microseconds(moment: str | None) -> int:
-    """Return a time that a server tells, in microseconds since the epoch; 0 for none."""
+    """Convert a time of the API to microseconds since the epoch; 0 for none."""
     if not moment:
         return 0
     since = dt.datetime.fromisoformat(moment) - dt.datetime.fromtimestamp(0, dt.UTC)
@@ -50,13 +50,13 @@ def recorded(view: EventView) -> Recorded:
     """Return an event as the engine reads it.
 
     Raises:
-        ClientError: it is of another version.
+        ClientError: the server has another version.
     """
     try:
-        # Not strictly: the API tells identities as texts.
+        # Not strict, because the API sends ids as strings.
         event = msgspec.convert(view.data, AnyEvent, strict=False)
     except msgspec.ValidationError as error:
-        raise ClientError(f"the server is of another version: {error}") from None
+        raise ClientError(f"the server has another version than this client: {error}") from None
     return Recorded(view.seq, microseconds(view.created_at), event)
 
 

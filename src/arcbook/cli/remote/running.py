@@ -1,4 +1,4 @@
-"""``arcbook run`` at a server: register, start, follow, with the same view as in the home."""
+"""``arcbook run`` on a server: register, start, follow, with the same view as in the home."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from arcbook.beside import calls_playbooks, siblings
-from arcbook.cli.context import Given, refuse_allowed
+from arcbook.cli.context import WorkloadValues, refuse_allowed
 from arcbook.cli.interrupts import Interrupts
 from arcbook.cli.places import Source
 from arcbook.cli.progress import View
 from arcbook.cli.remote.rows import recorded
 from arcbook.cli.warnings import (
-    check_given,
     check_target,
+    check_workload,
     refuse_warnings,
     tell_ignored,
     tell_warnings,
@@ -26,88 +26,90 @@ from arcbook.engine.state import State
 from arcbook.tools.registry import Registry
 
 PAGE_ROWS: Final = 100
-"""Executions requested at once."""
+"""Executions requested per page."""
 
 _QUESTION: Final = (
-    "execution {} goes on at the server: Enter leaves it running, Ctrl-C again cancels it"
+    "press Enter to leave execution {} running on the server, or Ctrl-C again to cancel it"
 )
 
 
-class Wanted(NamedTuple):
+class RunOptions(NamedTuple):
     """The options of a run."""
 
     #: Whether warnings are errors.
     strict: bool = False
     #: Whether warnings are printed.
     tells: bool = True
-    #: Values that the playbook need not know.
+    #: Workload values that are accepted although the playbook does not declare them.
     allow: frozenset[str] = frozenset()
     #: The step to begin at.
     target: str | None = None
-    #: Whether to follow the last run of it that did not end, if there is one.
+    #: Whether to follow the latest unfinished execution, if there is one.
     resume: bool = False
 
 
 class RemoteJob:
-    """One run at a server.
+    """A run on a server.
 
     Args:
-        client: the server, as a client not yet open.
+        client: the unopened client of the server.
         name: the playbook's file, or its path in the catalog.
-        content: what is in the file, if it is one.
+        content: the content of the file, if it is one.
         view: shows the run.
-        wanted: how it is to be run.
+        options: the options of the run.
     """
 
     def __init__(
-        self, client: Client, name: str, content: bytes | None, view: View, wanted: Wanted
+        self, client: Client, name: str, content: bytes | None, view: View, options: RunOptions
     ) -> None:
-        self._wanted = wanted
+        self._wanted = options
         self._client = client
         self._name = name
         self._content = content
         self._view = view
         self._execution_id = ""
         self._interrupts: Interrupts | None = None
-        #: The document, for the places of failures.
+        #: The document, to locate failures.
         self.source: Source | None = None
-        #: A server makes every call.
+        #: Always None: a server supports no dry run.
         self.left_out: list[dict[str, Any]] | None = None
 
-    async def run(self, given: Given) -> tuple[State, Any]:
+    async def run(self, values: WorkloadValues) -> tuple[State, Any]:
         """Run the playbook to its end; return the state and the result."""
         async with self._client as client:
-            await self._started(given)
+            await self._started(values)
             self._interrupts = Interrupts(self._cancel, _QUESTION.format(self._execution_id))
             self._interrupts.catch()
             return await followed(client, self._execution_id, self._view)
 
-    async def start(self, given: Given) -> str:
+    async def start(self, values: WorkloadValues) -> str:
         """Start the execution; return its id."""
         async with self._client:
-            await self._started(given)
+            await self._started(values)
             return self._execution_id
 
-    async def _started(self, given: Given) -> None:
-        wanted = self._wanted
+    async def _started(self, values: WorkloadValues) -> None:
+        options = self._wanted
         loaded, catalog_id = await self._loaded()
         defaults: dict[str, Any] = {}
         if loaded.playbook is not None:
             defaults, text = loaded.playbook.workload, "\n".join(loaded.lines)
             self.source = Source(self._name, text, loaded.playbook)
-            check_given(loaded.playbook, text, given.paths(), wanted.allow, strict=wanted.strict)
-            check_target(loaded.playbook, wanted.target)
-        unfinished = await self._unfinished(loaded.path) if wanted.resume else ""
+            check_workload(
+                loaded.playbook, text, values.paths(), options.allow, strict=options.strict
+            )
+            check_target(loaded.playbook, options.target)
+        unfinished = await self._unfinished(loaded.path) if options.resume else ""
         if unfinished:
             self._execution_id = unfinished
-            tell_ignored(unfinished, given, wanted.target)
+            tell_ignored(unfinished, values, options.target)
             return
         started = await self._client.execute(
             catalog_id=catalog_id or await self._registered(loaded),
-            workload=given.over(defaults),
-            strict=wanted.strict,
-            allow=wanted.allow,
-            entry_step=wanted.target,
+            workload=values.over(defaults),
+            strict=options.strict,
+            allow=options.allow,
+            entry_step=options.target,
         )
         self._execution_id = started.execution_id
 
@@ -127,18 +129,18 @@ class RemoteJob:
 
     async def _loaded(self) -> tuple[Loaded, str]:
         """Return the document, and its id if it is in the catalog."""
-        registry, wanted = Registry(), self._wanted
+        registry, options = Registry(), self._wanted
         if self._content is None:
             entry = await self._client.resource(self._name)
             return load_playbook(entry.content, registry), entry.catalog_id
         loaded = load_playbook(self._content, registry)
         if loaded.playbook is None:
-            if load_playbook(self._content, registry, allow=wanted.allow).playbook is not None:
-                refuse_allowed(wanted.allow)
+            if load_playbook(self._content, registry, allow=options.allow).playbook is not None:
+                refuse_allowed(options.allow)
             raise InvalidPlaybookError(self._name, loaded)
-        if wanted.strict:
+        if options.strict:
             refuse_warnings(self._name, loaded)
-        if wanted.tells:
+        if options.tells:
             tell_warnings(self._name, loaded.diagnostics)
         return loaded, ""
 
@@ -151,21 +153,21 @@ class RemoteJob:
             folder = Path(self._name).resolve().parent
             for text, _, _ in siblings(folder, loaded.playbook.path, registry):
                 await self._client.register(text)
-        made = await self._client.register(self._content.decode("utf-8-sig"))
-        return made.catalog_id
+        registered = await self._client.register(self._content.decode("utf-8-sig"))
+        return registered.catalog_id
 
     async def _cancel(self) -> None:
         await self._client.cancel(self._execution_id)
 
     @property
-    def left(self) -> bool:
+    def left_running(self) -> bool:
         """Whether the user left it running."""
-        return self._interrupts is not None and self._interrupts.left
+        return self._interrupts is not None and self._interrupts.left_running
 
     def left_text(self) -> str:
         """Return the message for a user who did not wait for the end."""
-        state = "goes on" if self.left else "is being cancelled"
-        return f"execution {self._execution_id} {state} at the server: {self.follow_text()}"
+        state = "keeps running" if self.left_running else "is being cancelled"
+        return f"execution {self._execution_id} {state} on the server: {self.follow_text()}"
 
     def follow_text(self) -> str:
         """Return the command that follows it."""

@@ -1,4 +1,4 @@
-"""Tokens of the API, and the audit of changes."""
+"""API tokens and the audit log of changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTE: Final = msgspec.json.Decoder(ChangeNote)
 
 
 class PostgresAccess(Statements):
-    """Who may call, and who changed what."""
+    """API tokens and the audit log of changes."""
 
     async def put_token(self, row: TokenRow) -> None:
         await self._value("put_token", row.token_id, _ENCODER.encode(row))
@@ -27,13 +27,13 @@ class PostgresAccess(Statements):
         return None if body is None else _TOKEN.decode(body)
 
     async def tokens(self) -> list[TokenRow]:
-        found: list[TokenRow] = []
+        rows: list[TokenRow] = []
         while True:
-            after = found[-1].token_id if found else ""
+            after = rows[-1].token_id if rows else ""
             page = await self._all("get_tokens", after, PAGE_MAX)
-            found += [_TOKEN.decode(body) for _, body in page]
+            rows += [_TOKEN.decode(body) for _, body in page]
             if len(page) < PAGE_MAX:
-                return found
+                return rows
 
     async def delete_token(self, token_id: str) -> bool:
         return await self._value("delete_token", token_id) is not None

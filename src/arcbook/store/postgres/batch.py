@@ -1,4 +1,4 @@
-"""A commit as the arguments of its one call: an array for each column."""
+"""The arguments of a commit: one array for each column."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from arcbook.shards import shard_of
 from arcbook.store.api import Change, StoreError
 
 FENCES: Final = 13
-"""The first arguments, which say what the commit is fenced by."""
+"""The number of leading arguments that fence the commit."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 
 
 def arguments(changes: Sequence[Change]) -> list[Any]:
-    """Return the arguments of the query ``commit``, in its order; empty lists are null.
+    """Return the arguments of the query ``commit``, in order; empty lists are null.
 
     Raises:
-        StoreError: numbers of events have a gap.
+        StoreError: event numbers have a gap.
     """
     ordered = sorted(changes, key=_identity) if len(changes) > 1 else changes
     claims = [(c.execution_id, *claim) for c in ordered if c.claims for claim in c.claims]
@@ -52,7 +52,7 @@ def arguments(changes: Sequence[Change]) -> list[Any]:
 
 
 def owned(changes: Sequence[Change]) -> tuple[str, list[int]]:
-    """Return the server that writes, and the shards that it must own, in order."""
+    """Return the writing server and the shards that it must own, in order."""
     owner = next((c.owner for c in changes), "")
     return owner, sorted({shard_of(c.execution_id) for c in changes}) if owner else []
 
@@ -62,17 +62,17 @@ def _identity(change: Change) -> int:
 
 
 def _heads(changes: Sequence[Change]) -> list[Any]:
-    """Return numbers of the last events, before and after; those between must follow."""
-    found = []
+    """Return each execution with the numbers of its last event before and after the commit."""
+    heads = []
     for change in changes:
         if events := change.events:
             after, last = change.after_seq, events[-1].seq
             if events[0].seq != after + 1 or last != after + len(events):
                 raise StoreError(f"execution {change.execution_id}: event numbers have a gap")
-            found.append((change.execution_id, after, last))
-        elif change.looks_at_head:  # what is claimed may have been cancelled by another server
-            found.append((change.execution_id, change.after_seq, change.after_seq))
-    return found
+            heads.append((change.execution_id, after, last))
+        elif change.looks_at_head:  # another server may have cancelled the claimed commands
+            heads.append((change.execution_id, change.after_seq, change.after_seq))
+    return heads
 
 
 def _columns(rows: list[Any], width: int) -> Sequence[Any]:
@@ -115,9 +115,9 @@ def _snapshots(changes: Sequence[Change]) -> list[Any]:
 
 
 def _results(changes: Sequence[Change]) -> list[Any]:
-    # One statement cannot write a row twice: the last of each counts.
-    found = {(c.execution_id, r.ref): r for c in changes if c.results for r in c.results}
-    return [(execution_id, *result) for (execution_id, _), result in found.items()]
+    # A statement cannot write a row twice, so only the last value of each is written.
+    latest = {(c.execution_id, r.ref): r for c in changes if c.results for r in c.results}
+    return [(execution_id, *result) for (execution_id, _), result in latest.items()]
 
 
 def _timers(changes: Sequence[Change]) -> Sequence[Any]:
@@ -127,7 +127,7 @@ def _timers(changes: Sequence[Change]) -> Sequence[Any]:
 
 
 def _issued(changes: Sequence[Change]) -> list[Any]:
-    found = {row.command_id: row for c in changes if c.issued for row in c.issued}
+    latest = {row.command_id: row for c in changes if c.issued for row in c.issued}
     return [
         (
             row.command_id,
@@ -140,5 +140,5 @@ def _issued(changes: Sequence[Change]) -> list[Any]:
             row.issued_at,
             row.worker,
         )
-        for row in found.values()
+        for row in latest.values()
     ]

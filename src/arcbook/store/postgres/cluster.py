@@ -1,4 +1,4 @@
-"""Commands that are out, servers and their shards, workers, schedules."""
+"""Outstanding commands, servers and their shards, workers and schedules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SCHEDULE: Final = msgspec.json.Decoder(ScheduleRow)
 
 
 class PostgresCluster(Statements):
-    """What servers share."""
+    """The state that servers share."""
 
     async def commands(
         self, shards: Collection[int] | None = None, *, after: str = "", limit: int = PAGE_MAX
@@ -53,16 +53,16 @@ class PostgresCluster(Statements):
     # -- servers ----------------------------------------------------------------------
 
     async def join(self, row: ServerRow, seconds: float) -> ServerRow:
-        found = await self._one(
+        joined = await self._one(
             "join", row.server_id, row.version, row.url, _microseconds(seconds), MACHINE_MAX
         )
-        return ServerRow(**found)
+        return ServerRow(**joined)
 
-    async def beat(self, server_id: str, seconds: float) -> LeaseState:
-        found = await self._one("beat", server_id, _microseconds(seconds))
-        if found is None:
-            raise LostServerError(f"server {server_id} is not known any more")
-        return lease_state(found["owned"], found["alive"])
+    async def renew_lease(self, server_id: str, seconds: float) -> LeaseState:
+        lease = await self._one("beat", server_id, _microseconds(seconds))
+        if lease is None:
+            raise LostServerError(f"server {server_id} is no longer registered")
+        return lease_state(lease["owned"], lease["alive"])
 
     async def release(self, server_id: str, shards: Collection[int]) -> None:
         await self._value("release", server_id, list(shards))
@@ -102,8 +102,8 @@ class PostgresCluster(Statements):
         return [_schedule(row) for row in rows]
 
     async def schedule(self, name: str) -> ScheduleRow | None:
-        found = await self._all("get_schedule", name)
-        return _schedule(found[0]) if found else None
+        rows = await self._all("get_schedule", name)
+        return _schedule(rows[0]) if rows else None
 
     async def due_schedules(self, at: int, limit: int = PAGE_MAX) -> list[ScheduleRow]:
         rows = await self._all("get_due_schedules", at, min(limit, PAGE_MAX))

@@ -1,4 +1,4 @@
-"""Connecting to PostgreSQL, and its errors as sentences that never hold the password."""
+"""Connect to PostgreSQL, and translate its errors into messages without the password."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ import asyncpg
 from arcbook.store.api import StoreError, UnstorableError
 
 SCHEMA: Final = "arcbook"
-"""The schema of PostgreSQL that holds our tables."""
+"""The PostgreSQL schema of the tables."""
 
 CONNECT_SECONDS: Final = 10.0
-"""How long the server may take to accept a connection."""
+"""Time limit for opening a connection."""
 
 STATEMENT_SECONDS: Final = 30.0
-"""How long a statement may run before it is cancelled."""
+"""Time after which a statement is cancelled."""
 
 LOCK_SECONDS: Final = 15.0
-"""How long a statement waits for a row or a table that somebody else holds."""
+"""Time limit for waiting for a lock on a row or a table."""
 
 PLANNER: Final = {
     "jit": "off",
-    # Planning takes longer than what is planned: once for each connection is enough. Some
-    # plans are made while a table is still small, and must be right for what it becomes:
-    # look rows up, one by one.
+    # Planning takes longer than execution, so each connection plans a statement only once.
+    # A plan made while a table is small must also suit a large one: use the indexes.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-"""How statements are planned."""
+"""Settings of the query planner."""
 
 
 async def _leave_as_is(_connection: Any) -> None:
-    """Let a connection go back to the pool: nothing that we run leaves anything to reset.
+    """Return a connection to the pool without a reset.
 
-    The driver's own reset would be one more round trip for each statement.
+    No statement changes the state of a session, and the driver's reset would cost a round
+    trip for each statement.
     """
 
 
 SECRET_CHARACTERS_MIN: Final = 6
-"""Length from which a password is hidden inside of words as well."""
+"""Minimum length of a password that is also redacted inside of words."""
 
 
 class Address:
-    """Where the database is, and how errors name it."""
+    """The address of the database."""
 
     def __init__(self, dsn: str) -> None:
-        """Take a connection URL.
+        """Parse a connection URL.
 
         Raises:
-            StoreError: it is none.
+            StoreError: the URL is invalid.
         """
         advice = "the DSN must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
         try:
             parts = urlsplit(dsn)
             port = parts.port or 5432
         except ValueError:
-            raise StoreError(f"{advice}, with special characters in % notation") from None
+            raise StoreError(f"{advice}, with special characters percent-encoded") from None
         if parts.scheme not in ("postgres", "postgresql"):
             raise StoreError(advice)
         self.dsn = dsn
@@ -70,7 +70,7 @@ class Address:
         self._name = f"PostgreSQL at {parts.hostname or 'localhost'}:{port}{parts.path}"
 
     def options(self) -> dict[str, Any]:
-        """Return what a connection is opened with."""
+        """Return the driver's options for a connection."""
         settings = {
             **PLANNER,
             "search_path": SCHEMA,
@@ -87,19 +87,19 @@ class Address:
         }
 
     async def connect(self) -> Any:
-        """Return a connection outside any pool.
+        """Open a connection outside any pool.
 
         Raises:
-            StoreError: there is no way in.
+            StoreError: the connection fails.
         """
         with self.translated():
             return await asyncpg.connect(**self.options())
 
     async def pool(self, size: int) -> Any:
-        """Return a pool of connections, with one of them open.
+        """Create a pool of connections, and open the first one.
 
         Raises:
-            StoreError: there is no way in.
+            StoreError: the connection fails.
         """
         with self.translated():
             return await asyncpg.create_pool(
@@ -108,7 +108,7 @@ class Address:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Turn errors of the driver and the server into ours, each with what to do."""
+        """Convert errors of the driver and the server into StoreErrors with advice."""
         try:
             yield
         except (asyncpg.DataError, UnicodeEncodeError) as error:
@@ -116,46 +116,46 @@ class Address:
         except asyncpg.PostgresError as error:
             raise self._error(_advice(error), error) from error
         except asyncpg.exceptions.ClientConfigurationError:
-            raise self._error("the DSN is refused") from None  # its own words may quote it
+            raise self._error("the DSN is invalid") from None  # the driver's message may quote it
         except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             if isinstance(error, ValueError):
                 raise self._error("a value cannot be stored", error, UnstorableError) from error
             raise self._error("the connection failed", error) from error
         except TimeoutError as error:
-            raise self._error("it does not answer in time") from error
+            raise self._error("the server does not answer in time") from error
         except OSError as error:
-            raise self._error("it cannot be reached: is it running?", error) from error
+            raise self._error("the server cannot be reached: is it running?", error) from error
         except ValueError:
-            raise self._error("the DSN is refused") from None
+            raise self._error("the DSN is invalid") from None
 
     def _error(
         self, advice: str, reason: object = "", kind: type[StoreError] = StoreError
     ) -> StoreError:
-        """Return an error of ours; only the words of others could hold the password."""
-        said = getattr(reason, "strerror", None) or str(reason)
+        """Return a StoreError; redact the password in the driver's message."""
+        details = getattr(reason, "strerror", None) or str(reason)
         for secret in self._secrets:
-            # A short one stands in many words that are not it: by itself only it is one.
-            said = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", said)
+            # A short password is part of many other words, so only redact it as a whole word.
+            details = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", details)
             if len(secret) >= SECRET_CHARACTERS_MIN:
-                said = said.replace(secret, "***")
-        return kind(f"{self._name}: {advice}" + (f" ({said})" if said else ""))
+                details = details.replace(secret, "***")
+        return kind(f"{self._name}: {advice}" + (f" ({details})" if details else ""))
 
 
 def _advice(error: Any) -> str:
     known = {
-        asyncpg.InvalidPasswordError: "it refuses the user or the password",
-        asyncpg.InvalidAuthorizationSpecificationError: "it refuses the user",
-        asyncpg.InvalidCatalogNameError: "there is no such database: create it first",
-        asyncpg.UndefinedTableError: "its tables are missing: run: arcbook db upgrade",
-        asyncpg.UndefinedFunctionError: "its functions are missing: run: arcbook db upgrade",
-        asyncpg.InsufficientPrivilegeError: "the user may not do that",
-        asyncpg.TooManyConnectionsError: "it has no connection left: raise max_connections",
-        asyncpg.DiskFullError: "its disk is full: make room",
-        asyncpg.ReadOnlySQLTransactionError: "it only reads: is it a standby?",
+        asyncpg.InvalidPasswordError: "the user or the password is wrong",
+        asyncpg.InvalidAuthorizationSpecificationError: "the server rejects this user",
+        asyncpg.InvalidCatalogNameError: "the database does not exist: create it first",
+        asyncpg.UndefinedTableError: "the tables are missing; run: arcbook db upgrade",
+        asyncpg.UndefinedFunctionError: "the functions are missing; run: arcbook db upgrade",
+        asyncpg.InsufficientPrivilegeError: "the user lacks a privilege",
+        asyncpg.TooManyConnectionsError: "too many connections: raise max_connections",
+        asyncpg.DiskFullError: "the disk is full: free some space",
+        asyncpg.ReadOnlySQLTransactionError: "the database is read-only: is it a standby?",
         asyncpg.QueryCanceledError: "a statement took too long",
-        asyncpg.LockNotAvailableError: "somebody else holds what is needed for too long",
+        asyncpg.LockNotAvailableError: "waiting for a lock took too long",
     }
     for kind, advice in known.items():
         if isinstance(error, kind):
             return advice
-    return "it refuses"
+    return "the statement failed"

@@ -1,4 +1,4 @@
-"""The catalog and the credentials."""
+"""The catalog and the stored credentials."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from arcbook.store.postgres.statements import Statements, plain
 
 
 class PostgresDocuments(Statements):
-    """Documents by path and version, credentials by name."""
+    """Documents by path and version; credentials by name."""
 
     async def register(self, entry: CatalogEntry) -> CatalogEntry:
         identity = await self._value(
@@ -75,12 +75,12 @@ class PostgresDocuments(Statements):
         return await self._value("delete_credential", name) is not None
 
     async def _by_name(self, query: str, key: str, *filters: Any) -> list[Any]:
-        """Return all rows of a list, page by page."""
-        found: list[Any] = []
+        """Fetch all rows of a query, page by page."""
+        rows: list[Any] = []
         after = ""
         while True:
             page = await self._all(query, *filters, after, PAGE_MAX)
-            found += page
+            rows += page
             if len(page) < PAGE_MAX:
-                return found
+                return rows
             after = page[-1][key]

@@ -1,4 +1,4 @@
-"""Executions, their events and their inbox."""
+"""Executions, their events and the inbox."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from arcbook.store.postgres.statements import Statements
 from arcbook.store.trials import Trial
 
 COMMIT_ATTEMPTS: Final = 3
-"""Tries of a commit that was rolled back because another one stood in its way."""
+"""Attempts of a commit that fails because of concurrent ones."""
 
 FENCED: Final = "AB001"
-"""Code of the error that a fenced commit raises."""
+"""SQLSTATE of the error that a fenced commit raises."""
 
 UNFINISHED_PAGE: Final = 50_000
-"""Unfinished executions that one statement returns."""
+"""Most unfinished executions that one statement returns."""
 
 _RESUMED: Final = "command.resumed"
 _ID_MAX: Final = 2**63 - 1
@@ -46,21 +46,21 @@ class PostgresEvents(Statements):
         if repeated := repeated_keys(changes):
             raise FencedError(repeated)
         with self._address.translated():
-            given = arguments(changes)
+            columns = arguments(changes)
         async with self.connection() as connection:
             for _ in range(COMMIT_ATTEMPTS):
-                fenced = await self._commit(connection, given)
+                fenced = await self._commit(connection, columns)
                 if fenced is None:
                     return
                 fenced = fenced or await self._of_others(connection, changes)
                 if fenced:
                     raise FencedError([c.execution_id for c in changes if c.execution_id in fenced])
-        raise StoreError("commits are in each other's way for too long")
+        raise StoreError(f"a commit failed {COMMIT_ATTEMPTS} times because of concurrent ones")
 
-    async def _commit(self, connection: Any, given: list[Any]) -> Collection[int] | None:
-        """Commit; return the executions that are fenced, or none if it may be tried again."""
+    async def _commit(self, connection: Any, columns: list[Any]) -> Collection[int] | None:
+        """Commit once; return None on success, the fenced executions, or () to try again."""
         try:
-            await connection.fetchval(self._sql["commit"], *given)
+            await connection.fetchval(self._sql["commit"], *columns)
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             return ()
         except asyncpg.UniqueViolationError as error:
@@ -70,7 +70,7 @@ class PostgresEvents(Statements):
         except asyncpg.PostgresError as error:
             if error.sqlstate != FENCED:
                 raise
-            return set(await connection.fetchval(self._sql["fenced"], *given[:FENCES]) or ())
+            return set(await connection.fetchval(self._sql["fenced"], *columns[:FENCES]) or ())
         return None
 
     async def _of_others(self, connection: Any, changes: Sequence[Change]) -> Collection[int]:
@@ -80,10 +80,10 @@ class PostgresEvents(Statements):
         return {c.execution_id for c in changes if shard_of(c.execution_id) in shards}
 
     async def load(self, execution_id: int) -> Stored | None:
-        found = await self._one("get_stored", execution_id)
-        if found is None:
+        stored = await self._one("get_stored", execution_id)
+        if stored is None:
             return None
-        body, seq, snapshot = found
+        body, seq, snapshot = stored
         tail = await self._all("get_tail", execution_id, seq or 0)
         return Stored(_DECODER.decode(body), snapshot, [EventRow(*event) for event in tail])
 
@@ -135,14 +135,14 @@ class PostgresEvents(Statements):
 
     async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
         owned = list(range(SHARDS) if shards is None else shards)
-        found: list[int] = []
+        identities: list[int] = []
         after = 0
         while True:
             page = await self._all("get_unfinished", owned, after, UNFINISHED_PAGE)
-            found += [execution_id for (execution_id,) in page]
+            identities += [execution_id for (execution_id,) in page]
             if len(page) < UNFINISHED_PAGE:
-                return found
-            after = found[-1]
+                return identities
+            after = identities[-1]
 
     async def results(self, execution_id: int) -> list[ResultRow]:
         return [ResultRow(*row) for row in await self._all("get_results", execution_id)]
@@ -151,8 +151,8 @@ class PostgresEvents(Statements):
         await self._value("delete_execution", execution_id, shard_of(execution_id))
 
     async def started_with(self, path: str, key: str, at: int) -> int | None:
-        found: int | None = await self._value("get_key", path, key, at)
-        return found
+        execution_id: int | None = await self._value("get_key", path, key, at)
+        return execution_id
 
     async def forget_keys(self, before: int) -> int:
         return int(await self._value("forget_keys", before))

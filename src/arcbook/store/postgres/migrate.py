@@ -1,4 +1,4 @@
-"""Making and upgrading the tables: numbered files, each applied once."""
+"""Create and upgrade the tables: numbered scripts, each applied once."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from arcbook.store.api import StoreError
 from arcbook.store.postgres.connect import SCHEMA, Address
 
 MONTHS_AHEAD: Final = 3
-"""Months beyond the present one for which tables of events are made."""
+"""Number of months ahead for which event partitions are created."""
 
 SERVER_VERSION_MIN: Final = 15
-"""The oldest PostgreSQL that we are tested with."""
+"""The oldest supported version of PostgreSQL."""
 
 _LOCK: Final = 4702111234474983744
 """Number of the advisory lock that an upgrade holds."""
 
 
 class SchemaState(NamedTuple):
-    """Versions of the schema: the one that is there (0 if none) and the one that is needed."""
+    """The version of the database's schema (0 if it has none), and the required one."""
 
-    found: int
+    current: int
     needed: int
 
 
 def migrations() -> list[tuple[int, str]]:
-    """Return the migrations: number and script."""
+    """Return the migrations, each with its number and script."""
     folder = resources.files("arcbook.store.postgres").joinpath("migrations")
     files = sorted((f.name, f) for f in folder.iterdir() if f.name.endswith(".sql"))
     return [(int(name.partition("_")[0]), file.read_text("utf-8")) for name, file in files]
 
 
 async def upgrade(dsn: str) -> SchemaState:
-    """Apply what is missing, and return what was there before.
+    """Apply the missing migrations; return the state before.
 
     Raises:
-        StoreError: the database cannot be reached, or is of a newer Arcbook.
+        StoreError: the database cannot be reached, or a newer Arcbook upgraded it.
     """
     address = Address(dsn)
     connection = await address.connect()
     try:
         with address.translated():
             await connection.execute("set statement_timeout = 0; set lock_timeout = 0")
-            # Whoever comes second waits, and then finds nothing to do.
+            # A concurrent upgrade waits here, and then has nothing left to apply.
             await connection.execute(f"select pg_advisory_lock({_LOCK})", timeout=None)
             return await _upgrade(connection)
     finally:
@@ -59,7 +59,7 @@ async def _upgrade(connection: Any) -> SchemaState:
     state = await state_of(connection)
     refuse_newer(state)
     for number, script in migrations():
-        if number > state.found:
+        if number > state.current:
             async with connection.transaction():
                 await connection.execute(script, timeout=None)
                 await connection.execute("insert into schema_version values ($1)", number)
@@ -68,7 +68,7 @@ async def _upgrade(connection: Any) -> SchemaState:
 
 
 async def check(dsn: str) -> SchemaState:
-    """Return which version of the schema a database has, and which one is needed.
+    """Return the schema version of a database, and the required one.
 
     Raises:
         StoreError: the database cannot be reached.
@@ -83,43 +83,43 @@ async def check(dsn: str) -> SchemaState:
 
 
 async def state_of(connection: Any) -> SchemaState:
-    """Return the versions, by a connection that is open.
+    """Return the schema versions, using an open connection.
 
     Raises:
-        StoreError: PostgreSQL itself is too old.
+        StoreError: PostgreSQL is too old.
     """
     server = connection.get_server_version()
     if server.major < SERVER_VERSION_MIN:
-        raise StoreError(f"PostgreSQL {server.major} is too old: {SERVER_VERSION_MIN} is needed")
+        raise StoreError(f"PostgreSQL {server.major} is too old: use {SERVER_VERSION_MIN} or newer")
     needed = migrations()[-1][0]
     if await connection.fetchval("select to_regclass($1)", f"{SCHEMA}.schema_version") is None:
         return SchemaState(0, needed)
-    found = await connection.fetchval("select coalesce(max(version), 0) from schema_version")
-    return SchemaState(found, needed)
+    current = await connection.fetchval("select coalesce(max(version), 0) from schema_version")
+    return SchemaState(current, needed)
 
 
 def refuse_newer(state: SchemaState) -> None:
-    """Refuse a schema that this version does not know.
+    """Refuse a schema that is newer than this version of Arcbook.
 
     Raises:
-        StoreError: it is of a newer Arcbook.
+        StoreError: the schema is newer.
     """
-    if state.found > state.needed:
+    if state.current > state.needed:
         raise StoreError(
-            f"the database was upgraded by a newer Arcbook (schema {state.found}, this one knows "
+            f"the database was upgraded by a newer Arcbook (schema {state.current}, this one knows "
             f"{state.needed}): use that version"
         )
 
 
 def refuse_unfit(state: SchemaState) -> None:
-    """Refuse any schema but the one that is needed.
+    """Refuse any schema other than the required one.
 
     Raises:
-        StoreError: it is too old or too new; the message says what to do.
+        StoreError: the schema is older or newer; the message says what to do.
     """
     refuse_newer(state)
-    if state.found < state.needed:
+    if state.current < state.needed:
         raise StoreError(
-            f"the database has schema {state.found}, and {state.needed} is needed; "
+            f"the database has schema {state.current}, but this version needs {state.needed}; "
             "run: arcbook db upgrade"
         )

@@ -1,4 +1,4 @@
-"""The audit of secrets."""
+"""The audit log of secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from arcbook.store.secret_audit import AUDIT_PAGE_MAX, SecretNote, SecretNotes
 
 
 class PostgresSecretAudit(Statements):
-    """Who got which secret."""
+    """The audit log of secrets."""
 
     async def note_secret(self, note: SecretNote) -> None:
         texts = (plain(note.who), plain(note.action), plain(note.alias))

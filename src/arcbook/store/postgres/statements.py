@@ -1,4 +1,4 @@
-"""Running named statements on a pool of connections."""
+"""Run named statements on a pool of connections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arcbook.store.sql import load_queries
 
 
 class Statements:
-    """What the parts of the store share."""
+    """Base of the store's parts: the pool and its statements."""
 
     def __init__(self, dsn: str) -> None:
         self._address = Address(dsn)
@@ -21,10 +21,10 @@ class Statements:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """Lend a connection of the pool; its errors become ours.
+        """Acquire a connection from the pool, and translate its errors.
 
         Raises:
-            StoreError: what is done with it fails.
+            StoreError: the store is not open, or a statement fails.
         """
         if self._pool is None:
             raise StoreError("the store is not open")
@@ -34,8 +34,8 @@ class Statements:
 
     async def _all(self, query: str, *values: Any) -> list[Any]:
         async with self.connection() as connection:
-            found: list[Any] = await connection.fetch(self._sql[query], *values)
-            return found
+            rows: list[Any] = await connection.fetch(self._sql[query], *values)
+            return rows
 
     async def _one(self, query: str, *values: Any) -> Any:
         async with self.connection() as connection:
@@ -47,5 +47,5 @@ class Statements:
 
 
 def plain(value: str) -> str:
-    """Return a text as a column can hold it: all but the character that PostgreSQL refuses."""
+    """Replace the NUL character, which PostgreSQL cannot store in a text."""
     return value.replace("\x00", "\ufffd")

@@ -1,4 +1,4 @@
-"""The store as a whole: its lifetime, and the months of its events."""
+"""The store in PostgreSQL: its lifetime, and the monthly partitions of events."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from arcbook.store.postgres.migrate import MONTHS_AHEAD, refuse_unfit, state_of
 from arcbook.store.postgres.secret_audit import PostgresSecretAudit
 
 POOL_SIZE: Final = 8
-"""Connections of one process: as many commits and reads may be under way at once."""
+"""Connections of one process, which limit its concurrent statements."""
 
 SKEW_US_MAX: Final = 10_000_000
-"""How far a server's clock may be from the database's, in microseconds."""
+"""Maximum difference between a server's clock and the database's, in microseconds."""
 
 CLOSE_SECONDS: Final = 5.0
-"""How long closing waits for statements that are under way."""
+"""Time limit for running statements when the store closes."""
 
 
 class PostgresStore(
@@ -31,9 +31,9 @@ class PostgresStore(
 ):
     """A store that several servers share.
 
-    Every commit is one call of a function in the database, made durable there before it
-    returns. When a connection is lost during a commit, nobody knows whether it was made:
-    the writer gets a ``StoreError``, and must load its executions again.
+    A commit is one call of a database function, and durable when the call returns. If the
+    connection is lost during a commit, its result is unknown: the writer gets a
+    ``StoreError`` and must reload its executions.
     """
 
     def __init__(self, dsn: str, *, pool_size: int = POOL_SIZE) -> None:
@@ -53,7 +53,9 @@ class PostgresStore(
             refuse_unfit(await state_of(connection))
         shards = await self._value("count_shards")
         if shards != SHARDS:
-            raise StoreError(f"the database was made for {shards} shards, not {SHARDS}")
+            raise StoreError(
+                f"the database was created for {shards} shards, but this version uses {SHARDS}"
+            )
 
     async def __aexit__(self, *exc: object) -> None:
         pool, self._pool = self._pool, None
@@ -66,17 +68,17 @@ class PostgresStore(
             pool.terminate()
 
     async def refuse_skew(self, clock: Clock) -> None:
-        """Refuse a clock that is far from the database's: timers would fire at wrong times.
+        """Refuse a clock that differs from the database's: timers would fire at wrong times.
 
         Raises:
-            StoreError: it is; the message says by how much.
+            StoreError: the difference is too large; the message states it.
         """
         skew = clock.now_us() - int(await self._value("clock_us"))
         if abs(skew) > SKEW_US_MAX:
             way = "ahead of" if skew > 0 else "behind"
             raise StoreError(
                 f"the clock of this machine is {abs(skew) / 1_000_000:.0f} s {way} the "
-                "database's: set it, by NTP for instance"
+                "database's: synchronize it, for instance with NTP"
             )
 
     @property
@@ -84,15 +86,15 @@ class PostgresStore(
         return self
 
     async def ensure_partitions(self, now_us: int | None = None) -> int:
-        """Make the tables for events of the coming months; return how many were missing.
+        """Create the event partitions of the coming months; return how many were missing.
 
-        An upgrade makes them for some months. A server calls this from time to time.
+        An upgrade creates the first ones; servers call this periodically.
         """
         return int(await self._value("ensure_partitions", now_us, MONTHS_AHEAD))
 
     async def retention(self, before_us: int) -> int:
-        """Forget months of executions that ended before a time; return how many executions.
+        """Delete months of executions that ended before a time; return how many executions.
 
-        A month in which an execution has not ended stays whole.
+        A month with an unfinished execution is kept entirely.
         """
         return int(await self._value("retention", before_us))

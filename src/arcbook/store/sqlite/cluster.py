@@ -112,7 +112,7 @@ class SqliteCluster(Statements):
             db.execute(sql["put_server"], msgspec.structs.astuple(joined))
         return joined
 
-    async def beat(self, server_id: str, seconds: float) -> LeaseState:
+    async def renew_lease(self, server_id: str, seconds: float) -> LeaseState:
         db, sql = self._db, self._sql
         with translated(self._path), self._transaction(db):
             now = self._clock.now_us()
@@ -122,7 +122,7 @@ class SqliteCluster(Statements):
             if known:
                 (servers,) = db.execute(sql["count_servers"]).fetchone()
                 return lease_state(self._take_shards(db, server_id, share_of(servers)), servers)
-        raise LostServerError(f"server {server_id} is not known any more")
+        raise LostServerError(f"server {server_id} is no longer registered")
 
     def _take_shards(self, db: sqlite3.Connection, server_id: str, share: int) -> list[int]:
         owners: dict[int, str] = dict(db.execute(self._sql["get_owned"]).fetchall())

@@ -120,7 +120,7 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.IntegrityError as error:
-        raise StoreError(f"{path}: the store refuses the change: {error}") from error
+        raise StoreError(f"{path}: the store rejects the change: {error}") from error
     except (sqlite3.DataError, sqlite3.InterfaceError, UnicodeEncodeError, OverflowError) as error:
         raise UnstorableError(f"{path}: a value cannot be stored: {error}") from error
     except (sqlite3.Error, OSError) as error:
@@ -130,14 +130,14 @@ def translated(path: Path) -> Iterator[None]:
 def _advice(reason: str) -> str:
     known = {
         "readonly": "the store cannot be written: check the permissions, or use another --home",
-        "full": "the disk is full: make room, then 'arcbook resume' goes on",
+        "full": "the disk is full: free some space, then run: arcbook resume",
         "unable to open": "the store cannot be opened: check the folder, or use another --home",
         "not a database": "this file is not a store of Arcbook: use another --home",
         "malformed": "the store is damaged: restore it from a backup, or use another --home",
-        "locked": "another process holds the store for too long: try again",
+        "locked": "another process has locked the store for too long: try again",
         "Permission denied": "permission denied: use another --home",
         "Read-only": "the folder cannot be written: use another --home",
-        "disk I/O error": "the disk fails or is full: make room, then 'arcbook resume' goes on",
+        "disk I/O error": "the disk fails or is full: free some space, then run: arcbook resume",
     }
     for sign, advice in known.items():
         if sign.lower() in reason.lower():

@@ -1,7 +1,7 @@
-"""The store in one SQLite file: WAL, ``synchronous=FULL``, one transaction a commit.
+"""The store in one SQLite file: WAL, ``synchronous=FULL``, one transaction per commit.
 
-Commits run on the caller's thread: one takes a fraction of a millisecond, less than
-handing it to another thread. The connection belongs to the event loop that opened it.
+Commits run on the caller's thread, because a commit takes less time than a switch to
+another thread. The connection belongs to the event loop that opened it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ROW_DECODER: Final = msgspec.json.Decoder(ExecutionRow)
 
 
 WRITTEN_MAX: Final = 10_000
-"""Executions whose last event number is cached."""
+"""Most executions whose last event number is cached."""
 
 
 class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
@@ -80,7 +80,7 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
             try:
                 db.executemany(sql["insert_event"], events)
             except sqlite3.IntegrityError:
-                # Without the events that this one has just written.
+                # Check again without the events that this transaction has written.
                 db.execute("rollback")
                 db.execute("begin immediate")
                 fenced = self._fenced(db, changes)
@@ -103,10 +103,10 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
             del self._written[next(iter(self._written))]
 
     def _may_follow(self, db: sqlite3.Connection, change: Change) -> bool:
-        """Tell whether what a change builds on is there; the key sees to what must not be.
+        """Return whether a change follows the stored events; the primary key prevents overlap.
 
         Raises:
-            StoreError: numbers of events have a gap.
+            StoreError: event numbers have a gap.
         """
         events, after = change.events, change.after_seq
         if events:
@@ -205,8 +205,8 @@ class SqliteStore(SqliteCluster, SqliteAccess, SqliteSecretAudit):
         return dict(self._all("count_executions"))
 
     async def unfinished(self, shards: Collection[int] | None = None) -> list[int]:
-        found = (identity for (identity,) in self._all("get_unfinished"))
-        return [i for i in found if shards is None or shard_of(i) in shards]
+        identities = (identity for (identity,) in self._all("get_unfinished"))
+        return [i for i in identities if shards is None or shard_of(i) in shards]
 
     async def results(self, execution_id: int) -> list[ResultRow]:
         return [ResultRow(*row) for row in self._all("get_results", execution_id)]

@@ -67,48 +67,48 @@ class _Servers:
         self, store: ClusterStore
     ) -> None:
         await store.join(server("a"), LEASE)
-        alone = await store.beat("a", LEASE)
+        alone = await store.renew_lease("a", LEASE)
         assert alone == (frozenset(range(SHARDS)), frozenset(), 1)
 
         await store.join(server("b"), LEASE)
-        assert (await store.beat("b", LEASE)).shards == frozenset()
-        crowded = await store.beat("a", LEASE)
+        assert (await store.renew_lease("b", LEASE)).shards == frozenset()
+        crowded = await store.renew_lease("a", LEASE)
         assert len(crowded.excess) == SHARDS // 2
         assert crowded.excess < crowded.shards
         await store.release("b", crowded.shards)  # what is not its own, it cannot give up
         await store.release("a", crowded.excess)
-        assert (await store.beat("b", LEASE)).shards == crowded.excess
-        assert (await store.beat("a", LEASE)).shards == crowded.shards - crowded.excess
+        assert (await store.renew_lease("b", LEASE)).shards == crowded.excess
+        assert (await store.renew_lease("a", LEASE)).shards == crowded.shards - crowded.excess
 
     async def test_shards_of_the_dead_are_taken(self, store: ClusterStore) -> None:
         await store.join(server("a"), LEASE)
-        await store.beat("a", SHORT)
+        await store.renew_lease("a", SHORT)
         await store.join(server("b"), LEASE)
         await asyncio.sleep(SHORT * 1.5)
 
-        taken = await store.beat("b", LEASE)
+        taken = await store.renew_lease("b", LEASE)
         assert (len(taken.shards), taken.servers) == (SHARDS, 1)
         with pytest.raises(LostServerError):
-            await store.beat("a", LEASE)
+            await store.renew_lease("a", LEASE)
         assert [s.server_id for s in await store.servers()] == ["b"]
 
     async def test_a_share_is_rounded_up(self, store: ClusterStore) -> None:
         for name in "abc":
             await store.join(server(name), LEASE)
-        owned = [(await store.beat(name, LEASE)).shards for name in "abc"]
+        owned = [(await store.renew_lease(name, LEASE)).shards for name in "abc"]
         assert [len(shards) for shards in owned] == [22, 22, 20]
         assert len(frozenset().union(*owned)) == SHARDS
 
         await store.leave("b")
-        assert [len((await store.beat(name, LEASE)).shards) for name in "ac"] == [32, 32]
+        assert [len((await store.renew_lease(name, LEASE)).shards) for name in "ac"] == [32, 32]
 
     async def test_an_unknown_server_is_told_so(self, store: ClusterStore) -> None:
         with pytest.raises(LostServerError):
-            await store.beat("nobody", LEASE)
+            await store.renew_lease("nobody", LEASE)
 
     async def test_only_the_owner_of_a_shard_commits_to_it(self, store: ClusterStore) -> None:
         await store.join(server("a"), LEASE)
-        await store.beat("a", LEASE)
+        await store.renew_lease("a", LEASE)
         started = change(1, 0, [event(1)], row=row(1), owner="a")
         await store.commit([started])
 
@@ -123,11 +123,11 @@ class _Servers:
         self, store: ClusterStore
     ) -> None:
         await store.join(server("a"), SHORT)
-        await store.beat("a", SHORT)
+        await store.renew_lease("a", SHORT)
         await store.commit([change(1, 0, [event(1)], row=row(1), owner="a")])
         await store.join(server("b"), LEASE)
         await asyncio.sleep(SHORT * 1.5)
-        assert shard_of(1) in (await store.beat("b", LEASE)).shards
+        assert shard_of(1) in (await store.renew_lease("b", LEASE)).shards
 
         for late in (change(1, 1, [event(2)], owner="a"), change(1, 1, [], owner="a")):
             with pytest.raises(FencedError) as fenced:

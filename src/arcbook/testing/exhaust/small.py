@@ -37,7 +37,7 @@ It dies; it stands still until its leases have ended; or everybody else goes on 
 """
 
 
-ASIDE: Final = frozenset({"put_worker", "beat", "due_schedules", "unfinished", "servers"})
+ASIDE: Final = frozenset({"put_worker", "renew_lease", "due_schedules", "unfinished", "servers"})
 """Calls that touch no command: to die at one is to die between two that do."""
 
 

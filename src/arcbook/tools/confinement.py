@@ -308,7 +308,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         command = [*outside, program("env"), "--default-signal=TERM", *inside]
         return Launch(command, None, {}, variables, filtered=is_filtered)
 
-    def zygote(self, seen: Iterable[str] = ()) -> list[str]:
+    def zygote(self, readable: Iterable[str] = ()) -> list[str]:
         """Return what stands before the process that forks children for Python code.
 
         Children see the folders that are named, and cannot change them.
@@ -319,7 +319,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         if self.isolation is not Isolation.SANDBOX:
             return []
         view = sandbox.view(self.folders or (), has_network=self.has_network)
-        for folder in seen:
+        for folder in readable:
             view += sandbox.shown(folder, "--ro-bind")
         view += [*sandbox.shown(self.workspaces, "--bind"), "--as-pid-1"]
         if os.geteuid() != 0:

@@ -341,13 +341,13 @@ def start_zygote(
 ) -> Spawned:
     """Start a zygote, apart as it is to be."""
     is_sandbox = confinement.isolation is Isolation.SANDBOX
-    seen = [environment.base, environment.prefix] if environment else []
+    readable = [environment.base, environment.prefix] if environment else []
     return spawn(
         modules,
         confinement.memory_bytes,
-        before=confinement.zygote(seen),
+        before=confinement.zygote(readable),
         workspaces=confinement.workspaces if is_sandbox else "",
-        folders=[*(confinement.folders or ()), *seen],
+        folders=[*(confinement.folders or ()), *readable],
         is_confined=not confinement.is_open,
         environment=environment,
         enters=has_packages(confinement),

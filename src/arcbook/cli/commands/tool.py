@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from arcbook.cli.errors import UserError
 from arcbook.cli.everywhere import tell_json, wants_json
+from arcbook.cli.scaffold import is_kind_name, make_package
 from arcbook.cli.text import table
 from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.kinds import Kind, Param
@@ -15,7 +17,7 @@ from arcbook.dsl.reference import default_of, type_of
 from arcbook.tools.registry import Registry
 
 
-@click.group(help="List the tool kinds and their parameters.")
+@click.group(help="List the tool kinds and their parameters; create packages for new ones.")
 def tool() -> None:
     """Group the subcommands."""
 
@@ -67,6 +69,44 @@ def show(context: click.Context, kind: str) -> None:
     click.echo(f"takes 'auth': {'yes' if declaration.takes_auth else 'no'}")
     if declaration.example:
         click.echo(f"\nexample:\n\n{declaration.example}")
+
+
+@tool.command(
+    help="""Create a package that adds a tool kind.
+
+The package has a working tool, its documentation, the contract suite of all tools, and a
+playbook. docs/tools/write-your-own.md explains each part.
+
+\b
+Examples:
+  arcbook tool new word_count
+  arcbook tool new word_count --folder packages
+"""
+)
+@click.argument("kind")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".",
+    help="Folder in which the package's folder is created.",
+)
+@click.pass_context
+def new(context: click.Context, kind: str, folder: Path) -> None:
+    """Create a package."""
+    if not is_kind_name(kind):
+        raise UserError(
+            f"{kind!r} is not a valid name of a tool kind: use lower-case letters, digits and "
+            "underscores, such as 'word_count'"
+        )
+    if Registry().kind(kind) is not None:
+        raise UserError(f"the tool kind {kind!r} exists: choose another name")
+    place = make_package(kind, folder)
+    if wants_json(context):
+        files = [str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()]
+        tell_json({"folder": str(place), "files": sorted(files)})
+        return
+    click.echo(f"created {place}; next:\n")
+    click.echo(f"  cd {place} && pip install -e '.[test]' && pytest && arcbook run {kind}.yaml")
 
 
 def _known(registry: Registry, name: str) -> Kind:

@@ -147,6 +147,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_tls_ca: Annotated[str, Doc("CA certificates file for NATS; the system's by default.")] = ""
     nats_tls_cert: Annotated[str, Doc("Client certificate file, if NATS requires one.")] = ""
     nats_tls_key: Annotated[str, Doc("Key file of the client certificate.")] = ""
+    postgres_open: Annotated[
+        bool,
+        Doc(
+            "Whether a server may start on a remote PostgreSQL without authentication, with a "
+            "warning; by default it refuses."
+        ),
+    ] = False
     nats_open: Annotated[
         bool,
         Doc(

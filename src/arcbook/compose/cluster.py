@@ -48,6 +48,7 @@ from arcbook.server.system import Housekeeping, SystemCredentials
 from arcbook.settings import Settings, SettingsError
 from arcbook.store.api import ClusterStore, StoreError
 from arcbook.store.postgres import PostgresStore
+from arcbook.store.postgres.connect import Address
 from arcbook.tools.confinement import Confinement
 from arcbook.tools.isolation import choose
 from arcbook.tools.registry import Registry
@@ -290,6 +291,31 @@ def check_bus(bus: Bus, settings: Settings) -> None:
     log.warning(logged.BUS_OPEN, {"reason": said})
 
 
+class UnsafeDatabaseError(SettingsError):
+    """The database accepts any password, so anyone who reaches it could change everything."""
+
+    code = "unsafe_database"
+
+
+async def check_database(settings: Settings) -> None:
+    """Refuse a remote PostgreSQL that accepts any password, or warn about it.
+
+    Raises:
+        UnsafeDatabaseError: it does, and the settings do not allow it.
+        StoreError: it cannot be reached.
+    """
+    address = Address(settings.dsn)
+    if is_loopback(address.host or "localhost") or not await address.admits_anyone():
+        return
+    reason = f"PostgreSQL at {address.host} accepts any password: anyone who reaches it may use it"
+    if not settings.postgres_open:
+        raise UnsafeDatabaseError(
+            f"{reason}; require scram-sha-256 or client certificates in its pg_hba.conf "
+            "(ARCBOOK_POSTGRES_OPEN=true: warn only)"
+        )
+    log.warning(logged.DATABASE_OPEN, {"reason": reason})
+
+
 @asynccontextmanager
 async def shared_parts(settings: Settings) -> AsyncIterator[Parts]:
     """Yield what the servers of a cluster share.
@@ -301,6 +327,7 @@ async def shared_parts(settings: Settings) -> AsyncIterator[Parts]:
     """
     if not settings.dsn:
         raise SettingsError("name the database: ARCBOOK_DSN, or --dsn")
+    await check_database(settings)
     async with (
         PostgresStore(settings.dsn) as store,
         bus_of(settings) as bus,

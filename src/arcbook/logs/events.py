@@ -27,6 +27,7 @@ BUS_AWAY: Final = Event("bus.away", "the bus is away: %(reason)s")
 BUS_CUT: Final = Event("bus.cut", "the connection to %(bus)s was cut")
 BUS_BACK: Final = Event("bus.back", "the connection to %(bus)s is back")
 BUS_SAID: Final = Event("bus.said", "%(bus)s: %(reason)s")
+DATABASE_OPEN: Final = Event("database.open", "%(reason)s")
 BUS_OPEN: Final = Event("bus.open", "%(reason)s")
 MESSAGE_LOST: Final = Event("message.lost", "something that was sent here is lost: %(reason)s")
 MESSAGE_UNREADABLE: Final = Event(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -36,6 +37,12 @@ PLANNER: Final = {
 """Settings of the query planner."""
 
 
+_IDENTIFIED: Final = """
+    select exists (select from pg_stat_ssl where pid = pg_backend_pid() and client_dn is not null)
+        or exists (select from pg_stat_gssapi where pid = pg_backend_pid() and gss_authenticated)
+"""
+
+
 async def _leave_as_is(_connection: Any) -> None:
     """Return a connection to the pool without a reset.
 
@@ -66,6 +73,8 @@ class Address:
         if parts.scheme not in ("postgres", "postgresql"):
             raise StoreError(advice)
         self.dsn = dsn
+        #: The host; empty if it is this machine.
+        self.host = parts.hostname or ""
         self._secrets = {parts.password or "", unquote(parts.password or "")} - {""}
         self._name = f"PostgreSQL at {parts.hostname or 'localhost'}:{port}{parts.path}"
 
@@ -94,6 +103,29 @@ class Address:
         """
         with self.translated():
             return await asyncpg.connect(**self.options())
+
+    async def admits_anyone(self) -> bool:
+        """Return whether the server lets a caller in whose password is wrong.
+
+        A client certificate and GSSAPI identify a caller without a password.
+
+        Raises:
+            StoreError: the server cannot be reached.
+        """
+        try:
+            with self.translated():
+                connection = await asyncpg.connect(
+                    **self.options(), password=secrets.token_urlsafe()
+                )
+        except StoreError as error:
+            if isinstance(error.__cause__, asyncpg.InvalidAuthorizationSpecificationError):
+                return False
+            raise
+        try:
+            with self.translated():
+                return not await connection.fetchval(_IDENTIFIED)
+        finally:
+            await connection.close()
 
     async def pool(self, size: int) -> Any:
         """Create a pool of connections, and open the first one.

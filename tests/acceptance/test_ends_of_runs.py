@@ -118,6 +118,29 @@ def test_ctrl_c_says_what_it_did_and_what_comes_next_and_leaves_nothing_behind(t
     assert not [p for p in (trip.arcbook.home / "work").glob("*") if p.is_dir()]
 
 
+def test_a_run_whose_terminal_is_closed_is_cancelled(trip: Trip) -> None:
+    process = trip.start("Rome")
+    process.send_signal(signal.SIGHUP)
+    process.communicate()
+
+    assert process.returncode == 130
+    assert trip.row()["status"] == "CANCELLED"
+
+
+def test_a_run_below_nohup_goes_on_when_its_terminal_is_closed(trip: Trip) -> None:
+    trip.service.held.add("/visit/Rome")
+    process = trip.arcbook.start(
+        *trip.given, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    trip.service.wait_for("/visit/Rome")
+    process.send_signal(signal.SIGHUP)
+    trip.service.release("/visit/Rome")
+    process.communicate()
+
+    assert process.returncode == 0
+    assert trip.row()["status"] == "COMPLETED"
+
+
 def test_a_cancelled_run_shows_its_reason(trip: Trip) -> None:
     process = trip.start("Rome")
     identity = str(trip.row()["execution_id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from arcbook.outcome import ErrorKind
 from arcbook.testing.tools import call_tool
 from arcbook.tools import shell as module
+from arcbook.tools.keeper import Keeper
 from arcbook.tools.shell import KIND, OUTPUT_BYTES_MAX, Shell, shell_for
 
 
@@ -335,3 +337,48 @@ async def test_a_command_for_bash_is_run_by_bash(script):
 )
 def test_any_other_command_is_run_by_the_plain_shell(script):
     assert shell_for([script]) == "sh"
+
+
+KILLED_WORKER = """
+import asyncio, os, sys
+from arcbook.testing.tools import call_tool
+from arcbook.tools.shell import Shell
+
+async def main():
+    tool = Shell()
+    await call_tool(tool, "shell", {"command": "true"})
+    await asyncio.gather(*(call_tool(tool, "shell", {"command": text}) for text in sys.argv[1:]))
+
+asyncio.run(main())
+"""
+
+
+async def test_commands_and_what_they_started_end_with_a_worker_that_is_killed(tmp_path):
+    notes = [tmp_path / name for name in ("one", "two")]
+    commands = [f"sleep 600 & echo $! > {note}.0; echo $$ > {note}; wait" for note in notes]
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED_WORKER, *commands)
+    await until(lambda: all(note.is_file() and note.read_text() for note in notes))
+    pids = [int(path.read_text()) for path in tmp_path.iterdir()]
+    assert [alive(pid) for pid in pids] == [True] * 4
+
+    worker.kill()
+    await worker.wait()
+
+    await until(lambda: not any(alive(pid) for pid in pids))
+
+
+async def test_a_group_that_has_ended_is_not_killed_later(tmp_path):
+    keeper = Keeper()
+    ended, other = [
+        await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True) for _ in "ab"
+    ]
+    for process in (ended, other):
+        keeper.begins(process.pid)
+    keeper.ends(ended.pid)
+
+    keeper.close()
+
+    await other.wait()
+    assert alive(ended.pid)
+    ended.kill()
+    await ended.wait()

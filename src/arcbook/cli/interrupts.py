@@ -6,6 +6,7 @@ For a run on a server, the first Ctrl-C on a terminal asks whether to leave it r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -47,6 +48,8 @@ class Interrupts:
         self._job = asyncio.current_task()
         loop.add_signal_handler(signal.SIGINT, self._interrupted)
         loop.add_signal_handler(signal.SIGTERM, self._cancelled)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is below nohup
+            loop.add_signal_handler(signal.SIGHUP, self._cancelled)
 
     def _interrupted(self) -> None:
         if not self._question:
@@ -67,7 +70,8 @@ class Interrupts:
         if self._pending:
             self._stop()
             return
-        click.echo(CANCELLING, err=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            click.echo(CANCELLING, err=True)
         self._pending.add(asyncio.get_running_loop().create_task(self._cancel()))
 
     def _stop(self) -> None:

@@ -18,7 +18,7 @@ from arcbook.settings import Settings
 END_SECONDS: Final = 15.0
 """Time limit for an orderly stop after a loop has failed."""
 
-STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run_in_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -67,7 +67,8 @@ def stop_asked() -> asyncio.Event:
             loop.remove_signal_handler(number)
 
     for number in STOPPING:
-        loop.add_signal_handler(number, asked)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as it is below nohup
+            loop.add_signal_handler(number, asked)
     return stop
 
 

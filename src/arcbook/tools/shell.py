@@ -20,6 +20,7 @@ from msgspec import Meta
 from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import Effects, Params, ToolCall, ToolContext, declare, parse
 from arcbook.tools.confinement import Confinement, Launch, OutsideError, ProcessPlace
+from arcbook.tools.keeper import Keeper
 from arcbook.tools.spec import ToolSpec
 from arcbook.tools.texts import text_of
 
@@ -116,6 +117,7 @@ class Shell:
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(PROCESSES_MAX)
+        self._keeper = Keeper()
 
     async def run(self, call: ToolCall, context: ToolContext) -> Outcome:
         params = parse(ShellParams, call)
@@ -125,7 +127,7 @@ class Shell:
         commands: list[ShellProcess] = []
         try:
             scripts = _scripts(params)
-            setting = _setting(params, scripts, call, context)
+            setting = _setting(params, scripts, call, context, self._keeper)
             async with self._slots, asyncio.timeout(seconds):
                 await _run_all(scripts, setting, commands)
         except ShellError as error:
@@ -145,7 +147,7 @@ class Shell:
         return _outcome(commands, len(scripts))
 
     async def close(self) -> None:
-        return None
+        await asyncio.to_thread(self._keeper.close)
 
 
 # -- what to run ----------------------------------------------------------------------
@@ -181,6 +183,7 @@ class Setting(NamedTuple):
     shell: str
     place: ProcessPlace
     confinement: Confinement
+    keeper: Keeper
 
     def launch(self, script: str) -> Launch:
         """Return how to start a script."""
@@ -188,7 +191,11 @@ class Setting(NamedTuple):
 
 
 def _setting(
-    params: ShellParams, scripts: list[str], call: ToolCall, context: ToolContext
+    params: ShellParams,
+    scripts: list[str],
+    call: ToolCall,
+    context: ToolContext,
+    keeper: Keeper,
 ) -> Setting:
     confinement = context.confinement
     workspace = "" if confinement.is_open else context.workspace
@@ -207,7 +214,7 @@ def _setting(
     if cwd and not Path(cwd).is_dir():
         raise ShellError(f"there is no folder {params.cwd!r} to run in")
     place = ProcessPlace(execution_id=call.execution_id, workspace=workspace, cwd=cwd, env=env)
-    return Setting(shell, place, confinement)
+    return Setting(shell, place, confinement, keeper)
 
 
 # -- running --------------------------------------------------------------------------
@@ -296,13 +303,13 @@ async def _run(script: str, setting: Setting, command: ShellProcess) -> None:
         transport = await asyncio.shield(starting)
     except asyncio.CancelledError:
         with contextlib.suppress(ShellError):
-            await _end(await starting, command)
+            await _end(await starting, command, setting.keeper)
         raise
     try:
         await command.exited.wait()
         await _within(LINGER_SECONDS, command.silent)
     finally:
-        await _end(transport, command)
+        await _end(transport, command, setting.keeper)
     code = transport.get_returncode()
     assert code is not None
     # As shells have it: 128 and the number of the signal.
@@ -330,6 +337,7 @@ async def _start(
         raise ShellError(f"the command cannot be run: {error}") from None
     except OSError as error:
         raise _not_started(error) from None
+    setting.keeper.begins(transport.get_pid())
     return transport
 
 
@@ -342,7 +350,9 @@ def _not_started(error: OSError) -> ShellError:
     return ShellError(message)
 
 
-async def _end(transport: asyncio.SubprocessTransport, command: ShellProcess) -> None:
+async def _end(
+    transport: asyncio.SubprocessTransport, command: ShellProcess, keeper: Keeper
+) -> None:
     """End a command with all of its group, and reap it."""
     group = transport.get_pid()
     try:
@@ -351,6 +361,7 @@ async def _end(transport: asyncio.SubprocessTransport, command: ShellProcess) ->
             await _within(GRACE_SECONDS, command.exited)
     finally:
         _signal(group, signal.SIGKILL)
+        keeper.ends(group)
         try:
             await command.exited.wait()
             await _within(LINGER_SECONDS, command.silent)

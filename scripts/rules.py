@@ -147,6 +147,7 @@ TASKS: Final = {
     "server/http/feed.py": "a read, once for all who wait for it; they are told its error",
     "tools/nats_pool.py": "what a tool call waits for, and ends",
     "tools/shell.py": "what a tool call waits for, and ends",
+    "tools/container/waiting.py": "the start of a job, which a cancellation awaits to undo it",
     "worker/core.py": "a playbook, once for all commands that wait for it; they are told its error",
 }
 

@@ -26,6 +26,7 @@ from arcbook.server.http.settings import HttpSettings
 from arcbook.store.api import ClusterStore
 from arcbook.store.memory import MemoryStore
 from arcbook.testing.cluster import ENTRY_TEXT
+from arcbook.tools.confinement import Confinement
 from arcbook.tools.registry import Registry
 from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
@@ -128,7 +129,12 @@ async def serving(
 
 @contextlib.asynccontextmanager
 async def cluster(
-    folder: Any, *, servers: int = 1, settings: HttpSettings | None = None
+    folder: Any,
+    *,
+    servers: int = 1,
+    settings: HttpSettings | None = None,
+    concurrency: int = 64,
+    confinement: Confinement | None = None,
 ) -> AsyncIterator[list[Api]]:
     """Yield the APIs of some servers on one store, with a worker beside them."""
     clock, blobs, exchange = SystemClock(), MemoryBlobs(), Exchange()
@@ -155,6 +161,7 @@ async def cluster(
             clock,
             worker="w1",
             workspace=lambda _: str(folder),
+            confinement=confinement,
         )
         worker = Worker(
             sealed,
@@ -163,7 +170,7 @@ async def cluster(
             registry,
             clock,
             pools=["shared"],
-            concurrency=64,
+            concurrency=concurrency,
             worker_id="w1",
         )
         await stack.enter_async_context(worker)

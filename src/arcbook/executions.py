@@ -173,6 +173,7 @@ def _command_suspended(progress: Progress, at: int, event: CommandSuspended) -> 
         WaitKind.TIMER: "the next try",
         WaitKind.CHILD: f"playbook {wait.path} ({wait.child_id})",
         WaitKind.CALLBACK: "a callback",
+        WaitKind.JOB: f"job {wait.key.rpartition('/')[2].partition(' ')[0]}",
     }[wait.kind]
 
 

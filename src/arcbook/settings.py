@@ -122,6 +122,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Doc("Folders that tools may use in addition to the execution's own."),
     ] = ()
+    jobs_backend: Annotated[
+        str,
+        Doc(
+            "Who runs the jobs of the kinds container and script: kubernetes, docker, podman, or "
+            "process, which runs their commands on the worker's machine without their image.",
+            choices=("kubernetes", "docker", "podman", "process"),
+        ),
+    ] = "kubernetes"
+    jobs_namespace: Annotated[
+        str, Doc("Kubernetes namespace of jobs whose task names none; else that of the context.")
+    ] = ""
+    kubeconfig: Annotated[
+        str, Doc("File that says how Kubernetes is reached; by default the usual places.")
+    ] = ""
+    kube_context: Annotated[str, Doc("Context of that file; by default its current one.")] = ""
     dsn: Annotated[
         str,
         Doc(

@@ -9,6 +9,7 @@ from arcbook.testing.contracts.tool import Failure, ToolContract
 from arcbook.testing.tools import FakeContext
 from arcbook.tools import (
     artifact,
+    container,
     duckdb,
     http,
     nats,
@@ -21,6 +22,7 @@ from arcbook.tools import (
     transfer,
 )
 from arcbook.tools.api import Credential
+from arcbook.tools.confinement import Confinement, JobPlace
 
 pytestmark = pytest.mark.services
 
@@ -45,6 +47,17 @@ class TestShell(ToolContract):
     config = {"command": "echo done"}
     failures = {"a command that fails": Failure({"command": "exit 3"}, kind="process")}
     slow = {"command": "sleep 60"}
+
+
+class TestContainer(ToolContract):
+    spec = container.SPEC
+    config = {"image": "any", "command": "true"}
+    failures = {"no command": Failure({"image": "any"}, kind="config")}
+
+    @pytest.fixture
+    def context(self, tmp_path):
+        jobs = JobPlace(backend="process", folder=str(tmp_path / "jobs"))
+        return FakeContext(confinement=Confinement(jobs=jobs))
 
 
 class TestHttp(ToolContract):

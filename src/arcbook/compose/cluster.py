@@ -25,7 +25,7 @@ from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.nats.access import servers
 from arcbook.bus.postgres import PostgresBus
 from arcbook.clock import SystemClock
-from arcbook.compose.working import confinement_of, egress_of, packages_of
+from arcbook.compose.working import confinement_of, egress_of, jobs_of, packages_of
 from arcbook.logs import events as logged
 from arcbook.logs.context import LogContext
 from arcbook.owner.pools import PoolRules
@@ -450,6 +450,7 @@ async def worker_on(
         memory_bytes=settings.python_memory_bytes,
         egress=egress_of(settings),
         packages=packages_of(settings),
+        jobs=jobs_of(settings),
     )
     clock = SystemClock()
     name = worker_id or f"{socket.gethostname()}-{os.getpid()}"

@@ -19,7 +19,7 @@ from arcbook.beside import calls_playbooks, named_files, siblings
 from arcbook.blobs.filesystem import FilesystemBlobs
 from arcbook.clock import SystemClock
 from arcbook.compose.local_runtime import LocalRuntime
-from arcbook.compose.working import egress_of, packages_of
+from arcbook.compose.working import egress_of, jobs_of, packages_of
 from arcbook.dsl.load import InvalidPlaybookError, Loaded, load_playbook
 from arcbook.dsl.model import Playbook
 from arcbook.engine.fold import apply
@@ -120,6 +120,7 @@ class Embedded:
                 memory_bytes=self.settings.python_memory_bytes,
                 egress=egress_of(self.settings),
                 packages=packages_of(self.settings),
+                jobs=jobs_of(self.settings),
             )
             performer = Performer(
                 self.registry,

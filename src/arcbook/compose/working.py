@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from arcbook.egress import Egress
 from arcbook.settings import Settings, SettingsError
-from arcbook.tools.confinement import Confinement, Isolation
+from arcbook.tools.confinement import Confinement, Isolation, JobPlace
 from arcbook.tools.python_env.api import PackageSources
 
 
@@ -33,6 +33,17 @@ def packages_of(settings: Settings) -> PackageSources:
     )
 
 
+def jobs_of(settings: Settings) -> JobPlace:
+    """Return where jobs run."""
+    return JobPlace(
+        backend=settings.jobs_backend,
+        folder=str(settings.home / "jobs"),
+        kubeconfig=settings.kubeconfig,
+        context=settings.kube_context,
+        namespace=settings.jobs_namespace,
+    )
+
+
 def confinement_of(settings: Settings, isolation: Isolation) -> Confinement:
     """Return the isolation of users' code, and what tools may reach."""
     return Confinement.of_worker(
@@ -44,4 +55,5 @@ def confinement_of(settings: Settings, isolation: Isolation) -> Confinement:
         memory_bytes=settings.python_memory_bytes,
         egress=egress_of(settings),
         packages=packages_of(settings),
+        jobs=jobs_of(settings),
     )

@@ -38,6 +38,7 @@ from arcbook.events.types import (
     CancelRequested,
     CommandCheckpointed,
     CommandLost,
+    WaitKind,
 )
 from arcbook.outcome import ErrorInfo, ErrorKind
 
@@ -158,7 +159,7 @@ def _report(turn: Turn, received: Report) -> bool:
         return False
     run, command = current
     if turn.state.is_cancelling:
-        turn.stopped(command.command_id)
+        _report_late(turn, run, command, received)
         return True
     if received.fatal is not None:
         leaving.fail(turn, run, received.fatal)
@@ -173,6 +174,17 @@ def _report(turn: Turn, received: Report) -> bool:
     elif received.done:
         leaving.leave(turn, run, received.done[0], received)
     return True
+
+
+def _report_late(turn: Turn, run: Run, command: Command, received: Report) -> None:
+    """Take a report on a command of a cancelled execution: a job that it began is stopped."""
+    waiting = received.suspended
+    if waiting is None or waiting.kind is not WaitKind.JOB:
+        is_fault = bool(command.stops) and received.fatal is not None
+        turn.stopped(command.command_id, confirmed=not is_fault)
+        return
+    waits.suspend(turn, run, command, waiting)
+    waits.cancel(turn, command)
 
 
 def _checkpointed(turn: Turn, received: Checkpointed) -> bool:
@@ -200,7 +212,7 @@ def _lost(turn: Turn, received: Lost) -> bool:
     if current is None:
         return False
     run, command = current
-    if turn.state.is_cancelling:
+    if turn.state.is_cancelling and not command.stops:
         turn.stopped(command.command_id)
         return True
     turn.emit(
@@ -214,7 +226,10 @@ def _lost(turn: Turn, received: Lost) -> bool:
         )
     )
     lost = command.lost - min(command.returned, RETURNED_MAX)
-    if received.final or lost >= LOST_MAX:
+    is_last = received.final or lost >= LOST_MAX
+    if is_last and command.stops:
+        turn.stopped(command.command_id, confirmed=False)
+    elif is_last:
         message = f"step {run.step!r} lost its worker {lost} times: {received.reason}"
         error = ErrorInfo(kind=ErrorKind.WORKER_LOST, message=message, code="WORKER_LOST")
         leaving.fail(turn, run, error)
@@ -260,10 +275,10 @@ def _stop_all(turn: Turn) -> None:
     """Stop all commands and waits. Idempotent."""
     for run in list(turn.state.runs.values()):
         for command in list(run.commands.values()):
-            if command.status is CommandStatus.ISSUED:
-                turn.decision.stop.append(command.command_id)
-            else:
+            if command.status is CommandStatus.SUSPENDED:
                 waits.cancel(turn, command)
+            elif not command.stops:
+                turn.decision.stop.append(command.command_id)
 
 
 def _abort(turn: Turn, received: Abort) -> bool:

@@ -317,6 +317,7 @@ def _resumed(state: State, at: int, event: CommandResumed) -> None:
     command.status = CommandStatus.ISSUED
     command.wait = None
     command.resumed_with = event.outcome
+    command.stops = event.stops
     command.generation += 1
     command.recorded = 0
 

@@ -41,7 +41,7 @@ class Suspension(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: Any
     #: Index of the waiting iteration; -1 outside loops.
     index: int = -1
-    #: Duration of a timer; for other kinds, the longest wait.
+    #: Duration of a timer; for a job, when to look at it again; else the longest wait.
     seconds: float | None = None
     #: The playbook to run, for a child.
     path: str = ""
@@ -50,7 +50,7 @@ class Suspension(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payload: dict[str, Any] = {}
     #: Whether to resume at once, with the child's id as data.
     detached: bool = False
-    #: The child's step whose result to return, or the key of a callback.
+    #: The child's step whose result to return, the key of a callback, or a job's name.
     key: str = ""
 
 

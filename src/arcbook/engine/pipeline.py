@@ -65,6 +65,9 @@ class Call(NamedTuple):
     idempotency_key: str
     attempt: int
     scope: ExecutionScope
+    #: The job that an earlier call started, and what a callback reported of its end.
+    job: str = ""
+    reported: Outcome | None = None
 
 
 class Pause(NamedTuple):
@@ -109,6 +112,8 @@ class Saved(msgspec.Struct, kw_only=True, omit_defaults=True):
     entered: bool = False
     #: A call was made and its outcome is pending.
     awaiting: bool = False
+    #: The job that the current task waits for.
+    job: str = ""
     results: StepResult = StepResult()
     iter: dict[str, Any] = {}
     local: dict[str, Any] = {}
@@ -244,7 +249,9 @@ class Pipeline:
         saved, tasks = self.saved, self.step.tasks
         while saved.cursor < len(tasks):
             task = tasks[saved.cursor]
-            if saved.awaiting:
+            if saved.job:
+                outcome = yield from self._look(task)
+            elif saved.awaiting:
                 outcome = self._resumed_with or _lost()
                 saved.awaiting = saved.entered = False
             elif saved.entered:
@@ -275,6 +282,19 @@ class Pipeline:
         saved.awaiting = True
         outcome: Outcome = yield call
         saved.awaiting = saved.entered = False
+        return outcome
+
+    def _look(self, task: PlanTask) -> Generator[Request, Any, Outcome]:
+        """Call a task's tool once more, about the job that it started."""
+        saved = self.saved
+        try:
+            call: Call = yield from self._loading(lambda: self._prepare(task))
+        except TemplateError as error:
+            saved.job, saved.awaiting, saved.entered = "", False, False
+            return template_failure(error, task.where)
+        outcome: Outcome = yield call._replace(job=saved.job, reported=self._resumed_with)
+        saved.job, saved.awaiting, saved.entered = "", False, False
+        self._resumed_with = None
         return outcome
 
     def _prepare(self, task: PlanTask) -> Call:

@@ -70,6 +70,8 @@ class Command(msgspec.Struct, kw_only=True, omit_defaults=True):
     recorded: int = 0
     #: Outcome of the wait.
     resumed_with: Outcome | None = None
+    #: The job that a worker is to stop, after a cancellation.
+    stops: str = ""
     #: Lost deliveries, and how many of them workers returned.
     lost: int = 0
     returned: int = 0

@@ -33,7 +33,7 @@ class WaitHandler(NamedTuple):
     #: Called when the wait is due.
     due: Callable[[Turn, Command], None]
     #: Called when the visit or the execution is stopped.
-    cancel: Callable[[Turn, Wait], None]
+    cancel: Callable[[Turn, Command], None]
 
 
 def suspend(turn: Turn, run: Run, command: Command, suspension: Suspension) -> None:
@@ -71,10 +71,12 @@ def due(turn: Turn, command: Command) -> None:
 def cancel(turn: Turn, command: Command) -> None:
     """Cancel a command's wait, if it has one."""
     if command.wait is not None:
-        HANDLERS[command.wait.kind].cancel(turn, command.wait)
+        HANDLERS[command.wait.kind].cancel(turn, command)
 
 
-def resume(turn: Turn, command: Command, outcome: Outcome | None, key: str = "") -> None:
+def resume(
+    turn: Turn, command: Command, outcome: Outcome | None, key: str = "", stops: str = ""
+) -> None:
     """Record that a command resumes, and issue it again."""
     turn.emit(
         CommandResumed(
@@ -83,6 +85,7 @@ def resume(turn: Turn, command: Command, outcome: Outcome | None, key: str = "")
             visit=command.visit,
             outcome=outcome,
             key=key,
+            stops=stops,
         )
     )
     turn.decision.commands.append(command.command_id)
@@ -141,13 +144,13 @@ def _start_child(turn: Turn, command: Command, suspension: Suspension) -> None:
 
 
 def _child_timed_out(turn: Turn, command: Command) -> None:
-    assert command.wait is not None
-    _cancel_child(turn, command.wait)
+    _cancel_child(turn, command)
     _timed_out(turn, command)
 
 
-def _cancel_child(turn: Turn, wait: Wait) -> None:
-    turn.decision.cancel_children.append(wait.child_id)
+def _cancel_child(turn: Turn, command: Command) -> None:
+    assert command.wait is not None
+    turn.decision.cancel_children.append(command.wait.child_id)
 
 
 def _child_refusal(turn: Turn, depth: int, path: str) -> Outcome | None:
@@ -197,13 +200,30 @@ def _shortened(cause: str) -> str:
     return f"... {child}{reason}" if CHILD in before else cause
 
 
+# -- jobs -----------------------------------------------------------------------------
+
+
+def _look_again(turn: Turn, command: Command) -> None:
+    """Have the tool look whether its job has ended: a callback may be lost."""
+    resume(turn, command, None)
+
+
+def _stop_job(turn: Turn, command: Command) -> None:
+    """Have a worker stop the job of a cancelled execution; its report confirms it."""
+    if turn.state.is_cancelling and command.wait is not None:
+        resume(turn, command, None, stops=command.wait.key)
+
+
 # -- callbacks ------------------------------------------------------------------------
+
+CALLED_BACK: Final = frozenset({WaitKind.CALLBACK, WaitKind.JOB})
+"""The kinds of wait that a callback ends."""
 
 
 def called_back(turn: Turn, received: CalledBack) -> bool:
     """Resume the command that a callback is for; return whether it was waiting for it."""
     command = turn.state.command(received.command_id)
-    if command is None or command.wait is None or command.wait.kind is not WaitKind.CALLBACK:
+    if command is None or command.wait is None or command.wait.kind not in CALLED_BACK:
         return False
     is_late = received.generation >= 0 and received.generation != command.generation
     if is_late or turn.state.is_cancelling:
@@ -216,5 +236,6 @@ HANDLERS: Final[dict[WaitKind, WaitHandler]] = {
     WaitKind.TIMER: WaitHandler(begin=_no_op, due=_pause_over, cancel=_no_op),
     WaitKind.CHILD: WaitHandler(begin=_start_child, due=_child_timed_out, cancel=_cancel_child),
     WaitKind.CALLBACK: WaitHandler(begin=_no_op, due=_timed_out, cancel=_no_op),
+    WaitKind.JOB: WaitHandler(begin=_no_op, due=_look_again, cancel=_stop_job),
 }
 """One handler for each kind of wait."""

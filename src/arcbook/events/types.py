@@ -148,6 +148,7 @@ class WaitKind(StrEnum):
     TIMER = "timer"
     CHILD = "child"
     CALLBACK = "callback"
+    JOB = "job"
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -159,7 +160,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Id of the child execution; 0 for other kinds.
     child_id: int = 0
     path: str = ""
-    #: Key by which a callback finds the command.
+    #: Key by which a callback finds the command; of a job, its name to the tool that runs it.
     key: str = ""
 
 
@@ -354,6 +355,8 @@ class CommandResumed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="
     outcome: Outcome | None = None
     #: The caller's name for the callback; empty if it has none.
     key: str = ""
+    #: The job that its worker is to stop, instead of continuing; set after a cancellation.
+    stops: str = ""
 
 
 class CommandLost(Event, frozen=True, kw_only=True, omit_defaults=True, tag="command.lost"):

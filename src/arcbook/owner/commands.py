@@ -107,7 +107,9 @@ class CommandBook:
         """Record a worker's claim if the command is pending and open to this worker."""
         state = entry.slot.state
         command = state.command(claim.command_id)
-        if not _is_issued_delivery(command, claim.generation, claim.attempt) or state.is_cancelling:
+        if not _is_issued_delivery(command, claim.generation, claim.attempt):
+            return False
+        if state.is_cancelling and not (command and command.stops):
             return False
         outstanding = self.outstanding.get(state.execution_id, {}).get(claim.command_id)
         if outstanding is None or outstanding.row.worker or claim.command_id in entry.claims:
@@ -296,8 +298,12 @@ class CommandBook:
     def issue(self, slot: Slot, command_ids: list[str]) -> None:
         """Announce new commands to their pools, except those that were handed over."""
         rows = self.outstanding.get(slot.state.execution_id, {})
-        commands = (rows.get(command_id) for command_id in dict.fromkeys(command_ids))
-        self.publish([command for command in commands if command and not command.row.worker])
+        known = (rows.get(command_id) for command_id in dict.fromkeys(command_ids))
+        commands = [command for command in known if command is not None]
+        if slot.state.is_cancelling:  # they stop jobs, which is confirmed in time or not at all
+            for command in commands:
+                command.stop_by = self.clock.monotonic_us() + STOP_US
+        self.publish([command for command in commands if not command.row.worker])
 
     def publish(self, commands: list[OutstandingCommand]) -> None:
         """Announce commands to their pools, for the first time or again."""

@@ -31,6 +31,7 @@ from arcbook.tools.api import (
     Deferred,
     Tool,
     ToolCall,
+    job_of,
 )
 from arcbook.tools.confinement import Confinement
 from arcbook.tools.credentials import resolved
@@ -69,6 +70,8 @@ def call_tool(  # everything a call depends on
         step=work.step,
         label=task.label,
         is_dry=services.is_dry,
+        job=job_of(request.job)[1],
+        reported=request.reported,
     )
     context = CallContext(services, call, request.scope, folder, loaded, keychain)
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from arcbook.engine.plan import Plan
 from arcbook.performer.frames import cursor_frame, frame
+from arcbook.performer.jobs import stop_job
 from arcbook.performer.performance import Performance
 from arcbook.performer.services import Awaits, Services
 from arcbook.wire.payload import CommandPayload
@@ -41,11 +42,13 @@ class Performer(Services):
             Awaitables, whose results must be sent back.
 
         Returns:
-            The report.
+            The report, or whether a job was stopped.
 
         Raises:
             AbandonedError: This worker no longer holds the command.
         """
+        if work.stops:
+            return (yield stop_job(self, work))
         performance = Performance(self, work, plan, folder, checkpoint)
         if plan.uses_secrets or self.secrets or self.may_meet_marks:
             yield from performance.reveal_context()

@@ -192,6 +192,8 @@ class Performance:
         return Suspension(kind=WaitKind.TIMER, state=state, index=index, seconds=seconds)
 
     def _defer(self, pipeline: Pipeline, deferred: Deferred, index: int) -> Awaits:
+        if deferred.kind is WaitKind.JOB:
+            pipeline.saved.job = deferred.key
         state = yield from self._saved_state(pipeline)
         return Suspension(
             kind=WaitKind(deferred.kind),

@@ -48,6 +48,10 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     alias: str = ""
     #: Whether nothing may change: the call is of a dry run, and says that it has no effects.
     is_dry: bool = False
+    #: The job that an earlier run of this call started, and waits for: see :class:`JobTool`.
+    job: str = ""
+    #: What a callback reported of the job's end.
+    reported: Outcome | None = None
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +62,11 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None = None
     catalog_id: int | None = None
     payload: dict[str, Any] = {}
-    #: Longest wait, in seconds.
+    #: Longest wait, in seconds; of a job, when to look at it again.
     timeout_seconds: float | None = None
     #: Whether not to wait for the child at all.
     detached: bool = False
-    #: What part of a child's result is the outcome.
+    #: What part of a child's result is the outcome; the name of a job (:func:`job_key`).
     key: str = ""
 
 
@@ -121,6 +125,29 @@ class Tool(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and processes; closing twice is well."""
+
+
+class JobTool(Tool, Protocol):
+    """A tool whose calls start jobs that run elsewhere, and hold no worker while they run.
+
+    ``run`` returns a :class:`Deferred` of kind ``JOB`` for a job that has not ended. It is
+    called again, with ``call.job``, when a callback reports the job's end or it is time to
+    look at the job.
+    """
+
+    async def stop(self, job: str, confinement: Confinement) -> bool:
+        """Stop a job of a cancelled execution; return whether nothing of it is left."""
+
+
+def job_key(kind: str, name: str) -> str:
+    """Return the key by which a wait knows a job: the tool kind, and its name to the tool."""
+    return f"{kind}|{name}"
+
+
+def job_of(key: str) -> tuple[str, str]:
+    """Return the tool kind and the name of a job from its key."""
+    kind, _, name = key.partition("|")
+    return kind, name
 
 
 UNSURE_CODES: Final = frozenset(
@@ -182,7 +209,7 @@ def declare(  # noqa: PLR0913  # everything that the language knows of a kind
     model: type[msgspec.Struct],
     description: str,
     *,
-    aliases: dict[str, Iterable[str]] | None = None,
+    aliases: Mapping[str, Iterable[str]] | None = None,
     code: Iterable[str] = (),
     scripts: Iterable[str] = (),
     raw: Iterable[str] = (),
@@ -283,6 +310,7 @@ __all__ = [
     "CredentialError",
     "Deferred",
     "Effects",
+    "JobTool",
     "MissingExtraError",
     "Params",
     "Result",
@@ -291,6 +319,8 @@ __all__ = [
     "ToolCall",
     "ToolContext",
     "declare",
+    "job_key",
+    "job_of",
     "parse",
     "require",
 ]

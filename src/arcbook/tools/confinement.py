@@ -154,6 +154,18 @@ def program(name: str) -> str:
     return found
 
 
+class JobPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where jobs run that hold no worker, and how they are reached."""
+
+    backend: str = "kubernetes"
+    #: Where the jobs of the backend ``process`` are kept.
+    folder: str = ""
+    #: The file and the context that say how Kubernetes is reached; else the usual places.
+    kubeconfig: str = ""
+    context: str = ""
+    namespace: str = ""
+
+
 class Confinement(msgspec.Struct, frozen=True, kw_only=True):
     """What code of users, and tools that work for it, can reach on this machine."""
 
@@ -170,6 +182,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
     egress: Egress = Egress()
     #: Where Python environments are kept, and what their packages come from.
     packages: PackageSources = PackageSources()
+    jobs: JobPlace = JobPlace()
 
     @classmethod
     def of_worker(  # what a worker may say of it
@@ -183,6 +196,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         memory_bytes: int = MEMORY_BYTES_MAX,
         egress: Egress | None = None,
         packages: PackageSources | None = None,
+        jobs: JobPlace | None = None,
     ) -> Confinement:
         """Return that of a worker, which works for others: only named folders are reached."""
         workspaces.mkdir(parents=True, exist_ok=True)
@@ -197,6 +211,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
             memory_bytes=memory_bytes,
             egress=egress or Egress(),
             packages=packages or PackageSources(),
+            jobs=jobs or JobPlace(),
         )
 
     @property

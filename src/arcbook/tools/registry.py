@@ -22,6 +22,7 @@ ENTRY_POINTS: Final = "arcbook.tools"
 MODULES: Final[dict[str, str]] = {
     "agent": "arcbook.tools.agent",
     "artifact": "arcbook.tools.artifact",
+    "container": "arcbook.tools.container",
     "duckdb": "arcbook.tools.duckdb",
     "http": "arcbook.tools.http",
     "mcp": "arcbook.tools.mcp",
@@ -40,7 +41,6 @@ MODULES: Final[dict[str, str]] = {
 ABSENT: Final = frozenset(
     [
         "auth",
-        "container",
         "ducklake",
         "gateway",
         "provider",

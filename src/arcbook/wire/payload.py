@@ -27,6 +27,8 @@ class CommandPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     loop: LoopStart | None = None
     saved: Any = None
     resumed_with: Outcome | None = None
+    #: The job to stop, instead of performing the command.
+    stops: str = ""
     pool: str | None = None
 
 
@@ -47,6 +49,7 @@ def payload_of(state: State, plan: Plan, command: Command) -> CommandPayload:
         loop=run.loop.start if run.loop is not None else None,
         saved=command.saved,
         resumed_with=command.resumed_with,
+        stops=command.stops,
         pool=run.pool,
     )
 

@@ -19,7 +19,7 @@ from arcbook.secrets.delivery import Delivery
 from arcbook.store.api import CatalogEntry, WorkerRow
 from arcbook.wire.payload import CommandPayload
 
-PROTOCOL: Final = 4
+PROTOCOL: Final = 5
 """Version of the protocol. Workers with another version are refused."""
 
 ANY_SERVER: Final = "server"

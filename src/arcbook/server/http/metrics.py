@@ -29,6 +29,17 @@ QUICK_SECONDS: Final = (
 
 PHASES: Final = ("decide", "encode", "store", "tell")
 
+JOB_STATES: Final = (
+    "succeeded",
+    "failed",
+    "failed_image_pull",
+    "failed_node_lost",
+    "failed_oom",
+    "failed_timeout",
+    "other",
+)
+"""The ends of jobs that callbacks report; all else is counted as one."""
+
 WORKER_SEEN_SECONDS: Final = 60.0
 """Time after which a worker that is not heard of does not count."""
 
@@ -96,6 +107,7 @@ class Metrics:
             "Looks at which the server's loop was late by more than it ever should be.",
             registry=self.registry,
         )
+        self.callbacks, self.stale_callbacks = _callback_counters(self.registry)
         self._phases = {name: self.phase_seconds.labels(name) for name in PHASES}
         server.drive.on_turn(self._turned)
         self.commands = Gauge(
@@ -116,6 +128,9 @@ class Metrics:
             self.events.labels(name)
         for status in _ENDED.values():
             self.ended.labels(str(status))
+        for state in JOB_STATES:
+            self.callbacks.labels(state)
+            self.stale_callbacks.labels(state)
         for state in ("pending", "claimed"):
             self.commands.labels("shared", state)
 
@@ -127,6 +142,13 @@ class Metrics:
                 self.started.inc()
             elif name in TERMINAL:
                 self.ended.labels(str(_ENDED[name])).inc()
+
+    def called_back(self, state: str, *, accepted: bool) -> None:
+        """Count a callback of a job."""
+        known = state if state in JOB_STATES else "other"
+        self.callbacks.labels(known).inc()
+        if not accepted:
+            self.stale_callbacks.labels(known).inc()
 
     def _looked(self, late: float) -> None:
         self.late_seconds.observe(late)
@@ -156,3 +178,13 @@ class Metrics:
         self.shards.set(len(self._server.ownership.shards))
         self.held.set(len(self._server.drive.slots))
         return generate_latest(self.registry)
+
+
+def _callback_counters(registry: CollectorRegistry) -> tuple[Counter, Counter]:
+    """Return the counters of jobs' callbacks: of all, and of those that nobody waited for."""
+    name, help_text = "arcbook_container_callback", "Callbacks of jobs, by the state they report."
+    stale = "Those that no step waited for, or that came again."
+    return (
+        Counter(name, help_text, ["state"], registry=registry),
+        Counter(f"{name}_stale", stale, ["state"], registry=registry),
+    )

@@ -116,6 +116,7 @@ class CallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
 class CallbackTaken(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a step waited for it."""
 
+    #: ``accepted_in_flight``, or ``accepted_stale`` where no step waits for it any more.
     status: str
     execution_id: str
     step: str

@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
+from arcbook.owner.drive import ExecutionMissingError
 from arcbook.server.cleanup import Cleanup
 from arcbook.server.http.access import INTERNAL
-from arcbook.server.http.callbacks import call_back, is_good, outcome_of
+from arcbook.server.http.callbacks import JobEnd, call_back, is_good, outcome_of
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
 from arcbook.wire.http.access import CallbackRequest, CallbackTaken, PendingCount
@@ -38,25 +39,33 @@ async def pending_count(call: Call) -> PendingCount:
 
 
 async def container_callback(call: Call) -> CallbackTaken:
-    """Pass a callback to the step that waits for it."""
+    """Pass a callback to the step that waits for it; whoever is late is told so, not refused."""
     request: CallbackRequest = call.body
     execution_id, step = call.id(), call.param("step")
     status = request.state or request.status
     reason = request.error or (None if is_good(status) else request.reason)
-    outcome = outcome_of(status, _result(request), reason)
-    accepted = await call_back(call, execution_id, step, outcome, request.job_uid or "")
+    facts = _facts(request)
+    outcome = outcome_of(status, facts if request.result is None else request.result, reason)
+    job = JobEnd(
+        name=request.job_name or "",
+        uid=request.job_uid or "",
+        outcome=outcome_of(status, {**(facts or {}), "result": request.result}, reason),
+    )
+    try:
+        accepted = await call_back(call, execution_id, step, outcome, job.uid, job)
+    except ExecutionMissingError:
+        accepted = False
+    call.context.metrics.called_back(status, accepted=accepted)
     return CallbackTaken(
-        status="ok" if accepted else "ignored",
+        status="accepted_in_flight" if accepted else "accepted_stale",
         execution_id=str(execution_id),
         step=step,
         accepted=accepted,
     )
 
 
-def _result(request: CallbackRequest) -> Any:
-    """Return the result of the callback, or the facts about the job."""
-    if request.result is not None:
-        return request.result
+def _facts(request: CallbackRequest) -> dict[str, Any] | None:
+    """Return the facts about the job."""
     fields = msgspec.structs.asdict(request)
     facts = {name: fields[name] for name in JOB_FACTS if fields[name] is not None}
     return facts or None
@@ -93,17 +102,21 @@ ROUTES: Final = [
         handler=container_callback,
         tag="internal",
         summary="Report the end of what a step waits for",
+        description="A watcher of jobs reports ends here: see `arcbook watch-jobs`. The answer is "
+        "202 also if no step waits for it any more, or if it was reported before; `accepted` "
+        "tells. Requires the internal token as bearer token.",
+        status=202,
         body=CallbackRequest,
         body_example={"status": "completed", "result": {"rows": 3}},
         answer=CallbackTaken,
         answer_example={
-            "status": "ok",
+            "status": "accepted_in_flight",
             "execution_id": "383401759197892608",
             "step": "train",
             "accepted": True,
         },
         scope=INTERNAL,
-        refusals=(400, 404, 413, 422),
+        refusals=(400, 413, 422),
     ),
     Route(
         method="POST",

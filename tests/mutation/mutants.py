@@ -34,6 +34,10 @@ LIMIT_MIN: Final = 1000
 """From here on a number is a limit, which one more of does not change."""
 
 
+EQUAL: Final = Path(__file__).with_name("equal.txt")
+"""Mutants that behave like the original: file, change and reason, separated by `` | ``."""
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A change of one place."""
@@ -58,12 +62,21 @@ def mutants(file: Path) -> list[Mutant]:
     return found
 
 
+def equal() -> dict[tuple[str, str], str]:
+    """Return the mutants that no test can tell from the original, each with the reason."""
+    lines = [line for line in EQUAL.read_text("utf-8").splitlines() if not line.startswith("#")]
+    parts = [line.split(" | ") for line in lines if line]
+    return {(file, what): reason for file, what, reason in parts}
+
+
 def _nodes(tree: ast.AST) -> Iterator[ast.expr | ast.stmt]:
     """Yield what may be changed: no annotations, docstrings, or constants of limits."""
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, (ast.Import, ast.ImportFrom, ast.arguments)):
             continue
-        if isinstance(child, ast.AnnAssign) and not isinstance(tree, ast.FunctionDef):
+        if isinstance(child, ast.AnnAssign):
+            if isinstance(tree, ast.FunctionDef) and child.value is not None:
+                yield from _nodes(ast.Expr(child.value))
             continue
         if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
             continue
@@ -103,12 +116,13 @@ def _other_statements(node: ast.stmt) -> Iterator[ast.stmt]:
     match node:
         case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Continue() | ast.Break():
             yield ast.Pass()
-        case ast.Return(value=ast.expr() as value) if not _is_none(value):
+        case ast.Return(value=ast.expr() as value) if not _is_answer(value):
             yield ast.Return(ast.Constant(None))
 
 
-def _is_none(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and value.value is None
+def _is_answer(value: ast.expr) -> bool:
+    """Return whether a value is nothing, or true or false, whose other value is a mutant."""
+    return isinstance(value, ast.Constant) and (value.value is None or value.value in {True, False})
 
 
 def _replaced(source: str, node: ast.expr | ast.stmt, changed: ast.AST) -> str | None:

@@ -87,12 +87,12 @@ async def run_async(
             listener=watched.listen,
             strict=strict,
         )
-        data = {step: await embedded.step_data(state, step) for step in state.results}
+        data = {step: await embedded.reader.step_data(state, step) for step in state.results}
         return Execution(
             execution_id=state.execution_id,
             path=state.path,
             status=state.status,
-            result=await embedded.result_of(state),
+            result=await embedded.reader.result(state),
             error=state.error,
             steps=watched.progress.steps,
             warnings=[*unknown, *watched.progress.all_warnings()],

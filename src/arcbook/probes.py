@@ -90,7 +90,9 @@ async def try_credential(settings: Settings, alias: str, url: str = "") -> Tried
         }
         planned = await dry.register(yaml.safe_dump(document), "try")
         state = await dry.run(planned, {})
-        return Tried(alias=alias, type=kind, answer=await dry.result_of(state), error=state.error)
+        return Tried(
+            alias=alias, type=kind, answer=await dry.reader.result(state), error=state.error
+        )
 
 
 class _Alone:

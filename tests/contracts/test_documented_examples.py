@@ -148,7 +148,7 @@ def run(web, postgres_server, database, nats_server, tmp_path):
             planned = await embedded.register(text, "example")
             state = await embedded.run(planned, {})
             assert str(state.status) == "COMPLETED", state.error
-            return await embedded.result_of(state)
+            return await embedded.reader.result(state)
 
     return call
 

@@ -82,7 +82,7 @@ def _steps(context: click.Context, begun: str) -> list[CompletionItem]:
         return []
 
     async def look(embedded: Any) -> list[Item]:
-        state = await embedded.state(int(identity))
+        state = await embedded.reader.state(int(identity))
         return [(step, "") for step in state.visits]
 
     return _offered(

@@ -118,9 +118,9 @@ async def recalled(embedded: Embedded, view: View, execution_id: int) -> None:
     """Replay the events of an execution and its unfinished children from before this process."""
     children = [i for i in await embedded.store.unfinished() if i != execution_id]
     for identity in (execution_id, *children):
-        row = await embedded.known(identity)
+        row = await embedded.reader.row(identity)
         if identity == execution_id or row.parent_execution_id:
-            async for event in embedded.events(identity):
+            async for event in embedded.reader.events(identity):
                 view.recall(identity, event, is_child=bool(row.parent_execution_id))
 
 

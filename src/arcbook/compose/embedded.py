@@ -22,18 +22,14 @@ from arcbook.compose.local_runtime import LocalRuntime
 from arcbook.compose.working import egress_of, jobs_of, packages_of
 from arcbook.dsl.load import InvalidPlaybookError, Loaded, load_playbook
 from arcbook.dsl.model import Playbook
-from arcbook.engine.fold import apply
 from arcbook.engine.inputs import Cancel
 from arcbook.engine.state import State
-from arcbook.engine.views import NeedsData, result_view
 from arcbook.errors import ConflictError
-from arcbook.events.codec import decode
-from arcbook.events.types import Recorded, StepEnter
+from arcbook.events.types import Recorded
 from arcbook.ids import MACHINE_MAX, IdGenerator
 from arcbook.locks import is_locked, lock, unlock
-from arcbook.owner.boundary import stored_state
-from arcbook.owner.drive import ExecutionMissingError
 from arcbook.owner.plans import Planned, Plans
+from arcbook.owner.reader import ExecutionReader
 from arcbook.owner.rehearsal import rehearse
 from arcbook.performer.execute import Performer
 from arcbook.performer.services import CredentialPort
@@ -42,7 +38,7 @@ from arcbook.results.store import ResultStore
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.secrets.keys import keys_of
 from arcbook.settings import Settings
-from arcbook.store.api import CatalogEntry, ExecutionRow, Store, all_events
+from arcbook.store.api import CatalogEntry, ExecutionRow, Store
 from arcbook.store.sqlite import SqliteStore
 from arcbook.tools.confinement import Confinement
 from arcbook.tools.python import Python
@@ -84,6 +80,9 @@ class Embedded:
         self.registry = Registry()
         self.plans = Plans(self.store, self.registry, self.ids, self.clock)
         self.results = ResultStore(FilesystemBlobs(self.home / "results"), loop_reader=self._frames)
+        self.reader = ExecutionReader(
+            self.store, self.results, f" in the home {self.home}: see 'arcbook executions list'"
+        )
         self._credentials: CredentialBook | None = None
         self._runtime: LocalRuntime | None = None
         self._stack = contextlib.AsyncExitStack()
@@ -263,67 +262,6 @@ class Embedded:
         finally:
             self._unlock(execution_id)
 
-    # -- reading ----------------------------------------------------------------------
-
-    async def known(self, execution_id: int) -> ExecutionRow:
-        """Return an execution's summary row.
-
-        Raises:
-            ExecutionMissingError: It does not exist.
-        """
-        row = await self.store.execution(execution_id)
-        if row is None:
-            raise ExecutionMissingError(
-                f"there is no execution {execution_id} in the home {self.home}: "
-                "see 'arcbook executions list'"
-            )
-        return row
-
-    async def events(self, execution_id: int) -> AsyncIterator[Recorded]:
-        """Yield an execution's events in order."""
-        async for row in all_events(self.store, execution_id):
-            yield Recorded(row.seq, row.at, decode(row.body))
-
-    async def state(self, execution_id: int) -> State:
-        """Return an execution's state.
-
-        Raises:
-            ExecutionMissingError: It does not exist.
-        """
-        found = await stored_state(self.store, execution_id)
-        if found is None:
-            raise ExecutionMissingError(
-                f"there is no execution {execution_id} in the home {self.home}"
-            )
-        return found.state
-
-    async def state_before(self, execution_id: int, step: str) -> State | None:
-        """Return the state in which an execution last entered a step."""
-        entered = [e async for e in self.events(execution_id) if _enters(e, step)]
-        if not entered:
-            return None
-        state = State(execution_id=execution_id)
-        async for recorded in self.events(execution_id):
-            if recorded.seq == entered[-1].seq:
-                break
-            apply(state, recorded)
-        return state
-
-    async def result_of(self, state: State) -> Any:
-        """Return the playbook's result, loading it if it is stored by reference."""
-        if state.result_ref is not None:
-            return await self.results.load(state.result_ref)
-        return state.result
-
-    async def step_data(self, state: State, step: str) -> Any:
-        """Return the data of a step's latest visit."""
-        loaded: dict[str, Any] = {}
-        while True:
-            try:
-                return result_view(state.results[step], loaded).plain()
-            except NeedsData as need:
-                loaded[need.ref.ref] = await self.results.load(need.ref)
-
     # -- ownership --------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -352,13 +290,13 @@ class Embedded:
         Raises:
             OwnedElsewhereError: Another process does.
         """
-        if await self.is_driven(await self.known(execution_id)):
+        if await self.is_driven(await self.reader.row(execution_id)):
             raise OwnedElsewhereError(_OWNED.format(execution_id))
 
     async def is_driven(self, row: ExecutionRow) -> bool:
         """Return whether a process drives an execution or its topmost parent."""
         while row.parent_execution_id:
-            row = await self.known(row.parent_execution_id)
+            row = await self.reader.row(row.parent_execution_id)
         return is_locked(self.home / "owned" / str(row.execution_id))
 
     def _unlock(self, execution_id: int) -> None:
@@ -375,7 +313,3 @@ class _LateCredentials:
 
     async def credential(self, alias: str, execution_id: int) -> Any:
         return await self._embedded.credentials.credential(alias, execution_id)
-
-
-def _enters(recorded: Recorded, step: str) -> bool:
-    return isinstance(recorded.event, StepEnter) and recorded.event.step == step

@@ -47,7 +47,7 @@ def cancel(context: click.Context, execution: str, reason: str) -> int:
     identity = execution_id(execution)
 
     async def work(embedded: Embedded) -> _Cancellation:
-        row = await embedded.known(identity)
+        row = await embedded.reader.row(identity)
         if row.ended_at:
             return _Cancellation(
                 row.status, f"execution {identity} has already ended: {row.status}"
@@ -127,7 +127,7 @@ async def _resume(embedded: Embedded, view: View, execution: str | None) -> list
     async with embedded:
         identities = [execution_id(execution)] if execution else await _resumable(embedded)
         if execution:
-            await embedded.known(identities[0])
+            await embedded.reader.row(identities[0])
         ended: list[_Resumed] = []
         with view:
             for identity in identities:
@@ -143,7 +143,7 @@ async def _resume_one(embedded: Embedded, view: View, identity: int) -> _Resumed
     await recalled(embedded, view, identity)
     state = await embedded.resume(identity, view.listen)
     source = await source_of(embedded, state.catalog_id)
-    return _Resumed(state, await embedded.result_of(state), source)
+    return _Resumed(state, await embedded.reader.result(state), source)
 
 
 async def _resumable(embedded: Embedded) -> list[int]:

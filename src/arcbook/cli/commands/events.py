@@ -50,7 +50,7 @@ def events(context: click.Context, execution: str, *, follow: bool, after: int) 
     async def work(embedded: Embedded) -> None:
         last = after
         while True:
-            row = await embedded.known(identity)
+            row = await embedded.reader.row(identity)
             while page := await embedded.store.events(identity, after=last):
                 for event in page:
                     click.echo(_json(event) if as_json else _line(event))

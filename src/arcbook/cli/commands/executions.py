@@ -174,15 +174,15 @@ def show(context: click.Context, execution: str) -> None:
 
 
 async def _of_home(embedded: Embedded, identity: int) -> _Detail:
-    row = await embedded.known(identity)
-    state = await embedded.state(identity)
+    row = await embedded.reader.row(identity)
+    state = await embedded.reader.state(identity)
     progress = Progress()
-    async for recorded in embedded.events(identity):
+    async for recorded in embedded.reader.events(identity):
         progress.add([recorded])
     return _Detail(
         row,
         progress,
-        await embedded.result_of(state) if row.ended_at else None,
+        await embedded.reader.result(state) if row.ended_at else None,
         await source_of(embedded, state.catalog_id),
         await _is_gone(embedded, row),
     )

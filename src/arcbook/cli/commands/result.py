@@ -36,13 +36,13 @@ def result(context: click.Context, execution: str, step: str | None) -> None:
     async def work(embedded: Embedded) -> Any:
         if execution.startswith("noetl://"):
             return await embedded.results.load_ref(execution)
-        state = await embedded.state(execution_id(execution))
+        state = await embedded.reader.state(execution_id(execution))
         if step is None:
-            return await embedded.result_of(state)
+            return await embedded.reader.result(state)
         if step not in state.results:
             known = ", ".join(state.results) or "none yet"
             raise UserError(f"step {step!r} has no result; steps with a result: {known}")
-        return await embedded.step_data(state, step)
+        return await embedded.reader.step_data(state, step)
 
     async def remote(client: Client) -> Any:
         if execution.startswith("noetl://"):

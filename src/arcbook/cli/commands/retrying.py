@@ -91,8 +91,8 @@ class _Retry:
     async def run(self, identity: int, step: str, *, latest: bool) -> tuple[State, Any]:
         """Run from the step to the end."""
         async with self._embedded as embedded:
-            await embedded.known(identity)
-            before = await embedded.state_before(identity, step)
+            await embedded.reader.row(identity)
+            before = await embedded.reader.state_before(identity, step)
             if before is None:
                 raise UserError(f"execution {identity} never entered step {step!r}")
             planned = await self._planned(before, latest=latest)
@@ -111,7 +111,7 @@ class _Retry:
                     ctx=before.ctx,
                     results=before.results,
                 )
-            return state, await embedded.result_of(state)
+            return state, await embedded.reader.result(state)
 
     async def _planned(self, before: State, *, latest: bool) -> Planned:
         embedded = self._embedded

@@ -247,7 +247,7 @@ class _Job:
                     )
             if embedded.is_dry:
                 self.left_out = (await embedded.runtime()).performer.left_out
-            return state, await embedded.result_of(state)
+            return state, await embedded.reader.result(state)
 
     def _started(self, execution_id: int) -> None:
         self.execution_id = execution_id

@@ -50,7 +50,7 @@ async def call_back(
         ExecutionMissingError: the execution does not exist.
         OwnerAwayError: its owner does not answer.
     """
-    state = await call.context.reading.state(execution_id)
+    state = await call.context.reader.state(execution_id)
     waiting = [
         command
         for run in state.runs.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from arcbook.owner.reader import ExecutionReader
 from arcbook.secrets.credentials import CredentialBook
 from arcbook.server.bus_gateway import HttpBusGateway
 from arcbook.server.core import Server
@@ -13,7 +14,6 @@ from arcbook.server.http.entries import EntryCache
 from arcbook.server.http.feed import Feed
 from arcbook.server.http.metrics import Metrics
 from arcbook.server.http.probe import WriteProbe
-from arcbook.server.http.reading import Reading
 from arcbook.server.http.settings import HttpSettings
 
 
@@ -28,7 +28,7 @@ class RequestContext:
         self.access = Access(settings, server.store, server.clock)
         self.audit = Audit(server.store, server.clock)
         self.entries = EntryCache()
-        self.reading = Reading(server)
+        self.reader = ExecutionReader(server.store, server.results)
         self.feed = Feed(server, settings.streams_max)
         self.dedup = Dedup(server.store, server.clock, settings.dedup_seconds)
         self.metrics = Metrics(server)

@@ -22,7 +22,7 @@ SLOWEST: Final = 5
 
 async def analyze(call: Call) -> Analysis:
     """Summarize an execution, step by step."""
-    row = await call.context.reading.row(call.id())
+    row = await call.context.reader.row(call.id())
     return analysis(row, *await looked_at(call, row.execution_id, EVENTS_MAX), EVENTS_MAX)
 
 

@@ -72,7 +72,7 @@ async def _out(call: Call) -> _Outstanding:
     """
     command_id = call.param("command_id")
     execution_id = an_id(command_id.partition(":")[0], "the execution of the command's id")
-    state = await call.context.reading.state(execution_id)
+    state = await call.context.reader.state(execution_id)
     command = state.command(command_id)
     if state.is_cancelling or state.status.is_terminal:
         message = f"execution {execution_id} has ended or is being cancelled"

@@ -40,12 +40,12 @@ async def cancel(call: Call) -> Cancelled:
 async def cancelled(call: Call, request: CancelRequest) -> Cancelled:
     """Cancel an execution as a request specifies."""
     execution_id = call.id()
-    await call.context.reading.row(execution_id)
+    await call.context.reader.row(execution_id)
     below = await _descendants(call, execution_id) if request.cascade else []
     server = call.context.server
     stopped = [execution_id] if await server.cancel(execution_id, request.reason) else []
     for row in below:
-        state = await call.context.reading.state(row.execution_id)
+        state = await call.context.reader.state(row.execution_id)
         was_running = not state.status.is_terminal or state.status is Status.CANCELLED
         if was_running:
             await server.cancel(row.execution_id, request.reason)
@@ -103,7 +103,7 @@ async def finalize(call: Call) -> Finalized:
 async def rerun(call: Call) -> Retried:
     """Start an execution again with its own input."""
     request: RerunRequest = call.body
-    state = await call.context.reading.state(call.id())
+    state = await call.context.reader.state(call.id())
     values = {**(request.workload or {}), **(request.payload or {})}
     planned = await _planned(call, state, latest=request.latest)
     known_values(planned, values, allow=request.allow)
@@ -114,8 +114,8 @@ async def retry_from(call: Call) -> Retried:
     """Start an execution that continues from a step of another."""
     request: RetryRequest = call.body
     execution_id = call.id()
-    await call.context.reading.row(execution_id)
-    before = await call.context.reading.state_before(execution_id, request.step)
+    await call.context.reader.row(execution_id)
+    before = await call.context.reader.state_before(execution_id, request.step)
     if before is None:
         raise invalid(f"execution {execution_id} never entered step {request.step[:100]!r}")
     planned = await _planned(call, before, latest=request.latest)

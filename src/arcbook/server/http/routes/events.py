@@ -32,7 +32,7 @@ async def events(call: Call) -> EventsPage | StreamingResponse:
     execution_id = call.id()
     query: EventsQuery = call.query
     context = call.context
-    row = await context.reading.row(execution_id)
+    row = await context.reader.row(execution_id)
     if query.stream or STREAM_TYPE in call.header("accept"):
         after = _last_seen(call.header("last-event-id"), query.after)
         caller = _counted(call)

@@ -118,8 +118,8 @@ async def _rows(call: Call, query: ExecutionsQuery, count: int) -> tuple[list[Ex
 async def detail(call: Call) -> Detail:
     """Return an execution with its input, its result, and its newest events or one page of them."""
     execution_id = call.id()
-    state = await call.context.reading.state(execution_id)
-    row = await call.context.reading.row(execution_id)
+    state = await call.context.reader.state(execution_id)
+    row = await call.context.reader.row(execution_id)
     query: DetailQuery = call.query
     pagination = None
     if query.is_page:
@@ -128,7 +128,7 @@ async def detail(call: Call) -> Detail:
         events = await event_pages.newest(call.context.store, state, query)
     result, ref = state.result, state.result_ref
     if ref is not None and ref.bytes <= RESULT_INLINE_BYTES_MAX:
-        result = await call.context.reading.result(state)
+        result = await call.context.reader.result(state)
     fields = views.summary_fields(row) | {
         "event_count": state.seq,
         "status": str(state.status),
@@ -159,12 +159,12 @@ async def _steps(call: Call, state: State) -> int:
 
 async def status(call: Call) -> StatusView:
     """Return the status of an execution."""
-    return views.status(await call.context.reading.state(call.id()))
+    return views.status(await call.context.reader.state(call.id()))
 
 
 async def cancellation_check(call: Call) -> CancellationCheck:
     """Return whether an execution is being cancelled."""
-    state = await call.context.reading.state(call.id())
+    state = await call.context.reader.state(call.id())
     return CancellationCheck(
         execution_id=str(state.execution_id),
         is_cancelled=views.status(state).is_cancelled,
@@ -174,12 +174,12 @@ async def cancellation_check(call: Call) -> CancellationCheck:
 
 async def result(call: Call) -> ResultView:
     """Return the result of an execution or of one of its steps."""
-    reading = call.context.reading
-    state = await reading.state(call.id())
+    reader = call.context.reader
+    state = await reader.state(call.id())
     step = call.query.step
     if step and step not in state.results:
         raise not_found(f"result of step {step[:100]!r} in execution {state.execution_id}")
-    value = await (reading.step_data(state, step) if step else reading.result(state))
+    value = await (reader.step_data(state, step) if step else reader.result(state))
     return ResultView(
         execution_id=str(told(state.execution_id)),
         status=str(state.status),

@@ -29,7 +29,7 @@ async def replay_state(call: Call) -> ReplayedState:
 
 
 async def _replayed(call: Call, execution_id: int, seq: int | None) -> ReplayedState:
-    state = await call.context.reading.state_at(execution_id, seq)
+    state = await call.context.reader.state_at(execution_id, seq)
     return ReplayedState(
         execution_id=str(execution_id),
         seq=state.seq,

@@ -29,7 +29,7 @@ async def put(call: Call) -> KeptResult:
         raise invalid(
             f"scope must be step, execution, workflow or permanent, not {request.scope[:40]!r}"
         )
-    await call.context.reading.row(execution_id)
+    await call.context.reader.row(execution_id)
     server = call.context.server
     ref = await server.results.keep(
         execution_id,
@@ -46,14 +46,14 @@ async def put(call: Call) -> KeptResult:
 
 async def variables(call: Call) -> list[Variable]:
     """List the variables of an execution."""
-    state = await call.context.reading.state(call.id())
+    state = await call.context.reader.state(call.id())
     started = moment(state.started_at)
     return [_variable(name, value, started) for name, value in state.ctx.items()]
 
 
 async def variable(call: Call) -> Variable:
     """Return one variable of an execution."""
-    state = await call.context.reading.state(call.id())
+    state = await call.context.reader.state(call.id())
     name = call.param("name")
     if name not in state.ctx:
         raise not_found(f"variable {name[:100]!r} in execution {state.execution_id}")

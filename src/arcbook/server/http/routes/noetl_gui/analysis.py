@@ -37,8 +37,8 @@ async def analyze_in_words(call: Call) -> ExecutionAnalysis:
     """Summarize an execution: what failed, what was slow, and what to do about it."""
     request: AnalyzeRequest = call.body
     execution_id = call.id()
-    row = await call.context.reading.row(execution_id)
-    state = await call.context.reading.state(execution_id)
+    row = await call.context.reader.row(execution_id)
+    state = await call.context.reader.state(execution_id)
     events_max = min(request.max_events, EVENTS_MAX)
     progress, seen = await looked_at(call, execution_id, events_max)
     report = analysis(row, progress, seen, events_max)

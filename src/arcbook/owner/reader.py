@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from arcbook.engine.fold import apply
@@ -11,16 +12,23 @@ from arcbook.events.codec import decode
 from arcbook.events.types import Recorded, StepEnter
 from arcbook.owner.boundary import stored_state
 from arcbook.owner.drive import ExecutionMissingError
-from arcbook.server.core import Server
-from arcbook.store.api import ExecutionRow, all_events
+from arcbook.results.store import ResultStore
+from arcbook.store.api import EventLog, ExecutionRow, all_events
 
 
-class Reading:
-    """The executions in the store."""
+class ExecutionReader:
+    """The executions in a store.
 
-    def __init__(self, server: Server) -> None:
-        self._store = server.store
-        self._results = server.results
+    Args:
+        store: The store.
+        results: The values kept by reference.
+        place: Where these executions are, for the error about a missing one.
+    """
+
+    def __init__(self, store: EventLog, results: ResultStore, place: str = "") -> None:
+        self._store = store
+        self._results = results
+        self._place = place
 
     async def row(self, execution_id: int) -> ExecutionRow:
         """Return the summary row of an execution.
@@ -30,7 +38,7 @@ class Reading:
         """
         row = await self._store.execution(execution_id)
         if row is None:
-            raise _missing(execution_id)
+            raise self._missing(execution_id)
         return row
 
     async def state(self, execution_id: int) -> State:
@@ -41,8 +49,13 @@ class Reading:
         """
         stored = await stored_state(self._store, execution_id)
         if stored is None:
-            raise _missing(execution_id)
+            raise self._missing(execution_id)
         return stored.state
+
+    async def events(self, execution_id: int) -> AsyncIterator[Recorded]:
+        """Yield an execution's events in order."""
+        async for row in all_events(self._store, execution_id):
+            yield Recorded(row.seq, row.at, decode(row.body))
 
     async def result(self, state: State) -> Any:
         """Return a playbook's result; fetch it if it is kept by reference.
@@ -83,7 +96,7 @@ class Reading:
                 break
             apply(state, Recorded(row.seq, row.at, decode(row.body)))
         if not state.seq:
-            raise _missing(execution_id)
+            raise self._missing(execution_id)
         return state
 
     async def state_before(self, execution_id: int, step: str) -> State | None:
@@ -101,6 +114,5 @@ class Reading:
             apply(state, Recorded(row.seq, row.at, event))
         return state
 
-
-def _missing(execution_id: int) -> ExecutionMissingError:
-    return ExecutionMissingError(f"there is no execution {execution_id}")
+    def _missing(self, execution_id: int) -> ExecutionMissingError:
+        return ExecutionMissingError(f"there is no execution {execution_id}{self._place}")

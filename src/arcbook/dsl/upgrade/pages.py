@@ -6,6 +6,7 @@ pipeline hold the items collected so far and the next request.
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from arcbook.dsl.source import MapNode, Node
@@ -23,6 +24,7 @@ _TEXTS: Final = ("url", "endpoint")
 _KEYS: Final = frozenset(
     ["type", "continue_while", "next_page", "merge_strategy", "merge_path", "max_iterations", "max_pages", "into", "retry", "when", "then"]
 )  # fmt: skip
+_BRACES: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _OK: Final = "output.status == 'ok'"
 
 
@@ -80,18 +82,52 @@ def _read(context: UpgradeContext, block: MapNode) -> Pages | None:
         context.report.error("ARC501", message, block.position, PAGES_INSTEAD)
         return None
     path = _text(collect, "merge_path", "path")
-    root = "output.data" if isinstance(then, MapNode) or not path else "output"
     most = block.get("max_iterations") or block.get("max_pages") or block.get("max_attempts")
     if isinstance(then, MapNode):
         most = then.get("max_attempts") or then.get("attempts") or most
     return Pages(
         more=_expression(of_outcome(str(more.value))),
-        changes=call,
+        changes=_of_outcome(call),
         strategy=strategy,
-        items=f"{root}.{path}" if path else root,
+        items=_items(path, from_body=isinstance(then, MapNode)),
         most=str(PAGES_MAX) if most is None else _expression(str(most.value)),
         into=_text(collect, "into") or "pages",
     )
+
+
+def _items(path: str, *, from_body: bool) -> str:
+    """Return the expression for a page's items.
+
+    The path begins at the body or at the result, of which ``data`` is the body; documents mix
+    the two up.
+    """
+    names = [name for name in path.split(".") if name]
+    at_body = _at(names)
+    if names[:1] != ["data"]:
+        return at_body
+    at_result = _at(names[1:])
+    first, second = (at_body, at_result) if from_body else (at_result, at_body)
+    return f"{first} | default({second})"
+
+
+def _at(names: list[str]) -> str:
+    """Return the expression for a field of the body, whatever else has its name."""
+    parts = [f"['{name}']" if name.isidentifier() else f".{name}" for name in names]
+    return "output.data" + "".join(parts)
+
+
+def _of_outcome(node: MapNode) -> MapNode:
+    """Return the next request with the names of rules in its templates, as in the guard."""
+    values: dict[str, Node] = {}
+    for key, value in node.items():
+        if isinstance(value, MapNode):
+            values[key] = _of_outcome(value)
+        elif isinstance(value.value, str):
+            text = _BRACES.sub(lambda match: of_outcome(match[0]), value.value)
+            values[key] = Node(text, value.mark)
+        else:
+            values[key] = value
+    return MapNode(values, node.mark, node.key_marks)
 
 
 def _missing(block: MapNode, more: Node | None, call: Node | None, strategy: str) -> str:

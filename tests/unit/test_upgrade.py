@@ -210,6 +210,13 @@ OLDER = [
             "input: {this: \"{{ results['start_task'] }}\", data: \"{{ results['start_task'] }}\"}}, {name: start_task_again, kind: noop, result: \"{{ results['start_task'] }}\"}]"
         ),
     ),
+    Pair("a single task of an iterator that is written like a step", step("tool: {kind: iterator, in: '{{ a }}', iterator: x, task: {name: b, tool: {kind: http, url: u}}}"), step("loop: {in: '{{ a }}', iterator: x}\n  tool: {name: b, kind: http, url: u}")),
+    Pair("a task of an iterator that has its own name", step("tool: {kind: iterator, in: '{{ a }}', iterator: x, task: {name: b, tool: {name: c, kind: http, url: u}}}"), step("loop: {in: '{{ a }}', iterator: x}\n  tool: {name: c, kind: http, url: u}")),
+    Pair("tasks of an iterator", step("tool: {kind: iterator, in: '{{ a }}', iterator: x, tasks: [{task: b, tool: {kind: http, url: u}}, {name: c, tool: http, url: v}]}"), step("loop: {in: '{{ a }}', iterator: x}\n  tool: [{name: b, kind: http, url: u}, {name: c, kind: http, url: v}]")),
+    Pair("retry_when and stop_when", task("retry: {attempts: 2, retry_when: '{{ status_code == 503 }}', stop_when: success}"), retry(", attempts: 2", "{{ (output.http.status == 503) and not ((output.status == 'ok')) }}"), is_noted=False),
+    Pair("stop_when alone", task("retry: {attempts: 2, stop_when: '{{ page.done }}'}"), retry(", attempts: 2", "{{ output.status == 'error' and not (output.data.done) }}"), is_noted=False),
+    Pair("when of a retry", task("retry: {attempts: 2, when: error.status == 503}"), retry(", attempts: 2", "{{ (output.error.status == 503) }}"), is_noted=False),
+    Pair("retry as a rule that jumps", task("name: b, retry: [{when: a, then: {do: jump, to: b}}]"), task("name: b, spec: {policy: {rules: [{when: a, then: {do: jump, to: b}}]}}"), is_noted=False),
     # -- the document
     Pair("the kind of the executor", "executor: {kind: local}\n" + step(NOOP), "executor: {profile: local}\n" + step(NOOP)),
     Pair("a kind of credential in the keychain", "keychain: [{name: a, kind: postgres_credential}]\n" + step(NOOP), "keychain: [{name: a, kind: credential}]\n" + step(NOOP)),

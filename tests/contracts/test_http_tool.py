@@ -6,7 +6,6 @@ import asyncio
 import base64
 import datetime as dt
 import gzip
-import ipaddress
 import json
 import socket
 import ssl
@@ -20,10 +19,6 @@ import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -37,6 +32,7 @@ from arcbook.tools.http import KIND, Http
 from arcbook.tools.http_auth import Grant
 from arcbook.tools.http_client import FAULTS, REDIRECTS_MAX
 from arcbook.tools.http_request import Request
+from certificates import self_signed
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -869,31 +865,6 @@ def test_every_fault_of_the_library_has_its_place():
 
 
 # -- TLS ------------------------------------------------------------------------------
-
-
-def self_signed() -> tuple[bytes, bytes]:
-    """Return a key, and a certificate for the loopback address that nobody vouches for."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    now = dt.datetime.now(dt.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return secret, made.public_bytes(serialization.Encoding.PEM)
 
 
 @pytest.fixture

@@ -95,6 +95,8 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     started_at: str | None = None
     completed_at: str | None = None
+    #: Whether it has ended only for us: it would wait until its deadline.
+    is_stuck: bool = False
 
 
 class JobLog(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -12,6 +13,7 @@ from arcbook.outcome import ErrorKind, Outcome, failed, ok
 from arcbook.tools.api import Deferred, ToolCall, job_key
 from arcbook.tools.confinement import Confinement
 from arcbook.tools.container.jobs import Job, JobError, JobLog, JobName, Jobs, JobState, JobStatus
+from arcbook.tools.container.kubernetes import KubernetesJobs
 from arcbook.tools.container.process import ProcessJobs
 
 T = TypeVar("T")
@@ -25,13 +27,17 @@ LOOK_SECONDS_MAX: Final = 60.0
 PRINTED_CHARACTERS_MAX: Final = 4096
 """What of a job's log is shown as printed by its task."""
 
-OVERDUE_SECONDS: Final = 60.0
+OVERDUE_SECONDS: Final = 600.0
 """Time after its deadline in which a job that nobody could look at may still be heard of."""
 
 START_SECONDS: Final = 60.0
 """Time that starting a job may take; the same for a look at it, and for its log."""
 
+UNDO_SECONDS: Final = 2.0
+"""Time that each part of undoing a start may take."""
+
 BACKENDS: Final[dict[str, Callable[[Confinement], Jobs]]] = {
+    "kubernetes": KubernetesJobs,
     "process": ProcessJobs,
 }
 """Who can run jobs, by the name that ARCBOOK_JOBS_BACKEND gives."""
@@ -118,11 +124,16 @@ class Waiting:
 
     async def _start(self, call: ToolCall, confinement: Confinement, job: Job) -> Deferred:
         jobs = self.jobs(confinement.jobs.backend, confinement)
-        starting = asyncio.ensure_future(_in_time(jobs.start(job), "started"))
+        limit = min(call.timeout_seconds or START_SECONDS, START_SECONDS)
+        starting = asyncio.ensure_future(_in_time(jobs.start(job), "started", limit))
         try:
             name = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            await _undo(jobs, starting)
+            await _undo(jobs, job, starting)
+            raise
+        except JobError as error:
+            if error.kind is ErrorKind.TIMEOUT:  # it may have been started all the same
+                await _undo(jobs, job, starting)
             raise
         return _wait(call, name)
 
@@ -148,6 +159,8 @@ class Waiting:
             await _removed(jobs, name)
         else:
             log = await _log(jobs, name)
+            if state.is_stuck:
+                await _removed(jobs, name)
         return outcome_of(name, state, log, call.reported)
 
 
@@ -159,19 +172,21 @@ def _without(state: JobState | None) -> JobState:
     return JobState(status=JobStatus.TIMEOUT, uid=state.uid, started_at=state.started_at)
 
 
-async def _undo(jobs: Jobs, starting: asyncio.Future[JobName]) -> None:
-    """Delete what a call that was cancelled has started."""
-    try:
-        await jobs.remove(await starting)
-    except JobError:
-        return
+async def _undo(jobs: Jobs, job: Job, starting: asyncio.Future[JobName]) -> None:
+    """Delete what a call that was cancelled has started, as far as it can be in a short time."""
+    await asyncio.wait([starting], timeout=UNDO_SECONDS)
+    if not starting.done():
+        starting.cancel()
+    elif not starting.cancelled():
+        starting.exception()  # it was asked for, so that nobody warns of it
+    name = JobName(backend="", namespace=job.namespace, name=job.name, uid="", began=0)
+    with contextlib.suppress(JobError):  # its deadline ends it
+        await _in_time(jobs.remove(name), "deleted", UNDO_SECONDS)
 
 
 async def _removed(jobs: Jobs, name: JobName) -> None:
-    try:
+    with contextlib.suppress(JobError):  # its deadline ends it
         await _in_time(jobs.remove(name), "deleted")
-    except JobError:
-        return  # its deadline ends it
 
 
 async def _log(jobs: Jobs, name: JobName) -> JobLog:
@@ -182,12 +197,12 @@ async def _log(jobs: Jobs, name: JobName) -> JobLog:
         return JobLog(text=f"(there is no log: {error})\n", is_truncated=True)
 
 
-async def _in_time(work: Awaitable[T], action: str) -> T:
+async def _in_time(work: Awaitable[T], action: str, seconds: float = START_SECONDS) -> T:
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(seconds):
             return await work
     except TimeoutError:
-        message = f"the job could not be {action} within {START_SECONDS:g} seconds"
+        message = f"the job could not be {action} within {seconds:g} seconds"
         raise JobError(message, ErrorKind.TIMEOUT, retryable=True) from None
 
 

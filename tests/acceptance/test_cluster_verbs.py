@@ -255,7 +255,7 @@ def test_a_worker_of_another_home_enters_with_a_token(arcbook, upgraded, nats, p
     edge = Terminal(tmp_path, tmp_path / "edge")
     arguments = ("worker", "--nats", nats.url, "--name", "edge")
     stranger = started(processes, edge, "pulls from", *arguments)
-    until(lambda: "does not let this worker in" in stranger.log)
+    until(lambda: "refused this worker" in stranger.log)
     token, admin = [
         arcbook("token", "add", scope, "--scope", scope, "--dsn", upgraded).out.strip()
         for scope in ("worker", "admin")

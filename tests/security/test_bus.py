@@ -408,7 +408,7 @@ async def test_a_refusal_that_somebody_else_writes_costs_an_entry_and_no_more(cl
     await Control(bus, "w").playbook(1)
     tap.forge = lambda answer: UNKNOWN + b"go away" if answer[:1] == SEALED else answer
 
-    with pytest.raises(BusError, match="does not take the request"):
+    with pytest.raises(BusError, match="does not accept the request"):
         await bus.request(ANY_SERVER, pack(BlobGet(key="k")), 5.0)
     tap.forge = None
 

@@ -59,7 +59,7 @@ def test_a_json_line_has_its_event_its_facts_and_what_it_is_about(logging_as):
         "level": "warning",
         "logger": "arcbook.x",
         "event": "store.failed",
-        "message": "the store failed, everything is loaded again: gone",
+        "message": "the store failed; all executions are reloaded: gone",
         "reason": "gone",
         "worker": "w1",
         "execution": 7,

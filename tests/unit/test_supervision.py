@@ -143,7 +143,7 @@ async def test_an_error_of_an_errand_is_logged_and_the_others_go_on(caplog):
     await errands.finish()
 
     assert done == [1]
-    assert "letters has failed" in caplog.text
+    assert "letters failed" in caplog.text
     assert "broken" in caplog.text
 
 

@@ -1,1 +1,1 @@
-"""Bytes kept outside the log, by key."""
+"""Bytes stored outside the event log, by key."""

@@ -92,7 +92,7 @@ def _translated(root: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in _FULL:
-            advice = "the disk is full: make room, then 'arcbook resume' goes on"
+            advice = "the disk is full: free some space, then run: arcbook resume"
         else:
-            advice = "results cannot be kept there: check the folder, or use another --home"
+            advice = "results cannot be stored there: check the folder, or use another --home"
         raise BlobStoreError(f"{root}: {advice} ({error.strerror})") from error

@@ -1,1 +1,1 @@
-"""The bus: there is work, and requests between workers and owners."""
+"""The bus: hints about commands, and requests between workers and servers."""

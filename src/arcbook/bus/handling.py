@@ -45,4 +45,4 @@ def check_size(size: int, limit: int) -> None:
         BusError: The body is too large.
     """
     if size > limit:
-        raise BusError(f"{size} bytes are more than the bus takes ({limit})")
+        raise BusError(f"the message has {size} bytes; the bus accepts at most {limit}")

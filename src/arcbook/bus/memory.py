@@ -1,6 +1,6 @@
 """The bus within one process, for tests, simulations and development.
 
-An `Exchange` is what a server of a real bus would be; each `MemoryBus` is a connection.
+An `Exchange` takes the place of the bus's server; each `MemoryBus` is a connection to it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from arcbook.clock import Clock
 from arcbook.supervision import Service
 
 PAYLOAD_MAX: Final = 1024**2
-"""Bytes of one message; the same as a NATS server allows if nobody told it otherwise."""
+"""Maximum size of a message in bytes: the default of a NATS server."""
 
 LEAVE_SECONDS: Final = 5.0
-"""Time that requests have to be answered after their server's connection was closed."""
+"""Time limit for running requests when the connection that serves them closes."""
 
 
 class _Queued:
-    """A message that the exchange keeps; it is also its delivery."""
+    """A message in the exchange; it is also its own delivery."""
 
     __slots__ = ("deliveries", "done", "due", "message", "ready")
 
@@ -63,36 +63,36 @@ class _Pool:
         self._later: list[tuple[float, int, _Queued]] = []
         self._numbers = count()
 
-    def add(self, kept: _Queued) -> None:
-        """Let a message be pulled."""
-        kept.ready = True
-        self._ready.append(kept)
+    def add(self, entry: _Queued) -> None:
+        """Make a message available to pulls."""
+        entry.ready = True
+        self._ready.append(entry)
 
-    def put_off(self, kept: _Queued, due: float) -> None:
-        """Have a message come again at a time, unless it is acknowledged before."""
-        if kept.ready:
-            return  # it came again already
-        kept.due = due
-        heapq.heappush(self._later, (due, next(self._numbers), kept))
+    def put_off(self, entry: _Queued, due: float) -> None:
+        """Redeliver a message at a time, unless it is acknowledged before."""
+        if entry.ready:
+            return  # it is already available again
+        entry.due = due
+        heapq.heappush(self._later, (due, next(self._numbers), entry))
 
     def ripen(self, now: float) -> None:
-        """Make messages ready whose time to come again has come."""
+        """Make the messages available whose redelivery is due."""
         while self._later and self._later[0][0] <= now:
-            due, _, kept = heapq.heappop(self._later)
-            if kept.done or kept.due != due:
+            due, _, entry = heapq.heappop(self._later)
+            if entry.done or entry.due != due:
                 continue
-            if kept.deliveries >= DELIVERIES_MAX:
-                kept.done = True
-                self.dead.append(kept.message)
+            if entry.deliveries >= DELIVERIES_MAX:
+                entry.done = True
+                self.dead.append(entry.message)
             else:
-                self.add(kept)
+                self.add(entry)
 
     def waiting(self) -> int:
-        """Return how many messages are ready."""
-        return sum(not kept.done for kept in self._ready)
+        """Return the number of available messages."""
+        return sum(not entry.done for entry in self._ready)
 
     def next_due(self) -> float | None:
-        """Return when the next message may come again."""
+        """Return the time of the next redelivery."""
         while self._later and (
             self._later[0][2].done or self._later[0][2].due != self._later[0][0]
         ):
@@ -100,30 +100,30 @@ class _Pool:
         return self._later[0][0] if self._later else None
 
     def take(self, limit: int, due: float) -> Iterable[_Queued]:
-        """Hand out what is ready; it comes again when due."""
+        """Deliver available messages, to be redelivered when due."""
         while limit > 0 and self._ready:
-            kept = self._ready.popleft()
-            kept.ready = False
-            if kept.done:
+            entry = self._ready.popleft()
+            entry.ready = False
+            if entry.done:
                 continue
-            kept.deliveries += 1
-            self.put_off(kept, due)
+            entry.deliveries += 1
+            self.put_off(entry, due)
             limit -= 1
-            yield kept
+            yield entry
 
 
 class Exchange:
-    """What the connections of one process share.
+    """The state that the connections of one process share.
 
     Args:
-        ack_seconds: time after which a message that is not acknowledged comes again.
-        clock: tells the time; the clock of the event loop by default. Who owns a clock
-            calls `wake` after moving it.
+        ack_seconds: time after which an unacknowledged message is redelivered.
+        clock: the clock; by default that of the event loop. Call `wake` after moving
+            another one.
     """
 
     def __init__(self, ack_seconds: float = ACK_SECONDS, clock: Clock | None = None) -> None:
         self.ack_seconds = ack_seconds
-        #: Whether the exchange can be reached; turned off, everything raises `BusError`.
+        #: Whether the exchange can be reached; if not, every operation raises `BusError`.
         self.reachable = True
         self.pools: dict[str, _Pool] = {}
         self.served: dict[str, deque[_Served]] = {}
@@ -133,7 +133,7 @@ class Exchange:
         self._clock = clock
 
     def now(self) -> float:
-        """Return the time, in seconds since some moment."""
+        """Return the time in seconds, from an arbitrary start."""
         if self._clock is not None:
             return self._clock.monotonic_us() / 1e6
         return asyncio.get_running_loop().time()
@@ -143,16 +143,16 @@ class Exchange:
         return self.pools.setdefault(name, _Pool())
 
     def wipe(self) -> None:
-        """Lose every message, as a bus may."""
+        """Delete every message, as a bus may."""
         self.pools.clear()
         self._seen.clear()
 
     def dead(self) -> list[Message]:
-        """Return the messages that were delivered too often."""
+        """Return the messages that exceeded the limit of deliveries."""
         return [message for pool in self.pools.values() for message in pool.dead]
 
     def accept(self, messages: Sequence[Message]) -> None:
-        """Keep messages, except those that were seen within the window."""
+        """Store messages, except duplicates within the window."""
         now = self.now()
         self._forget(now)
         for message in messages:
@@ -168,11 +168,11 @@ class Exchange:
             del self._seen[message_id]
 
     def wake(self) -> None:
-        """Have everybody who waits for a message look again."""
+        """Wake all waiting pulls to look again."""
         self._waiting.wake()
 
     async def wait(self, seconds: float) -> None:
-        """Wait until there may be a message."""
+        """Wait until a message may be available."""
         await self._waiting.wait(seconds)
 
 
@@ -184,7 +184,7 @@ class MemoryBus:
     def __init__(self, exchange: Exchange | None = None) -> None:
         self.exchange = exchange or Exchange()
         self._subscriptions: list[_Served | _Listening] = []
-        #: Nothing goes on here but what is asked for.
+        #: Has no background loops.
         self.service = Service("bus in memory")
 
     async def __aenter__(self) -> Self:
@@ -214,24 +214,24 @@ class MemoryBus:
         while True:
             self._check()
             now = exchange.now()
-            found = self._take(pools, min(limit, PULL_MAX), now)
-            if found or now >= until:
-                return found
+            deliveries = self._take(pools, min(limit, PULL_MAX), now)
+            if deliveries or now >= until:
+                return deliveries
             dues = [due for name in pools if (due := exchange.pool(name).next_due()) is not None]
             await exchange.wait(min([until, *dues]) - now)
 
     def _take(self, pools: Sequence[str], limit: int, now: float) -> list[Delivery]:
-        found: list[Delivery] = []
+        deliveries: list[Delivery] = []
         for name in pools:
             pool = self.exchange.pool(name)
             pool.ripen(now)
-            found += pool.take(limit - len(found), now + self.exchange.ack_seconds)
-        return found
+            deliveries += pool.take(limit - len(deliveries), now + self.exchange.ack_seconds)
+        return deliveries
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         self._check()
-        for kept in cast("Sequence[_Queued]", deliveries):
-            kept.done = True
+        for entry in cast("Sequence[_Queued]", deliveries):
+            entry.done = True
 
     async def give_back(self, deliveries: Sequence[Delivery], seconds: float = 0.0) -> None:
         self._come_again(deliveries, seconds)
@@ -243,8 +243,8 @@ class MemoryBus:
     def _come_again(self, deliveries: Sequence[Delivery], seconds: float) -> None:
         self._check()
         due = self.exchange.now() + seconds
-        for kept in cast("Sequence[_Queued]", deliveries):
-            self.exchange.pool(kept.message.pool).put_off(kept, due)
+        for entry in cast("Sequence[_Queued]", deliveries):
+            self.exchange.pool(entry.message.pool).put_off(entry, due)
 
     async def waiting(self, pools: Sequence[str]) -> dict[str, int]:
         self._check()
@@ -307,16 +307,16 @@ class _Served:
         self._handling.start(self._answer(body, answer))
 
     async def _answer(self, body: bytes, answer: asyncio.Future[bytes]) -> None:
-        said = await self._handler(body)
-        check_size(len(said), PAYLOAD_MAX)
+        reply = await self._handler(body)
+        check_size(len(reply), PAYLOAD_MAX)
         if not answer.done():
-            answer.set_result(said)
+            answer.set_result(reply)
 
     async def stop(self) -> None:
         await self.leave(None)
 
     async def leave(self, seconds: float | None) -> None:
-        """Serve no more, and wait for what is being answered."""
+        """Stop serving, and wait for running requests."""
         if self in self._servers:
             self._servers.remove(self)
         await self._handling.finish(seconds)
@@ -335,6 +335,6 @@ class _Listening:
         await self.leave(None)
 
     async def leave(self, _seconds: float | None) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self in self._listeners:
             self._listeners.remove(self)

@@ -1,1 +1,1 @@
-"""What processes log: the words for it, and how it is written."""
+"""Logging: the events and their output."""

@@ -40,12 +40,14 @@ def configure_logs(settings: Settings) -> None:
 
 
 def _parts(secrets: Mapping[str, str]) -> dict[str, str | int]:
-    """Return secrets; of addresses only what stands in them for the user, for people read them."""
-    found: dict[str, str | int] = {}
+    """Return the secrets by name; of a URL only its password or user, to keep the rest readable."""
+    parts_by_name: dict[str, str | int] = {}
     for name, text in secrets.items():
         parts = [part for one in text.split(",") for part in _within(one)]
-        found.update({f"{name}.{number}": part for number, part in enumerate(parts) if part})
-    return found
+        parts_by_name.update(
+            {f"{name}.{number}": part for number, part in enumerate(parts) if part}
+        )
+    return parts_by_name
 
 
 def _within(text: str) -> list[str]:
@@ -53,7 +55,7 @@ def _within(text: str) -> list[str]:
         return [text]
     try:
         address = urlsplit(text)
-    except ValueError:  # no address
+    except ValueError:  # not a URL
         return [text]
     if address.password:
         return [unquote(address.password)]
@@ -65,7 +67,7 @@ class _Lines(logging.Formatter):
 
     def __init__(self, secrets: Secrets) -> None:
         super().__init__()
-        #: Kept, since those of whom nobody knows are not looked for.
+        #: Referenced here, because redaction only knows secrets that are alive.
         self.secrets = secrets
 
     def facts(self, record: logging.LogRecord) -> dict[str, Any]:
@@ -104,8 +106,8 @@ class ConsoleLines(_Lines):
     def format(self, record: logging.LogRecord) -> str:
         message = redacted(record.getMessage())
         name = getattr(record, "event", "") or record.name
-        about = "".join(f"  {key}={value}" for key, value in current_context().items())
-        text = f"{_time(record)}  {record.levelname:<7}  {name}  {message}{redacted(about)}"
+        context = "".join(f"  {key}={value}" for key, value in current_context().items())
+        text = f"{_time(record)}  {record.levelname:<7}  {name}  {message}{redacted(context)}"
         if traceback := self.traceback(record):
             text += f"\n{traceback}"
         return text

@@ -1,1 +1,1 @@
-"""What processes say to each other, and its forms."""
+"""The messages between processes, and their formats."""

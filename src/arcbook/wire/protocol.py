@@ -176,19 +176,19 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PlaybookRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="playbook"):
-    """A version of a document."""
+    """Requests a version of a document."""
 
     catalog_id: int
 
 
 class PlaybookAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """It, unless there is none."""
+    """The document, if it exists."""
 
     entry: CatalogEntry | None = None
 
 
 class CredentialRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="credential"):
-    """A credential, opened; the answer is sealed for the asker alone."""
+    """Requests a credential; the answer is sealed for the requester."""
 
     alias: str
     execution_id: int
@@ -197,34 +197,34 @@ class CredentialRequest(Request, frozen=True, kw_only=True, omit_defaults=True, 
     #: The public key for which the answer is sealed.
     public: bytes
     forwarded: bool = False
-    #: Who that is for the audit, as a server knows it; the worker itself by default.
+    #: The requester for the audit log, as the server knows it; the worker by default.
     who: str = ""
-    #: Whether a server knows that it has the servers' own token, or one that comes of it.
+    #: Whether the requester has the servers' internal token or one derived from it.
     is_own: bool = False
 
     @property
     def bound(self) -> str:
-        """What the answer is an answer to."""
+        """The text that binds the answer to this request."""
         return self.bound_to(self.alias, self.execution_id)
 
     @staticmethod
     def bound_to(alias: str, execution_id: int) -> str:
-        """Return what the answer is to that hands out an alias for an execution."""
+        """Return the text that binds an answer to an alias and an execution."""
         return f"{execution_id}|{alias}"
 
 
 class CredentialAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """It, or why it cannot be had."""
+    """The credential, or why it is unavailable."""
 
     #: A :class:`Credential` as JSON, sealed.
     sealed: Delivery | None = None
     error: str = ""
-    #: Whether the asker may not have it, whatever it is.
+    #: Whether the requester lacks permission.
     is_refused: bool = False
 
 
 class BlobPut(Request, frozen=True, kw_only=True, omit_defaults=True, tag="blob_put"):
-    """Bytes to be kept: a part, written as it is or put together with the others."""
+    """Stores bytes: a blob, or one part of it to assemble with the others."""
 
     key: str
     part: int = 0
@@ -232,13 +232,13 @@ class BlobPut(Request, frozen=True, kw_only=True, omit_defaults=True, tag="blob_
 
 
 class BlobKept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer to :class:`BlobPut`: the server to which the other parts go."""
+    """The answer to :class:`BlobPut`: the server to send the other parts to."""
 
     server: str
 
 
 class BlobGet(Request, frozen=True, kw_only=True, omit_defaults=True, tag="blob_get"):
-    """A part of what is kept."""
+    """Requests a part of a blob."""
 
     key: str
     part: int = 0
@@ -252,13 +252,13 @@ class BlobPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LoopRequest(Request, frozen=True, kw_only=True, omit_defaults=True, tag="loop"):
-    """The data of a loop's iterations."""
+    """Requests the data of a loop's iterations."""
 
     ref: str
 
 
 class LoopAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """They, by index; or why they are gone."""
+    """The iterations' data by index, or why it is gone."""
 
     values: list[Any] = []
     missing: str = ""
@@ -269,7 +269,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Stopping(msgspec.Struct, frozen=True, array_like=True):
-    """A command as a worker has it: said again later, it stops nothing that came anew."""
+    """A command to stop, identified so that a late repetition cannot stop a new delivery."""
 
     command_id: str
     generation: int
@@ -296,10 +296,10 @@ GATEWAY_MESSAGES: Final = "/api/internal/worker/messages"
 GATEWAY_NOTICES: Final = "/api/internal/worker/notices"
 
 GATEWAY_WAIT_SECONDS_MAX: Final = 30.0
-"""Time for which a server lets a worker wait for a message or a notice."""
+"""Maximum time for which a server holds a worker's request for messages or notices."""
 
 NOBODY: Final = "nobody"
-"""Code of the refusal of a request whose subject nobody serves."""
+"""Error code for a request whose subject no process serves."""
 
 _Seconds = Annotated[float, Meta(ge=0, le=GATEWAY_WAIT_SECONDS_MAX)]
 
@@ -311,7 +311,7 @@ class GatewayRequest(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern="^(server|owner\\.[A-Za-z0-9_.-]{1,200}|shard\\.[0-9]{1,4})$",
-            description="Who is asked: `server` for any, `owner.NAME`, `shard.NUMBER`.",
+            description="The receiver: `server` for any, `owner.NAME` or `shard.NUMBER`.",
         ),
     ]
     body: Annotated[bytes, Meta(description="A packed request, as Base64.")]
@@ -324,7 +324,7 @@ class GatewayAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewayPull(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish for messages of some pools."""
+    """A pull of messages for some pools."""
 
     pools: Annotated[
         list[Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]],
@@ -335,20 +335,20 @@ class GatewayPull(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewayMessages(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages; they do not come again of themselves, but what nobody claims is told again."""
+    """Messages. They are not redelivered; servers announce unclaimed commands again."""
 
     messages: list[bytes]
 
 
 class GatewayListen(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker that listens to what it is told."""
+    """A request for a worker's notices."""
 
     worker_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,200}$")]
     seconds: Annotated[_Seconds, Meta(description="How long to wait for the first notice.")] = 0.0
 
 
 class GatewayNotices(msgspec.Struct, frozen=True, kw_only=True):
-    """What it was told."""
+    """The notices for a worker."""
 
     notices: list[bytes]
 
@@ -365,41 +365,41 @@ ENCODER: Final = msgspec.json.Encoder()
 
 
 PLAIN: Final = b"="
-"""First byte of a body that is what it is ..."""
+"""First byte of a plain body ..."""
 
 ELSEWHERE: Final = b"@"
-"""... of one that is kept as a blob, whose key follows ..."""
+"""... of a body stored as a blob, whose key follows ..."""
 
 WIRE: Final = "wire/"
-"""(beginning of the keys of such blobs, which the hour follows in which they were made)"""
+"""(prefix of the keys of such blobs, followed by the hour of their creation)"""
 
 WIRE_HOURS: Final = 2
-"""Hours that such a blob is kept at least, beside the one in which it was made."""
+"""Full hours for which such a blob is kept, after the hour of its creation."""
 
 HOUR_US: Final = 3_600_000_000
 
 
 def wire_key(now_us: int, name: str) -> str:
-    """Return the key of a blob that is a body; nobody may guess its name."""
+    """Return the key of a blob with a body; its name must not be guessable."""
     return f"{WIRE}{now_us // HOUR_US:010}/{name}"
 
 
 def wire_before(now_us: int) -> str:
-    """Return the key before which blobs are bodies that nobody waits for any more."""
+    """Return the key before which such blobs have expired."""
     return f"{WIRE}{now_us // HOUR_US - WIRE_HOURS:010}/"
 
 
 FAULT: Final = b"!"
-"""... and of an answer that says why there is none."""
+"""... and of an error instead of an answer."""
 
 
 def pack(value: Any, data: bytes = b"") -> bytes:
-    """Return a value as the body of a message, with bytes that go with it."""
+    """Encode a value, and optional raw bytes, as the body of a message."""
     head = PLAIN + ENCODER.encode(value)
     return head + b"\n" + data if data else head
 
 
 def unpack(body: bytes) -> tuple[bytes, bytes]:
-    """Return the JSON of a plain body, and the bytes that go with it."""
+    """Return the JSON and the raw bytes of a plain body."""
     head, _, data = body.partition(b"\n")
     return head[1:], data

@@ -1,10 +1,10 @@
-"""Requests and answers on a bus that nobody can trust: sealed, bound, and never taken twice.
+"""Sealed requests and answers on an untrusted bus, protected against replay.
 
-A request is sealed by its session's key, and bound to the session's ticket, its subject, its
-number and the server's *epoch* for the session: a text that the server made when it first
-heard the session. So a request is good at one server, once, however often it is sent: an
-unknown epoch is answered by the right one, and a number that came before likewise. No clock
-takes part. An answer is bound to the request that it is an answer to.
+A request is sealed with its session's key, and bound to the session's ticket, its subject,
+its number and the server's *epoch* for the session: a random text that the server created at
+the session's first request. So one server accepts a request once, however often it is sent:
+it answers an unknown epoch, or a repeated number, with the current epoch. No clock is
+involved. An answer is bound to its request.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ SEALED: Final = b"~"
 """First byte of a sealed request or answer ..."""
 
 GREETING: Final = b"+"
-"""... of a worker's greeting and the welcome ..."""
+"""... of a worker's greeting and the server's welcome ..."""
 
 UNKNOWN: Final = b"-"
-"""... and of the answer to a request of a session that is not known, which says why."""
+"""... and of the answer to a request of an unknown session, followed by the reason."""
 
 WINDOW: Final = 4096
-"""Requests of a session that may overtake each other; what is further behind is refused."""
+"""How far a request of a session may arrive out of order; later ones are refused."""
 
 REQUESTS_MAX: Final = 2**24
-"""Requests of one session; then the asker enters anew."""
+"""Maximum number of requests in a session; then the asker opens a new one."""
 
 TRIES_MAX: Final = 5
-"""Times that one request is sent until it reaches a server that takes it."""
+"""Maximum number of attempts until a server accepts a request."""
 
 EPOCHS_MAX: Final = 1024
-"""Subjects whose servers an asker remembers."""
+"""Maximum number of subjects whose servers an asker remembers."""
 
 EPOCH_BYTES: Final = 8
 
@@ -52,7 +52,7 @@ _AGAIN: Final = b"?"
 
 
 class Again(msgspec.Struct, frozen=True):
-    """What a server says to a request that is not for its epoch, or came before."""
+    """The answer to a request with another epoch or a repeated number."""
 
     server: str
     epoch: bytes
@@ -62,18 +62,18 @@ _AGAINS: Final = msgspec.json.Decoder(Again)
 
 
 class Frame(NamedTuple):
-    """A sealed request, as it came."""
+    """A received, sealed request."""
 
     ticket: bytes
     number: int
     epoch: bytes
-    #: What it is bound to, besides its subject.
+    #: The data that it is bound to, besides its subject.
     head: bytes
     sealed: bytes
 
 
 def framed(body: bytes) -> Frame | None:
-    """Return a sealed request; nothing if it is none."""
+    """Parse a sealed request; return None if the body is not one."""
     if len(body) < _HEADER.size or body[:1] != SEALED:
         return None
     _, size, number, epoch = _HEADER.unpack_from(body)
@@ -84,32 +84,32 @@ def framed(body: bytes) -> Frame | None:
 
 
 def opened(cipher: Cipher, frame: Frame, subject: str) -> bytes:
-    """Return what is in a request.
+    """Decrypt a request.
 
     Raises:
-        SealError: it was not sealed in its session, or for another subject.
+        SealError: it was sealed in another session or for another subject.
     """
     return cipher.open(frame.sealed, frame.head + subject.encode())
 
 
 def answered(cipher: Cipher, frame: Frame, body: bytes) -> bytes:
-    """Return the answer to a request, sealed."""
+    """Seal the answer to a request."""
     return SEALED + cipher.seal(_ANSWER + body, _bound(frame.sealed))
 
 
 def sent_again(cipher: Cipher, frame: Frame, server: str, epoch: bytes) -> bytes:
-    """Return the answer to a request that has to be sent anew."""
-    said = _AGAIN + msgspec.json.encode(Again(server, epoch))
-    return SEALED + cipher.seal(said, _bound(frame.sealed))
+    """Seal the answer that asks for a request to be sent again."""
+    reply = _AGAIN + msgspec.json.encode(Again(server, epoch))
+    return SEALED + cipher.seal(reply, _bound(frame.sealed))
 
 
 def _bound(sealed: bytes) -> bytes:
-    """Return what an answer is bound to: the code that no other request of the session has."""
+    """Return the data that an answer is bound to: the unique code of its request."""
     return b"answer" + sealed[-TAG_BYTES:]
 
 
 class Window:
-    """Which requests of a session were taken."""
+    """The numbers of a session's accepted requests."""
 
     __slots__ = ("_highest", "_seen")
 
@@ -118,11 +118,11 @@ class Window:
         self._seen = 0
 
     def take(self, number: int) -> bool:
-        """Take a request; false if it was taken before, or is too far behind."""
+        """Accept a number; return False if it was accepted before or is too old."""
         ahead = number - self._highest
         if ahead > 0:
-            kept = self._seen << ahead if ahead < WINDOW else 0
-            self._seen = (kept | 1) & _MASK
+            shifted = self._seen << ahead if ahead < WINDOW else 0
+            self._seen = (shifted | 1) & _MASK
             self._highest = number
             return number <= REQUESTS_MAX
         bit = 1 << -ahead
@@ -136,41 +136,41 @@ _MASK: Final = (1 << WINDOW) - 1
 
 
 class Session:
-    """A session of whoever asks: its key, and what the servers made for it."""
+    """The requester's side of a session: its key and the servers' epochs."""
 
     __slots__ = ("_cipher", "_epochs", "_number", "_ticket", "notices")
 
     def __init__(self, ticket: bytes, key: bytes, notices: Cipher | None = None) -> None:
         self._ticket = ticket
         self._cipher = Cipher(key)
-        #: Opens what a worker is told without having asked.
+        #: Decrypts notices to the worker.
         self.notices = notices
         self._number = 0
         self._epochs: OrderedDict[str, bytes] = OrderedDict()
 
     @property
     def is_spent(self) -> bool:
-        """Whether it has had all its requests."""
+        """Whether the session has used up its requests."""
         return self._number >= REQUESTS_MAX
 
     def seal(self, subject: str, body: bytes) -> bytes:
-        """Return a request, sealed."""
+        """Seal a request."""
         self._number += 1
         epoch = self._epochs.get(subject, bytes(EPOCH_BYTES))
         head = _HEADER.pack(SEALED, len(self._ticket), self._number, epoch) + self._ticket
         return head + self._cipher.seal(body, head + subject.encode())
 
     def open(self, request: bytes, answer: bytes) -> bytes | Again:
-        """Return what answers a request.
+        """Decrypt the answer to a request.
 
         Raises:
-            SealError: no server wrote that, or it answers something else.
+            SealError: no server sealed it, or it answers another request.
         """
         text = self._cipher.open(answer[1:], _bound(request))
         return text[1:] if text[:1] == _ANSWER else _AGAINS.decode(text[1:])
 
     def learn(self, subject: str, again: Again) -> None:
-        """Remember who answers a subject."""
+        """Remember the server and the epoch for a subject."""
         for known in (subject, owner_subject(again.server)):
             self._epochs[known] = again.epoch
             self._epochs.move_to_end(known)
@@ -179,10 +179,10 @@ class Session:
 
 
 class Asker:
-    """Asks servers within a session.
+    """Sends requests to servers within a session.
 
     Args:
-        bus: the bus, connected.
+        bus: the connected bus.
         enter: opens a session.
     """
 
@@ -191,18 +191,18 @@ class Asker:
         self._enter = enter
         self.session: Session | None = None
         self._entering = asyncio.Lock()
-        #: The server that is asked where any will do.
+        #: The preferred server for requests that any server can answer.
         self._home = ""
 
     async def request(self, subject: str, body: bytes, seconds: float) -> bytes:
-        """Ask whoever serves a subject, and return the answer.
+        """Send a request to a subject, and return the answer.
 
         Raises:
-            NobodyError: nobody serves it.
+            NobodyError: no process serves the subject.
             RequestTimeoutError: there was no answer in time.
-            BusError: the bus cannot be reached, or no server answers that is to be believed.
+            BusError: the bus cannot be reached, or no server accepts the request.
         """
-        said = "it wants it sent again and again"
+        reason = "it kept asking for the request again"
         to = subject
         for _ in range(TRIES_MAX):
             session = await self._present(seconds)
@@ -220,21 +220,21 @@ class Asker:
                 to = subject
                 continue
             if answer[:1] == UNKNOWN:
-                # Anybody can say so: it costs us no more than an entry.
-                said = answer[1:300].decode(errors="replace")
+                # This answer is not authenticated; believing it only costs a new session.
+                reason = answer[1:300].decode(errors="replace")
                 self.session = None if self.session is session else self.session
                 continue
-            found = _read(session, request, answer)
-            if isinstance(found, bytes):
-                return found
-            session.learn(to, found)
-            to = owner_subject(found.server)
+            opened_answer = _read(session, request, answer)
+            if isinstance(opened_answer, bytes):
+                return opened_answer
+            session.learn(to, opened_answer)
+            to = owner_subject(opened_answer.server)
             if subject == ANY_SERVER:
                 self._home = to
-        raise BusError(f"{subject} does not take the request: {said}")
+        raise BusError(f"{subject} does not accept the request: {reason}")
 
     async def _present(self, seconds: float) -> Session:
-        """Return the session; enter, once for all that ask at the same time."""
+        """Return the session; open one if needed, shared by concurrent requests."""
         async with self._entering:
             if self.session is None or self.session.is_spent:
                 self.session = await self._enter(seconds)
@@ -245,9 +245,9 @@ def _read(session: Session, request: bytes, answer: bytes) -> bytes | Again:
     try:
         return session.open(request, answer)
     except (SealError, msgspec.DecodeError):
-        raise BusError("somebody who is no server of this cluster answers on the bus") from None
+        raise BusError("an answer on the bus does not come from a server of this cluster") from None
 
 
 def new_epoch() -> bytes:
-    """Return an epoch that never was."""
+    """Return a new, unique epoch."""
     return secrets.token_bytes(EPOCH_BYTES)

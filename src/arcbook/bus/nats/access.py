@@ -1,4 +1,4 @@
-"""How to reach a NATS server: where it is, who we are, and whom we trust."""
+"""Addresses, credentials and trusted certificates for a NATS server."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from arcbook.bus.api import BusError
 
 
 class NatsAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """Credentials and trust. Which of them a server wants is its operator's choice."""
+    """Credentials and trusted certificates; the server's operator chooses which are needed."""
 
     user: str = ""
     password: str = ""
     token: str = ""
-    #: File of credentials: a JWT and its seed.
+    #: Credentials file with a JWT and its seed.
     creds: str = ""
     #: Seed of an NKEY.
     nkey_seed: str = ""
-    #: File of certificates to trust instead of the system's.
+    #: CA file that replaces the system's certificates.
     tls_ca: str = ""
-    #: Certificate and key of ours, if the server wants to see them.
+    #: Client certificate and key, if the server requires them.
     tls_cert: str = ""
     tls_key: str = ""
 
     def __repr__(self) -> str:
-        """Return what is set, without its value."""
+        """Return the names of the fields that are set, without their values."""
         names = [name for name in self.__struct_fields__ if getattr(self, name)]
         return f"NatsAccess({', '.join(names)})"
 
     def options(self, urls: list[str]) -> dict[str, Any]:
-        """Return the options of the client's connection.
+        """Return the connection options for the NATS client.
 
         Raises:
             BusError: a file cannot be read.
@@ -54,16 +54,18 @@ class NatsAccess(msgspec.Struct, frozen=True, kw_only=True):
         return options
 
     def _check_creds(self) -> None:
-        """Read the file before the client does, which tries again and again if it cannot."""
+        """Check the credentials file early, because the client retries forever on a bad one."""
         try:
             text = Path(self.creds).read_text("utf-8")
         except (OSError, ValueError):
             raise BusError(f"the NATS credentials in {self.creds} cannot be read") from None
         if "BEGIN NATS USER JWT" not in text or "BEGIN USER NKEY SEED" not in text:
-            raise BusError(f"{self.creds} is no file of NATS credentials")
+            raise BusError(
+                f"{self.creds} is not a NATS credentials file: it needs a user JWT and an NKEY seed"
+            )
 
     def wants_tls(self, urls: list[str]) -> bool:
-        """Tell whether a connection without TLS is out of the question."""
+        """Return whether connections must use TLS."""
         return bool(self.tls_ca or self.tls_cert) or any(url.startswith("tls:") for url in urls)
 
     def _trust(self) -> ssl.SSLContext:
@@ -77,12 +79,12 @@ class NatsAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def servers(url: str) -> list[str]:
-    """Return the addresses of a list with commas between.
+    """Parse a comma-separated list of addresses.
 
     Raises:
-        BusError: one is no address. The message does not show it, as it may hold a password.
+        BusError: an address is invalid. The message omits it, as it may contain a password.
     """
-    found: list[str] = []
+    addresses: list[str] = []
     for part in url.split(","):
         text = part.strip()
         text = text if "://" in text else f"nats://{text}"
@@ -94,11 +96,11 @@ def servers(url: str) -> list[str]:
             known = None
         if not known:
             raise BusError("the URL of NATS must look like nats://host:4222")
-        found.append(text)
-    return found
+        addresses.append(text)
+    return addresses
 
 
-def shown(urls: list[str]) -> str:
-    """Return addresses as they may be printed: without user and password."""
+def printable(urls: list[str]) -> str:
+    """Return addresses without user and password, for messages."""
     split = [urlsplit(url) for url in urls]
     return ",".join(f"{part.scheme}://{part.hostname}:{part.port or 4222}" for part in split)

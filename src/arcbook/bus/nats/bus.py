@@ -1,4 +1,4 @@
-"""The bus on NATS: messages by JetStream, requests and notices by its core."""
+"""The bus on NATS: messages through JetStream, requests and notices through core NATS."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from arcbook.bus.nats.streams import Streams
 from arcbook.supervision import Service
 
 HEADER_ROOM: Final = 1024
-"""Bytes that a message's headers may take: the server counts them as payload."""
+"""Maximum size of a message's headers in bytes, which count as payload."""
 
 QUEUE: Final = "arcbook"
-"""Group of those who serve a subject; one of them gets each request."""
+"""Queue group of the servers of a subject; one of them gets each request."""
 
 LEAVE_SECONDS: Final = 5.0
-"""Time that requests have to be answered when their server's connection is closed."""
+"""Time limit for running requests when the connection that serves them closes."""
 
 
 class NatsBus:
     """A connection to the bus.
 
     Args:
-        url: ``nats://host:4222`` or ``tls://host:4222``; several with commas between.
-        base: first part of all subjects, so that several clusters can share a server.
-        access: credentials and trust.
-        ack_seconds: time after which a message that is not acknowledged comes again.
-        start_seconds: time to reach the server at the start.
+        url: ``nats://host:4222`` or ``tls://host:4222``; separate several by commas.
+        base: prefix of all subjects, so that several clusters can share a server.
+        access: credentials and trusted certificates.
+        ack_seconds: time after which an unacknowledged message is redelivered.
+        start_seconds: time limit for the first connection.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class NatsBus:
 
     @property
     def is_open(self) -> bool:
-        """Whether the server asks nobody who they are."""
+        """Whether the server accepts connections without credentials."""
         return self._link.is_open
 
     async def __aenter__(self) -> Self:
@@ -89,7 +89,7 @@ class NatsBus:
     async def __aexit__(self, *exc: object) -> None:
         await asyncio.gather(*(served.leave(LEAVE_SECONDS) for served in self._served))
         try:
-            with contextlib.suppress(BusError):  # else they come again when their time is over
+            with contextlib.suppress(BusError):  # otherwise they are redelivered later
                 await self.give_back(await self._puller.stop())
         finally:
             await self._link.stop()
@@ -125,19 +125,19 @@ class NatsBus:
         await self._say(deliveries, b"")
 
     async def give_back(self, deliveries: Sequence[Delivery], seconds: float = 0.0) -> None:
-        said = b"-NAK"
+        negative = b"-NAK"
         if seconds > 0:
-            said += b" " + orjson.dumps({"delay": int(seconds * 1e9)})
-        await self._say(deliveries, said)
+            negative += b" " + orjson.dumps({"delay": int(seconds * 1e9)})
+        await self._say(deliveries, negative)
 
     async def extend(self, deliveries: Sequence[Delivery]) -> None:
         await self._say(deliveries, b"+WPI")
 
-    async def _say(self, deliveries: Sequence[Delivery], said: bytes) -> None:
+    async def _say(self, deliveries: Sequence[Delivery], verdict: bytes) -> None:
         client = self._link.client
         with self._link.translated():
             for delivery in cast("Sequence[NatsDelivery]", deliveries):
-                await client.publish(delivery.reply, said)
+                await client.publish(delivery.reply, verdict)
 
     async def _bury(self, delivery: NatsDelivery) -> None:
         """Move a message to the dead letters."""
@@ -152,8 +152,8 @@ class NatsBus:
         await self._say([delivery], b"+TERM")
 
     async def waiting(self, pools: Sequence[str]) -> dict[str, int]:
-        found = await asyncio.gather(*(self._streams.ensure_consumer(pool) for pool in pools))
-        return {pool: ready.waiting for pool, ready in zip(pools, found, strict=True)}
+        consumers = await asyncio.gather(*(self._streams.ensure_consumer(pool) for pool in pools))
+        return {pool: ready.waiting for pool, ready in zip(pools, consumers, strict=True)}
 
     # -- requests ---------------------------------------------------------------------
 
@@ -170,13 +170,13 @@ class NatsBus:
         return served
 
     async def answer(self, subject: str, body: bytes) -> None:
-        """Send an answer to who asked."""
+        """Send the answer to a request."""
         check_size(len(body), self.payload_max)
         with self._link.translated():
             await self._link.client.publish(subject, body)
 
     def forget(self, served: _Served) -> None:
-        """Take a subject for served no more."""
+        """Remove a served subject."""
         if served in self._served:
             self._served.remove(served)
 
@@ -205,7 +205,7 @@ class _Served:
         self.subscribed: Subscribed | None = None
 
     async def heard(self, msg: Msg) -> None:
-        """Begin to answer a request."""
+        """Start to answer a request."""
         self._handling.start(self._answer(msg))
 
     async def _answer(self, msg: Msg) -> None:
@@ -218,7 +218,7 @@ class _Served:
         await self.leave(None)
 
     async def leave(self, seconds: float | None) -> None:
-        """Serve no more, and wait for what is being answered."""
+        """Stop serving, and wait for running requests."""
         if self.subscribed is not None:
             await self.subscribed.stop()
         await self._handling.finish(seconds)

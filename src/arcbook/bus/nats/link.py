@@ -1,4 +1,4 @@
-"""A connection to NATS that comes back whatever happens, with its subscriptions."""
+"""A connection to NATS that always reconnects, and restores its subscriptions."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from arcbook.bus.api import BusError
-from arcbook.bus.nats.access import NatsAccess, servers, shown
+from arcbook.bus.nats.access import NatsAccess, printable, servers
 from arcbook.logs import events as logged
 from arcbook.supervision import Service, cancelled
 
 START_SECONDS: Final = 5.0
-"""Time to reach the server at the start; later there is no limit."""
+"""Time limit for the first connection; reconnecting has no limit."""
 
 RETRY_SECONDS: Final = 1
-"""Pause between two attempts to reach a server."""
+"""Pause between two connection attempts."""
 
 PING_SECONDS: Final = 5
-"""Time between two looks whether the server is still there; it is lost after three."""
+"""Interval of pings to the server; three unanswered ones close the connection."""
 
 SETTLE_SECONDS: Final = 5.0
-"""Time for the server to take note of a subscription."""
+"""Time limit for the server to register a subscription."""
 
 REFUSED: Final = ("authorization", "authentication", "certificate", "credentials", "tls")
-"""Words of a failure that trying again does not mend."""
+"""Words in errors that retrying does not resolve."""
 
 _log = logging.getLogger("arcbook.bus")
 
@@ -40,7 +40,7 @@ Heard = Callable[[Msg], Awaitable[None]]
 
 
 class Subscribed:
-    """A subscription that is made anew with each new client."""
+    """A subscription that is restored with each new client."""
 
     def __init__(self, link: NatsLink, subject: str, queue: str, heard: Heard) -> None:
         self._link = link
@@ -50,26 +50,26 @@ class Subscribed:
         self._made: Subscription | None = None
 
     async def make(self, client: Client) -> None:
-        """Subscribe by a client."""
+        """Subscribe with a client."""
         self._made = await client.subscribe(self._subject, queue=self._queue, cb=self._heard)
 
     async def stop(self) -> None:
-        """Hear no more; what has arrived is still handed over."""
+        """Unsubscribe; messages that have arrived are still handled."""
         self._link.forget(self)
         if self._made is not None and self._link.is_connected:
-            made: Any = self._made
+            subscription: Any = self._made
             with contextlib.suppress(nats.errors.Error):
-                await made.drain()
+                await subscription.drain()
 
 
 class NatsLink:
-    """The connection.
+    """A connection to NATS.
 
     Args:
-        url: addresses, with commas between.
-        access: credentials and trust.
-        service: comes back to the server.
-        start_seconds: time to reach the server at the start.
+        url: addresses, separated by commas.
+        access: credentials and trusted certificates.
+        service: runs the reconnecting.
+        start_seconds: time limit for the first connection.
     """
 
     def __init__(
@@ -89,42 +89,42 @@ class NatsLink:
         self._refused: asyncio.Future[None] | None = None
         self._leaving = False
         self._coming_back: asyncio.Task[None] | None = None
-        #: Called when the connection was cut, and when it is back.
+        #: Called when the connection is lost, and when it is restored.
         self.on_cut: list[Callable[[], None]] = []
         self.on_back: list[Callable[[], None]] = []
 
     @property
     def client(self) -> Client:
-        """The client of the present connection.
+        """The client of the current connection.
 
         Raises:
-            BusError: there is none.
+            BusError: there is no connection.
         """
         if not self._client.is_connected:
-            raise BusError(f"NATS at {shown(self._urls)} cannot be reached{self._why()}")
+            raise BusError(f"NATS at {printable(self._urls)} cannot be reached{self._why()}")
         return self._client
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a connection now."""
+        """Whether there is a connection."""
         return bool(self._client.is_connected)
 
     @property
     def is_open(self) -> bool:
-        """Whether the server asks nobody who they are."""
+        """Whether the server accepts connections without credentials."""
         info: dict[str, Any] = getattr(self._client, "_server_info", {})
         return not (info.get("auth_required") or info.get("tls_verify"))
 
     @property
     def payload_max(self) -> int:
-        """Bytes that the server takes at once."""
+        """Maximum size in bytes of a message that the server accepts."""
         return int(self._client.max_payload)
 
     async def start(self) -> None:
         """Connect.
 
         Raises:
-            BusError: the server was not reached in time, or refused us.
+            BusError: the server was not reached in time, or refused the connection.
         """
         self._refused = asyncio.get_running_loop().create_future()
         async with contextlib.AsyncExitStack() as started:
@@ -159,11 +159,13 @@ class NatsLink:
             ping_interval=PING_SECONDS,
             **self._access.options(self._urls),
         )
-        # The client speaks in clear to a server that offers no TLS, whatever its options say.
+        # The client connects without encryption if the server offers no TLS, despite its options.
         info: dict[str, Any] = getattr(client, "_server_info", {})
         if self._access.wants_tls(self._urls) and not info.get("tls_required"):
             await client.close()
-            raise BusError(f"NATS at {shown(self._urls)} offers no TLS, and TLS is asked for")
+            raise BusError(
+                f"NATS at {printable(self._urls)} offers no TLS, but the URL requires it"
+            )
         for subscribed in self._subscribed:
             await subscribed.make(client)
 
@@ -172,7 +174,7 @@ class NatsLink:
 
     async def _failed(self, error: Exception) -> None:
         if self._refused is not None and self._refused.done():
-            return  # what follows a refusal says less than it did
+            return  # errors after a refusal say less
         self._last_error = error
         refused = any(word in f"{type(error).__name__} {error}".lower() for word in REFUSED)
         if refused and self._refused is not None and not self._refused.done():
@@ -191,7 +193,7 @@ class NatsLink:
             call()
 
     async def _was_closed(self) -> None:
-        """Begin anew: the client gives up when the server closes with an error."""
+        """Start a new client: the old one gives up when the server closes with an error."""
         busy = self._coming_back is not None and not self._coming_back.done()
         if not (self._leaving or busy) and self._refused is None and self._service.is_running:
             self._coming_back = self._service.task("coming back", self._come_back())
@@ -208,7 +210,7 @@ class NatsLink:
                 return
 
     async def stop(self) -> None:
-        """Send what is waiting to be sent, and disconnect."""
+        """Send pending output, and disconnect."""
         self._leaving = True
         if self._coming_back is not None:
             self._coming_back.cancel()
@@ -219,7 +221,7 @@ class NatsLink:
             await self._client.close()
 
     async def subscribe(self, subject: str, heard: Heard, queue: str = "") -> Subscribed:
-        """Hear a subject from now on, over all connections to come."""
+        """Subscribe to a subject, on this and all later connections."""
         subscribed = Subscribed(self, subject, queue, heard)
         with self.translated():
             await subscribed.make(self.client)
@@ -228,9 +230,9 @@ class NatsLink:
         return subscribed
 
     async def _settle(self) -> None:
-        """Return when the server has what was sent until now.
+        """Wait until the server has received everything sent so far.
 
-        The client's own `flush` is no help: its ping overtakes what is still to be sent.
+        The client's `flush` does not suffice: its ping overtakes pending output.
         """
         back: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -249,17 +251,17 @@ class NatsLink:
                 await probe.unsubscribe()
 
     def forget(self, subscribed: Subscribed) -> None:
-        """Do not make a subscription again."""
+        """Stop restoring a subscription."""
         if subscribed in self._subscribed:
             self._subscribed.remove(subscribed)
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
-        """Say what the client says in the words of the port."""
+        """Convert errors of the client into BusErrors."""
         try:
             yield
         except (nkeys.NkeysError, ValueError):
             raise BusError("the credentials for NATS are malformed") from None
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            said = str(error) or type(error).__name__
-            raise BusError(f"NATS at {shown(self._urls)}: {said}") from error
+            reason = str(error) or type(error).__name__
+            raise BusError(f"NATS at {printable(self._urls)}: {reason}") from error

@@ -1,4 +1,4 @@
-"""Publishing: all messages are sent at once, and their receipts awaited together."""
+"""Publish messages in batches: send them all, then wait for all receipts."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from arcbook.bus.nats.link import NatsLink
 from arcbook.bus.nats.replies import Replies, is_nobody
 
 PUBLISH_SECONDS: Final = 5.0
-"""Time for the server to take a batch."""
+"""Time limit for the server to accept a batch."""
 
 BATCH_MAX: Final = 1000
-"""Messages that are on their way at once."""
+"""Maximum number of unconfirmed messages."""
 
 TRIES: Final = 3
-"""Attempts to publish when the stream is gone and is made again."""
+"""Attempts to publish when the stream must be created again."""
 
 LOST_FILES: Final = "no such file or directory"
-"""End of what a server says whose stream was made while the files of an old one went."""
+"""End of the server's error if it deleted the files of a stream that was just recreated."""
 
 
 class Outgoing(NamedTuple):
-    """A message as it is sent."""
+    """A message to send."""
 
     subject: str
     message_id: str
@@ -35,7 +35,7 @@ class Outgoing(NamedTuple):
 
 
 class StreamGoneError(BusError):
-    """No stream takes a subject."""
+    """No stream accepts a subject."""
 
     code = "stream_missing"
 
@@ -54,11 +54,11 @@ class Publisher:
         self._replies = replies
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Return when the server has all messages.
+        """Publish messages, and wait until the server has accepted all of them.
 
         Raises:
-            StreamGoneError: no stream takes one of them.
-            BusError: it does not have all of them.
+            StreamGoneError: no stream accepts one of them.
+            BusError: not all were accepted.
         """
         for start in range(0, len(messages), BATCH_MAX):
             await self._publish(messages[start : start + BATCH_MAX])
@@ -79,7 +79,7 @@ class Publisher:
                         )
                 await batch.done
         except TimeoutError:
-            raise BusError(f"NATS did not take messages in {PUBLISH_SECONDS:g} s") from None
+            raise BusError(f"NATS did not accept messages within {PUBLISH_SECONDS:g} s") from None
         finally:
             for receipt in receipts:
                 self._replies.drop(receipt)
@@ -88,7 +88,7 @@ class Publisher:
 
 
 class _Batch:
-    """Counts the receipts of messages that were sent together."""
+    """Counts the receipts of a batch."""
 
     def __init__(self, missing: int) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -98,9 +98,9 @@ class _Batch:
     def got(self, msg: Msg | None) -> None:
         self._missing -= 1
         if msg is None:
-            self.error = BusError("the connection was cut while publishing")
+            self.error = BusError("the connection was lost while publishing")
         elif is_nobody(msg):
-            self.error = StreamGoneError("no stream takes the messages")
+            self.error = StreamGoneError("no stream accepts the messages")
         else:
             self._read(msg.data)
         if not self._missing and not self.done.done():
@@ -110,6 +110,6 @@ class _Batch:
         if b'"error"' not in data:
             return
         error = orjson.loads(data).get("error") or {}
-        said = error.get("description", "no reason")
-        kind = StreamBrokenError if said.endswith(LOST_FILES) else BusError
-        self.error = kind(f"NATS refused a message: {said}")
+        reason = error.get("description", "no reason")
+        kind = StreamBrokenError if reason.endswith(LOST_FILES) else BusError
+        self.error = kind(f"NATS refused a message: {reason}")

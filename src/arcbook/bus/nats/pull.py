@@ -1,8 +1,8 @@
-"""Pulling messages: one request stands open per pool while somebody waits.
+"""Pull messages: one open request per pool while a caller waits.
 
-The requests ask for what is there, or else for the first message to come and what is there
-then (``no_wait`` with ``expires``). All answers come by one subscription, which costs a
-fraction of what the client's own `fetch` does: that makes several objects and tasks a call.
+A request asks for the available messages, or else for the first one to arrive and those
+available then (``no_wait`` with ``expires``). All answers arrive on one subscription, which
+is much cheaper than the client's `fetch`, which creates several objects and tasks per call.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from arcbook.logs import events as logged
 from arcbook.supervision import Errands
 
 OPEN_SECONDS: Final = 10.0
-"""Time that one request stands open; then it is made anew, should the server have lost it."""
+"""Time after which an open request is renewed, in case the server has lost it."""
 
 LOOK_SECONDS: Final = 0.5
-"""Time after which a silent consumer is looked for: asking one that is gone gets no answer."""
+"""Time without messages after which to check that the consumer still exists."""
 
 RETRY_SECONDS: Final = 0.25
-"""Pause before a consumer that could not be created is tried again."""
+"""Pause before another attempt to create a consumer."""
 
 HOLD_SHARE: Final = 0.5
-"""Part of the time to acknowledge for which a message may wait here for its pull."""
+"""Fraction of the acknowledgement time for which a message may wait here for a pull."""
 
 NOW_SECONDS: Final = 2.0
-"""Time for the server to say that nothing is there."""
+"""Time limit for the server to answer that no message is available."""
 
 _log = logging.getLogger("arcbook.bus")
 
 
 class NatsDelivery:
-    """A message that was pulled."""
+    """A pulled message."""
 
     __slots__ = ("arrived", "body", "reply", "subject")
 
@@ -62,12 +62,12 @@ class NatsDelivery:
 
 
 class _Pool:
-    """What is known of one pool."""
+    """The state of one pool."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.arrived: deque[NatsDelivery] = deque()
-        #: Number of the request that stands open, how much it may bring, and until when.
+        #: Number of the open request, how many messages it may bring, and when it expires.
         self.asked = 0
         self.left = 0
         self.until = 0.0
@@ -76,11 +76,11 @@ class _Pool:
         self.is_empty = False
 
     def may_be_asked(self, *, is_now: bool) -> bool:
-        """Tell whether there is something to ask; what is there now is asked only once."""
+        """Return whether a request may be sent; available messages are requested only once."""
         return not self.asked and not (is_now and self.is_empty)
 
     def forget_request(self) -> None:
-        """Take the request for answered."""
+        """Mark the request as answered."""
         self.asked = 0
         self.left = 0
 
@@ -90,9 +90,9 @@ class Puller:
 
     Args:
         link: the connection.
-        streams: names, and creation of what is missing.
-        ack_seconds: time after which a message that is not acknowledged comes again.
-        bury: takes a message that was delivered too often.
+        streams: names and creates the streams and consumers.
+        ack_seconds: time after which an unacknowledged message is redelivered.
+        bury: is called with a message that exceeded the limit of deliveries.
     """
 
     def __init__(
@@ -115,21 +115,21 @@ class Puller:
         self._burying = Errands("dead letters")
 
     async def start(self) -> None:
-        """Hear messages from now on."""
+        """Subscribe to the answers."""
         self._prefix = f"{self._link.client.new_inbox()}."
         self._link.on_cut.append(self._cut)
         self._link.on_back.append(self._waiting.wake)
         self._hearing = await self._link.subscribe(f"{self._prefix}*", self._heard)
 
     async def stop(self) -> list[NatsDelivery]:
-        """Hear no more; return what arrived and was not pulled."""
+        """Unsubscribe; return the messages that arrived and were not pulled."""
         if self._hearing is not None:
             await self._hearing.stop()
         await self._burying.finish(NOW_SECONDS)
         return [delivery for pool in self._pools.values() for delivery in pool.arrived]
 
     async def pull(self, names: Sequence[str], limit: int, seconds: float) -> list[NatsDelivery]:
-        """Return messages; wait for the first one, but no longer than told.
+        """Return messages, waiting up to ``seconds`` for the first one.
 
         Raises:
             BusError: there is no connection.
@@ -141,29 +141,31 @@ class Puller:
         for pool in pools:
             pool.is_empty = False
         while True:
-            found = self._take(pools, limit, now())
-            left = until - now()
-            if found or (left <= 0 and (seconds > 0 or all(pool.is_empty for pool in pools))):
-                return found
-            if left <= -NOW_SECONDS:
-                return found
+            deliveries = self._take(pools, limit, now())
+            remaining = until - now()
+            if deliveries or (
+                remaining <= 0 and (seconds > 0 or all(pool.is_empty for pool in pools))
+            ):
+                return deliveries
+            if remaining <= -NOW_SECONDS:
+                return deliveries
             for pool in pools:
-                await self._ask(pool, limit, left if seconds > 0 else 0.0, now())
+                await self._ask(pool, limit, remaining if seconds > 0 else 0.0, now())
             await self._wait(
                 pools, until if seconds > 0 else until + NOW_SECONDS, is_now=seconds <= 0
             )
 
     def _take(self, pools: Sequence[_Pool], limit: int, now: float) -> list[NatsDelivery]:
-        found: list[NatsDelivery] = []
+        deliveries: list[NatsDelivery] = []
         for pool in pools:
-            while pool.arrived and len(found) < limit:
+            while pool.arrived and len(deliveries) < limit:
                 delivery = pool.arrived.popleft()
-                if now - delivery.arrived < self._hold:  # else it is about to go to another
-                    found.append(delivery)
-        return found
+                if now - delivery.arrived < self._hold:  # otherwise it is about to be redelivered
+                    deliveries.append(delivery)
+        return deliveries
 
     async def _ask(self, pool: _Pool, limit: int, seconds: float, now: float) -> None:
-        """See that a request stands open, and that there is somebody who hears it."""
+        """Make sure that a request is open and that its consumer exists."""
         if pool.arrived or (pool.asked and now < pool.until and not self._is_silent(pool, now)):
             return
         if not pool.is_made or self._is_silent(pool, now):
@@ -179,13 +181,13 @@ class Puller:
         return bool(pool.looked_at) and now >= pool.looked_at
 
     async def _make(self, pool: _Pool) -> bool:
-        """See that the consumer is there."""
+        """Make sure that the consumer exists."""
         was_made = pool.is_made
         pool.looked_at = 0.0
         try:
             created = await self._streams.ensure_consumer(pool.name)
         except BusError as error:
-            _ = self._link.client  # raises if it is the connection
+            _ = self._link.client  # raises if the connection is lost
             _log.warning(logged.CONSUMER_FAILED, {"pool": pool.name, "reason": error})
             await asyncio.sleep(RETRY_SECONDS)
             return False
@@ -202,18 +204,18 @@ class Puller:
         pool.asked, pool.left = number, limit
         pool.until = now + (seconds or NOW_SECONDS) + LOOK_SECONDS
         pool.looked_at = now + LOOK_SECONDS
-        wanted: dict[str, Any] = {"batch": limit, "no_wait": True}
+        request: dict[str, Any] = {"batch": limit, "no_wait": True}
         if seconds:
-            wanted["expires"] = max(int(seconds * 1e9), 1_000_000)
+            request["expires"] = max(int(seconds * 1e9), 1_000_000)
         with self._link.translated():
             await self._link.client.publish(
                 self._streams.next_subject(pool.name),
-                orjson.dumps(wanted),
+                orjson.dumps(request),
                 reply=f"{self._prefix}{number}",
             )
 
     async def _wait(self, pools: Sequence[_Pool], until: float, *, is_now: bool) -> None:
-        """Wait until something happened, or it is time to look again."""
+        """Wait for an event or the time of the next check."""
         if any(pool.arrived or pool.may_be_asked(is_now=is_now) for pool in pools):
             return
         looks = [pool.looked_at for pool in pools if pool.looked_at]
@@ -222,7 +224,7 @@ class Puller:
         await self._waiting.wait(seconds)
 
     def _cut(self) -> None:
-        """Forget the requests, and look for the consumers when the connection is back."""
+        """Drop the open requests, and check the consumers after reconnecting."""
         for pool in self._pools.values():
             pool.forget_request()
             pool.is_made = False
@@ -258,7 +260,7 @@ class Puller:
             _log.warning(logged.DEAD_LETTER_LOST, {"reason": error})
 
     def _status(self, msg: Msg) -> None:
-        """Note that a request brings no more: its time is over, or its consumer is gone."""
+        """Mark a request as finished: it expired, or its consumer is gone."""
         pool = self._by_request.pop(int(msg.subject.removeprefix(self._prefix)), None)
         if pool is None:
             return

@@ -1,4 +1,4 @@
-"""Answers that come to this connection, all by one subscription."""
+"""Answers to this connection's requests, all on one subscription."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from arcbook.bus.nats.link import NatsLink
 NOBODY: Final = "503"
 
 Got = Callable[[Msg | None], None]
-"""Is told an answer; or ``None`` if the connection was cut before there was one."""
+"""Is called with the answer, or ``None`` if the connection was lost before."""
 
 
 class Replies:
-    """Who waits for which answer."""
+    """The requests that wait for an answer."""
 
     def __init__(self, link: NatsLink) -> None:
         self._link = link
@@ -28,19 +28,19 @@ class Replies:
         self._numbers = count(1)
 
     async def start(self) -> None:
-        """Hear answers from now on."""
+        """Subscribe to the answers."""
         self._prefix = f"{self._link.client.new_inbox()}."
         self._link.on_cut.append(self._cut)
         await self._link.subscribe(f"{self._prefix}*", self._heard)
 
     def expect(self, got: Got) -> str:
-        """Return a subject for one answer, and who is told it."""
+        """Return the subject for one answer, which is passed to ``got``."""
         subject = f"{self._prefix}{next(self._numbers)}"
         self._waiting[subject] = got
         return subject
 
     def drop(self, subject: str) -> None:
-        """Expect an answer no more."""
+        """Stop expecting an answer."""
         self._waiting.pop(subject, None)
 
     async def _heard(self, msg: Msg) -> None:
@@ -54,11 +54,11 @@ class Replies:
             got(None)
 
     async def ask(self, subject: str, body: bytes, seconds: float) -> bytes:
-        """Ask whoever serves a subject.
+        """Send a request to a subject and return the answer.
 
         Raises:
-            NobodyError: nobody serves it.
-            RequestTimeoutError: there was no answer in time, or the connection was cut.
+            NobodyError: no process serves the subject.
+            RequestTimeoutError: there was no answer in time, or the connection was lost.
         """
         answer: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
         reply = self.expect(lambda msg: None if answer.done() else answer.set_result(msg))
@@ -72,12 +72,12 @@ class Replies:
         finally:
             self.drop(reply)
         if msg is None:
-            raise RequestTimeoutError(f"the connection was cut before {subject} answered")
+            raise RequestTimeoutError(f"the connection was lost before {subject} answered")
         if is_nobody(msg):
             raise NobodyError(f"nobody serves {subject}")
         return msg.data
 
 
 def is_nobody(msg: Msg) -> bool:
-    """Tell whether the server says that nobody heard."""
+    """Return whether the server says that no process serves the subject."""
     return msg.headers is not None and msg.headers.get("Status") == NOBODY

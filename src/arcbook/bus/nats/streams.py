@@ -1,4 +1,4 @@
-"""The streams of the bus and the consumers of its pools, created where they are missing."""
+"""The streams of the bus and the consumers of its pools, created if missing."""
 
 from __future__ import annotations
 
@@ -23,53 +23,53 @@ from arcbook.bus.api import DELIVERIES_MAX, DUPLICATE_SECONDS, BusError
 from arcbook.bus.nats.link import NatsLink
 
 COMMANDS_SECONDS: Final = 3600.0
-"""Time that a message may wait. It is a hint: what is still to do is published again."""
+"""Time after which a message expires; servers announce outstanding commands again."""
 
 COMMANDS_MAX: Final = 1_000_000
-"""Messages that may wait; the oldest go first, so that one idle pool cannot stop the others."""
+"""Maximum number of messages; the oldest are dropped, so that no pool blocks the others."""
 
 DEAD_SECONDS: Final = 7 * 86_400.0
-"""Time that dead letters are kept."""
+"""Time after which dead letters expire."""
 
 DEAD_MAX: Final = 100_000
-"""Dead letters that are kept."""
+"""Maximum number of dead letters."""
 
 SPARE_DELIVERIES: Final = 5
-"""Deliveries beyond the last that a worker sees, in which a puller buries the message."""
+"""Extra deliveries in which a puller moves the message to the dead letters."""
 
 ACK_PENDING_MAX: Final = 100_000
-"""Messages of one pool that may be out at once."""
+"""Maximum number of unacknowledged messages of a pool."""
 
 PULLS_MAX: Final = 4096
-"""Pulls of one pool that may wait at once: more than a pool has workers."""
+"""Maximum number of waiting pulls of a pool; more than a pool has workers."""
 
 REMAKE_SECONDS: Final = 0.5
-"""Pause before a stream that was deleted is made again.
+"""Pause before a deleted stream is created again.
 
-The server removes the files of the old one in the background, and takes those of a new one
-of the same name with them if it comes too soon.
+The server deletes the files of the old stream in the background, and with them those of a
+new one of the same name that is created too soon.
 """
 
 API_SECONDS: Final = 5.0
-"""Time for the server to answer what is asked about streams."""
+"""Time limit for requests of the JetStream API."""
 
 POOL: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Ready(NamedTuple):
-    """A consumer that is there."""
+    """An existing consumer."""
 
     is_new: bool
     waiting: int
 
 
 class Streams:
-    """Names, configurations and creation.
+    """Names, configures and creates the streams.
 
     Args:
         link: the connection.
-        base: first part of all subjects and names.
-        ack_seconds: time after which a message that is not acknowledged comes again.
+        base: prefix of all subjects and names.
+        ack_seconds: time after which an unacknowledged message is redelivered.
     """
 
     def __init__(self, link: NatsLink, base: str, ack_seconds: float) -> None:
@@ -91,7 +91,7 @@ class Streams:
         return subject[len(self._base) + len(".commands.") :].split(".", 1)[0]
 
     def dead_subject(self, subject: str) -> str:
-        """Return where a message goes that was delivered too often."""
+        """Return the subject of a message's dead letter."""
         return f"{self._base}.dead.{subject.removeprefix(f'{self._base}.commands.')}"
 
     def durable(self, pool: str) -> str:
@@ -99,28 +99,28 @@ class Streams:
         return f"{self._durable}_{checked(pool)}"
 
     def next_subject(self, pool: str) -> str:
-        """Return where messages of a pool are asked for."""
+        """Return the subject of pull requests for a pool."""
         return f"$JS.API.CONSUMER.MSG.NEXT.{self.commands}.{self.durable(pool)}"
 
     async def check(self) -> None:
         """Make sure that the server has JetStream.
 
         Raises:
-            BusError: it has not.
+            BusError: it does not.
         """
         with self._link.translated():
             try:
                 await self._manager().account_info()
             except (ServiceUnavailableError, NotFoundError, BadRequestError):
                 raise BusError(
-                    "the NATS server has no JetStream for us (start it with -js)"
+                    "the NATS server has JetStream disabled, for the server or this account: start it with -js"
                 ) from None
 
     async def ensure(self) -> None:
-        """Create both streams, or widen them; leave them alone if they fit.
+        """Create both streams, or extend them if they do not fit.
 
-        Work-queue retention: a message is gone when its pool has acknowledged it, so that
-        the stream holds what waits and no more, and pools that nobody serves yet wait too.
+        Work-queue retention deletes a message when its pool has acknowledged it: the stream
+        holds exactly the waiting messages, also those of pools without workers.
         """
         await self._ensure(
             StreamConfig(
@@ -152,37 +152,37 @@ class Streams:
         self._were_made = True
 
     async def remake(self) -> None:
-        """Make the stream of commands anew, as it lost its files."""
+        """Create the stream of commands again after it has lost its files."""
         with self._link.translated(), contextlib.suppress(NotFoundError):
             await self._manager().delete_stream(self.commands)
         await self.ensure()
 
-    async def _ensure(self, wanted: StreamConfig) -> None:
+    async def _ensure(self, required: StreamConfig) -> None:
         manager = self._manager()
-        name = wanted.name or ""
+        name = required.name or ""
         with self._link.translated():
             try:
-                found = (await manager.stream_info(name)).config
+                existing = (await manager.stream_info(name)).config
             except NotFoundError:
                 if self._were_made:
                     await asyncio.sleep(REMAKE_SECONDS)
-                await self._add(manager, wanted)
+                await self._add(manager, required)
                 return
-            changes = _widening(found, wanted)
+            changes = _widening(existing, required)
             if changes:
-                await manager.update_stream(found.evolve(**changes))
+                await manager.update_stream(existing.evolve(**changes))
 
-    async def _add(self, manager: JetStreamManager, wanted: StreamConfig) -> None:
+    async def _add(self, manager: JetStreamManager, required: StreamConfig) -> None:
         try:
-            await manager.add_stream(wanted)
+            await manager.add_stream(required)
         except BadRequestError as error:
-            try:  # somebody else may be making it at this moment
-                await manager.stream_info(wanted.name or "")
+            try:  # another process may be creating it at this moment
+                await manager.stream_info(required.name or "")
             except NotFoundError:
                 raise error from None
 
     async def ensure_consumer(self, pool: str) -> Ready:
-        """Create a pool's consumer if it is missing; tell whether it was, and what waits."""
+        """Create a pool's consumer if missing; return its number of waiting messages."""
         manager = self._manager()
         is_new = False
         with self._link.translated():
@@ -214,33 +214,33 @@ class Streams:
         return JetStreamManager(self._link.client, timeout=API_SECONDS)
 
 
-def _widening(found: StreamConfig, wanted: StreamConfig) -> dict[str, Any]:
-    """Return what an existing stream lacks; what its operator chose otherwise stays."""
+def _widening(existing: StreamConfig, required: StreamConfig) -> dict[str, Any]:
+    """Return the changes that an existing stream needs; keep the operator's other settings."""
     changes: dict[str, Any] = {}
-    subjects = list(found.subjects or [])
-    missing = [s for s in wanted.subjects or [] if s not in subjects and ">" not in subjects]
+    subjects = list(existing.subjects or [])
+    missing = [s for s in required.subjects or [] if s not in subjects and ">" not in subjects]
     if missing:
         changes["subjects"] = _without_covered([*subjects, *missing])
-    if 0 < (found.max_msg_size or -1) < (wanted.max_msg_size or 0):
-        changes["max_msg_size"] = wanted.max_msg_size
-    window = min(wanted.duplicate_window or 0, found.max_age or DUPLICATE_SECONDS)
-    if (found.duplicate_window or 0) < window:  # it cannot be longer than messages are kept
+    if 0 < (existing.max_msg_size or -1) < (required.max_msg_size or 0):
+        changes["max_msg_size"] = required.max_msg_size
+    window = min(required.duplicate_window or 0, existing.max_age or DUPLICATE_SECONDS)
+    if (existing.duplicate_window or 0) < window:  # must not exceed the age limit
         changes["duplicate_window"] = window
     return changes
 
 
 def _without_covered(subjects: list[str]) -> list[str]:
-    """Leave out what another subject covers: one stream's subjects must not overlap."""
+    """Drop subjects that another one covers: subjects of a stream must not overlap."""
     wide = [subject[:-1] for subject in subjects if subject.endswith(".>")]
     return [s for s in subjects if not any(s.startswith(w) and s != f"{w}>" for w in wide)]
 
 
 def checked(pool: str) -> str:
-    """Return a pool's name.
+    """Return the name of a pool.
 
     Raises:
-        BusError: it cannot be part of a subject.
+        BusError: the name cannot be part of a subject.
     """
     if not POOL.fullmatch(pool):
-        raise BusError(f"a pool's name has letters, digits, - and _, and is not {pool!r}")
+        raise BusError(f"the pool name {pool!r} is invalid: use letters, digits, - and _")
     return pool

@@ -1,4 +1,4 @@
-"""The bus on PostgreSQL alone, where nobody wants to operate NATS."""
+"""The bus on PostgreSQL, for clusters without NATS."""
 
 from arcbook.bus.postgres.bus import PostgresBus
 

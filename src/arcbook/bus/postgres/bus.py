@@ -1,4 +1,4 @@
-"""The bus on PostgreSQL: messages in a table, requests and notices by notifications."""
+"""The bus on PostgreSQL: messages in a table, requests and notices through LISTEN/NOTIFY."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from arcbook.logs import events as logged
 from arcbook.supervision import Service
 
 PAYLOAD_MAX: Final = 1024**2
-"""Bytes of one message; the same as a NATS server allows if nobody told it otherwise."""
+"""Maximum size of a message in bytes: the default of a NATS server."""
 
 POLL_SECONDS: Final = 5.0
-"""Time after which a waiting pull looks by itself, should a notification have been lost."""
+"""Time after which a waiting pull queries again, in case a notification was lost."""
 
 SOON_SECONDS: Final = 0.002
-"""Least time until a message that is about to be visible again is looked for."""
+"""Minimum wait before querying for a message that is about to be redelivered."""
 
 LEAVE_SECONDS: Final = 5.0
-"""Time that requests have to be answered when their server's connection is closed."""
+"""Time limit for running requests when the connection that serves them closes."""
 
 LETTERS_MAX: Final = 10_000
-"""Notifications that wait to be read, of 8 kB at most; who asked by one more asks again."""
+"""Maximum number of unread notifications, of up to 8 kB each; further ones are dropped."""
 
 POOLS: Final = "arcbook_bus"
-"""Channel that says which pools have messages."""
+"""Channel that announces pools with new messages."""
 
 _log = logging.getLogger("arcbook.bus")
 
 
 class _Pulled(NamedTuple):
-    """A message that was pulled."""
+    """A pulled message."""
 
     id: int
     body: bytes
@@ -64,8 +64,8 @@ class PostgresBus:
     """A connection to the bus.
 
     Args:
-        dsn: where the database is.
-        ack_seconds: time after which a message that is not acknowledged comes again.
+        dsn: the database.
+        ack_seconds: time after which an unacknowledged message is redelivered.
     """
 
     payload_max = PAYLOAD_MAX
@@ -75,7 +75,7 @@ class PostgresBus:
         self._name = secrets.token_hex(8)
         self.service = Service("bus on PostgreSQL")
         channels = [POOLS, f"{POOLS}_{self._name}"]
-        self.database = Database(dsn, self._told, channels, self._is_back, self.service)
+        self.database = Database(dsn, self._on_notification, channels, self._is_back, self.service)
         self._outbox = Outbox(self.database, self._name, self.service)
         self._news: dict[str, int] = {}
         self._waiting = Waiting()
@@ -136,7 +136,7 @@ class PostgresBus:
                 await self._waiting.wait(min(until - now(), due))
 
     async def _due(self, pools: Sequence[str]) -> float:
-        """Return how long it is until a message of some pools comes again."""
+        """Return the time until the next redelivery for some pools."""
         ((due,),) = await self.database.run("select arcbook_bus.next_due($1)", pools)
         return POLL_SECONDS if due is None else min(max(due, SOON_SECONDS), POLL_SECONDS)
 
@@ -177,7 +177,7 @@ class PostgresBus:
             self._answers.pop(number, None)
 
     async def _ask(self, subject: str, number: int, body: bytes) -> None:
-        _ = self.database.backend  # raises if the answer could not be heard
+        _ = self.database.backend  # raises if the answer could not be received
         is_served = await self._outbox.send("ask", "", subject, number, body)
         if not is_served:
             raise NobodyError(f"nobody serves {subject}")
@@ -189,12 +189,12 @@ class PostgresBus:
         return served
 
     async def answer(self, asker: str, number: int, body: bytes) -> None:
-        """Send an answer to who asked."""
+        """Send the answer to a request."""
         check_size(len(body), self.payload_max)
         await self._outbox.send("answer", asker, "-", number, body)
 
     async def leave(self, served: _Served) -> None:
-        """Serve a subject no more."""
+        """Stop serving a subject."""
         servers = self._served.get(served.subject, deque())
         if served in servers:
             servers.remove(served)
@@ -214,13 +214,13 @@ class PostgresBus:
         return listening
 
     async def forget(self, listening: _Listening) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if listening in self._listening:
             self._listening.remove(listening)
             if all(other.pattern != listening.pattern for other in self._listening):
                 await self._unregister("listen", listening.pattern)
 
-    # -- what is told -----------------------------------------------------------------
+    # -- notifications ----------------------------------------------------------------
 
     async def _register(self, kind: str, subject: str) -> None:
         await self.database.run(
@@ -237,14 +237,14 @@ class PostgresBus:
         )
 
     async def _is_back(self) -> None:
-        """Register anew, with the session that hears now, and look what was missed."""
+        """Register the new listening session, and query for missed messages."""
         for subject in list(self._served):
             await self._register("serve", subject)
         for pattern in {listening.pattern for listening in self._listening}:
             await self._register("listen", pattern)
         self._waiting.wake()
 
-    def _told(self, channel: str, payload: str) -> None:
+    def _on_notification(self, channel: str, payload: str) -> None:
         if channel == POOLS:
             self._news[payload] = self._news.get(payload, 0) + 1
             self._waiting.wake()
@@ -252,17 +252,20 @@ class PostgresBus:
             try:
                 self._letters.put_nowait(payload)
             except asyncio.QueueFull:
-                _log.warning(logged.MESSAGE_LOST, {"reason": "more comes than can be read"})
+                _log.warning(
+                    logged.MESSAGE_LOST,
+                    {"reason": "notifications arrive faster than they are read"},
+                )
 
     async def _read(self) -> None:
-        """Hand over what is sent to this connection, in the order in which it came."""
+        """Handle the notifications for this connection in order of arrival."""
         while True:
             payload = await self._letters.get()
             try:
                 await self._open(payload)
             except BusError as error:
                 _log.warning(logged.MESSAGE_LOST, {"reason": error})
-            except ValueError as error:  # whoever reaches the database can notify
+            except ValueError as error:  # every user of the database can notify
                 _log.warning(logged.MESSAGE_UNREADABLE, {"reason": error})
 
     async def _open(self, payload: str) -> None:
@@ -302,7 +305,7 @@ class _Served:
         self._handling = Handling(subject)
 
     def handle(self, asker: str, number: int, body: bytes) -> None:
-        """Begin to answer a request."""
+        """Start to answer a request."""
         self._handling.start(self._answer(asker, number, body))
 
     async def _answer(self, asker: str, number: int, body: bytes) -> None:
@@ -312,7 +315,7 @@ class _Served:
         await self.leave(None)
 
     async def leave(self, seconds: float | None) -> None:
-        """Serve no more, and wait for what is being answered."""
+        """Stop serving, and wait for running requests."""
         await self._bus.leave(self)
         await self._handling.finish(seconds)
 

@@ -16,22 +16,22 @@ from arcbook.logs import events as logged
 from arcbook.supervision import Service, cancelled
 
 VERSION: Final = 1
-"""Version of the tables. Older ones are made anew: nothing in them has to survive."""
+"""Version of the tables. Older tables are recreated, because their content is not durable."""
 
 LOCK: Final = 0x6172_6362_7573
-"""Key of the advisory lock under which the tables are made."""
+"""Key of the advisory lock for creating the tables."""
 
 CONNECTIONS_MAX: Final = 8
-"""Connections of one process, besides the one that is told what happens."""
+"""Connections of one process, besides the listening one."""
 
 START_SECONDS: Final = 5.0
-"""Time to reach the server at the start."""
+"""Time limit for the first connection."""
 
 STATEMENT_SECONDS: Final = 30.0
-"""Time that one statement may take."""
+"""Time limit for a statement."""
 
 RETRY_SECONDS: Final = 0.5
-"""Pause between two attempts to be told again."""
+"""Pause between two attempts to listen again."""
 
 CUT: Final = (
     asyncpg.PostgresConnectionError,
@@ -50,39 +50,39 @@ WIPED: Final = (
 
 _log = logging.getLogger("arcbook.bus")
 
-Told = Callable[[str, str], None]
-"""Is told a channel and its payload."""
+Notified = Callable[[str, str], None]
+"""Is called with the channel and the payload of a notification."""
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # the library has no types
     """A connection that keeps no state between statements, and so needs no cleaning."""
 
     def get_reset_query(self) -> str:
-        """Spare the round trip after each statement."""
+        """Skip the reset, which would cost a round trip after each statement."""
         return ""
 
 
 class Database:
-    """The connections.
+    """The connections to the database.
 
     Args:
-        dsn: where the database is. Sessions must be our own: no pooler that shares them.
-        told: is told each notification.
-        channels: channels to hear.
-        on_back: called when notifications can be heard again.
-        service: comes back to the database.
+        dsn: the database; not through a pooler that shares sessions.
+        on_notification: called for each notification.
+        channels: channels to listen to.
+        on_back: called when listening is restored.
+        service: runs the reconnecting.
     """
 
     def __init__(
         self,
         dsn: str,
-        told: Told,
+        on_notification: Notified,
         channels: list[str],
         on_back: Callable[[], Awaitable[None]],
         service: Service,
     ) -> None:
         self._dsn = dsn
-        self._told = told
+        self._on_notification = on_notification
         self._channels = channels
         self._on_back = on_back
         self._service = service
@@ -93,16 +93,16 @@ class Database:
 
     @property
     def backend(self) -> int:
-        """Process of the session that hears."""
+        """Process id of the listening session."""
         if self._hearing is None or self._hearing.is_closed():
             raise BusError("PostgreSQL cannot be reached")
         return int(self._hearing.get_server_pid())
 
     async def start(self) -> None:
-        """Connect, and make the tables.
+        """Connect, and create the tables.
 
         Raises:
-            BusError: the server cannot be reached or refuses us.
+            BusError: the server cannot be reached or refuses the connection.
         """
         async with contextlib.AsyncExitStack() as started:
             started.push_async_callback(self.stop)
@@ -130,8 +130,8 @@ class Database:
         except ValueError:
             raise BusError("the DSN of PostgreSQL is not valid") from None
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            said = str(error) or "no answer in time"
-            raise BusError(f"the bus cannot be opened on PostgreSQL: {said}") from error
+            reason = str(error) or "no answer in time"
+            raise BusError(f"the bus cannot be opened on PostgreSQL: {reason}") from error
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -145,10 +145,10 @@ class Database:
                         await part.close()
 
     async def run(self, statement: str, *arguments: Any) -> list[Any]:
-        """Run one statement; again if its connection was cut or the tables were wiped.
+        """Run a statement; repeat it if the connection was lost or the tables were wiped.
 
         Raises:
-            BusError: it cannot be run.
+            BusError: the statement failed.
         """
         try:
             return await self._run(statement, *arguments)
@@ -180,14 +180,14 @@ class Database:
         await self._on_back()
 
     async def make_tables(self) -> None:
-        """Make what is missing, one process at a time."""
+        """Create missing tables, one process at a time."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
-            found = await self._version(connection)
-            if found == VERSION:
+            version = await self._version(connection)
+            if version == VERSION:
                 return
-            if found > VERSION:
-                raise BusError("the bus in this database was made by a newer Arcbook")
+            if version > VERSION:
+                raise BusError("a newer Arcbook created the bus in this database: use that version")
             schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
             await connection.execute("drop schema if exists arcbook_bus cascade")
             await connection.execute(schema)
@@ -211,7 +211,7 @@ class Database:
         connection.add_termination_listener(self._was_cut)
 
     def _notified(self, _connection: Any, _pid: int, channel: str, payload: str) -> None:
-        self._told(channel, payload)
+        self._on_notification(channel, payload)
 
     def _was_cut(self, _connection: Any) -> None:
         busy = self._coming_back is not None and not self._coming_back.done()

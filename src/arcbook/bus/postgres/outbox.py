@@ -1,4 +1,4 @@
-"""What one connection sends: while one statement runs, the next one is gathered."""
+"""The outgoing messages of a connection: while one statement runs, the next one is filled."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from arcbook.bus.postgres.database import Database
 from arcbook.supervision import Service
 
 BATCH_MAX: Final = 200
-"""Things of one statement."""
+"""Maximum number of messages in one statement."""
 
 BATCH_BYTES: Final = 4 * 1024**2
-"""Bytes at which a statement takes no more things."""
+"""Size in bytes from which a statement takes no further messages."""
 
 WAITING_BYTES_MAX: Final = 128 * 1024**2
-"""Bytes that wait to be sent; what comes beyond them is refused."""
+"""Maximum number of unsent bytes; beyond that, sending is refused."""
 
 
 class _Sent(NamedTuple):
-    """A question or an answer on its way."""
+    """A request or an answer that is being sent."""
 
     kind: str
     receiver: str
@@ -32,12 +32,12 @@ class _Sent(NamedTuple):
 
 
 class Outbox:
-    """Sends questions and answers.
+    """Sends requests and answers.
 
     Args:
         database: the connections.
         sender: name of this connection.
-        service: sends.
+        service: runs the sending.
     """
 
     def __init__(self, database: Database, sender: str, service: Service) -> None:
@@ -49,15 +49,15 @@ class Outbox:
         self._sending: asyncio.Task[None] | None = None
 
     async def send(self, kind: str, receiver: str, subject: str, number: int, body: bytes) -> bool:
-        """Send something; return whether there was anybody to send it to.
+        """Send a message; return whether it has a receiver.
 
         Raises:
-            BusError: it cannot be sent.
+            BusError: the message cannot be sent.
         """
         if not self._service.is_running:
             raise BusError("the connection to PostgreSQL has ended")
         if self._waiting_bytes + len(body) > WAITING_BYTES_MAX:
-            raise BusError("more is to be sent than PostgreSQL takes: try again")
+            raise BusError("too many unsent messages for PostgreSQL: try again")
         self._waiting_bytes += len(body)
         reached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         sent = _Sent(kind, receiver, subject, number, body, reached)

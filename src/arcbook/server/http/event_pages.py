@@ -12,7 +12,7 @@ from arcbook.events.types import TERMINAL
 from arcbook.server.http import views
 from arcbook.server.http.errors import invalid
 from arcbook.store.api import PAGE_MAX, EventLog, EventRow
-from arcbook.wire.http.common import told
+from arcbook.wire.http.common import id_text
 from arcbook.wire.http.executions import DetailEvent, DetailQuery, Pagination
 
 EVENTS_BYTES_MAX: Final = 1024 * 1024
@@ -140,8 +140,8 @@ async def _told(log: EventLog, state: State, rows: Sequence[EventRow]) -> list[D
     began = _Beginnings(log, state)
     for row, event in zip(rows, fields, strict=True):
         began.note(row, event["data"])
-    catalog_id = told(state.catalog_id)
-    parent = told(state.parent.execution_id if state.parent else None)
+    catalog_id = id_text(state.catalog_id)
+    parent = id_text(state.parent.execution_id if state.parent else None)
     details: list[DetailEvent] = []
     for row, event in zip(rows, fields, strict=True):
         event["error"] = _words(event["error"])

@@ -9,7 +9,7 @@ import msgspec
 from arcbook.engine.state import Run, State
 from arcbook.secrets.taint import shown
 from arcbook.store.api import EventRow, ExecutionRow
-from arcbook.wire.http.common import human, moment, seconds_between, told
+from arcbook.wire.http.common import human, id_text, moment, seconds_between
 from arcbook.wire.http.executions import EventView, Progress, StatusView, Summary
 
 _STATUS: Final = {
@@ -43,7 +43,7 @@ def summary_fields(row: ExecutionRow) -> dict[str, Any]:
     seconds = seconds_between(row.started_at, row.ended_at)
     return {
         "execution_id": str(row.execution_id),
-        "catalog_id": told(row.catalog_id),
+        "catalog_id": id_text(row.catalog_id),
         "path": row.path,
         "version": row.version,
         "status": row.status,
@@ -56,7 +56,7 @@ def summary_fields(row: ExecutionRow) -> dict[str, Any]:
         "progress": 100 if row.ended_at else 0,
         "event_count": row.seq,
         "current_step": row.current or None,
-        "parent_execution_id": told(row.parent_execution_id),
+        "parent_execution_id": id_text(row.parent_execution_id),
         "error": str(shown(row.error)) if row.error else None,
         "tenant": row.tenant or None,
         "organization": row.organization or None,

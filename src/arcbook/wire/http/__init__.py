@@ -1,1 +1,1 @@
-"""What goes over the wire: requests and answers as structs, by resource."""
+"""Requests and answers of the HTTP API as structs, by resource."""

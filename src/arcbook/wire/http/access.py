@@ -1,4 +1,4 @@
-"""Tokens and the audit of changes on the wire."""
+"""Requests and answers about API tokens and the audit log of changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Seconds = Annotated[float, Meta(ge=0, le=10 * 365 * 86_400)]
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A token to be made."""
+    """A token to create."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     scope: Annotated[str, Meta(description="viewer, operator, editor or admin; or worker.")]
@@ -21,9 +21,9 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rotation(msgspec.Struct, frozen=True, kw_only=True):
-    """How a token gets a new text."""
+    """The rotation of a token."""
 
-    grace_seconds: Annotated[Seconds, Meta(description="How long the old one is good yet.")] = 0
+    grace_seconds: Annotated[Seconds, Meta(description="How long the old text stays valid.")] = 0
 
 
 class TokenView(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,38 +40,38 @@ class TokenView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenTold(TokenView, frozen=True, kw_only=True):
-    """A token with its text, which is told this once."""
+    """A new token with its text, which is returned only once."""
 
     token: str
 
 
 class TokenList(msgspec.Struct, frozen=True, kw_only=True):
-    """The tokens of the store."""
+    """All tokens."""
 
     tokens: list[TokenView]
 
 
 class ChangesQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which changes a page holds, newest first."""
+    """Filters of a page of changes, newest first."""
 
-    actor: Annotated[str, Meta(description="Who asked for it.")] = ""
-    action: Annotated[str, Meta(description="What was asked: `catalog.register`, ...")] = ""
-    subject: Annotated[str, Meta(description="What was to be changed.")] = ""
-    tenant: Annotated[str, Meta(description="By whose token.")] = ""
-    organization: Annotated[str, Meta(description="The organization within it.")] = ""
-    before: Annotated[str, Meta(description="The last id of the page before.")] = ""
-    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows of a page.")] = 50
+    actor: Annotated[str, Meta(description="Who requested it.")] = ""
+    action: Annotated[str, Meta(description="The action, such as `catalog.register`.")] = ""
+    subject: Annotated[str, Meta(description="The object of the action.")] = ""
+    tenant: Annotated[str, Meta(description="The tenant of the token.")] = ""
+    organization: Annotated[str, Meta(description="The organization within the tenant.")] = ""
+    before: Annotated[str, Meta(description="The last id of the previous page.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows per page.")] = 50
 
 
 class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asked for what, and what came of it."""
+    """A requested change, and its result."""
 
     id: str
     at: str | None
     actor: str
     action: str
     subject: str
-    #: The status of the answer; nothing where the server went away before it.
+    #: The HTTP status of the answer; absent if the server ended before it answered.
     status: int | None
     remote: str
     tenant: str | None
@@ -79,33 +79,35 @@ class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of the audit of changes."""
+    """A page of the audit log of changes."""
 
     changes: list[ChangeView]
-    #: What to ask with as ``before`` for the next page.
+    #: The value of ``before`` for the next page.
     next_before: str | None
 
 
 class PendingCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many commands wait for a worker."""
+    """The number of commands that wait for a worker."""
 
     pending: int
     pools: dict[str, int]
 
 
 class CallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step waits for."""
+    """The callback that a step waits for."""
 
     status: Annotated[
-        str, Meta(description="`completed` or `failed`, in any of their spellings.")
+        str, Meta(description="`completed` or `failed`, in any accepted spelling.")
     ] = "completed"
-    state: Annotated[str | None, Meta(description="The same, before `status`.")] = None
+    state: Annotated[str | None, Meta(description="The same as `status`; takes precedence.")] = None
     result: Any = None
     error: str | None = None
-    reason: Annotated[str | None, Meta(description="The same as error, after it.")] = None
+    reason: Annotated[
+        str | None, Meta(description="The same as `error`, which takes precedence.")
+    ] = None
     job_name: str | None = None
     job_uid: Annotated[
-        str | None, Meta(description="Names the callback: one that comes again changes nothing.")
+        str | None, Meta(description="Identifies the callback: a repeated one changes nothing.")
     ] = None
     exit_code: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] | None = None
     stdout_uri: str | None = None
@@ -114,7 +116,7 @@ class CallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallbackTaken(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a step waited for it."""
+    """Whether a step waited for the callback."""
 
     #: ``accepted_in_flight``, or ``accepted_stale`` where no step waits for it any more.
     status: str

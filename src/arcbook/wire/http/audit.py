@@ -1,4 +1,4 @@
-"""The audit of secrets on the wire."""
+"""Requests and answers about the audit log of secrets."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from msgspec import Meta
 
 
 class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rows a page holds, newest first."""
+    """Filters of a page of entries, newest first."""
 
     alias: Annotated[str, Meta(description="The credential's name.")] = ""
-    execution_id: Annotated[str, Meta(description="The execution that it was for.")] = ""
-    who: Annotated[str, Meta(description="The worker or caller who asked.")] = ""
+    execution_id: Annotated[str, Meta(description="The execution that needed it.")] = ""
+    who: Annotated[str, Meta(description="The worker or caller that requested it.")] = ""
     outcome: Annotated[str, Meta(description="ok, unknown, unreadable or refused.")] = ""
-    tenant: Annotated[str, Meta(description="For whose execution, or by whose token.")] = ""
-    organization: Annotated[str, Meta(description="The organization within it.")] = ""
+    tenant: Annotated[str, Meta(description="The tenant of the execution or of the token.")] = ""
+    organization: Annotated[str, Meta(description="The organization within the tenant.")] = ""
     before: Annotated[
-        int, Meta(ge=0, le=2**63 - 1, description="`next_before` of the page before.")
+        int, Meta(ge=0, le=2**63 - 1, description="`next_before` of the previous page.")
     ] = 0
-    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows of a page.")] = 100
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows per page.")] = 100
 
 
 class AuditNote(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asked for a secret, for what, when, and what came of it."""
+    """A request for a secret: by whom, for what, when, and the result."""
 
     id: str
     at: str | None
@@ -38,8 +38,8 @@ class AuditNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of the audit, newest first."""
+    """A page of the audit log of secrets, newest first."""
 
     items: list[AuditNote]
-    #: Where the next page begins; nothing on the last one.
+    #: The value of ``before`` for the next page; absent on the last one.
     next_before: str | None

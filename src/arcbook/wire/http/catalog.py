@@ -1,4 +1,4 @@
-"""Documents of the catalog on the wire."""
+"""Requests and answers about documents of the catalog."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from arcbook.wire.http.problems import Problem
 
 
 class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A document to be registered."""
+    """A document to register."""
 
     content: Annotated[str, Meta(description="The document as YAML, plain or as Base64.")]
     resource_type: str = "Playbook"
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """The version that a registration made, or found to be there already."""
+    """The version that a registration created, or that existed already."""
 
     status: str
     message: str
@@ -27,18 +27,18 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     catalog_id: str
     kind: str
-    #: What is probably not meant.
+    #: The warnings of the lint.
     warnings: list[Problem] = []
 
 
 class RegisterBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Documents to be registered together."""
+    """Documents to register together."""
 
     items: Annotated[list[RegisterRequest], Meta(min_length=1, max_length=1000)]
 
 
 class BatchEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one document of a batch."""
+    """The result for one document of a batch."""
 
     index: int
     #: ``registered`` or ``error``.
@@ -52,9 +52,9 @@ class BatchEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchRegistered(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a batch. One bad document does not stop the others."""
+    """The result of a batch. An invalid document does not affect the others."""
 
-    #: ``success``, or ``partial`` where a document was refused.
+    #: ``success``, or ``partial`` if a document was rejected.
     status: str
     count: int
     registered: int
@@ -64,16 +64,18 @@ class BatchRegistered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Which documents a list holds."""
+    """Filters of a list of documents."""
 
     resource_type: str | None = None
-    tenant: Annotated[str, Meta(description="Whose documents.")] = ""
-    organization: Annotated[str, Meta(description="The organization within it.")] = ""
-    after: Annotated[str | None, Meta(description="The last path of the page before.")] = None
+    tenant: Annotated[str, Meta(description="Only documents of this tenant.")] = ""
+    organization: Annotated[str, Meta(description="The organization within the tenant.")] = ""
+    after: Annotated[str | None, Meta(description="The last path of the previous page.")] = None
     limit: Annotated[
         Annotated[int, Meta(ge=1, le=1000)] | None, Meta(description="All by default.")
     ] = None
-    include_content: Annotated[bool, Meta(description="Whether entries have their text.")] = True
+    include_content: Annotated[
+        bool, Meta(description="Whether to include the documents' texts.")
+    ] = True
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +85,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     kind: str
     version: int
-    #: Empty in a list that was asked for without it.
+    #: Empty in a list requested without content.
     content: str
     #: ``workflow``, as written.
     layout: Any = None
@@ -100,12 +102,12 @@ class Entries(msgspec.Struct, frozen=True, kw_only=True):
     """The latest version of each document."""
 
     entries: list[Entry]
-    #: What to ask with as ``after`` for the next page.
+    #: The value of ``after`` for the next page.
     next_after: str | None = None
 
 
 class ResourceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Which version of a document is meant: one by its id, or one of a path."""
+    """A version of a document: by its id, or by path and version."""
 
     catalog_id: Id | None = None
     path: str | None = None
@@ -113,21 +115,21 @@ class ResourceRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchiveRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Which versions of a document are meant: one, or all."""
+    """The versions of a document to archive or restore: one, or all."""
 
     path: Annotated[str, Meta(min_length=1)]
     version: Annotated[Id | None, Meta(description="A number; all versions by default.")] = None
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a document, by name."""
+    """A version of a document."""
 
     catalog_id: str
     version: int
 
 
 class Archived(msgspec.Struct, frozen=True, kw_only=True):
-    """The versions that were taken out of use."""
+    """The versions that were archived."""
 
     status: str
     message: str
@@ -137,7 +139,7 @@ class Archived(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """The versions that were brought back."""
+    """The versions that were restored."""
 
     status: str
     message: str
@@ -147,13 +149,13 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which version of a path is meant."""
+    """The version of a document."""
 
     version: Annotated[str, Meta(description="A number, or `latest`.")] = "latest"
 
 
 class UiField(msgspec.Struct, frozen=True, kw_only=True):
-    """A value of the workload, as a form shows it."""
+    """A workload value as a form field."""
 
     name: str
     #: ``string``, ``integer``, ``number``, ``boolean``, ``object``, ``array``, ``null``, ``enum``.
@@ -167,7 +169,7 @@ class UiField(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UiSchema(msgspec.Struct, frozen=True, kw_only=True):
-    """A form for starting a playbook, guessed from its workload and the comments there."""
+    """A form for starting a playbook, derived from its workload and the comments there."""
 
     path: str
     version: int

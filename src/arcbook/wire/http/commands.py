@@ -1,4 +1,4 @@
-"""Commands on the wire."""
+"""Requests and answers about commands."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from msgspec import Meta
 
 
 class ClaimCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """Who wants to perform a command."""
+    """The worker that claims a command."""
 
     worker_id: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class CommandView(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that is out: what is to be performed, and with which names."""
+    """An outstanding command, with the names that its templates read."""
 
     status: str = "ok"
     event_id: str

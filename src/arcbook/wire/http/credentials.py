@@ -1,4 +1,4 @@
-"""Credentials on the wire: what is in them comes in, and does not go out."""
+"""Requests and answers about credentials; answers never contain their data in clear."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arcbook.secrets.delivery import Delivery
 
 
 class PutCredential(msgspec.Struct, frozen=True, kw_only=True):
-    """A credential to be sealed and kept, in place of one of the same name."""
+    """A credential to store, replacing one with the same name."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     type: str
@@ -22,7 +22,7 @@ class PutCredential(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialView(msgspec.Struct, frozen=True, kw_only=True):
-    """A credential, without what is in it."""
+    """A credential, without its data."""
 
     id: str
     name: str
@@ -38,19 +38,19 @@ class CredentialView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which credentials a list holds."""
+    """Filters of a list of credentials."""
 
-    type: Annotated[str, Meta(description="Of which type.")] = ""
-    q: Annotated[str, Meta(description="Part of the name or description.")] = ""
-    tenant: Annotated[str, Meta(description="Whose credentials.")] = ""
-    organization: Annotated[str, Meta(description="The organization within it.")] = ""
+    type: Annotated[str, Meta(description="Only credentials of this type.")] = ""
+    q: Annotated[str, Meta(description="Text that the name or description must contain.")] = ""
+    tenant: Annotated[str, Meta(description="Only credentials of this tenant.")] = ""
+    organization: Annotated[str, Meta(description="The organization within the tenant.")] = ""
 
 
 class CredentialQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a credential is wanted."""
+    """The parts of a credential to return."""
 
     include_data: Annotated[
-        bool, Meta(description="Its fields, for a known caller of the scope admin.")
+        bool, Meta(description="Include its fields; only for callers with the scope admin.")
     ] = False
     execution_id: Annotated[
         str, Meta(description="Not looked at; clients of the older server send it.")
@@ -61,34 +61,38 @@ class CredentialQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SealedQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """For whom a credential is sealed, and what for."""
+    """The receiver for whom a credential is sealed, and the purpose."""
 
     public_key: Annotated[
         str,
-        Meta(min_length=1, max_length=100, description="An X25519 key of the asker's, as Base64."),
+        Meta(
+            min_length=1,
+            max_length=100,
+            description="The requester's X25519 public key, as Base64.",
+        ),
     ]
     worker_id: Annotated[
-        str, Meta(min_length=1, max_length=200, description="Who asks, for the audit.")
+        str, Meta(min_length=1, max_length=200, description="The requester, for the audit log.")
     ]
-    execution_id: Annotated[str, Meta(description="What it is for.")] = ""
+    execution_id: Annotated[str, Meta(description="The execution that needs it.")] = ""
 
 
 class SealedCredential(Delivery, frozen=True, kw_only=True):
-    """A credential that only the asker can read."""
+    """A credential that only the requester can decrypt."""
 
-    #: What the answer is to; it opens with this alone.
+    #: Identifies the request; needed to decrypt the answer.
     bound: str
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """Credentials by name."""
+    """A list of credentials, ordered by name."""
 
     items: list[CredentialView]
     filter: dict[str, str | None]
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """Something was deleted."""
+    """The confirmation of a deletion."""
 
     message: str
     id: str

@@ -1,4 +1,4 @@
-"""Events that come from outside, on the wire."""
+"""Requests and answers about externally reported events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arcbook.wire.http.common import Id
 
 
 class EventRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that somebody reports."""
+    """An externally reported event."""
 
     execution_id: Id | None = None
     step: str | None = None
@@ -29,7 +29,7 @@ class EventRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventsRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Events that somebody reports together."""
+    """Externally reported events, in one request."""
 
     events: Annotated[list[EventRequest], Meta(min_length=1, max_length=256)]
     execution_id: Id | None = None
@@ -37,17 +37,17 @@ class EventsRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventTaken(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that was taken, or was there already."""
+    """An event that was accepted, or that existed already."""
 
     status: str
     event_id: str
-    #: Whether it changed nothing: it came before, or nothing waits for it.
+    #: Whether it changed nothing: it is a repetition, or nothing waits for it.
     duplicate: bool
     commands_generated: int = 0
 
 
 class EventsTaken(msgspec.Struct, frozen=True, kw_only=True):
-    """Events that were taken."""
+    """Events that were accepted."""
 
     status: str
     event_ids: list[str]

@@ -1,4 +1,4 @@
-"""Starting executions, on the wire."""
+"""Requests and answers about starting executions."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ Values = dict[str, Any]
 
 Allowed = Annotated[
     list[Annotated[str, Meta(max_length=512)]],
-    Meta(max_length=100, description="Names of values that the playbook need not know."),
+    Meta(max_length=100, description="Names of workload values to accept although undeclared."),
 ]
 
 
 class DedupKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that is the same for every try of one request."""
+    """A key that is the same for all attempts of a request."""
 
     key: Annotated[str, Meta(min_length=1, max_length=512)]
     window_secs: Annotated[float, Meta(gt=0, le=86400)] = 300
 
 
 class ExecuteRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A playbook to be started: by path and version, or by its catalog id."""
+    """A playbook to start: by path and version, or by its catalog id."""
 
     path: str | None = None
     catalog_id: Id | None = None
     version: Id | None = None
-    payload: Annotated[Values | None, Meta(description="Values laid over the workload.")] = None
+    payload: Annotated[
+        Values | None, Meta(description="Values that override the workload's defaults.")
+    ] = None
     workload: Annotated[Values | None, Meta(description="The same as payload.")] = None
     context: Annotated[Values | None, Meta(description="The same as payload.")] = None
     parent_execution_id: Id | None = None
     execution_pool: PoolName | None = None
-    strict: Annotated[bool, Meta(description="A name without a value is an error.")] = False
+    strict: Annotated[bool, Meta(description="Treat a name without a value as an error.")] = False
     allow: Allowed = []
-    entry_step: Annotated[str | None, Meta(description="Begin at this step.")] = None
+    entry_step: Annotated[str | None, Meta(description="The step to begin at.")] = None
     trace: Any = None
     dedup: DedupKey | None = None
     idempotency_key: str | None = None
@@ -45,29 +47,29 @@ class ExecuteRequest(msgspec.Struct, frozen=True, kw_only=True):
     resource_type: str | None = None
 
     def values(self) -> Values:
-        """Return the values of the request, by whichever name they came."""
+        """Return the workload values of the request, whichever field holds them."""
         return {**(self.context or {}), **(self.workload or {}), **(self.payload or {})}
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """An execution that was started, durably."""
+    """An execution whose start is durable."""
 
     execution_id: str
-    #: ``started``, or ``duplicate`` where a key stood for an execution already.
+    #: ``started``, or ``duplicate`` if the key already belongs to an execution.
     status: str = "started"
     commands_generated: int = 1
-    #: Values of the request that nothing in the playbook can read.
+    #: Names of values in the request that the playbook cannot read.
     warnings: list[str] = []
 
 
 class BatchRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Playbooks to be started together."""
+    """Playbooks to start together."""
 
     executions: Annotated[list[ExecuteRequest], Meta(min_length=1, max_length=1000)]
 
 
 class BatchItem(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one request of a batch."""
+    """The result for one request of a batch."""
 
     index: int
     #: ``started``, ``duplicate`` or ``error``.
@@ -78,7 +80,7 @@ class BatchItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a batch. One bad request does not stop the others."""
+    """The result of a batch. An invalid request does not affect the others."""
 
     count: int
     started: int

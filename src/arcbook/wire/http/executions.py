@@ -1,4 +1,4 @@
-"""Executions and their events on the wire."""
+"""Requests and answers about executions and their events."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from arcbook.wire.http.execute import Allowed, Values
 
 
 class ExecutionsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which executions a list holds, newest first."""
+    """Filters of a list of executions, newest first."""
 
     status: Annotated[str, Meta(description="RUNNING, COMPLETED, FAILED or CANCELLED.")] = ""
-    path: Annotated[str, Meta(description="Part of the playbook's path.")] = ""
+    path: Annotated[str, Meta(description="Text that the playbook's path must contain.")] = ""
     catalog_id: Annotated[str, Meta(description="The version of the playbook.")] = ""
-    parent_execution_id: Annotated[str, Meta(description="Children of an execution.")] = ""
-    tenant: Annotated[str, Meta(description="Whose executions.")] = ""
-    organization: Annotated[str, Meta(description="Whose executions.")] = ""
-    before: Annotated[str, Meta(description="The last id of the page before.")] = ""
-    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows of a page.")] = 100
+    parent_execution_id: Annotated[str, Meta(description="Only children of this execution.")] = ""
+    tenant: Annotated[str, Meta(description="Only executions of this tenant.")] = ""
+    organization: Annotated[str, Meta(description="The organization within the tenant.")] = ""
+    before: Annotated[str, Meta(description="The last id of the previous page.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows per page.")] = 100
     offset: Annotated[int, Meta(ge=0, le=5000, description="Prefer before.")] = 0
     page: Annotated[
         Annotated[int, Meta(ge=1, le=5000)] | None,
-        Meta(description="Number of the page; prefer before."),
+        Meta(description="Number of the page; prefer `before`."),
     ] = None
     page_size: Annotated[
         Annotated[int, Meta(ge=1, le=200)] | None,
-        Meta(description="Rows of a page, where pages have numbers."),
+        Meta(description="Rows per page, with `page`."),
     ] = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """An execution at a glance."""
+    """The summary of an execution."""
 
     execution_id: str
     catalog_id: str | None
@@ -47,7 +47,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     end_time: str | None
     duration_seconds: float | None
     duration_human: str | None
-    #: Percent; of a running execution by the steps of its playbook that are done.
+    #: Percent; for a running execution, the share of its playbook's steps that are done.
     progress: int
     event_count: int
     current_step: str | None
@@ -59,7 +59,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """An event, in the older server's fields and whole."""
+    """An event: in the fields of the older server, and complete in ``data``."""
 
     event_id: str
     seq: int
@@ -76,23 +76,23 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DetailEvent(EventView, frozen=True, kw_only=True):
-    """An event of an execution's detail, with what NoETL's web page looks for."""
+    """An event in the details of an execution, with the fields that NoETL's GUI reads."""
 
     node_id: str
     catalog_id: str | None
     parent_execution_id: str | None
-    #: When it happened.
+    #: The time of the event.
     timestamp: str | None
-    #: Milliseconds that it took, of an event that ends something.
+    #: Duration in milliseconds, for an event that ends something.
     duration: float | None = None
-    #: Why something failed, in words; `data` has all that is known of it.
+    #: The error message; `data` has the complete error.
     error: str | None = None
     #: The same as `data`.
     context: Any = None
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of the events a page holds, the newest first."""
+    """The position of a page of events, newest first."""
 
     page: int
     page_size: int
@@ -107,33 +107,34 @@ class Detail(Summary, frozen=True, kw_only=True):
 
     workload: Values
     result: Any = None
-    #: Where the result is, if it is too large to stand here.
+    #: The reference of the result, if it is too large for the answer.
     result_ref: str | None = None
-    #: In order; the newest first where a page of them was asked for.
+    #: In order; a requested page is newest first.
     events: list[DetailEvent]
-    #: Where a page was asked for.
+    #: Only if a page was requested.
     pagination: Pagination | None = None
 
 
 Number = Annotated[int, Meta(ge=0, le=2**53)]
-"""The number of an event, as browsers can hold it."""
+"""The number of an event; integers up to 2**53 are exact in browsers."""
 
 
 class DetailQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of an execution is told."""
+    """The parts of an execution to return."""
 
     events: Annotated[
-        int, Meta(ge=0, le=2000, description="The newest events, where no page is asked for.")
+        int, Meta(ge=0, le=2000, description="Number of newest events, without `page`.")
     ] = 500
     page: Annotated[
         Annotated[int, Meta(ge=1, le=2**31)] | None,
-        Meta(description="Number of a page of events, the newest first."),
+        Meta(description="Number of a page of events, newest first."),
     ] = None
     page_size: Annotated[
-        Annotated[int, Meta(ge=10, le=500)] | None, Meta(description="Events of a page; 100.")
+        Annotated[int, Meta(ge=10, le=500)] | None,
+        Meta(description="Events per page; 100 by default."),
     ] = None
     since_event_id: Annotated[
-        Number | None, Meta(description="Only events after this one, the newest first.")
+        Number | None, Meta(description="Only events after this one, newest first.")
     ] = None
     event_type: Annotated[
         str, Meta(description="Only events of these types, with commas between.")
@@ -141,12 +142,12 @@ class DetailQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_page(self) -> bool:
-        """Whether a page of events is asked for."""
+        """Whether a page of events is requested."""
         return not (self.page is self.page_size is self.since_event_id is None)
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an execution is, in steps that were entered."""
+    """The progress of an execution, in entered steps."""
 
     total: int
     completed: int
@@ -155,7 +156,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """How an execution stands, in the fields of both older servers."""
+    """The status of an execution, in the fields of both older servers."""
 
     execution_id: str
     status: str
@@ -175,17 +176,19 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events are wanted."""
+    """Filters of a page of events."""
 
     after: Annotated[
-        int, Meta(ge=0, le=ID_MAX, description="The last number of the page before.")
+        int, Meta(ge=0, le=ID_MAX, description="The last number of the previous page.")
     ] = 0
-    limit: Annotated[int, Meta(ge=1, le=1000, description="Events of a page.")] = 200
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Events per page.")] = 200
     event_type: Annotated[
         str, Meta(description="Only events of these types, with commas between.")
     ] = ""
     step: Annotated[str, Meta(description="Only events of this step.")] = ""
-    stream: Annotated[bool, Meta(description="As server-sent events, until the end.")] = False
+    stream: Annotated[
+        bool, Meta(description="Stream server-sent events until the execution ends.")
+    ] = False
 
 
 class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,22 +196,22 @@ class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
 
     execution_id: str
     events: list[EventView]
-    #: What to ask for the next page with; nothing after the last one.
+    #: The value of ``after`` for the next page; absent on the last one.
     next_after: int | None
     status: str
 
 
 class CancelRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an execution is to be stopped, and whether what it started is, too."""
+    """The reason of a cancellation, and whether it includes started executions."""
 
     reason: str = "cancelled through the API"
     cascade: Annotated[
-        bool, Meta(description="Also those that it started and does not wait for.")
+        bool, Meta(description="Also cancel executions that it started without waiting.")
     ] = True
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cancellation did."""
+    """The result of a cancellation."""
 
     execution_id: str
     #: ``cancelled`` or ``already_completed``.
@@ -218,7 +221,7 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancellationCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether an execution is to be stopped."""
+    """Whether an execution is being cancelled."""
 
     execution_id: str
     is_cancelled: bool
@@ -226,7 +229,7 @@ class CancellationCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinalizeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """How an execution that cannot end by itself is to end."""
+    """The error with which to fail an execution that cannot end by itself."""
 
     status: str = "FAILED"
     error: str | None = None
@@ -234,7 +237,7 @@ class FinalizeRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finalized(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it."""
+    """The result of finalizing an execution."""
 
     execution_id: str
     #: ``finalized`` or ``already_completed``.
@@ -243,7 +246,7 @@ class Finalized(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RerunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An execution to be started once more, with values laid over the old ones."""
+    """An execution to start again, with values that override the previous ones."""
 
     workload: Values | None = None
     payload: Values | None = None
@@ -253,10 +256,10 @@ class RerunRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetryRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The step from which an execution is to run again."""
+    """The step from which to run an execution again."""
 
     step: str
-    latest: Annotated[bool, Meta(description="With the playbook's latest version.")] = False
+    latest: Annotated[bool, Meta(description="Use the playbook's latest version.")] = False
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,14 +273,14 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CleanupRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Executions that run for too long are to be cancelled."""
+    """Cancel executions that have been running for too long."""
 
     older_than_minutes: Annotated[float, Meta(ge=0, le=5_256_000)] = 5
     dry_run: bool = False
 
 
 class CleanedUp(msgspec.Struct, frozen=True, kw_only=True):
-    """Those that were, or would be."""
+    """The executions that were cancelled, or would be."""
 
     cancelled_count: int
     execution_ids: list[str]
@@ -285,7 +288,7 @@ class CleanedUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step did."""
+    """The analysis of one step."""
 
     step: str
     status: str
@@ -297,14 +300,14 @@ class StepReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Analysis(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an execution's time went, and what went wrong."""
+    """The time that an execution spent in its steps, and its failures."""
 
     execution_id: str
     path: str
     status: str
     duration_seconds: float | None
     event_count: int
-    #: Whether only the first events were looked at.
+    #: Whether only the first events were analyzed.
     is_partial: bool
     steps: list[StepReport]
     slowest: list[str]
@@ -314,7 +317,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultView(msgspec.Struct, frozen=True, kw_only=True):
-    """What an execution, or a step of it, yielded."""
+    """The result of an execution or of a step."""
 
     execution_id: str
     status: str
@@ -323,37 +326,37 @@ class ResultView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose result is wanted."""
+    """The step whose result to return."""
 
-    step: Annotated[str, Meta(description="A step; the playbook's own result by default.")] = ""
+    step: Annotated[str, Meta(description="A step; by default the result of the execution.")] = ""
 
 
 class StateQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """After which event a state is wanted."""
+    """The event after which to return the state."""
 
     seq: Annotated[
         Annotated[int, Meta(ge=1, le=2**31)] | None,
-        Meta(description="The last event that counts."),
+        Meta(description="The last event to apply."),
     ] = None
 
 
 class ReplayQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Of which execution, and after which event, a state is wanted."""
+    """The execution, and the event after which to return its state."""
 
     execution_id: Annotated[str, Meta(description="The execution.")]
-    as_of_event_id: Annotated[str, Meta(description="The last event that counts.")] = ""
+    as_of_event_id: Annotated[str, Meta(description="The last event to apply.")] = ""
     as_of_position: Annotated[str, Meta(description="The same.")] = ""
 
 
 class ReplayedState(msgspec.Struct, frozen=True, kw_only=True):
-    """An execution as it was after an event."""
+    """The state of an execution after an event."""
 
     execution_id: str
-    #: The last event that counts.
+    #: The last applied event.
     seq: int
     state: StatusView
     workload: Values
     ctx: Values
-    #: How often each step was entered.
+    #: The number of visits of each step.
     visits: dict[str, int]
     result: Any = None

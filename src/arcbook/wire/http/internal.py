@@ -1,4 +1,4 @@
-"""What the server's own playbooks ask for."""
+"""Requests and answers for the server's own maintenance playbooks."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from msgspec import Meta
 
 
 class PurgeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Old executions are to be forgotten: those beyond the server's retention."""
+    """Delete executions that are older than the server's retention."""
 
     older_than_days: Annotated[
         Annotated[float, Meta(ge=0, le=36_500)] | None,
-        Meta(description="More than the server's retention, to keep more."),
+        Meta(description="A longer retention than the server's, to keep more."),
     ] = None
-    limit: Annotated[int, Meta(ge=1, le=100_000, description="Executions of one call.")] = 10_000
-    dry_run: Annotated[bool, Meta(description="Only count what would go.")] = True
+    limit: Annotated[
+        int, Meta(ge=1, le=100_000, description="Maximum number of executions per call.")
+    ] = 10_000
+    dry_run: Annotated[bool, Meta(description="Only count the executions.")] = True
 
 
 class PurgeAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What went, or would go."""
+    """The executions that were deleted, or would be."""
 
     dry_run: bool
-    #: What ended before this goes.
+    #: Executions that ended before this time are deleted.
     before: str | None
     executions: int
     workers: int
-    #: Whether there may be more than the limit let go.
+    #: Whether the limit may have left further ones.
     more: bool

@@ -1,4 +1,4 @@
-"""Keychains of playbooks on the wire: what is declared, never what it stands for."""
+"""Requests and answers about the keychains of playbooks: the declarations, never the secrets."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import msgspec
 
 
 class KeychainItem(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of a playbook's keychain, as declared."""
+    """A declared entry of a playbook's keychain."""
 
     keychain_name: str
     kind: str
-    #: ``global``, or ``execution`` where each execution has a secret of its own.
+    #: ``global``, or ``execution`` if each execution gets its own secret.
     scope_type: str
     ttl_seconds: float | None
-    #: The secret manager that is asked, for entries of one.
+    #: The secret manager, for entries that name one.
     provider: str | None
-    #: The stored credential that it stands for, or its template.
+    #: The stored credential that it refers to, or its template.
     credential: str | None
 
 
@@ -37,5 +37,5 @@ class KeychainFound(msgspec.Struct, frozen=True, kw_only=True):
     catalog_id: str
     keychain_name: str
     entry: KeychainItem | None
-    #: Nothing, always: a secret is fetched by the worker that needs it, and stays there.
+    #: Always absent: secrets are only fetched by the workers that need them.
     data: None = None

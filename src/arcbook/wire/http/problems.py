@@ -1,4 +1,4 @@
-"""What is wrong with a document, as the API says it."""
+"""Diagnostics of a document in answers."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from arcbook.wire.http.common import ErrorBody
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to say about a place in a document."""
+    """A diagnostic of a document."""
 
     code: str
     severity: str
     line: int
     column: int
     message: str
-    #: What to write instead.
+    #: How to fix it.
     hint: str = ""
     step: str = ""
-    #: The line, with a caret below the place.
+    #: The line, with a caret below the column.
     excerpt: str = ""
 
 
 class InvalidDocument(ErrorBody, frozen=True, kw_only=True):
-    """A document is refused, with everything there is to say about it."""
+    """The rejection of a document, with its diagnostics."""
 
     diagnostics: tuple[Problem, ...] = ()
-    #: Diagnostics beyond as many as are told.
+    #: Number of diagnostics beyond the limit.
     left_out: int = 0
 
 
 def diagnostics_of(loaded: Loaded) -> list[dict[str, object]]:
-    """Return a document's diagnostics as they go out."""
+    """Return the diagnostics of a document for an answer."""
     return [
         {
             "code": d.code,

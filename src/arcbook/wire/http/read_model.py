@@ -1,4 +1,4 @@
-"""What the older server's read model of executions and events looks like on the wire."""
+"""Executions and events in the form of the older server's read model."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from msgspec import Meta
 
 
 class ModelQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which executions a page holds, newest first."""
+    """Filters of a page of executions, newest first."""
 
     status: Annotated[str, Meta(description="RUNNING, COMPLETED, FAILED or CANCELLED.")] = ""
-    path: Annotated[str, Meta(description="Part of the playbook's path.")] = ""
-    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows of a page.")] = 50
-    offset: Annotated[int, Meta(ge=0, le=5000, description="Rows before the page.")] = 0
+    path: Annotated[str, Meta(description="Text that the playbook's path must contain.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Rows per page.")] = 50
+    offset: Annotated[int, Meta(ge=0, le=5000, description="Rows to skip.")] = 0
 
 
 class ModelEventsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events a page holds, in order."""
+    """Filters of a page of events, in order."""
 
     after: Annotated[
-        int, Meta(ge=0, le=2**31, description="The last number of the page before.")
+        int, Meta(ge=0, le=2**31, description="The last number of the previous page.")
     ] = 0
-    limit: Annotated[int, Meta(ge=1, le=1000, description="Events of a page.")] = 100
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Events per page.")] = 100
 
 
 class ModelExecution(msgspec.Struct, frozen=True, kw_only=True):
-    """An execution, without what it works on."""
+    """An execution, without its workload and result."""
 
     execution_id: str
     parent_execution_id: str | None
@@ -53,7 +53,7 @@ class ModelExecutions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
-    """An execution, if there is one."""
+    """An execution, if it exists."""
 
     action: str
     tier: str
@@ -63,7 +63,7 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event, without what is in it."""
+    """An event, without its data."""
 
     event_id: str
     execution_id: str
@@ -82,6 +82,6 @@ class ModelEvents(msgspec.Struct, frozen=True, kw_only=True):
     exists: bool
     limit: int
     returned: int
-    #: What to ask with as ``after`` for the next page.
+    #: The value of ``after`` for the next page.
     next_cursor: str | None
     events: list[ModelEvent]

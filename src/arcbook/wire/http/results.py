@@ -1,4 +1,4 @@
-"""Values by reference, and variables, on the wire."""
+"""Requests and answers about values by reference and variables."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from msgspec import Meta
 
 
 class ResolveQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which value is wanted."""
+    """The value to return."""
 
     ref: Annotated[str, Meta(description="A reference: `noetl://execution/...`.")]
 
 
 class PutResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A value to be kept for an execution."""
+    """A value to store for an execution."""
 
     name: str
     data: Any
@@ -28,7 +28,7 @@ class PutResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a value is kept."""
+    """The reference of a stored value."""
 
     ref: str
     store: str
@@ -39,10 +39,10 @@ class KeptResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Variable(msgspec.Struct, frozen=True, kw_only=True):
-    """A variable of an execution, as its playbook set it."""
+    """A variable that a playbook set."""
 
     var_name: str
-    #: ``user_defined`` for what ``set`` wrote.
+    #: ``user_defined`` for variables written by ``set``.
     var_type: str
     var_value: Any
     source_step: str | None = None

@@ -1,4 +1,4 @@
-"""Schedules on the wire."""
+"""Requests and answers about schedules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arcbook.wire.http.execute import Allowed
 
 
 class PutSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """When a playbook is to be started, again and again: by ``cron`` or ``every_seconds``."""
+    """A schedule that starts a playbook, by ``cron`` or ``every_seconds``."""
 
     path: Annotated[str, Meta(min_length=1)]
     version: VersionNumber | None = None
@@ -48,26 +48,24 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str | None
     tenant: str | None = None
     organization: str | None = None
-    #: The next times at which it ticks, as long as it is not paused.
+    #: The next ticks, unless it is paused.
     upcoming: list[str] = []
 
 
 class SchedulesQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which schedules a list holds."""
+    """Filters of a list of schedules."""
 
-    tenant: Annotated[str, Meta(description="Whose schedules.")] = ""
-    organization: Annotated[str, Meta(description="The organization within it.")] = ""
+    tenant: Annotated[str, Meta(description="Only schedules of this tenant.")] = ""
+    organization: Annotated[str, Meta(description="The organization within the tenant.")] = ""
     limit: Annotated[
-        int, Meta(ge=1, le=PAGE_MAX, description="How many at most; `next_after` leads on.")
+        int, Meta(ge=1, le=PAGE_MAX, description="Rows per page; continue with `next_after`.")
     ] = PAGE_MAX
-    after: Annotated[
-        str, Meta(description="Begin after this name: `next_after` of the page before.")
-    ] = ""
+    after: Annotated[str, Meta(description="`next_after` of the previous page.")] = ""
 
 
 class Schedules(msgspec.Struct, frozen=True, kw_only=True):
-    """Schedules by name."""
+    """A page of schedules, ordered by name."""
 
     schedules: list[ScheduleView]
-    #: Where the next page begins; nothing after the last one.
+    #: The value of ``after`` for the next page; absent on the last one.
     next_after: str | None = None

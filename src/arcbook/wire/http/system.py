@@ -1,4 +1,4 @@
-"""The system's own state on the wire."""
+"""Requests and answers about the state of servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     uptime_seconds: float
     version: str
     server_id: str
-    #: What keeps the server from working, in sentences; nothing where it is well.
+    #: The reasons why the server cannot work; empty if it can.
     problems: list[str] = []
 
 
@@ -28,7 +28,7 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is, counted."""
+    """Counts for the dashboard."""
 
     total: int
     successful: int
@@ -40,14 +40,14 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
-    """The numbers of the dashboard."""
+    """The answer with the dashboard's counts."""
 
     status: str
     stats: Stats
 
 
 class ShardInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an execution belongs."""
+    """The shard of an execution."""
 
     execution_id: str
     shard_count: int
@@ -59,11 +59,11 @@ class ShardInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShardQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose shard is asked for."""
+    """The execution whose shard to return."""
 
     execution_id: Annotated[str, Meta(description="The execution.")]
     shard_count: Annotated[
-        int, Meta(ge=0, le=2**31, description="Among how many shards; up to 1,024.")
+        int, Meta(ge=0, le=2**31, description="Total number of shards; at most 1,024.")
     ] = 64
 
 
@@ -77,7 +77,7 @@ class ServerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client must know before it may ask for anything else."""
+    """What a client must know before its first request."""
 
     service: str
     version: str
@@ -88,7 +88,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SchemaReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the database fits this version."""
+    """Whether the database schema matches this version."""
 
     status: str
     message: str
@@ -98,7 +98,7 @@ class SchemaReport(msgspec.Struct, frozen=True, kw_only=True):
 class MachineView(msgspec.Struct, frozen=True, kw_only=True):
     """The machine that a server runs on."""
 
-    #: Processes that ran or waited to run in the last minute, in percent of the processors.
+    #: The load average of the last minute, in percent of the processors.
     cpu_percent: float
     memory_percent: float
     total_memory_mb: float
@@ -107,10 +107,10 @@ class MachineView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
-    """A server's own process."""
+    """The process of a server."""
 
     pid: int
-    #: Of one processor, since its start.
+    #: Percent of one processor since the start.
     cpu_percent: float
     memory_rss_mb: float
     memory_vms_mb: float
@@ -120,7 +120,7 @@ class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server uses."""
+    """The resources that a server uses."""
 
     system: MachineView
     process: ProcessView

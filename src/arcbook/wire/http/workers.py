@@ -1,4 +1,4 @@
-"""Workers and their pools on the wire."""
+"""Requests and answers about workers and pools."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arcbook.wire.http.common import Count, PoolName
 
 
 class RegisterWorker(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker that enters the registry."""
+    """A worker to register."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     kind: str = "worker_pool"
@@ -29,14 +29,14 @@ class RegisterWorker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerName(msgspec.Struct, frozen=True, kw_only=True):
-    """Which worker is meant."""
+    """The name of a worker."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     kind: str = "worker_pool"
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker that is there."""
+    """A registered worker."""
 
     name: str
     kind: str
@@ -45,7 +45,7 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int
     #: Commands that it holds.
     held: int
-    #: Kinds of tools that it has.
+    #: Tool kinds that it offers.
     capabilities: list[str]
     hostname: str | None
     pid: int | None
@@ -55,15 +55,15 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkersQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which workers a list holds."""
+    """Filters of a list of workers."""
 
-    kind: Annotated[str, Meta(description="`worker_pool`; others are not kept.")] = ""
+    kind: Annotated[str, Meta(description="`worker_pool`; no other kind is stored.")] = ""
     status: Annotated[str, Meta(description="`ready` or `draining`.")] = ""
     name: Annotated[str, Meta(description="The name of one worker.")] = ""
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits for a pool, and who works for it."""
+    """The backlog and the workers of a pool."""
 
     pool: str
     pending: int

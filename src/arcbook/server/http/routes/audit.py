@@ -7,7 +7,7 @@ from typing import Any, Final
 from arcbook.server.http.route import Call, Route, an_id
 from arcbook.store.secret_audit import SecretNote, SecretNotes
 from arcbook.wire.http.audit import AuditNote, AuditPage, AuditQuery
-from arcbook.wire.http.common import moment, told
+from arcbook.wire.http.common import id_text, moment
 
 
 async def list_audit(call: Call) -> AuditPage:
@@ -37,7 +37,7 @@ def _view(row: SecretNote) -> AuditNote:
         who=row.who,
         action=row.action,
         alias=row.alias,
-        execution_id=told(row.execution_id),
+        execution_id=id_text(row.execution_id),
         outcome=row.outcome,
         tenant=row.tenant or None,
         organization=row.organization or None,

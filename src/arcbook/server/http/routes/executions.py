@@ -15,7 +15,7 @@ from arcbook.server.http import event_pages, views
 from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import ENCODER, Call, Route, an_id
 from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
-from arcbook.wire.http.common import told
+from arcbook.wire.http.common import id_text
 from arcbook.wire.http.executions import (
     CancellationCheck,
     Detail,
@@ -181,7 +181,7 @@ async def result(call: Call) -> ResultView:
         raise not_found(f"result of step {step[:100]!r} in execution {state.execution_id}")
     value = await (reader.step_data(state, step) if step else reader.result(state))
     return ResultView(
-        execution_id=str(told(state.execution_id)),
+        execution_id=str(id_text(state.execution_id)),
         status=str(state.status),
         step=step or None,
         result=shown(value),

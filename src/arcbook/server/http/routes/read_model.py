@@ -8,7 +8,7 @@ from arcbook.server.http import views
 from arcbook.server.http.errors import invalid
 from arcbook.server.http.route import Call, Route
 from arcbook.store.api import PAGE_MAX, ExecutionFilter, ExecutionRow
-from arcbook.wire.http.common import moment, told
+from arcbook.wire.http.common import id_text, moment
 from arcbook.wire.http.read_model import (
     ModelEvent,
     ModelEvents,
@@ -85,8 +85,8 @@ async def model_events(call: Call) -> ModelEvents:
 def _execution(row: ExecutionRow) -> ModelExecution:
     return ModelExecution(
         execution_id=str(row.execution_id),
-        parent_execution_id=told(row.parent_execution_id),
-        catalog_id=told(row.catalog_id),
+        parent_execution_id=id_text(row.parent_execution_id),
+        catalog_id=id_text(row.catalog_id),
         path=row.path,
         status=row.status,
         terminal=bool(row.ended_at),

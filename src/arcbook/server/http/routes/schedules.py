@@ -11,7 +11,7 @@ from arcbook.server.http.errors import invalid, not_found
 from arcbook.server.http.route import Call, Route
 from arcbook.server.http.routes.execute import known_values
 from arcbook.store.api import ScheduleRow
-from arcbook.wire.http.common import moment, told
+from arcbook.wire.http.common import id_text, moment
 from arcbook.wire.http.credentials import Deleted
 from arcbook.wire.http.schedules import PutSchedule, Schedules, SchedulesQuery, ScheduleView
 
@@ -119,7 +119,7 @@ def _view(row: ScheduleRow) -> ScheduleView:
         paused=row.paused,
         next_at=moment(row.next_at),
         last_at=moment(row.last_at),
-        last_execution_id=told(row.last_execution_id),
+        last_execution_id=id_text(row.last_execution_id),
         created_at=moment(row.created_at),
         tenant=row.tenant or None,
         organization=row.organization or None,

@@ -1,1 +1,1 @@
-"""What NoETL's web page sends and reads."""
+"""Requests and answers of NoETL's GUI."""

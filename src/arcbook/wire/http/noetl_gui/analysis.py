@@ -1,4 +1,4 @@
-"""An execution summed up for NoETL's web page, on the wire."""
+"""The analysis of an execution for NoETL's GUI."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from arcbook.wire.http.executions import DetailEvent, StepReport
 
 
 class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of an execution is looked at, and told."""
+    """The events to analyze, and those to return."""
 
     max_events: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Events that are looked at; 50,000 at most.")
+        int, Meta(ge=1, le=1_000_000, description="Events to analyze; at most 50,000.")
     ] = 50_000
     event_sample_size: Annotated[
-        int, Meta(ge=0, le=10_000, description="The newest events; 2,000 at most.")
+        int, Meta(ge=0, le=10_000, description="Newest events to return; at most 2,000.")
     ] = 50
     include_playbook_content: bool = False
 
 
 class SlowNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A step, and how long its latest visit took."""
+    """A step and the duration of its latest visit."""
 
     node_name: str
     status: str
@@ -36,7 +36,7 @@ class AnalysisSummary(msgspec.Struct, frozen=True, kw_only=True):
     """An execution in numbers."""
 
     event_count: int
-    #: Whether only the first events were looked at.
+    #: Whether only the first events were analyzed.
     is_partial: bool
     duration_seconds: float | None
     step_count: int
@@ -47,7 +47,7 @@ class AnalysisSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What is worth knowing of an execution."""
+    """A finding about an execution."""
 
     #: ``error``, ``warning`` or ``info``.
     severity: str
@@ -62,12 +62,12 @@ class AnalyzedPlaybook(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     version: int
     catalog_id: str
-    #: Where it was asked for.
+    #: Only if requested.
     content: str | None = None
 
 
 class ExecutionAnalysis(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an execution's time went, and what went wrong, in words."""
+    """The analysis of an execution: durations, failures and findings."""
 
     execution_id: str
     path: str
@@ -77,6 +77,6 @@ class ExecutionAnalysis(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
     recommendations: list[str]
     steps: list[StepReport]
-    #: Nothing where it is gone.
+    #: Absent if it was deleted.
     playbook: AnalyzedPlaybook | None
     event_sample: list[DetailEvent]

@@ -1,4 +1,4 @@
-"""Playbooks as NoETL's web page edits them, on the wire."""
+"""Playbooks as NoETL's GUI edits them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arcbook.wire.http.problems import Problem
 
 
 class PlaybookQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which playbook is meant."""
+    """The playbook to return."""
 
     playbook_id: Annotated[
         str, Meta(min_length=1, max_length=2000, description="Its path, or the id of a version.")
@@ -19,7 +19,7 @@ class PlaybookQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlaybookContent(msgspec.Struct, frozen=True, kw_only=True):
-    """A playbook's text."""
+    """The text of a playbook."""
 
     content: str
     path: str
@@ -29,36 +29,38 @@ class PlaybookContent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContentRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A playbook to be saved or checked."""
+    """A playbook to save or check."""
 
     content: Annotated[str, Meta(description="The document as YAML, plain or as Base64.")]
 
 
 class Validity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a playbook may be registered."""
+    """Whether a playbook is valid."""
 
     valid: bool
-    #: One text for each error, with its place.
+    #: One message for each error, with its location.
     errors: list[str]
     warnings: list[str]
-    #: The same with all that is known of each.
+    #: The complete diagnostics.
     diagnostics: list[Problem]
-    #: Diagnostics beyond as many as are told.
+    #: Number of diagnostics beyond the limit.
     left_out: int
 
 
 class AgentsRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Which agents a list holds."""
+    """Filters of a list of agents."""
 
     capabilities: Annotated[
         Annotated[list[str], Meta(max_length=100)] | None,
-        Meta(description="What they must be capable of, all of it."),
+        Meta(description="Capabilities that an agent must all have."),
     ] = None
-    include_content: Annotated[bool, Meta(description="Whether entries have their text.")] = True
+    include_content: Annotated[
+        bool, Meta(description="Whether to include the documents' texts.")
+    ] = True
 
 
 class Suite(msgspec.Struct, frozen=True, kw_only=True):
-    """Tests of a playbook, as the page keeps them; nothing here runs them."""
+    """The tests of a playbook that the GUI stores; the server does not run them."""
 
     suite_id: str
     file_path: str
@@ -69,7 +71,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PutSuite(msgspec.Struct, frozen=True, kw_only=True):
-    """Tests of a playbook, in place of those that are kept."""
+    """Tests of a playbook, replacing the stored ones."""
 
     playbook_path: Annotated[str, Meta(max_length=2000, description="The path by default.")] = ""
     tests: Annotated[list[Any], Meta(max_length=1000)] = []

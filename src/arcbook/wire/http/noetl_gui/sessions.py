@@ -1,4 +1,4 @@
-"""What a token is good for, on the wire."""
+"""The rights of a token, for NoETL's GUI."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Meta
 
 TOKEN_CHARACTERS_MAX = 16 * 1024
-"""Length of a token."""
+"""Maximum length of a token."""
 
 
 class SessionRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A token of which is asked what it is good for."""
+    """A token to check."""
 
     session_token: Annotated[
         str, Meta(max_length=TOKEN_CHARACTERS_MAX, description="An API token, or a JWT.")
@@ -20,16 +20,16 @@ class SessionRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose a token is."""
+    """The owner of a token."""
 
     email: str
     display_name: str
-    #: The scopes that it has.
+    #: The scopes of the token.
     roles: list[str]
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """What a token is good for."""
+    """The rights of a token."""
 
     valid: bool
     user: SessionUser | None = None

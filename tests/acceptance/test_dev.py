@@ -280,7 +280,7 @@ def test_ctrl_c_stops_in_order(dev, arcbook):
 def test_two_on_one_folder_are_refused(dev, arcbook):
     ran = arcbook("dev", "--port", 0)
 
-    assert (ran.code, "another process works in" in ran.err) == (2, True)
+    assert (ran.code, "another process uses" in ran.err) == (2, True)
 
 
 def test_a_run_can_be_cancelled(dev, arcbook):

@@ -107,7 +107,7 @@ def test_what_ends_is_started_again(up, arcbook):
     # What was killed last may still be starting.
     until(lambda: up.run(name).code == 0)
     assert up.run(name).json["said"] == "hello world"
-    assert up.process.log.count("started again") >= 5
+    assert up.process.log.count("restarting it") >= 5
 
 
 def test_a_killed_one_leaves_nothing_in_the_way(up, arcbook):
@@ -117,7 +117,7 @@ def test_a_killed_one_leaves_nothing_in_the_way(up, arcbook):
     up.process.stop(signal.SIGKILL)
     up.start()
 
-    assert "left behind" in up.process.log
+    assert "ended the processes of a killed" in up.process.log
     assert not any(map(is_alive, before))
     assert up.run("tests/greet").json["said"] == "hello world"
     listed = arcbook("executions", "list", "--server", up.url, "--json").json

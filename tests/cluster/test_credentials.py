@@ -225,7 +225,7 @@ def failing(steps: str) -> str:
         ("{kind: postgres, auth: bearer, query: select 1}", "bearer", "not postgres"),
         ("{kind: nats, auth: bearer, operation: kv_keys, bucket: b}", "bearer", "not nats"),
         ("{kind: duckdb, auth: bearer, query: select 1}", "bearer", "duckdb takes"),
-        ("{kind: postgres, auth: damaged, query: select 1}", "damaged", "does not open"),
+        ("{kind: postgres, auth: damaged, query: select 1}", "damaged", "was changed"),
         (
             "{kind: transfer, source: {type: postgres, auth: bearer, query: q}, target: {type: pg}}",
             "bearer",
@@ -271,7 +271,7 @@ async def test_a_record_that_was_moved_to_another_name_does_not_open(book):
     row = store.sealed["harmless"]
     await store.replace_sealed("other", store.sealed["other"].sealed, row.sealed)
 
-    with pytest.raises(CredentialError, match=r"'other' cannot be opened: .*does not open"):
+    with pytest.raises(CredentialError, match=r"'other' cannot be opened: .*was changed"):
         await book.credential("other", 1)
     (note,) = await store.secret_notes(SecretNotes(limit=1))
     assert (note.alias, note.execution_id, note.outcome) == ("other", 1, "unreadable")

@@ -1,1 +1,1 @@
-"""Composition roots: parts put together from settings."""
+"""Composition roots: assemble the parts of a process from its settings."""

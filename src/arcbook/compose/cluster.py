@@ -1,7 +1,7 @@
-"""Servers and workers put together from settings: the composition root of the cluster.
+"""The composition root of a cluster: assembles servers and workers from their settings.
 
-It chooses PostgreSQL as the store and for blobs, and NATS as the bus; without NATS,
-PostgreSQL is the bus as well.
+PostgreSQL is the store and holds the blobs, and NATS is the bus; without NATS, PostgreSQL is
+the bus as well.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ log = logging.getLogger(__name__)
 _DIGEST: Final = re.compile("[0-9a-fA-F]{64}")
 
 BEATS_PER_LEASE = 4
-"""Heartbeats of a worker within the time that a lease lasts."""
+"""Number of a worker's heartbeats during a lease."""
 
 
 class ControlPlane(NamedTuple):
-    """A server and what its API stands on."""
+    """A server and the services of its API."""
 
     server: Server
     store: ClusterStore
@@ -75,7 +75,7 @@ class ControlPlane(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What a server stands on: opened, and closed by whoever opened it."""
+    """The open services that a server uses; their opener closes them."""
 
     store: ClusterStore
     bus: Bus
@@ -83,14 +83,14 @@ class Parts(NamedTuple):
 
 
 Opening = Callable[[Settings], AbstractAsyncContextManager[Parts]]
-"""Opens what a server stands on."""
+"""Opens the services that a server uses."""
 
 
 def bus_of(settings: Settings) -> Bus:
     """Return the bus that the settings name.
 
     Raises:
-        SettingsError: they name none.
+        SettingsError: no bus is configured.
     """
     if settings.nats_url:
         access = NatsAccess(
@@ -110,10 +110,10 @@ def bus_of(settings: Settings) -> Bus:
 
 
 def worker_bus_of(settings: Settings) -> Connection:
-    """Return the bus that a worker is to use: a server's API, where no other one is named.
+    """Return the bus of a worker: the API of a server, if no other one is configured.
 
     Raises:
-        SettingsError: none is named, or the internal token is absent.
+        SettingsError: no bus is configured, or the token is missing.
     """
     if settings.nats_url or settings.dsn:
         return bus_of(settings)
@@ -131,16 +131,16 @@ def worker_bus_of(settings: Settings) -> Connection:
 
 
 def bus_token(settings: Settings) -> str:
-    """Return the token that the servers of a cluster share, and prove on their bus.
+    """Return the internal token, which the servers of a cluster share.
 
     Raises:
-        SettingsError: none is configured, and the file for it cannot be used.
+        SettingsError: no token is configured, and the token file cannot be used.
     """
     return settings.internal_token or token_in(settings.home / BUS_FILE)
 
 
 def leave_entry(settings: Settings, root: Root) -> None:
-    """Leave what workers of the same home enter with; those elsewhere are given a token."""
+    """Write the token file for workers of the same home; other workers need their own token."""
     try:
         leave_token(settings.home / ENTRY_FILE, root.built_in)
     except SealError as error:
@@ -148,23 +148,23 @@ def leave_entry(settings: Settings, root: Root) -> None:
 
 
 def worker_token_of(settings: Settings) -> WorkerToken:
-    """Return the token by which a worker enters, as it is now.
+    """Return the current token of a worker.
 
     Raises:
-        SettingsError: none is configured, and the file for it cannot be used.
+        SettingsError: no token is configured, and the token file cannot be used.
     """
     return WorkerToken(_entry_of(settings) or Root(bus_token(settings)).built_in)
 
 
 def _entry_of(settings: Settings) -> str:
-    """Return the token that a worker was given, or a server left for it; else nothing."""
-    given = settings.worker_token or settings.internal_token
-    left = settings.home / ENTRY_FILE
-    return given or (token_in(left) if left.exists() else "")
+    """Return the configured token, or the one in the home's token file; empty if neither exists."""
+    configured = settings.worker_token or settings.internal_token
+    entry_file = settings.home / ENTRY_FILE
+    return configured or (token_in(entry_file) if entry_file.exists() else "")
 
 
 def rules_of(settings: Settings) -> PoolRules:
-    """Return how pools are chosen.
+    """Return the rules that choose a command's pool.
 
     Raises:
         SettingsError: a rule is not ``KIND=POOL``.
@@ -181,10 +181,10 @@ def rules_of(settings: Settings) -> PoolRules:
 def http_of(
     settings: Settings, *, has_stored_tokens: bool = False, worker_token: str = ""
 ) -> HttpSettings:
-    """Return how the API behaves.
+    """Return the configuration of the API.
 
     Raises:
-        SettingsError: a token is not ``SCOPE=SHA256``, or a proxy no address.
+        SettingsError: a token is not ``SCOPE=SHA256``, or a proxy is not an address.
     """
     oidc = None
     if settings.oidc_issuer:
@@ -216,33 +216,33 @@ def http_of(
     )
 
 
-def _proxies(given: Sequence[str]) -> tuple[str, ...]:
-    """Return proxies as they are named: each an address or a network."""
-    for one in given:
+def _proxies(proxies: Sequence[str]) -> tuple[str, ...]:
+    """Check that each proxy is an address or a network."""
+    for one in proxies:
         try:
             ipaddress.ip_network(one)
         except ValueError:
             raise SettingsError(
-                f"ARCBOOK_PROXIES has {one[:60]!r}: write addresses or networks, 10.0.0.0/8"
+                f"ARCBOOK_PROXIES has {one[:60]!r}: use addresses or networks, such as 10.0.0.0/8"
             ) from None
-    return tuple(given)
+    return tuple(proxies)
 
 
-def _tokens(given: Sequence[str]) -> dict[str, str]:
-    """Return scopes by the digests of their tokens."""
-    found: dict[str, str] = {}
-    for one in given:
+def _tokens(entries: Sequence[str]) -> dict[str, str]:
+    """Return the scopes of configured tokens, by digest."""
+    scopes: dict[str, str] = {}
+    for one in entries:
         scope, _, digest = one.partition("=")
         if scope not in SCOPES or not _DIGEST.fullmatch(digest):
             raise SettingsError(
                 "ARCBOOK_API_TOKENS holds SCOPE=SHA256: a scope and 64 hexadecimal digits"
             )
-        found[digest.lower()] = scope
-    return found
+        scopes[digest.lower()] = scope
+    return scopes
 
 
 def tls_of(settings: Settings) -> Tls | None:
-    """Return how the server shows itself; nothing where it speaks plain HTTP.
+    """Return the TLS configuration of the server; None for plain HTTP.
 
     Raises:
         ListenError: a file cannot be used, or one is missing.
@@ -263,18 +263,18 @@ def release() -> str:
 
 
 class UnsafeBusError(SettingsError):
-    """Anybody could write on the bus."""
+    """The bus accepts messages from anyone."""
 
     code = "unsafe_bus"
 
 
 def check_bus(bus: Bus, settings: Settings) -> None:
-    """Refuse a bus on the network that asks nobody who they are, or warn of it.
+    """Refuse a bus on the network without authentication, or warn about it.
 
-    What is said there is sealed; but anybody could wipe it, flood it, and keep messages back.
+    Messages are sealed, but anyone could delete or withhold them, or flood the bus.
 
     Raises:
-        UnsafeBusError: it is one, and the settings do not allow that.
+        UnsafeBusError: the bus is open, and the settings do not allow that.
     """
     if not isinstance(bus, NatsBus) or not bus.is_open:
         return
@@ -282,13 +282,13 @@ def check_bus(bus: Bus, settings: Settings) -> None:
     far = [host for host in hosts if not is_loopback(host)]
     if not far:
         return
-    said = f"NATS at {', '.join(far)} asks nobody who they are: anyone who reaches it may use it"
+    problem = f"NATS at {', '.join(far)} accepts connections without credentials: anyone who reaches it may use it"
     if not settings.nats_open:
         raise UnsafeBusError(
-            f"{said}; configure users, tokens or certificates there, or listen on 127.0.0.1 "
+            f"{problem}; configure users, tokens or certificates there, or listen on 127.0.0.1 "
             "(ARCBOOK_NATS_OPEN=true: warn only)"
         )
-    log.warning(logged.BUS_OPEN, {"reason": said})
+    log.warning(logged.BUS_OPEN, {"reason": problem})
 
 
 class UnsafeDatabaseError(SettingsError):
@@ -318,10 +318,10 @@ async def check_database(settings: Settings) -> None:
 
 @asynccontextmanager
 async def shared_parts(settings: Settings) -> AsyncIterator[Parts]:
-    """Yield what the servers of a cluster share.
+    """Open the services that the servers of a cluster share.
 
     Raises:
-        SettingsError: something is not named.
+        SettingsError: a setting is missing.
         StoreError: the database cannot be used.
         BusError: the bus cannot be used.
     """
@@ -372,12 +372,12 @@ async def control_plane(
 async def served_control_plane(
     settings: Settings, parts: Opening = shared_parts, *, server_id: str = ""
 ) -> AsyncIterator[tuple[ControlPlane, str]]:
-    """Yield a running server and the address at which its API answers.
+    """Yield a running server and the URL of its API.
 
     Raises:
-        ListenError: it cannot listen there.
-        UnsafeBindingError: anybody could reach it.
-        SettingsError: something it needs is not named.
+        ListenError: it cannot listen on the address.
+        UnsafeBindingError: other machines could reach the API, and it has no authentication.
+        SettingsError: a required setting is missing.
         StoreError: the database cannot be used.
         BusError: the bus cannot be used.
     """
@@ -402,9 +402,9 @@ async def served_control_plane(
 
 
 async def _has_tokens(settings: Settings) -> bool:
-    """Return whether the database holds tokens, which guard an API that others can reach.
+    """Return whether the database has tokens, which protect an API that others can reach.
 
-    One that cannot be read guards nothing.
+    An unreadable database counts as having none.
     """
     if is_loopback(settings.host) or not settings.dsn:
         return False
@@ -419,8 +419,8 @@ async def worker(settings: Settings, *, worker_id: str = "") -> AsyncIterator[Wo
     """Yield a running worker.
 
     Raises:
-        SettingsError: something it needs is not named.
-        IsolationError: code cannot be run as far apart as the settings want it.
+        SettingsError: a required setting is missing.
+        IsolationError: the configured isolation of user code does not work here.
         BusError: the bus cannot be used.
     """
     confinement = await choose(
@@ -428,9 +428,9 @@ async def worker(settings: Settings, *, worker_id: str = "") -> AsyncIterator[Wo
     )
     async with (
         worker_bus_of(settings) as bus,
-        worker_on(bus, settings, worker_id=worker_id, confinement=confinement) as made,
+        worker_on(bus, settings, worker_id=worker_id, confinement=confinement) as running,
     ):
-        yield made
+        yield running
 
 
 @asynccontextmanager
@@ -441,9 +441,9 @@ async def worker_on(
     worker_id: str = "",
     confinement: Confinement | None = None,
 ) -> AsyncIterator[Worker]:
-    """Yield a worker that runs on a bus.
+    """Yield a running worker on a bus.
 
-    Without a confinement it works for whoever started it, who may reach what he pleases.
+    Without a confinement, user code has all rights of the user who started the process.
     """
     limits = confinement or Confinement(
         workspaces=str(settings.home / "work"),
@@ -468,7 +468,7 @@ async def worker_on(
         env=settings.template_names(),
         confinement=limits,
     )
-    made = Worker(
+    running = Worker(
         sealed,
         control,
         performer,
@@ -481,8 +481,8 @@ async def worker_on(
         beat_seconds=settings.lease_seconds / BEATS_PER_LEASE,
     )
     with LogContext(worker=name):
-        async with made:
-            made.service.watch(bus.service)
+        async with running:
+            running.service.watch(bus.service)
             if settings.adaptive:
-                made.service.loop("pressure", partial(adapt, made))
-            yield made
+                running.service.loop("pressure", partial(adapt, running))
+            yield running

@@ -1,7 +1,7 @@
 """The composition root of ``arcbook dev``: a server and a worker in one process and folder.
 
-It has a folder of its own. The home itself belongs to ``arcbook run``, where an execution is
-owned by the process that began it; a server owns every execution that it finds.
+It uses a separate folder, because a server owns all executions in its store. In the home
+itself, used by ``arcbook run``, the process that started an execution owns it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from arcbook.store.sqlite import SqliteStore
 from arcbook.worker.core import Worker
 
 FOLDER: Final = "dev"
-"""The folder below the home."""
+"""The subfolder of the home."""
 
 NAME: Final = "dev"
-"""Name of the server and the worker, fixed so that a restart regains what they owned."""
+"""Name of the server and the worker, fixed so that they own the same after a restart."""
 
 LEASE_SECONDS: Final = 3.0
-"""Lease after which commands of a killed process are performed again."""
+"""Lease of commands, after which those of a killed process are performed again."""
 
 LEAVE_SECONDS: Final = 10.0
-"""Time commands have to finish when the process is stopped."""
+"""Time limit for running commands when the process is stopped."""
 
 
 class FolderTakenError(SettingsError):
@@ -76,7 +76,7 @@ async def development(settings: Settings) -> AsyncIterator[Development]:
         async with SqliteStore(folder / "arcbook.db") as store, MemoryBus(exchange) as bus:
             yield Parts(store, bus, FilesystemBlobs(folder / "results"))
 
-    with _held(folder):
+    with _locked(folder):
         keys_of(settings, make=True)  # a standalone server does not create any
         async with (
             served_control_plane(settings, parts, server_id=NAME) as (plane, url),
@@ -90,13 +90,13 @@ async def development(settings: Settings) -> AsyncIterator[Development]:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Lock a folder for as long as this process lives."""
     path = folder / "lock"
     handle = lock(path)
     if handle is None:
         raise FolderTakenError(
-            f"another process works in {folder}: stop it, or name another folder with --home"
+            f"another process uses {folder}: stop it, or choose another folder with --home"
         )
     try:
         yield

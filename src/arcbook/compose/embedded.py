@@ -107,7 +107,7 @@ class Embedded:
                 self.store,
                 keys_of(self.settings, make=True),
                 self.clock,
-                who=f"local-{os.getpid()}",
+                requester=f"local-{os.getpid()}",
             )
         return self._credentials
 
@@ -200,9 +200,9 @@ class Embedded:
         Raises:
             AmbiguousFileError: Two of them have the same name.
         """
-        for found in named_files(playbook, Path(folder), self.registry):
+        for file in named_files(playbook, Path(folder), self.registry):
             await self.plans.register(
-                found.content, found.loaded, folder=str(found.folder), path=found.path
+                file.content, file.loaded, folder=str(file.folder), path=file.path
             )
 
     # -- executions -------------------------------------------------------------------

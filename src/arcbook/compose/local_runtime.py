@@ -1,7 +1,8 @@
 """The embedded runtime: owner and worker in one process, on one store.
 
-The owner is the worker, so there is no claim: a command is performed as soon as its
-commit returns. What was out when a process died is performed again by the next one.
+The owner is also the worker, so there are no claims: a command is performed as soon as its
+commit returns. The next process performs the commands again that were outstanding when the
+previous one died.
 """
 
 from __future__ import annotations
@@ -44,14 +45,13 @@ from arcbook.supervision import Service
 from arcbook.wire.payload import payload_of
 
 CONCURRENCY: Final = 128
-"""Commands performed at once."""
+"""Maximum number of concurrently performed commands."""
 
 BURST_SECONDS: Final = 0.02
-"""How long commands are begun one after the other, many of which end at once, before others
-have their turn."""
+"""How long commands are started in a row before other tasks get their turn."""
 
 INBOX_SECONDS: Final = 0.25
-"""Time between two looks for inputs that other processes left."""
+"""Interval of queries for inputs from other processes."""
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,8 @@ class LocalRuntime:
         self.ids = ids
         self.drive.listeners.add(self._watch)
         self._runner = CommandRunner(concurrency, self._done, self._away)
-        #: Commands to begin once others had their turn, and until when that is not needed.
+        #: Commands to start after other tasks had their turn, and the time until which that is
+        #: not necessary.
         self._later: deque[Job] = deque()
         self._until = 0.0
         self._waiters: dict[int, list[asyncio.Future[State]]] = {}
@@ -114,7 +115,7 @@ class LocalRuntime:
         await self.performer.tools.close()
 
     async def _drive(self) -> None:
-        """Drive; when the store fails, everyone who waits is told why, and later runs go on."""
+        """Run the drive loop; if the store fails, fail the waiting runs and continue."""
         while True:
             try:
                 await self.drive.run()
@@ -124,14 +125,14 @@ class LocalRuntime:
                 self._refuse(error)
 
     def _fail(self, cause: BaseException) -> None:
-        """Tell everyone who waits, or comes, that nothing goes on here any more."""
+        """Fail all waiting and all future runs."""
         self.drive.end(cause)
         self._refuse(cause)
 
     def _refuse(self, error: BaseException) -> None:
-        """Tell everyone who waits for an end why there is none."""
-        told, self._waiters = self._waiters, {}
-        for waiters in told.values():
+        """Fail all waiting runs."""
+        waiting, self._waiters = self._waiters, {}
+        for waiters in waiting.values():
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_exception(error)
@@ -159,7 +160,7 @@ class LocalRuntime:
         return identity
 
     def ended(self, execution_id: int) -> asyncio.Future[State]:
-        """Return a future of the state in which an execution ends."""
+        """Return a future of the final state of an execution."""
         future: asyncio.Future[State] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(execution_id, []).append(future)
         return future
@@ -172,11 +173,11 @@ class LocalRuntime:
         return await ended
 
     async def resume(self, execution_id: int, *, quiet: bool = False) -> asyncio.Future[State]:
-        """Go on with an execution, and its children, from where its log ends.
+        """Resume an execution and its children from the end of their logs.
 
         Args:
             execution_id: the execution.
-            quiet: do not perform its commands; it is to be cancelled.
+            quiet: whether not to perform its commands, because it will be cancelled.
         """
         self.performer.may_meet_marks = True
         await self.drive.suspects.watch([execution_id])
@@ -210,18 +211,18 @@ class LocalRuntime:
     # -- commands ---------------------------------------------------------------------
 
     def issue(self, slot: Slot, command_ids: list[str]) -> None:
-        """Perform commands, as many at once as there is room for."""
+        """Perform commands, up to the limit of concurrent ones."""
         execution_id = slot.state.execution_id
         for command_id in command_ids:
             command = slot.state.command(command_id)
             if command is not None:
                 begin = partial(self._open, execution_id, command_id)
-                given = command_id, command.generation, command.lost + 1
-                self._later.append(Job(execution_id, *given, begin, command.step))
+                identity = command_id, command.generation, command.lost + 1
+                self._later.append(Job(execution_id, *identity, begin, command.step))
         self._begin()
 
     def _begin(self) -> None:
-        """Begin to perform commands, and go on with it when others had their turn."""
+        """Start commands; continue after other tasks had their turn."""
         loop = asyncio.get_running_loop()
         if not self._until and self._later:
             self._until = loop.time() + BURST_SECONDS
@@ -234,12 +235,12 @@ class LocalRuntime:
         self._begin()
 
     def needs(self, slot: Slot) -> bool:
-        """Return whether commands of an execution wait here to be performed."""
+        """Return whether commands of an execution wait to be started."""
         runs = slot.state.runs.values()
         return any(c.status is CommandStatus.ISSUED for r in runs for c in r.commands.values())
 
     def _open(self, execution_id: int, command_id: str) -> Awaits | None:
-        """Begin to perform a command, if it is still there to be performed."""
+        """Start to perform a command, if it is still outstanding."""
         slot = self.drive.slots.get(execution_id)
         command = slot.state.command(command_id) if slot is not None else None
         if slot is None or command is None or command.status is not CommandStatus.ISSUED:
@@ -249,28 +250,28 @@ class LocalRuntime:
         numbers = itertools.count(1)
 
         async def checkpoint(saved: Any) -> bool:
-            given = Checkpointed(
+            reported = Checkpointed(
                 command_id=command_id,
                 generation=generation,
                 attempt=attempt,
                 state=saved,
                 number=next(numbers),
             )
-            return await self.drive.ask(execution_id, given)
+            return await self.drive.ask(execution_id, reported)
 
         work = payload_of(slot.state, slot.plan, command)
         folder = slot.planned.entry.folder
         return self.performer.perform(work, slot.plan, folder=folder, checkpoint=checkpoint)
 
-    def _done(self, job: Job, given: AnyInput | None) -> None:
-        if given is not None:
-            self.drive.submit(job.execution_id, given)
+    def _done(self, job: Job, report: AnyInput | None) -> None:
+        if report is not None:
+            self.drive.submit(job.execution_id, report)
 
     def _away(self, _: Job, error: BlobStoreError) -> None:
         self._refuse(error)
 
     def stop(self, slot: Slot, command_ids: list[str]) -> list[str]:
-        """Stop the tools of commands; return those that are not being performed."""
+        """Stop commands; return those that are not being performed."""
         execution_id = slot.state.execution_id
         idle: list[str] = []
         for command_id in command_ids:
@@ -289,7 +290,7 @@ class LocalRuntime:
     # -- inbox ------------------------------------------------------------------------
 
     async def _read_inbox(self) -> None:
-        """Take the inputs that other processes left for our executions."""
+        """Submit the inputs from other processes for executions of this one."""
         while True:
             await asyncio.sleep(INBOX_SECONDS)
             try:
@@ -303,11 +304,11 @@ class LocalRuntime:
         waiting = await self.store.take(list(self.drive.slots))
         for _, execution_id, body in waiting:
             try:
-                given = _INPUT_DECODER.decode(body)
+                received = _INPUT_DECODER.decode(body)
             except msgspec.DecodeError as error:
                 log.warning(logged.INPUT_UNREADABLE, {"execution": execution_id, "reason": error})
             else:
-                self.drive.submit(execution_id, given)
+                self.drive.submit(execution_id, received)
         if waiting:
             await self.store.drop([number for number, _, _ in waiting])
 

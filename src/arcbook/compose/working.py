@@ -23,7 +23,7 @@ def egress_of(settings: Settings) -> Egress:
 
 
 def packages_of(settings: Settings) -> PackageSources:
-    """Return where Python environments are kept, and what their packages come from."""
+    """Return the folder of Python environments, and the sources of their packages."""
     return PackageSources(
         folder=str(settings.home / "environments"),
         indexes=settings.python_index,
@@ -45,7 +45,7 @@ def jobs_of(settings: Settings) -> JobPlace:
 
 
 def confinement_of(settings: Settings, isolation: Isolation) -> Confinement:
-    """Return the isolation of users' code, and what tools may reach."""
+    """Return the confinement of user code: its isolation, limits and network access."""
     return Confinement.of_worker(
         isolation,
         workspaces=settings.home / "work",

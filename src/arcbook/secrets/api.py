@@ -30,14 +30,14 @@ class CredentialError(UnavailableError):
     code = "credential"
 
     #: The noun in the message.
-    what = "credential"
+    noun = "credential"
 
     def __init__(self, alias: str, reason: str, *, retryable: bool = False) -> None:
         self.alias = alias
         self.reason = reason
         #: Whether trying again later may succeed.
         self.retryable = retryable
-        super().__init__(f"{self.what} {alias!r} {reason}")
+        super().__init__(f"{self.noun} {alias!r} {reason}")
 
 
 class KeychainError(CredentialError):
@@ -45,4 +45,4 @@ class KeychainError(CredentialError):
 
     code = "keychain"
 
-    what = "keychain entry"
+    noun = "keychain entry"

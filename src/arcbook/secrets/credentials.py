@@ -41,16 +41,16 @@ class CredentialBook:
         store: the store.
         keys: the keys that encrypt credentials.
         clock: the source of time.
-        who: the requester recorded by default.
+        requester: the requester recorded by default.
     """
 
     def __init__(
-        self, store: WalletStore, keys: KeyProvider, clock: Clock, *, who: str = ""
+        self, store: WalletStore, keys: KeyProvider, clock: Clock, *, requester: str = ""
     ) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
-        self._who = who
+        self._who = requester
 
     async def add(  # the fields of a credential
         self,
@@ -60,7 +60,7 @@ class CredentialBook:
         *,
         description: str = "",
         tags: list[str] | None = None,
-        who: str = "",
+        requester: str = "",
         labels: Labels = NOBODYS,
     ) -> CredentialRow:
         """Encrypt and store a credential; replace one of the same name.
@@ -89,18 +89,18 @@ class CredentialBook:
             organization=labels.organization,
         )
         await self._store.put_credential(row)
-        await self._note("put", name, who, labels=labels)
+        await self._note("put", name, requester, labels=labels)
         return row
 
     async def rows(self) -> list[CredentialRow]:
         """Return all credentials, still encrypted."""
         return await self._store.credentials()
 
-    async def remove(self, name: str, *, who: str = "", labels: Labels = NOBODYS) -> bool:
+    async def remove(self, name: str, *, requester: str = "", labels: Labels = NOBODYS) -> bool:
         """Delete a credential; return whether it existed."""
         existed = await self._store.delete_credential(name)
         if existed:
-            await self._note("delete", name, who, labels=labels)
+            await self._note("delete", name, requester, labels=labels)
         return existed
 
     async def credential(
@@ -108,7 +108,7 @@ class CredentialBook:
         alias: str,
         execution_id: int,
         *,
-        who: str = "",
+        requester: str = "",
         action: str = "resolve",
         labels: Labels = NOBODYS,
     ) -> Credential:
@@ -119,7 +119,7 @@ class CredentialBook:
         """
         row = await self._store.credential(alias)
         if row is None:
-            await self._note(action, alias, who, execution_id, "unknown", labels)
+            await self._note(action, alias, requester, execution_id, "unknown", labels)
             raise CredentialError(
                 alias, f"is not known: add it with 'arcbook credential add {alias}'"
             )
@@ -129,24 +129,24 @@ class CredentialBook:
             else:
                 data = unseal(alias, row.sealed, self._keys)
         except SealError as error:
-            await self._note(action, alias, who, execution_id, "unreadable", labels)
+            await self._note(action, alias, requester, execution_id, "unreadable", labels)
             raise CredentialError(alias, f"cannot be opened: {error}") from None
-        await self._note(action, alias, who, execution_id, labels=labels)
+        await self._note(action, alias, requester, execution_id, labels=labels)
         return Credential(name=alias, type=row.type, data=data)
 
-    async def noted(self, alias: str, execution_id: int, *, who: str, outcome: str) -> None:
+    async def noted(self, alias: str, execution_id: int, *, requester: str, outcome: str) -> None:
         """Record a request for a credential by an execution, and its outcome."""
-        await self._note("resolve", alias[:ALIAS_CHARACTERS_MAX], who, execution_id, outcome)
+        await self._note("resolve", alias[:ALIAS_CHARACTERS_MAX], requester, execution_id, outcome)
 
-    async def refused(self, alias: str, *, who: str, labels: Labels = NOBODYS) -> None:
+    async def refused(self, alias: str, *, requester: str, labels: Labels = NOBODYS) -> None:
         """Record a refused request for the data of a credential."""
-        await self._note("read", alias, who, outcome="refused", labels=labels)
+        await self._note("read", alias, requester, outcome="refused", labels=labels)
 
     async def _note(
         self,
         action: str,
         alias: str,
-        who: str,
+        requester: str,
         execution_id: int = 0,
         outcome: str = "ok",
         labels: Labels = NOBODYS,
@@ -154,7 +154,7 @@ class CredentialBook:
         await self._store.note_secret(
             SecretNote(
                 at=self._clock.now_us(),
-                who=who or self._who,
+                who=requester or self._who,
                 action=action,
                 alias=alias,
                 execution_id=execution_id,

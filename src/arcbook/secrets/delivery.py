@@ -1,4 +1,4 @@
-"""Sealed delivery: only the worker that asked can read the server's answer.
+"""Sealed delivery: only the requesting worker can read the server's answer.
 
 The worker makes a key pair for each request and sends the public key; the server makes one too, and
 both derive the same key. The bus, its disks and its logs never see a credential.

@@ -1,8 +1,8 @@
-"""Envelope encryption: each record has a key of its own, sealed by a key from outside.
+"""Envelope encryption: each record has its own data key, sealed by an external key.
 
-A sealed record describes itself: algorithm, which key sealed its data key, and which
-version of that key. The record's name is bound into it, so that one record's bytes are
-of no use in the place of another's.
+A sealed record names its algorithm, the key that sealed its data key, and the version of
+that key. The record's name is part of the authenticated data, so that a record cannot be
+replaced by another one.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ class KeyProvider(Protocol):
 
     @property
     def provider(self) -> str:
-        """What a record says of where its sealing key is."""
+        """The name of the provider in sealed records."""
 
     @property
     def blocks(self) -> bool:
-        """Whether its calls take long enough to need a thread."""
+        """Whether its calls block and need a thread."""
 
     def seal_key(self, key: bytes) -> tuple[str, bytes]:
-        """Return the id of the sealing key, and the data key sealed by it."""
+        """Seal a data key; return the id of the sealing key and the sealed bytes."""
 
     def open_key(self, key_id: str, sealed: bytes) -> bytes:
-        """Return a data key.
+        """Open a sealed data key.
 
         Raises:
-            SealError: the key that sealed it is not here.
+            SealError: the key that sealed it is not available.
         """
 
 
 class LocalKey:
-    """A sealing key that this process holds."""
+    """A sealing key in the memory of this process."""
 
     provider = "local"
     blocks = False
@@ -63,7 +63,7 @@ class LocalKey:
 
     @classmethod
     def from_text(cls, text: str, source: str) -> LocalKey:
-        """Return the key that Base64 text holds.
+        """Decode a key from Base64.
 
         Raises:
             SealError: it is not Base64, or has the wrong length.
@@ -79,7 +79,7 @@ class LocalKey:
     def open_key(self, key_id: str, sealed: bytes) -> bytes:
         if key_id != self.key_id:
             raise SealError(
-                f"the record was sealed by key {key_id}, and {self._source} holds {self.key_id}: "
+                f"the record was sealed by key {key_id}, but {self._source} holds {self.key_id}: "
                 "use the key that sealed it"
             )
         return decrypt(self._key, sealed, b"key")
@@ -99,10 +99,10 @@ class _Sealed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seal(name: str, value: Any, keys: KeyProvider) -> bytes:
-    """Return a value sealed under the name of its record.
+    """Seal a value under the name of its record.
 
     Raises:
-        SealError: there is no key to seal it with.
+        SealError: there is no sealing key.
     """
     data_key = os.urandom(KEY_BYTES)
     key_id, sealed_key = keys.seal_key(data_key)
@@ -112,10 +112,10 @@ def seal(name: str, value: Any, keys: KeyProvider) -> bytes:
 
 
 def unseal(name: str, sealed: bytes, keys: KeyProvider) -> Any:
-    """Return the value of a sealed record.
+    """Open a sealed record.
 
     Raises:
-        SealError: the key is another, or the record was changed.
+        SealError: the key is the wrong one, or the record was changed.
     """
     record = _record(sealed)
     data_key = _opened(record, keys)
@@ -123,10 +123,10 @@ def unseal(name: str, sealed: bytes, keys: KeyProvider) -> Any:
 
 
 def rewrap(sealed: bytes, keys: KeyProvider) -> bytes:
-    """Return a record whose data key is sealed by the present key; its text stays as it is.
+    """Reseal the data key of a record with the current key; its content stays the same.
 
     Raises:
-        SealError: the key that sealed it is not here.
+        SealError: the key that sealed it is not available.
     """
     record = _record(sealed)
     key_id, sealed_key = keys.seal_key(_opened(record, keys))
@@ -149,21 +149,21 @@ def _record(sealed: bytes) -> _Sealed:
     except msgspec.DecodeError:
         raise SealError("the sealed record is damaged") from None
     if record.v != 1 or record.alg != ALGORITHM:
-        raise SealError(f"the record was sealed by {record.alg} version {record.v}, unknown here")
+        raise SealError(f"the record uses the unknown format {record.alg} version {record.v}")
     return record
 
 
 def _opened(record: _Sealed, keys: KeyProvider) -> bytes:
     if record.dek.provider != keys.provider:
         raise SealError(
-            f"the record was sealed by a key of provider {record.dek.provider!r}, and "
-            f"{keys.provider!r} is set: use the provider that sealed it"
+            f"the record was sealed by a key of provider {record.dek.provider!r}, but "
+            f"{keys.provider!r} is configured: use the provider that sealed it"
         )
     return keys.open_key(record.dek.key_id, record.dek.ct)
 
 
 def encrypt(key: bytes, text: bytes, bound: bytes) -> bytes:
-    """Return text encrypted, with what it is bound to."""
+    """Encrypt text, authenticated together with bound data."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # heavy: only where used
 
     nonce = os.urandom(_NONCE_BYTES)
@@ -171,10 +171,10 @@ def encrypt(key: bytes, text: bytes, bound: bytes) -> bytes:
 
 
 def decrypt(key: bytes, sealed: bytes, bound: bytes) -> bytes:
-    """Return what was encrypted.
+    """Decrypt and authenticate a sealed text.
 
     Raises:
-        SealError: it does not open.
+        SealError: the key or the bound data is wrong, or the text was changed.
     """
     from cryptography.exceptions import InvalidTag  # heavy: only where used
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -182,11 +182,11 @@ def decrypt(key: bytes, sealed: bytes, bound: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound)
     except (InvalidTag, ValueError):
-        raise SealError("the record does not open: it was changed, or its key is wrong") from None
+        raise SealError("the record was changed, or its key is wrong") from None
 
 
 def fingerprint(key: bytes) -> str:
-    """Return a name for a key that says nothing about it."""
+    """Return an id for a key that reveals nothing about it."""
     import hashlib  # only where a key is used
 
     return hashlib.blake2b(key, digest_size=6, person=b"arcbook-key").hexdigest()

@@ -192,11 +192,11 @@ def _parts_of(name: str, text: str) -> dict[str, str | int]:
     """Return the parts of a secret text that are secret themselves: JSON fields, lines, pieces."""
     if text.lstrip().startswith("{"):
         try:
-            held = json.loads(text)
+            parsed = json.loads(text)
         except (ValueError, RecursionError):
-            held = None
-        if isinstance(held, dict):
-            return secret_fields(name, held)
+            parsed = None
+        if isinstance(parsed, dict):
+            return secret_fields(name, parsed)
     lines = [line.strip() for line in text.splitlines()]
     if len(lines) > 1:
         return {

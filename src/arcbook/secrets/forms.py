@@ -52,10 +52,10 @@ def forms(secret: str) -> Iterator[tuple[str, str]]:
     These are the secret itself, one encoding by any of many encoders, two encodings by the most
     common ones in any order, and the secret in other letter cases.
     """
-    seen: set[str] = set()
+    known: set[str] = set()
     for name, text in _candidates(secret):
-        if len(text) >= SECRET_CHARACTERS_MIN and text not in seen:
-            seen.add(text)
+        if len(text) >= SECRET_CHARACTERS_MIN and text not in known:
+            known.add(text)
             yield name, text
 
 

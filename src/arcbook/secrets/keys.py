@@ -189,7 +189,7 @@ def make_key_file(path: Path, text: str = "") -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise SealError(f"the key file {path} cannot be made: {error.strerror}") from None
+        raise SealError(f"the key file {path} cannot be created: {error.strerror}") from None
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write((text or new_key()) + "\n")
         file.flush()
@@ -241,6 +241,6 @@ def _written(path: Path, text: str) -> Path:
 
 def _no_key(path: Path) -> str:
     return (
-        f"there is no key: set {VARIABLE}, or make {path} with 'arcbook wallet init'; all "
+        f"there is no key: set {VARIABLE}, or create {path} with 'arcbook wallet init'; all "
         "servers of a cluster need the same one"
     )

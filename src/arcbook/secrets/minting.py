@@ -234,7 +234,7 @@ async def _asked(
             status, data = response.status, await read_body(response, ANSWER_BYTES_MAX)
     except BodyTooLargeError as error:
         raise KeychainError(
-            name, f"got an answer of its issuer that is no token: {error}"
+            name, f"got an answer from its issuer that is not a token: {error}"
         ) from None
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         reason = type(error).__name__
@@ -243,7 +243,7 @@ async def _asked(
         may_pass = status in (408, 429) or status >= 500
         raise KeychainError(name, f"is refused by its issuer: HTTP {status}", retryable=may_pass)
     if status >= 300:
-        raise KeychainError(name, "is redirected by its issuer; set the final address")
+        raise KeychainError(name, "is redirected by its issuer: set the final address")
     try:
         answer = msgspec.json.decode(data)
     except msgspec.DecodeError:

@@ -204,8 +204,8 @@ class Root:
         """
         name, pools = greeting.worker, greeting.pools
         nonce = secrets.token_bytes(16)
-        made = Ticket(WORKER, name, greeting.token_id, greeting.salt, tenant, pools, nonce)
-        ticket = encoded(made)
+        issued = Ticket(WORKER, name, greeting.token_id, greeting.salt, tenant, pools, nonce)
+        ticket = encoded(issued)
         if len(ticket) > TICKET_BYTES_MAX:
             raise SealError(f"a worker's name and pools have at most {TICKET_BYTES_MAX} bytes")
         granted = Granted(

@@ -192,8 +192,8 @@ class Secrets:
         end = 0
         for at, length, form in sorted(self._found_in(text)):
             if at >= end:
-                whole = self._owners.get(text[at : at - length])
-                mark = whole[0].mark() if whole else self._owners[form][0].mark(f"head{-length}")
+                owners = self._owners.get(text[at : at - length])
+                mark = owners[0].mark() if owners else self._owners[form][0].mark(f"head{-length}")
                 parts += text[end:at], mark
                 end = at - length
         if parts:
@@ -275,12 +275,12 @@ def proofs(text: str, alias: str) -> dict[str, str]:
     return {name: proof for name, proof in names if name.startswith(f"{alias}.")}
 
 
-def proves(found: dict[str, str], secrets: Iterable[str | int]) -> bool:
+def proves(proofs_by_name: dict[str, str], secrets: Iterable[str | int]) -> bool:
     """Return whether any of some marks was made by a holder of one of some secrets."""
     values = [str(secret) for secret in secrets]
     return any(
         hmac.compare_digest(_proof(name, value), proof)
-        for name, proof in found.items()
+        for name, proof in proofs_by_name.items()
         for value in values
     )
 

@@ -131,6 +131,6 @@ def note_id(now_us: int) -> int:
 def _text(token_id: str, scope: str, workers: WorkersText | None) -> str:
     if scope == WORKER_SCOPE:
         if workers is None:
-            raise TokenError("a worker's token is made where the servers' own is known")
+            raise TokenError("a worker token can only be created where the internal token is known")
         return workers(token_id)
     return f"{PREFIX}_{token_id}_{secrets.token_urlsafe(SECRET_BYTES)}"

@@ -169,10 +169,10 @@ def _form(kind: str) -> Form | None:
 @cache
 def _added() -> dict[str, Plugin]:
     """Return the types that other packages add; of two with one name the first."""
-    found: dict[str, Plugin] = {}
+    added: dict[str, Plugin] = {}
     for plugin in plugins(ENTRY_POINTS):
-        found.setdefault(type_of(plugin.name), plugin)
-    return found
+        added.setdefault(type_of(plugin.name), plugin)
+    return added
 
 
 def type_of(kind: str) -> str:
@@ -190,7 +190,7 @@ def problems_of(kind: str, data: dict[str, Any]) -> list[str]:
     if form is None:
         return [f"credential type {kind[:60]!r} is not known: {', '.join(types())}"]
     if not data:
-        return ["a credential has fields: data is empty"]
+        return ["a credential needs at least one field: data is empty"]
     checked = [_problem_of_number(name, data[name]) for name in form.numbers if name in data]
     problems = [problem for problem in checked if problem]
     if any(_is_there(data.get(name)) for name in form.instead):
@@ -218,7 +218,7 @@ def checked(kind: str, data: dict[str, Any]) -> str:
     try:
         msgspec.json.encode(data)
     except (TypeError, ValueError, RecursionError):
-        problems.append("its fields must be what JSON can hold")
+        problems.append("its fields must be JSON values")
     if problems:
         raise CredentialInvalidError(problems)
     return canonical

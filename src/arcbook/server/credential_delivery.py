@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 class Credentials(Protocol):
     """Port: decrypts stored credentials and records each access."""
 
-    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
+    async def credential(self, alias: str, execution_id: int, *, requester: str = "") -> Credential:
         """Return a credential, decrypted.
 
         Raises:
@@ -89,13 +89,15 @@ class CredentialGuard:
         """
         reason = await self._reason(request)
         alias, execution_id = request.alias, request.execution_id
-        who = request.who or request.worker
+        requester = request.who or request.worker
         if reason:
-            log.warning(logged.CREDENTIAL_REFUSED, {"who": who, "alias": alias, "reason": reason})
+            log.warning(
+                logged.CREDENTIAL_REFUSED, {"who": requester, "alias": alias, "reason": reason}
+            )
             await self._rows.note_secret(
                 SecretNote(
                     at=self._clock.now_us(),
-                    who=who,
+                    who=requester,
                     action="resolve",
                     alias=alias[:ALIAS_CHARACTERS_MAX].replace("\x00", "\ufffd"),
                     execution_id=execution_id,
@@ -103,7 +105,7 @@ class CredentialGuard:
                 )
             )
             raise WithheldError(alias, f"is refused: {reason}")
-        credential = await self._credentials.credential(alias, execution_id, who=who)
+        credential = await self._credentials.credential(alias, execution_id, requester=requester)
         return deliver(msgspec.json.encode(credential), request.public, request.bound)
 
     async def _reason(self, request: CredentialRequest) -> str:
@@ -173,7 +175,9 @@ class CredentialGuard:
         if not marks:
             return False
         try:
-            opened = await self._credentials.credential(alias, request.execution_id, who=PROVING)
+            opened = await self._credentials.credential(
+                alias, request.execution_id, requester=PROVING
+            )
         except CredentialError:
             return False
         return proves(marks, secret_fields(alias, opened.data).values())

@@ -53,22 +53,22 @@ class SystemCredentials:
         self._store = store
         self._token = token
 
-    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
+    async def credential(self, alias: str, execution_id: int, *, requester: str = "") -> Credential:
         """Return a credential, decrypted.
 
         Raises:
             CredentialError: it does not exist, or the execution may not have it.
         """
         if alias != INTERNAL_CREDENTIAL:
-            return await self._others.credential(alias, execution_id, who=who)
+            return await self._others.credential(alias, execution_id, requester=requester)
         row = await self._store.execution(execution_id)
         if row is None or not is_system(row.path):
-            await self._others.noted(alias, execution_id, who=who, outcome="refused")
+            await self._others.noted(alias, execution_id, requester=requester, outcome="refused")
             raise CredentialError(alias, f"is only for playbooks {SYSTEM_PREFIX}*")
         if not self._token:
-            await self._others.noted(alias, execution_id, who=who, outcome="unknown")
+            await self._others.noted(alias, execution_id, requester=requester, outcome="unknown")
             raise CredentialError(alias, "does not exist: set ARCBOOK_INTERNAL_TOKEN on the server")
-        await self._others.noted(alias, execution_id, who=who, outcome="ok")
+        await self._others.noted(alias, execution_id, requester=requester, outcome="ok")
         return Credential(name=alias, type="bearer", data={"token": self._token})
 
 

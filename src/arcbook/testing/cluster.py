@@ -46,7 +46,7 @@ LEASE_SECONDS: Final = 0.6
 class NoCredentials:
     """A credential source without credentials."""
 
-    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
+    async def credential(self, alias: str, execution_id: int, *, requester: str = "") -> Credential:
         """Raise: there are no credentials."""
         raise CredentialError(alias, "is not known")
 

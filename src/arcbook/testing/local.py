@@ -90,7 +90,7 @@ class FakeCredentials:
     def __init__(self, known: dict[str, Credential] | None = None) -> None:
         self.known = known or {}
 
-    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
+    async def credential(self, alias: str, execution_id: int, *, requester: str = "") -> Credential:
         try:
             return self.known[alias]
         except KeyError:

@@ -1,4 +1,4 @@
-"""Processes that are watched over: started, found dead, started again, stopped by their id."""
+"""Child processes of a local cluster: start, watch, restart and stop them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 STOP_SECONDS: Final = 20.0
-"""How long a process may take to end before it is killed."""
+"""Time limit for a process to end before it is killed."""
 
 LOG_TAIL_BYTES: Final = 2000
 
 
 class Child:
-    """A process of ours, with its log in a file.
+    """A child process that logs to a file.
 
-    It has a process group of its own, so that Ctrl-C in the terminal reaches its parent
-    only, which stops all in order.
+    It has its own process group, so that Ctrl-C in the terminal only reaches the parent,
+    which stops all children in order.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it."""
+        """Start the process."""
         self.starts += 1
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -62,21 +62,21 @@ class Child:
 
     @property
     def code(self) -> int | None:
-        """How it ended; nothing while it runs."""
+        """The exit code; None while it runs."""
         return self._process.poll() if self._process is not None else None
 
     def tail(self) -> str:
-        """Return the end of its log."""
+        """Return the last lines of its log."""
         data = self.log.read_bytes() if self.log.exists() else b""
         return data[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
 
     def ask_to_stop(self) -> None:
-        """Ask it to end."""
+        """Send the stop signal."""
         if self._process is not None and self.code is None:
             self._process.send_signal(self._stop_signal)
 
     def stop(self) -> None:
-        """Have it end, and wait for that; stopping twice is well."""
+        """Stop the process and wait for its end. Idempotent."""
         self.ask_to_stop()
         if self._process is None:
             return
@@ -86,37 +86,37 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
 def note(file: Path, children: Iterable[Child]) -> None:
-    """Write down which processes are ours, for a start after we were killed."""
-    found = {str(child.pid): _began(child.pid) for child in children if child.pid}
-    whole = file.with_suffix(".new")
-    whole.write_text(json.dumps(found), "ascii")
-    whole.replace(file)
+    """Record the child processes, for a start after the parent was killed."""
+    processes = {str(child.pid): _began(child.pid) for child in children if child.pid}
+    temporary = file.with_suffix(".new")
+    temporary.write_text(json.dumps(processes), "ascii")
+    temporary.replace(file)
 
 
 def end_leftovers(file: Path) -> int:
-    """End processes that a killed process left behind; return how many there were."""
+    """End recorded processes that still run; return their number."""
     try:
         noted: Mapping[str, str] = json.loads(file.read_text("ascii"))
     except (OSError, ValueError):
         return 0
-    left = [int(pid) for pid, began in noted.items() if began and _began(int(pid)) == began]
-    for pid in left:
+    running = [int(pid) for pid, began in noted.items() if began and _began(int(pid)) == began]
+    for pid in running:
         _send(pid, signal.SIGINT)
     ends_at = time.monotonic() + STOP_SECONDS
-    for pid in left:
+    for pid in running:
         while _began(pid) == noted[str(pid)] and time.monotonic() < ends_at:
             time.sleep(0.05)
         if _began(pid) == noted[str(pid)]:
             _send(pid, signal.SIGKILL)
     file.unlink(missing_ok=True)
-    return len(left)
+    return len(running)
 
 
 def _send(pid: int, number: int) -> None:
@@ -125,7 +125,7 @@ def _send(pid: int, number: int) -> None:
 
 
 def _began(pid: int) -> str:
-    """Return when a process began, which tells it from a later one of the same id."""
+    """Return the start time of a process, to recognize a reused id."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
     except OSError:

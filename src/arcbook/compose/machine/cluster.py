@@ -21,36 +21,36 @@ from arcbook.store.api import StoreError
 from arcbook.store.postgres import upgrade
 
 READY_SECONDS: Final = 60.0
-"""How long a process may take until it is ready."""
+"""Time limit for a process to become ready."""
 
 LOOK_SECONDS: Final = 0.2
-"""Time between two looks whether processes are there."""
+"""Interval of checks whether the processes run."""
 
 HEALTH_LOOKS: Final = 10
-"""Looks between two questions whether the server is well ..."""
+"""Number of checks between two health requests to the server ..."""
 
 SICK_MAX: Final = 5
-"""... and answers in a row that it is not, after which it is started again."""
+"""... and of consecutive failures after which the server is restarted."""
 
 PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Pauses before starting again what keeps ending; the last one repeats."""
+"""Pauses before restarting a process that keeps ending; the last one repeats."""
 
 CALM_SECONDS: Final = 30.0
-"""Time after which an end is no repetition of the last one."""
+"""Time after which the pauses start over."""
 
 SERVERS_POOLS: Final = ("shared", "python", "system")
-"""Pools that the workers pull from."""
+"""The pools of the workers."""
 
 
 class LocalCluster:
     """The processes of a local cluster; a context manager that starts and stops them.
 
     Args:
-        folder: where all of them keep what they have.
-        settings: where the server listens.
-        workers: how many there are.
-        with_nats: whether NATS is the bus; PostgreSQL is, without.
-        tell: told what happens, a sentence at a time.
+        folder: the folder for their data and logs.
+        settings: the address of the server, and the pools.
+        workers: the number of workers.
+        with_nats: whether NATS is the bus; otherwise PostgreSQL is.
+        tell: called with a sentence for each thing that happens.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LocalCluster:
         self._lock()
         try:
             if end_leftovers(self._noted):
-                self._tell("ended what a killed 'arcbook up' had left behind")
+                self._tell("ended the processes of a killed 'arcbook up'")
             await self._start_all()
         except BaseException:
             self._stop_all()
@@ -91,7 +91,7 @@ class LocalCluster:
         self._stop_all()
 
     def _lock(self) -> None:
-        """Keep others out of the folder.
+        """Lock the folder.
 
         Raises:
             ServiceFailedError: another process runs a cluster in it.
@@ -100,7 +100,7 @@ class LocalCluster:
         self._handle = lock(self.folder / "lock")
         if self._handle is None:
             raise ServiceFailedError(
-                f"another 'arcbook up' runs in {self.folder}: stop it, or name another "
+                f"another 'arcbook up' runs in {self.folder}: stop it, or choose another "
                 "folder with --home"
             )
 
@@ -109,10 +109,10 @@ class LocalCluster:
         return self.folder / "processes.json"
 
     async def _start_all(self) -> None:
-        # Else the one who listens there would be taken for ours.
+        # Another process on the port would be mistaken for the new server.
         check_free(self._settings.port)
         database = LocalPostgres(self.folder / "postgres", self._log("postgres"))
-        given = {"dsn": database.dsn, "home": str(self.folder / "home")}
+        settings = {"dsn": database.dsn, "home": str(self.folder / "home")}
         make_key_file(self.folder / "home" / KEY_FILE)  # a server alone makes none
         await self._start(database.child, lambda: _accepts_tables(database.dsn))
         self._tell(
@@ -120,24 +120,26 @@ class LocalCluster:
         )
         if self._with_nats:
             nats = LocalNats(self.folder / "nats", self._log("nats"))
-            given |= {"nats_url": nats.url, "nats_token": nats.token}
+            settings |= {"nats_url": nats.url, "nats_token": nats.token}
             await self._start(nats.child, lambda: _listens(nats.port))
             self._tell(f"NATS        {nats.url}")
         else:
-            self._tell("NATS        none: PostgreSQL is the bus")
-        given.setdefault("internal_token", self._settings.internal_token or secrets.token_hex(16))
-        self.server = self._arcbook("server", given, "--port", str(self._settings.port))
+            self._tell("NATS        none, PostgreSQL is the bus")
+        settings.setdefault(
+            "internal_token", self._settings.internal_token or secrets.token_hex(16)
+        )
+        self.server = self._arcbook("server", settings, "--port", str(self._settings.port))
         await self._start(self.server, self._is_well)
         self._tell(f"server      {self.url}")
-        del given["internal_token"]
-        await self._start_workers(given)
+        del settings["internal_token"]
+        await self._start_workers(settings)
 
-    async def _start_workers(self, given: dict[str, str]) -> None:
+    async def _start_workers(self, settings: dict[str, str]) -> None:
         pools = ",".join(dict.fromkeys([*SERVERS_POOLS, *self._settings.pools]))
         names = [f"worker-{number}" for number in range(1, self._workers + 1)]
         for name in names:
             arguments = ("--pool", pools, "--name", name, "--concurrency", "auto")
-            child = self._arcbook("worker", given, *arguments, name=name)
+            child = self._arcbook("worker", settings, *arguments, name=name)
             await self._start(child, _at_once)
 
         async def are_there() -> bool:
@@ -149,16 +151,18 @@ class LocalCluster:
             await self._ready(self.children[-1], are_there)
         self._tell(f"workers     {', '.join(names) or 'none'}, pools {pools}")
 
-    def _arcbook(self, verb: str, given: dict[str, str], *arguments: str, name: str = "") -> Child:
+    def _arcbook(
+        self, verb: str, settings: dict[str, str], *arguments: str, name: str = ""
+    ) -> Child:
         command = [sys.executable, "-m", "arcbook", verb, *arguments]
         log = self._log(name or verb)
-        return Child(name or verb, command, log, env=environment_for(**given))
+        return Child(name or verb, command, log, env=environment_for(**settings))
 
     def _log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"
 
     def _stop_all(self) -> None:
-        """Stop workers, then the server, then what they stand on."""
+        """Stop the workers, then the server, then its services."""
         workers = [c for c in self.children if c.name.startswith("worker-")]
         for child in workers:
             child.ask_to_stop()
@@ -202,7 +206,7 @@ class LocalCluster:
     # -- watching ---------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Start again what ends, until cancelled."""
+        """Restart processes that end, until cancelled."""
         looks = sick = 0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -213,7 +217,7 @@ class LocalCluster:
             if looks % HEALTH_LOOKS == 0 and self.server is not None:
                 sick = 0 if await self._is_well_now() else sick + 1
                 if sick == SICK_MAX:
-                    self._tell("the server does not answer; it is started again")
+                    self._tell("the server does not answer; restarting it")
                     self.server.kill()
                     sick = 0
 
@@ -228,7 +232,7 @@ class LocalCluster:
         is_repeated = now - self._ended_at.get(child.name, -CALM_SECONDS) < CALM_SECONDS
         self._ends[child.name] = self._ends.get(child.name, 0) + 1 if is_repeated else 0
         self._ended_at[child.name] = now
-        self._tell(f"{child.name} ended ({child.code}); it is started again, see {child.log}")
+        self._tell(f"{child.name} ended ({child.code}); restarting it, see {child.log}")
         await asyncio.sleep(PAUSES[min(self._ends[child.name], len(PAUSES) - 1)])
         child.start()
         note(self._noted, self.children)

@@ -1,4 +1,4 @@
-"""PostgreSQL and NATS as programs of this machine: where they are, and how they start."""
+"""Locate and start the PostgreSQL and NATS programs of this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Final
 from arcbook.errors import UnavailableError
 
 SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where programs are, whatever the caller's own path is."""
+"""Where to look for programs, regardless of the caller's PATH."""
 
 POSTGRES_ADVICE: Final = (
     "PostgreSQL's server is not installed; install it with 'apt-get install postgresql', "
@@ -40,12 +40,12 @@ class ServiceFailedError(UnavailableError):
 
 
 def bare_environment() -> dict[str, str]:
-    """Return an environment without anything of the user's."""
+    """Return a minimal environment without the user's variables."""
     return {"PATH": SEARCH_PATH, "LC_ALL": "C"}
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
+    """Return a port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -53,10 +53,10 @@ def free_port() -> int:
 
 
 def check_free(port: int) -> None:
-    """Check that a port can be listened on.
+    """Check that a port is free.
 
     Raises:
-        ServiceFailedError: somebody listens there.
+        ServiceFailedError: another process listens on it.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -64,35 +64,35 @@ def check_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise ServiceFailedError(
-                f"cannot listen on 127.0.0.1:{port}: {error.strerror}; name another port"
+                f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another port"
             ) from None
 
 
 def nats_program() -> str:
-    """Return where nats-server is.
+    """Return the path of nats-server.
 
     Raises:
         ServiceMissingError: it is not installed.
     """
-    found = _program("nats-server")
-    if found is None:
+    program = _program("nats-server")
+    if program is None:
         raise ServiceMissingError(NATS_ADVICE)
-    return found
+    return program
 
 
 def postgres_folder() -> Path:
-    """Return where PostgreSQL's programs are.
+    """Return the folder with PostgreSQL's programs.
 
     Raises:
         ServiceMissingError: it is not installed.
     """
-    found: list[Path] = []
+    folders: list[Path] = []
     config = _program("pg_config")
     if config is not None:
         done = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False)
-        found.append(Path(done.stdout.strip()))
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
-    for folder in _existing(found):
+        folders.append(Path(done.stdout.strip()))
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True)
+    for folder in _existing(folders):
         return folder
     raise ServiceMissingError(POSTGRES_ADVICE)
 
@@ -113,10 +113,10 @@ def _version(folder: Path) -> int:
 
 
 def unprivileged_account() -> pwd.struct_passwd | None:
-    """Return an account for a server that refuses root; ``None`` if we are not root.
+    """Return an account for a server that refuses root; ``None`` if this process is not root.
 
     Raises:
-        ServiceMissingError: there is none.
+        ServiceMissingError: there is no such account.
     """
     if os.geteuid() != 0:
         return None
@@ -127,7 +127,7 @@ def unprivileged_account() -> pwd.struct_passwd | None:
 
 
 def as_account(folder: Path, account: pwd.struct_passwd | None) -> dict[str, Any]:
-    """Give a folder to an account, and return how a process becomes it."""
+    """Give a folder to an account; return the options to start a process as that account."""
     options: dict[str, Any] = {"cwd": folder, "env": bare_environment()}
     if account is not None:
         os.chown(folder, account.pw_uid, account.pw_gid)
@@ -138,10 +138,10 @@ def as_account(folder: Path, account: pwd.struct_passwd | None) -> dict[str, Any
 def init_postgres(
     programs: Path, user: str, password: str, options: Mapping[str, Any], *, sync: bool = True
 ) -> None:
-    """Make a cluster of databases in the folder ``data``.
+    """Initialize a PostgreSQL data folder.
 
     Raises:
-        ServiceFailedError: it cannot be made.
+        ServiceFailedError: initdb failed.
     """
     folder = Path(options["cwd"])
     secret = folder / "password"
@@ -162,15 +162,15 @@ def init_postgres(
 def postgres_command(
     programs: Path, port: int, sockets: str, settings: Mapping[str, str]
 ) -> list[str]:
-    """Return how PostgreSQL starts on the folder ``data``.
+    """Return the command that starts PostgreSQL on the folder ``data``.
 
     Args:
-        programs: where its programs are.
-        port: where it listens, on this machine only.
-        sockets: folder of its socket; an empty text for none.
+        programs: the folder with its programs.
+        port: its port on 127.0.0.1.
+        sockets: folder of its socket; empty for none.
         settings: further settings.
     """
-    given = [f"--{name}={value}" for name, value in settings.items()]
+    options = [f"--{name}={value}" for name, value in settings.items()]
     listening = "--listen_addresses=127.0.0.1"
     return [
         str(programs / "postgres"),
@@ -181,5 +181,5 @@ def postgres_command(
         "-k",
         sockets,
         listening,
-        *given,
+        *options,
     ]

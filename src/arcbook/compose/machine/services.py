@@ -1,4 +1,4 @@
-"""PostgreSQL and NATS of a local cluster: kept in a folder, started on free ports."""
+"""PostgreSQL and NATS of a local cluster, with data in its folder and on free ports."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from arcbook.compose.machine.programs import (
 USER: Final = "arcbook"
 
 ENTER_BITS: Final = 0o001
-"""Others may enter a folder."""
+"""Permission bit that lets others enter a folder."""
 
 
 class LocalPostgres:
-    """PostgreSQL on a folder, made when it is not there yet."""
+    """PostgreSQL with its data in a folder, which is created if necessary."""
 
     def __init__(self, folder: Path, log: Path) -> None:
         programs = postgres_folder()
@@ -45,13 +45,13 @@ class LocalPostgres:
 
     @property
     def dsn(self) -> str:
-        """Where servers find it, with its password."""
+        """The DSN for servers, with the password."""
         password = self.secret.read_text("ascii").strip()
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/postgres"
 
 
 class LocalNats:
-    """NATS with JetStream on a folder."""
+    """NATS with JetStream, with its data in a folder."""
 
     def __init__(self, folder: Path, log: Path) -> None:
         program = nats_program()
@@ -69,20 +69,20 @@ class LocalNats:
 
     @property
     def url(self) -> str:
-        """Where clients connect, with the token that it wants of them."""
+        """The URL for clients; they also need the token."""
         return f"nats://127.0.0.1:{self.port}"
 
 
 def _check_way(folder: Path, account: str) -> None:
-    """Check that an account can get to a folder of its own.
+    """Check that an account can enter all parents of its folder.
 
     Raises:
-        ServiceFailedError: it cannot.
+        ServiceFailedError: it cannot enter one of them.
     """
     for parent in folder.resolve().parents:
         if not parent.stat().st_mode & ENTER_BITS:
             raise ServiceFailedError(
                 f"PostgreSQL refuses root, and the account {account!r} cannot enter {parent}: "
-                "run this as an ordinary user, or name a folder that others can enter, such "
+                "run this as an ordinary user, or choose a folder that others can enter, such "
                 "as --home /var/lib/arcbook"
             )

@@ -95,7 +95,7 @@ def _refused(name: str, provider: str, error: BaseException) -> KeychainError:
         kind = str(code.get("Error", {}).get("Code") or kind)
     may_pass = status in (408, 429) or status >= SERVERS_FAULT
     may_pass = may_pass or any(part in kind.lower() for part in PASSING)
-    return KeychainError(name, f"cannot be had from {provider}: {kind}", retryable=may_pass)
+    return KeychainError(name, f"cannot be fetched from {provider}: {kind}", retryable=may_pass)
 
 
 def _status(error: BaseException) -> int:

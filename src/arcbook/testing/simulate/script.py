@@ -28,6 +28,6 @@ def answers_of(scenario: Scenario) -> Answers:
 class AnyCredentials:
     """Knows every alias, and what it stands for is worth nothing."""
 
-    async def credential(self, alias: str, execution_id: int, *, who: str = "") -> Credential:
+    async def credential(self, alias: str, execution_id: int, *, requester: str = "") -> Credential:
         """Return a credential of that name."""
         return Credential(name=alias, type="secret", data={"secret": "***"})

@@ -46,7 +46,7 @@ async def put(call: Call) -> CredentialView:
             request.data,
             description=request.description or "",
             tags=request.tags,
-            who=call.caller.name,
+            requester=call.caller.name,
             labels=_labels(call),
         )
     except CredentialInvalidError as error:
@@ -75,14 +75,16 @@ async def get(call: Call) -> CredentialView:
     query: CredentialQuery = call.query
     if not query.include_data:
         return _view(await _row(call))
-    book, name, who = call.context.credentials, call.param("name"), call.caller.name
+    book, name, requester = call.context.credentials, call.param("name"), call.caller.name
     try:
         call.context.access.require(call.caller, "admin")
     except ApiError:
-        await book.refused(name[:NOTED_CHARACTERS_MAX], who=who, labels=_labels(call))
+        await book.refused(name[:NOTED_CHARACTERS_MAX], requester=requester, labels=_labels(call))
         raise
     try:
-        opened = await book.credential(name, 0, who=who, action="read", labels=_labels(call))
+        opened = await book.credential(
+            name, 0, requester=requester, action="read", labels=_labels(call)
+        )
     except CredentialError as error:
         await _row(call)
         raise ApiError(503, str(error), "no_key") from None
@@ -133,8 +135,8 @@ def _public_key(text: str) -> bytes:
 async def delete(call: Call) -> Deleted:
     """Delete a credential."""
     row = await _row(call)
-    who, labels = call.caller.name, _labels(call)
-    if not await call.context.credentials.remove(row.name, who=who, labels=labels):
+    requester, labels = call.caller.name, _labels(call)
+    if not await call.context.credentials.remove(row.name, requester=requester, labels=labels):
         raise not_found(f"credential {row.name!r}")
     return Deleted(message=f"credential {row.name!r} is deleted", id=row.name)
 

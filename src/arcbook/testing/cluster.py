@@ -212,9 +212,9 @@ class Cluster:
 
     async def state(self, execution_id: int) -> State:
         """Return the stored state of an execution."""
-        found = await stored_state(self.store, execution_id)
-        assert found is not None
-        return found.state
+        stored = await stored_state(self.store, execution_id)
+        assert stored is not None
+        return stored.state
 
     def events(self, execution_id: int) -> list[Recorded]:
         """Return an execution's events."""

@@ -174,12 +174,12 @@ def _task(rng: random.Random, order: int, child: str, *, wide: bool, rows: bool)
     if wide and rng.random() < 0.1:
         limit = {"timeout": 20} if rng.random() < 0.2 else {}
         return {"name": name, "kind": ASK, "input": {"n": "{{ item }}"}, **limit}
-    given: dict[str, Any] = {"n": "{{ item }}"}
+    arguments: dict[str, Any] = {"n": "{{ item }}"}
     if rows:
-        given["row"] = True
-    task: dict[str, Any] = {"name": name, "kind": KIND, "input": given}
+        arguments["row"] = True
+    task: dict[str, Any] = {"name": name, "kind": KIND, "input": arguments}
     if rng.random() < 0.15:
-        given["once"] = True
+        arguments["once"] = True
         task["redelivery"] = "never"
     if rng.random() < 0.1:
         task["set"] = {rng.choice(["ctx.w", "iter.w", "step.w", "w"]): "{{ output.data.n }}"}

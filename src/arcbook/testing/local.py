@@ -175,26 +175,26 @@ class Ran(msgspec.Struct, kw_only=True):
 @asynccontextmanager
 async def bench(tools: dict[str, Handler], **facts: Any) -> AsyncIterator[Bench]:
     """Open a runtime that uses the running loop's time."""
-    made = Bench(LoopClock(asyncio.get_running_loop()), tools, **facts)
-    async with made.runtime:
-        yield made
+    running = Bench(LoopClock(asyncio.get_running_loop()), tools, **facts)
+    async with running.runtime:
+        yield running
 
 
 async def run_on(
-    made: Bench, text: str, payload: dict[str, Any] | None = None, **facts: Any
+    running: Bench, text: str, payload: dict[str, Any] | None = None, **facts: Any
 ) -> Ran:
     """Run a playbook on a bench."""
     loop = asyncio.get_running_loop()
-    planned = await made.register(text)
+    planned = await running.register(text)
     began = loop.time()
-    state = await made.runtime.run(planned, payload or {}, **facts)
-    calls = [call for tool in made.tools.values() for call in tool.calls]
+    state = await running.runtime.run(planned, payload or {}, **facts)
+    calls = [call for tool in running.tools.values() for call in tool.calls]
     return Ran(
         state=state,
-        events=made.events[state.execution_id],
+        events=running.events[state.execution_id],
         calls=calls,
         seconds=loop.time() - began,
-        bench=made,
+        bench=running,
     )
 
 
@@ -217,10 +217,10 @@ def play(
     """
 
     async def work() -> Ran:
-        async with bench(tools or {}, **facts) as made:
+        async with bench(tools or {}, **facts) as running:
             for other in others:
-                await made.register(other)
-            return await run_on(made, text, payload)
+                await running.register(other)
+            return await run_on(running, text, payload)
 
     return run_virtually(work())
 

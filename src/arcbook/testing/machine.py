@@ -59,23 +59,23 @@ class Machine:
         self.kept: dict[str, Any] = {}
         self.at = START_US
 
-    def give(self, given: AnyInput) -> Decision:
+    def give(self, received: AnyInput) -> Decision:
         """Decide an input as the drive loop does."""
-        self.log.append(Given(self.at, given))
-        decision = self.decide_once(given)
+        self.log.append(Given(self.at, received))
+        decision = self.decide_once(received)
         while decision.needs or decision.more:
-            following = self.decide_once(given if decision.again else Settle())
+            following = self.decide_once(received if decision.again else Settle())
             following.commands = decision.commands + following.commands
             decision = following
         self.ends.append(len(self.events))
         return decision
 
-    def decide_once(self, given: AnyInput) -> Decision:
+    def decide_once(self, received: AnyInput) -> Decision:
         """Decide an input without settling the rest."""
         decision = decide(
             self.state,
             self.plan,
-            given,
+            received,
             at=self.at,
             new_id=lambda: len(self.events) + 1_000,
             loaded=self.kept,
@@ -176,9 +176,9 @@ def resumed(machine: Machine, after: int) -> Machine:
     again.kept = machine.kept
     again.events = list(machine.events[: machine.ends[after - 1] if after else 0])
     again.state = replayed(again.events)
-    for given in machine.log[after:]:
-        again.at = given.at
-        again.give(given.input)
+    for entry in machine.log[after:]:
+        again.at = entry.at
+        again.give(entry.input)
     return again
 
 

@@ -54,9 +54,9 @@ class Process:
     def find(self, pattern: str) -> str:
         """Return the first group of a pattern's first match in the log."""
         for line in list(self._lines):
-            found = re.search(pattern, line)
-            if found is not None:
-                return found[1]
+            match = re.search(pattern, line)
+            if match is not None:
+                return match[1]
         raise ServiceFailedError(f"the log has no {pattern!r}:\n" + self.log)
 
     @property
@@ -124,8 +124,8 @@ class Process:
 
 def _children(pid: int) -> list[int]:
     """Return the child processes of a process."""
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in found.read_text().split()] if found.exists() else []
+    file = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in file.read_text().split()] if file.exists() else []
 
 
 class Server:

@@ -83,17 +83,17 @@ async def call_tool(  # the parts of a call that tests choose
         label="task",
     )
     answer = tool.run(call, context or FakeContext())
-    found = await answer if inspect.isawaitable(answer) else answer
-    _check_fields(kind, config, found)
-    return found
+    outcome = await answer if inspect.isawaitable(answer) else answer
+    _check_fields(kind, config, outcome)
+    return outcome
 
 
-def _check_fields(name: str, config: dict[str, Any], found: Outcome | Deferred) -> None:
+def _check_fields(name: str, config: dict[str, Any], outcome: Outcome | Deferred) -> None:
     """Assert that the kind declares every field of a result."""
     kind = Registry().kind(name)
-    if kind is None or not isinstance(found, Outcome) or not found.is_ok:
+    if kind is None or not isinstance(outcome, Outcome) or not outcome.is_ok:
         return
     declared = kind.results.get(str(config.get(kind.result_by))) or kind.result
-    if declared is not None and not declared.is_open and isinstance(found.data, dict):
-        undeclared = [field for field in found.data if declared.field(field) is None]
+    if declared is not None and not declared.is_open and isinstance(outcome.data, dict):
+        undeclared = [field for field in outcome.data if declared.field(field) is None]
         assert not undeclared, f"kind {name!r} does not declare {', '.join(undeclared)}"

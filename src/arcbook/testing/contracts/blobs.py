@@ -74,5 +74,5 @@ class BlobsContract:
         keys = [f"3/step/{i}" for i in range(50)]
         await asyncio.gather(*(blobs.put(key, key.encode()) for key in keys))
 
-        found = await asyncio.gather(*(blobs.get(key) for key in keys))
-        assert found == [key.encode() for key in keys]
+        contents = await asyncio.gather(*(blobs.get(key) for key in keys))
+        assert contents == [key.encode() for key in keys]

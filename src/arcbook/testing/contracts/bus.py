@@ -49,11 +49,11 @@ async def pulled(
     bus: Bus, count: int, pool: str = "shared", seconds: float = 5.0
 ) -> list[Delivery]:
     """Pull until a number of messages has arrived."""
-    found: list[Delivery] = []
+    deliveries: list[Delivery] = []
     until = time.monotonic() + seconds
-    while len(found) < count and time.monotonic() < until:
-        found += await bus.pull([pool], count - len(found), until - time.monotonic())
-    return found
+    while len(deliveries) < count and time.monotonic() < until:
+        deliveries += await bus.pull([pool], count - len(deliveries), until - time.monotonic())
+    return deliveries
 
 
 async def echo(body: bytes) -> bytes:
@@ -94,12 +94,12 @@ class _Messages:
     async def test_several_pools_are_pulled_at_once(self, bus: Bus) -> None:
         await bus.publish([*messages(2, "python"), *messages(3, "shared")])
 
-        found: list[Delivery] = []
+        deliveries: list[Delivery] = []
         for _ in range(10):
-            found += await bus.pull(["python", "none", "shared"], 10, 0.2)
-            if len(found) >= 5:
+            deliveries += await bus.pull(["python", "none", "shared"], 10, 0.2)
+            if len(deliveries) >= 5:
                 break
-        assert sorted(bodies(found)) == ["0", "0", "1", "1", "2"]
+        assert sorted(bodies(deliveries)) == ["0", "0", "1", "1", "2"]
 
     async def test_a_pull_returns_no_more_than_its_limit(self, bus: Bus) -> None:
         await bus.publish(messages(25))
@@ -146,7 +146,9 @@ class _Messages:
         await asyncio.sleep(0.1)
         await bus.publish(messages(2))
 
-        assert sorted(bodies([d for found in await asyncio.gather(*pulls) for d in found])) == [
+        assert sorted(
+            bodies([d for deliveries in await asyncio.gather(*pulls) for d in deliveries])
+        ) == [
             "0",
             "1",
         ]
@@ -182,10 +184,10 @@ class _Messages:
     async def test_extending_keeps_a_message_away(self, bus: Bus, opened: Opened) -> None:
         other = await opened()
         await bus.publish(messages(1))
-        held = await pulled(bus, 1)
+        deliveries = await pulled(bus, 1)
         for _ in range(4):
             assert await other.pull(["shared"], 1, ACK_SECONDS / 2) == []
-            await bus.extend(held)
+            await bus.extend(deliveries)
 
         assert bodies(await pulled(other, 1)) == ["0"]
 
@@ -219,9 +221,9 @@ class _Messages:
         await bus.publish(messages(2))
         await (await opened()).publish(messages(3))
 
-        found = await pulled(bus, 3)
-        assert bodies(found) == ["0", "1", "2"]
-        await bus.acknowledge(found)
+        deliveries = await pulled(bus, 3)
+        assert bodies(deliveries) == ["0", "1", "2"]
+        await bus.acknowledge(deliveries)
         await bus.publish(messages(3))
         assert await bus.pull(["shared"], 10, 0.2) == []
 
@@ -240,20 +242,20 @@ class _Messages:
         self, bus: Bus, opened: Opened
     ) -> None:
         others = [await opened() for _ in range(3)]
-        found: list[str] = []
+        received: list[str] = []
 
         async def work(other: Bus) -> None:
-            while len(found) < 1000:
+            while len(received) < 1000:
                 deliveries = await other.pull(["shared"], 64, 0.2)
                 await other.acknowledge(deliveries)
-                found.extend(bodies(deliveries))
+                received.extend(bodies(deliveries))
 
         workers = asyncio.gather(*(work(other) for other in others))
         for execution_id in range(10):
             await bus.publish(messages(100, execution_id=execution_id))
         await workers
 
-        assert sorted(found) == sorted(str(i) for i in range(100) for _ in range(10))
+        assert sorted(received) == sorted(str(i) for i in range(100) for _ in range(10))
 
     async def test_a_message_that_is_too_big_is_refused(self, bus: Bus) -> None:
         with pytest.raises(BusError):
@@ -388,12 +390,12 @@ class _Notices:
     async def test_notices_of_one_teller_come_in_order(self, bus: Bus, opened: Opened) -> None:
         heard: list[bytes] = []
         await (await opened()).listen("cancel.*", heard.append)
-        said = [str(i).encode() for i in range(200)]
-        for body in said:
+        notices = [str(i).encode() for i in range(200)]
+        for body in notices:
             await bus.tell("cancel.1", body)
         await _until(lambda: len(heard) >= 200)
 
-        assert heard == said
+        assert heard == notices
 
     async def test_a_notice_may_be_big(self, bus: Bus, opened: Opened) -> None:
         heard: list[bytes] = []
@@ -426,14 +428,14 @@ class _Notices:
     async def test_who_stops_hears_no_more(self, bus: Bus, opened: Opened) -> None:
         other = await opened()
         heard: list[bytes] = []
-        kept: list[bytes] = []
+        received: list[bytes] = []
         subscription = await other.listen("cancel", heard.append)
-        await other.listen("cancel", kept.append)
+        await other.listen("cancel", received.append)
         await bus.tell("cancel", b"1")
         await _until(lambda: len(heard) == 1)
         await subscription.stop()
         await bus.tell("cancel", b"2")
-        await _until(lambda: len(kept) == 2)
+        await _until(lambda: len(received) == 2)
 
         assert heard == [b"1"]
 

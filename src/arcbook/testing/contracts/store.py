@@ -45,14 +45,14 @@ def row(execution_id: int, **facts: Any) -> ExecutionRow:
 
 def change(execution_id: int, after: int, events: Sequence[EventRow], **facts: Any) -> Change:
     """Return a change of one execution."""
-    made = {"row": row(execution_id, seq=after + len(events)), **facts}
-    return Change(execution_id=execution_id, after_seq=after, events=list(events), **made)
+    fields = {"row": row(execution_id, seq=after + len(events)), **facts}
+    return Change(execution_id=execution_id, after_seq=after, events=list(events), **fields)
 
 
 def entry(catalog_id: int, path: str = "a/b", content: str = "x", **facts: Any) -> CatalogEntry:
     """Return a document of the catalog."""
-    made = {"version": 0, "kind": "playbook", "sha256": content, **facts}
-    return CatalogEntry(catalog_id=catalog_id, path=path, content=content, **made)
+    fields = {"version": 0, "kind": "playbook", "sha256": content, **facts}
+    return CatalogEntry(catalog_id=catalog_id, path=path, content=content, **fields)
 
 
 class StoreContract:
@@ -167,9 +167,9 @@ class StoreContract:
     ) -> None:
         await store.commit([change(1, 0, [event(1)]), change(2, 0, [event(1)])])
         await store.commit([change(1, 1, [], row=row(1, seq=1, current="new"))])
-        found = await store.execution(1)
-        assert found is not None
-        assert found.current == "new"
+        summary = await store.execution(1)
+        assert summary is not None
+        assert summary.current == "new"
 
         await (await opened()).commit([change(1, 1, [event(2)])])
         with pytest.raises(FencedError) as raised:
@@ -182,9 +182,9 @@ class StoreContract:
 
         assert raised.value.execution_ids == (1,)
         for execution_id in (1, 2):
-            found = await store.execution(execution_id)
-            assert found is not None
-            assert found.current != "old"
+            summary = await store.execution(execution_id)
+            assert summary is not None
+            assert summary.current != "old"
 
     async def test_an_execution_ends_at_most_once(self, store: Store) -> None:
         await store.commit([change(1, 0, [event(1), event(2, "playbook.completed", "")])])
@@ -236,21 +236,21 @@ class StoreContract:
     async def test_events_can_be_chosen_by_what_they_hold(self, store: Store) -> None:
         bodies = [b'{"key":"a"}', b'{"key":"ab"}', b'{"key":"a","x":"\xc3\xa9"}', b"{}"]
         kinds = ["command.resumed", "command.resumed", "command.resumed", "step.exit"]
-        made = zip(kinds, bodies, strict=True)
-        events = [EventRow(i, i, kind, "s", body) for i, (kind, body) in enumerate(made, 1)]
+        pairs = zip(kinds, bodies, strict=True)
+        events = [EventRow(i, i, kind, "s", body) for i, (kind, body) in enumerate(pairs, 1)]
         await store.commit([change(1, 0, events), change(2, 0, [event(1)])])
 
-        async def held(holding: bytes, **wanted: Any) -> list[int]:
-            return [e.seq for e in await store.events(1, holding=holding, **wanted)]
+        async def numbers(holding: bytes, **filters: Any) -> list[int]:
+            return [e.seq for e in await store.events(1, holding=holding, **filters)]
 
         resumed: dict[str, Any] = {"types": ["command.resumed"], "step": "s"}
-        assert await held(b'"key":"a"', **resumed) == [1, 3]
-        assert await held(b'"key":"a"', after=1, **resumed) == [3]
-        assert await held(b'"key":"a"', limit=1, **resumed) == [1]
-        assert await held("é".encode(), **resumed) == [3]
-        assert await held(b'"key":"a"', types=["command.resumed"], step="t") == []
-        assert await held(b'"key":"a"') == [1, 3]
-        assert await held(b"", **resumed) == [1, 2, 3]
+        assert await numbers(b'"key":"a"', **resumed) == [1, 3]
+        assert await numbers(b'"key":"a"', after=1, **resumed) == [3]
+        assert await numbers(b'"key":"a"', limit=1, **resumed) == [1]
+        assert await numbers("é".encode(), **resumed) == [3]
+        assert await numbers(b'"key":"a"', types=["command.resumed"], step="t") == []
+        assert await numbers(b'"key":"a"') == [1, 3]
+        assert await numbers(b"", **resumed) == [1, 2, 3]
 
     # -- executions -------------------------------------------------------------------
 
@@ -258,9 +258,9 @@ class StoreContract:
         await store.commit([change(1, 0, [event(1)])])
         await store.commit([change(1, 1, [event(2)], row=None)])
 
-        found = await store.execution(1)
-        assert found is not None
-        assert found.seq == 1
+        summary = await store.execution(1)
+        assert summary is not None
+        assert summary.seq == 1
 
     async def test_executions_are_listed_newest_first_and_by_page(self, store: Store) -> None:
         for i in range(1, 8):
@@ -268,8 +268,8 @@ class StoreContract:
             facts = row(i, path=f"p/{i % 3}", status=status, ended_at=i % 2)
             await store.commit([change(i, 0, [event(1)], row=facts)])
 
-        async def listed(**wanted: Any) -> list[int]:
-            rows = await store.executions(ExecutionFilter(**wanted))
+        async def listed(**filters: Any) -> list[int]:
+            rows = await store.executions(ExecutionFilter(**filters))
             return [r.execution_id for r in rows]
 
         assert await listed() == [7, 6, 5, 4, 3, 2, 1]
@@ -294,9 +294,9 @@ class StoreContract:
         assert [r.execution_id for r in rows] == [3, 2]
 
     async def test_a_deleted_execution_leaves_nothing(self, store: Store) -> None:
-        kept = [ResultRow("noetl://execution/1/result/s/1", "s", 5, "", "disk")]
-        made = change(1, 0, [event(1)], snapshot=b"x", results=kept, timers={"t": 5})
-        await store.commit([made, change(2, 0, [event(1)])])
+        results = [ResultRow("noetl://execution/1/result/s/1", "s", 5, "", "disk")]
+        first = change(1, 0, [event(1)], snapshot=b"x", results=results, timers={"t": 5})
+        await store.commit([first, change(2, 0, [event(1)])])
         await store.post(1, b"late")
 
         await store.delete_execution(1)
@@ -308,13 +308,13 @@ class StoreContract:
         assert await store.load(2) is not None
 
     async def test_values_kept_by_reference_are_listed(self, store: Store) -> None:
-        kept = [
+        results = [
             ResultRow(f"noetl://execution/1/result/s/{i}", "s", 5, "digest", "disk") for i in (1, 2)
         ]
-        await store.commit([change(1, 0, [event(1)], results=kept[:1])])
-        await store.commit([change(1, 1, [event(2)], results=kept)])
+        await store.commit([change(1, 0, [event(1)], results=results[:1])])
+        await store.commit([change(1, 1, [event(2)], results=results)])
 
-        assert sorted(await store.results(1)) == kept
+        assert sorted(await store.results(1)) == results
 
     # -- inbox ------------------------------------------------------------------------
 
@@ -368,8 +368,8 @@ class StoreContract:
             await store.register(entry(number + 1, path, f"{path}{number}", kind=kind, **whose))
         await store.archive("d", None, 5)
 
-        async def paths(**wanted: Any) -> list[tuple[str, int]]:
-            page = await store.entries_page(CatalogFilter(**wanted))
+        async def paths(**filters: Any) -> list[tuple[str, int]]:
+            page = await store.entries_page(CatalogFilter(**filters))
             assert all(one.content for one in page)
             return [(one.path, one.version) for one in page]
 
@@ -418,8 +418,8 @@ class StoreContract:
         one = CredentialRow(name="b", type="bearer", sealed=b"\x00one", tags=["x"])
         two = CredentialRow(name="b", type="basic", sealed=b"two", description="new")
         other = CredentialRow(name="a", type="bearer", sealed=b"other")
-        for made in (one, other, two):
-            await store.put_credential(made)
+        for credential in (one, other, two):
+            await store.put_credential(credential)
 
         assert await store.credential("b") == two
         assert [c.name for c in await store.credentials()] == ["a", "b"]
@@ -444,10 +444,10 @@ class StoreContract:
         assert (again.tenant, again.organization) == ("sales", "emea")
         (listed,) = await store.entries()
         assert listed == again
-        kept = await store.credential("b")
-        assert kept is not None
-        assert (kept.tenant, kept.organization) == ("sales", "emea")
-        assert await store.credentials() == [kept]
+        stored = await store.credential("b")
+        assert stored is not None
+        assert (stored.tenant, stored.organization) == ("sales", "emea")
+        assert await store.credentials() == [stored]
         notes = await store.secret_notes(SecretNotes())
         assert [n.tenant for n in notes] == ["others", "", "sales"]
         (mine,) = await store.secret_notes(SecretNotes(tenant="sales", organization="emea"))
@@ -462,9 +462,9 @@ class StoreContract:
         assert await store.replace_sealed("b", b"one", b"two")
         assert not await store.replace_sealed("b", b"one", b"three")
         assert not await store.replace_sealed("c", b"one", b"three")
-        kept = await store.credential("b")
-        assert kept is not None
-        assert kept.sealed == b"two"
+        stored = await store.credential("b")
+        assert stored is not None
+        assert stored.sealed == b"two"
 
     async def test_who_got_which_secret_is_noted_and_read_page_by_page(self, store: Store) -> None:
         for number in range(5):

@@ -20,8 +20,8 @@ def key(name: str = "k", path: str = "a/b", at: int = 100, expires_at: int = 200
 
 def token(token_id: str, **facts: Any) -> TokenRow:
     """Return the row of a token."""
-    made = {"name": "ci", "scope": "editor", "digest": "d1", **facts}
-    return TokenRow(token_id=token_id, **made)
+    fields = {"name": "ci", "scope": "editor", "digest": "d1", **facts}
+    return TokenRow(token_id=token_id, **fields)
 
 
 class KeysContract:
@@ -75,8 +75,8 @@ class KeysContract:
 
         async def start(number: int) -> bool:
             try:
-                made = change(number, 0, [event(1)], key=key())
-                await stores[number % 3].commit([made])
+                first = change(number, 0, [event(1)], key=key())
+                await stores[number % 3].commit([first])
             except FencedError:
                 return False
             return True
@@ -92,8 +92,8 @@ class TokensContract:
     async def test_tokens_are_put_replaced_listed_and_deleted(self, store: ClusterStore) -> None:
         one = token("b", tenant="t")
         other = token("a", name="gui", scope="viewer", expires_at=9)
-        for made in (one, other):
-            await store.put_token(made)
+        for stored in (one, other):
+            await store.put_token(stored)
         assert await store.tokens() == [other, one]
         rotated = token("b", digest="d3", old_digest="d1", old_until=4)
         await store.put_token(rotated)
@@ -120,11 +120,11 @@ class ChangeAuditContract:
     async def test_notes_are_listed_by_pages_and_facts(self, store: ClusterStore) -> None:
         for n in range(1, 7):
             actor, action = ("ann", "a.x") if n % 2 else ("bob", "a.y")
-            made = ChangeNote(note_id=n, at=n, actor=actor, action=action, subject=str(n // 3))
-            await store.put_note(made)
+            note = ChangeNote(note_id=n, at=n, actor=actor, action=action, subject=str(n // 3))
+            await store.put_note(note)
 
-        async def ids(**wanted: Any) -> list[int]:
-            return [row.note_id for row in await store.notes(NoteFilter(**wanted))]
+        async def ids(**filters: Any) -> list[int]:
+            return [row.note_id for row in await store.notes(NoteFilter(**filters))]
 
         assert await ids() == [6, 5, 4, 3, 2, 1]
         assert await ids(limit=2, before=5) == [4, 3]
@@ -147,12 +147,12 @@ class TenantsContract:
         owners = [("t", "o"), ("t", "p"), ("u", "o"), ("", "")]
         for number, (tenant, organization) in enumerate(owners, 1):
             labels = {"tenant": tenant, "organization": organization} if tenant else {}
-            made = row(number, labels=labels, parent_execution_id=number % 2, seq=1)
-            await store.commit([change(number, 0, [event(1)], row=made)])
+            summary = row(number, labels=labels, parent_execution_id=number % 2, seq=1)
+            await store.commit([change(number, 0, [event(1)], row=summary)])
 
-        async def ids(**wanted: Any) -> list[int]:
-            found = await store.executions(ExecutionFilter(**wanted))
-            return [one.execution_id for one in found]
+        async def ids(**filters: Any) -> list[int]:
+            rows = await store.executions(ExecutionFilter(**filters))
+            return [one.execution_id for one in rows]
 
         assert await ids() == [4, 3, 2, 1]
         assert await ids(tenant="t") == [2, 1]

@@ -150,9 +150,9 @@ class _Workers:
 
         everyone = await store.workers(LEASE)
         assert [w.worker_id for w in everyone] == ["a", "b"]
-        found = everyone[1]
-        assert (found.pools, found.held) == (["gpu"], 2)
-        assert found.seen_at - found.started_at >= int(LONG / 2 * 1_000_000)
+        worker = everyone[1]
+        assert (worker.pools, worker.held) == (["gpu"], 2)
+        assert worker.seen_at - worker.started_at >= int(LONG / 2 * 1_000_000)
         assert [w.worker_id for w in await store.workers(LONG / 2)] == ["b"]
 
         await store.delete_worker("b")
@@ -165,15 +165,15 @@ class _Schedules:
 
     async def test_schedules_are_listed_by_their_owner(self, store: ClusterStore) -> None:
         owners = {"a": ("t", "o"), "b": ("t", "p"), "c": ("u", "o"), "d": ("", "")}
-        made = [
+        rows = [
             schedule(name, tenant=tenant, organization=organization, payload={"tenant": "x"})
             for name, (tenant, organization) in owners.items()
         ]
-        for one in made:
+        for one in rows:
             await store.put_schedule(one)
 
-        async def names(**wanted: Any) -> str:
-            return "".join([one.name for one in await store.schedules(**wanted)])
+        async def names(**filters: Any) -> str:
+            return "".join([one.name for one in await store.schedules(**filters)])
 
         assert await names() == "abcd"
         assert await names(tenant="t") == "ab"
@@ -185,8 +185,8 @@ class _Schedules:
     async def test_schedules_are_put_replaced_listed_and_deleted(self, store: ClusterStore) -> None:
         one = schedule("b", payload={"x": [1, "\x00é", None]}, version=3, next_at=9)
         two = schedule("b", cron="", every_seconds=1.5, paused=True, next_at=4, last_at=2)
-        for made in (one, schedule("a"), two):
-            await store.put_schedule(made)
+        for stored in (one, schedule("a"), two):
+            await store.put_schedule(stored)
 
         assert await store.schedules() == [schedule("a"), two]
         assert await store.schedules(limit=1) == [schedule("a")]
@@ -200,8 +200,8 @@ class _Schedules:
         assert not await store.delete_schedule("b")
 
     async def test_schedules_are_due_by_their_time(self, store: ClusterStore) -> None:
-        made = [("a", 30), ("b", 10), ("c", 0), ("d", 31), ("e", 10)]
-        for name, next_at in made:
+        times = [("a", 30), ("b", 10), ("c", 0), ("d", 31), ("e", 10)]
+        for name, next_at in times:
             await store.put_schedule(schedule(name, next_at=next_at))
         await store.put_schedule(schedule("paused", next_at=1, paused=True))
 
@@ -214,8 +214,8 @@ class _Schedules:
         tick = Tick("s", 10, 20)
         await store.commit([change(5, 0, [event(1)], tick=tick)])
 
-        (found,) = await store.schedules()
-        assert (found.next_at, found.last_at, found.last_execution_id) == (20, 10, 5)
+        (ticked,) = await store.schedules()
+        assert (ticked.next_at, ticked.last_at, ticked.last_execution_id) == (20, 10, 5)
         with pytest.raises(FencedError) as raised:
             await store.commit([change(6, 0, [event(1)], tick=tick), change(7, 0, [event(1)])])
         assert raised.value.execution_ids == (6,)

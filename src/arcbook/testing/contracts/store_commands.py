@@ -29,8 +29,8 @@ class Opens(Protocol):
 
 def command(command_id: str, execution_id: int, **facts: Any) -> CommandRow:
     """Return the row of an outstanding command."""
-    made = {"step": "s", "pool": "main", "generation": 0, "attempt": 0, "issued_at": 7, **facts}
-    return CommandRow(command_id, execution_id, **made)
+    fields = {"step": "s", "pool": "main", "generation": 0, "attempt": 0, "issued_at": 7, **facts}
+    return CommandRow(command_id, execution_id, **fields)
 
 
 def schedule(name: str, **facts: Any) -> ScheduleRow:
@@ -107,9 +107,9 @@ class CommandsContract:
     """Outstanding commands."""
 
     async def test_commands_are_issued_claimed_and_done(self, store: ClusterStore) -> None:
-        given = [command("1/a", 1), command("1/b", 1, pool="gpu", worker="w1")]
-        await store.commit([change(1, 0, [event(1)], issued=given)])
-        assert await store.commands() == given
+        issued = [command("1/a", 1), command("1/b", 1, pool="gpu", worker="w1")]
+        await store.commit([change(1, 0, [event(1)], issued=issued)])
+        assert await store.commands() == issued
         assert await store.backlog() == {"main": (1, 0), "gpu": (0, 1)}
 
         claim = Claim("1/a", 0, 0, "w2")

@@ -85,8 +85,8 @@ class ToolContract:
         """Return the services of the calls."""
         return FakeContext(workspace=str(tmp_path), folder=str(tmp_path))
 
-    @pytest.fixture(name="made")
-    async def _made(self) -> AsyncIterator[Tool]:
+    @pytest.fixture(name="tool")
+    async def _tool(self) -> AsyncIterator[Tool]:
         """Create a tool, and close it twice."""
         tool = self.spec.factory()
         yield tool
@@ -117,18 +117,18 @@ class ToolContract:
 
         assert [d.message for d in loaded.errors] == []
 
-    async def test_a_tool_that_nobody_called_closes(self, made: Tool) -> None:
-        assert callable(made.run)
+    async def test_a_tool_that_nobody_called_closes(self, tool: Tool) -> None:
+        assert callable(tool.run)
 
     async def test_a_good_call_has_an_outcome_that_is_plain_data(
         self,
-        made: Tool,
+        tool: Tool,
         good: dict[str, Any],
         credential: Credential | None,
         context: FakeContext,
     ) -> None:
         before = copy.deepcopy(good)
-        outcome = await self._call(made, good, credential, context)
+        outcome = await self._call(tool, good, credential, context)
 
         assert good == before
         assert isinstance(outcome, (Outcome, Deferred))
@@ -139,12 +139,12 @@ class ToolContract:
 
     async def test_calls_at_once_do_not_disturb_each_other(
         self,
-        made: Tool,
+        tool: Tool,
         good: dict[str, Any],
         credential: Credential | None,
         context: FakeContext,
     ) -> None:
-        calls = (self._call(made, copy.deepcopy(good), credential, context) for _ in range(4))
+        calls = (self._call(tool, copy.deepcopy(good), credential, context) for _ in range(4))
         outcomes = await asyncio.gather(*calls)
         errors = [o.error for o in outcomes if isinstance(o, Outcome) and o.error is not None]
 
@@ -152,13 +152,13 @@ class ToolContract:
 
     async def test_a_parameter_that_is_missing_or_of_another_type_is_an_outcome_that_names_it(
         self,
-        made: Tool,
+        tool: Tool,
         good: dict[str, Any],
         credential: Credential | None,
         context: FakeContext,
     ) -> None:
         for name, config in _mistaken(self.spec, good):
-            outcome = await self._call(made, config, credential, context)
+            outcome = await self._call(tool, config, credential, context)
 
             assert isinstance(outcome, Outcome), name
             assert outcome.error is not None, name
@@ -166,19 +166,19 @@ class ToolContract:
             assert name in outcome.error.message, (name, outcome.error.message)
 
     async def test_what_must_fail_fails_with_its_kind_and_says_why(
-        self, made: Tool, credential: Credential | None, context: FakeContext
+        self, tool: Tool, credential: Credential | None, context: FakeContext
     ) -> None:
-        for what, failure in self.failures.items():
-            outcome = await self._call(made, dict(failure.config), credential, context)
+        for label, failure in self.failures.items():
+            outcome = await self._call(tool, dict(failure.config), credential, context)
 
-            assert isinstance(outcome, Outcome), what
-            assert outcome.error is not None, what
-            assert outcome.error.kind == failure.kind, (what, outcome.error)
-            assert outcome.error.message.strip(), what
-            assert failure.code in ("", outcome.error.code), (what, outcome.error)
+            assert isinstance(outcome, Outcome), label
+            assert outcome.error is not None, label
+            assert outcome.error.kind == failure.kind, (label, outcome.error)
+            assert outcome.error.message.strip(), label
+            assert failure.code in ("", outcome.error.code), (label, outcome.error)
 
     async def test_no_outcome_tells_a_secret_of_the_credential(
-        self, made: Tool, good: dict[str, Any], context: FakeContext
+        self, tool: Tool, good: dict[str, Any], context: FakeContext
     ) -> None:
         if self.auth is None:
             return
@@ -188,16 +188,16 @@ class ToolContract:
         }
         auth = Credential(name=self.auth.name, type=self.auth.type, data=planted)
         for config in (good, *(dict(failure.config) for failure in self.failures.values())):
-            outcome = await self._call(made, config, auth, context)
+            outcome = await self._call(tool, config, auth, context)
 
             assert "planted-4711" not in repr(outcome)
 
     async def test_a_call_that_is_cancelled_ends(
-        self, made: Tool, credential: Credential | None, context: FakeContext
+        self, tool: Tool, credential: Credential | None, context: FakeContext
     ) -> None:
         if self.slow is None:
             return
-        answer = self._call(made, dict(self.slow), credential, context)
+        answer = self._call(tool, dict(self.slow), credential, context)
         running = asyncio.ensure_future(answer)
         await asyncio.wait([running], timeout=0.2)
         assert not running.done()
@@ -231,11 +231,11 @@ def _playbook(task: Any) -> str:
 
 def _mistaken(spec: ToolSpec, good: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Return calls with one parameter that is missing, or of a type that it is not."""
-    found = []
+    mistakes = []
     for param in spec.kind.params:
         if param.required and param.name in good:
-            found.append((param.name, {k: v for k, v in good.items() if k != param.name}))
+            mistakes.append((param.name, {k: v for k, v in good.items() if k != param.name}))
         kinds = param.schema.get("type")
         if isinstance(kinds, str) and kinds in _WRONG:
-            found.append((param.name, {**good, param.name: _WRONG[kinds]}))
-    return found
+            mistakes.append((param.name, {**good, param.name: _WRONG[kinds]}))
+    return mistakes

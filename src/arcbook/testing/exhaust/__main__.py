@@ -42,14 +42,14 @@ class _Told:
         _say(message)
 
 
-def _graphs(told: _Told, *, large: bool) -> None:
+def _graphs(report: _Told, *, large: bool) -> None:
     total = Counts()
     for size in (*SIZES, *(LARGE_SIZES if large else ())):
         began = time.monotonic()
         try:
             counts = explore(size)
         except BrokenError as error:
-            told.breaks(f"{size.name}: {error}")
+            report.breaks(f"{size.name}: {error}")
             continue
         total = total.plus(counts)
         _say(
@@ -57,26 +57,26 @@ def _graphs(told: _Told, *, large: bool) -> None:
             f"{counts.ends} ends, {counts.determined} graphs determined by outcomes, "
             f"{time.monotonic() - began:.1f} s"
         )
-    told.summaries.append(f"{total.graphs} graphs with {total.states} states")
+    report.summaries.append(f"{total.graphs} graphs with {total.states} states")
 
 
-def _interleavings(told: _Told, *, large: bool) -> None:
+def _interleavings(report: _Told, *, large: bool) -> None:
     total = 0
     for setting in (*SETTINGS, *(LARGE_SETTINGS if large else ())):
         try:
-            found = enumerate_runs(setting)
+            enumerated = enumerate_runs(setting)
         except BrokenError as error:
-            told.breaks(str(error))
+            report.breaks(str(error))
             continue
-        total += found.runs
+        total += enumerated.runs
         _say(
-            f"{setting}: {found.runs} runs, up to {found.depth} choices, {found.faults} faults, "
-            f"{found.seconds:.1f} s"
+            f"{setting}: {enumerated.runs} runs, up to {enumerated.depth} choices, {enumerated.faults} faults, "
+            f"{enumerated.seconds:.1f} s"
         )
-    told.summaries.append(f"{total} interleavings")
+    report.summaries.append(f"{total} interleavings")
 
 
-def _model(told: _Told, *, large: bool) -> None:
+def _model(report: _Told, *, large: bool) -> None:
     total = 0
     for name, bounds in {**BOUNDS, **(LARGE_BOUNDS if large else {})}.items():
         began = time.monotonic()
@@ -87,23 +87,23 @@ def _model(told: _Told, *, large: bool) -> None:
             f"{time.monotonic() - began:.1f} s"
         )
         if checked.violated:
-            told.breaks(f"model, {name}: {checked.violated}")
+            report.breaks(f"model, {name}: {checked.violated}")
     for rule, bounds in WITHOUT.items():
         violated = check(bounds, Rules()._replace(**{rule: False})).violated
         _say(f"model without {rule}: {violated.rule if violated else 'nothing breaks'}")
         if violated is None:
-            told.breaks(f"the model holds without {rule}")
-    told.summaries.append(f"{total} states of the model, {len(WITHOUT)} mutations")
+            report.breaks(f"the model holds without {rule}")
+    report.summaries.append(f"{total} states of the model, {len(WITHOUT)} mutations")
 
 
-def _traces(told: _Told, seeds: int) -> None:
+def _traces(report: _Told, seeds: int) -> None:
     executions = 0
     for seed in range(seeds):
         count, message = traced(seed)
         executions += count
         if message:
-            told.breaks(f"seed {seed}: {message}")
-    told.summaries.append(f"traces of {executions} executions")
+            report.breaks(f"seed {seed}: {message}")
+    report.summaries.append(f"traces of {executions} executions")
 
 
 def main() -> int:
@@ -112,21 +112,21 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
     parser.add_argument("--large", action="store_true", help="larger worlds as well")
     parser.add_argument("--seeds", type=int, default=300, help="simulations that are traced")
-    given = parser.parse_args()
-    if unknown := set(given.parts) - set(PARTS):
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {sorted(unknown)}; choose from {', '.join(PARTS)}")
-    parts = given.parts or PARTS
-    told = _Told()
+    parts = options.parts or PARTS
+    report = _Told()
     if "graphs" in parts:
-        _graphs(told, large=given.large)
+        _graphs(report, large=options.large)
     if "interleavings" in parts:
-        _interleavings(told, large=given.large)
+        _interleavings(report, large=options.large)
     if "model" in parts:
-        _model(told, large=given.large)
+        _model(report, large=options.large)
     if "traces" in parts:
-        _traces(told, given.seeds)
-    _say(f"went through {', '.join(told.summaries)}: {told.broken} broken")
-    return min(told.broken, 1)
+        _traces(report, options.seeds)
+    _say(f"went through {', '.join(report.summaries)}: {report.broken} broken")
+    return min(report.broken, 1)
 
 
 if __name__ == "__main__":

@@ -21,17 +21,17 @@ class Choice(NamedTuple):
     #: Which of the alternatives; 0 is the first.
     taken: int
     among: int
-    what: str
+    label: str
 
 
 class Choices:
     """Answers for one course."""
 
-    def __init__(self, given: Sequence[Choice] = ()) -> None:
-        self._given = given
+    def __init__(self, choices: Sequence[Choice] = ()) -> None:
+        self._given = choices
         self.made: list[Choice] = []
 
-    def choose(self, count: int, what: str) -> int:
+    def choose(self, count: int, label: str) -> int:
         """Return which of some alternatives is taken.
 
         Raises:
@@ -41,20 +41,20 @@ class Choices:
         taken = 0
         if at < len(self._given):
             known = self._given[at]
-            if (known.among, known.what) != (count, what):
-                raise DivergedError(f"{known.what} was asked at {at} before, and {what} is now")
+            if (known.among, known.label) != (count, label):
+                raise DivergedError(f"{known.label} was asked at {at} before, and {label} is now")
             taken = known.taken
-        self.made.append(Choice(taken, count, what))
+        self.made.append(Choice(taken, count, label))
         return taken
 
     def next(self) -> list[Choice] | None:
         """Return how the next course begins; nothing, if this was the last."""
-        made = list(self.made)
-        while made and made[-1].taken + 1 == made[-1].among:
-            made.pop()
-        if made:
-            made[-1] = made[-1]._replace(taken=made[-1].taken + 1)
-        return made or None
+        choices = list(self.made)
+        while choices and choices[-1].taken + 1 == choices[-1].among:
+            choices.pop()
+        if choices:
+            choices[-1] = choices[-1]._replace(taken=choices[-1].taken + 1)
+        return choices or None
 
 
 def courses(run: Callable[[Choices], None]) -> Iterator[Choices]:

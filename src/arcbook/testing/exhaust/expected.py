@@ -45,10 +45,10 @@ def expected(shape: Shape, outcomes: Outcomes) -> Expected:
             continue
         entered.add(step)
         passed = _outcome(shape, step, outcomes)
-        took = _taken(route, passed=passed)
-        for to in took:
+        successors = _taken(route, passed=passed)
+        for to in successors:
             tokens[to] = True
-        if not passed and not took:
+        if not passed and not successors:
             failed.add(step)
             dead[step] = True
     return Expected("FAILED" if failed else "COMPLETED", _names(entered), _names(failed))

@@ -100,7 +100,7 @@ class Explorer:
             (),
         )
         start = self._taken(first, Start(path="small"), frozenset())
-        seen = {(start.stored, start.outcomes)}
+        visited = {(start.stored, start.outcomes)}
         todo = [start]
         inputs, ends = 1, 0
         while todo:
@@ -111,19 +111,19 @@ class Explorer:
                 self._way = node.way
                 self._ended(state, node.outcomes)
                 continue
-            for given, outcomes in self._inputs(state, node.outcomes):
+            for received, outcomes in self._inputs(state, node.outcomes):
                 inputs += 1
-                reached = self._taken(node, given, outcomes)
+                reached = self._taken(node, received, outcomes)
                 key = (reached.stored, reached.outcomes)
-                if key not in seen:
-                    seen.add(key)
+                if key not in visited:
+                    visited.add(key)
                     todo.append(reached)
-            if len(seen) > STATES_MAX:
+            if len(visited) > STATES_MAX:
                 self._fail("endless", f"there are more than {STATES_MAX} states")
-        return Counts(1, len(seen), inputs, ends, self._determined)
+        return Counts(1, len(visited), inputs, ends, self._determined)
 
     def _fail(self, rule: str, message: str) -> None:
-        way = "\n  ".join(str(given) for given in _unwound(self._way))
+        way = "\n  ".join(str(received) for received in _unwound(self._way))
         raise BrokenError(rule, f"{message}\nin the graph {self._shape}\nafter\n  {way}")
 
     # -- what may happen --------------------------------------------------------------
@@ -163,12 +163,12 @@ class Explorer:
 
     # -- one input --------------------------------------------------------------------
 
-    def _taken(self, node: _Node, given: AnyInput, outcomes: frozenset[Outcome]) -> _Node:
+    def _taken(self, node: _Node, received: AnyInput, outcomes: frozenset[Outcome]) -> _Node:
         """Give an input to the engine, and look at all that follows from it."""
-        self._way = way = (node.way, given)
+        self._way = way = (node.way, received)
         before, state = decode_state(node.stored), decode_state(node.stored)
         out = _out(before)
-        decision = self._decide(state, given)
+        decision = self._decide(state, received)
         if not decision.accepted:
             self._fail("refused", "an input that is due is not accepted")
         flow = node.flow.copy()
@@ -176,13 +176,13 @@ class Explorer:
         stored = encode_state(state)
         if stored != encode_state(before):
             self._fail("replay", "the fold of the events is another state")
-        self._given_out(state, out, given, decision)
+        self._given_out(state, out, received, decision)
         self._goes_on(state)
-        self._again(stored, given)
+        self._again(stored, received)
         return _Node(stored, outcomes, flow, way)
 
-    def _decide(self, state: State, given: AnyInput) -> Decision:
-        return decide(state, self._plan, given, at=START_US, new_id=lambda: EXECUTION_ID + 1)
+    def _decide(self, state: State, received: AnyInput) -> Decision:
+        return decide(state, self._plan, received, at=START_US, new_id=lambda: EXECUTION_ID + 1)
 
     def _follow(self, state: State, flow: Flow, decision: Decision) -> None:
         """Fold events as they are stored, and look at each."""
@@ -205,13 +205,13 @@ class Explorer:
             self._fail("skip", f"{event.step} is skipped, and was so before or has run")
 
     def _given_out(
-        self, state: State, before: set[_Issued], given: AnyInput, decision: Decision
+        self, state: State, before: set[_Issued], received: AnyInput, decision: Decision
     ) -> None:
         """Exactly what came to be out is given to workers, and what a cancellation left stopped."""
-        told = {one for one in _out(state) if one[0] in set(decision.commands)}
-        if told != _out(state) - before:
-            self._fail("told", f"{_out(state) - before} came to be out, and {told} is told")
-        if isinstance(given, Cancel) and set(decision.stop) != {one[0] for one in before}:
+        announced = {one for one in _out(state) if one[0] in set(decision.commands)}
+        if announced != _out(state) - before:
+            self._fail("told", f"{_out(state) - before} came to be out, and {announced} is told")
+        if isinstance(received, Cancel) and set(decision.stop) != {one[0] for one in before}:
             self._fail("cancel", f"{before} was out, and {decision.stop} is stopped")
         over = set(state.skipped) & set(state.visits)
         if over:
@@ -223,10 +223,10 @@ class Explorer:
         if self._shape.is_acyclic and any(visit > 1 for visit in state.visits.values()):
             self._fail("fan-in", f"there is no cycle, and steps were entered: {state.visits}")
 
-    def _again(self, stored: bytes, given: AnyInput) -> None:
+    def _again(self, stored: bytes, received: AnyInput) -> None:
         """An input that comes twice changes nothing."""
         state = decode_state(stored)
-        decision = self._decide(state, given)
+        decision = self._decide(state, received)
         if decision.accepted or decision.events or decision.commands:
             self._fail("once", "the same input is accepted again")
 
@@ -242,10 +242,10 @@ class Explorer:
             self._fail("skip", f"{every} completed with {state.visits}, skipped {state.skipped}")
         if not self._determined or state.status is Status.CANCELLED:
             return
-        wanted = expected(self._shape, dict(outcomes))
+        predicted = expected(self._shape, dict(outcomes))
         failed = frozenset(f.step for f in state.failures if not f.recovered)
-        if wanted != (str(state.status), frozenset(state.visits), failed):
-            self._fail("expected", f"{state.status} {state.visits} {failed}, expected {wanted}")
+        if predicted != (str(state.status), frozenset(state.visits), failed):
+            self._fail("expected", f"{state.status} {state.visits} {failed}, expected {predicted}")
         mine = essence(state)
         del mine["result"]  # without ``output`` it is that of the step that ended last
         if self._ends.setdefault(outcomes, mine) != mine:
@@ -274,11 +274,11 @@ def _courses(count: int, errors: int) -> Iterator[tuple[bool, ...]]:
 
 
 def _unwound(way: tuple[Any, ...]) -> list[AnyInput]:
-    given: list[AnyInput] = []
+    inputs: list[AnyInput] = []
     while way:
         way, last = way
-        given.append(last)
-    return given[::-1]
+        inputs.append(last)
+    return inputs[::-1]
 
 
 def explore(size: Size) -> Counts:

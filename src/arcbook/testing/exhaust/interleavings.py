@@ -126,21 +126,23 @@ class _Search:
             self._compare(world)
         broken = world.checks.broken
         if broken is not None:
-            raise BrokenError(broken.rule, f"{broken}\n{self._told(world, choices)}")
+            raise BrokenError(broken.rule, f"{broken}\n{self._description(world, choices)}")
 
     def _compare(self, world: SmallWorld) -> None:
         """Whatever went wrong, an execution that was not cancelled yields the same."""
         first = world.checks.states[min(world.checks.states)]
         if world.checks.cancelled:
             return
-        found = essence(first)
+        outcome = essence(first)
         if self._wanted is None:
-            self._wanted = found
-        if found != self._wanted and "once" not in self._setting.playbook:
-            world.checks.fail("result", f"it yields {found}, undisturbed {self._wanted}")
+            self._wanted = outcome
+        if outcome != self._wanted and "once" not in self._setting.playbook:
+            world.checks.fail("result", f"it yields {outcome}, undisturbed {self._wanted}")
 
-    def _told(self, world: SmallWorld, choices: Choices) -> str:
-        faults = "".join(f"\n  {number}: {what}" for number, what in world.faults.happened)
+    def _description(self, world: SmallWorld, choices: Choices) -> str:
+        faults = "".join(
+            f"\n  {number}: {description}" for number, description in world.faults.happened
+        )
         taken = [choice.taken for choice in choices.made]
         while taken and not taken[-1]:
             taken.pop()

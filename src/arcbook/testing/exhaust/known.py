@@ -37,7 +37,7 @@ class Row(NamedTuple):
     #: How often its outcome was applied.
     applied: int = 0
     #: Whether pools were told of it, as far as a server remembers.
-    told: bool = False
+    announced: bool = False
 
     @property
     def is_out(self) -> bool:
@@ -72,14 +72,14 @@ class Message(NamedTuple):
     worker: int = NOBODY
     #: Of a report: done, waits, lost; of an answer: accepted, recorded, refused; of a claim:
     #: whether the task has begun before.
-    what: str = ""
+    detail: str = ""
     #: A command that comes with an answer.
     brings: Key | None = None
     #: Whether it is on its way a second time.
     twin: bool = False
 
 
-class Left(NamedTuple):
+class Mishaps(NamedTuple):
     """What may still go wrong."""
 
     crashes: int = 1
@@ -101,7 +101,7 @@ class Known(NamedTuple):
     #: What each worker holds; nothing, if it is dead.
     workers: tuple[frozenset[Held] | None, ...]
     way: frozenset[Message] = frozenset()
-    left: Left = Left()
+    mishaps: Mishaps = Mishaps()
     #: How often each task was performed.
     performed: tuple[int, ...] = ()
 
@@ -134,7 +134,7 @@ class Bounds(NamedTuple):
     servers: int = 2
     workers: int = 2
     attempts_max: int = 2
-    left: Left = Left()
+    mishaps: Mishaps = Mishaps()
     #: Whether the tasks must not run twice, and whether each waits once before it is done.
     never: bool = False
     waits: bool = False

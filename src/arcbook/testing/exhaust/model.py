@@ -35,14 +35,14 @@ class Model:
     def first(self, worker: int = NOBODY) -> Known:
         """Return the state in which the first command was just given out, or handed over."""
         bounds = self.bounds
-        rows = (_given(Row("pending"), worker), *(Row() for _ in range(bounds.commands - 1)))
+        rows = (_handed(Row("pending"), worker), *(Row() for _ in range(bounds.commands - 1)))
         stored = Stored(1, rows)
         return Known(
             stored,
             (stored, *(None for _ in range(bounds.servers - 1))),
             (frozenset[Held](),) * bounds.workers,
             way=frozenset([Message("claimed", (0, 0, 1), worker)] if worker != NOBODY else ()),
-            left=bounds.left,
+            mishaps=bounds.mishaps,
             performed=(0,) * bounds.commands,
         )
 
@@ -52,9 +52,9 @@ class Model:
             if view is not None:
                 yield from self._server(known, server, view)
             yield from self._come_and_go(known, server, view)
-        for worker, held in enumerate(known.workers):
-            if held is not None:
-                yield from self.worker_steps(known, worker, held)
+        for worker, commands in enumerate(known.workers):
+            if commands is not None:
+                yield from self.worker_steps(known, worker, commands)
         yield from self._mishaps(known)
 
     # -- servers ----------------------------------------------------------------------
@@ -107,12 +107,14 @@ class Model:
         self, known: Known, server: int, view: Stored, key: Key
     ) -> Iterator[tuple[Label, Known]]:
         row, notice = view.rows[key[0]], Message("notice", key)
-        if notice in known.way or (row.told and not self.rules.tell_again):
+        if notice in known.way or (row.announced and not self.rules.tell_again):
             return
-        told = known
+        announced = known
         if not self.bounds.endless:
-            told = _viewing(known, server, _with_row(view, key[0], row._replace(told=True)))
-        yield Label("publish", *key), self._with(told, notice)
+            announced = _viewing(
+                known, server, _with_row(view, key[0], row._replace(announced=True))
+            )
+        yield Label("publish", *key), self._with(announced, notice)
 
     def _resume(
         self, known: Known, server: int, view: Stored, command: int
@@ -121,17 +123,17 @@ class Model:
         ready = Row("pending", row.generation + 1, row.attempt, began=row.began)
         key = (command, ready.generation, ready.attempt)
         for worker in (NOBODY, *self._living(known)):
-            stored = _with_row(view, command, _given(ready, worker))
-            told = None if worker == NOBODY else Message("claimed", key, worker)
+            stored = _with_row(view, command, _handed(ready, worker))
+            message = None if worker == NOBODY else Message("claimed", key, worker)
             label = Label("resume", *key, worker)
-            yield from self._commit(known, server, view, stored, label, told)
+            yield from self._commit(known, server, view, stored, label, message)
 
     def _asked(
         self, known: Known, server: int, view: Stored, notice: Message
     ) -> Iterator[tuple[Label, Known]]:
         """Hear a worker that was told, and asks at once: a late request is a late notice."""
-        for worker, held in enumerate(known.workers):
-            if held is not None:
+        for worker, commands in enumerate(known.workers):
+            if commands is not None:
                 asked = notice._replace(worker=worker)
                 yield from self._claim(known, server, view, asked)
 
@@ -163,27 +165,27 @@ class Model:
         return same and (row.attempt == key[2] or not self.rules.check_attempts)
 
     def _report(
-        self, known: Known, server: int, view: Stored, said: Message
+        self, known: Known, server: int, view: Stored, message: Message
     ) -> Iterator[tuple[Label, Known]]:
-        key, row = said.key, view.rows[said.key[0]]
+        key, row = message.key, view.rows[message.key[0]]
         command = key[0]
         if not self._is_current(row, key):
-            answer = Message("answer", key, said.worker, "refused")
-            yield Label("refuse", *key, said.worker), self._with(known, answer)
+            answer = Message("answer", key, message.worker, "refused")
+            yield Label("refuse", *key, message.worker), self._with(known, answer)
             return
-        answer = Message("answer", key, said.worker, "accepted")
+        answer = Message("answer", key, message.worker, "accepted")
         early = known if self.rules.answer_after_commit else self._with(known, answer)
         if view.cancelled and self.rules.cancel_before_reports:
             yield from self._stopped(early, server, view, command, answer)
-        elif said.what == "waits":
+        elif message.detail == "waits":
             waiting = Row("waiting", row.generation + 1, row.attempt, began=row.began)
             stored = _with_row(view, command, waiting)
-            label = Label("wait", *key, said.worker)
+            label = Label("wait", *key, message.worker)
             yield from self._commit(early, server, view, stored, label, answer)
         else:
             done = row._replace(status="done", applied=row.applied + 1)
-            label = Label("done", *key, said.worker)
-            for brings in (NOBODY, said.worker):
+            label = Label("done", *key, message.worker)
+            for brings in (NOBODY, message.worker):
                 yield from self._done(early, server, view, done, label, answer, brings)
 
     def _done(  # what a report leads to
@@ -203,23 +205,23 @@ class Model:
         if brings != NOBODY and not has_next:
             return
         if has_next:
-            given = _given(Row("pending"), brings if self.rules.record_hand_over else NOBODY)
-            stored = _with_row(stored, command + 1, given)
+            row = _handed(Row("pending"), brings if self.rules.record_hand_over else NOBODY)
+            stored = _with_row(stored, command + 1, row)
         if brings != NOBODY:
             answer = answer._replace(brings=(command + 1, 0, 1))
         yield from self._commit(known, server, view, stored, label, answer)
 
     def _record(
-        self, known: Known, server: int, view: Stored, said: Message
+        self, known: Known, server: int, view: Stored, message: Message
     ) -> Iterator[tuple[Label, Known]]:
-        key, row = said.key, view.rows[said.key[0]]
+        key, row = message.key, view.rows[message.key[0]]
         if not self._is_current(row, key) or view.cancelled:
-            answer = Message("answer", key, said.worker, "refused")
+            answer = Message("answer", key, message.worker, "refused")
             yield Label("_not-recorded", *key), self._with(known, answer)
             return
-        answer = Message("answer", key, said.worker, "recorded")
+        answer = Message("answer", key, message.worker, "recorded")
         stored = _with_row(view, key[0], row._replace(began=True))
-        label = Label("record", *key, said.worker)
+        label = Label("record", *key, message.worker)
         yield from self._commit(known, server, view, stored, label, answer)
 
     def _expire(
@@ -228,8 +230,8 @@ class Model:
         """End a lease: of a worker that is gone, or was only silent."""
         if not self.rules.end_leases:
             return
-        held = known.workers[row.worker]
-        if held is not None and any(one.key == key for one in held):
+        commands = known.workers[row.worker]
+        if commands is not None and any(one.key == key for one in commands):
             silent = self._spend(known, "silences")
             if silent is None:
                 return
@@ -265,8 +267,8 @@ class Model:
             return
         # What only claims changed meanwhile stays: they write no event.
         rows = tuple(
-            actual if wanted == before else wanted
-            for wanted, before, actual in zip(
+            actual if target == before else target
+            for target, before, actual in zip(
                 stored.rows, view.rows, known.stored.rows, strict=True
             )
         )
@@ -284,49 +286,49 @@ class Model:
         taking = known if alone or self.bounds.endless else self._spend(known, "takeovers")
         if taking is None:
             return
-        found = known.stored
+        stored = known.stored
         if not self.rules.load_on_takeover:
-            rows = tuple(r._replace(status="none") if r.is_out else r for r in found.rows)
-            found = found._replace(rows=rows)
-        yield Label("_take-over"), _viewing(taking, server, found)
+            rows = tuple(r._replace(status="none") if r.is_out else r for r in stored.rows)
+            stored = stored._replace(rows=rows)
+        yield Label("_take-over"), _viewing(taking, server, stored)
 
     # -- workers ----------------------------------------------------------------------
 
     def worker_steps(
-        self, known: Known, worker: int, held: frozenset[Held]
+        self, known: Known, worker: int, commands: frozenset[Held]
     ) -> Iterator[tuple[Label, Known]]:
         """Return what a worker may do of itself."""
         for message in known.way:
             if message.worker == worker:
                 after = self._without(known, message)
                 if message.kind == "claimed":
-                    yield from self._begin(after, worker, held, message.key, message.what)
+                    yield from self._begin(after, worker, commands, message.key, message.detail)
                 elif message.kind == "answer":
-                    yield from self._answered(after, worker, held, message)
+                    yield from self._answered(after, worker, commands, message)
                 elif message.kind == "stop":
-                    yield from self._stop(after, worker, held, message)
-        for one in held:
-            yield from self._go_on(known, worker, held, one)
+                    yield from self._stop(after, worker, commands, message)
+        for one in commands:
+            yield from self._go_on(known, worker, commands, one)
 
     def _begin(
-        self, known: Known, worker: int, held: frozenset[Held], key: Key, began: str
+        self, known: Known, worker: int, commands: frozenset[Held], key: Key, began: str
     ) -> Iterator[tuple[Label, Known]]:
         if self.bounds.endless:
             hands = {Held(key, "began"), Held(key, "asks")}
         elif self.bounds.never:
             wary = "asks" if self.rules.record_first else "may"
             hands = {Held(key, "broken" if began else wary)}
-        elif self.bounds.left.cancels:
+        elif self.bounds.mishaps.cancels:
             hands = {Held(key, "began")}
         else:
             # Slow work is a late answer: nothing tells them apart unless it can be stopped.
-            yield from self._perform(known, worker, held, key)
+            yield from self._perform(known, worker, commands, key)
             return
-        if not hands <= held:
-            yield Label("_begin"), self._holding(known, worker, held | hands)
+        if not hands <= commands:
+            yield Label("_begin"), self._holding(known, worker, commands | hands)
 
     def _go_on(
-        self, known: Known, worker: int, held: frozenset[Held], one: Held
+        self, known: Known, worker: int, commands: frozenset[Held], one: Held
     ) -> Iterator[tuple[Label, Known]]:
         command = one.key[0]
         if one.phase == "asks":
@@ -338,26 +340,26 @@ class Model:
             if self.bounds.never and not self.bounds.endless and one.phase != "broken":
                 count[command] = min(count[command] + 1, 2)
             after = known._replace(performed=tuple(count))
-            kept = held if self.bounds.endless else held - {one}
-            yield from self._perform(after, worker, kept, one.key)
+            remaining = commands if self.bounds.endless else commands - {one}
+            yield from self._perform(after, worker, remaining, one.key)
         elif self.rules.report_again:
             report = Message("report", one.key, worker, one.phase)
             if not self._is_on_its_way(known, worker, one.key, "report"):
                 yield Label("_report-again"), self._with(known, report)
 
     def _perform(
-        self, known: Known, worker: int, held: frozenset[Held], key: Key
+        self, known: Known, worker: int, commands: frozenset[Held], key: Key
     ) -> Iterator[tuple[Label, Known]]:
         """Perform a task, and report what came of it."""
         if self.bounds.endless:
             ways = ["done", "waits"]
         else:
             ways = ["waits" if self.bounds.waits and key[1] == 0 else "done"]
-        for what in ways:
-            kept = held | {Held(key, what)}
-            if kept != known.workers[worker]:
-                reported = Message("report", key, worker, what)
-                yield Label("_perform"), self._with(self._holding(known, worker, kept), reported)
+        for way in ways:
+            after = commands | {Held(key, way)}
+            if after != known.workers[worker]:
+                reported = Message("report", key, worker, way)
+                yield Label("_perform"), self._with(self._holding(known, worker, after), reported)
 
     def _is_on_its_way(self, known: Known, worker: int, key: Key, kind: str) -> bool:
         return any(
@@ -365,38 +367,38 @@ class Model:
         )
 
     def _answered(
-        self, known: Known, worker: int, held: frozenset[Held], said: Message
+        self, known: Known, worker: int, commands: frozenset[Held], message: Message
     ) -> Iterator[tuple[Label, Known]]:
-        mine = [one for one in held if one.key == said.key]
-        if said.what == "recorded":
-            asking = Held(said.key, "asks")
-            may = Held(said.key, "may")
-            if asking in held and may not in held:
-                kept = held | {may} if self.bounds.endless else held - {asking} | {may}
-                yield Label("_may"), self._holding(known, worker, kept)
+        mine = [one for one in commands if one.key == message.key]
+        if message.detail == "recorded":
+            asking = Held(message.key, "asks")
+            may = Held(message.key, "may")
+            if asking in commands and may not in commands:
+                remaining = commands | {may} if self.bounds.endless else commands - {asking} | {may}
+                yield Label("_may"), self._holding(known, worker, remaining)
             elif not self.bounds.endless:
                 yield Label("_heard"), known
             return
         if self.bounds.endless:
             return
-        kept = held.difference(mine)
-        after = self._holding(known, worker, kept)
-        if said.brings is None:
+        remaining = commands.difference(mine)
+        after = self._holding(known, worker, remaining)
+        if message.brings is None:
             yield Label("_heard"), after
         else:
-            yield from self._begin(after, worker, kept, said.brings, "")
+            yield from self._begin(after, worker, remaining, message.brings, "")
 
     def _stop(
-        self, known: Known, worker: int, held: frozenset[Held], said: Message
+        self, known: Known, worker: int, commands: frozenset[Held], message: Message
     ) -> Iterator[tuple[Label, Known]]:
         """Stop, and say so; what is done already is reported in any case."""
-        receipt = Message("receipt", said.key, worker)
+        receipt = Message("receipt", message.key, worker)
         if self.bounds.endless:
             if receipt not in known.way:
                 yield Label("_stop"), self._with(known, receipt)
             return
-        mine = [one for one in held if one.key == said.key]
-        after = self._holding(known, worker, held.difference(mine))
+        mine = [one for one in commands if one.key == message.key]
+        after = self._holding(known, worker, commands.difference(mine))
         if mine and mine[0].phase not in ("done", "waits"):
             after = self._with(after, receipt)
         yield Label("_stop"), after
@@ -420,8 +422,8 @@ class Model:
                     yield Label("_twin"), self._with(doubled, message._replace(twin=True))
 
     def _crashes(self, known: Known) -> Iterator[tuple[Label, Known]]:
-        for worker, held in enumerate(known.workers):
-            if held is not None:
+        for worker, commands in enumerate(known.workers):
+            if commands is not None:
                 workers = list(known.workers)
                 workers[worker] = None
                 yield Label("die", worker=worker), known._replace(workers=tuple(workers))
@@ -433,24 +435,24 @@ class Model:
         """Drop notices that nobody would make anything of: fewer states, and no step less."""
         if self.bounds.endless:
             return known
-        seen = [known.stored, *(view for view in known.views if view is not None)]
+        states = [known.stored, *(view for view in known.views if view is not None)]
         useless = {
             m
             for m in known.way
-            if m.kind == "notice" and not any(v.rows[m.key[0]].is_for(m.key) for v in seen)
+            if m.kind == "notice" and not any(v.rows[m.key[0]].is_for(m.key) for v in states)
         }
         return known._replace(way=known.way - useless) if useless else known
 
     # -- parts ------------------------------------------------------------------------
 
-    def _spend(self, known: Known, what: str) -> Known | None:
+    def _spend(self, known: Known, kind: str) -> Known | None:
         """Return a state with one mishap fewer; nothing, if there are none left."""
         if self.bounds.endless:
             return known
-        left = getattr(known.left, what)
-        if not left:
+        remaining = getattr(known.mishaps, kind)
+        if not remaining:
             return None
-        return known._replace(left=known.left._replace(**{what: left - 1}))
+        return known._replace(mishaps=known.mishaps._replace(**{kind: remaining - 1}))
 
     def _without(self, known: Known, message: Message) -> Known:
         if self.bounds.endless:
@@ -460,23 +462,23 @@ class Model:
     def _with(self, known: Known, message: Message) -> Known:
         return known._replace(way=known.way | {message})
 
-    def _holding(self, known: Known, worker: int, held: frozenset[Held]) -> Known:
+    def _holding(self, known: Known, worker: int, commands: frozenset[Held]) -> Known:
         workers = list(known.workers)
-        workers[worker] = held
+        workers[worker] = commands
         return known._replace(workers=tuple(workers))
 
     def _living(self, known: Known) -> list[int]:
         """Return the workers that may be given what another command's report led to."""
         if not self.bounds.endless:
             return []
-        return [number for number, held in enumerate(known.workers) if held is not None]
+        return [number for number, commands in enumerate(known.workers) if commands is not None]
 
 
 def _goes_on(stored: Stored) -> bool:
     return any(row.status in GOES_ON for row in stored.rows)
 
 
-def _given(row: Row, worker: int) -> Row:
+def _handed(row: Row, worker: int) -> Row:
     return row if worker == NOBODY else row._replace(status="claimed", worker=worker)
 
 

@@ -78,28 +78,28 @@ class _Search:
                 if before not in resting:
                     resting.add(before)
                     remaining.append(before)
-        for known, came in self._came.items():
-            if known not in resting and came is not None:
-                return self._broken("stuck", f"no end can be reached from {known}", *came)
+        for known, origin in self._came.items():
+            if known not in resting and origin is not None:
+                return self._broken("stuck", f"no end can be reached from {known}", *origin)
         return Checked(len(self._came), self._steps)
 
     def _broken(self, rule: str, message: str, known: Known, label: Label) -> Checked:
         way = [label]
-        came = self._came[known]
-        while came is not None:
-            known, label = came
+        origin = self._came[known]
+        while origin is not None:
+            known, label = origin
             way.append(label)
-            came = self._came[known]
+            origin = self._came[known]
         return Checked(len(self._came), self._steps, Violated(rule, message, tuple(way[::-1])))
 
     def _wrong(self, known: Known) -> tuple[str, str] | None:
         """Return what does not hold in a state."""
-        held: set[Key] = set()
+        claimed: set[Key] = set()
         for hands in known.workers:
             mine = {one.key for one in hands or ()}
-            if mine & held:
-                return "holders", f"{mine & held} is held by two workers"
-            held |= mine
+            if mine & claimed:
+                return "holders", f"{mine & claimed} is held by two workers"
+            claimed |= mine
         if any(row.applied > 1 for row in known.stored.rows):
             return "once", "an outcome was applied twice"
         if self._model.bounds.never and max(known.performed) > 1:
@@ -114,12 +114,12 @@ def _untrue(known: Known) -> tuple[str, str] | None:
         if message.kind == "claimed" and not _is_given(row, message.key, message.worker):
             return "told", f"{message.key} is given to {message.worker}, which is not stored"
         if message.brings is not None:
-            brought = known.stored.rows[message.brings[0]]
-            if not _is_given(brought, message.brings, message.worker):
+            handed = known.stored.rows[message.brings[0]]
+            if not _is_given(handed, message.brings, message.worker):
                 return "told", f"{message.brings} is handed over, which is not stored"
-        if message.what in ("accepted", "recorded"):
+        if message.detail in ("accepted", "recorded"):
             since = row.status in _ENDED or row.generation > message.key[1]
-            if not (since or (message.what == "recorded" and row.began)):
+            if not (since or (message.detail == "recorded" and row.began)):
                 return "acknowledged", f"the report of {message.key} is acknowledged and lost"
     return None
 
@@ -148,7 +148,7 @@ def _wrong_step(known: Known, label: Label, after: Known) -> tuple[str, str] | N
 
 
 def _rests(known: Known) -> bool:
-    in_hand = any(held for held in known.workers)
+    in_hand = any(commands for commands in known.workers)
     return not in_hand and not any(row.status in GOES_ON for row in known.stored.rows)
 
 

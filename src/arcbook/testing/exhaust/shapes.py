@@ -102,10 +102,10 @@ class Shape(NamedTuple):
         ):
             arrows = " ".join(f"{a.kind}>{a.to}" for a in route.arrows)
             how = "" if len(route.arrows) < 2 else "all of " if route.inclusive else "first of "
-            said = f"{number}: {how}{arrows}" if arrows else f"{number}: end"
-            said += f" join {join}" if join else ""
-            said += f" {rounds}" if rounds else ""
-            parts.append(said)
+            text = f"{number}: {how}{arrows}" if arrows else f"{number}: end"
+            text += f" join {join}" if join else ""
+            text += f" {rounds}" if rounds else ""
+            parts.append(text)
         return "; ".join(parts)
 
 
@@ -149,12 +149,12 @@ def shapes(size: Size) -> Iterator[Shape]:
 
 
 def _reaches_all(arcs: Iterable[tuple[int, int]], count: int) -> bool:
-    found = {0}
+    reached = {0}
     while True:
-        more = {j for i, j in arcs if i in found} - found
+        more = {j for i, j in arcs if i in reached} - reached
         if not more:
-            return len(found) == count
-        found |= more
+            return len(reached) == count
+        reached |= more
 
 
 def _routes(arcs: dict[tuple[int, int], str], step: int, count: int) -> Iterator[Route]:

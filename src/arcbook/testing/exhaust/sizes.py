@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from arcbook.testing.exhaust.interleavings import PLAYBOOKS, Setting
-from arcbook.testing.exhaust.known import Bounds, Left
+from arcbook.testing.exhaust.known import Bounds, Mishaps
 from arcbook.testing.exhaust.shapes import BACK, GUARDS, Rounds, Size
 
 _ALL: Final = tuple(GUARDS)
@@ -71,44 +71,44 @@ LARGE_SETTINGS: Final = (
 """Interleavings that take longer: a crash with a delay or a lost message, and three delays."""
 
 BOUNDS: Final = {
-    "a crash and a loss": Bounds(left=Left(1, 1, 0, 0, 0, 0)),
-    "a takeover and a twin": Bounds(left=Left(0, 0, 1, 0, 1, 0)),
-    "a silence and a takeover": Bounds(left=Left(0, 0, 0, 1, 1, 0)),
-    "a wait": Bounds(waits=True, left=Left(0, 0, 1, 0, 0, 0)),
-    "two commands and a crash": Bounds(commands=2, left=Left(1, 0, 0, 0, 0, 0)),
-    "once only": Bounds(never=True, left=Left(1, 1, 0, 1, 0, 0)),
-    "cancelled": Bounds(left=Left(1, 0, 0, 0, 0, 1)),
-    "cancelled, taken over": Bounds(left=Left(0, 0, 0, 0, 1, 1)),
-    "a time limit": Bounds(left=Left(0, 1, 0, 0, 0, 0, 1)),
+    "a crash and a loss": Bounds(mishaps=Mishaps(1, 1, 0, 0, 0, 0)),
+    "a takeover and a twin": Bounds(mishaps=Mishaps(0, 0, 1, 0, 1, 0)),
+    "a silence and a takeover": Bounds(mishaps=Mishaps(0, 0, 0, 1, 1, 0)),
+    "a wait": Bounds(waits=True, mishaps=Mishaps(0, 0, 1, 0, 0, 0)),
+    "two commands and a crash": Bounds(commands=2, mishaps=Mishaps(1, 0, 0, 0, 0, 0)),
+    "once only": Bounds(never=True, mishaps=Mishaps(1, 1, 0, 1, 0, 0)),
+    "cancelled": Bounds(mishaps=Mishaps(1, 0, 0, 0, 0, 1)),
+    "cancelled, taken over": Bounds(mishaps=Mishaps(0, 0, 0, 0, 1, 1)),
+    "a time limit": Bounds(mishaps=Mishaps(0, 1, 0, 0, 0, 0, 1)),
 }
 """Worlds in which the test suite goes through all states of the model."""
 
 LARGE_BOUNDS: Final = {
-    "once only, taken over": Bounds(never=True, left=Left(0, 0, 0, 1, 1, 0)),
-    "all but a wait": Bounds(left=Left(1, 1, 0, 1, 1, 0)),
-    "a crash, a loss, a twin, a takeover": Bounds(left=Left(1, 1, 1, 0, 1, 0)),
-    "cancelled, crashed, taken over": Bounds(left=Left(1, 0, 0, 0, 1, 1)),
-    "two commands, taken over": Bounds(commands=2, left=Left(0, 1, 0, 0, 1, 0)),
-    "three attempts": Bounds(attempts_max=3, left=Left(1, 1, 0, 1, 0, 0)),
+    "once only, taken over": Bounds(never=True, mishaps=Mishaps(0, 0, 0, 1, 1, 0)),
+    "all but a wait": Bounds(mishaps=Mishaps(1, 1, 0, 1, 1, 0)),
+    "a crash, a loss, a twin, a takeover": Bounds(mishaps=Mishaps(1, 1, 1, 0, 1, 0)),
+    "cancelled, crashed, taken over": Bounds(mishaps=Mishaps(1, 0, 0, 0, 1, 1)),
+    "two commands, taken over": Bounds(commands=2, mishaps=Mishaps(0, 1, 0, 0, 1, 0)),
+    "three attempts": Bounds(attempts_max=3, mishaps=Mishaps(1, 1, 0, 1, 0, 0)),
 }
 """Larger ones."""
 
 WITHOUT: Final = {
-    "fence_events": Bounds(left=Left(0, 0, 0, 0, 1, 0)),
-    "fence_claims": Bounds(left=Left(0, 0, 0, 0, 1, 0)),
-    "fence_claims_by_events": Bounds(left=Left(0, 0, 0, 0, 1, 1)),
-    "check_attempts": Bounds(left=Left(0, 0, 0, 1, 0, 0)),
-    "check_generations": Bounds(waits=True, left=Left(0, 0, 1, 0, 0, 0)),
-    "answer_after_commit": Bounds(left=Left(0, 0, 0, 0, 1, 0)),
-    "record_hand_over": Bounds(commands=2, left=Left(0, 0, 0, 0, 0, 0)),
-    "tell_again": Bounds(left=Left(0, 1, 0, 0, 0, 0)),
-    "end_leases": Bounds(left=Left(1, 0, 0, 0, 0, 0)),
-    "report_again": Bounds(left=Left(0, 1, 0, 0, 0, 0)),
-    "load_on_takeover": Bounds(left=Left(1, 0, 0, 0, 0, 0)),
-    "record_first": Bounds(never=True, left=Left(0, 0, 0, 1, 0, 0)),
-    "tell_what_began": Bounds(never=True, left=Left(0, 0, 0, 1, 0, 0)),
-    "cancel_before_claims": Bounds(left=Left(0, 0, 0, 0, 0, 1)),
-    "cancel_before_reports": Bounds(left=Left(0, 0, 0, 0, 0, 1)),
-    "stop_in_time": Bounds(left=Left(1, 0, 0, 0, 0, 1)),
+    "fence_events": Bounds(mishaps=Mishaps(0, 0, 0, 0, 1, 0)),
+    "fence_claims": Bounds(mishaps=Mishaps(0, 0, 0, 0, 1, 0)),
+    "fence_claims_by_events": Bounds(mishaps=Mishaps(0, 0, 0, 0, 1, 1)),
+    "check_attempts": Bounds(mishaps=Mishaps(0, 0, 0, 1, 0, 0)),
+    "check_generations": Bounds(waits=True, mishaps=Mishaps(0, 0, 1, 0, 0, 0)),
+    "answer_after_commit": Bounds(mishaps=Mishaps(0, 0, 0, 0, 1, 0)),
+    "record_hand_over": Bounds(commands=2, mishaps=Mishaps(0, 0, 0, 0, 0, 0)),
+    "tell_again": Bounds(mishaps=Mishaps(0, 1, 0, 0, 0, 0)),
+    "end_leases": Bounds(mishaps=Mishaps(1, 0, 0, 0, 0, 0)),
+    "report_again": Bounds(mishaps=Mishaps(0, 1, 0, 0, 0, 0)),
+    "load_on_takeover": Bounds(mishaps=Mishaps(1, 0, 0, 0, 0, 0)),
+    "record_first": Bounds(never=True, mishaps=Mishaps(0, 0, 0, 1, 0, 0)),
+    "tell_what_began": Bounds(never=True, mishaps=Mishaps(0, 0, 0, 1, 0, 0)),
+    "cancel_before_claims": Bounds(mishaps=Mishaps(0, 0, 0, 0, 0, 1)),
+    "cancel_before_reports": Bounds(mishaps=Mishaps(0, 0, 0, 0, 0, 1)),
+    "stop_in_time": Bounds(mishaps=Mishaps(1, 0, 0, 0, 0, 1)),
 }
 """Each rule of the model, and a world in which something breaks without it."""

@@ -74,27 +74,27 @@ class EnumeratedFaults(Faults):
         self._used: Counter[str] = Counter()
         self._delay = 0.0
 
-    def strikes(self, kind: str, what: str) -> bool:
+    def strikes(self, kind: str, label: str) -> bool:
         """Return whether something goes wrong here."""
         if not self.on or not self._left:
             return False
-        wanted = AT_PORTS if kind == "crash" else (kind,)
-        if kind == "crash" and what.rpartition(" ")[2] in ASIDE:
+        candidates = AT_PORTS if kind == "crash" else (kind,)
+        if kind == "crash" and label.rpartition(" ")[2] in ASIDE:
             return False
-        kinds = [one for one in wanted if self._used[one] < self._budget.get(one, 0)]
+        kinds = [one for one in candidates if self._used[one] < self._budget.get(one, 0)]
         if not kinds:
             return False
-        taken = self._choices.choose(1 + len(kinds), what)
+        taken = self._choices.choose(1 + len(kinds), label)
         if not taken:
             return False
         chosen = kinds[taken - 1]
         self._left -= 1
         self._used[chosen] += 1
-        self.happened.append((len(self._choices.made), f"{chosen}: {what}"))
+        self.happened.append((len(self._choices.made), f"{chosen}: {label}"))
         if chosen in ("pause", "late"):
             self._delay = LATE_SECONDS
             if chosen == "pause":
-                self._pause(what.partition(" ")[0])
+                self._pause(label.partition(" ")[0])
             return False
         return True
 

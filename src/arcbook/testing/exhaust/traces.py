@@ -66,26 +66,26 @@ class TracePlace:
         self._after: dict[Label, TracePlace] = {}
         self._heard: dict[Message, TracePlace] = {}
 
-    def after(self, seen: Label) -> TracePlace:
+    def after(self, observed: Label) -> TracePlace:
         """Return where the model may be after something was seen to be done."""
-        found = self._after.get(seen)
-        if found is None:
+        place = self._after.get(observed)
+        if place is None:
             reached = {
                 after
                 for known in self.states
                 for done, after in _MODEL.steps(known)
-                if _is_seen_as(done, seen)
+                if _is_seen_as(done, observed)
             }
-            found = self._after[seen] = _place(_closed(reached))
-        return found
+            place = self._after[observed] = _place(_closed(reached))
+        return place
 
-    def heard(self, said: Message) -> TracePlace:
+    def heard(self, expected: Message) -> TracePlace:
         """Return where the model may be if something is on its way."""
-        found = self._heard.get(said)
-        if found is None:
-            kept = {k for k in self.states if any(_is_heard_as(m, said) for m in k.way)}
-            found = self._heard[said] = _place(frozenset(kept))
-        return found
+        place = self._heard.get(expected)
+        if place is None:
+            matching = {k for k in self.states if any(_is_heard_as(m, expected) for m in k.way)}
+            place = self._heard[expected] = _place(frozenset(matching))
+        return place
 
 
 _places: dict[States, TracePlace] = {}
@@ -105,33 +105,33 @@ def first_place(worker: int = NOBODY) -> TracePlace:
     return _FIRST[worker]
 
 
-def _is_heard_as(message: Message, said: Message) -> bool:
+def _is_heard_as(message: Message, expected: Message) -> bool:
     """Whether a message is what was heard; what was not heard of it may be anything."""
     return (
-        (message.kind, message.key) == (said.kind, said.key)
-        and said.what in ("", message.what)
-        and said.worker in (ANY, message.worker)
+        (message.kind, message.key) == (expected.kind, expected.key)
+        and expected.detail in ("", message.detail)
+        and expected.worker in (ANY, message.worker)
     )
 
 
-def _is_seen_as(done: Label, seen: Label) -> bool:
+def _is_seen_as(done: Label, observed: Label) -> bool:
     """Whether a step of the model is what was seen; what was not seen of it may be anything."""
-    if done.verb != seen.verb:
+    if done.verb != observed.verb:
         return False
-    pairs = zip(done[2:], seen[2:], strict=True)
-    return all(wanted in (ANY, found) for found, wanted in pairs)
+    pairs = zip(done[2:], observed[2:], strict=True)
+    return all(observed_part in (ANY, actual) for actual, observed_part in pairs)
 
 
 def _closed(states: set[Known]) -> States:
     """Add where the model may have gone unseen."""
     remaining = [_grown(known) for known in states]
-    found = set(remaining)
+    closed = set(remaining)
     while remaining:
         for label, after in _MODEL.steps(remaining.pop()):
-            if label.verb in OPEN and (grown := _grown(after)) not in found:
-                found.add(grown)
+            if label.verb in OPEN and (grown := _grown(after)) not in closed:
+                closed.add(grown)
                 remaining.append(grown)
-    return frozenset(found)
+    return frozenset(closed)
 
 
 def _grown(known: Known) -> Known:
@@ -173,11 +173,11 @@ class Follower:
         self._place = self._place.after(label)
         return bool(self._place.states)
 
-    def hear(self, said: Message, worker: str | None = None) -> bool:
+    def hear(self, expected: Message, worker: str | None = None) -> bool:
         """Hear something said; return whether it can have been."""
         number = ANY if worker is None else self._number(worker)
-        self.seen.append(Label(f"hears {said.what or said.kind}", *said.key, number))
-        self._place = self._place.heard(said._replace(worker=number))
+        self.seen.append(Label(f"hears {expected.detail or expected.kind}", *expected.key, number))
+        self._place = self._place.heard(expected._replace(worker=number))
         return bool(self._place.states)
 
 
@@ -208,11 +208,11 @@ class TracedChecks(Checks):
 
     def _lost_track(self, command_id: str) -> None:
         """The runtime did what the model forbids."""
-        seen = self.followed.pop(command_id).seen
-        said = "\n  ".join(
-            f"{one.verb} {one.generation}.{one.attempt} worker {one.worker}" for one in seen
+        observed = self.followed.pop(command_id).seen
+        text = "\n  ".join(
+            f"{one.verb} {one.generation}.{one.attempt} worker {one.worker}" for one in observed
         )
-        self.fail("model", f"{command_id} goes no way of the model:\n  {said}")
+        self.fail("model", f"{command_id} goes no way of the model:\n  {text}")
 
     # -- commits ----------------------------------------------------------------------
 
@@ -287,24 +287,26 @@ class TracedChecks(Checks):
         if work is not None:
             self._hear(work.command_id, "claimed", (work.generation, work.attempt), "", worker)
 
-    def _accepted(self, given: Report | Checkpointed | Stopped) -> None:
-        super()._accepted(given)
-        if not isinstance(given, Stopped):
-            what = "recorded" if isinstance(given, Checkpointed) else "accepted"
-            at = (given.generation, given.attempt)
-            self._hear(given.command_id, "answer", at, what, None)
+    def _accepted(self, report: Report | Checkpointed | Stopped) -> None:
+        super()._accepted(report)
+        if not isinstance(report, Stopped):
+            detail = "recorded" if isinstance(report, Checkpointed) else "accepted"
+            at = (report.generation, report.attempt)
+            self._hear(report.command_id, "answer", at, detail, None)
 
-    def _refused(self, given: Report | Checkpointed | Stopped) -> None:
-        super()._refused(given)
-        if isinstance(given, Report):
-            facts = {"generation": given.generation, "attempt": given.attempt}
-            self._see(given.command_id, "refuse", **facts)
+    def _refused(self, report: Report | Checkpointed | Stopped) -> None:
+        super()._refused(report)
+        if isinstance(report, Report):
+            facts = {"generation": report.generation, "attempt": report.attempt}
+            self._see(report.command_id, "refuse", **facts)
 
     def _hear(
-        self, command_id: str, kind: str, at: tuple[int, int], what: str, worker: str | None
+        self, command_id: str, kind: str, at: tuple[int, int], detail: str, worker: str | None
     ) -> None:
         follower = self.followed.get(command_id)
-        if follower is not None and not follower.hear(Message(kind, (0, *at), what=what), worker):
+        if follower is not None and not follower.hear(
+            Message(kind, (0, *at), detail=detail), worker
+        ):
             self._lost_track(command_id)
 
 

@@ -94,8 +94,8 @@ def _explain(seed: int, corpus: Path | None) -> None:
     scenario = ran.scenario
     _say(f"seed {seed} shrunk to {scenario.servers} servers, {scenario.workers} workers,")
     _say(f"  {scenario.executions} executions, {len(ran.faults)} faults: {ran.message}")
-    for number, what in ran.faults:
-        _say(f"  fault {number}: {what}")
+    for number, description in ran.faults:
+        _say(f"  fault {number}: {description}")
     _say(f"replay: python -m arcbook.testing.simulate --scenario {path} --trace")
 
 
@@ -120,8 +120,8 @@ def _count(text: str) -> int:
 
 def _corpus(text: str) -> Path:
     folder = Path(text)
-    found = _library(folder)
-    if found is None or not found.texts:
+    library = _library(folder)
+    if library is None or not library.texts:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no folder with playbooks that have no errors"
         )
@@ -151,14 +151,16 @@ def main() -> int:
     )
     parser.add_argument("--trace", action="store_true", help="tell what happens")
     parser.add_argument("--shrink", action="store_true", help="shrink the seed's run")
-    given = parser.parse_args()
-    if given.scenario is not None:
-        return _one(given.scenario, trace=given.trace)
-    if given.seed is not None:
-        if given.shrink:
-            _explain(given.seed, given.corpus)
-        return _one(scenario_of(given.seed, _library(given.corpus)), trace=given.trace)
-    broken = _many(given.first_seed, given.seeds, given.jobs, given.corpus, stop=given.stop)
+    options = parser.parse_args()
+    if options.scenario is not None:
+        return _one(options.scenario, trace=options.trace)
+    if options.seed is not None:
+        if options.shrink:
+            _explain(options.seed, options.corpus)
+        return _one(scenario_of(options.seed, _library(options.corpus)), trace=options.trace)
+    broken = _many(
+        options.first_seed, options.seeds, options.jobs, options.corpus, stop=options.stop
+    )
     return min(broken, 1)
 
 

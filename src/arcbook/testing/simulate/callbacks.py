@@ -51,11 +51,11 @@ class Callbacks:
         """Answer a command in a while."""
         rng = self._world.faults.rng
         outcome = callback_of(self._world.scenario.seed, command_id, generation)
-        given = CalledBack(command_id=command_id, generation=generation, outcome=outcome)
+        callback = CalledBack(command_id=command_id, generation=generation, outcome=outcome)
         for _ in range(2 if rng.random() < TWICE_RISK else 1):
-            self._world.main.run(self._answer(execution_id, given, rng.random() * 3))
+            self._world.main.run(self._answer(execution_id, callback, rng.random() * 3))
 
-    async def _answer(self, execution_id: int, given: CalledBack, seconds: float) -> None:
+    async def _answer(self, execution_id: int, callback: CalledBack, seconds: float) -> None:
         await asyncio.sleep(seconds)
         for _ in range(TRIES_MAX):
             nodes = self._world.alive(servers=True)
@@ -64,22 +64,24 @@ class Callbacks:
                 server = node.part
                 assert isinstance(server, Server)
                 with contextlib.suppress(ExecutionMissingError, OwnerAwayError, StoreError):
-                    taken = await self._world.ask(server.give(execution_id, given), node, 15.0)
+                    taken = await self._world.ask(server.give(execution_id, callback), node, 15.0)
                     if taken is not None:
-                        self._heard(execution_id, given, taken=taken)
+                        self._heard(execution_id, callback, taken=taken)
                         return
             await asyncio.sleep(0.5)
 
-    def _heard(self, execution_id: int, given: CalledBack, *, taken: bool) -> None:
+    def _heard(self, execution_id: int, callback: CalledBack, *, taken: bool) -> None:
         """Whoever is told that it was taken finds it in the log, and it is taken once."""
-        wait = (given.command_id, given.generation)
+        wait = (callback.command_id, callback.generation)
         if taken and wait in self._taken:
             self._world.checks.fail(
-                "once", f"{given.command_id} was called back twice for one wait"
+                "once", f"{callback.command_id} was called back twice for one wait"
             )
         if taken:
             self._taken.add(wait)
-        command = self._world.checks.states[execution_id].command(given.command_id)
+        command = self._world.checks.states[execution_id].command(callback.command_id)
         waits = command is not None and command.wait is not None
-        if taken and command is not None and waits and command.generation == given.generation:
-            self._world.checks.fail("acknowledged", f"{given.command_id} was called back and waits")
+        if taken and command is not None and waits and command.generation == callback.generation:
+            self._world.checks.fail(
+                "acknowledged", f"{callback.command_id} was called back and waits"
+            )

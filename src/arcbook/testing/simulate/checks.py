@@ -177,19 +177,19 @@ class Checks:
             if command is not None and 0 < event.number <= command.recorded:
                 self.fail("once", f"{event.command_id} goes back to place {event.number}")
         elif isinstance(event, StepExit):
-            self._left(state, event)
+            self._step_left(state, event)
         elif isinstance(event, CommandSuspended) or (
             isinstance(event, CommandCompleted) and not event.partial
         ):
-            found = state.command(event.command_id)
-            if found is None or found.status is not CommandStatus.ISSUED:
+            command = state.command(event.command_id)
+            if command is None or command.status is not CommandStatus.ISSUED:
                 self.fail("once", f"{event.type} of {event.command_id}, which is not out")
             else:
                 if isinstance(event, CommandCompleted) and event.worker:
-                    self._delivered(found, event.attempt)
-                self._apply(found)
+                    self._delivered(command, event.attempt)
+                self._apply(command)
 
-    def _left(self, state: State, event: StepExit) -> None:
+    def _step_left(self, state: State, event: StepExit) -> None:
         run = state.runs.get(f"{event.step}:{event.visit}")
         if run is None:
             self.fail("once", f"{event.step}:{event.visit} left and was not there")
@@ -202,8 +202,8 @@ class Checks:
     def _delivered(self, command: Command, attempt: int) -> None:
         """What counts is of the delivery that is out, and not of one that was taken for lost."""
         if command.status is CommandStatus.ISSUED and attempt != command.lost + 1:
-            said = f"{command.command_id} ends by delivery {attempt}"
-            self.fail("once", f"{said}, and {command.lost + 1} is out")
+            description = f"{command.command_id} ends by delivery {attempt}"
+            self.fail("once", f"{description}, and {command.lost + 1} is out")
 
     def _apply(self, command: Command) -> None:
         if command.status is not CommandStatus.ISSUED:
@@ -217,9 +217,9 @@ class Checks:
         """What is derived from events is what they say."""
         execution_id = state.execution_id
         if change.row is not None:
-            said = (change.row.status, change.row.seq, change.row.ended_at)
-            if said != (str(state.status), state.seq, state.ended_at):
-                self.fail("projection", f"{execution_id}: the row says {said}")
+            projected = (change.row.status, change.row.seq, change.row.ended_at)
+            if projected != (str(state.status), state.seq, state.ended_at):
+                self.fail("projection", f"{execution_id}: the row says {projected}")
         elif state.status.is_terminal and change.events:
             self.fail("projection", f"{execution_id} ended, and its row does not know")
         if change.snapshot is not None:
@@ -250,11 +250,11 @@ class Checks:
                     self.fail("cancel", f"{child.execution_id} goes on, and its parent does not")
 
     def _rows(self) -> dict[int, set[Known]]:
-        found: dict[int, set[Known]] = {}
+        rows: dict[int, set[Known]] = {}
         for row in self._store.out.values():
             known = (row.command_id, row.generation, row.attempt)
-            found.setdefault(row.execution_id, set()).add(known)
-        return found
+            rows.setdefault(row.execution_id, set()).add(known)
+        return rows
 
     def _commands(self, state: State, rows: set[Known]) -> None:
         out = {
@@ -269,7 +269,7 @@ class Checks:
                 "rows", f"{state.execution_id}: rows lack {lacking}, and have {over} too many"
             )
 
-    def held(self, execution_id: int, events: list[Recorded], state: State) -> None:
+    def owner_state(self, execution_id: int, events: list[Recorded], state: State) -> None:
         """Compare what an owner holds after a commit with what the events say."""
         folded = self.states.get(execution_id)
         if folded is None or (events and folded.seq < state.seq):
@@ -291,35 +291,37 @@ class Checks:
         """Nobody is answered what is not stored."""
         if not body.startswith(_ASKS) or answer[:1] != PLAIN:
             return
-        request, said = REQUESTS.decode(unpack(body)[0]), unpack(answer)[0]
+        request, content = REQUESTS.decode(unpack(body)[0]), unpack(answer)[0]
         if isinstance(request, ClaimRequest):
-            for claimed in _CLAIMED.decode(said):
+            for claimed in _CLAIMED.decode(content):
                 self._claimed(claimed.work, request.worker, forwarded=request.forwarded)
         elif isinstance(request, ReportRequest):
-            self._reported(request, _REPORTED.decode(said), body)
-        elif isinstance(request, InputRequest) and _TAKEN.decode(said).accepted:
+            self._reported(request, _REPORTED.decode(content), body)
+        elif isinstance(request, InputRequest) and _TAKEN.decode(content).accepted:
             self._input(request)
 
     def _reported(self, request: ReportRequest, reported: Reported, body: bytes) -> None:
-        for (execution_id, given), accepted in zip(request.reports, reported.accepted, strict=True):
-            if isinstance(given, Report) and given.suspended is not None:
-                self._echoes.heard(given.command_id, body)
-            elif isinstance(given, Checkpointed) and not request.forwarded:
-                self._echoes.recorded(execution_id, given.command_id, body)
+        for (execution_id, report), accepted in zip(
+            request.reports, reported.accepted, strict=True
+        ):
+            if isinstance(report, Report) and report.suspended is not None:
+                self._echoes.heard(report.command_id, body)
+            elif isinstance(report, Checkpointed) and not request.forwarded:
+                self._echoes.recorded(execution_id, report.command_id, body)
             if accepted is not None:
-                self._answer(given, is_accepted=accepted, forwarded=request.forwarded)
+                self._answer(report, is_accepted=accepted, forwarded=request.forwarded)
         for work in reported.works:
             self._claimed(work, request.worker, forwarded=request.forwarded)
 
     def _answer(
-        self, given: Report | Checkpointed | Stopped, *, is_accepted: bool, forwarded: bool
+        self, report: Report | Checkpointed | Stopped, *, is_accepted: bool, forwarded: bool
     ) -> None:
         if not is_accepted:
-            self._refused(given)
+            self._refused(report)
             return
-        self._accepted(given)
-        if not forwarded and isinstance(given, Report):
-            self._accepted_once(given)
+        self._accepted(report)
+        if not forwarded and isinstance(report, Report):
+            self._accepted_once(report)
 
     def _claimed(self, work: CommandPayload | None, worker: str, *, forwarded: bool) -> None:
         if work is None:
@@ -333,26 +335,26 @@ class Checks:
         if work.generation and not forwarded:
             self._echoes.goes_on(work.context.execution_id, work.command_id)
 
-    def _accepted_once(self, given: Report) -> None:
-        known = (given.command_id, given.generation, given.attempt)
+    def _accepted_once(self, report: Report) -> None:
+        known = (report.command_id, report.generation, report.attempt)
         if known in self.taken:
             self.fail("once", f"the report of {known} is accepted again")
         self.taken.add(known)
 
-    def _refused(self, given: Report | Checkpointed | Stopped) -> None:
+    def _refused(self, report: Report | Checkpointed | Stopped) -> None:
         """Take note of a report that is stale."""
 
-    def _accepted(self, given: Report | Checkpointed | Stopped) -> None:
-        if given.command_id in self.stopped:
+    def _accepted(self, report: Report | Checkpointed | Stopped) -> None:
+        if report.command_id in self.stopped:
             return
-        if isinstance(given, Checkpointed):
-            stored = (given.command_id, given.generation) in self.checkpointed
-        elif isinstance(given, Report):
-            stored = (given.command_id, given.generation) in self.applied
+        if isinstance(report, Checkpointed):
+            stored = (report.command_id, report.generation) in self.checkpointed
+        elif isinstance(report, Report):
+            stored = (report.command_id, report.generation) in self.applied
         else:
             stored = False
         if not stored:
-            self.fail("acknowledged", f"{given.command_id} is acknowledged and not in the log")
+            self.fail("acknowledged", f"{report.command_id} is acknowledged and not in the log")
 
     def _input(self, request: InputRequest) -> None:
         if request.given.__struct_config__.tag == "cancel" and (

@@ -115,9 +115,9 @@ async def _alone(scenario: Scenario, durations: Durations | None) -> State:
         answer = answers.answer(call)
         return answer if durations is None else _later(answer, takes(call.step))
 
-    async with bench({}, credentials=AnyCredentials()) as made:
-        add_tools(made.registry, scenario, act)
-        drive = made.runtime.drive
+    async with bench({}, credentials=AnyCredentials()) as running:
+        add_tools(running.registry, scenario, act)
+        drive = running.runtime.drive
 
         def call_back(execution_id: int, events: list[Recorded], state: State) -> None:
             for event in (recorded.event for recorded in events):
@@ -125,17 +125,17 @@ async def _alone(scenario: Scenario, durations: Durations | None) -> State:
                     command = state.command(event.command_id)
                     generation = command.generation if command else 0
                     outcome = callback_of(seed, event.command_id, generation)
-                    given = CalledBack(
+                    callback = CalledBack(
                         command_id=event.command_id, generation=generation, outcome=outcome
                     )
                     loop = asyncio.get_running_loop()
-                    loop.call_later(takes(event.step), drive.submit, execution_id, given)
+                    loop.call_later(takes(event.step), drive.submit, execution_id, callback)
 
         drive.listeners.add(call_back)
         root, *others = scenario.playbooks.values()
         for other in others:
-            await made.register(other)
-        return (await run_on(made, root)).state
+            await running.register(other)
+        return (await run_on(running, root)).state
 
 
 async def _later(answer: Any, seconds: float) -> Any:

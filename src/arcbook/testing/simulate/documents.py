@@ -36,12 +36,12 @@ _FIELD: Final = re.compile(r"\.([A-Za-z_]\w*)|\[['\"]([A-Za-z_]\w*)['\"]\]")
 
 def names_in(texts: Iterable[str]) -> list[str]:
     """Return the names of fields that templates read, each once and in order."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for text in texts:
         for template in _TEMPLATE.finditer(text):
             for field in _FIELD.finditer(template[1] or template[2]):
-                found[field[1] or field[2]] = None
-    return list(found)[:NAMES_MAX]
+                names[field[1] or field[2]] = None
+    return list(names)[:NAMES_MAX]
 
 
 class DocumentAnswers:

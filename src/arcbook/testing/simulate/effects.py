@@ -97,7 +97,7 @@ class Effects:
         self._number += 1
         number = self._number
         effect, process = call.idempotency_key, CURRENT.get()
-        if any(made[1:] == (process, effect) for made in self._open.values()):
+        if any(others[1:] == (process, effect) for others in self._open.values()):
             self._fail("twice", f"{process.name} performs {effect} twice at once")
         self._open[number] = (call.execution_id, process, effect)
         if for_good:

@@ -49,12 +49,12 @@ def _goes_on(world: World, node: Node) -> None:
 def _complained(world: World) -> None:
     for complaint in world.loop.complaints:
         error = complaint.get("exception")
-        said = f"{complaint.get('message')}: {error!r}"
+        text = f"{complaint.get('message')}: {error!r}"
         if error is not None:
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            said += f" in {frame.name}, line {frame.lineno}"
+            text += f" in {frame.name}, line {frame.lineno}"
             world.note("world", "".join(traceback.format_exception(error)))
-        world.checks.fail("unhandled", said)
+        world.checks.fail("unhandled", text)
 
 
 def _ended(world: World, execution_id: int, state: State) -> None:
@@ -94,13 +94,15 @@ def _performed(world: World, execution_id: int) -> None:
     for row in world.store.log[execution_id]:
         event = decode(row.body)
         if isinstance(event, StepExit) and event.result is not None:
-            found = [(f"{execution_id}:{event.step}:{event.visit}", event.result)]
+            performed = [(f"{execution_id}:{event.step}:{event.visit}", event.result)]
         elif isinstance(event, CommandCompleted) and event.rows < 0:
             key = f"{execution_id}:{event.step}:{event.visit}:i"
-            found = [(f"{key}{event.first + n}", result) for n, result in enumerate(event.results)]
+            performed = [
+                (f"{key}{event.first + n}", result) for n, result in enumerate(event.results)
+            ]
         else:
             continue
-        for key, result in found:
+        for key, result in performed:
             _called(world, key, result, called)
 
 
@@ -128,17 +130,17 @@ def _ticked(story: Story) -> None:
     """The schedule ticked once for each time that was due, and at no other."""
     world, schedule = story.world, story.schedule
     assert schedule is not None
-    found: Counter[str] = Counter()
+    starts: Counter[str] = Counter()
     for rows in world.store.log.values():
         event = decode(rows[0].body)
         if isinstance(event, PlaybookStarted) and "scheduled_at" in event.labels:
-            found[event.labels["scheduled_at"]] += 1
-    twice = [moment for moment, count in found.items() if count > 1]
+            starts[event.labels["scheduled_at"]] += 1
+    twice = [moment for moment, count in starts.items() if count > 1]
     if twice:
         world.checks.fail("schedule", f"it ticked more than once for {twice}")
-    wanted = _due(story)
-    over = sorted(set(found) - set(wanted))
-    lacking = sorted(set(wanted) - set(found)) if schedule.catch_up == "all" else []
+    due = _due(story)
+    over = sorted(set(starts) - set(due))
+    lacking = sorted(set(due) - set(starts)) if schedule.catch_up == "all" else []
     if over or lacking:
         world.checks.fail("schedule", f"it did not tick for {lacking}, and did for {over}")
 

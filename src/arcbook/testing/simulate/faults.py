@@ -25,7 +25,7 @@ class Faults:
         #: The faults that happened: number and what it was.
         self.happened: list[tuple[int, str]] = []
 
-    def strikes(self, kind: str, what: str) -> bool:
+    def strikes(self, kind: str, label: str) -> bool:
         """Return whether something goes wrong here."""
         if not self.on:
             return False
@@ -38,7 +38,7 @@ class Faults:
         number, scenario = self._asked, self._scenario
         if number in scenario.muted or len(self.happened) >= scenario.faults_max:
             return False
-        self.happened.append((number, what))
+        self.happened.append((number, label))
         return True
 
     def delay(self) -> float:

@@ -61,7 +61,7 @@ class Flow:
         """Return what goes on as it is at this moment, to be followed on another way."""
         twin = Flow(self.execution_id, self._fail, self._known)
         twin._routes = self._routes
-        twin._tokens = {step: Counter(came) for step, came in self._tokens.items()}
+        twin._tokens = {step: Counter(tokens) for step, tokens in self._tokens.items()}
         twin._entered, twin._left = set(self._entered), set(self._left)
         twin._counted = {visit: set(done) for visit, done in self._counted.items()}
         return twin
@@ -84,8 +84,8 @@ class Flow:
 
     # -- tokens -----------------------------------------------------------------------
 
-    def _send(self, step: str, took: list[ArcTaken]) -> None:
-        for arc in took:
+    def _send(self, step: str, taken: list[ArcTaken]) -> None:
+        for arc in taken:
             if not arc.absorbed:
                 self._tokens.setdefault(arc.to, Counter())[step] += 1
 
@@ -102,10 +102,12 @@ class Flow:
         if visit in self._entered:
             self.fail("fan-in", f"{visit} is entered again")
         self._entered.add(visit)
-        came = self._tokens.pop(event.step, Counter())
-        came.pop("", None)  # the entry's token comes from nowhere
-        if came != Counter(event.came_from):
-            self.fail("fan-in", f"{visit} fired for {event.came_from}, and {dict(came)} were there")
+        tokens = self._tokens.pop(event.step, Counter())
+        tokens.pop("", None)  # the entry's token comes from nowhere
+        if tokens != Counter(event.came_from):
+            self.fail(
+                "fan-in", f"{visit} fired for {event.came_from}, and {dict(tokens)} were there"
+            )
 
     def _exit(self, state: State, event: StepExit) -> None:
         visit = (event.step, event.visit)
@@ -128,16 +130,18 @@ class Flow:
             self._send(event.step, event.took)
             self._routed(event.step, event.took)
 
-    def _routed(self, step: str, took: list[ArcTaken]) -> None:
+    def _routed(self, step: str, taken: list[ArcTaken]) -> None:
         """Where no guard holds it back, a step that is left, or passed over, leads on."""
-        lacking = self._routes.get(step, frozenset()) - {arc.arc for arc in took}
+        lacking = self._routes.get(step, frozenset()) - {arc.arc for arc in taken}
         if lacking:
             self.fail("routing", f"{step} leads on by {sorted(lacking)}, and does not")
 
     def _end(self, state: State, event: PlaybookCompleted) -> None:
-        left = {step: dict(came) for step, came in self._tokens.items() if came}
-        if left or state.runs:
-            self.fail("fan-in", f"completed with tokens at {left} and {list(state.runs)} running")
+        remaining = {step: dict(tokens) for step, tokens in self._tokens.items() if tokens}
+        if remaining or state.runs:
+            self.fail(
+                "fan-in", f"completed with tokens at {remaining} and {list(state.runs)} running"
+            )
 
     def _cancel(self, state: State, event: CancelRequested) -> None:
         self._tokens.clear()

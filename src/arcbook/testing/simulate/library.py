@@ -29,11 +29,11 @@ class Library:
 
     def family(self, path: str) -> dict[str, str]:
         """Return a playbook and those that it calls, itself first."""
-        found: dict[str, str] = {}
-        left = [path]
-        while left:
-            called = left.pop(0)
-            if called in self.texts and called not in found:
-                found[called] = self.texts[called]
-                left += _PATH.findall(found[called])
-        return found
+        texts: dict[str, str] = {}
+        pending = [path]
+        while pending:
+            called = pending.pop(0)
+            if called in self.texts and called not in texts:
+                texts[called] = self.texts[called]
+                pending += _PATH.findall(texts[called])
+        return texts

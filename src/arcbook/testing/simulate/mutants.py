@@ -77,28 +77,28 @@ def hunt(mutant: Mutant, seeds: int) -> Found:
             text=True,
             check=False,
         )
-    found = _FOUND.search(done.stdout)
-    if found is None and "broken" not in done.stdout:
+    match = _FOUND.search(done.stdout)
+    if match is None and "broken" not in done.stdout:
         raise SystemExit(f"mutant {mutant.name!r} does not run:\n{done.stderr[-2000:]}")
     seconds = time.monotonic() - began
-    if found is None:
+    if match is None:
         return Found(mutant, -1, "", seconds)
-    return Found(mutant, int(found[1]), found[2], seconds)
+    return Found(mutant, int(match[1]), match[2], seconds)
 
 
 def _hunted(mutants: list[Mutant], seeds: int, jobs: int) -> Iterator[Found]:
     with ThreadPoolExecutor(jobs) as pool:
-        for found in pool.map(lambda mutant: hunt(mutant, seeds), mutants):
-            said = f"seed {found.seed} ({found.rule})" if found.seed >= 0 else "NOT FOUND"
-            sys.stdout.write(f"{found.mutant.name}: {said}, {found.seconds:.0f} s\n")
+        for result in pool.map(lambda mutant: hunt(mutant, seeds), mutants):
+            verdict = f"seed {result.seed} ({result.rule})" if result.seed >= 0 else "NOT FOUND"
+            sys.stdout.write(f"{result.mutant.name}: {verdict}, {result.seconds:.0f} s\n")
             sys.stdout.flush()
-            yield found
+            yield result
 
 
-def table(found: list[Found]) -> str:
+def table(results: list[Found]) -> str:
     """Return what was found as a table for the documentation."""
     lines = ["| planted bug | found by seed | rule |", "|---|---|---|"]
-    lines += [f"| {f.mutant.name} | {f.seed if f.seed >= 0 else '-'} | {f.rule} |" for f in found]
+    lines += [f"| {f.mutant.name} | {f.seed if f.seed >= 0 else '-'} | {f.rule} |" for f in results]
     return "\n".join(lines) + "\n"
 
 
@@ -109,14 +109,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="mutants at the same time")
     parser.add_argument("--only", default="", help="mutants whose name contains this")
     parser.add_argument("--table", type=Path, help="where to write the table")
-    given = parser.parse_args()
-    mutants = [mutant for mutant in MUTANTS if given.only in mutant.name]
-    found = list(_hunted(mutants, given.seeds, given.jobs))
-    if given.table is not None:
-        given.table.write_text(table(found))
-    count = sum(one.seed >= 0 for one in found)
-    sys.stdout.write(f"mutants: {count} of {len(found)} found\n")
-    return int(count < len(found))
+    options = parser.parse_args()
+    mutants = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    results = list(_hunted(mutants, options.seeds, options.jobs))
+    if options.table is not None:
+        options.table.write_text(table(results))
+    count = sum(one.seed >= 0 for one in results)
+    sys.stdout.write(f"mutants: {count} of {len(results)} found\n")
+    return int(count < len(results))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class Surroundings(Protocol):
     blobs: MemoryBlobs
     exchange: Exchange
 
-    def note(self, who: str, text: str) -> None:
+    def note(self, source: str, text: str) -> None:
         """Add a line to the trace."""
 
     def committed(self, process: Process, changes: Sequence[Change]) -> None:
@@ -67,15 +67,15 @@ class Port:
         self._process = process
         self._faults = world.faults
 
-    async def _before(self, what: str) -> None:
-        if self._faults.strikes("crash", f"{self._process.name} dies before {what}"):
+    async def _before(self, call: str) -> None:
+        if self._faults.strikes("crash", f"{self._process.name} dies before {call}"):
             await self._die()
         delay = self._faults.delay()
         if delay:
             await self._world.loop.pause(delay)
 
-    async def _after(self, what: str) -> None:
-        if self._faults.strikes("crash", f"{self._process.name} dies after {what}"):
+    async def _after(self, call: str) -> None:
+        if self._faults.strikes("crash", f"{self._process.name} dies after {call}"):
             await self._die()
         delay = self._faults.delay()
         if delay:
@@ -85,9 +85,9 @@ class Port:
         self._world.crash(self._process)
         await asyncio.get_running_loop().create_future()
 
-    def _strikes(self, kind: str, what: str) -> bool:
-        if self._faults.strikes(kind, f"{self._process.name}: {what}"):
-            self._world.note(self._process.name, f"! {what}")
+    def _strikes(self, kind: str, label: str) -> bool:
+        if self._faults.strikes(kind, f"{self._process.name}: {label}"):
+            self._world.note(self._process.name, f"! {label}")
             return True
         return False
 
@@ -104,9 +104,9 @@ class SimStore(Port):
             await self._before(name)
             if self._strikes("store", f"{name} fails"):
                 raise StoreError(f"the store does not answer: {name}")
-            found = await real(*args, **named)
+            returned = await real(*args, **named)
             await self._after(name)
-            return found
+            return returned
 
         setattr(self, name, call)
         return call
@@ -211,11 +211,11 @@ class SimBus(Port):
         await self._before("pull")
         if self._strikes("bus", "pull fails"):
             raise BusError("the bus does not answer")
-        found = await self._bus.pull(pools, limit, seconds)
-        if found and self._strikes("bus", "what was pulled is lost on the way"):
-            found = []
+        deliveries = await self._bus.pull(pools, limit, seconds)
+        if deliveries and self._strikes("bus", "what was pulled is lost on the way"):
+            deliveries = []
         await self._after("pull")
-        return found
+        return deliveries
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge; nobody notices if that is lost."""
@@ -281,9 +281,9 @@ class SimBus(Port):
             raise BusError("the bus does not answer")
 
         async def answer(body: bytes) -> bytes:
-            said = await handler(body, A_SERVER)
-            self._world.checks.answered(body, said)
-            return said
+            answer = await handler(body, A_SERVER)
+            self._world.checks.answered(body, answer)
+            return answer
 
         async def handled(body: bytes) -> bytes:
             return await self._process.run(answer(body))

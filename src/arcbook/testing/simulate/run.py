@@ -67,8 +67,8 @@ class Ran(msgspec.Struct, kw_only=True):
 def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
     """Run a scenario."""
     world = World(scenario, trace=trace)
-    told = Story(world)
-    tell(told, compare=True)
+    story = Story(world)
+    tell(story, compare=True)
     broken = world.checks.broken
     return Ran(
         scenario=scenario,
@@ -82,23 +82,23 @@ def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
     )
 
 
-def tell(told: Story, *, compare: bool = False) -> None:
+def tell(story: Story, *, compare: bool = False) -> None:
     """Let a story happen, and have its world note what is broken."""
-    world = told.world
+    world = story.world
     with _shortened(world.scenario), _listening(world), _littering():
         try:
-            world.loop.run(_to_the_end(told))
+            world.loop.run(_to_the_end(story))
         except FAULTS as error:
             if world.checks.broken is None:
                 world.checks.fail("raised", f"{type(error).__name__}: {error}")
             world.note("world", "".join(traceback.format_exception(error)))
         if compare and world.checks.broken is None:
-            compared(world, told.started)
+            compared(world, story.started)
 
 
-async def _to_the_end(told: Story) -> None:
-    await told.tell()
-    ended_well(told)
+async def _to_the_end(story: Story) -> None:
+    await story.tell()
+    ended_well(story)
 
 
 def _digest(world: World) -> str:
@@ -182,10 +182,10 @@ class _Listener(logging.Handler):
             return
         cause = record.exc_info[1] if record.exc_info else None
         is_planted = isinstance(cause, PlantedError)
-        said = record.getMessage() + (f": {cause!r}" if cause else "")
-        world.note("log", said)
+        text = record.getMessage() + (f": {cause!r}" if cause else "")
+        world.note("log", text)
         if record.levelno >= logging.ERROR and not is_planted:
-            world.checks.fail("error", said)
+            world.checks.fail("error", text)
 
 
 @contextmanager

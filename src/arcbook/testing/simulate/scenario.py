@@ -106,10 +106,10 @@ def _generated(rng: random.Random) -> dict[str, str]:
 
 def _rates(rng: random.Random) -> dict[str, float]:
     """Return rates of some kinds: a run with few kinds goes deeper than one with all."""
-    wanted = rng.sample(KINDS, rng.choice([1, 2, 3, 5, len(KINDS)]))
+    chosen = rng.sample(KINDS, rng.choice([1, 2, 3, 5, len(KINDS)]))
     if rng.random() < 0.1:
-        wanted = ["tool", "cancel"]
-    return {kind: _RATES[kind] * rng.choice([0.3, 1.0, 3.0]) for kind in KINDS if kind in wanted}
+        chosen = ["tool", "cancel"]
+    return {kind: _RATES[kind] * rng.choice([0.3, 1.0, 3.0]) for kind in KINDS if kind in chosen}
 
 
 def _more(seed: int, rates: dict[str, float]) -> dict[str, float]:
@@ -117,10 +117,10 @@ def _more(seed: int, rates: dict[str, float]) -> dict[str, float]:
     rng = random.Random(f"more:{seed}")
     if rng.random() >= MORE_SHARE:
         return rates
-    wanted = rng.sample(MORE_KINDS, rng.choice([1, 2, 3, len(MORE_KINDS)]))
+    chosen = rng.sample(MORE_KINDS, rng.choice([1, 2, 3, len(MORE_KINDS)]))
     if rng.random() < 0.5:
         rates = {kind: rate for kind, rate in rates.items() if kind in GENTLE}
-    return rates | {kind: _RATES[kind] * rng.choice([0.3, 1.0, 3.0]) for kind in wanted}
+    return rates | {kind: _RATES[kind] * rng.choice([0.3, 1.0, 3.0]) for kind in chosen}
 
 
 _RATES: Final[dict[str, float]] = {

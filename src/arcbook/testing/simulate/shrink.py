@@ -111,8 +111,8 @@ def _smaller(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     steps: list[dict[str, Any]] = document["workflow"]
     for at in range(len(steps) - 1, -1, -1):
         if len(steps) > 1:
-            gone = steps[at]["step"]
-            rest = [_without_arcs(step, gone) for i, step in enumerate(steps) if i != at]
+            removed = steps[at]["step"]
+            rest = [_without_arcs(step, removed) for i, step in enumerate(steps) if i != at]
             yield {**document, "workflow": rest}
         for part in ("next", "loop", "when", "set", "spec"):
             if steps[at].get(part):

@@ -101,9 +101,9 @@ class Story:
             if nodes:
                 node = nodes[int(faults.rng.random() * len(nodes))]
                 with contextlib.suppress(*_REFUSALS):
-                    found = await self.world.ask(self._start_on(node, path), node, 15.0)
-                    if found is not None:
-                        self._note_started(found)
+                    started = await self.world.ask(self._start_on(node, path), node, 15.0)
+                    if started is not None:
+                        self._note_started(started)
                         break
             await asyncio.sleep(0.5)
         self._left -= 1
@@ -255,9 +255,9 @@ class Story:
     def busy(self) -> list[str]:
         """Return workers that hold something, and tools that run."""
         world = self.world
-        found = [
+        holders = [
             f"{node.process.name} holds {sorted(node.part.held)}"
             for node in world.alive(servers=False)
             if not isinstance(node.part, Server) and node.part.held
         ]
-        return found + [f"a tool of {i} runs" for i in world.effects.running()]
+        return holders + [f"a tool of {i} runs" for i in world.effects.running()]

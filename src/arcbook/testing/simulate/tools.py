@@ -49,13 +49,13 @@ class Queues:
         self._claims: dict[str, list[int]] = {}
         self._whole: dict[str, bool | None] = {}
 
-    def claim(self, call: ToolCall, wanted: int, *, whole: bool | None = None) -> Outcome:
+    def claim(self, call: ToolCall, limit: int, *, together: bool | None = None) -> Outcome:
         """Claim some rows.
 
         Args:
             call: the claim.
-            wanted: how many rows.
-            whole: whether a body is run for all of them at once; nobody knows, if none.
+            limit: maximum number of rows.
+            together: whether one run of the body processes all rows; None if unknown.
         """
         command_id, _, attempt = call.idempotency_key.partition(":claim:")
         loop = command_id.rpartition(":")[0]
@@ -63,10 +63,10 @@ class Queues:
             return failed(ErrorKind.SERVER_ERROR, "the queue is unkind", retryable=True)
         rows = self._claims.get(command_id)
         if rows is None:
-            self._whole[loop] = whole
-            left = self._left.setdefault(loop, list(range(self.size(loop))))
-            rows = self._claims[command_id] = left[:wanted]
-            del left[:wanted]
+            self._whole[loop] = together
+            unclaimed = self._left.setdefault(loop, list(range(self.size(loop))))
+            rows = self._claims[command_id] = unclaimed[:limit]
+            del unclaimed[:limit]
         return ok({"rows": rows})
 
     def totals(self, loop: str) -> set[int]:
@@ -74,9 +74,13 @@ class Queues:
         if loop not in self._whole:
             return set()
         claims = [rows for key, rows in self._claims.items() if key.rpartition(":")[0] == loop]
-        whole, found = self._whole[loop], sum(bool(rows) for rows in claims)
+        together, claimed = self._whole[loop], sum(bool(rows) for rows in claims)
         return (
-            {found} if whole else {self.size(loop)} if whole is False else {self.size(loop), found}
+            {claimed}
+            if together
+            else {self.size(loop)}
+            if together is False
+            else {self.size(loop), claimed}
         )
 
     def size(self, loop: str) -> int:
@@ -104,14 +108,14 @@ class GeneratedAnswers:
         """Return what a call is answered."""
         if ":claim:" in call.idempotency_key:
             how, _, rows = str(call.config["command"]).rpartition(" ")
-            return self.queues.claim(call, int(rows), whole=how == "whole")
+            return self.queues.claim(call, int(rows), together=how == "whole")
         key = call.idempotency_key.partition(":")[2]
         if call.input.get("row"):
             key = _POSITION.sub("", key)  # which frame has a row, and where, is a matter of chance
-        given = call.input.get("n")
+        argument = call.input.get("n")
         # What a step yields may name its execution, which is another one in another run.
-        told = given if isinstance(given, int) else type(given).__name__
-        return _drawn(f"{self._seed}:{key}:{call.attempt}:{told}")
+        shown_as = argument if isinstance(argument, int) else type(argument).__name__
+        return _drawn(f"{self._seed}:{key}:{call.attempt}:{shown_as}")
 
 
 class SimRegistry(Registry):

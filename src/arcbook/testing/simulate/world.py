@@ -89,10 +89,10 @@ class World:
         self.trace: list[str] | None = [] if trace else None
         self._count = 0
 
-    def note(self, who: str, text: str) -> None:
+    def note(self, source: str, text: str) -> None:
         """Add a line to the trace."""
         if self.trace is not None:
-            self.trace.append(f"{self.loop.time():9.4f}  {who:<10} {text}")
+            self.trace.append(f"{self.loop.time():9.4f}  {source:<10} {text}")
 
     def committed(self, process: Process, changes: Sequence[Change]) -> None:
         """Take note of a commit."""
@@ -115,8 +115,8 @@ class World:
                 for name in ("step", "visit", "command_id", "first", "count", "status", "attempt")
                 if (value := getattr(event, name, None)) not in (None, "", [])
             }
-            said = " ".join(f"{name}={value}" for name, value in facts.items())
-            self.note(process.name, f"{change.execution_id} #{row.seq} {row.type} {said}")
+            text = " ".join(f"{name}={value}" for name, value in facts.items())
+            self.note(process.name, f"{change.execution_id} #{row.seq} {row.type} {text}")
 
     # -- processes --------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class World:
             lease_seconds=LEASE_SECONDS,
             server_id=process.name,
         )
-        server.on_events(self.checks.held)
+        server.on_events(self.checks.owner_state)
         return server
 
     def _worker(self, process: Process, bus: SimBus) -> Worker:

@@ -133,7 +133,7 @@ async def test_a_request_that_was_cut_off_is_a_time_out(own_server, base):
         await asyncio.sleep(0.1)
         os.kill(own_server.pid, signal.SIGKILL)
 
-        with pytest.raises(RequestTimeoutError, match="cut"):
+        with pytest.raises(RequestTimeoutError, match="lost"):
             await asked
         await served.leave(0)
 

@@ -73,7 +73,7 @@ def test_a_line_for_people_is_one_line_with_the_same(logging_as):
         logging.getLogger("arcbook.x").info(events.TABLES_MADE, {"count": 2})
 
     (line,) = lines()
-    assert "INFO     tables.made  made the tables of 2 months  worker=w1" in line
+    assert "INFO     tables.made  created the event tables of 2 months  worker=w1" in line
 
 
 @pytest.mark.parametrize("form", ["console", "json"])

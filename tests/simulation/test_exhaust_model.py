@@ -45,7 +45,7 @@ def test_what_the_model_allows_is_followed():
     assert follower.see("claim", generation=0, attempt=2, worker="b")
     assert follower.see("refuse", generation=0, attempt=1)
     assert follower.see("done", attempt=2, worker="b")
-    assert follower.hear(Message("answer", (0, 0, 2), what="accepted"))
+    assert follower.hear(Message("answer", (0, 0, 2), detail="accepted"))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_is_said_and_cannot_have_been_leaves_no_state():
     follower = Follower()
     follower.see("claim", generation=0, attempt=1, worker="a")
 
-    assert not follower.hear(Message("answer", (0, 0, 1), what="accepted"))
+    assert not follower.hear(Message("answer", (0, 0, 1), detail="accepted"))
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ STOP_SECONDS: Final = 20.0
 """How long a server may take to stop before it is killed, in seconds."""
 
 LINES_KEPT: Final = 200
-"""Lines of a server's log that a failure shows."""
+"""Lines of a server's log that are kept: so many of its beginning, and of its end."""
 
 
 class Process:
@@ -33,6 +33,7 @@ class Process:
         self._ready = re.compile(ready)
         self._told = threading.Event()
         self._is_ready = False
+        self._first: list[str] = []
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._process = subprocess.Popen(
             command,
@@ -52,8 +53,8 @@ class Process:
         return self._process.pid
 
     def find(self, pattern: str) -> str:
-        """Return the first group of a pattern's first match in the log."""
-        for line in list(self._lines):
+        """Return the first group of a pattern's first match in what is kept of the log."""
+        for line in [*self._first, *self._lines]:
             match = re.search(pattern, line)
             if match is not None:
                 return match[1]
@@ -115,6 +116,8 @@ class Process:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            if len(self._first) < LINES_KEPT:
+                self._first.append(line)
             self._lines.append(line)
             if not self._is_ready and self._ready.search(line):
                 self._is_ready = True

@@ -19,6 +19,7 @@ from arcbook.tools import (
     python,
     result_fetch,
     shell,
+    subscription,
     transfer,
 )
 from arcbook.tools.api import Credential
@@ -99,6 +100,34 @@ class TestNats(ToolContract):
     @pytest.fixture
     def credential(self, nats_server):
         return Credential(name="bus", type="nats", data={"url": nats_server.url})
+
+
+class TestSubscription(ToolContract):
+    spec = subscription.SPEC
+    failures = {
+        "no consumer": Failure({"source": "nats"}, "config"),
+        "kafka": Failure({"source": "kafka"}, "config"),
+    }
+
+    @pytest.fixture
+    async def good(self, nats_server):
+        from nats.aio.client import Client
+        from nats.js.api import ConsumerConfig
+
+        client = Client()
+        await client.connect(nats_server.url)
+        js = client.jetstream()
+        await js.add_stream(name="CONTRACT", subjects=["contract"])
+        await js.add_consumer("CONTRACT", ConsumerConfig(durable_name="one"))
+        yield {
+            "source": "nats",
+            "stream": "CONTRACT",
+            "consumer": "one",
+            "timeout_ms": 50,
+            "url": nats_server.url,
+        }
+        await js.delete_stream("CONTRACT")
+        await client.close()
 
 
 REF = "noetl://execution/1/result/1"

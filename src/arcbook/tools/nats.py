@@ -173,7 +173,7 @@ class Nats:
         if identity is None:
             return _config("no address: name a credential with 'auth', or write 'url'")
         try:
-            _keep_within(identity, context)
+            keep_within(identity, context)
         except OutsideError as error:
             return _config(f"tls: {error}")
         seconds = TIMEOUT_SECONDS if call.timeout_seconds is None else call.timeout_seconds
@@ -221,7 +221,7 @@ def _settings(call: ToolCall) -> dict[str, Any]:
     return {**base, **{k: v for k, v in own.items() if v not in (None, "")}}
 
 
-def _keep_within(identity: Identity, context: ToolContext) -> None:
+def keep_within(identity: Identity, context: ToolContext) -> None:
     """Let a worker open no file for a connection that its execution may not reach.
 
     Raises:

@@ -34,6 +34,7 @@ MODULES: Final[dict[str, str]] = {
     "python": "arcbook.tools.python",
     "result_fetch": "arcbook.tools.result_fetch",
     "shell": "arcbook.tools.shell",
+    "subscription": "arcbook.tools.subscription",
     "task_sequence": "arcbook.tools.task_sequence",
     "transfer": "arcbook.tools.transfer",
 }
@@ -50,7 +51,6 @@ ABSENT: Final = frozenset(
         "sink",
         "snowflake",
         "snowflake_transfer",
-        "subscription",
         "wasm",
     ]
 )

@@ -20,7 +20,7 @@ LANE_simulation := simulation
 LANES := fast services acceptance cluster simulation
 PYTEST = $(BIN)/pytest --numprocesses $(or $(PROCESSES),auto) --dist worksteal
 
-.PHONY: help demo docs coverage test $(LANES:%=test-%) check lock audit fuzz security noetl-client corpus corpus-api chaos lifetimes canary bench-local bench-cluster bench-api bench-hot-path bench-templates \
+.PHONY: help demo docs coverage test $(LANES:%=test-%) check lock audit fuzz security noetl-client corpus corpus-api chaos lifetimes canary bench-local bench-cluster bench-api bench-hot-path bench-templates bench-tools \
 	simulate simulate-corpus simulate-mutants mutation oracle exhaust environment services clean
 
 help: ## List what can be made
@@ -90,6 +90,9 @@ bench-api: environment services ## Measure the API: starts, lists among 5 millio
 
 bench-hot-path: environment services ## Measure what taking one input costs, by phase
 	@$(BIN)/python -m benchmarks.hot_path
+
+bench-tools: environment services ## Measure tool calls beside the bare libraries
+	@$(BIN)/python -m benchmarks.tools
 
 bench-templates: environment ## Measure templates beside plain Jinja2
 	@$(BIN)/python -m benchmarks.templates

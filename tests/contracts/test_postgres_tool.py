@@ -535,6 +535,15 @@ async def test_nothing_that_a_call_sets_reaches_the_next(run, data):
     assert await value(data, "count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
 
+async def test_what_a_call_locked_is_free_without_another_call(data, postgres_server, database):
+    await data("SELECT pg_advisory_lock(7)")
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7"
+
+    async with asyncio.timeout(10):
+        while postgres_server.execute(locks, database) != [(0,)]:
+            await asyncio.sleep(0.01)
+
+
 async def test_schema_is_for_one_call_only(run, data):
     await data('CREATE SCHEMA "Mixed Case"; CREATE SCHEMA small')
     await data("CREATE TABLE t AS SELECT 1 AS i", schema="Mixed Case")

@@ -67,3 +67,21 @@ def test_bytes_have_a_limit_over_all_statements():
     assert not limits.keep(second, ["x" * 10])
     assert not limits.keep(second, ["x"])
     assert second.truncated
+
+
+@pytest.mark.parametrize("rows_max", [0, 1, 99, 100, 101, 250, 1000])
+@pytest.mark.parametrize("bytes_max", [1, 500, 2_800, 10_000])
+def test_rows_that_come_together_are_kept_as_if_one_by_one(rows_max, bytes_max):
+    rows = [(n, "x" * (n % 7), None) for n in range(250)]
+    together, one_by_one = (
+        SqlStatement(columns=["a", "b", "c"]),
+        SqlStatement(columns=["a", "b", "c"]),
+    )
+    limits, others = RowLimits(rows_max, bytes_max), RowLimits(rows_max, bytes_max)
+
+    went_on = limits.keep_batch(together, rows)
+    expected = all(others.keep(one_by_one, row) for row in rows)
+
+    assert went_on == expected
+    assert together == one_by_one
+    assert limits.bytes_kept == others.bytes_kept

@@ -154,8 +154,9 @@ def _plain_headers(headers: CIMultiDictProxy[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in dict.fromkeys(headers):
         # Bytes that are no UTF-8 arrive as surrogates, which are not JSON.
-        values = ", ".join(headers.getall(name))
-        clean = values.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        clean = ", ".join(headers.getall(name))
+        if not clean.isascii():
+            clean = clean.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         found[name.lower()] = found[str(name)] = clean
     return found
 

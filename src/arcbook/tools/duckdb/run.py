@@ -123,10 +123,12 @@ def _command(
         return command
     readers = [_reader(kind, decimals) for kind in kinds]
     for batch in batches:
-        for row in batch:
-            kept = [read(value) for read, value in zip(readers, row, strict=True)]
-            if not limits.keep(command, kept):
-                return command
+        columns = [
+            column if types.is_json(kind) else [read(value) for value in column]
+            for kind, read, column in zip(kinds, readers, zip(*batch, strict=True), strict=True)
+        ]
+        if not limits.keep_batch(command, list(zip(*columns, strict=True))):
+            return command
     return command
 
 

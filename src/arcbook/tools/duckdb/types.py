@@ -37,6 +37,10 @@ _MAY_NEED_TEXT: Final = re.compile(r"DATE|INTERVAL|TIME ZONE|TIMESTAMP|TIME_NS")
 _WIDE: Final = frozenset({"BIGNUM", "HUGEINT", "UHUGEINT", "VARINT"})
 """Integers of more than 64 bits, among them what sums of integers are."""
 
+_JSON_TYPES: Final = frozenset(
+    ["BOOLEAN", "INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT", "VARCHAR"]
+)
+
 _NESTED: Final = frozenset({"list", "array", "struct", "map"})
 
 
@@ -94,6 +98,11 @@ def reader(kind: Any) -> Reader:
         fields = {part: reader(inner) for part, inner in kind.children}
         return lambda v: None if v is None else {k: read(v[k]) for k, read in fields.items()}
     return _map_reader(kind) if kind.id == "map" else plain
+
+
+def is_json(kind: Any) -> bool:
+    """Whether JSON has the client's values of a type as they are."""
+    return str(kind) in _JSON_TYPES
 
 
 def is_decimal(kind: Any) -> bool:

@@ -82,6 +82,12 @@ _FILES: Final = frozenset({"sslcert", "sslcrl", "sslcrldir", "sslkey", "sslrootc
 """Parts of a connection that do."""
 
 
+CHECKED_MAX: Final = 64
+"""Connection strings that are remembered; as many as there are pools."""
+
+_CHECKED: Final[dict[str, str]] = {}
+
+
 class AddressError(ValueError):
     """A task does not say, or says wrongly, where its database is."""
 
@@ -126,12 +132,26 @@ def address(task: Mapping[str, Any], auth: Any, context: ToolContext) -> Address
             "'database', or a 'dsn'"
         )
     _keep_within(parts, context)
-    try:
-        conninfo = make_conninfo(**{**_DEFAULTS, **parts})
-    except psycopg.Error as error:
-        raise AddressError(f"the connection cannot be read: {error}") from None
-    digest = hashlib.blake2b(conninfo.encode(), digest_size=16).hexdigest()
-    return Address(conninfo=conninfo, schema=schema, key=digest)
+    key = hashlib.blake2b(repr(sorted(parts.items())).encode(), digest_size=16).hexdigest()
+    return Address(conninfo=_conninfo(key, parts), schema=schema, key=key)
+
+
+def _conninfo(key: str, parts: Mapping[str, Any]) -> str:
+    """Return a connection string, which takes libpq as long as a small query to check.
+
+    Raises:
+        AddressError: libpq does not know a part.
+    """
+    conninfo = _CHECKED.get(key)
+    if conninfo is None:
+        try:
+            conninfo = make_conninfo(**{**_DEFAULTS, **parts})
+        except psycopg.Error as error:
+            raise AddressError(f"the connection cannot be read: {error}") from None
+        if len(_CHECKED) >= CHECKED_MAX:
+            _CHECKED.clear()
+        _CHECKED[key] = conninfo
+    return conninfo
 
 
 def _keep_within(parts: Mapping[str, Any], context: ToolContext) -> None:

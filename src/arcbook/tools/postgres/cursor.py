@@ -89,10 +89,15 @@ async def run(cursor: StatementCursor, text: str, params: Any, limits: RowLimits
     command = SqlStatement(rows=[])
     stream = cast(AsyncGenerator[Any, None], cursor.stream(text, params, size=size))
     async with aclosing(stream) as rows:
+        batch: list[Any] = []
         async for row in rows:
             if command.columns is None:
                 command.columns = _columns(cursor)
-            cursor.dropping = not limits.keep(command, row)
+            batch.append(row)
+            if len(batch) == CHUNK_ROWS:
+                cursor.dropping = not limits.keep_batch(command, batch)
+                batch.clear()
+        limits.keep_batch(command, batch)
     command.message = cursor.tag
     if cursor.yields:
         command.columns = command.columns or _columns(cursor)

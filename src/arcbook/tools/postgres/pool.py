@@ -1,8 +1,9 @@
 """Connections to PostgreSQL that calls share.
 
 A pool connects in the caller's own time, so that the reason why a server cannot be had
-reaches the call at once. A connection goes back as clean as it came: whatever a call set,
-locked, prepared or listened to is gone before another call gets it.
+reaches the call at once. A connection goes back as clean as it came: the server undoes
+whatever a call set, locked, prepared or listened to as soon as the call has ended, and no
+other call gets the connection before.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import TransactionStatus
-from psycopg.sql import Composed
+from psycopg.generators import fetch_many, send
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.sql import SQL, Composed
 
 from arcbook.egress import Egress, EgressError
 from arcbook.tools.postgres import types as postgres_types
@@ -59,6 +61,41 @@ class Session:
         #: Types of the database's own: the element's type of an array, ``None`` for others.
         self.elements: dict[int, int | None] = {}
         self.idle_since = 0.0
+        self._is_cleaning = False
+
+    def clean(self) -> None:
+        """Begin to undo all that a call set, locked, prepared or listened to.
+
+        The server does it at once; nobody waits for its answer until the next call.
+
+        Raises:
+            psycopg.Error: the connection is lost.
+        """
+        self.connection.pgconn.send_query(b"DISCARD ALL")
+        self._is_cleaning = True
+
+    async def cleaned(self) -> None:
+        """Wait until it is clean.
+
+        Raises:
+            psycopg.OperationalError: the connection is lost, or was not clean in time.
+        """
+        if not self._is_cleaning:
+            return
+        pgconn = self.connection.pgconn
+        try:
+            async with asyncio.timeout(CLEAN_SECONDS):
+                if pgconn.flush():
+                    await self.connection.wait(send(pgconn))
+                pgconn.consume_input()  # usually all of the answer, so that nothing waits
+                results = await self.connection.wait(fetch_many(pgconn))
+        except TimeoutError:
+            _close(self)
+            raise psycopg.OperationalError("the connection was not clean in time") from None
+        if any(result.status != ExecStatus.COMMAND_OK for result in results):
+            _close(self)
+            raise psycopg.OperationalError("the connection cannot be made clean")
+        self._is_cleaning = False
 
     async def learn(self, oids: set[int]) -> None:
         """Ask which of some types are arrays, unless that is known."""
@@ -97,7 +134,7 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def session(
-        self, opening: Composed, *, wait_seconds: float = WAIT_SECONDS
+        self, opening: SQL | Composed, *, wait_seconds: float = WAIT_SECONDS
     ) -> AsyncIterator[Session]:
         """Lend a session, on which ``opening`` was run.
 
@@ -132,12 +169,13 @@ class Pool:
         finally:
             self._waiting -= 1
 
-    async def _opened(self, opening: Composed) -> Session:
+    async def _opened(self, opening: SQL | Composed) -> Session:
         """Return a session that answers: those that went stale are dropped on the way."""
         while self._idle:
             session = self._idle.pop()
             with _closing(session) as unless_kept:
                 try:
+                    await session.cleaned()
                     await session.connection.execute(opening)
                 except psycopg.OperationalError:
                     if not session.connection.closed:
@@ -147,7 +185,7 @@ class Pool:
                     return session
         return await self._connected(opening)
 
-    async def _connected(self, opening: Composed) -> Session:
+    async def _connected(self, opening: SQL | Composed) -> Session:
         try:
             connection = await psycopg.AsyncConnection.connect(
                 await pinned(self._conninfo, self._egress),
@@ -176,7 +214,7 @@ class Pool:
             async with asyncio.timeout(CLEAN_SECONDS):
                 if connection.info.transaction_status != TransactionStatus.IDLE:
                     await connection.rollback()
-                await connection.execute("DISCARD ALL")
+            session.clean()
             unless_kept.pop_all()
             self._lay_down(session)
 

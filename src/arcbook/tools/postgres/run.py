@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ APPLICATION_CHARS_MAX: Final = 63
 
 MARGIN_SECONDS: Final = 1.0
 """How much later than the call's own limit the server stops a statement by itself."""
+
+OPENINGS_MAX: Final = 256
+"""Beginnings of calls that are remembered."""
 
 _PLACEHOLDER: Final = re.compile(r"%(?:%|([sbt])|\((\w+)\)[sbt])")
 _NUMBERED: Final = re.compile(r"\$([1-9]\d*)")
@@ -117,9 +121,8 @@ def _arguments(statements: Sequence[str], params: Any, *, numbered: bool) -> lis
 # -- settings ---------------------------------------------------------------------------
 
 
-def opening(
-    mode_: Mode, name: str, schema: str, seconds: float, *, read_only: bool = False
-) -> Composed:
+@lru_cache(OPENINGS_MAX)
+def opening(mode_: Mode, name: str, schema: str, seconds: float, *, read_only: bool = False) -> SQL:
     """Return what a connection is told before the statements of a call."""
     local = SQL("LOCAL ") if mode_ is Mode.TOGETHER else SQL("")
     limit_ms = min(int((seconds + MARGIN_SECONDS) * 1000), 2**31 - 1)
@@ -135,7 +138,8 @@ def opening(
         settings.append(("search_path", search_path(schema)))
     parts: list[Composable] = [SQL("BEGIN")] if mode_ is Mode.TOGETHER else []
     parts += [SQL("SET {}{} TO {}").format(local, SQL(name_), value) for name_, value in settings]
-    return SQL("; ").join(parts)
+    # Written out once: to compose it takes longer than to send it.
+    return SQL(SQL("; ").join(parts).as_string())
 
 
 def search_path(schema: str) -> Composed:

@@ -32,7 +32,9 @@ class _Text(Loader):
 
 class _Real(Loader):
     def load(self, data: Buffer) -> Any:
-        return values.real(float(bytes(data)))
+        value = float(bytes(data))
+        # Neither infinite nor none; quicker than to ask for each of them.
+        return value if value - value == 0.0 else values.real(value)
 
 
 class _Numeric(Loader):

@@ -16,6 +16,10 @@ BYTES_MAX: Final = 64 * 1024 * 1024
 """Size of the rows that a call keeps, of all its statements, as JSON."""
 
 
+MEASURED_ROWS: Final = 100
+"""Rows whose size is measured at once."""
+
+
 class SqlStatement(msgspec.Struct, kw_only=True):
     """What one statement yielded."""
 
@@ -80,6 +84,29 @@ class RowLimits:
     def bytes_kept(self) -> int:
         """Size of the rows that were kept."""
         return self.bytes_max - max(0, self.bytes_left)
+
+    def keep_batch(self, command: SqlStatement, batch: Sequence[Sequence[Any]]) -> bool:
+        """Add rows to a command as far as the limits allow; false once a limit is reached."""
+        for start in range(0, len(batch), MEASURED_ROWS):
+            part = batch[start : start + MEASURED_ROWS]
+            if self._keep_together(command, part):
+                continue
+            if not all(self.keep(command, values) for values in part):
+                return False
+        return True
+
+    def _keep_together(self, command: SqlStatement, batch: Sequence[Sequence[Any]]) -> bool:
+        """Add rows if all of them are within the limits."""
+        if command.truncated or len(command.rows) + len(batch) > self.rows_max:
+            return False
+        columns = command.columns or ()
+        rows = [dict(zip(columns, values, strict=True)) for values in batch]
+        size = len(msgspec.json.encode(rows)) - 1  # as that of each row, and 1
+        if size > self.bytes_left:
+            return False
+        self.bytes_left -= size
+        command.rows += rows
+        return True
 
     def keep(self, command: SqlStatement, values: Sequence[Any]) -> bool:
         """Add a row to a command; false, and never a row again, once a limit is reached."""

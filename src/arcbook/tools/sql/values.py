@@ -20,6 +20,7 @@ INT_MAX: Final = 2**64 - 1
 """Greatest integer that every reader of our JSON takes."""
 
 _TIME_ZONE: Final = re.compile(r"([+-]\d\d)(:\d\d(?::\d\d)?)?$")
+_USUAL_TIMESTAMP: Final = re.compile(r"(\d{4,}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d)?")
 _TIMESTAMP: Final = re.compile(r"\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?([+-][\d:]+)?$")
 _INTERVAL: Final = re.compile(
     r"(?:([+-]?\d+) years? ?)?(?:([+-]?\d+) mon(?:th)?s? ?)?(?:([+-]?\d+) days? ?)?"
@@ -81,6 +82,10 @@ def json_real(text: str) -> float | str:
 
 def iso_timestamp(text: str) -> str:
     """Return a timestamp as ISO 8601; ``infinity`` and years before our era as they are."""
+    usual = _USUAL_TIMESTAMP.fullmatch(text)
+    if usual is not None:
+        day, clock, zone = usual.groups()
+        return f"{day}T{clock}{zone}:00" if zone else f"{day}T{clock}"
     if not _TIMESTAMP.match(text):
         return text
     return iso_zone(text.replace(" ", "T", 1))

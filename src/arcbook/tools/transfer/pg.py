@@ -38,7 +38,7 @@ class PgLink(NamedTuple):
     """A database and what a session in it is told."""
 
     pool: Pool
-    opening: Composed
+    opening: SQL | Composed
     wait_seconds: float
 
 

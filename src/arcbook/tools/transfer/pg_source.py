@@ -7,13 +7,21 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.adapt import Loader
+from psycopg.generators import fetch_many
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
 from psycopg.sql import SQL, Composed
+from psycopg.waiting import Wait
 
 from arcbook.tools.postgres.cursor import StatementCursor
 from arcbook.tools.postgres.types import bound, bytea
 from arcbook.tools.transfer.ends import Batch, CopiedRows, Rows, SourceParams, one_query
 from arcbook.tools.transfer.pg import PgLink, faults, table_of
+
+BLOCK_BYTES: Final = 128 * 1024
+"""Size of the rows that are handed on at once."""
 
 _READS: Final = SQL("; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
@@ -63,9 +71,12 @@ class PgRows(CopiedRows):
         shown = ", ".join(names[index] for index in indexes)
         inner = f") AS q({', '.join(names)})) TO STDOUT".encode()
         text = b"COPY (SELECT " + shown.encode() + b" FROM (\n" + self._query + b"\n" + inner
+        connection = self._connection
         with faults("source"):
-            async with self._connection.cursor().copy(text) as copy:
-                async for block in copy:
+            async with connection.cursor().copy(text):
+                has_more = True
+                while has_more:
+                    block, has_more = await connection.wait(_copied_block(connection.pgconn))
                     yield block
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -81,6 +92,38 @@ class PgRows(CopiedRows):
                     batch = []
         if batch:
             yield batch
+
+
+def _copied_block(pgconn: PGconn) -> PQGen[tuple[bytes, bool]]:
+    """Read rows of a COPY as far as they have come; return whether there may be more.
+
+    The server sends a message for each row, and psycopg would go through the event loop for
+    each of them.
+    """
+    parts: list[memoryview] = []
+    size = 0
+    while size < BLOCK_BYTES:
+        count, data = pgconn.get_copy_data(1)
+        if count > 0:
+            parts.append(data)
+            size += count
+        elif count < 0:
+            yield from _copy_ended(pgconn)
+            return b"".join(parts), False
+        elif parts:
+            break
+        else:
+            while not (yield Wait.R):
+                continue
+            pgconn.consume_input()
+    return b"".join(parts), True
+
+
+def _copy_ended(pgconn: PGconn) -> PQGen[None]:
+    """Read how a COPY has ended, so that the connection is ready again."""
+    for result in (yield from fetch_many(pgconn)):
+        if result.status != ExecStatus.COMMAND_OK:
+            raise psycopg.errors.error_from_result(result)
 
 
 def _duckdb_type(connection: Any, column: Any) -> str:

@@ -226,3 +226,35 @@ def test_the_end_of_a_template_without_its_beginning() -> None:
     tool = "{kind: noop, result: 'workload.n }}'}"
 
     assert "ARC312" in codes(f"workload: {{n: 1}}\nworkflow: [{{step: a, tool: {tool}}}]\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("owrkload", "workload"), ("orkload", "workload"), ("xeecutor", "executor"), ("eychain", "keychain")],
+)  # fmt: skip
+def test_a_typo_in_the_first_letter_of_a_key_of_the_root(word: str, meant: str) -> None:
+    steps = "workflow: [{step: a, tool: {kind: noop}}]\n"
+
+    (error,) = load_playbook(f"{HEAD}{steps}{word}: {{a: 1}}\n", KINDS).errors
+
+    assert error.hint == f"did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize(
+    ("tool", "meant"),
+    [
+        ("{kind: postgres, auth: {type: postgres, crdential: x}, query: select 1}", "credential"),
+        ("{kind: duckdb, auth: {ytpe: postgres, credential: x}, query: select 1}", "type"),
+        ("{kind: noop, retry: [{when: '{{ true }}', then: {max_attepts: 5}}]}", "max_attempts"),
+    ],
+)
+def test_a_typo_in_a_part_of_a_task_that_other_keys_may_join(tool: str, meant: str) -> None:
+    found = load_playbook(f"{HEAD}workflow: [{{step: a, tool: {tool}}}]\n", KINDS).diagnostics
+
+    assert f"did you mean {meant!r}?" in [d.hint for d in found]
+
+
+def test_an_auth_of_several_aliases_is_no_misspelt_one() -> None:
+    tool = "{kind: duckdb, auth: {typed: {type: postgres, credential: x}}, query: select 1}"
+
+    assert not codes(f"workflow: [{{step: a, tool: {tool}}}]\n")

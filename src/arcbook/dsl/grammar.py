@@ -55,6 +55,11 @@ EXECUTOR_POLICY: Final = ("defaults", "results", "limits")
 CALL_DEFAULTS: Final = ("timeout_s",)
 STORE_KEYS: Final = ("kind", "bucket", "prefix", "driver", "driver_args", "ttl", "compression")
 
+AUTH_KEYS: Final = (
+    "type", "source", "key", "credential", "token", "username", "password", "header", "scopes",
+)  # fmt: skip
+"""Fields of an `auth` that is written out; others are those of its tool, or aliases."""
+
 EXECS: Final = ("local", "distributed")
 ADMIT_MODES: Final = ("exclusive", "inclusive")
 

@@ -126,6 +126,9 @@ _BRACKETS: Final = re.compile('[]{}[:\uff1a\uff0c"\u201c\u201d\u2018\u2019]')
 FOREIGN_LENGTH_MIN: Final = 6
 """Minimum length of a key that may match a misspelt key of another engine."""
 
+BEHEADED_LENGTH_MIN: Final = 4
+"""Minimum length of a word whose first letter may be missing or swapped."""
+
 LONG: Final = 7
 """Length from which a word may have two typos instead of one."""
 
@@ -155,8 +158,8 @@ def asks_nothing(key: str, value: object) -> bool:
 def misspelt(word: str, known: Iterable[str]) -> str:
     """Return the known word that ``word`` is a misspelling of, or an empty string.
 
-    Case and hyphens are ignored. Otherwise one or two typos are allowed, except in the first
-    letter.
+    Case and hyphens are ignored. Otherwise one or two typos are allowed. The first letter may only
+    be missing, or be swapped with the second.
     """
     plain = _plain(word)
     by_plain: Mapping[str, str] = {_plain(k): k for k in known if k != word}
@@ -171,9 +174,17 @@ def _plain(word: str) -> str:
     return _INVISIBLE.sub("", word).replace("-", "").replace("_", "").lower()
 
 
+def _swapped(word: str) -> str:
+    """Return a word with its first two letters swapped."""
+    return word[1:2] + word[:1] + word[2:]
+
+
 def _slips(one: str, other: str) -> int:
     """Return the number of missing, extra, wrong or transposed letters (3 for many)."""
-    if abs(len(one) - len(other)) > 2 or one[:1] != other[:1]:
+    if one[:1] != other[:1]:
+        is_near = len(other) >= BEHEADED_LENGTH_MIN and one in (other[1:], _swapped(other))
+        return 1 if is_near else 3
+    if abs(len(one) - len(other)) > 2:
         return 3
     rows = [list(range(len(other) + 1))]
     for i, a in enumerate(one, 1):

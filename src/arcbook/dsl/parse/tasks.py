@@ -107,6 +107,9 @@ def _task(read: Reader, node: MapNode) -> Task:
     config, places = _config(read, node, kind)
     if kind is not None:
         _check_choices(read, node, kind)
+    auth = node.get("auth")
+    if isinstance(auth, MapNode) and not any(isinstance(n, MapNode) for n in auth.value.values()):
+        read.spelled(auth, grammar.AUTH_KEYS)
     effects = _effects(kind, config)
     rules = _rules(read, node)
     if effects is Effects.ONCE:

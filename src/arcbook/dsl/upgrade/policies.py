@@ -19,6 +19,9 @@ _RETRY_NAMES: Final = {
 _RETRY_GUARDS: Final = frozenset({"retry_on", "retry_on_status"})
 _RETRY_WHEN: Final = frozenset({"retry_when", "stop_when", "when"})
 _RETRY_REST: Final = frozenset({"backoff_multiplier", "jitter"})
+_RETRY_THEN: Final = frozenset(
+    {"do", "to", "set", "next_call", "collect", *_RETRY_NAMES, *_RETRY_REST}
+)
 #: Older names in guards of a `retry` for fields of `output`.
 _OUTCOME: Final = {
     "attempt": "_attempt",
@@ -200,6 +203,9 @@ def _retry_entry(context: UpgradeContext, entry: MapNode) -> MapNode:
     for key in ("next_call", "collect"):
         if then.get(key) is not None:
             context.removed(key, then, PAGES_INSTEAD, where=" of 'retry'")
+    for key in then.value:
+        if key not in _RETRY_THEN:
+            unknown_key(context.report, key, then, "then", _RETRY_THEN)
     kept = {k: n for k, n in then.items() if k in ("do", "to", "set")}
     made = MapNode({**kept, **tries(then)}, then.mark, then.key_marks)
     if made.get("do") is None:

@@ -33,7 +33,7 @@ KINDS = KindTable(
         ),
         "send": Kind(name="send", effects=(Effects.ONCE,)),
         "shell": Kind(name="shell", params=(Param(name="command", treatment=Treatment.SCRIPT),)),
-        "wasm": Kind(name="wasm", open=True, absence=Absence()),
+        "wasm": Kind(name="wasm", open=True, absence=Absence(advice="write it in Python")),
         "sign": Kind(
             name="sign",
             open=True,
@@ -231,7 +231,7 @@ CASES = [
     Case("ARC403", task("{kind: http, url: x, ¶colour: red}"), "remove it"),
     Case("ARC404", task("{kind: http, url: x, headers: ¶text}"), "type object"),
     Case("ARC405", task("{kind: http, url: x, method: ¶PSOT}"), "did you mean 'POST'?"),
-    Case("ARC406", task("{kind: ¶wasm}"), "register a tool"),
+    Case("ARC406", task("{kind: ¶wasm}"), "write it in Python"),
     Case("ARC410", task("{kind: ¶sign}"), "pip install --upgrade arcbook-sign"),
     Case("ARC407", task("{kind: send, spec: {policy: {rules: [¶{when: '{{ output.error }}', then: {do: retry}}]}}}"), "output.error.retryable"),
     Case("ARC501", steps(f"- step: start\n  {NOOP}\n  case: [{{when: a, then: [{{¶collect: b}}]}}]\n"), "jumps back"),

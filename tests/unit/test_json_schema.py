@@ -23,7 +23,7 @@ FOLDER = Path(os.environ.get("CORPUS") or DEFAULT_FOLDER)
 IS_THERE = (FOLDER / EXPECTATIONS).is_file()
 PLAYBOOKS = [d for d in load_corpus(FOLDER) if d.is_playbook] if IS_THERE else []
 REGISTRY = every_kind()
-SCHEMA = json_schema(REGISTRY, ABSENT | NAMES.keys())
+SCHEMA = json_schema(REGISTRY, ABSENT.keys() | NAMES.keys())
 SMALL = jsonschema.Draft202012Validator(json_schema(KINDS))
 
 #: The upgrade reads these, and an editor asks for the normal form instead.

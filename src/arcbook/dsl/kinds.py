@@ -92,9 +92,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 class Absence(msgspec.Struct, frozen=True, kw_only=True):
     """Why this installation knows of a kind and has no tool for it."""
 
-    reason: str = "has no tool in this installation"
     #: What to do about it.
-    advice: str = "register a tool of this kind"
+    advice: str
+    reason: str = "has no tool in this installation"
     #: Whether a package that should provide the tool is broken.
     is_fault: bool = False
 

@@ -25,7 +25,7 @@ def json_schema(kinds: Kinds, others: Iterable[str] = ()) -> dict[str, Any]:
     names = sorted({n for kind in declared for n in (kind.name, *kind.names)} | set(others))
     tables["task"]["properties"]["kind"] = {
         "description": "The tool.",
-        "enum": [*names, "workbook"],
+        "anyOf": [{"enum": [*names, "workbook"]}, {"const": "iterator", "deprecated": True}],
     }
     for kind in declared:
         tables[f"tool_{kind.name}"] = _kind(kind)

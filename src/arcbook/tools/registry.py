@@ -39,22 +39,26 @@ MODULES: Final[dict[str, str]] = {
     "transfer": "arcbook.tools.transfer",
 }
 
-ABSENT: Final = frozenset(
-    [
-        "auth",
-        "ducklake",
-        "gateway",
-        "provider",
-        "rhai",
-        "script",
-        "secrets",
-        "sink",
-        "snowflake",
-        "snowflake_transfer",
-        "wasm",
-    ]
-)
-"""Kinds of the language for which no tool comes with this package; others may add them."""
+_PACKAGE: Final = "install a package that provides it"
+
+ABSENT: Final[dict[str, str]] = {
+    "auth": "declare the credential in 'keychain', or name it in 'auth' of the task that needs it",
+    "ducklake": "use kind 'duckdb', with ATTACH 'ducklake:...' in 'commands'",
+    "gateway": "call the API with kind 'http'",
+    "provider": "call the provider's API with kind 'http', and a credential with 'auth'",
+    "rhai": "write it in Python: 'kind: python' with the same 'input'; 'let x = 1;' becomes 'x = 1', "
+    "'#{a: x}' becomes '{\"a\": x}', and the last expression 'result = ...'",
+    "script": _PACKAGE,
+    "secrets": "declare the secret in 'keychain'",
+    "sink": "write the result with the kind of its target: 'postgres', 'duckdb', 'http', 'transfer', ...",
+    "snowflake": "use 'kind: python' with 'dependencies: [snowflake-connector-python]'",
+    "snowflake_transfer": "use 'kind: python' with 'dependencies: [snowflake-connector-python]'",
+    "wasm": "run the program with kind 'container' or 'shell', or write it in Python",
+}
+"""Kinds of the language for which no tool comes with this package, with what to do instead.
+
+Other packages may add them.
+"""
 
 SCRIPTS: Final = ("args", "cmd", "cmds", "code", "command", "commands", "content", "script")
 """Parameters of those kinds that may hold text of other programs, braces included."""
@@ -80,7 +84,10 @@ def _absent(name: str, absence: Absence) -> Kind:
     )
 
 
-_NO_TOOL: Final = Absence()
+def _unknown(name: str) -> str:
+    if name not in ABSENT:
+        return f"tool kind {name!r} does not exist"
+    return f"tool kind {name!r} has no tool in this installation: {ABSENT[name]}"
 
 
 class UnknownKindError(MissingError):
@@ -115,10 +122,10 @@ class Registry:
             reason = f"cannot be used, because {error}"
             return _absent(name, Absence(reason=reason, advice=error.advice, is_fault=True))
         except ImportError as error:
-            return _absent(name, Absence(reason=f"cannot be used: {error}"))
+            return _absent(name, Absence(reason=f"cannot be used: {error}", advice=_PACKAGE))
         if spec is not None:
             return spec.kind
-        return _absent(name, _NO_TOOL) if name in ABSENT else None
+        return _absent(name, Absence(advice=ABSENT[name])) if name in ABSENT else None
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all kinds."""
@@ -136,8 +143,7 @@ class Registry:
         if tool is None:
             spec = self.spec(name)
             if spec is None:
-                why = "has no tool in this installation" if name in ABSENT else "does not exist"
-                raise UnknownKindError(f"tool kind {name!r} {why}")
+                raise UnknownKindError(_unknown(name))
             tool = self._tools[name] = self._make(name, spec)
         return tool
 
@@ -154,13 +160,13 @@ class Registry:
             return spec
         path = self._modules.get(name)
         if path is not None:
-            found: ToolSpec = import_module(path).SPEC
+            spec = import_module(path).SPEC
         elif name in self._added():
-            found = self._of_package(name)
+            spec = self._of_package(name)
         else:
             return None
-        self._specs[name] = found
-        return found
+        self._specs[name] = spec
+        return spec
 
     def add(self, name: str, tool: Tool, kind: Kind | None = None) -> None:
         """Add a tool, or put one in another's place; for tests and embedding."""
@@ -200,10 +206,10 @@ class Registry:
         return self._plugins
 
     def _search(self) -> dict[str, list[Plugin]]:
-        found: dict[str, list[Plugin]] = {}
+        by_kind: dict[str, list[Plugin]] = {}
         for plugin in plugins(ENTRY_POINTS):
-            found.setdefault(plugin.name, []).append(plugin)
-        return found
+            by_kind.setdefault(plugin.name, []).append(plugin)
+        return by_kind
 
     def _of_package(self, name: str) -> ToolSpec:
         if name in self._faults:

@@ -24,5 +24,7 @@ def schema() -> None:
     from arcbook.dsl.schema import json_schema
     from arcbook.tools.registry import ABSENT, NAMES, Registry
 
-    text = orjson.dumps(json_schema(Registry(), ABSENT | NAMES.keys()), option=orjson.OPT_INDENT_2)
+    text = orjson.dumps(
+        json_schema(Registry(), ABSENT.keys() | NAMES.keys()), option=orjson.OPT_INDENT_2
+    )
     click.echo(text.decode())

@@ -186,6 +186,10 @@ def broken(name: str, text: str) -> Iterator[str]:
 
 ENDLESS: Final = {
     "compose/machine/cluster.py: watch": "the verb 'up' waits for it",
+    "compose/job_watch.py: run": "the verb 'watch-jobs' waits for it",
+    "tools/container/watching.py: watch_jobs": "the same",
+    "tools/container/watching.py: _watch_processes": "the same",
+    "tools/container/watching.py: _watch_kubernetes": "the same",
     "performer/services.py: drive_on": "a generator's StopIteration ends it",
 }
 

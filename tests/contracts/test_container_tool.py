@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from api_cluster import Api, cluster
+from arcbook.client.client import Client
+from arcbook.client.errors import RefusedError
+from arcbook.compose.job_watch import JobWatcher
 from arcbook.outcome import ErrorKind, failed, ok
 from arcbook.server.http.settings import HttpSettings
 from arcbook.testing.tools import FakeContext, call_tool
 from arcbook.tools.api import Deferred, ToolCall, job_of
 from arcbook.tools.confinement import Confinement, JobPlace
+from arcbook.tools.container import waiting
 from arcbook.tools.container.tool import KIND, Container
 
 INNER = {"headers": {"Authorization": "Bearer inner"}}
@@ -348,6 +352,39 @@ async def test_a_callback_that_nobody_waits_for_is_answered_and_counted(api):
     assert await stale(api) == before + 2
     await call_back(api, execution_id, state="succeeded")
     await api.ended(execution_id)
+
+
+async def watched(api: Api, folder: Path, token: str):
+    """Return a watcher of jobs that reports to a server."""
+    async with Client(api.url, token) as client:
+        await JobWatcher(client, confinement(folder)).run()
+
+
+async def test_a_watcher_reports_the_end_of_a_job_before_its_worker_looks(
+    api, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(waiting, "LOOK_SECONDS_MIN", 3600.0)
+    monkeypatch.setattr(waiting, "LOOK_SECONDS_MAX", 3600.0)
+    await api.register(
+        TWO.replace("sleep 4720", f"until [ -e {tmp_path}/go ]; do sleep 0.01; done")
+    )
+    execution_id = await api.run("examples/two")
+    await until(api, execution_id, "command.suspended", "train")
+    watching = asyncio.create_task(watched(api, tmp_path, "inner"))
+    (tmp_path / "go").touch()
+
+    assert (await api.ended(execution_id))["status"] == "COMPLETED"
+    resumed = await events(api, execution_id, "command.resumed")
+    assert len(resumed) == 1
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_a_watcher_whose_token_is_refused_ends(api, tmp_path, context, container):
+    await ended(container, context, {"image": "any", "command": "true"})
+    with pytest.raises(RefusedError):
+        async with asyncio.timeout(10):
+            await watched(api, tmp_path, "another")
 
 
 async def test_a_cancelled_execution_ends_its_job_and_the_log_has_the_receipt(api):

@@ -13,8 +13,9 @@ from arcbook.testing.tools import FakeContext
 from arcbook.tools.api import Deferred, ToolCall, job_of
 from arcbook.tools.confinement import Confinement, JobPlace
 from arcbook.tools.container import kubernetes as module
-from arcbook.tools.container import waiting
+from arcbook.tools.container import waiting, watching
 from arcbook.tools.container.tool import Container
+from arcbook.tools.container.watching import watch_jobs
 from certificates import self_signed
 from standin.kubernetes import Kubernetes, kubeconfig, serving
 
@@ -366,3 +367,87 @@ async def test_a_server_that_is_away_for_a_while_does_not_end_a_job(
         patch.setattr(waiting.time, "time", lambda: late)
         ended = await look(container, context, job)
     assert ended.error.kind is ErrorKind.CONNECTION
+
+
+# -- watching -------------------------------------------------------------------------
+
+
+class Ends:
+    """The ends that a watcher reports."""
+
+    def __init__(self, context, monkeypatch):
+        monkeypatch.setattr(watching, "WINDOW_SECONDS", 1)
+        self._reported = asyncio.Queue()
+        self._task = asyncio.create_task(watch_jobs(context.confinement, self._reported.put))
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *exc):
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def next(self):
+        async with asyncio.timeout(10):
+            return await self._reported.get()
+
+    def is_empty(self):
+        return self._reported.empty()
+
+
+async def watches(server, count=1):
+    """Wait until the stand-in has been asked for so many lists and watches of jobs."""
+    async with asyncio.timeout(10):
+        while server.requests.count(("GET", "/apis/batch/v1/namespaces/work/jobs")) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_watcher_tells_the_end_of_a_job_once(container, context, server, monkeypatch):
+    await start(container, context)
+    name = only(server)
+    server.run(name)
+    async with Ends(context, monkeypatch) as ends:
+        await watches(server, 2)
+        server.end(name, 137, reason="OOMKilled")
+        end = await ends.next()
+        server.change("jobs", name, metadata={"touched": True})
+        server.drop("jobs", name)
+        await watches(server, 4)
+
+        assert (end.execution_id, end.step, end.name) == ("7", "train it!", name)
+        assert end.state.status == "failed_oom"
+        assert ends.is_empty()
+
+
+async def test_a_watcher_tells_ends_from_before_it_began(container, context, server, monkeypatch):
+    await start(container, context)
+    server.run(only(server))
+    server.end(only(server))
+    async with Ends(context, monkeypatch) as ends:
+        assert (await ends.next()).state.status == "succeeded"
+
+
+async def test_a_watch_that_is_too_old_begins_anew_with_a_list(
+    container, context, server, monkeypatch
+):
+    await start(container, context)
+    name = only(server)
+    server.run(name)
+    async with Ends(context, monkeypatch) as ends:
+        await watches(server, 2)
+        server.forget()
+        await watches(server, 4)
+        server.end(name)
+
+        assert (await ends.next()).name == name
+
+
+async def test_a_watcher_sees_an_image_that_cannot_be_pulled(
+    container, context, server, monkeypatch
+):
+    await start(container, context)
+    async with Ends(context, monkeypatch) as ends:
+        await watches(server, 2)
+        server.waits(only(server), "ImagePullBackOff", "no such image")
+
+        assert (await ends.next()).state.status == "failed_image_pull"

@@ -210,10 +210,17 @@ class Kubernetes:
         response = web.StreamResponse()
         response.content_type = "application/json"
         await response.prepare(request)
-        with contextlib.suppress(ConnectionResetError):
-            async for event in self._events(kind, selector, since):
-                await response.write(json.dumps(event).encode() + b"\n")
+        seconds = int(request.query.get("timeoutSeconds", 300))
+        with contextlib.suppress(ConnectionResetError, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._send(response, kind, selector, since)
         return response
+
+    async def _send(
+        self, response: web.StreamResponse, kind: str, selector: str, since: int
+    ) -> None:
+        async for event in self._events(kind, selector, since):
+            await response.write(json.dumps(event).encode() + b"\n")
 
     async def _events(self, kind: str, selector: str, since: int) -> AsyncIterator[dict[str, Any]]:
         while True:

@@ -21,6 +21,7 @@ AT_SERVER: Final = frozenset(
         "run",
         "schedule",
         "token",
+        "watch-jobs",
         "worker",
     }
 )

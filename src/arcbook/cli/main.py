@@ -30,6 +30,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "up": ("up", "Run a cluster on this machine, with each part as a process."),
     "server": ("server", "Run a server of a cluster."),
     "worker": ("worker", "Run a worker of a cluster."),
+    "watch-jobs": ("watch_jobs", "Report the ends of jobs to a server."),
     "doctor": ("doctor", "Report which isolation of user code works on this machine."),
     "token": ("token", "Create, list, rotate and remove API tokens of a cluster."),
     "db": ("db", "Create, upgrade and check the database of a cluster."),

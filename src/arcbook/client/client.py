@@ -13,7 +13,14 @@ from arcbook.client.following import follow
 from arcbook.client.link import ServerLink
 from arcbook.secrets.api import Credential
 from arcbook.secrets.delivery import AnswerKey
-from arcbook.wire.http.access import NewToken, Rotation, TokenTold, TokenView
+from arcbook.wire.http.access import (
+    CallbackRequest,
+    CallbackTaken,
+    NewToken,
+    Rotation,
+    TokenTold,
+    TokenView,
+)
 from arcbook.wire.http.catalog import Entry, ListRequest, Registered, RegisterRequest
 from arcbook.wire.http.credentials import CredentialView, PutCredential
 from arcbook.wire.http.execute import ExecuteRequest, Started, Values
@@ -179,6 +186,12 @@ class Client(ServerLink):
         """Run an execution again from a step."""
         request = RetryRequest(step=step, latest=latest)
         return await self.ask(op.RETRY_FROM, request, execution_id=execution_id)
+
+    async def report_job(
+        self, execution_id: str, step: str, request: CallbackRequest
+    ) -> CallbackTaken:
+        """Report the end of a job that a step waits for; needs the internal token."""
+        return await self.ask(op.REPORT_JOB, request, execution_id=execution_id, step=step)
 
     # -- credentials ------------------------------------------------------------------
 

@@ -66,6 +66,10 @@ DELETE_SCHEDULE: Final = Operation("DELETE", "/api/schedules/{name}", credential
 PAUSE_SCHEDULE: Final = Operation("POST", "/api/schedules/{name}/pause", schedules.ScheduleView)
 RESUME_SCHEDULE: Final = Operation("POST", "/api/schedules/{name}/resume", schedules.ScheduleView)
 
+REPORT_JOB: Final = Operation(
+    "POST", "/api/internal/container-callback/{execution_id}/{step}", access.CallbackTaken
+)
+
 TOKENS: Final = Operation("GET", "/api/tokens", access.TokenList)
 ADD_TOKEN: Final = Operation("POST", "/api/tokens", access.TokenTold)
 ROTATE_TOKEN: Final = Operation("POST", "/api/tokens/{token_id}/rotate", access.TokenTold)

@@ -157,6 +157,13 @@ COMMAND_FAILED: Final = Event(
 )
 PLAYBOOK_UNFIT: Final = Event("playbook.unfit", "cannot prepare playbook %(playbook)d")
 PLAYBOOK_AWAY: Final = Event("playbook.away", "cannot fetch playbook %(playbook)d: %(reason)s")
+JOB_REPORTED: Final = Event(
+    "job.reported", "job %(job)s ended as %(state)s; the server answered %(answer)s"
+)
+JOB_UNREPORTED: Final = Event(
+    "job.unreported", "the end of job %(job)s is not reported: %(reason)s"
+)
+JOBS_UNWATCHED: Final = Event("jobs.unwatched", "jobs cannot be watched now: %(reason)s")
 ISOLATION_CHOSEN: Final = Event("isolation.chosen", "isolation: %(isolation)s")
 ISOLATION_ABSENT: Final = Event(
     "isolation.absent", "isolation '%(isolation)s' is unavailable: %(reason)s"

@@ -76,9 +76,9 @@ async def run_async(
     async with Embedded(settings) as embedded:
         planned = await embedded.register(content, name, folder)
         await embedded.register_siblings(planned)
-        found, document = planned.plan.playbook, planned.entry.content
+        registered, document = planned.plan.playbook, planned.entry.content
         paths = [(key,) for key in values]
-        unknown = check_inputs(found, document, paths, strict=strict)
+        unknown = check_inputs(registered, document, paths, strict=strict)
         watched = _Watch()
         state = await embedded.run(
             planned,

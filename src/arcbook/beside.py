@@ -78,20 +78,20 @@ def named_files(playbook: Playbook, folder: Path, kinds: Kinds) -> Iterator[Besi
     Raises:
         AmbiguousFileError: two of them name different files in the same way.
     """
-    seen: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     remaining = [(playbook, folder)]
     while remaining:
         caller, place = remaining.pop()
         for name in _files(caller):
             file, path = (place / name).resolve(), catalog_path(name)
-            known = seen.get(path)
+            known = files.get(path)
             if known is not None and known != file:
                 message = f"{name!r} is both {known} and {file}: call one by its 'metadata.path'"
                 raise AmbiguousFileError(message)
-            content = "" if known is not None or len(seen) >= FILES_MAX else _text(file)
+            content = "" if known is not None or len(files) >= FILES_MAX else _text(file)
             if not content:
                 continue
-            seen[path] = file
+            files[path] = file
             loaded = load_playbook(content, kinds)
             if loaded.playbook is None:
                 continue
@@ -100,13 +100,13 @@ def named_files(playbook: Playbook, folder: Path, kinds: Kinds) -> Iterator[Besi
 
 
 def _files(playbook: Playbook) -> list[str]:
-    found = [
+    named = [
         task.config.get("path")
         for step in playbook.steps
         for task in step.tasks
         if task.kind == "playbook"
     ]
-    return sorted({p for p in found if isinstance(p, str) and p.endswith(SUFFIXES)})
+    return sorted({p for p in named if isinstance(p, str) and p.endswith(SUFFIXES)})
 
 
 def _text(file: Path) -> str:

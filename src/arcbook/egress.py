@@ -118,16 +118,16 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
 
     def why_not(self, host: str, address: str) -> str:
         """Return why an address of a host is not reached; nothing if it is."""
-        found = _plain(ipaddress.ip_address(address.partition("%")[0]))
-        if any(found in network for network in METADATA):
+        parsed = _plain(ipaddress.ip_address(address.partition("%")[0]))
+        if any(parsed in network for network in METADATA):
             return "it may tell the credentials of the machine, which no tool reaches"
-        if any(rule.has(host, found) for rule in self.deny):
+        if any(rule.has(host, parsed) for rule in self.deny):
             return "ARCBOOK_EGRESS_DENY refuses it"
-        if any(rule.has(host, found) for rule in self.allow):
+        if any(rule.has(host, parsed) for rule in self.allow):
             return ""
         if self.allow:
             return "ARCBOOK_EGRESS_ALLOW does not have it"
-        if not self.private and (not found.is_global or found.is_multicast):
+        if not self.private and (not parsed.is_global or parsed.is_multicast):
             return "it is on this machine or a private network (ARCBOOK_EGRESS_PRIVATE is false)"
         return ""
 
@@ -139,8 +139,8 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
         """
         reason = self.why_not(host, address)
         if reason:
-            shown = address if host in ("", address) else f"{host} ({address})"
-            raise EgressError(f"a connection to {shown} is not allowed: {reason}")
+            target = address if host in ("", address) else f"{host} ({address})"
+            raise EgressError(f"a connection to {target} is not allowed: {reason}")
 
     def allowed(self, host: str, addresses: Iterable[str]) -> list[str]:
         """Return the addresses of a host that are reached.
@@ -149,17 +149,17 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
             EgressError: there are addresses, and none of them is.
         """
         refused: EgressError | None = None
-        found: list[str] = []
+        permitted: list[str] = []
         for address in addresses:
             try:
                 self.check(host, address)
             except EgressError as error:
                 refused = error
             else:
-                found.append(address)
-        if refused is not None and not found:
+                permitted.append(address)
+        if refused is not None and not permitted:
             raise refused
-        return found
+        return permitted
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host that are reached, the preferred one first.
@@ -169,8 +169,8 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
             OSError: there is no such host.
         """
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return self.allowed(host, dict.fromkeys(str(entry[4][0]) for entry in found))
+        entries = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return self.allowed(host, dict.fromkeys(str(entry[4][0]) for entry in entries))
 
     async def admit(self, host: str, port: int) -> None:
         """Refuse a host that a proxy would connect to, as far as it can be resolved here.
@@ -206,13 +206,13 @@ class _Admitted:
 
     def of(self, host: str, addresses: Iterable[str]) -> set[str]:
         """Return the addresses of a host that are reached, and keep them in mind."""
-        found = self._egress.allowed(host, addresses)
-        for address in found:
+        permitted = self._egress.allowed(host, addresses)
+        for address in permitted:
             self._addresses.pop(address, None)
             self._addresses[address] = None
         while len(self._addresses) > ADMITTED_MAX:
             del self._addresses[next(iter(self._addresses))]
-        return set(found)
+        return set(permitted)
 
     def open_socket(self, info: tuple[Any, ...]) -> socket.socket:
         """Open the socket of a connection: the last look at where it goes.
@@ -254,9 +254,9 @@ def _resolver(admitted: _Admitted) -> Any:
         async def resolve(
             self, host: str, port: int = 0, family: Any = socket.AF_INET
         ) -> list[ResolveResult]:
-            found = await self._own.resolve(host, port, family)
-            kept = admitted.of(host, [entry["host"] for entry in found])
-            return [entry for entry in found if entry["host"] in kept]
+            entries = await self._own.resolve(host, port, family)
+            permitted = admitted.of(host, [entry["host"] for entry in entries])
+            return [entry for entry in entries if entry["host"] in permitted]
 
         async def close(self) -> None:
             await self._own.close()

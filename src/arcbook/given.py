@@ -72,8 +72,8 @@ def check_inputs(
         UnknownInputError: there are some, and the playbook declares its workload.
     """
     allowed = frozenset(allow)
-    wanted = [path for path in paths if not allowed & {".".join(path), path[-1]}]
-    unknown = unknown_inputs(playbook, content, wanted)
+    checked = [path for path in paths if not allowed & {".".join(path), path[-1]}]
+    unknown = unknown_inputs(playbook, content, checked)
     if unknown and (playbook.workload or strict):
         raise UnknownInputError(unknown)
     return unknown
@@ -87,7 +87,7 @@ def unknown_inputs(playbook: Playbook, content: str, paths: Iterable[tuple[str, 
         content: its document: a name that stands anywhere in it may be read.
         paths: where the values go, below the workload.
     """
-    found: list[str] = []
+    sentences: list[str] = []
     for path in paths:
         known: object = playbook.workload
         for depth, key in enumerate(path):
@@ -97,10 +97,10 @@ def unknown_inputs(playbook: Playbook, content: str, paths: Iterable[tuple[str, 
                 # Deeper down a mapping may be data, which takes any key but a misspelt one.
                 is_odd = not depth or misspelt(key, known)
                 if is_odd and not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", content):
-                    found.append(_sentence(".".join(path[: depth + 1]), key, known))
+                    sentences.append(_sentence(".".join(path[: depth + 1]), key, known))
                 break
             known = known[key]
-    return found
+    return sentences
 
 
 def _sentence(name: str, key: str, known: dict[str, object]) -> str:

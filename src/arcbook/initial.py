@@ -20,9 +20,9 @@ def wipe(assignment: bytes) -> None:
         return  # no system that shows it
     if not 0 < begin < end:
         return
-    found = ctypes.string_at(begin, end - begin)
-    at = found.find(b"\0" + assignment + b"\0")
-    at = 0 if found.startswith(assignment + b"\0") else at + 1
-    if at or found.startswith(assignment + b"\0"):
+    variables = ctypes.string_at(begin, end - begin)
+    at = variables.find(b"\0" + assignment + b"\0")
+    at = 0 if variables.startswith(assignment + b"\0") else at + 1
+    if at or variables.startswith(assignment + b"\0"):
         value = assignment.index(b"=") + 1
         ctypes.memset(begin + at + value, ord("x"), len(assignment) - value)

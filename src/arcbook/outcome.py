@@ -77,8 +77,8 @@ def shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     gap = f" ... ({len(text) - limit:,} characters left out) ... "
-    kept = limit - len(gap)
-    return text[: kept // 2] + gap + text[len(text) - (kept - kept // 2) :]
+    length = limit - len(gap)
+    return text[: length // 2] + gap + text[len(text) - (length - length // 2) :]
 
 
 MESSAGE_CHARACTERS_MAX: Final = 8 * 1024

@@ -47,18 +47,18 @@ class Plugin(NamedTuple):
             PluginError: it cannot be imported, or is something else.
         """
         try:
-            found: Any = self.entry.load()
+            loaded: Any = self.entry.load()
         except (Exception, SystemExit) as error:
             why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             problem = f"cannot be loaded: importing {self.entry.value!r} failed: {why}"
             raise self.error(problem) from error
-        if not isinstance(found, expected):
+        if not isinstance(loaded, expected):
             problem = (
-                f"names {self.entry.value!r}, which is {_article(type(found).__name__)}"
+                f"names {self.entry.value!r}, which is {_article(type(loaded).__name__)}"
                 f" and must be {_article(expected.__name__)}"
             )
             raise self.error(problem)
-        return found
+        return loaded
 
     def error(self, problem: str, advice: str = "") -> PluginError:
         """Return an error about what the package adds."""
@@ -74,11 +74,11 @@ def plugins(group: str) -> Iterator[Plugin]:
     """Yield what installed packages add to a group, in the order of packages and names."""
     from importlib import metadata  # slow to import; most playbooks need none of it
 
-    found = {
+    entries = {
         (entry.name, _package(entry), entry.value): entry
         for entry in metadata.entry_points(group=group)
     }
-    for (name, package, _), entry in sorted(found.items(), key=lambda item: item[0]):
+    for (name, package, _), entry in sorted(entries.items(), key=lambda item: item[0]):
         yield Plugin(name, package, entry)
 
 

@@ -69,12 +69,12 @@ async def try_credential(settings: Settings, alias: str, url: str = "") -> Tried
     async with DryRun(settings) as dry:
         credential = await dry.credential(alias, 0)
         kind = type_of(credential.type)
-        wanted = token_of(credential, 0) if kind in MINTED else None
-        if wanted is not None and not url:
+        minted = token_of(credential, 0) if kind in MINTED else None
+        if minted is not None and not url:
             confinement = (await dry.runtime()).performer.confinement
             keychain = Keychain(_Alone(credential), dry.clock, confinement.egress)
             try:
-                await keychain.open(wanted)
+                await keychain.open(minted)
             except CredentialError as error:
                 cause = ErrorInfo(kind=ErrorKind.AUTH, message=str(error), code="CREDENTIAL")
                 return Tried(alias=alias, type=kind, error=cause)

@@ -54,10 +54,10 @@ def convert(name: str, text: str, hint: Any) -> Any:
     if get_origin(kind) is tuple:
         return tuple(part for part in text.replace(",", " ").split() if part)
     if kind is bool:
-        found = _BOOLEANS.get(text.strip().lower())
-        if found is None:
+        parsed = _BOOLEANS.get(text.strip().lower())
+        if parsed is None:
             raise SettingsError(f"{PREFIX}{name.upper()} must be true or false, not {text!r}")
-        return found
+        return parsed
     try:
         return kind(text)
     except ValueError:

@@ -318,12 +318,12 @@ def named_token() -> bool:
     return bool(os.environ.get(PREFIX + "SERVER_TOKEN"))
 
 
-def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
+def load_settings(environment: Mapping[str, str] | None = None, **options: Any) -> Settings:
     """Return the settings of this process.
 
     Args:
         environment: the environment to read; that of the process by default.
-        given: settings that the command line gives; ``None`` means not given.
+        options: settings from the command line; ``None`` means unset.
 
     Raises:
         SettingsError: a variable cannot be what its setting is.
@@ -333,8 +333,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: Any) ->
     values: dict[str, Any] = {}
     for name, hint in hints.items():
         text = source.get(PREFIX + name.upper())
-        if given.get(name) is not None:
-            values[name] = given[name]
+        if options.get(name) is not None:
+            values[name] = options[name]
         elif text is not None:
             values[name] = convert(name, text, hint)
         if name in values:
@@ -352,19 +352,19 @@ def drop_secrets() -> None:
     environment stays as it was at the start.
     """
     names = [PREFIX + name.upper() for name in _secret_names()]
-    held = {name: value for name in names if (value := os.environ.pop(name, None)) is not None}
-    for name, value in held.items():
+    values = {name: value for name in names if (value := os.environ.pop(name, None)) is not None}
+    for name, value in values.items():
         wipe(f"{name}={value}".encode())
 
 
 def secrets_of(settings: Settings) -> dict[str, str]:
     """Return the secrets among the settings, by name."""
-    found: dict[str, str] = {}
+    secrets: dict[str, str] = {}
     for name in _secret_names():
         value = getattr(settings, name)
         for index, text in enumerate([value] if isinstance(value, str) else value):
-            found[f"{name}.{index}" if index else name] = text
-    return found
+            secrets[f"{name}.{index}" if index else name] = text
+    return secrets
 
 
 def _secret_names() -> list[str]:
@@ -389,15 +389,15 @@ def reference() -> list[tuple[str, str, str]]:
     return rows
 
 
-def environment_for(**given: str) -> dict[str, str]:
-    """Return the environment of a child process with the given settings.
+def environment_for(**options: str) -> dict[str, str]:
+    """Return the environment of a child process with some settings.
 
     It has this process's own, without what names a database, a bus or an address.
     """
     own = ("DSN", "NATS", "HOST", "PORT", "POOLS", "HOME", "SERVER")
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(tuple(PREFIX + part for part in own))
     }
-    return {**kept, **{PREFIX + name.upper(): value for name, value in given.items()}}
+    return {**inherited, **{PREFIX + name.upper(): value for name, value in options.items()}}

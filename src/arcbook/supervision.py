@@ -73,7 +73,7 @@ class Service:
 
     def loop(self, name: str, work: Callable[[], Work]) -> None:
         """Add a loop, which must run until the service is stopped."""
-        self._add(name, self._kept(name, work))
+        self._add(name, self._guarded(name, work))
 
     def task(self, name: str, work: Work) -> asyncio.Task[None]:
         """Add a task that may end; if it raises, the service fails."""
@@ -104,7 +104,7 @@ class Service:
         task.add_done_callback(self.tasks.discard)
         return task
 
-    async def _kept(self, name: str, work: Callable[[], Work]) -> None:
+    async def _guarded(self, name: str, work: Callable[[], Work]) -> None:
         try:
             await work()
         except asyncio.CancelledError:

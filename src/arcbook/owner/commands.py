@@ -175,8 +175,8 @@ class CommandBook:
         issued = {row.command_id for row in change.issued}
         change.done = [i for i in self._ended(slot, entry.events) if i not in issued]
         if change.claims:
-            gone = issued.union(change.done)
-            change.claims = [claim for claim in change.claims if claim.command_id not in gone]
+            ended = issued.union(change.done)
+            change.claims = [claim for claim in change.claims if claim.command_id not in ended]
 
     def _row(self, slot: Slot, command: Command, at: int, handed: dict[str, str]) -> CommandRow:
         return CommandRow(
@@ -341,7 +341,7 @@ class CommandBook:
 
     def held_in(self, shards: frozenset[int]) -> list[CommandRow]:
         """Return the commands of some shards that workers hold."""
-        owned = (found for i, found in self.outstanding.items() if shard_of(i) in shards)
+        owned = (commands for i, commands in self.outstanding.items() if shard_of(i) in shards)
         return [one.row for found in owned for one in found.values() if one.row.worker]
 
     def extend(self, execution_id: int, command_id: str, generation: int, worker: str) -> bool:

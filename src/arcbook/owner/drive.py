@@ -222,12 +222,12 @@ class Drive:
                     # Requeue the input, so that the rest of the batch does not wait.
                     pending_plan.future.add_done_callback(partial(self._requeue, batch.pop()))
                 ended = now()
-                times.decide.append(took := ended - began)
+                times.decide.append(elapsed := ended - began)
                 began = ended
-                if took > SLOW_US:
+                if elapsed > SLOW_US:
                     log.warning(
                         logged.INPUT_SLOW,
-                        {"execution": item.execution_id, "milliseconds": took // 1000},
+                        {"execution": item.execution_id, "milliseconds": elapsed // 1000},
                     )
             if pending:
                 await self._commit(batch, pending, times)

@@ -93,13 +93,13 @@ class Watchdog:
 
     def _watch(self) -> None:
         clock = time.pthread_getcpuclockid(self._thread_id)
-        seen = began_cpu = last_cpu = 0
+        observed = began_cpu = last_cpu = 0
         moved_at = 0.0
         while not self._stop.wait(POLL_SECONDS):
             execution_id, number = self._deciding.execution_id, self._deciding.number
             cpu, now = time.clock_gettime_ns(clock) // 1000, time.monotonic()
-            if not execution_id or number != seen:
-                seen, began_cpu, moved_at = number, cpu, now
+            if not execution_id or number != observed:
+                observed, began_cpu, moved_at = number, cpu, now
             elif cpu - last_cpu > _IDLE_US:
                 moved_at = now
             last_cpu = cpu

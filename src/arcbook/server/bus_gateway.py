@@ -97,7 +97,7 @@ class HttpBusGateway:
             BusError: the bus is unreachable.
         """
         notices: list[bytes] = []
-        came = asyncio.Event()
+        arrived = asyncio.Event()
         bytes_left = NOTICES_BYTES_MAX
 
         def listener(body: bytes) -> None:
@@ -105,14 +105,14 @@ class HttpBusGateway:
             if len(notices) < NOTICES_MAX and len(body) <= bytes_left:
                 notices.append(body)
                 bytes_left -= len(body)
-            came.set()
+            arrived.set()
 
         with self._place():
             listening = await self._bus.listen(control_subject(request.worker_id), listener)
             try:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(request.seconds):
-                        await self._unless_closed(came.wait())
+                        await self._unless_closed(arrived.wait())
             finally:
                 await listening.stop()
         return notices

@@ -80,11 +80,11 @@ class Cleanup:
     async def _workers(self, *, dry_run: bool) -> int:
         alive = {row.worker_id for row in await self._store.workers(WORKER_GONE_SECONDS)}
         rows = await self._store.workers(EVER_SECONDS)
-        gone = [row.worker_id for row in rows if row.worker_id not in alive]
+        absent = [row.worker_id for row in rows if row.worker_id not in alive]
         if not dry_run:
-            for worker_id in gone:
+            for worker_id in absent:
                 await self._store.delete_worker(worker_id)
-        return len(gone)
+        return len(absent)
 
 
 def _is_aged(row: ExecutionRow, before_us: int) -> bool:

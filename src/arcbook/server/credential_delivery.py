@@ -111,7 +111,7 @@ class CredentialGuard:
     async def _reason(self, request: CredentialRequest) -> str:
         """Return why the requester may not have the credential; empty if it may."""
         slot = await self._slot(request.execution_id)
-        works = self._held(slot, request.worker) if slot is not None else []
+        works = self._held_payloads(slot, request.worker) if slot is not None else []
         if slot is None or not works:
             return f"worker {request.worker} holds no command of execution {request.execution_id}"
         row = await self._rows.credential(request.alias)
@@ -142,15 +142,15 @@ class CredentialGuard:
             raise LostOwnershipError(f"execution {execution_id} moved to another server")
         return slot
 
-    def _held(self, slot: Slot, worker: str) -> list[CommandPayload]:
+    def _held_payloads(self, slot: Slot, worker: str) -> list[CommandPayload]:
         """Return the commands of an execution that a worker holds."""
         state = slot.state
-        held: list[CommandPayload] = []
+        payloads: list[CommandPayload] = []
         for out in self._owner.outstanding.get(state.execution_id, {}).values():
             command = state.command(out.row.command_id)
             if out.row.worker == worker and command is not None:
-                held.append(payload_of(state, slot.plan, command))
-        return held
+                payloads.append(payload_of(state, slot.plan, command))
+        return payloads
 
     def _named(self, planned: Planned) -> Aliases:
         catalog_id = planned.entry.catalog_id

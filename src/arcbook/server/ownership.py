@@ -107,9 +107,9 @@ class ShardOwnership:
     async def renew_lease(self) -> None:
         """Extend the lease, take free shards, release those beyond this server's share."""
         async with self._changing:
-            await self._beat()
+            await self._renew()
 
-    async def _beat(self) -> None:
+    async def _renew(self) -> None:
         began = self._clock.monotonic_us()
         lease = await self._servers.renew_lease(self.server_id, LEASE_SECONDS)
         self._until = began + int((LEASE_SECONDS - SAFETY_SECONDS) * 1_000_000)

@@ -129,7 +129,7 @@ class Requests:
         self._uploads = Uploads()
         self._downloads = Downloads()
         self._handlers: dict[type, Callable[[Any, bytes], Awaitable[Any]]] = {
-            HeartbeatRequest: self._beat,
+            HeartbeatRequest: self._heartbeat,
             BlobGet: self._blob_get,
             BlobPut: self._blob_put,
             ClaimRequest: self._claim,
@@ -212,8 +212,10 @@ class Requests:
                 )
                 for c in notices
             ]
-            who = request.worker
-            return [await self._claimed(c, a, who) for c, a in zip(notices, decisions, strict=True)]
+            worker = request.worker
+            return [
+                await self._claimed(c, a, worker) for c, a in zip(notices, decisions, strict=True)
+            ]
 
         return await self._each(request, "commands", answer_own, list[Claimed], _LATER)
 
@@ -223,7 +225,7 @@ class Requests:
         try:
             if await decision:
                 work = self._work(notice.execution_id, notice.command_id)
-                return self._given(work) if work else _FAILED
+                return self._claimed_work(work) if work else _FAILED
         except ExecutionMissingError:
             return _FAILED
         except _REFUSALS:
@@ -236,13 +238,13 @@ class Requests:
         is_its_own = is_its_own and slot is not None and not slot.state.is_cancelling
         work = self._work(notice.execution_id, notice.command_id) if is_its_own else None
         if work is not None and work.attempt == notice.attempt:
-            return self._given(work)
+            return self._claimed_work(work)
         out = self._owner.outstanding.get(notice.execution_id, {}).get(notice.command_id)
         if out is not None and out.row.worker:
             return Claimed(outcome="already_claimed")
         return _FAILED
 
-    def _given(self, work: CommandPayload) -> Claimed:
+    def _claimed_work(self, work: CommandPayload) -> Claimed:
         return Claimed(outcome="claimed", work=work, server=self._server_id)
 
     def _work(self, execution_id: int, command_id: str) -> CommandPayload | None:
@@ -297,41 +299,43 @@ class Requests:
                     accepted[n] = is_accepted
         return works
 
-    async def _beat(self, request: HeartbeatRequest, _: bytes) -> HeartbeatAnswer:
-        gone: list[str] = []
+    async def _heartbeat(self, request: HeartbeatRequest, _: bytes) -> HeartbeatAnswer:
+        lost: list[str] = []
         others: list[Held] = []
-        for held in request.held:
-            if not self._ownership.owns(held.execution_id):
-                others.append(held)
+        for command in request.held:
+            if not self._ownership.owns(command.execution_id):
+                others.append(command)
             elif not self._owner.extend(
-                held.execution_id, held.command_id, held.generation, request.worker
+                command.execution_id, command.command_id, command.generation, request.worker
             ):
-                gone.append(held.command_id)
+                lost.append(command.command_id)
         if not request.forwarded:
 
-            def part(held: list[Held]) -> Request:
-                return HeartbeatRequest(worker=request.worker, held=held, forwarded=True)
+            def part(commands: list[Held]) -> Request:
+                return HeartbeatRequest(worker=request.worker, held=commands, forwarded=True)
 
             shards = _by_shard(others, lambda h: h.execution_id)
             for _held, answer in await self._hand_on(shards, part, HeartbeatAnswer):
-                gone += answer.gone if answer is not None else []
-        return HeartbeatAnswer(gone=gone, server="" if others else self._server_id)
+                lost += answer.gone if answer is not None else []
+        return HeartbeatAnswer(gone=lost, server="" if others else self._server_id)
 
     async def _give_back(self, request: GiveBackRequest, _: bytes) -> Done:
         others: list[Held] = []
         count = len(request.held)
         log.info(logged.COMMANDS_RETURNED, {"worker": request.worker, "count": count})
-        for held in request.held:
-            if self._ownership.owns(held.execution_id):
-                lost = self._owner.returned(held.execution_id, held.command_id, request.worker)
+        for command in request.held:
+            if self._ownership.owns(command.execution_id):
+                lost = self._owner.returned(
+                    command.execution_id, command.command_id, request.worker
+                )
                 if lost is not None:
-                    self._drive.submit(held.execution_id, lost)
+                    self._drive.submit(command.execution_id, lost)
             else:
-                others.append(held)
+                others.append(command)
         if not request.forwarded:
 
-            def part(held: list[Held]) -> Request:
-                return GiveBackRequest(worker=request.worker, held=held, forwarded=True)
+            def part(commands: list[Held]) -> Request:
+                return GiveBackRequest(worker=request.worker, held=commands, forwarded=True)
 
             await self._hand_on(_by_shard(others, lambda h: h.execution_id), part, Done)
         return Done()

@@ -158,7 +158,7 @@ class Worker:
         await self.pulling.start()
         self.pulling.loop("pull", self._pull)
         self.service.watch(self.pulling)
-        self.service.loop("heartbeats", self._beat)
+        self.service.loop("heartbeats", self._send_heartbeats)
         self.service.loop("reporting", self._reporting.run)
         return self
 
@@ -194,8 +194,8 @@ class Worker:
             holding = self.held.pop(command_id, None)
             if holding is None:
                 continue
-            held = [_held(holding.work)]
-            request = GiveBackRequest(worker=self.worker_id, held=held)
+            commands = [_held_command(holding.work)]
+            request = GiveBackRequest(worker=self.worker_id, held=commands)
             try:
                 execution_id = holding.work.context.execution_id
                 await self._control.owner(execution_id, holding.server, request, Done)
@@ -463,7 +463,7 @@ class Worker:
 
     # -- heartbeats -------------------------------------------------------------------
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         while True:
             # Concurrently, so that a server that hangs delays only its own executions.
             await asyncio.gather(self._register(), self._extend())
@@ -514,7 +514,9 @@ class Worker:
 
     async def _extend_at(self, server: str, holdings: list[Holding]) -> None:
         """Send a heartbeat to one server, before the next heartbeat is due."""
-        request = HeartbeatRequest(worker=self.worker_id, held=[_held(h.work) for h in holdings])
+        request = HeartbeatRequest(
+            worker=self.worker_id, held=[_held_command(h.work) for h in holdings]
+        )
         execution_id = holdings[0].work.context.execution_id
         try:
             async with asyncio.timeout(self._beat_seconds):
@@ -538,5 +540,5 @@ def _delivery(work: CommandPayload) -> tuple[int, int]:
     return work.generation, work.attempt
 
 
-def _held(work: CommandPayload) -> Held:
+def _held_command(work: CommandPayload) -> Held:
     return Held(work.context.execution_id, work.command_id, work.generation)

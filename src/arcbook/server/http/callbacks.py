@@ -60,7 +60,7 @@ async def call_back(
     ]
     # Read after the state: of two concurrent callbacks with this key, both are for the same
     # command, and only the first is accepted.
-    if not waiting or (key and await _came(call, execution_id, step, key)):
+    if not waiting or (key and await _is_repeated(call, execution_id, step, key)):
         return False
     first = waiting[0]
     if job is not None and first.wait is not None and first.wait.kind is WaitKind.JOB:
@@ -91,7 +91,7 @@ def _is_for(wait: Wait, job: JobEnd | None) -> bool:
     return all(name in parts for name in (job.name, job.uid) if name)
 
 
-async def _came(call: Call, execution_id: int, step: str, key: str) -> bool:
+async def _is_repeated(call: Call, execution_id: int, step: str, key: str) -> bool:
     """Return whether a step has already resumed with a callback of this key."""
     holding = b'"key":' + msgspec.json.encode(key)
     filters: dict[str, Any] = {"types": [RESUMED], "step": step, "holding": holding}

@@ -65,15 +65,15 @@ def _all(rows: Sequence[CatalogEntry]) -> list[Read]:
 
 def _read(row: CatalogEntry) -> Read:
     root = root_of(row.content)
-    whole = root.plain() if root is not None else {}
-    workload, metadata = whole.get("workload"), whole.get("metadata")
+    document = root.plain() if root is not None else {}
+    workload, metadata = document.get("workload"), document.get("metadata")
     alone = Entry(
         catalog_id=str(row.catalog_id),
         path=row.path,
         kind=row.kind,
         version=row.version,
         content=row.content,
-        layout=whole.get("workflow"),
+        layout=document.get("workflow"),
         payload=workload,
         meta=metadata,
         created_at=moment(row.created_at),
@@ -84,7 +84,7 @@ def _read(row: CatalogEntry) -> Read:
     # workload; this is the document plus the names of its workload.
     in_list = msgspec.structs.replace(
         alone,
-        payload=(workload if isinstance(workload, dict) else {}) | whole,
+        payload=(workload if isinstance(workload, dict) else {}) | document,
         meta=(metadata if isinstance(metadata, dict) else {}) | {"registered_at": alone.created_at},
     )
     return Read(alone, in_list)

@@ -69,9 +69,9 @@ ENDING: Final = frozenset({"crowded", "too_slow"})
 """Codes of errors after which the connection is closed."""
 
 
-def not_found(what: str) -> ApiError:
+def not_found(subject: str) -> ApiError:
     """Return the error for something that does not exist."""
-    return ApiError(404, f"there is no {what}")
+    return ApiError(404, f"there is no {subject}")
 
 
 def invalid(message: str, **facts: Any) -> ApiError:

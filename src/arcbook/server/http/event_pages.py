@@ -57,7 +57,7 @@ async def newest(log: EventLog, state: State, query: DetailQuery) -> list[Detail
     window = await _matching(log, state, query)
     window = window._replace(numbers=window.numbers[-query.events :] if query.events else [])
     rows = await _rows(log, state.execution_id, window, shorten=False)
-    return await _told(log, state, rows[::-1])
+    return await _details(log, state, rows[::-1])
 
 
 async def page(
@@ -74,7 +74,7 @@ async def page(
     end = max(0, total - (number - 1) * size)
     window = window._replace(numbers=window.numbers[max(0, end - size) : end])
     rows = await _rows(log, state.execution_id, window, shorten=True)
-    return await _told(log, state, rows), Pagination(
+    return await _details(log, state, rows), Pagination(
         page=number,
         page_size=size,
         total_events=total,
@@ -128,13 +128,13 @@ async def _rows(
 
 def _shortened(row: EventRow) -> EventRow:
     """Return an event reduced to its subject and its original size."""
-    whole = msgspec.json.decode(row.body)
-    reduced = {name: whole[name] for name in ("type", "step", "visit", "status") if name in whole}
+    event = msgspec.json.decode(row.body)
+    reduced = {name: event[name] for name in ("type", "step", "visit", "status") if name in event}
     reduced |= {"truncated": True, "bytes": len(row.body)}
     return row._replace(body=msgspec.json.encode(reduced))
 
 
-async def _told(log: EventLog, state: State, rows: Sequence[EventRow]) -> list[DetailEvent]:
+async def _details(log: EventLog, state: State, rows: Sequence[EventRow]) -> list[DetailEvent]:
     """Return events in the format of the API, with durations."""
     fields = [views.event_fields(state.execution_id, row) for row in rows]
     began = _Beginnings(log, state)
@@ -145,7 +145,7 @@ async def _told(log: EventLog, state: State, rows: Sequence[EventRow]) -> list[D
     details: list[DetailEvent] = []
     for row, event in zip(rows, fields, strict=True):
         event["error"] = _words(event["error"])
-        took = await began.milliseconds(row, event["data"]) if row.type in ENDING else None
+        duration = await began.milliseconds(row, event["data"]) if row.type in ENDING else None
         # The data occurs twice in the answer but is encoded once.
         event["data"] = packed = msgspec.Raw(ENCODER.encode(event["data"]))
         details.append(
@@ -155,7 +155,7 @@ async def _told(log: EventLog, state: State, rows: Sequence[EventRow]) -> list[D
                 catalog_id=catalog_id,
                 parent_execution_id=parent,
                 timestamp=event["created_at"],
-                duration=took,
+                duration=duration,
                 context=packed,
             )
         )

@@ -62,9 +62,9 @@ class Feed:
         self._reading: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
         self._streams_max = streams_max
         self.open = 0
-        server.on_events(self._told)
+        server.on_events(self._on_events)
 
-    def _told(self, execution_id: int, _: list[Recorded], __: State) -> None:
+    def _on_events(self, execution_id: int, _: list[Recorded], __: State) -> None:
         for event in self._waiting.get(execution_id, ()):
             event.set()
 

@@ -70,12 +70,12 @@ async def _read(
     """Return a page of documents, and the path after which the next begins, if there is one."""
     page = msgspec.structs.replace(filters, limit=filters.limit + 1)
     rows = await context.store.entries_page(page)
-    shown = _within(rows[: filters.limit], LIST_BYTES_MAX)
-    entries = await context.entries.listed(shown)
+    listed = _within(rows[: filters.limit], LIST_BYTES_MAX)
+    entries = await context.entries.listed(listed)
     if not has_content:
         entries = [msgspec.structs.replace(entry, content="") for entry in entries]
-    is_last = len(shown) == len(rows) < PAGE_MAX
-    return entries, None if is_last or not shown else shown[-1].path
+    is_last = len(listed) == len(rows) < PAGE_MAX
+    return entries, None if is_last or not listed else listed[-1].path
 
 
 def _within(rows: list[CatalogEntry], bytes_max: int) -> list[CatalogEntry]:

@@ -119,7 +119,7 @@ class Metrics:
             "arcbook_executions_held", "Executions held in memory.", registry=self.registry
         )
         self._declare()
-        server.on_events(self._told)
+        server.on_events(self._on_events)
         server.lateness.on_look(self._looked)
 
     def _declare(self) -> None:
@@ -134,7 +134,7 @@ class Metrics:
         for state in ("pending", "claimed"):
             self.commands.labels("shared", state)
 
-    def _told(self, _: int, events: list[Recorded], __: State) -> None:
+    def _on_events(self, _: int, events: list[Recorded], __: State) -> None:
         for recorded in events:
             name = recorded.event.type
             self.events.labels(name).inc()

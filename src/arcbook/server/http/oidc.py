@@ -165,8 +165,8 @@ class Oidc:
         named = claims.get(self._settings.scope_claim, "")
         listed = named.split() if isinstance(named, str) else named
         prefix = self._settings.scope_prefix
-        held = set(map(str, listed)) if isinstance(listed, list) else set()
-        scopes = [scope for scope in SCOPES if prefix + scope in held]
+        granted = set(map(str, listed)) if isinstance(listed, list) else set()
+        scopes = [scope for scope in SCOPES if prefix + scope in granted]
         return Identity(
             subject=str(claims["sub"])[:200],
             scope=scopes[-1] if scopes else "",

@@ -86,7 +86,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": f"{route.tag}_{route.name}",
         "tags": [route.tag],
         "summary": route.summary,
-        "description": f"{route.about}\n\nScope: `{route.scope}`.",
+        "description": f"{route.full_description}\n\nScope: `{route.scope}`.",
         "parameters": _parameters(route),
         "responses": _responses(route, schemas),
     }

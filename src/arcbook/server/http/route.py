@@ -116,7 +116,7 @@ class Route:
         return self.handler.__name__.strip("_")
 
     @property
-    def about(self) -> str:
+    def full_description(self) -> str:
         """The description; by default the docstring of the handler."""
         return self.description or inspect.cleandoc(self.handler.__doc__ or self.summary)
 

@@ -263,8 +263,8 @@ MUTANTS: Final = (
         "beat for one of the commands that a server gave out",
         (
             "worker/core.py",
-            "held=[_held(h.work) for h in holdings])",
-            "held=[_held(holdings[0].work)])",
+            "held=[_held_command(h.work) for h in holdings]",
+            "held=[_held_command(holdings[0].work)]",
         ),
     ),
     _mutant(

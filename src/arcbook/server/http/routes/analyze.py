@@ -29,16 +29,16 @@ async def analyze(call: Call) -> Analysis:
 async def looked_at(call: Call, execution_id: int, events_max: int) -> tuple[Progress, int]:
     """Summarize the first events of an execution; return their number too."""
     progress = Progress()
-    seen = 0
+    count = 0
     async for event in all_events(call.context.store, execution_id):
-        if seen == events_max:
+        if count == events_max:
             break
-        seen += 1
+        count += 1
         progress.add([Recorded(event.seq, event.at, decode(event.body))])
-    return progress, seen
+    return progress, count
 
 
-def analysis(row: ExecutionRow, progress: Progress, seen: int, events_max: int) -> Analysis:
+def analysis(row: ExecutionRow, progress: Progress, count: int, events_max: int) -> Analysis:
     """Summarize an execution from its events."""
     steps = list(progress.steps.values())
     slowest = sorted(steps, key=lambda s: -s.duration_us)[:SLOWEST]
@@ -47,8 +47,8 @@ def analysis(row: ExecutionRow, progress: Progress, seen: int, events_max: int) 
         path=row.path,
         status=row.status,
         duration_seconds=seconds_between(row.started_at, row.ended_at),
-        event_count=seen,
-        is_partial=seen == events_max,
+        event_count=count,
+        is_partial=count == events_max,
         steps=[_report(step) for step in steps],
         slowest=[step.name for step in slowest if step.duration_us],
         failed=[step.name for step in steps if step.status == "failed"],

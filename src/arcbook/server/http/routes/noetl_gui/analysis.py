@@ -40,8 +40,8 @@ async def analyze_in_words(call: Call) -> ExecutionAnalysis:
     row = await call.context.reader.row(execution_id)
     state = await call.context.reader.state(execution_id)
     events_max = min(request.max_events, EVENTS_MAX)
-    progress, seen = await looked_at(call, execution_id, events_max)
-    report = analysis(row, progress, seen, events_max)
+    progress, count = await looked_at(call, execution_id, events_max)
+    report = analysis(row, progress, count, events_max)
     findings = list(_findings(report))
     sample = DetailQuery(events=min(request.event_sample_size, SAMPLE_MAX))
     return ExecutionAnalysis(
@@ -112,12 +112,12 @@ def _findings(report: Analysis) -> Iterator[Finding]:
             yield Finding(severity="warning", title=title, detail=detail, evidence=_evidence(step))
     for warning in report.warnings:
         yield Finding(severity="warning", title="warning", detail=warning, evidence=[])
-    whole = report.duration_seconds or 0.0
+    total = report.duration_seconds or 0.0
     for step in report.steps:
-        took = step.duration_seconds or 0.0
-        if took >= SLOW_SECONDS and took >= SLOW_PART * whole > 0:
+        seconds = step.duration_seconds or 0.0
+        if seconds >= SLOW_SECONDS and seconds >= SLOW_PART * total > 0:
             title = f"step {step.step!r} took most of the time"
-            detail = f"{took:.1f} of {whole:.1f} seconds"
+            detail = f"{seconds:.1f} of {total:.1f} seconds"
             yield Finding(severity="info", title=title, detail=detail, evidence=_evidence(step))
     if report.is_partial:
         detail = f"only the first {report.event_count:,} events were read"

@@ -36,7 +36,7 @@ from arcbook.wire.http.problems import diagnostics_of
 
 async def content(call: Call) -> PlaybookContent:
     """Return the text of a version, or of the latest version of a path."""
-    entry = await _found(call)
+    entry = await _entry(call)
     if entry is None:
         raise ApiError(404, "Catalog entry not found")
     return PlaybookContent(
@@ -50,14 +50,14 @@ async def content(call: Call) -> PlaybookContent:
 
 async def save(call: Call) -> Registered:
     """Check a text and store it as the next version of its path."""
-    entry = await _found(call)
+    entry = await _entry(call)
     query: PlaybookQuery = call.query
     path = entry.path if entry is not None else catalog_path(query.playbook_id)
     call.subject = path
     return await stored(call, text_of(call.body.content), path)
 
 
-async def _found(call: Call) -> CatalogEntry | None:
+async def _entry(call: Call) -> CatalogEntry | None:
     query: PlaybookQuery = call.query
     store, number = call.context.store, identity(query.playbook_id)
     by_id = await store.entry("", catalog_id=number) if number is not None else None

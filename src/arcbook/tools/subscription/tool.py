@@ -284,7 +284,7 @@ async def _poll(source: Source, params: SubscriptionParams) -> dict[str, Any]:
     return {
         "status": "partial" if is_partial else "success",
         "count": len(messages),
-        "messages": [_shown(message) for message in messages],
+        "messages": [_fields(message) for message in messages],
         "acked": len(acked),
         "ack_mode": mode,
         "ack_ids": ack_ids,
@@ -292,7 +292,7 @@ async def _poll(source: Source, params: SubscriptionParams) -> dict[str, Any]:
     }
 
 
-def _shown(message: Message) -> dict[str, Any]:
+def _fields(message: Message) -> dict[str, Any]:
     return {name: getattr(message, name) for name in message.__struct_fields__}
 
 

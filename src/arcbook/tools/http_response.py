@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import re
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,9 @@ EXCERPT_CHARS_MAX: Final = 200
 
 RETRY_AFTER_SECONDS_MAX: Final = 86_400.0
 """Longest wait that a server may ask for; one that names a longer one is taken to mean this."""
+
+CONTENT_TYPES_MAX: Final = 256
+"""Content types whose charset is remembered."""
 
 _NOT_JSON: Final = object()
 
@@ -197,10 +201,13 @@ def _content_type(answer: Answer) -> str:
 
 
 def _charset(answer: Answer) -> str:
-    found = re.search(
-        r"charset=\"?([\w.:-]+)", answer.headers.get("Content-Type", ""), re.IGNORECASE
-    )
-    return found[1].lower() if found else ""
+    return _charset_of(answer.headers.get("Content-Type", ""))
+
+
+@lru_cache(CONTENT_TYPES_MAX)
+def _charset_of(content_type: str) -> str:
+    charset = re.search(r"charset=\"?([\w.:-]+)", content_type, re.IGNORECASE)
+    return charset[1].lower() if charset else ""
 
 
 def is_json(content_type: str) -> bool:

@@ -137,7 +137,9 @@ async def request_of(params: HttpParams, call: ToolCall, context: ToolContext) -
     url = _url(params.url)
     if url.user is not None and not grant.headers:
         grant = basic_grant(url.user, url.password or "")
-    url = _with_query(url.with_user(None), {**query, **(params.params or {})})
+    if "@" in url.raw_authority:
+        url = url.with_user(None)
+    url = _with_query(url, {**query, **(params.params or {})})
     headers = _headers(params.headers or {}, grant)
     body, content_type = _body(params, data, headers.get("Content-Type", "").lower())
     if body is not None and len(body) > REQUEST_BYTES_MAX:
@@ -160,7 +162,8 @@ def _url(text: str) -> URL:
     if not text:
         raise RequestError("'url' is empty")
     try:
-        url = _as_written(URL(text), text).with_fragment(None)
+        url = _as_written(URL(text), text)
+        url = url.with_fragment(None) if "#" in text else url
     except ValueError as error:
         raise RequestError(f"{clean!r} is not a URL: {error}") from None
     if url.scheme not in ("http", "https"):

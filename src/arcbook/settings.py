@@ -125,9 +125,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jobs_backend: Annotated[
         str,
         Doc(
-            "Who runs the jobs of the kinds container and script: kubernetes, docker, podman, or "
-            "process, which runs their commands on the worker's machine without their image.",
-            choices=("kubernetes", "docker", "podman", "process"),
+            "Who runs the jobs of the kinds container and script: kubernetes, or process, which "
+            "runs their commands on the worker's machine without their image.",
+            choices=("kubernetes", "process"),
         ),
     ] = "kubernetes"
     jobs_namespace: Annotated[

@@ -29,6 +29,7 @@ RUNS: dict[str, tuple[dict[str, str], Any]] = {
     ),
     "object/report.yaml": ({"endpoint": "BUCKETS"}, {"sold": 7}),
     "subscription/orders.yaml": ({}, {"pieces": 5, "acknowledged": 2}),
+    "script/total.yaml": ({}, {"total": 42}),
     "transfer/monthly.yaml": (
         {"sales": str(EXAMPLES / "transfer" / "sales.csv")},
         [{"month": "2026-01", "total": 200.75}, {"month": "2026-02", "total": 99.75}],

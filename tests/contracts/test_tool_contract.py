@@ -24,6 +24,7 @@ from arcbook.tools import (
 )
 from arcbook.tools.api import Credential
 from arcbook.tools.confinement import Confinement, JobPlace
+from arcbook.tools.container import script
 
 pytestmark = pytest.mark.services
 
@@ -59,6 +60,20 @@ class TestContainer(ToolContract):
     def context(self, tmp_path):
         jobs = JobPlace(backend="process", folder=str(tmp_path / "jobs"))
         return FakeContext(confinement=Confinement(jobs=jobs))
+
+
+class TestScript(ToolContract):
+    spec = script.SPEC
+    config = {"code": "print(1)"}
+    failures = {
+        "no file": Failure({"script": "no/such/file.py"}, kind="not_found"),
+        "an unknown interpreter": Failure({"code": "1", "interpreter": "cobol"}, kind="config"),
+    }
+
+    @pytest.fixture
+    def context(self, tmp_path):
+        jobs = JobPlace(backend="process", folder=str(tmp_path / "jobs"))
+        return FakeContext(folder=str(tmp_path), confinement=Confinement(jobs=jobs))
 
 
 class TestHttp(ToolContract):

@@ -33,6 +33,7 @@ MODULES: Final[dict[str, str]] = {
     "postgres": "arcbook.tools.postgres",
     "python": "arcbook.tools.python",
     "result_fetch": "arcbook.tools.result_fetch",
+    "script": "arcbook.tools.container.script",
     "shell": "arcbook.tools.shell",
     "subscription": "arcbook.tools.subscription",
     "task_sequence": "arcbook.tools.task_sequence",
@@ -48,7 +49,6 @@ ABSENT: Final[dict[str, str]] = {
     "provider": "call the provider's API with kind 'http', and a credential with 'auth'",
     "rhai": "write it in Python: 'kind: python' with the same 'input'; 'let x = 1;' becomes 'x = 1', "
     "'#{a: x}' becomes '{\"a\": x}', and the last expression 'result = ...'",
-    "script": _PACKAGE,
     "secrets": "declare the secret in 'keychain'",
     "sink": "write the result with the kind of its target: 'postgres', 'duckdb', 'http', 'transfer', ...",
     "snowflake": "use 'kind: python' with 'dependencies: [snowflake-connector-python]'",

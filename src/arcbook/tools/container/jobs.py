@@ -72,6 +72,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     image: str
     command: list[str] = []
+    #: Code that stands between them, for an interpreter.
+    code: str = ""
     args: list[str] = []
     env: dict[str, str] = {}
     secrets: dict[str, SecretRef] = {}

@@ -58,7 +58,10 @@ def manifest(job: Job) -> dict[str, Any]:
         "image": job.image,
         "env": [*map(_variable, job.env.items()), *map(_secret, job.secrets.items())],
     }
-    optional = {"command": job.command, "args": job.args, "workingDir": job.working_dir}
+    command, args = job.command, job.args
+    if job.code:
+        command, args = [*command, _verbatim(job.code)], [_verbatim(word) for word in args]
+    optional = {"command": command, "args": args, "workingDir": job.working_dir}
     container |= {name: value for name, value in optional.items() if value}
     return {
         "apiVersion": "batch/v1",
@@ -82,8 +85,12 @@ def _label(text: str) -> str:
 
 
 def _variable(pair: tuple[str, str]) -> dict[str, Any]:
-    # Kubernetes expands "$(NAME)"; "$$(" stands for itself.
-    return {"name": pair[0], "value": pair[1].replace("$(", "$$(")}
+    return {"name": pair[0], "value": _verbatim(pair[1])}
+
+
+def _verbatim(text: str) -> str:
+    """Return a text that Kubernetes leaves as it is: it expands ``$(NAME)``, but not ``$$(``."""
+    return text.replace("$(", "$$(")
 
 
 def _secret(pair: tuple[str, Any]) -> dict[str, Any]:

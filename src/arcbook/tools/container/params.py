@@ -107,8 +107,10 @@ def container_job(params: ContainerParams, call: ToolCall) -> Job:
         JobError: a parameter is not what it must be.
     """
     command = params.command
-    argv = ["sh", "-c", command] if isinstance(command, str) else _words(command, "command")
-    return job_of(params, call, image=params.image, command=argv, args=_words(params.args, "args"))
+    argv = ["sh", "-c", command] if isinstance(command, str) else words_of(command, "command")
+    return job_of(
+        params, call, image=params.image, command=argv, args=words_of(params.args, "args")
+    )
 
 
 def job_of(
@@ -155,7 +157,12 @@ def deadline_of(params: JobParams, call: ToolCall) -> float:
     return float(min(limits, default=DEADLINE_SECONDS))
 
 
-def _words(values: list[Any] | None, name: str) -> list[str]:
+def words_of(values: list[Any] | None, name: str) -> list[str]:
+    """Return words of a command as text.
+
+    Raises:
+        JobError: one is no text.
+    """
     words = [text_of(word) for word in values or []]
     if any(word is None or "\0" in word for word in words):
         raise JobError(f"{name!r} has a word that is no text")

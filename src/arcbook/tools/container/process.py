@@ -140,7 +140,9 @@ class ProcessJobs:
         env = confinement.environment(workspace, dict(job.env))
         place = ProcessPlace(execution_id=job.execution_id, workspace=workspace, cwd=cwd, env=env)
         try:
-            launch = confinement.launch([*job.command, *job.args], place)
+            launch = confinement.launch(
+                [*job.command, *([job.code] if job.code else ()), *job.args], place
+            )
             with launch.opened() as opened:
                 keeping = subprocess.Popen(
                     ["/bin/sh", "-c", _KEEPER, "sh", str(folder), *opened.argv],

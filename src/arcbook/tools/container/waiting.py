@@ -67,7 +67,7 @@ RESULT: Final = {
     "job_name": "Name of the job.",
     "job_uid": "Id of the job.",
     "namespace": "Where it ran.",
-    "backend": "Who ran it: `kubernetes`, `docker`, `podman` or `process`.",
+    "backend": "Who ran it: `kubernetes` or `process`.",
     "started_at": "When it started.",
     "completed_at": "When it ended.",
     "result": "What a callback gave as the job's result.",

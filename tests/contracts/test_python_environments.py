@@ -151,6 +151,29 @@ async def test_an_environment_is_made_once_for_all_who_want_it_at_once(sources, 
     assert len(count) == 1
 
 
+async def test_only_some_environments_are_made_at_once(python, sources, links, monkeypatch):
+    monkeypatch.setattr(environments, "MADE_AT_ONCE_MAX", 2)
+    making: list[int] = [0]
+    most: list[int] = []
+    make = uv.Uv.make
+
+    async def counted(self, *args):
+        making[0] += 1
+        most.append(making[0])
+        try:
+            await make(self, *args)
+        finally:
+            making[0] -= 1
+
+    monkeypatch.setattr(uv.Uv, "make", counted)
+    lists = [["tinypkg==1.0"], ["tinypkg==1.5"], ["tinypkg==2.0"], ["whereimported"]]
+    outcomes = await asyncio.gather(*(run(python, sources, one, "result = 1") for one in lists))
+
+    assert [outcome.data for outcome in outcomes] == [1, 1, 1, 1]
+    assert len(most) == 4
+    assert max(most) == 2
+
+
 async def test_modules_are_imported_ahead_of_the_call(python, sources):
     code = "import os, whereimported\nresult = [whereimported.PID, os.getpid()]"
     told = [(await run(python, sources, ["whereimported"], code)).data for _ in range(4)]

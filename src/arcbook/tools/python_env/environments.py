@@ -15,6 +15,9 @@ FAILURE_SECONDS: Final = 10.0
 FAILURES_MAX: Final = 256
 """Failures that are remembered."""
 
+MADE_AT_ONCE_MAX: Final = 4
+"""Environments that one process makes at once; others wait."""
+
 TURNS_MAX: Final = 256
 """Environments for which it is remembered who makes them."""
 
@@ -25,6 +28,7 @@ class Environments:
     def __init__(self, sources: PackageSources) -> None:
         self._store = EnvironmentStore(sources)
         self._held: dict[EnvironmentRequest, UsedEnvironment] = {}
+        self._makers = asyncio.Semaphore(MADE_AT_ONCE_MAX)
         self._turns: dict[EnvironmentRequest, asyncio.Lock] = {}
         self._failures: dict[EnvironmentRequest, tuple[float, EnvironmentFailedError]] = {}
 
@@ -49,7 +53,8 @@ class Environments:
         if failure is not None and time.monotonic() - at < FAILURE_SECONDS:
             raise failure
         try:
-            used = self._held[request] = await self._store.obtain(request)
+            async with self._makers:
+                used = self._held[request] = await self._store.obtain(request)
         except EnvironmentFailedError as error:
             self._failures[request] = (time.monotonic(), error)
             if len(self._failures) > FAILURES_MAX:

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from arcbook.tools.confinement import Isolation
-from arcbook.tools.sandbox import shown
+from arcbook.tools.sandbox import bound
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -182,7 +182,7 @@ def as_user(uid: int) -> list[str]:
     for parent in reversed(home.parents):
         if parent != Path("/") and not parent.stat().st_mode & 0o005:
             view += ["--perms", "0755", "--tmpfs", str(parent)]
-            view += shown(str(home), "--ro-bind")
+            view += bound(str(home), "--ro-bind")
             break
     drop = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
     return [*view, "--", *(drop if uid else [])]

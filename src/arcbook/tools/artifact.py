@@ -145,14 +145,14 @@ async def _file(params: ArtifactParams, action: str, uri: str, context: ToolCont
             message = f"{uri} has {size:,} bytes; the limit is {CONTENT_BYTES_MAX:,}"
             return failed(ErrorKind.LIMIT, message, code="FILE_TOO_LARGE")
         content = await asyncio.to_thread(path.read_bytes)
-        found = content_of(content, params.encoding)
+        described = content_of(content, params.encoding)
     except (OutsideError, ContentError) as error:
         return _config(str(error))
     except FileNotFoundError:
         return failed(ErrorKind.NOT_FOUND, f"there is no file {uri}", code="FILE_NOT_FOUND")
     except OSError as error:
         return failed(ErrorKind.STORAGE_ACCESS, f"{uri}: {error.strerror}", code="FILE")
-    return ok({"status": "success", "uri": uri, "size": len(content), **found})
+    return ok({"status": "success", "uri": uri, "size": len(content), **described})
 
 
 def _written(path: Path, content: bytes) -> None:

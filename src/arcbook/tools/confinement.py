@@ -286,7 +286,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
             return environment(given)
         found = environment()
         found.pop("TMPDIR", None)
-        return {**found, "HOME": workspace, **environment(given, seen=())}
+        return {**found, "HOME": workspace, **environment(given, inherited=())}
 
     # -- processes ----------------------------------------------------------------------
 
@@ -311,7 +311,7 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
         if self.isolation is not Isolation.SANDBOX:
             return Launch(inside, place.cwd, {}, variables)
         view = sandbox.view(self.folders or (), has_network=self.has_network)
-        view += [*sandbox.shown(place.workspace, "--bind"), "--die-with-parent"]
+        view += [*sandbox.bound(place.workspace, "--bind"), "--die-with-parent"]
         if uid is None:
             view += ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
         is_filtered = bool(seccomp.program())
@@ -335,8 +335,8 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True):
             return []
         view = sandbox.view(self.folders or (), has_network=self.has_network)
         for folder in readable:
-            view += sandbox.shown(folder, "--ro-bind")
-        view += [*sandbox.shown(self.workspaces, "--bind"), "--as-pid-1"]
+            view += sandbox.bound(folder, "--ro-bind")
+        view += [*sandbox.bound(self.workspaces, "--bind"), "--as-pid-1"]
         if os.geteuid() != 0:
             view += ["--unshare-user", "--disable-userns", "--cap-add", "CAP_SYS_ADMIN"]
         return [program("bwrap"), *view, "--"]

@@ -31,7 +31,7 @@ def _alias(auth: Any) -> str:
     """Return the alias that a mapping names, or nothing."""
     if not isinstance(auth, dict):
         return ""
-    found = auth.get("credential")
-    if found is None and auth.get("source") == "credential":
-        found = auth.get("key") or auth.get("name")
-    return found if isinstance(found, str) else ""
+    alias = auth.get("credential")
+    if alias is None and auth.get("source") == "credential":
+        alias = auth.get("key") or auth.get("name")
+    return alias if isinstance(alias, str) else ""

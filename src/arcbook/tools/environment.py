@@ -19,12 +19,12 @@ ENVIRONMENT: Final = frozenset(
 
 
 def environment(
-    given: dict[str, Any] | None = None, seen: Collection[str] = ENVIRONMENT
+    given: dict[str, Any] | None = None, inherited: Collection[str] = ENVIRONMENT
 ) -> dict[str, str]:
     """Return the environment for code: what it may see of ours, and what it is given."""
-    found = {name: value for name, value in os.environ.items() if name in seen}
+    variables = {name: value for name, value in os.environ.items() if name in inherited}
     for name, value in (given or {}).items():
         text = text_of(value)
         if text is not None:
-            found[name] = text
-    return found
+            variables[name] = text
+    return variables

@@ -83,10 +83,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     def sent_url(self) -> URL:
         """Return the address with the credential that belongs in it."""
-        given = self.grant.query
-        if any(name in self.url.query for name in given):
-            return self.url.update_query(given)
-        return _with_query(self.url, given)
+        added = self.grant.query
+        if any(name in self.url.query for name in added):
+            return self.url.update_query(added)
+        return _with_query(self.url, added)
 
     def sent_headers(self) -> CIMultiDict[str]:
         """Return the headers with the credential; it wins over what the task wrote."""
@@ -178,10 +178,10 @@ def _as_written(url: URL, text: str) -> URL:
 
     A library makes them plainer, which says the same; but a signature counts each character.
     """
-    found = _ADDRESS.fullmatch(text)
-    if found is None:
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
         return url
-    path, query = found.groups()
+    path, query = match.groups()
     path = url.raw_path if _DOTS.search(path) else path
     is_the_same = path in ("", url.raw_path) and (query or "") == url.raw_query_string
     return url if is_the_same else _with_raw(url, path, query or "")
@@ -207,10 +207,10 @@ def _target(url: URL, location: str) -> URL:
 
 def _with_query(url: URL, params: dict[str, Any]) -> URL:
     """Add parameters to a query; what it has already stays as it is written."""
-    given = _pairs(params)
-    if not given:
+    pairs = _pairs(params)
+    if not pairs:
         return url
-    added = URL.build(query=given).raw_query_string
+    added = URL.build(query=pairs).raw_query_string
     written = url.raw_query_string
     return _with_raw(url, url.raw_path, f"{written}&{added}" if written else added)
 
@@ -223,13 +223,13 @@ def _without_query(url: URL, names: dict[str, str]) -> URL:
 
 def _pairs(values: dict[str, Any]) -> list[tuple[str, str]]:
     """Return names and values as text; a list repeats its name, a null is left out."""
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for name, value in values.items():
         for one in value if isinstance(value, (list, tuple)) else [value]:
             text = text_of(one)
             if text is not None:
-                found.append((str(name), text))
-    return found
+                pairs.append((str(name), text))
+    return pairs
 
 
 def _same_server(url: URL, other: URL) -> bool:
@@ -244,9 +244,9 @@ def _same_server(url: URL, other: URL) -> bool:
 # -- headers --------------------------------------------------------------------------
 
 
-def _headers(given: dict[str, Any], grant: Grant) -> CIMultiDict[str]:
+def _headers(written: dict[str, Any], grant: Grant) -> CIMultiDict[str]:
     headers: CIMultiDict[str] = CIMultiDict()
-    for name, value in given.items():
+    for name, value in written.items():
         text = text_of(value)
         if text is not None:
             headers[name] = text.strip()
@@ -286,16 +286,16 @@ def _body(params: HttpParams, data: Any, content_type: str) -> tuple[bytes | Non
         return _json(params.json), JSON
     if params.form is not None:
         return _form(params.form), FORM
-    given = params.body if data is None else data
-    if given is None:
+    content = params.body if data is None else data
+    if content is None:
         return None, ""
-    if isinstance(given, str):
-        return _encoded(given), ""
+    if isinstance(content, str):
+        return _encoded(content), ""
     if "multipart/" in content_type:
         raise RequestError("a multipart body can only be given as text")
     if FORM in content_type:
-        return _form(given), FORM
-    return _json(given), JSON
+        return _form(content), FORM
+    return _json(content), JSON
 
 
 def _json(value: Any) -> bytes:

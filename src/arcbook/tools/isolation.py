@@ -41,17 +41,17 @@ class Found(NamedTuple):
 
 async def look(make: Callable[[Isolation], Confinement]) -> list[Found]:
     """Return what can be had and what cannot, the strongest first."""
-    made = [make(isolation) for isolation in reversed(Isolation)]
-    return [Found(one, await why_not(one)) for one in made]
+    confinements = [make(isolation) for isolation in reversed(Isolation)]
+    return [Found(one, await why_not(one)) for one in confinements]
 
 
-async def choose(wanted: str, make: Callable[[Isolation], Confinement]) -> Confinement:
+async def choose(requested: str, make: Callable[[Isolation], Confinement]) -> Confinement:
     """Return the confinement that is wanted; the strongest that can be had for ``auto``.
 
     Raises:
         IsolationError: it cannot be had, or there is no such one.
     """
-    if wanted == "auto":
+    if requested == "auto":
         for isolation in reversed(Isolation):
             confinement = make(isolation)
             reason = await why_not(confinement)
@@ -59,13 +59,13 @@ async def choose(wanted: str, make: Callable[[Isolation], Confinement]) -> Confi
                 _say(confinement)
                 return confinement
             log.warning(logged.ISOLATION_ABSENT, {"isolation": isolation, "reason": reason})
-    if wanted not in tuple(Isolation):
+    if requested not in tuple(Isolation):
         names = ", ".join(Isolation)
-        raise IsolationError(f"ARCBOOK_ISOLATION must be auto, {names}; not {wanted!r}")
-    confinement = make(Isolation(wanted))
+        raise IsolationError(f"ARCBOOK_ISOLATION must be auto, {names}; not {requested!r}")
+    confinement = make(Isolation(requested))
     reason = await why_not(confinement)
     if reason:
-        raise IsolationError(f"isolation '{wanted}' cannot be had: {reason}")
+        raise IsolationError(f"isolation '{requested}' cannot be had: {reason}")
     _say(confinement)
     return confinement
 

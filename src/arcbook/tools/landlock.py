@@ -35,8 +35,8 @@ class _Beneath(ctypes.Structure):
 @lru_cache
 def version() -> int:
     """Return the version that the kernel has; 0 if it has none."""
-    found: int = _libc().syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION))
-    return max(0, found)
+    number: int = _libc().syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION))
+    return max(0, number)
 
 
 def restrict(read: Iterable[str], write: Iterable[str]) -> None:

@@ -34,12 +34,12 @@ async def _publish(client: Any, params: Any, call: ToolCall) -> dict[str, Any]:
 async def _request(client: Any, params: Any, call: ToolCall) -> dict[str, Any]:
     """Ask, and wait for one answer."""
     wait = max(1, min(params.timeout_ms, REQUEST_MS_MAX)) / 1000
-    found = await client.request(
+    reply = await client.request(
         params.subject, _content(params), timeout=wait, headers=_headers(params)
     )
-    content = decode_value(found.data or b"", params.encoding)
+    content = decode_value(reply.data or b"", params.encoding)
     content["data"] = content.pop("value")
-    return {"subject": params.subject, **content, "headers": dict(found.headers or {})}
+    return {"subject": params.subject, **content, "headers": dict(reply.headers or {})}
 
 
 async def _js_create(client: Any, params: Any, call: ToolCall) -> dict[str, Any]:
@@ -48,15 +48,15 @@ async def _js_create(client: Any, params: Any, call: ToolCall) -> dict[str, Any]
     from nats.js.errors import NotFoundError
 
     js = client.jetstream(timeout=TIMEOUT_SECONDS)
-    wanted = params.subjects or ([params.subject] if params.subject else [params.stream])
+    requested = params.subjects or ([params.subject] if params.subject else [params.stream])
     try:
-        found = (await js.stream_info(params.stream)).config
+        existing = (await js.stream_info(params.stream)).config
     except NotFoundError:
-        made = await js.add_stream(StreamConfig(name=params.stream, subjects=wanted))
-        return {"stream": params.stream, "subjects": made.config.subjects, "created": True}
-    subjects = list(dict.fromkeys([*(found.subjects or []), *wanted]))
-    if subjects != list(found.subjects or []):
-        await js.update_stream(found.evolve(subjects=subjects))
+        created = await js.add_stream(StreamConfig(name=params.stream, subjects=requested))
+        return {"stream": params.stream, "subjects": created.config.subjects, "created": True}
+    subjects = list(dict.fromkeys([*(existing.subjects or []), *requested]))
+    if subjects != list(existing.subjects or []):
+        await js.update_stream(existing.evolve(subjects=subjects))
     return {"stream": params.stream, "subjects": subjects, "created": False}
 
 
@@ -67,8 +67,8 @@ async def _js_purge(client: Any, params: Any, call: ToolCall) -> dict[str, Any]:
     done = await js.purge_stream(params.stream, seq=params.seq, subject=params.subject)
     if not done:
         raise refuse(ErrorKind.SERVER_ERROR, "the server did not purge", code="NATS_PURGE")
-    left = (await js.stream_info(params.stream)).state.messages
-    return {"stream": params.stream, "purged": max(0, before - left), "messages": left}
+    remaining = (await js.stream_info(params.stream)).state.messages
+    return {"stream": params.stream, "purged": max(0, before - remaining), "messages": remaining}
 
 
 def _content(params: Any) -> bytes:

@@ -50,5 +50,5 @@ def effects_of(config: Mapping[str, Any]) -> Effects:
 def summary(config: Mapping[str, Any]) -> str:
     """Say which operation a call performs, and on what."""
     names = ("bucket", "key", "name", "object", "stream", "subject")
-    what = [str(config[name]) for name in names if config.get(name) is not None]
-    return " ".join([str(config.get("operation")), *what])
+    subjects = [str(config[name]) for name in names if config.get(name) is not None]
+    return " ".join([str(config.get("operation")), *subjects])

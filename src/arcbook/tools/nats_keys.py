@@ -60,12 +60,12 @@ async def list_keys(js: Any, bucket: str) -> list[str]:
     try:
         there: dict[str, bool] = {}
         info = await entries.consumer_info()
-        left = info.num_pending
-        while left:
-            for entry in await entries.fetch(min(left, PAGE_KEYS)):
+        remaining = info.num_pending
+        while remaining:
+            for entry in await entries.fetch(min(remaining, PAGE_KEYS)):
                 key = decode_key(entry.subject.removeprefix(prefix))
                 there[key] = _REMOVED.isdisjoint(entry.headers or {})
-                left = entry.metadata.num_pending
+                remaining = entry.metadata.num_pending
         await js.delete_consumer(stream, info.name)
     finally:
         await entries.unsubscribe()

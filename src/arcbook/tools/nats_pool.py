@@ -51,8 +51,8 @@ def identity_of(settings: Settings) -> Identity | None:
     """Return who connects where; ``None`` where no address is given."""
 
     def first(*names: str) -> str | None:
-        found = (settings.get(name) for name in names)
-        return next((str(value) for value in found if value not in (None, "")), None)
+        values = (settings.get(name) for name in names)
+        return next((str(value) for value in values if value not in (None, "")), None)
 
     url = first("url", "nats_url", "servers")
     if url is None:
@@ -67,13 +67,13 @@ def identity_of(settings: Settings) -> Identity | None:
 
 
 def _tls_settings(settings: Settings, url: str) -> dict[str, Any] | None:
-    given = settings.get("tls")
-    found = dict(given) if isinstance(given, dict) else {}
+    configured = settings.get("tls")
+    tls = dict(configured) if isinstance(configured, dict) else {}
     for name in ("ca", "cert", "key", "hostname", "verify"):
         for spelling in (f"tls_{name}", f"nats_tls_{name}"):
             if settings.get(spelling) is not None:
-                found.setdefault(name, settings[spelling])
-    return found if found or given is True or url.startswith("tls://") else None
+                tls.setdefault(name, settings[spelling])
+    return tls if tls or configured is True or url.startswith("tls://") else None
 
 
 class _Connection:
@@ -125,10 +125,10 @@ class NatsPool:
     async def _connection(self, identity: Identity, egress: Egress) -> _Connection:
         key = identity.key()
         async with self._locks.setdefault(key, asyncio.Lock()):
-            found = self._connections.get(key)
-            if found is None or not found.client.is_connected:
-                found = await self._open(identity, key, egress)
-            return found
+            connection = self._connections.get(key)
+            if connection is None or not connection.client.is_connected:
+                connection = await self._open(identity, key, egress)
+            return connection
 
     async def _open(self, identity: Identity, key: str, egress: Egress) -> _Connection:
         from nats.aio.client import Client
@@ -142,7 +142,7 @@ class NatsPool:
         if hostname:
             options.setdefault("tls_hostname", hostname)
         client = Client()
-        made = self._connections[key] = _Connection(client)
+        connection = self._connections[key] = _Connection(client)
         # A connection that is lost is not mended behind a call's back: the call fails as
         # retryable, and the next one opens another.
         try:
@@ -158,15 +158,15 @@ class NatsPool:
                     reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # a float is well
                     connect_timeout=int(CONNECT_SECONDS),
                     ping_interval=PING_SECONDS,
-                    error_cb=made.complain,
-                    closed_cb=made.end,
+                    error_cb=connection.complain,
+                    closed_cb=connection.end,
                     **options,
                 )
             _check_encrypted(client, identity)
         except BaseException:
             await client.close()
             raise
-        return made
+        return connection
 
     def complaint(self, identity: Identity) -> str:
         """Return what was last wrong with the connection of an identity."""
@@ -194,10 +194,10 @@ async def servers_of(url: str, egress: Egress) -> tuple[list[str], str]:
         OSError: there is no such host.
     """
     written = [part.strip() for part in url.split(",") if part.strip()]
-    found = [urlsplit(part if "://" in part else f"nats://{part}") for part in written]
-    hosts = {part.hostname or "" for part in found}
+    parsed = [urlsplit(part if "://" in part else f"nats://{part}") for part in written]
+    hosts = {part.hostname or "" for part in parsed}
     servers: list[str] = []
-    for part in found:
+    for part in parsed:
         addresses = await egress.resolve(part.hostname or "", part.port or PORT)
         user = part.netloc.rpartition("@")[0]
         for address in addresses:

@@ -69,8 +69,8 @@ async def fetch(written: Any, call: ToolCall, context: ToolContext) -> Outcome:
         call: the call.
         context: its services.
     """
-    given = written if written not in (None, "") else _from(call.input)
-    ref = _from(given) if isinstance(given, dict) else given
+    requested = written if written not in (None, "") else _from(call.input)
+    ref = _from(requested) if isinstance(requested, dict) else requested
     if ref in (None, ""):
         return _missing(
             "there is no reference: only a result that is kept elsewhere has '_ref'; "
@@ -88,16 +88,16 @@ async def fetch(written: Any, call: ToolCall, context: ToolContext) -> Outcome:
 
 
 def _from(values: dict[str, Any]) -> Any:
-    found = (values.get(name) for name in REF_NAMES)
-    return next((value for value in found if value not in (None, "")), None)
+    candidates = (values.get(name) for name in REF_NAMES)
+    return next((value for value in candidates if value not in (None, "")), None)
 
 
 def count_of(value: Any) -> int:
     """Return how many items a value has: it says so itself, or they are counted."""
     if isinstance(value, dict):
-        said = value.get("count", value.get("row_count"))
-        if isinstance(said, int) and not isinstance(said, bool):
-            return said
+        declared = value.get("count", value.get("row_count"))
+        if isinstance(declared, int) and not isinstance(declared, bool):
+            return declared
         for name in ("items", "rows", "data"):
             if isinstance(value.get(name), list):
                 return len(value[name])

@@ -25,27 +25,27 @@ _ETC: Final = (
 
 def view(folders: Iterable[str], *, has_network: bool) -> list[str]:
     """Return the arguments for namespaces of one's own and what is seen in them."""
-    found = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    arguments = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if not has_network:
-        found.append("--unshare-net")
-    found += ["--ro-bind", "/usr", "/usr"]
+        arguments.append("--unshare-net")
+    arguments += ["--ro-bind", "/usr", "/usr"]
     for path in _SYSTEM:
         if Path(path).is_symlink():
-            found += ["--symlink", str(Path(path).readlink()), path]
+            arguments += ["--symlink", str(Path(path).readlink()), path]
         elif Path(path).is_dir():
-            found += ["--ro-bind", path, path]
+            arguments += ["--ro-bind", path, path]
     for name in _ETC:
-        found += _seen(f"/etc/{name}")
-    found += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp"]
+        arguments += _bound_as_is(f"/etc/{name}")
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp"]
     # After the empty folders: an installation may lie below one of them.
     for path in _python():
-        found += shown(path, "--ro-bind")
+        arguments += bound(path, "--ro-bind")
     for folder in folders:
-        found += shown(folder, "--bind")
-    return found
+        arguments += bound(folder, "--bind")
+    return arguments
 
 
-def shown(path: str, how: str) -> list[str]:
+def bound(path: str, how: str) -> list[str]:
     """Return the arguments to see a folder where it is, below folders that all may pass."""
     above = [str(parent) for parent in reversed(Path(path).parents)][1:]
     passed = [part for parent in above for part in ("--perms", "0755", "--dir", parent)]
@@ -58,7 +58,7 @@ def readable() -> list[str]:
     return ["/usr", *_SYSTEM, *etc, *_python()]
 
 
-def _seen(path: str) -> list[str]:
+def _bound_as_is(path: str) -> list[str]:
     """Return how a file is seen, by what a link leads to, which may lie elsewhere."""
     real = os.path.realpath(path)
     return ["--ro-bind", real, path] if Path(real).exists() else []
@@ -67,8 +67,8 @@ def _seen(path: str) -> list[str]:
 def _python() -> list[str]:
     """Return where the interpreter and what is installed for it are, as far as not in /usr."""
     places = [sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), *_linked()]
-    found = [place for place in dict.fromkeys(places) if not place.startswith("/usr/")]
-    return [p for p in found if not any(p.startswith(q + os.sep) for q in found)]
+    folders = [place for place in dict.fromkeys(places) if not place.startswith("/usr/")]
+    return [p for p in folders if not any(p.startswith(q + os.sep) for q in folders)]
 
 
 def _linked() -> list[str]:

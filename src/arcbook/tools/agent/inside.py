@@ -16,7 +16,7 @@ METHODS = {
 }
 
 
-def found(asked: dict[str, Any]) -> Any:
+def load_target(asked: dict[str, Any]) -> Any:
     """Return the agent that an entry point names, made by its factory if it has one."""
     module, _, attribute = asked["entrypoint"].partition(":")
     for folder in asked["folders"]:
@@ -45,11 +45,11 @@ def method_of(agent: Any, asked: dict[str, Any]) -> Any:
 
 async def called(method: Any, asked: dict[str, Any]) -> Any:
     """Call an agent with its payload: by a name, or first in line."""
-    given, named = asked["payload"], asked["options"]
+    payload, named = asked["payload"], asked["options"]
     answer = (
-        method(**{asked["input_arg"]: given}, **named)
+        method(**{asked["input_arg"]: payload}, **named)
         if asked["input_arg"]
-        else method(given, **named)
+        else method(payload, **named)
     )
     if hasattr(answer, "__aiter__"):
         return [part async for part in answer]
@@ -77,11 +77,11 @@ def usage_of(value: Any, depth: int = 0) -> dict[str, int]:
     inner: list[Any] = []
     if isinstance(value, dict):
         inner = list(value.values())
-        said = value.get("usage_metadata")
-        if isinstance(said, dict):
-            inner.remove(said)
+        usage = value.get("usage_metadata")
+        if isinstance(usage, dict):
+            inner.remove(usage)
             names = ("input_tokens", "output_tokens", "total_tokens")
-            total = {n: said[n] for n in names if isinstance(said.get(n), int)}
+            total = {n: usage[n] for n in names if isinstance(usage.get(n), int)}
     elif isinstance(value, list):
         inner = value
     for one in inner:
@@ -92,5 +92,5 @@ def usage_of(value: Any, depth: int = 0) -> dict[str, int]:
 
 async def main(asked: dict[str, Any]) -> dict[str, Any]:
     """Call the agent that a task asks for."""
-    answer = plain(await called(method_of(found(asked), asked), asked))
+    answer = plain(await called(method_of(load_target(asked), asked), asked))
     return {"data": answer, "usage": usage_of(answer)}

@@ -110,9 +110,9 @@ class Agent:
         params = parse(AgentParams, call)
         if isinstance(params, Outcome):
             return params
-        given = call.input or params.payload
+        arguments = call.input or params.payload
         if params.framework == "noetl":
-            payload = given if isinstance(given, dict) else {"input": given}
+            payload = arguments if isinstance(arguments, dict) else {"input": arguments}
             path = catalog_path(params.entrypoint)
             seconds = call.timeout_seconds
             return Deferred(
@@ -126,7 +126,7 @@ class Agent:
             "entrypoint": params.entrypoint,
             "mode": params.entrypoint_mode,
             "arguments": params.entrypoint_args or {},
-            "payload": given,
+            "payload": arguments,
             "input_arg": params.input_arg or "",
             "method": params.invoke_method or "",
             "options": params.invoke_kwargs or {},
@@ -161,10 +161,10 @@ def _finished(outcome: Outcome, params: AgentParams) -> Outcome:
         )
     answer = data["data"]
     if isinstance(answer, dict) and answer.get("status") == "error":
-        said = answer.get("error") or answer.get("message") or "it does not say why"
+        reason = answer.get("error") or answer.get("message") or "it does not say why"
         error = failed(
             ErrorKind.PROCESS,
-            f"the agent {params.entrypoint} failed: {said}",
+            f"the agent {params.entrypoint} failed: {reason}",
             code="AGENT_ERROR",
             data={**data, "status": "error"},
         )

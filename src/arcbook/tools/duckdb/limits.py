@@ -79,15 +79,17 @@ class Limits(NamedTuple):
         Raises:
             duckdb.IOException: it is open already, for a call that may reach something else.
         """
-        wanted = [self.workspace, *self.folders, *(REMOTE if self.has_remote else ())]
+        folders = [self.workspace, *self.folders, *(REMOTE if self.has_remote else ())]
         if _setting(connection, "lock_configuration"):
-            held = {str(path).rstrip("/") for path in _setting(connection, "allowed_directories")}
-            if held - {self._temporary} != {path.rstrip("/") for path in wanted}:
+            allowed = {
+                str(path).rstrip("/") for path in _setting(connection, "allowed_directories")
+            }
+            if allowed - {self._temporary} != {path.rstrip("/") for path in folders}:
                 raise duckdb.IOException("Could not set lock on file: it is open for another call")
             return
         if self.has_remote and _is_installed(connection):
             connection.execute(f"LOAD {EXTENSION}")
-        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in wanted)
+        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in folders)
         connection.execute(f"SET allowed_directories = [{listed}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
@@ -99,8 +101,8 @@ def _setting(connection: Any, name: str) -> Any:
 
 def _is_installed(connection: Any) -> bool:
     query = "SELECT installed FROM duckdb_extensions() WHERE extension_name = ?"
-    found = connection.execute(query, [EXTENSION]).fetchone()
-    return bool(found and found[0])
+    row = connection.execute(query, [EXTENSION]).fetchone()
+    return bool(row and row[0])
 
 
 def _extensions() -> Path:

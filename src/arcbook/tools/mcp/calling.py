@@ -69,15 +69,15 @@ async def perform(params: McpParams, call: ToolCall, context: ToolContext) -> Ou
         return failed(ErrorKind.CONFIG, f"tool kind 'mcp': {error}", code="CONFIG")
     except CredentialError as error:
         return failed(ErrorKind.AUTH, str(error), code="CREDENTIAL", retryable=error.retryable)
-    seen = Seen()
+    exchange = Seen()
     try:
         async with asyncio.timeout(seconds):
-            return await _asked(params, where, seen, context, ask, seconds)
+            return await _asked(params, where, exchange, context, ask, seconds)
     except TimeoutError:
-        message = f"{where.shown} did not answer {params.method} within {seconds:g} seconds"
+        message = f"{where.address} did not answer {params.method} within {seconds:g} seconds"
         return failed(ErrorKind.TIMEOUT, message, code="TIMEOUT", retryable=True)
     except _FAULTS as error:
-        return _failure(error, where, seen)
+        return _failure(error, where, exchange)
 
 
 Ask = Callable[[Client], Awaitable[dict[str, Any]]]
@@ -86,7 +86,7 @@ Ask = Callable[[Client], Awaitable[dict[str, Any]]]
 async def _asked(  # what a call consists of
     params: McpParams,
     where: Where,
-    seen: Seen,
+    exchange: Seen,
     context: ToolContext,
     ask: Ask,
     seconds: float,
@@ -94,23 +94,23 @@ async def _asked(  # what a call consists of
     """Ask over the transport that the server speaks."""
     egress = context.confinement.egress
     if where.command:
-        link = over_program(where, seen, context.confinement)
+        link = over_program(where, exchange, context.confinement)
         return await _over(link, params, where, ask)
     events = params.transport == "sse" or (
         params.transport == "auto" and where.endpoint.rstrip("/").endswith("/sse")
     )
     if events:
-        return await _over(over_events(where, seen, egress, seconds), params, where, ask)
+        return await _over(over_events(where, exchange, egress, seconds), params, where, ask)
     try:
-        return await _over(over_http(where, seen, egress, seconds), params, where, ask)
+        return await _over(over_http(where, exchange, egress, seconds), params, where, ask)
     except (MCPError, httpx2.HTTPError, ExceptionGroup):
-        if params.transport != "auto" or seen.status not in OLDER:
+        if params.transport != "auto" or exchange.status not in OLDER:
             raise
-        before = seen.status
+        before = exchange.status
     try:
-        return await _over(over_events(where, seen, egress, seconds), params, where, ask)
+        return await _over(over_events(where, exchange, egress, seconds), params, where, ask)
     except (httpx2.HTTPError, ExceptionGroup):
-        seen.status = before  # it does not speak by events either
+        exchange.status = before  # it does not speak by events either
         raise
 
 
@@ -139,7 +139,7 @@ async def _over(
     data = {
         "status": "ok",
         "server": params.server or info.get("name"),
-        "endpoint": where.shown,
+        "endpoint": where.address,
         "method": params.method,
         **answer,
     }
@@ -166,23 +166,23 @@ def _question(params: McpParams, call: ToolCall) -> Ask:
     Raises:
         ConfigError: something is missing.
     """
-    given = params.params or {}
-    arguments = params.arguments or given.get("arguments") or {}
+    protocol_params = params.params or {}
+    arguments = params.arguments or protocol_params.get("arguments") or {}
     method = {"ping": "health", "initialize": "health"}.get(params.method, params.method)
     if method not in METHODS:
         raise ConfigError(f"'method' must be one of {', '.join(METHODS)}, not {params.method!r}")
     if method == "tools/call":
-        tool = params.tool or given.get("name")
+        tool = params.tool or protocol_params.get("name")
         if not tool:
             raise ConfigError("'tools/call' needs 'tool': the tool's name")
         return _calling(str(tool), arguments, call.idempotency_key)
     if method == "resources/read":
-        uri = params.uri or given.get("uri")
+        uri = params.uri or protocol_params.get("uri")
         if not uri:
             raise ConfigError("'resources/read' needs 'uri'")
         return lambda client: _read(client, str(uri))
     if method == "prompts/get":
-        prompt = params.prompt or given.get("name")
+        prompt = params.prompt or protocol_params.get("name")
         if not prompt:
             raise ConfigError("'prompts/get' needs 'prompt': the prompt's name")
         texts = {str(name): str(value) for name, value in arguments.items()}
@@ -228,16 +228,16 @@ def _listing(method: str) -> Ask:
             "resources/templates/list": (client.list_resource_templates, "resourceTemplates"),
             "prompts/list": (client.list_prompts, "prompts"),
         }[method]
-        found: list[Any] = []
+        items: list[Any] = []
         cursor = None
         for _ in range(PAGES_MAX):
             page = _plain(await fetch(cursor=cursor))
-            found += page.get(field, [])
+            items += page.get(field, [])
             cursor = page.get("nextCursor")
             if not cursor:
                 break
-        names = [str(one.get("name") or one.get("uri")) for one in found]
-        return {"text": "\n".join(names), "result": {field: found}}
+        names = [str(one.get("name") or one.get("uri")) for one in items]
+        return {"text": "\n".join(names), "result": {field: items}}
 
     return ask
 
@@ -250,8 +250,8 @@ def _text(contents: Any) -> str:
 def _plain(model: Any) -> dict[str, Any]:
     if model is None:
         return {}
-    found: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return found
+    dumped: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return dumped
 
 
 # -- where it is --------------------------------------------------------------------------
@@ -287,31 +287,33 @@ async def _where(params: McpParams, call: ToolCall, context: ToolContext) -> Whe
 # -- failures -----------------------------------------------------------------------------
 
 
-def _failure(error: BaseException, where: Where, seen: Seen) -> Outcome:
+def _failure(error: BaseException, where: Where, exchange: Seen) -> Outcome:
     """Return the outcome of a call that got no answer."""
     causes = list(_leaves(error))
     cause = next((c for c in causes if isinstance(c, EgressError)), causes[0])
-    what = f"{where.shown}: {_sentence(cause)}"
-    if seen.errors:
-        what += f"\n{seen.errors}"
+    message = f"{where.address}: {_sentence(cause)}"
+    if exchange.errors:
+        message += f"\n{exchange.errors}"
     if isinstance(cause, EgressError):
-        return failed(ErrorKind.CONFIG, what, code="EGRESS")
+        return failed(ErrorKind.CONFIG, message, code="EGRESS")
     if isinstance(cause, TooMuchError):
-        return failed(ErrorKind.LIMIT, what, code="RESPONSE_TOO_LARGE")
-    if seen.status in (401, 403):
-        what = f"{where.shown} refuses the credential: HTTP {seen.status}"
-        return failed(ErrorKind.AUTH, what, code=f"HTTP_{seen.status}", http_status=seen.status)
-    if seen.status >= 400:
-        again = seen.status == 429 or seen.status >= 500
+        return failed(ErrorKind.LIMIT, message, code="RESPONSE_TOO_LARGE")
+    if exchange.status in (401, 403):
+        message = f"{where.address} refuses the credential: HTTP {exchange.status}"
+        return failed(
+            ErrorKind.AUTH, message, code=f"HTTP_{exchange.status}", http_status=exchange.status
+        )
+    if exchange.status >= 400:
+        again = exchange.status == 429 or exchange.status >= 500
         kind = ErrorKind.SERVER_ERROR if again else ErrorKind.CLIENT_ERROR
-        what = f"{where.shown} answered HTTP {seen.status}"
-        code = f"HTTP_{seen.status}"
-        return failed(kind, what, code=code, retryable=again, http_status=seen.status)
+        message = f"{where.address} answered HTTP {exchange.status}"
+        code = f"HTTP_{exchange.status}"
+        return failed(kind, message, code=code, retryable=again, http_status=exchange.status)
     if isinstance(cause, MCPError) and "closed" not in cause.message.lower():
         kind = _KINDS.get(cause.code, ErrorKind.SERVER_ERROR)
-        return failed(kind, what, code=f"MCP_{cause.code}", details=cause.data)
+        return failed(kind, message, code=f"MCP_{cause.code}", details=cause.data)
     if isinstance(cause, pydantic.ValidationError):
-        message = f"{where.shown} answered what is not in the protocol"
+        message = f"{where.address} answered what is not in the protocol"
         return failed(ErrorKind.PARSE, message, code="PROTOCOL")
     if isinstance(cause, FileNotFoundError):
         return failed(ErrorKind.CONFIG, f"there is no program {where.command!r}", code="CONFIG")
@@ -319,7 +321,7 @@ def _failure(error: BaseException, where: Where, seen: Seen) -> Outcome:
         cause, (httpx2.HTTPError, MCPError)
     )
     code = "CONNECT" if reached else "DISCONNECTED"
-    return failed(ErrorKind.CONNECTION, what, code=code, retryable=True)
+    return failed(ErrorKind.CONNECTION, message, code=code, retryable=True)
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -39,10 +39,10 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
     query: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        return f"Where({self.shown!r})"
+        return f"Where({self.address!r})"
 
     @property
-    def shown(self) -> str:
+    def address(self) -> str:
         """Where it is, without what may be secret in it."""
         return self.command or self.endpoint.partition("?")[0]
 
@@ -59,10 +59,10 @@ class Seen:
 class _Transport(httpx2.AsyncHTTPTransport):
     """Connects to addresses that were looked at, and counts what comes."""
 
-    def __init__(self, egress: Egress, seen: Seen) -> None:
+    def __init__(self, egress: Egress, exchange: Seen) -> None:
         super().__init__(trust_env=False)
         self._egress = egress
-        self._seen = seen
+        self._seen = exchange
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         host = request.url.host
@@ -77,9 +77,9 @@ class _Transport(httpx2.AsyncHTTPTransport):
 
 
 class _Counted(httpx2.AsyncByteStream):
-    def __init__(self, stream: Any, seen: Seen) -> None:
+    def __init__(self, stream: Any, exchange: Seen) -> None:
         self._stream = stream
-        self._seen = seen
+        self._seen = exchange
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for part in self._stream:
@@ -92,22 +92,24 @@ class _Counted(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-def client(where: Where, seen: Seen, egress: Egress, seconds: float) -> httpx2.AsyncClient:
+def client(where: Where, exchange: Seen, egress: Egress, seconds: float) -> httpx2.AsyncClient:
     """Return what sends the requests of one call."""
     return httpx2.AsyncClient(
         headers=where.headers,
         params=where.query,
         timeout=httpx2.Timeout(seconds),
-        transport=_Transport(egress, seen),
+        transport=_Transport(egress, exchange),
         trust_env=False,
     )
 
 
 @contextlib.asynccontextmanager
-async def over_http(where: Where, seen: Seen, egress: Egress, seconds: float) -> AsyncIterator[Any]:
+async def over_http(
+    where: Where, exchange: Seen, egress: Egress, seconds: float
+) -> AsyncIterator[Any]:
     """Yield the streams of a server that speaks streamable HTTP."""
     async with (
-        client(where, seen, egress, seconds) as http,
+        client(where, exchange, egress, seconds) as http,
         streamable_http_client(where.endpoint, http_client=http) as streams,
     ):
         yield streams
@@ -115,19 +117,23 @@ async def over_http(where: Where, seen: Seen, egress: Egress, seconds: float) ->
 
 @contextlib.asynccontextmanager
 async def over_events(
-    where: Where, seen: Seen, egress: Egress, seconds: float
+    where: Where, exchange: Seen, egress: Egress, seconds: float
 ) -> AsyncIterator[Any]:
     """Yield the streams of a server that speaks by events, as older ones do."""
 
-    def made(headers: Any = None, timeout: Any = None, auth: Any = None) -> httpx2.AsyncClient:
-        return client(where, seen, egress, seconds)
+    def new_client(
+        headers: Any = None, timeout: Any = None, auth: Any = None
+    ) -> httpx2.AsyncClient:
+        return client(where, exchange, egress, seconds)
 
-    async with sse_client(where.endpoint, httpx_client_factory=made) as streams:
+    async with sse_client(where.endpoint, httpx_client_factory=new_client) as streams:
         yield streams
 
 
 @contextlib.asynccontextmanager
-async def over_program(where: Where, seen: Seen, confinement: Confinement) -> AsyncIterator[Any]:
+async def over_program(
+    where: Where, exchange: Seen, confinement: Confinement
+) -> AsyncIterator[Any]:
     """Yield the streams of a program."""
     env = confinement.environment("", where.env)
     parameters = StdioServerParameters(
@@ -139,4 +145,4 @@ async def over_program(where: Where, seen: Seen, confinement: Confinement) -> As
                 yield streams
         finally:
             errors.seek(0)
-            seen.errors = errors.read()[-ERRORS_CHARS_MAX:].strip()
+            exchange.errors = errors.read()[-ERRORS_CHARS_MAX:].strip()

@@ -84,8 +84,10 @@ def effects_of(config: Mapping[str, Any]) -> Effects:
 
 def summary(config: Mapping[str, Any]) -> str:
     """Say which tool a call uses, of which server."""
-    given = config.get("params") or {}
-    name = config.get("tool") or (given.get("name") if isinstance(given, Mapping) else None)
+    protocol_params = config.get("params") or {}
+    name = config.get("tool") or (
+        protocol_params.get("name") if isinstance(protocol_params, Mapping) else None
+    )
     where = config.get("server") or config.get("endpoint") or config.get("command") or "a server"
     return f"call the tool {name} of {str(where).partition('?')[0]}"
 

@@ -136,17 +136,17 @@ async def _provider(  # what a credential depends on
     context: ToolContext,
 ) -> Any:
     """Return what gives the library its credential."""
-    given: dict[str, Any]
+    options: dict[str, Any]
     if place.provider in ("s3", "gcs_hmac"):
         key_id, secret = _first(data, _KEY_ID), _first(data, _SECRET)
         if not key_id or not secret:
             raise CredentialError(name, f"of type {kind!r} has no keys for {place.provider}")
-        given = {"access_key_id": key_id, "secret_access_key": secret}
-        given["token"] = _first(data, _TOKEN) or None
+        options = {"access_key_id": key_id, "secret_access_key": secret}
+        options["token"] = _first(data, _TOKEN) or None
     elif place.provider == "azure":
-        found = {n: _first(data, names) for n, names in _AZURE.items()}
-        given = {n: text for n, text in found.items() if text}
-        if not given:
+        fields = {n: _first(data, names) for n, names in _AZURE.items()}
+        options = {n: text for n, text in fields.items() if text}
+        if not options:
             raise CredentialError(name, f"of type {kind!r} has no key, token or SAS for Azure")
     else:
         credential = auth if isinstance(auth, Credential) else None
@@ -156,10 +156,10 @@ async def _provider(  # what a credential depends on
             token = _first(minted.data, ("token", "access_token"))
         if not token:
             raise CredentialError(name, f"of type {kind!r} has no token for Google")
-        given = {"token": token}
+        options = {"token": token}
 
     def provide() -> Any:
-        return {**given, "expires_at": None}
+        return {**options, "expires_at": None}
 
     return provide
 

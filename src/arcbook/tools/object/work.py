@@ -66,25 +66,25 @@ async def perform(
 async def _get(
     store: Any, place: Place, params: ObjectParams, context: ToolContext
 ) -> dict[str, Any]:
-    found = await obstore.get_async(store, place.key)
-    facts = _facts(found.meta, found.attributes)
+    stored = await obstore.get_async(store, place.key)
+    facts = _facts(stored.meta, stored.attributes)
     if params.file is not None:
         path = Path(context.confinement.resolve(params.file, context.workspace))
         part = path.with_name(f"{path.name}.arcbook-part")
         try:
             with part.open("wb") as file:
-                async for piece in found.stream(min_chunk_size=1024 * 1024):
+                async for piece in stored.stream(min_chunk_size=1024 * 1024):
                     await asyncio.to_thread(file.write, piece)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
         return {**facts, "file": str(path)}
-    if found.meta["size"] > values.CONTENT_BYTES_MAX:
+    if stored.meta["size"] > values.CONTENT_BYTES_MAX:
         raise TooLargeError(
-            f"{place.url} has {found.meta['size']:,} bytes; the limit is {values.CONTENT_BYTES_MAX:,}: "
+            f"{place.url} has {stored.meta['size']:,} bytes; the limit is {values.CONTENT_BYTES_MAX:,}: "
             "write 'file'"
         )
-    return {**facts, **values.content_of(bytes(await found.bytes_async()), params.encoding)}
+    return {**facts, **values.content_of(bytes(await stored.bytes_async()), params.encoding)}
 
 
 async def _put(
@@ -92,22 +92,22 @@ async def _put(
 ) -> dict[str, Any]:
     if params.if_absent and place.provider in ("gcs", "gcs_hmac"):
         raise PlaceError("'if_absent' is not possible with Google Cloud Storage")
-    given: Any
+    content: Any
     if params.file is not None:
-        given = Path(context.confinement.resolve(params.file, context.workspace))
-        size = given.stat().st_size
+        content = Path(context.confinement.resolve(params.file, context.workspace))
+        size = content.stat().st_size
     else:
-        given = values.bytes_of(params.data, params.encoding)
-        size = len(given)
+        content = values.bytes_of(params.data, params.encoding)
+        size = len(content)
     attributes = {str(k): str(v) for k, v in (params.metadata or {}).items()}
     if params.content_type:
         attributes["Content-Type"] = params.content_type
     elif isinstance(params.data, dict | list):
         attributes["Content-Type"] = "application/json"
     mode: Any = "create" if params.if_absent else "overwrite"
-    done = await obstore.put_async(store, place.key, given, attributes=attributes, mode=mode)
+    done = await obstore.put_async(store, place.key, content, attributes=attributes, mode=mode)
     facts: dict[str, Any] = {"size": size, "etag": done.get("e_tag")}
-    return {**facts, "file": str(given)} if params.file is not None else facts
+    return {**facts, "file": str(content)} if params.file is not None else facts
 
 
 async def _info(
@@ -184,18 +184,18 @@ def _facts(meta: Any, attributes: Any = None) -> dict[str, Any]:
 _STATUS: Final = re.compile(r"status(?: code)?:? \(?(\d{3})|HTTP status.*?\((\d{3})")
 
 
-def _failure(error: Exception, what: str) -> Outcome:
+def _failure(error: Exception, subject: str) -> Outcome:
     """Return the outcome of an operation that failed."""
     text = str(error).split("\n\nDebug source:")[0].strip()
-    message = f"{what}: {text}"
+    message = f"{subject}: {text}"
     if isinstance(error, FileNotFoundError):
         return failed(ErrorKind.NOT_FOUND, message, code="OBJECT_NOT_FOUND")
     if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError):
         return failed(ErrorKind.CLIENT_ERROR, message, code="OBJECT_EXISTS")
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
         return failed(ErrorKind.AUTH, message, code="OBJECT_AUTH")
-    found = _STATUS.search(text)
-    status = int(found[1] or found[2]) if found else 0
+    match = _STATUS.search(text)
+    status = int(match[1] or match[2]) if match else 0
     if status == 404:
         return failed(ErrorKind.NOT_FOUND, message, code="OBJECT_NOT_FOUND")
     if status in (401, 403):

@@ -139,13 +139,13 @@ class Pools:
         from arcbook.tools.postgres.pool import Pool  # needs the extra
 
         identity = (key, params.name, params.max_size, params.max_waiting)
-        found = self._pools.get(identity)
-        if found is None:
+        pool = self._pools.get(identity)
+        if pool is None:
             if len(self._pools) >= POOLS_MAX:
                 self._pools = {k: p for k, p in self._pools.items() if not p.is_empty}
-            found = Pool(conninfo, egress, size=params.max_size, waiting_max=params.max_waiting)
-            self._pools[identity] = found
-        return found
+            pool = Pool(conninfo, egress, size=params.max_size, waiting_max=params.max_waiting)
+            self._pools[identity] = pool
+        return pool
 
     def close(self) -> None:
         """Close all connections that are not in use."""

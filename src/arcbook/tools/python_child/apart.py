@@ -62,10 +62,10 @@ def take_no_privileges() -> None:
     _control(_SET_NO_NEW_PRIVS, 1)
 
 
-def close_others(kept: Iterable[int]) -> None:
+def close_others(descriptors: Iterable[int]) -> None:
     """Close every descriptor but the standard ones and those that are named."""
     first = 3
-    for fd in sorted(kept):
+    for fd in sorted(descriptors):
         os.closerange(first, fd)
         first = fd + 1
     os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
@@ -96,11 +96,11 @@ def limit_memory(memory_bytes: int) -> None:
         _lower(resource.RLIMIT_DATA, memory_bytes)
 
 
-def _lower(what: int, limit: int) -> None:
+def _lower(resource_id: int, limit: int) -> None:
     """Set a limit that cannot be raised again; one that is lower already stays."""
-    held = resource.getrlimit(what)[1]
-    least = limit if held == resource.RLIM_INFINITY else min(limit, held)
-    resource.setrlimit(what, (least, least))
+    hard_limit = resource.getrlimit(resource_id)[1]
+    least = limit if hard_limit == resource.RLIM_INFINITY else min(limit, hard_limit)
+    resource.setrlimit(resource_id, (least, least))
 
 
 # -- namespaces -------------------------------------------------------------------------
@@ -135,11 +135,11 @@ def separate(workspaces: str, folders: Iterable[str]) -> int:
     _checked(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC), "unshare")
     _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
     _mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
-    held = {folder: _held(folder) for folder in folders if folder.startswith(_TEMPORARY)}
-    of_all = _held(workspaces)
+    opened = {folder: _opened(folder) for folder in folders if folder.startswith(_TEMPORARY)}
+    of_all = _opened(workspaces)
     for place in _TEMPORARY:
         _mount("tmpfs", place, "tmpfs", _MS_NOSUID | _MS_NODEV, f"mode=1777,size={TMP_BYTES_MAX}")
-    for folder, fd in held.items():
+    for folder, fd in opened.items():
         _put(fd, folder)
     os.makedirs(workspaces, exist_ok=True)
     _mount("tmpfs", workspaces, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=64k")
@@ -148,12 +148,12 @@ def separate(workspaces: str, folders: Iterable[str]) -> int:
 
 def see_only(of_all: int, workspace: str) -> None:
     """See one of all workspaces, which are covered, and no other."""
-    fd = _held(os.path.basename(workspace), of_all)
+    fd = _opened(os.path.basename(workspace), of_all)
     os.close(of_all)
     _put(fd, workspace)
 
 
-def _held(folder: str, at: int | None = None) -> int:
+def _opened(folder: str, at: int | None = None) -> int:
     return os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
 
 
@@ -197,7 +197,7 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> N
     _checked(done, f"mount {target}")
 
 
-def _checked(code: int, what: str) -> None:
+def _checked(code: int, call: str) -> None:
     if code != 0:
         error = ctypes.get_errno()
-        raise OSError(error, f"{what}: {os.strerror(error)}")
+        raise OSError(error, f"{call}: {os.strerror(error)}")

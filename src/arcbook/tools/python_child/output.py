@@ -116,11 +116,11 @@ class Programs:
                 break
             self._keep(os.read(reading, 1 << 16))
         os.set_blocking(reading, False)
-        left = DRAINED_BYTES_MAX
+        remaining = DRAINED_BYTES_MAX
         with contextlib.suppress(BlockingIOError):
-            while left > 0 and (data := os.read(reading, 1 << 16)):
+            while remaining > 0 and (data := os.read(reading, 1 << 16)):
                 self._keep(data)
-                left -= len(data)
+                remaining -= len(data)
 
     def _keep(self, data: bytes) -> None:
         room = OUTPUT_BYTES_MAX - os.lseek(self._fd, 0, os.SEEK_CUR)

@@ -131,7 +131,7 @@ def install() -> None:
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("lines", ctypes.c_char_p))
 
-    made = Program(len(lines) // struct.calcsize("HBBI"), lines)
+    filter_program = Program(len(lines) // struct.calcsize("HBBI"), lines)
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(made), 0, 0) != 0:
+    if libc.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(filter_program), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "system calls cannot be filtered")

@@ -81,8 +81,8 @@ def effects_of(config: Mapping[str, Any]) -> Effects:
     texts = _texts(config.get("query"))
     if texts is None:
         return Effects.ONCE
-    found = (statement_effects(s) for text in texts for s in split(text))
-    return max(found, key=order.index, default=Effects.NONE)
+    effects = (statement_effects(s) for text in texts for s in split(text))
+    return max(effects, key=order.index, default=Effects.NONE)
 
 
 def statement_effects(statement: str) -> Effects:
@@ -91,14 +91,14 @@ def statement_effects(statement: str) -> Effects:
     Functions that a query calls are taken to change nothing; a dry run lets the database
     refuse those that do.
     """
-    found = list(words(statement))
-    first = found[0] if found else ""
-    changes = {b for a, b in pairwise(["", *found]) if b in _CHANGES and (a, b) not in _LOCKS}
-    pairs = set(pairwise(found))
+    sequence = list(words(statement))
+    first = sequence[0] if sequence else ""
+    changes = {b for a, b in pairwise(["", *sequence]) if b in _CHANGES and (a, b) not in _LOCKS}
+    pairs = set(pairwise(sequence))
     if first in _READS and not changes:
         return Effects.IDEMPOTENT if pairs & _LOCKS else Effects.NONE
     if first == "COPY":
-        return Effects.IDEMPOTENT if "TO" in found and "FROM" not in found else Effects.ONCE
+        return Effects.IDEMPOTENT if "TO" in sequence and "FROM" not in sequence else Effects.ONCE
     if first in _SETTLES and not changes - {first, "INTO"}:
         return Effects.IDEMPOTENT
     replaces = {("ON", "CONFLICT"), ("OR", "REPLACE"), ("OR", "IGNORE")}
@@ -112,9 +112,9 @@ def summary(config: Mapping[str, Any]) -> str:
     texts = _texts(config.get("query"))
     if texts is None:
         return "run the SQL of a script"
-    found = [head(s) for text in texts for s in split(text)]
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return f"run {found[0] if found else 'no statement'}{more}"
+    heads = [head(s) for text in texts for s in split(text)]
+    more = f" and {len(heads) - 1} more" if len(heads) > 1 else ""
+    return f"run {heads[0] if heads else 'no statement'}{more}"
 
 
 def _texts(query: Any) -> list[str] | None:

@@ -66,12 +66,12 @@ def pieces(text: str) -> Iterator[Piece]:
 def words(statement: str) -> Iterator[str]:
     """Yield a statement's bare words in capitals: no strings, quoted names or comments."""
     at = 0
-    while (found := _WORD_STOP.search(statement, at)) is not None:
-        mark = found.group()
+    while (match := _WORD_STOP.search(statement, at)) is not None:
+        mark = match.group()
         if mark[0] in "'\"$-/":
-            at = _after(statement, found, at)
+            at = _after(statement, match, at)
             continue
-        at = found.end()
+        at = match.end()
         if mark in ("e", "E") and statement.startswith("'", at):
             at = _after_string(statement, at + 1, escaped=True)
             continue
@@ -81,9 +81,13 @@ def words(statement: str) -> Iterator[str]:
 def head(statement: str) -> str:
     """Return how a statement begins, on one line and without what it holds in quotes."""
     start = _skip_blank(statement, 0)
-    shown = statement[start : start + 4 * HEAD_CHARS_MAX]
-    shown = " ".join(re.split(r"['$]|--|/\*", shown, maxsplit=1)[0].split())
-    return shown if len(shown) <= HEAD_CHARS_MAX else shown[:HEAD_CHARS_MAX].rstrip() + "..."
+    beginning = statement[start : start + 4 * HEAD_CHARS_MAX]
+    beginning = " ".join(re.split(r"['$]|--|/\*", beginning, maxsplit=1)[0].split())
+    return (
+        beginning
+        if len(beginning) <= HEAD_CHARS_MAX
+        else beginning[:HEAD_CHARS_MAX].rstrip() + "..."
+    )
 
 
 def place(statements: Sequence[str], number: int) -> str:
@@ -105,12 +109,12 @@ def name_parts(name: str) -> tuple[str, ...]:
     parts: list[str] = []
     at = 0
     while at < len(name):
-        found = _PART.match(name, at)
-        if found is None:
+        match = _PART.match(name, at)
+        if match is None:
             break
-        quoted, plain = found.groups()
+        quoted, plain = match.groups()
         parts.append(plain.rstrip() if quoted is None else quoted.replace('""', '"'))
-        at = found.end()
+        at = match.end()
     if not parts or at < len(name) or name.endswith("."):
         raise BadNameError(f"{name[:60]!r} is not a name: write table or schema.table")
     return tuple(parts)
@@ -184,21 +188,21 @@ def _end(text: str, begin: int) -> tuple[int, bool]:
     """Return where the statement ends that begins there, and whether a semicolon ends it."""
     stops = _ROUTINE_STOP if _makes_routine(text, begin) else _STOP
     at, depth, blocks = begin, 0, 0
-    while (found := stops.search(text, at)) is not None:
-        mark = found.group()
+    while (match := stops.search(text, at)) is not None:
+        mark = match.group()
         if mark == ";":
             if depth == 0 and blocks == 0:
-                return found.end(), True
-            at = found.end()
+                return match.end(), True
+            at = match.end()
         elif mark in "()":
             depth = max(0, depth + (1 if mark == "(" else -1))
-            at = found.end()
+            at = match.end()
         elif mark[0].isalpha():
             if depth == 0:
                 blocks = _blocks(blocks, mark.upper())
-            at = found.end()
+            at = match.end()
         else:
-            at = _after(text, found, at)
+            at = _after(text, match, at)
     return len(text), False
 
 
@@ -213,28 +217,28 @@ def _makes_routine(text: str, begin: int) -> bool:
     if text[begin : begin + 6].upper() != "CREATE":
         return False
     first = words(text[begin : begin + 200])
-    found = [word for word, _ in zip(first, range(4), strict=False)]
-    kind = found[3:4] if found[1:3] == ["OR", "REPLACE"] else found[1:2]
+    prefix = [word for word, _ in zip(first, range(4), strict=False)]
+    kind = prefix[3:4] if prefix[1:3] == ["OR", "REPLACE"] else prefix[1:2]
     return kind in (["FUNCTION"], ["PROCEDURE"])
 
 
-def _after(text: str, found: re.Match[str], since: int) -> int:
+def _after(text: str, opening: re.Match[str], since: int) -> int:
     """Return where the quoted thing or comment ends that a match begins.
 
     Args:
         text: the SQL.
-        found: the match of its opening.
+        opening: the match of its opening.
         since: where the text begins that nothing has read yet.
     """
-    mark, start = found.group(), found.start()
+    mark, start = opening.group(), opening.start()
     if mark == "'":
-        return _after_string(text, found.end(), escaped=_has_escapes(text, start, since))
+        return _after_string(text, opening.end(), escaped=_has_escapes(text, start, since))
     if mark == '"':
-        return _match_end(_NAME, text, found.end(), otherwise=len(text))
+        return _match_end(_NAME, text, opening.end(), otherwise=len(text))
     if mark == "--":
         return _match_end(_LINE, text, start)
     if mark == "/*":
-        end = _after_comment(text, found.end())
+        end = _after_comment(text, opening.end())
         return len(text) if end < 0 else end
     return _after_dollar(text, start, since)
 
@@ -278,5 +282,5 @@ def _is_name_char(char: str) -> bool:
 
 
 def _match_end(pattern: re.Pattern[str], text: str, at: int, otherwise: int = -1) -> int:
-    found = pattern.match(text, at)
-    return otherwise if found is None else found.end()
+    match = pattern.match(text, at)
+    return otherwise if match is None else match.end()

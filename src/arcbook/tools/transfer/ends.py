@@ -118,15 +118,15 @@ def choose(mapping: dict[str, str] | None, source: list[str], target: list[str] 
     Raises:
         EndError: a column is not there.
     """
-    wanted = mapping or {name: name for name in source}
-    columns = [_found(name, target, "table") for name in wanted]
-    indexes = [source.index(_found(name, source, "source")) for name in wanted.values()]
+    pairs = mapping or {name: name for name in source}
+    columns = [_column(name, target, "table") for name in pairs]
+    indexes = [source.index(_column(name, source, "source")) for name in pairs.values()]
     if len(set(columns)) != len(columns):
         raise fault(f"a column of the table is there twice: {', '.join(columns)}")
     return Choice(columns=columns, indexes=indexes)
 
 
-def _found(name: str, names: list[str] | None, where: str) -> str:
+def _column(name: str, names: list[str] | None, where: str) -> str:
     """Return a column as it is written where it stands; capitals matter if they must."""
     if names is None or name in names:
         return name
@@ -150,14 +150,14 @@ def table_parts(name: str) -> tuple[str, ...]:
         raise fault(str(error)) from None
 
 
-def one_query(params: SourceParams, whole: str | None) -> str:
+def one_query(params: SourceParams, table_query: str | None) -> str:
     """Return the one query that a source reads: its own, or that of a whole table.
 
     Raises:
         EndError: there is none, or there are several.
     """
-    if params.query is None and whole is not None:
-        return whole
+    if params.query is None and table_query is not None:
+        return table_query
     statements = split(params.query or "")
     if len(statements) != 1:
         raise fault(f"'source.query' must be one query, not {len(statements)}")

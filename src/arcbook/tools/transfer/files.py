@@ -31,11 +31,11 @@ def format_of(path: str, written: Any) -> str:
     Raises:
         EndError: neither says it.
     """
-    found = str(written or _ENDINGS.get(Path(path).suffix.lower(), "")).lower()
-    if found not in READERS:
+    name = str(written or _ENDINGS.get(Path(path).suffix.lower(), "")).lower()
+    if name not in READERS:
         known = ", ".join(READERS)
         raise fault(f"'format' must be one of {known}: the ending of {path!r} does not say it")
-    return found
+    return name
 
 
 class FileSource:

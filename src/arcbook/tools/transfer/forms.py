@@ -71,8 +71,8 @@ def _element(value: Any, inner: Form) -> str:
     if isinstance(value, list) and inner is not json_text:
         return str(_array(value, inner))
     text = inner(value)
-    shown = "\\x" + text.hex() if isinstance(text, bytes) else str(text)
-    return '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    plain = "\\x" + text.hex() if isinstance(text, bytes) else str(text)
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _json(value: Any) -> str:

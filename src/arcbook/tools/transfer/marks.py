@@ -33,15 +33,15 @@ async def claimed(connection: Any, schema: str, key: str) -> int | None:
     A second call with the same key waits here until the first has committed or failed.
     """
     table = Identifier(schema, TABLE)
-    await _made(connection, schema, table)
+    await _create_table(connection, schema, table)
     insert = "INSERT INTO {table} (key, row_count) VALUES (%s, 0) ON CONFLICT DO NOTHING"
     cursor = await connection.execute(SQL(insert).format(table=table), (key,))
     if cursor.rowcount:
         return None
-    found = await connection.execute(
+    cursor = await connection.execute(
         SQL("SELECT row_count FROM {table} WHERE key = %s").format(table=table), (key,)
     )
-    return int((await found.fetchone())[0])
+    return int((await cursor.fetchone())[0])
 
 
 async def finished(connection: Any, schema: str, key: str, rows: int) -> None:
@@ -53,7 +53,7 @@ async def finished(connection: Any, schema: str, key: str, rows: int) -> None:
     await connection.execute(SQL(remove).format(table=table), (DAYS,))
 
 
-async def _made(connection: Any, schema: str, table: Identifier) -> None:
+async def _create_table(connection: Any, schema: str, table: Identifier) -> None:
     """Make the table of marks unless it is there; two at once take turns."""
     name = f'"{schema.replace(chr(34), chr(34) * 2)}".{TABLE}'
     cursor = await connection.execute("SELECT to_regclass(%s) IS NULL", (name,))

@@ -194,10 +194,10 @@ class Transfer:
         if kind == "http":
             from arcbook.tools.transfer.web import WebSource, request  # needs the client
 
-            wanted = work.params.target.get("mapping") or {}
+            mapping = work.params.target.get("mapping") or {}
             sent = request(work.call, fields, auth)
             send = partial(self._http.run, sent, work.context)
-            return WebSource(send, params, [str(name) for name in wanted.values()])
+            return WebSource(send, params, [str(name) for name in mapping.values()])
         if kind == "postgres":
             place = self._postgres("source", auth, work)
             from arcbook.tools.transfer.pg_source import PgSource  # needs the extra
@@ -334,10 +334,10 @@ def _file(side: str, kind: str, work: _Call) -> tuple[str, str]:
     form = format_of(written, fields.get("format") if kind == "file" else kind)
     context = work.context
     try:
-        found = context.confinement.resolve(written.removeprefix("file://"), context.workspace)
+        resolved = context.confinement.resolve(written.removeprefix("file://"), context.workspace)
     except OutsideError as error:
         raise fault(f"'{side}': {error}") from None
-    return found, form
+    return resolved, form
 
 
 def kind_of(fields: Mapping[str, Any], side: str) -> str:

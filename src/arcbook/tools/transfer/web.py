@@ -21,8 +21,8 @@ class WebRows:
 
     def __init__(self, records: list[dict[str, Any]], names: list[str]) -> None:
         self._records = records
-        found = dict.fromkeys(str(name) for record in records for name in record)
-        self.columns = list(found) or names
+        columns = dict.fromkeys(str(name) for record in records for name in record)
+        self.columns = list(columns) or names
         self.kinds = [_kind([record.get(name) for record in records]) for name in self.columns]
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -66,13 +66,13 @@ def records_of(body: Any, path: str) -> list[dict[str, Any]]:
         EndError: there are none where they should be.
     """
     for part in path.split(".") if path else ():
-        found = body.get(part) if isinstance(body, dict) else None
+        value = body.get(part) if isinstance(body, dict) else None
         if isinstance(body, list) and part.isdigit() and int(part) < len(body):
-            found = body[int(part)]
-        if found is None:
+            value = body[int(part)]
+        if value is None:
             message = f"the answer has nothing at {path!r}"
             raise fault(message, ErrorKind.SCHEMA, "DATA_PATH")
-        body = found
+        body = value
     records = [body] if isinstance(body, dict) else body
     if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
         message = "the answer is no list of mappings; 'source.data_path' says where in it they are"

@@ -1,6 +1,6 @@
-"""Random playbooks from a seed, for properties that every playbook must have.
+"""Random playbooks from a seed, to test properties that hold for every playbook.
 
-Each one can end: arcs that go back are guarded by counters.
+Every playbook terminates: counters guard the arcs that lead back.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def random_playbook(
     steps_max: int = 9,
     wide: bool = False,
 ) -> str:
-    """Return a playbook.
+    """Generate a playbook.
 
     Args:
-        rng: decides everything.
+        rng: the source of all choices.
         path: its path in the catalog.
-        child: path of a playbook that it may call; none if empty.
-        steps_max: how many steps it has at most.
-        wide: with cursors, callbacks and shared tasks too, which need tools that know them.
+        child: path of a playbook that it may call; empty for none.
+        steps_max: maximum number of steps.
+        wide: whether to use cursors, callbacks and shared tasks, which need matching tools.
     """
     names = [f"s{i}" for i in range(rng.randint(1, steps_max))]
     spec: dict[str, Any] = {}
@@ -59,7 +59,7 @@ def random_playbook(
 
 
 SHARED = "shared_task"
-"""Name of the task that the steps of wide playbooks share."""
+"""Name of the shared task in wide playbooks."""
 
 
 def _step(

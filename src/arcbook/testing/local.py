@@ -210,10 +210,10 @@ def play(
 
     Args:
         text: the playbook.
-        tools: what each tool kind answers to a call.
-        payload: values of its workload.
+        tools: the answers of each tool kind.
+        payload: values of the workload.
         others: playbooks that it calls.
-        facts: parts of the bench in place of the usual ones.
+        facts: replacements for parts of the bench.
     """
 
     async def work() -> Ran:

@@ -1,6 +1,7 @@
-"""The pure engine in a random world of workers, timers, children and losses.
+"""Run the pure engine with random inputs from workers, timers, children and losses.
 
-No loop, no clock, no store: a log of inputs with their times, and the decisions.
+There is no event loop, clock or store, only a log of inputs with their times, and the
+decisions.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Given(NamedTuple):
 
 
 class Machine:
-    """One execution, with its log and its inputs."""
+    """One execution, with its event log and its inputs."""
 
     def __init__(self, plan: Plan, limits: LoopLimits = LIMITS) -> None:
         self.plan = plan
@@ -55,7 +56,7 @@ class Machine:
         self.log: list[Given] = []
         #: Length of the event log after each input.
         self.ends: list[int] = []
-        #: Values kept by reference.
+        #: Values stored by reference.
         self.kept: dict[str, Any] = {}
         self.at = START_US
 

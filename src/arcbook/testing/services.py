@@ -53,7 +53,7 @@ class PostgresServer(Server):
     """PostgreSQL on a free port of this machine.
 
     Args:
-        fsync: whether it writes through to the disk; without, it is much faster.
+        fsync: whether it syncs writes to the disk; it is much faster without.
         settings: further settings of the server.
     """
 
@@ -156,7 +156,7 @@ class PostgresServer(Server):
         """Run one statement outside of a transaction and return its rows."""
         import psycopg  # only for tests with the server
 
-        # By the socket in the server's own folder, which asks for no password.
+        # Through the socket in the server's folder, which requires no password.
         place = f"host={self.folder} port={self.port} user={self.user} dbname={database}"
         with psycopg.connect(place, autocommit=True) as connection:
             cursor = connection.execute(query.encode())
@@ -186,9 +186,9 @@ class NatsServer(Server):
     """NATS with JetStream on a free port of this machine.
 
     Args:
-        user: who may connect; anybody if empty.
-        password: that user's password.
-        store_bytes: what its streams may keep in total; the server's default if 0.
+        user: the user that may connect; anyone if empty.
+        password: the password of the user.
+        store_bytes: maximum total size of its streams; the server's default if 0.
     """
 
     def __init__(self, *, user: str = "", password: str = "", store_bytes: int = 0) -> None:

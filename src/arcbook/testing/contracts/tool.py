@@ -1,4 +1,4 @@
-"""The contract of every tool. A subclass names the tool's declaration and a call that succeeds.
+"""The contract suite of tools. A subclass names the tool's declaration and a valid call.
 
 ::
 
@@ -7,8 +7,8 @@
         config = {"payload": "x"}
         auth = Credential(name="webhooks", type="signing_key", data={"key": "k"})
 
-What has to be made first (a server, a folder) comes from fixtures ``good`` (the parameters),
-``credential`` and ``context`` of the subclass.
+If a call needs a server or a folder, the subclass overrides the fixtures ``good`` (the
+parameters), ``credential`` and ``context``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from arcbook.tools.registry import Registry
 from arcbook.tools.spec import ToolSpec
 
 SECONDS_MAX: Final = 30.0
-"""How long a call of the suite may take, and how long a call that is cancelled."""
+"""Time limit for a call, and for the end of a cancelled call."""
 
 _WRONG: Final[dict[str, Any]] = {
     "array": {"of": "another type"},
@@ -42,7 +42,7 @@ _WRONG: Final[dict[str, Any]] = {
     "object": ["of another type"],
     "string": ["of another type"],
 }
-"""By the type of a parameter, a value of another."""
+"""A value of another type, for each type of parameter."""
 
 
 class Failure(NamedTuple):
@@ -59,15 +59,15 @@ class Failure(NamedTuple):
 class ToolContract:
     """The contract suite."""
 
-    #: The declaration that the package's entry point names.
+    #: The declaration that the entry point of the package names.
     spec: ClassVar[ToolSpec]
     #: Parameters of a call that succeeds.
     config: ClassVar[dict[str, Any]] = {}
-    #: The credential of that call.
+    #: The credential of the valid call.
     auth: ClassVar[Credential | None] = None
-    #: Calls that fail, each by what is wrong with it.
+    #: Calls that fail, by a label that says what is wrong.
     failures: ClassVar[dict[str, Failure]] = {}
-    #: Parameters of a call that takes longer than the suite, so that it can be cancelled.
+    #: Parameters of a call that is slow enough to be cancelled.
     slow: ClassVar[dict[str, Any] | None] = None
 
     @pytest.fixture(name="good")
@@ -230,7 +230,7 @@ def _playbook(task: Any) -> str:
 
 
 def _mistaken(spec: ToolSpec, good: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return calls with one parameter that is missing, or of a type that it is not."""
+    """Return calls with one parameter that is missing or has the wrong type."""
     mistakes = []
     for param in spec.kind.params:
         if param.required and param.name in good:

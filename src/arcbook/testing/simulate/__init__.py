@@ -1,8 +1,8 @@
-"""Deterministic simulation: the production runtime under faults that a seed decides.
+"""Deterministic simulation of the production runtime, with faults drawn from a seed.
 
 Servers, workers, a store, a bus, blobs, timers and schedules run in one process, on an
-event loop that owns time and the order of things. Faults come in where the real world
-would: at the ports. One seed is one run, byte for byte.
+event loop that controls time and order. Faults are injected at the ports. The same seed
+always produces the same run, byte for byte.
 
     python -m arcbook.testing.simulate --seeds 100
     python -m arcbook.testing.simulate --seed 17 --trace

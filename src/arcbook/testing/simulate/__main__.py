@@ -1,4 +1,4 @@
-"""Simulating many seeds, or one again with a trace."""
+"""Simulate many seeds, or repeat one with a trace."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOLDER = Path("tmp/simulation")
 
 
 class Short(NamedTuple):
-    """What is told of a run by the process that ran it."""
+    """The summary of a run, as its process returns it."""
 
     seed: int
     executions: int
@@ -47,7 +47,7 @@ def _run(corpus: Path | None, seed: int) -> Short:
 
 
 def _commit() -> str:
-    """Return the commit that is checked out, where that can be told."""
+    """Return the current commit, if it is known."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -57,7 +57,7 @@ def _commit() -> str:
 
 
 def _many(first: int, count: int, jobs: int, corpus: Path | None, *, stop: bool) -> int:
-    """Run many seeds; return how many broke something."""
+    """Run many seeds; return how many broke a rule."""
     began, executions, faults = time.monotonic(), 0, 0
     broken: list[Short] = []
     done = 0
@@ -86,7 +86,7 @@ def _many(first: int, count: int, jobs: int, corpus: Path | None, *, stop: bool)
 
 
 def _explain(seed: int, corpus: Path | None) -> None:
-    """Shrink a seed's run, and say how to see it."""
+    """Shrink the run of a seed, and print how to replay it."""
     ran = Shrinker(simulate(scenario_of(seed, _library(corpus)))).shrink()
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"seed-{seed}.json"
@@ -100,7 +100,7 @@ def _explain(seed: int, corpus: Path | None) -> None:
 
 
 def _one(scenario: Scenario, *, trace: bool) -> int:
-    """Run one scenario, and tell what came of it."""
+    """Run one scenario, and print the result."""
     ran: Ran = simulate(scenario, trace=trace)
     for line in ran.trace:
         _say(line)
@@ -108,13 +108,13 @@ def _one(scenario: Scenario, *, trace: bool) -> int:
         f"seed {scenario.seed} at {_commit()}: {ran.executions} executions, "
         f"{len(ran.faults)} faults, {ran.seconds:.1f} simulated seconds, digest {ran.digest}"
     )
-    _say(ran.message or "everything held")
+    _say(ran.message or "no rule was broken")
     return bool(ran.message)
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
     return int(text)
 
 
@@ -122,9 +122,7 @@ def _corpus(text: str) -> Path:
     folder = Path(text)
     library = _library(folder)
     if library is None or not library.texts:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no folder with playbooks that have no errors"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is not a folder with valid playbooks")
     return folder
 
 
@@ -132,25 +130,25 @@ def _scenario(text: str) -> Scenario:
     try:
         return msgspec.json.decode(Path(text).read_bytes(), type=Scenario)
     except (OSError, msgspec.DecodeError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no scenario: {error}") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a scenario: {error}") from None
 
 
 def main() -> int:
-    """Simulate what the command line asks for."""
+    """Run the simulations that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m arcbook.testing.simulate")
-    parser.add_argument("--seeds", type=_count, default=2000, help="how many seeds")
-    parser.add_argument("--first-seed", type=int, default=0, help="the first of them")
+    parser.add_argument("--seeds", type=_count, default=2000, help="number of seeds")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=_count, default=2, help="processes")
-    parser.add_argument("--stop", action="store_true", help="stop at the first broken one")
+    parser.add_argument("--stop", action="store_true", help="stop at the first broken seed")
     parser.add_argument(
         "--corpus", type=_corpus, help="folder of playbooks in place of generated ones"
     )
-    parser.add_argument("--seed", type=int, help="run this seed alone")
+    parser.add_argument("--seed", type=int, help="run only this seed")
     parser.add_argument(
         "--scenario", type=_scenario, help="run a scenario that was written to a file"
     )
-    parser.add_argument("--trace", action="store_true", help="tell what happens")
-    parser.add_argument("--shrink", action="store_true", help="shrink the seed's run")
+    parser.add_argument("--trace", action="store_true", help="print what happens")
+    parser.add_argument("--shrink", action="store_true", help="shrink the run of the seed")
     options = parser.parse_args()
     if options.scenario is not None:
         return _one(options.scenario, trace=options.trace)

@@ -1,4 +1,4 @@
-"""The ports as one process sees them: the store and the bus, with what goes wrong on the way."""
+"""The store, the blobs and the bus as one process sees them, with injected faults."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from arcbook.testing.simulate.faults import Faults
 from arcbook.testing.simulate.loop import Process, SimLoop
 
 COPIES_MAX: Final = 8
-"""Times that a request comes again, where it does."""
+"""Number of repetitions of a duplicated request."""
 
 LATE_SECONDS_MAX: Final = 0.5
-"""How much later answers come that come late; nobody takes their server for lost by then."""
+"""Delay of late answers; shorter than the time after which a server counts as lost."""
 
 NOTICE_RISK: Final = 4
-"""Notices are few, and lost so many times as easily as anything else."""
+"""Factor by which notices, which are rare, are lost more often than other messages."""
 
 
 class Surroundings(Protocol):
-    """The world, as ports reach it: what is behind them, and what becomes of their process."""
+    """Port: the world as the simulated ports use it."""
 
     loop: SimLoop
     main: Process
@@ -60,7 +60,7 @@ class Surroundings(Protocol):
 
 
 class Port:
-    """A port of one process: it takes time, and the process may end before or after."""
+    """A port of one process: calls take time, and the process may die before or after them."""
 
     def __init__(self, world: Surroundings, process: Process) -> None:
         self._world = world
@@ -93,7 +93,7 @@ class Port:
 
 
 class SimStore(Port):
-    """The store, as one process reaches it."""
+    """The store as one process sees it."""
 
     partitions = None
 
@@ -132,7 +132,7 @@ class SimStore(Port):
 
 
 class SimBlobs(Port):
-    """The blob store, as one process reaches it."""
+    """The blob store as one process sees it."""
 
     async def put(self, key: str, data: bytes) -> None:
         """Write; the failure may come before it, or after, when nobody knows."""

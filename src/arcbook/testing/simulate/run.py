@@ -1,4 +1,4 @@
-"""Running one scenario, and what came of it."""
+"""Run one scenario, and return the result."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from arcbook.testing.simulate.story import Story
 from arcbook.testing.simulate.world import World
 
 COLLECT_RUNS: Final = 40
-"""Runs after which their garbage is collected: each time takes as long as a run."""
+"""Number of runs between garbage collections; a collection takes as long as a run."""
 
 THAW_RUNS: Final = 400
-"""Runs after which everything is looked at again, what was taken for lasting, too."""
+"""Number of runs between full garbage collections."""
 
 _INLINE: Final = (
     (loops, "INLINE_BYTES_MAX"),
     (fold, "KEPT_BYTES_MAX"),
     (frames, "FRAME_INLINE_BYTES_MAX"),
 )
-"""Limits above which the items and results of loops are kept by reference."""
+"""Limits above which the items and results of loops are stored by reference."""
 
 _runs = count()
 _log = logging.getLogger("arcbook")
 
 
 class Ran(msgspec.Struct, kw_only=True):
-    """A run that is over."""
+    """A finished run."""
 
     scenario: Scenario
     #: Digest of all event logs.
@@ -56,10 +56,10 @@ class Ran(msgspec.Struct, kw_only=True):
     executions: int
     #: Simulated seconds.
     seconds: float
-    #: The rule that was broken first, and how; empty if all held.
+    #: The first broken rule, and how it was broken; empty if none was.
     rule: str = ""
     message: str = ""
-    #: What went wrong by intent.
+    #: The injected faults.
     faults: list[tuple[int, str]] = []
     trace: list[str] = []
 
@@ -83,7 +83,7 @@ def simulate(scenario: Scenario, *, trace: bool = False) -> Ran:
 
 
 def tell(story: Story, *, compare: bool = False) -> None:
-    """Let a story happen, and have its world note what is broken."""
+    """Run a story; its world records broken rules."""
     world = story.world
     with _shortened(world.scenario), _listening(world), _littering():
         try:
@@ -112,12 +112,12 @@ def _digest(world: World) -> str:
 
 @contextmanager
 def _littering() -> Iterator[None]:
-    """Leave garbage until the end of the run: what died must stay as it was."""
+    """Suspend garbage collection during a run, so that crashed processes run no finalizers."""
     number = next(_runs)
     if number % THAW_RUNS == 0:
         gc.unfreeze()
     if number % COLLECT_RUNS == 0:
-        # What is left lasts for a while: the next collection looks at runs alone.
+        # Freeze the survivors, so that the next collection only examines runs.
         gc.collect()
         gc.freeze()
     collects = gc.isenabled()
@@ -131,10 +131,9 @@ def _littering() -> Iterator[None]:
 
 @contextmanager
 def _shortened(scenario: Scenario) -> Iterator[None]:
-    """Have states saved after few events, small values kept by reference, and playbooks parsed once.
+    """Save states after few events, store small values by reference, and parse playbooks once.
 
-    What is parsed and planned is never written to, so sharing it changes nothing but the
-    time that a run takes.
+    Parsed playbooks and plans are immutable, so sharing them only makes runs faster.
     """
     loaded: dict[str, Any] = {}
     plans: dict[int, Plan] = {}
@@ -170,7 +169,7 @@ def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
 
 
 class _Listener(logging.Handler):
-    """Puts what is logged into the trace; an error breaks the run."""
+    """Adds log records to the trace; a logged error breaks the run."""
 
     def __init__(self, world: World) -> None:
         super().__init__(logging.INFO if world.trace is not None else logging.ERROR)

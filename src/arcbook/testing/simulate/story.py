@@ -1,4 +1,4 @@
-"""What happens in a run: starts, a storm of faults, calm, and what must be true then."""
+"""The course of a run: starts, a phase with faults, a calm phase, and the final checks."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from arcbook.testing.simulate.loops import raise_in, silent
 from arcbook.testing.simulate.world import Node, World
 
 CALM_SECONDS_MAX: Final = 240.0
-"""Time in which something must be committed once nothing goes wrong any more ..."""
+"""Time limit for the next commit in the calm phase ..."""
 
 END_SECONDS_MAX: Final = 20_000.0
-"""... and in which everything must have ended: retries, loops and children take their time."""
+"""... and for the end of all executions, including retries, loops and children."""
 
 IDLE_SECONDS_MAX: Final = 60.0
-"""Time that workers have then to find out."""
+"""Time limit for the workers to learn of it."""
 
 TURN_SECONDS: Final = 0.25
-"""Time between two looks of the storm."""
+"""Interval between two chances for faults."""
 
 HANGING_SHARE: Final = 0.7
-"""How often what hangs for good is what is cancelled."""
+"""Probability that a cancellation targets a tool that hangs forever."""
 
 TRIES_MAX: Final = 200
-"""Times that the world asks for a start or a cancellation, half a second apart."""
+"""Attempts of a start or a cancellation, half a second apart."""
 
 STALL_SECONDS: Final = (2.7, 5.0, 12.0, 40.0)
-"""How long a server stands still that hangs: until its lease is in doubt, and longer."""
+"""How long a hanging server stands still: about as long as its lease, or longer."""
 
 SCHEDULE: Final = "every-so-often"
 
@@ -50,17 +50,17 @@ _REFUSALS = (
 
 
 class Story:
-    """The story of one run."""
+    """The course of one run."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.scenario = world.scenario
         self.faults = world.faults
-        #: Executions whose start was acknowledged.
+        #: Executions with an acknowledged start.
         self.started: list[int] = []
         self._left = 0
         self.schedule: ScheduleRow | None = None
-        #: The first time for which the schedule did not tick any more.
+        #: The first due time at which the schedule no longer ticked.
         self.schedule_end = 0
 
     async def tell(self) -> None:

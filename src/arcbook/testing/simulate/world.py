@@ -1,4 +1,4 @@
-"""The simulated world: processes that come and go, and the story of one run."""
+"""The simulated world: processes that start and end, and the state of one run."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ from arcbook.worker.control import Control, RemoteBlobs
 from arcbook.worker.core import Worker
 
 LEASE_SECONDS: Final = 3.0
-"""How long a worker may be silent."""
+"""Lease of a worker without heartbeats."""
 
 ACK_SECONDS: Final = 6.0
-"""Time after which a message that nobody acknowledged comes again."""
+"""Time after which an unacknowledged message is redelivered."""
 
 CONCURRENCY: Final = 3
-"""Commands that a worker performs at once."""
+"""Maximum number of concurrent commands of a worker."""
 
 
 class Node:
-    """A process with what runs in it."""
+    """A simulated process with its server or worker."""
 
     def __init__(self, process: Process, bus: SimBus, part: Server | Worker) -> None:
         self.process = process
         self.bus = bus
         self.part = part
         self.leaving = False
-        #: Its loops, once it has come up.
+        #: Its loops, once it has started.
         self.loops: frozenset[asyncio.Task[None]] = frozenset()
-        #: It has come up.
+        #: Set when it has started.
         self.up = False
 
     @property
@@ -62,7 +62,7 @@ class Node:
 
 
 class World:
-    """Everything that a run shares."""
+    """The shared state of a run."""
 
     def __init__(
         self, scenario: Scenario, *, trace: bool = False, checks: type[Checks] = Checks
@@ -146,7 +146,7 @@ class World:
                 process.run(end_if_broken(self, node))
                 return
             if not process.alive:
-                return  # it died on the way, and its replacement was asked for
+                return  # it died while starting, and its replacement was requested
             self.end(node)
             await asyncio.sleep(0.5)
 
@@ -273,6 +273,6 @@ class World:
 
 
 def _heard(task: asyncio.Task[Any]) -> None:
-    """Take what a task raised that nobody waits for any more."""
+    """Retrieve the exception of a task that nobody awaits."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""What steps wait for from outside: it comes in a while, sometimes twice, by any server."""
+"""Simulated callbacks: they arrive after a while, sometimes twice, at any server."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from arcbook.testing.simulate.scenario import Scenario
 from arcbook.testing.simulate.tools import callback_of
 
 TRIES_MAX: Final = 200
-"""Times that the outside world says what somebody waits for, until it is heard."""
+"""Attempts to deliver a callback."""
 
 TWICE_RISK: Final = 0.2
-"""How often it says it once more."""
+"""Probability that a callback is sent a second time."""
 
 
 class Servers(Protocol):
-    """The world, as somebody outside sees it: servers that may be asked."""
+    """Port: the servers that receive callbacks."""
 
     scenario: Scenario
     faults: Faults
@@ -40,11 +40,11 @@ class Servers(Protocol):
 
 
 class Callbacks:
-    """The outside world: it answers every command that waits for it."""
+    """Sends a callback for every command that waits for one."""
 
     def __init__(self, world: Servers) -> None:
         self._world = world
-        #: Waits whose callback was taken, by command and generation.
+        #: Waits with an accepted callback, by command and generation.
         self._taken: set[tuple[str, int]] = set()
 
     def asked(self, execution_id: int, command_id: str, generation: int) -> None:

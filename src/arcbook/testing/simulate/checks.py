@@ -1,4 +1,4 @@
-"""What must hold at every commit and at every answer."""
+"""The rules that are checked at every commit and every answer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from arcbook.wire.protocol import (
 )
 
 AFTER_CANCEL: Final = frozenset({"command.cancelled", "playbook.cancelled", "playbook.failed"})
-"""Events that may follow once a cancellation was asked for."""
+"""Events that may follow a requested cancellation."""
 
 _NOTICES: Final = msgspec.json.Decoder(CommandNotice)
 _CLAIMED: Final = msgspec.json.Decoder(list[Claimed])
@@ -59,10 +59,10 @@ Known = tuple[str, int, int]
 
 
 class BrokenError(Exception):
-    """Something that must hold does not.
+    """A rule is broken.
 
     Attributes:
-        rule: the name of what is broken.
+        rule: the name of the rule.
     """
 
     def __init__(self, rule: str, message: str) -> None:
@@ -71,14 +71,14 @@ class BrokenError(Exception):
 
 
 class Checks:
-    """Follows every execution by its events, and compares.
+    """Folds the events of every execution and checks the rules.
 
     Args:
-        store: what is stored.
-        asked: is told of a command that waits for the outside world: execution, command,
-            generation.
-        echoes: is told of reports, and of commands that go on after one.
-        mild: no fault happens by which a worker could lose a command.
+        store: the store.
+        asked: called with the execution, command and generation of a command that waits for a
+            callback.
+        echoes: records reports, and the commands that continue after one.
+        mild: whether no fault can make a worker lose a command.
     """
 
     def __init__(
@@ -95,21 +95,21 @@ class Checks:
         self._mild = mild
         self.states: dict[int, State] = {}
         self.flows: dict[int, Flow] = {}
-        #: Where steps lead that nothing holds back, by path and step.
+        #: The unguarded arcs of steps, by path and step.
         self.routes: dict[str, Routes] = {}
-        #: Command and generation whose outcome is in the log.
+        #: Commands and generations with an outcome in the log.
         self.applied: set[tuple[str, int]] = set()
         self.stopped: set[str] = set()
         self.checkpointed: set[tuple[str, int]] = set()
         self.cancelled: set[int] = set()
-        #: Commands that were ever given out, and those that workers were ever given.
+        #: Commands that were ever issued, and those that workers ever claimed.
         self.issued: set[Known] = set()
         self.given: set[tuple[Known, str]] = set()
         self.holders: dict[Known, str] = {}
-        #: Commands whose report was accepted.
+        #: Commands with an accepted report.
         self.taken: set[Known] = set()
         self.broken: BrokenError | None = None
-        #: Whether what is broken now is of the run, and not of its clearing away.
+        #: Whether the run is still active; rules broken during its clean-up do not count.
         self.counts: Callable[[], bool] = lambda: True
 
     def fail(self, rule: str, message: str) -> None:
@@ -364,7 +364,7 @@ class Checks:
 
 
 def terminals(types: Sequence[str]) -> int:
-    """Return how many terminal events there are."""
+    """Return the number of terminal events."""
     return sum(kind in TERMINAL for kind in types)
 
 

@@ -1,4 +1,4 @@
-"""What an execution yields, against runs that nothing disturbed."""
+"""Compare the result of an execution with those of undisturbed runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DISTURBING = ("worker_lost", "WORKER_LOST", "_TIMEOUT", '"TIMEOUT"', "NO_PLAYBO
 
 
 def compared(world: World, started: Sequence[int]) -> None:
-    """Compare what the first execution yielded that was not disturbed by intent."""
+    """Compare the result of the first execution that no fault intentionally changed."""
     checks = world.checks
     for execution_id in started:
         state = checks.states[execution_id]
@@ -50,7 +50,7 @@ def compared(world: World, started: Sequence[int]) -> None:
 
 
 def _is_disturbed(world: World, execution_id: int) -> bool:
-    """Return whether a cancellation, a loss or a time limit had to do with the outcome."""
+    """Return whether a cancellation, a loss or a time limit affected the outcome."""
     family = {execution_id}
     for child, state in sorted(world.checks.states.items()):
         if state.parent is not None and state.parent.execution_id in family:
@@ -59,11 +59,11 @@ def _is_disturbed(world: World, execution_id: int) -> bool:
         return True
     texts = world.scenario.playbooks.values()
     if any('"cursor"' in text and _PLACED.search(text) for text in texts):
-        return True  # what such tasks yield goes by the place of a row, which is chance
+        return True  # results of such tasks depend on the position of a row, which is random
     never = world.scenario.documents or any('"never"' in text for text in texts)
     rows = [row for member in family for row in world.store.log[member]]
     if never and any(row.type == "command.lost" for row in rows):
-        return True  # what must not run again fails instead, and a rule may let that pass
+        return True  # a task that must not run again fails instead, and a rule may allow that
     marks = [mark.encode() for mark in _DISTURBING]
     return any(mark in row.body for row in rows for mark in marks)
 
@@ -72,16 +72,16 @@ def _compare(world: World, execution_id: int, state: State) -> None:
     mine = essence(state)
     first = _undisturbed(world, None)
     if mine == first or any(mark in repr(first) for mark in _LIMITED):
-        return  # the same, or something that a time limit decided
+        return  # equal, or decided by a time limit
     for number in range(RUNS_MAX):
         other = _undisturbed(world, Durations(number))
         if mine == other or first != other:
-            return  # it depends on durations alone
+            return  # it only depends on durations
     world.checks.fail("result", f"{execution_id} yields {mine}, undisturbed {first}")
 
 
 class Durations:
-    """How long calls take in one run: some steps are quick, and others slow."""
+    """The durations of calls in one run: some steps are fast, others slow."""
 
     def __init__(self, number: int) -> None:
         self._random = random.Random(f"durations:{number}")
@@ -95,7 +95,7 @@ class Durations:
 
 
 _PACES: Final = (0.0, 0.1, 1.0, 5.0)
-"""How much slower than others a step may be."""
+"""Maximum factor between the durations of two steps."""
 
 
 def _undisturbed(world: World, durations: Durations | None) -> Any:
@@ -104,7 +104,7 @@ def _undisturbed(world: World, durations: Durations | None) -> Any:
 
 
 async def _alone(scenario: Scenario, durations: Durations | None) -> State:
-    """Run a scenario's playbook in one process in which nothing goes wrong."""
+    """Run the playbook of a scenario in one process without faults."""
     seed = scenario.seed
     answers = answers_of(scenario)
 
@@ -144,7 +144,7 @@ async def _later(answer: Any, seconds: float) -> Any:
 
 
 def essence(state: State) -> Any:
-    """Return what an execution yields, without what is an identity or a time."""
+    """Return the result of an execution, without identities and times."""
     return {
         "status": str(state.status),
         "result": _plain(state.result),
@@ -162,7 +162,7 @@ def _plain(value: Any) -> Any:
 
 
 def _without(value: Any) -> Any:
-    """Leave out what names an execution, or a time."""
+    """Remove identities and times from a value."""
     if isinstance(value, dict):
         return {k: _without(v) for k, v in sorted(value.items()) if k not in _NAMES}
     if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
-"""Documents that people wrote, simulated: every tool is scripted, and answers what they read.
+"""Simulate hand-written documents: every tool is scripted and returns the fields they read.
 
-What a document does depends on what its tools answer. An answer has every name that the
-document's templates mention, with values that follow from the call; so its guards, loops
-and cycles go every way, in one seed or another.
+The course of a document depends on the answers of its tools. An answer has every name that
+the document's templates mention, with values derived from the call, so that across seeds its
+guards, loops and cycles take every path.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from arcbook.tools.api import ToolCall
 from arcbook.tools.registry import ABSENT, MODULES, Registry
 
 VISITS_MAX: Final = 6
-"""Visits of a step, and passes of a task, from which on its tools fail: what goes round must end."""
+"""Visits of a step, and passes of a task, after which its tools fail, so that cycles end."""
 
 NAMES_MAX: Final = 60
-"""Names that one answer has at most."""
+"""Maximum number of names in an answer."""
 
 ROWS: Final = 2
-"""Rows that one claim of a cursor yields."""
+"""Rows in one claim of a cursor."""
 
 _REAL: Final = frozenset({"noop", "playbook", "task_sequence"})
-"""Kinds that do nothing outside."""
+"""Kinds without external effects."""
 
 _TEMPLATE: Final = re.compile(r"\{\{(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
 _FIELD: Final = re.compile(r"\.([A-Za-z_]\w*)|\[['\"]([A-Za-z_]\w*)['\"]\]")
 
 
 def names_in(texts: Iterable[str]) -> list[str]:
-    """Return the names of fields that templates read, each once and in order."""
+    """Return the distinct names of fields that templates read, in order."""
     names: dict[str, None] = {}
     for text in texts:
         for template in _TEMPLATE.finditer(text):
@@ -45,7 +45,7 @@ def names_in(texts: Iterable[str]) -> list[str]:
 
 
 class DocumentAnswers:
-    """What the tools of some documents answer."""
+    """The answers of the tools of some documents."""
 
     def __init__(self, seed: int, texts: Iterable[str]) -> None:
         self._seed = seed
@@ -87,7 +87,7 @@ class DocumentAnswers:
 
 
 def add_scripted(registry: Registry, act: Handler) -> None:
-    """Add every kind of tool, all of them answering by one function."""
+    """Register every tool kind with one function that answers all calls."""
     real = Registry()
     for name in sorted({*MODULES, *ABSENT} - _REAL):
         known = None if name in ABSENT else real.kind(name)

@@ -1,4 +1,4 @@
-"""What the tools of a run do, and when: at once, late, or never."""
+"""The effects of a run's tools, which may complete at once, late or never."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from arcbook.testing.simulate.tools import Answers, ask
 from arcbook.tools.api import Deferred, ToolCall
 
 DEAF_SECONDS: Final = 0.5
-"""Time between two looks of a tool that hears nothing, whether its execution is over."""
+"""Interval at which a tool that ignores cancellation checks whether its execution has ended."""
 
 
 class Effects:
-    """What tools did, by idempotency key: the world that a lost process leaves behind.
+    """The effects of tools by idempotency key; they survive the loss of a process.
 
     Args:
-        answers: what calls are answered.
-        faults: what goes wrong on the way.
-        fail: is told what is broken: rule and message.
+        answers: the answers of calls.
+        faults: decides which faults happen.
+        fail: called with the rule and the message if a rule is broken.
     """
 
     def __init__(self, answers: Answers, faults: Faults, fail: Callable[[str, str], None]) -> None:
         self._answers = answers
         self._faults = faults
         self._fail = fail
-        #: Calls by key and try.
+        #: Calls, by key and attempt.
         self.calls: Counter[tuple[str, int]] = Counter()
-        #: Executions, steps, visits, iterations and labels that were called, as one text.
+        #: Executions, steps, visits, iterations and labels of calls, as one text.
         self.called: set[str] = set()
-        #: Executions of which a call that has a time limit was cut off.
+        #: Executions with a call that exceeded its time limit.
         self.limited: set[int] = set()
-        #: Calls that are being made: of which execution, where, and with which key.
+        #: Calls in progress: execution, process and key.
         self._open: dict[int, tuple[int, Process, str]] = {}
         self._hanging: set[int] = set()
         self._number = 0

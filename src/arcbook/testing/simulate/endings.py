@@ -1,4 +1,4 @@
-"""What must hold when everything has ended."""
+"""The rules that are checked when all executions have ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arcbook.testing.simulate.world import Node, World
 
 
 def ended_well(story: Story) -> None:
-    """Note what is broken in the end."""
+    """Record the rules that are broken at the end."""
     world = story.world
     for execution_id in story.started:
         if execution_id not in world.store.log:
@@ -41,7 +41,7 @@ def ended_well(story: Story) -> None:
 
 
 def _goes_on(world: World, node: Node) -> None:
-    """Whoever goes on does so with all of its loops."""
+    """Check that a running process still has all of its loops."""
     if ended := silent(node):
         world.checks.fail("silent", f"{node.process.name} goes on without {ended}")
 
@@ -89,7 +89,7 @@ def _replayed(world: World, execution_id: int, state: State) -> None:
 
 
 def _performed(world: World, execution_id: int) -> None:
-    """Every success that the log tells of was a call of its tool."""
+    """Check that every success in the log was a call of its tool."""
     called = world.effects.called
     for row in world.store.log[execution_id]:
         event = decode(row.body)
@@ -107,7 +107,7 @@ def _performed(world: World, execution_id: int) -> None:
 
 
 def _drained(world: World, execution_id: int) -> None:
-    """A cursor that ended well had every row of its queue, each once."""
+    """Check that a completed cursor processed every row of its queue once."""
     queues = world.answers.queues
     for row in world.store.log[execution_id]:
         event = decode(row.body)
@@ -127,7 +127,7 @@ def _called(world: World, key: str, result: StepResult, called: set[str]) -> Non
 
 
 def _ticked(story: Story) -> None:
-    """The schedule ticked once for each time that was due, and at no other."""
+    """Check that the schedule ticked once for each due time, and at no other."""
     world, schedule = story.world, story.schedule
     assert schedule is not None
     starts: Counter[str] = Counter()

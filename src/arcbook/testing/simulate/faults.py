@@ -1,7 +1,7 @@
-"""What goes wrong, and when: one numbered question after the other, answered by the seed.
+"""Decide which faults happen: a sequence of numbered questions, answered from the seed.
 
-A question has the same number in a run that is repeated, and each answer is one draw, so
-single faults can be left out of a run, to find which of them matter.
+In a repeated run a question has the same number, and each answer is one draw. So single
+faults can be left out of a run, to find those that matter.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Faults:
         self._random = random.Random(f"faults:{scenario.seed}").random
         self._rates = scenario.rates
         self.rng = random.Random(f"details:{scenario.seed}")
-        #: Whether faults happen at present.
+        #: Whether faults are enabled.
         self.on = False
         self._asked = 0
-        #: The faults that happened: number and what it was.
+        #: The faults that happened: number and description.
         self.happened: list[tuple[int, str]] = []
 
     def strikes(self, kind: str, label: str) -> bool:

@@ -1,4 +1,4 @@
-"""Tokens and iterations counted beside the engine: fan-in for exactly the set, once."""
+"""Count tokens and iterations independently of the engine, to check fan-in."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from arcbook.events.types import (
 from arcbook.outcome import OK
 
 Routes = Mapping[str, frozenset[int]]
-"""Arcs by which a step leads on whatever it yields, by its name."""
+"""The unconditional arcs of steps, by name."""
 
 
 def routes_of(playbook: Playbook) -> Routes:
-    """Return what a document says of where its steps lead."""
+    """Return the unconditional arcs of a playbook's steps."""
     return {step.name: _certain(step.router) for step in playbook.steps}
 
 
@@ -39,7 +39,7 @@ def _certain(router: Router) -> frozenset[int]:
 
 
 class Flow:
-    """What goes on in one execution."""
+    """The tokens and iterations of one execution."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Flow:
         self.execution_id = execution_id
         self._fail = fail
         self._known = routes or {}
-        #: Of the playbook that this is an execution of.
+        #: The unconditional arcs of its playbook.
         self._routes: Routes = {}
         self._tokens: dict[str, Counter[str]] = {}
         self._entered: set[tuple[str, int]] = set()
@@ -103,7 +103,7 @@ class Flow:
             self.fail("fan-in", f"{visit} is entered again")
         self._entered.add(visit)
         tokens = self._tokens.pop(event.step, Counter())
-        tokens.pop("", None)  # the entry's token comes from nowhere
+        tokens.pop("", None)  # the token of the entry step has no origin
         if tokens != Counter(event.came_from):
             self.fail(
                 "fan-in", f"{visit} fired for {event.came_from}, and {dict(tokens)} were there"

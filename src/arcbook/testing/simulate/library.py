@@ -1,4 +1,4 @@
-"""The playbooks of a folder, to be simulated."""
+"""Load the playbooks of a folder for simulation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether the simulator finds bugs: each of these is planted, and must be found.
+"""Check that the simulator finds planted bugs.
 
-A mutant is a patch of the source as text, made on a copy. One that does not apply any
-more fails loudly: it has to be written anew.
+A mutant is a textual patch of a copy of the source. If a patch no longer applies, the run
+fails, and the patch must be rewritten.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import arcbook
 from arcbook.testing.simulate.planted import MUTANTS, Mutant
 
 SEEDS_MAX: Final = 2000
-"""Seeds within which each must be found."""
+"""Number of seeds within which each bug must be found."""
 
 _ON_A_COPY: Final = """\
 import runpy, sys
@@ -34,7 +34,7 @@ _FOUND: Final = re.compile(r"^seed (\d+) at [^:]*: (\S+): ", re.MULTILINE)
 
 
 class Found(NamedTuple):
-    """What came of one mutant."""
+    """The result for one mutant."""
 
     mutant: Mutant
     #: The seed that found it; -1 if none did.
@@ -55,7 +55,7 @@ def _patched(mutant: Mutant, folder: Path) -> None:
 
 
 def hunt(mutant: Mutant, seeds: int) -> Found:
-    """Plant a bug on a copy, and look which seed finds it."""
+    """Plant a bug in a copy, and return the first seed that finds it."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -96,14 +96,14 @@ def _hunted(mutants: list[Mutant], seeds: int, jobs: int) -> Iterator[Found]:
 
 
 def table(results: list[Found]) -> str:
-    """Return what was found as a table for the documentation."""
+    """Format the results as a table for the documentation."""
     lines = ["| planted bug | found by seed | rule |", "|---|---|---|"]
     lines += [f"| {f.mutant.name} | {f.seed if f.seed >= 0 else '-'} | {f.rule} |" for f in results]
     return "\n".join(lines) + "\n"
 
 
 def main() -> int:
-    """Plant each bug, and look whether it is found."""
+    """Plant each bug, and check whether it is found."""
     parser = argparse.ArgumentParser(prog="python -m arcbook.testing.simulate.mutants")
     parser.add_argument("--seeds", type=int, default=SEEDS_MAX, help="seeds for each")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at the same time")

@@ -1,4 +1,4 @@
-"""What one run consists of: everything that its seed decides before it begins."""
+"""The scenario of a run: everything that its seed decides in advance."""
 
 from __future__ import annotations
 
@@ -44,33 +44,33 @@ GENTLE: Final = MILD | {"stall", "raise"}
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """A run: who takes part, what is executed, and what may go wrong."""
+    """The parts of a run: its processes, its playbooks and the possible faults."""
 
     seed: int
     servers: int = 2
     workers: int = 2
     #: Playbooks by path; the first one is started, the others are its children.
     playbooks: dict[str, str]
-    #: Whether people wrote them, for tools of all kinds.
+    #: Whether they are hand-written, for tools of all kinds.
     documents: bool = False
     executions: int = 3
-    #: How catch-up is set on the schedule; none if empty.
+    #: The ``catch_up`` of the schedule; empty for no schedule.
     schedule: str = ""
-    #: How likely each kind of fault is, where it can happen.
+    #: The probability of each kind of fault.
     rates: dict[str, float] = {}
-    #: Seconds for which faults happen.
+    #: Duration of the phase with faults, in seconds.
     storm: float = 6.0
-    #: Faults that do not happen, by number; and the first one that never does.
+    #: Numbers of faults to leave out, and the number from which all are left out.
     muted: frozenset[int] = frozenset()
     faults_max: int = 1_000_000
-    #: Events after which a state is saved.
+    #: Number of events after which a snapshot is saved.
     snapshot_events: int = 1000
-    #: Size up to which values stand in events; larger ones are kept by reference.
+    #: Size up to which values are stored in events; larger ones are stored by reference.
     inline_bytes: int = 100 * 1024
 
 
 def scenario_of(seed: int, library: Library | None = None) -> Scenario:
-    """Return the run of a seed: of a generated playbook, or of one of a library."""
+    """Return the scenario of a seed, with a generated playbook or one of a library."""
     rng = random.Random(f"scenario:{seed}")
     if library is None:
         playbooks = _generated(rng)
@@ -105,7 +105,7 @@ def _generated(rng: random.Random) -> dict[str, str]:
 
 
 def _rates(rng: random.Random) -> dict[str, float]:
-    """Return rates of some kinds: a run with few kinds goes deeper than one with all."""
+    """Choose rates for some kinds, because a run with few kinds explores more deeply."""
     chosen = rng.sample(KINDS, rng.choice([1, 2, 3, 5, len(KINDS)]))
     if rng.random() < 0.1:
         chosen = ["tool", "cancel"]

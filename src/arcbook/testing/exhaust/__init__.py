@@ -1,7 +1,7 @@
-"""Small worlds gone through whole: every graph, every interleaving, every state of a model.
+"""Exhaustive checks of small worlds: every graph, every interleaving, every state of a model.
 
-What :mod:`arcbook.testing.simulate` samples in large worlds is enumerated here in small
-ones, with the same production code and the same checks.
+:mod:`arcbook.testing.simulate` samples large worlds; this package enumerates small ones, with
+the same production code and the same checks.
 
     python -m arcbook.testing.exhaust
     python -m arcbook.testing.exhaust --large graphs

@@ -1,4 +1,4 @@
-"""Going through small worlds: all graphs, all interleavings, all states of the model."""
+"""Enumerate small worlds: all graphs, all interleavings, all states of the model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _say(text: str) -> None:
 
 
 class _Told:
-    """What came of it: summaries, and how much is broken."""
+    """The results: summaries, and the number of broken rules."""
 
     def __init__(self) -> None:
         self.summaries: list[str] = []
@@ -107,11 +107,13 @@ def _traces(report: _Told, seeds: int) -> None:
 
 
 def main() -> int:
-    """Go through what the command line asks for."""
+    """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m arcbook.testing.exhaust")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
-    parser.add_argument("--large", action="store_true", help="larger worlds as well")
-    parser.add_argument("--seeds", type=int, default=300, help="simulations that are traced")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}; all by default"
+    )
+    parser.add_argument("--large", action="store_true", help="include larger worlds")
+    parser.add_argument("--seeds", type=int, default=300, help="number of traced simulations")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {sorted(unknown)}; choose from {', '.join(PARTS)}")

@@ -1,8 +1,8 @@
-"""All courses of a program that asks what to do next: depth first, without its states.
+"""Enumerate all courses of a program that makes choices, depth first, without saving states.
 
-Each course runs the program from its beginning. It repeats the choices of the one before
-it up to the last that has a further alternative, takes that, and from there on always the
-first. Nothing is kept but one list of numbers, and every course is run once.
+Each course runs the program from the start. It repeats the choices of the previous course up
+to the last one with a further alternative, takes that alternative, and then always the first
+one. Only one list of numbers is kept, and every course is run once.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import NamedTuple
 
 
 class DivergedError(RuntimeError):
-    """A program asked something else than before, with the same answers."""
+    """A program made another choice than before, after the same choices."""
 
 
 class Choice(NamedTuple):
-    """A question that was answered."""
+    """A choice that was made."""
 
-    #: Which of the alternatives; 0 is the first.
+    #: The index of the chosen alternative.
     taken: int
     among: int
     label: str
 
 
 class Choices:
-    """Answers for one course."""
+    """The choices of one course."""
 
     def __init__(self, choices: Sequence[Choice] = ()) -> None:
         self._given = choices
@@ -35,7 +35,7 @@ class Choices:
         """Return which of some alternatives is taken.
 
         Raises:
-            DivergedError: the program does not repeat itself.
+            DivergedError: the program is not deterministic.
         """
         at = len(self.made)
         taken = 0

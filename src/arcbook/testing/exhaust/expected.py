@@ -1,4 +1,4 @@
-"""What a graph without cycles must do, worked out beside the engine from outcomes alone."""
+"""Predict the course of an acyclic graph from its outcomes, independently of the engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Outcomes = Mapping[tuple[int, int, int], bool]
 
 
 class Expected(NamedTuple):
-    """How an execution must end."""
+    """The predicted end of an execution."""
 
     status: str
     entered: frozenset[str]
@@ -20,22 +20,23 @@ class Expected(NamedTuple):
 
 
 def is_determined(shape: Shape) -> bool:
-    """Return whether outcomes alone decide what follows, whatever the order they come in.
+    """Return whether the outcomes determine the end, regardless of their order.
 
-    A cycle may begin a visit before or after another token arrives; a join that does not
-    wait goes by who is first; an iteration that fails keeps others from being given out.
+    They do not with a cycle, which may begin a visit before or after another token arrives;
+    with a join that does not wait, which depends on the first arrival; and with a failing
+    iteration, which prevents further ones from being issued.
     """
     return shape.is_acyclic and not shape.has_early_join and not shape.may_stop_midway
 
 
 def expected(shape: Shape, outcomes: Outcomes) -> Expected:
-    """Return how an execution of a determined shape ends.
+    """Predict the end of an execution of a determined shape.
 
     The numbers of its steps are a topological order.
     """
     count = len(shape.routes)
     tokens: list[bool] = [step == 0 for step in range(count)]
-    #: Steps that nothing passes any more: they failed uncaught, or wait behind one that did.
+    #: Steps that no token passes any more: they failed uncaught, or wait behind one that did.
     dead = [False] * count
     entered: set[int] = set()
     failed: set[int] = set()

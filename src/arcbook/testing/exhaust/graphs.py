@@ -1,4 +1,4 @@
-"""The production engine in every small graph, in every order of what may happen to it."""
+"""Run the production engine on every small graph, with every order of inputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from arcbook.testing.simulate.flow import Flow
 EXECUTION_ID: Final = 7
 
 STATES_MAX: Final = 200_000
-"""States of one graph; more means that it does not come to an end."""
+"""Maximum number of states of a graph; more means that it does not terminate."""
 
 _KINDS: Final = KindTable({KIND: Kind(name=KIND, open=True)})
 
@@ -47,13 +47,13 @@ Outcome = tuple[tuple[int, int, int], bool]
 
 
 class Counts(NamedTuple):
-    """How much there was."""
+    """The numbers of what was explored."""
 
     graphs: int = 0
     states: int = 0
     inputs: int = 0
     ends: int = 0
-    #: Graphs in which outcomes alone decide how they end.
+    #: Graphs whose outcomes determine their end.
     determined: int = 0
 
     def plus(self, other: Counts) -> Counts:
@@ -62,21 +62,21 @@ class Counts(NamedTuple):
 
 
 class _Node(NamedTuple):
-    """A state that was reached, with what is known of the way to it."""
+    """A reached state, with the path to it."""
 
     stored: bytes
-    #: What tasks yielded, whatever the order.
+    #: The outcomes of tasks, regardless of their order.
     outcomes: frozenset[Outcome]
     flow: Flow
     way: tuple[Any, ...]
 
 
 class Explorer:
-    """Goes through everything that may happen to one graph.
+    """Explores everything that may happen to one graph.
 
-    A state is left as many ways as there are inputs for it: each command that is out may
-    succeed or fail, be lost, and the execution may be cancelled. States are the same when
-    they are stored as the same bytes and the same tasks yielded the same.
+    From each state there is a transition for every possible input: each outstanding command
+    may succeed, fail or be lost, and the execution may be cancelled. Two states are the same
+    if they encode to the same bytes and their tasks had the same outcomes.
     """
 
     def __init__(self, shape: Shape, size: Size) -> None:
@@ -91,7 +91,7 @@ class Explorer:
         """Go through all of it.
 
         Raises:
-            BrokenError: something does not hold; it says after what.
+            BrokenError: a rule is broken; the message names the inputs before.
         """
         first = _Node(
             encode_state(State(execution_id=EXECUTION_ID)),
@@ -256,7 +256,7 @@ _Issued = tuple[str, int, int]
 
 
 def _out(state: State) -> set[_Issued]:
-    """Return the commands that are out, with generation and loss count."""
+    """Return the outstanding commands, with generation and loss count."""
     return {
         (c.command_id, c.generation, c.lost)
         for run in state.runs.values()
@@ -266,7 +266,7 @@ def _out(state: State) -> set[_Issued]:
 
 
 def _courses(count: int, errors: int) -> Iterator[tuple[bool, ...]]:
-    """Return what so many iterations may yield, reported all at once or a part of them."""
+    """Yield the possible outcomes of iterations, reported together or in parts."""
     for size in range(1, count + 1):
         for passed in product((True, False), repeat=size):
             if passed.count(False) <= errors:
@@ -282,10 +282,10 @@ def _unwound(way: tuple[Any, ...]) -> list[AnyInput]:
 
 
 def explore(size: Size) -> Counts:
-    """Go through every graph of a size.
+    """Explore every graph of a size.
 
     Raises:
-        BrokenError: something does not hold.
+        BrokenError: a rule is broken.
     """
     total = Counts()
     for shape in shapes(size):

@@ -1,4 +1,4 @@
-"""The production runtime in every interleaving that a bound allows."""
+"""Run the production runtime in every interleaving within a bound."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from arcbook.testing.simulate.run import tell
 from arcbook.testing.simulate.scenario import Scenario
 
 SEED: Final = 1
-"""Decides what tools answer: with this one, they succeed."""
+"""The seed of the tools' answers; with this one, all calls succeed."""
 
 
 HARMLESS: Final = frozenset({"total", "late"})
-"""Parts of a budget by which no worker loses a command."""
+"""Kinds of faults that make no worker lose a command."""
 
 
 def _playbook(path: str, workflow: str) -> str:
@@ -50,14 +50,14 @@ PLAYBOOKS: Final[dict[str, tuple[str, ...]]] = {
         ),
     ),
 }
-"""What is executed, by name; the others of each are its children."""
+"""The playbooks by name; further ones of an entry are children."""
 
 
 class Setting(NamedTuple):
-    """What is enumerated: a playbook, the processes, and how much may go wrong."""
+    """The setting to enumerate: a playbook, the processes, and the budget of faults."""
 
     playbook: str
-    #: How often each kind of fault may happen in one run, and all of them under ``total``.
+    #: Maximum number of faults in one run, by kind, and in total under ``total``.
     budget: Mapping[str, int]
     servers: int = 1
     workers: int = 2
@@ -68,10 +68,10 @@ class Setting(NamedTuple):
 
 
 class Enumerated(NamedTuple):
-    """How many runs there were, and whether those were all."""
+    """The number of runs, and whether they were all."""
 
     runs: int
-    #: Questions of the longest run, and faults that happened in all of them.
+    #: The number of choices in the longest run, and of faults in all runs.
     depth: int
     faults: int
     is_complete: bool
@@ -82,11 +82,11 @@ def enumerate_runs(setting: Setting, *, runs_max: int | None = None) -> Enumerat
     """Run a setting in every course.
 
     Args:
-        setting: what is enumerated.
-        runs_max: runs after which it is given up, if not all of them.
+        setting: the setting.
+        runs_max: maximum number of runs; all by default.
 
     Raises:
-        BrokenError: something does not hold; it says what went wrong before.
+        BrokenError: a rule is broken; the message names the faults before.
     """
     began = time.monotonic()
     search = _Search(setting)
@@ -114,7 +114,7 @@ class _Search:
             rates=dict.fromkeys(setting.budget.keys() - HARMLESS, 1.0),
         )
         self.faults = 0
-        #: What an undisturbed run yields: the first one.
+        #: The result of the first run, which has no faults.
         self._wanted: Any = None
 
     def run(self, choices: Choices) -> None:

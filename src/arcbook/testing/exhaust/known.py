@@ -1,4 +1,4 @@
-"""The states of the model: what is stored, believed, held and on its way; its rules and bounds."""
+"""The states of the model: stored, believed and held data, and messages; its rules and bounds."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 NOBODY: Final = -1
 
 GOES_ON: Final = frozenset({"pending", "claimed", "waiting"})
-"""How a command stands that has not ended."""
+"""The statuses of a command that has not ended."""
 
 
 class Label(NamedTuple):
-    """What was done, and to what. A verb that begins with ``_`` is seen by nobody."""
+    """A step of the model: a verb and its object. A verb that begins with ``_`` is unobserved."""
 
     verb: str
     command: int = 0
@@ -25,18 +25,18 @@ Key = tuple[int, int, int]
 
 
 class Row(NamedTuple):
-    """A command as it is stored."""
+    """A stored command."""
 
     #: none, pending, claimed, waiting; at the end done, failed, stopped.
     status: str = "none"
     generation: int = 0
     attempt: int = 1
     worker: int = NOBODY
-    #: Its task that must not run twice has begun.
+    #: Whether its task that must not run twice has begun.
     began: bool = False
-    #: How often its outcome was applied.
+    #: The number of times its outcome was applied.
     applied: int = 0
-    #: Whether pools were told of it, as far as a server remembers.
+    #: Whether it was announced to its pool, as far as a server remembers.
     announced: bool = False
 
     @property
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What is stored, or what a server believes that is."""
+    """The stored data, or a server's view of it."""
 
     seq: int
     rows: tuple[Row, ...]
@@ -58,14 +58,14 @@ class Stored(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a worker has in hand; it began, asks (to record that), may (go on), or is done."""
+    """A command that a worker holds: begun, asking (to record that), allowed to go on, or done."""
 
     key: Key
     phase: str
 
 
 class Message(NamedTuple):
-    """What is on its way: notice, claimed, report, record, answer, stop, receipt."""
+    """A message in transit: notice, claimed, report, record, answer, stop or receipt."""
 
     kind: str
     key: Key
@@ -75,12 +75,12 @@ class Message(NamedTuple):
     detail: str = ""
     #: A command that comes with an answer.
     brings: Key | None = None
-    #: Whether it is on its way a second time.
+    #: Whether it is a duplicate.
     twin: bool = False
 
 
 class Mishaps(NamedTuple):
-    """What may still go wrong."""
+    """The numbers of faults that may still happen."""
 
     crashes: int = 1
     losses: int = 1
@@ -88,7 +88,7 @@ class Mishaps(NamedTuple):
     silences: int = 0
     takeovers: int = 1
     cancels: int = 0
-    #: Commands that end by something else: a time limit, another branch, a fatal error.
+    #: Commands that end for another reason: a time limit, another branch, a fatal error.
     limits: int = 0
 
 
@@ -96,18 +96,18 @@ class Known(NamedTuple):
     """A state."""
 
     stored: Stored
-    #: What each server believes; nothing, if it drives nothing.
+    #: The view of each server; None if it drives nothing.
     views: tuple[Stored | None, ...]
-    #: What each worker holds; nothing, if it is dead.
+    #: The commands that each worker holds; None if it is dead.
     workers: tuple[frozenset[Held] | None, ...]
     way: frozenset[Message] = frozenset()
     mishaps: Mishaps = Mishaps()
-    #: How often each task was performed.
+    #: The number of times each task was performed.
     performed: tuple[int, ...] = ()
 
 
 class Rules(NamedTuple):
-    """What keeps it right. A model without one of these must break something."""
+    """The rules of the protocol. A model without one of them must violate a check."""
 
     fence_events: bool = True
     fence_claims: bool = True
@@ -128,7 +128,7 @@ class Rules(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """How large a world is."""
+    """The bounds of the model."""
 
     commands: int = 1
     servers: int = 2

@@ -1,9 +1,10 @@
-"""A model of command, claim, lease and report: what servers and workers may do, and when.
+"""A model of commands, claims, leases and reports: the possible steps of servers and workers.
 
-A state is what is stored, what each server believes, what each worker holds and what is on
-its way. :meth:`Model.steps` says what may follow. Time is left out: whatever may take long,
-may take for ever. So a lease ends whenever its worker is gone or, as often as the bounds
-say, while it is only silent; and a server may take over what another still believes its own.
+A state consists of the stored data, the view of each server, the commands that each worker
+holds, and the messages in transit. :meth:`Model.steps` yields its successors. There is no
+time: anything slow may take forever. So a lease may end whenever its worker is dead or, as
+often as the bounds allow, while it is only silent; and a server may take over executions that
+another one still believes to own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from arcbook.testing.exhaust.known import (
 
 
 class Model:
-    """What may follow from a state."""
+    """The transitions of the model."""
 
     def __init__(self, bounds: Bounds, rules: Rules | None = None) -> None:
         self.bounds = bounds
@@ -265,7 +266,7 @@ class Model:
         if self.rules.fence_events and known.stored.seq != view.seq:
             yield Label("_fenced"), _viewing(known, server, known.stored)
             return
-        # What only claims changed meanwhile stays: they write no event.
+        # Keep concurrent changes by claims alone, which write no event.
         rows = tuple(
             actual if target == before else target
             for target, before, actual in zip(
@@ -321,7 +322,7 @@ class Model:
         elif self.bounds.mishaps.cancels:
             hands = {Held(key, "began")}
         else:
-            # Slow work is a late answer: nothing tells them apart unless it can be stopped.
+            # Slow work is equivalent to a late answer, unless it can be stopped.
             yield from self._perform(known, worker, commands, key)
             return
         if not hands <= commands:

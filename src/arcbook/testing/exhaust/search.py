@@ -1,4 +1,4 @@
-"""All states of the model, breadth first, and what must hold in each and at each step."""
+"""Search all states of the model, breadth first, and check each state and each step."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from arcbook.testing.exhaust.known import GOES_ON, Bounds, Key, Known, Label, Ro
 from arcbook.testing.exhaust.model import Model
 
 KNOWN_MAX: Final = 2_000_000
-"""States of one model; more means that its bounds are too wide to be gone through."""
+"""Maximum number of states; more means that the bounds are too wide."""
 
 _ENDED: Final = frozenset({"done", "failed", "stopped"})
 
 
 class Violated(NamedTuple):
-    """What does not hold, and what was done before."""
+    """A violated rule, and the steps before it."""
 
     rule: str
     message: str
@@ -30,7 +30,7 @@ class Violated(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """How large a model was, and what it violates first, if anything."""
+    """The size of a model, and its first violation, if any."""
 
     states: int
     steps: int
@@ -38,7 +38,7 @@ class Checked(NamedTuple):
 
 
 def check(bounds: Bounds, rules: Rules | None = None) -> Checked:
-    """Go through all states within bounds."""
+    """Check all states within bounds."""
     return _Search(Model(bounds, rules)).run()
 
 

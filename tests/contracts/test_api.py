@@ -219,6 +219,25 @@ async def test_a_start_that_its_playbook_cannot_read_is_refused(api: Api, body, 
     assert len(listed) == (status == 200)
 
 
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("inputs", "values of the workload go below 'workload'"),
+        ("worklaod", "did you mean 'workload'?"),
+        ("entry_stp", "did you mean 'entry_step'?"),
+    ],
+)
+async def test_a_field_of_a_start_that_means_nothing_is_warned_of(
+    api: Api, field: str, said: str
+) -> None:
+    await api.register(HELLO)
+    body = {"path": "examples/hello", field: {"who": "Ada"}}
+
+    started = await api.post("/api/execute", body)
+
+    assert started["warnings"] == [f"the request's field {field!r} is ignored: {said}"]
+
+
 async def test_values_of_a_playbook_without_a_workload_are_warned_of(api: Api):
     await api.register(WAITS)
     body = {"path": "examples/waits", "payload": {"colour": "red"}}

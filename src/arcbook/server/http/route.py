@@ -27,6 +27,11 @@ BODY_PART_BYTES: Final = 16 * 1024
 _UNUSUAL: Final = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?\d{3}|\d{309}")
 """Half surrogates and numbers that no float is as large as, which the fast decoder rejects."""
 
+BODY: Final = "arcbook.body"
+"""Where the scope of a request keeps its JSON body."""
+
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 ENCODER: Final = msgspec.json.Encoder()
 
 Struct = TypeVar("Struct")
@@ -52,6 +57,14 @@ class Call:
         """The caller of the request."""
         caller: Caller = self.request.scope["arcbook.caller"]
         return caller
+
+    def unknown_fields(self) -> list[str]:
+        """Return the fields of the body, a mapping, that its type does not have."""
+        try:
+            fields = _FIELDS.decode(self.request.scope[BODY])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return []
+        return [name for name in fields if name not in self.body.__struct_fields__]
 
     def param(self, name: str) -> str:
         """Return a path parameter."""
@@ -204,6 +217,7 @@ async def _body(
         return data
     if not data.strip() and route.body_optional:
         data = b"{}"
+    request.scope[BODY] = data
     body = decoded(data, decoder)
     if nests_too_deeply(data):
         raise ApiError(422, f"the body nests deeper than {NESTING_MAX} levels", "too_deep")

@@ -58,7 +58,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     #: ``started``, or ``duplicate`` if the key already belongs to an execution.
     status: str = "started"
     commands_generated: int = 1
-    #: Names of values in the request that the playbook cannot read.
+    #: Values in the request that the playbook cannot read, and fields that mean nothing.
     warnings: list[str] = []
 
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+import msgspec
+
 from arcbook.dsl.diagnostics import did_you_mean
 from arcbook.dsl.names import OWN
 from arcbook.events.types import Parent
@@ -29,6 +31,11 @@ from arcbook.wire.http.execute import (
 
 KEY_CHARACTERS_MAX: Final = 512
 
+FIELDS_SHOWN_MAX: Final = 10
+"""Maximum fields of a request that the answer names as ignored."""
+
+FIELD_CHARACTERS_MAX: Final = 60
+
 TRACE_LABEL: Final = "trace"
 TRACE_CHARACTERS_MAX: Final = 1000
 
@@ -37,7 +44,20 @@ async def execute(call: Call) -> Started:
     """Start an execution; the answer is sent when the start is durable."""
     request: ExecuteRequest = call.body
     key = call.header("idempotency-key") or call.header("x-idempotency-key")
-    return await _start(call, request, key)
+    started = await _start(call, request, key)
+    if not (ignored := call.unknown_fields()):
+        return started
+    return msgspec.structs.replace(started, warnings=[*_ignored(ignored), *started.warnings])
+
+
+def _ignored(fields: list[str]) -> list[str]:
+    """Return warnings about fields of a request that mean nothing."""
+    known = ExecuteRequest.__struct_fields__
+    return [
+        f"the request's field {name[:FIELD_CHARACTERS_MAX]!r} is ignored: "
+        + (did_you_mean(name, known) or "values of the workload go below 'workload'")
+        for name in fields[:FIELDS_SHOWN_MAX]
+    ]
 
 
 async def _start(call: Call, request: ExecuteRequest, header_key: str = "") -> Started:

@@ -15,7 +15,7 @@ import msgspec
 
 from arcbook.testing.simulate.library import Library
 from arcbook.testing.simulate.run import Ran, simulate
-from arcbook.testing.simulate.scenario import Scenario, scenario_of
+from arcbook.testing.simulate.scenario import KINDS, MORE_KINDS, Scenario, scenario_of
 from arcbook.testing.simulate.shrink import Shrinker
 
 FOLDER = Path("tmp/simulation")
@@ -41,8 +41,25 @@ def _library(corpus: Path | None) -> Library | None:
     return None if corpus is None else Library(corpus)
 
 
-def _run(corpus: Path | None, seed: int) -> Short:
-    ran = simulate(scenario_of(seed, _library(corpus)))
+class Source(NamedTuple):
+    """What scenarios are made of, beside their seed."""
+
+    #: Folder of playbooks in place of generated ones.
+    corpus: Path | None
+    #: Rates of faults in place of those that the seed chooses, as JSON.
+    rates: str
+
+    def scenario(self, seed: int) -> Scenario:
+        """Return the scenario of a seed."""
+        scenario = scenario_of(seed, _library(self.corpus))
+        if not self.rates:
+            return scenario
+        rates = msgspec.json.decode(self.rates, type=dict[str, float])
+        return msgspec.structs.replace(scenario, rates=rates)
+
+
+def _run(source: Source, seed: int) -> Short:
+    ran = simulate(source.scenario(seed))
     return Short(seed, ran.executions, len(ran.faults), ran.message)
 
 
@@ -56,14 +73,14 @@ def _commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def _many(first: int, count: int, jobs: int, corpus: Path | None, *, stop: bool) -> int:
+def _many(first: int, count: int, jobs: int, source: Source, *, stop: bool) -> int:
     """Run many seeds; return how many broke a rule."""
     began, executions, faults = time.monotonic(), 0, 0
     broken: list[Short] = []
     done = 0
     seeds = range(first, first + count)
     with multiprocessing.Pool(jobs) as pool:
-        for short in pool.imap_unordered(functools.partial(_run, corpus), seeds, chunksize=5):
+        for short in pool.imap_unordered(functools.partial(_run, source), seeds, chunksize=5):
             done += 1
             executions += short.executions
             faults += short.faults
@@ -77,7 +94,7 @@ def _many(first: int, count: int, jobs: int, corpus: Path | None, *, stop: bool)
                 _say(f"{done} seeds, {executions} executions, {each:.0f}/s, {len(broken)} broken")
     seconds = time.monotonic() - began
     if broken and not stop:
-        _explain(min(broken).seed, corpus)
+        _explain(min(broken).seed, source)
     _say(
         f"simulated {done} seeds from {first}: {executions} executions, {faults} faults, "
         f"{executions / seconds:.0f} executions/s, {len(broken)} broken"
@@ -85,9 +102,9 @@ def _many(first: int, count: int, jobs: int, corpus: Path | None, *, stop: bool)
     return len(broken)
 
 
-def _explain(seed: int, corpus: Path | None) -> None:
+def _explain(seed: int, source: Source) -> None:
     """Shrink the run of a seed, and print how to replay it."""
-    ran = Shrinker(simulate(scenario_of(seed, _library(corpus)))).shrink()
+    ran = Shrinker(simulate(source.scenario(seed))).shrink()
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"seed-{seed}.json"
     path.write_bytes(msgspec.json.encode(ran.scenario))
@@ -126,6 +143,17 @@ def _corpus(text: str) -> Path:
     return folder
 
 
+def _rates(text: str) -> str:
+    try:
+        rates = msgspec.json.decode(text, type=dict[str, float])
+    except msgspec.DecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no mapping of rates: {error}") from None
+    unknown = sorted(rates.keys() - {*KINDS, *MORE_KINDS})
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no kind of fault")
+    return text
+
+
 def _scenario(text: str) -> Scenario:
     try:
         return msgspec.json.decode(Path(text).read_bytes(), type=Scenario)
@@ -149,16 +177,16 @@ def main() -> int:
     )
     parser.add_argument("--trace", action="store_true", help="print what happens")
     parser.add_argument("--shrink", action="store_true", help="shrink the run of the seed")
+    parser.add_argument("--faults", type=_rates, default="", help='rates of faults: {"late": 0.5}')
     options = parser.parse_args()
+    source = Source(options.corpus, options.faults)
     if options.scenario is not None:
         return _one(options.scenario, trace=options.trace)
     if options.seed is not None:
         if options.shrink:
-            _explain(options.seed, options.corpus)
-        return _one(scenario_of(options.seed, _library(options.corpus)), trace=options.trace)
-    broken = _many(
-        options.first_seed, options.seeds, options.jobs, options.corpus, stop=options.stop
-    )
+            _explain(options.seed, source)
+        return _one(source.scenario(options.seed), trace=options.trace)
+    broken = _many(options.first_seed, options.seeds, options.jobs, source, stop=options.stop)
     return min(broken, 1)
 
 

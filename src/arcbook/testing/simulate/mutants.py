@@ -71,6 +71,7 @@ def hunt(mutant: Mutant, seeds: int) -> Found:
                 "1",
                 "--seeds",
                 str(seeds),
+                *(["--faults", mutant.faults] if mutant.faults else []),
             ],
             cwd=name,
             capture_output=True,

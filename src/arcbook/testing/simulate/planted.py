@@ -18,10 +18,12 @@ class Mutant(NamedTuple):
 
     name: str
     patches: tuple[Patch, ...]
+    #: Rates of the faults that bring it about, as JSON, if those that seeds choose rarely do.
+    faults: str = ""
 
 
-def _mutant(name: str, *patches: tuple[str, str, str]) -> Mutant:
-    return Mutant(name, tuple(Patch(*patch) for patch in patches))
+def _mutant(name: str, *patches: tuple[str, str, str], faults: str = "") -> Mutant:
+    return Mutant(name, tuple(Patch(*patch) for patch in patches), faults)
 
 
 MUTANTS: Final = (
@@ -238,6 +240,7 @@ MUTANTS: Final = (
             "return (reported.generation, reported.attempt) == (work.generation, work.attempt)",
             "return reported.generation == work.generation",
         ),
+        faults='{"bus": 0.2, "echo": 0.5, "late": 0.3, "stall": 0.1}',
     ),
     _mutant(
         "perform two deliveries of a command at once",
@@ -294,6 +297,7 @@ MUTANTS: Final = (
             "if self.held.get(command_id) is sent.get(command_id):",
             "if command_id in self.held:",
         ),
+        faults='{"late": 0.6, "stall": 0.25, "deaf": 0.2}',
     ),
     _mutant(
         "drop what comes while the owner is in doubt",

@@ -128,7 +128,10 @@ def encodable(value: Any, depth: int = 0) -> Any:
     if depth > NESTING_MAX:
         raise DepthError(f"the result nests deeper than {NESTING_MAX} levels, or contains itself")
     if isinstance(value, dict):
-        return _encodable_pairs(dict.items(value), depth)
+        encoded = {_key(k): encodable(v, depth + 1) for k, v in dict.items(value)}
+        if len(encoded) != dict.__len__(value):
+            raise _repeated(dict.keys(value))
+        return encoded
     if isinstance(value, LISTS):
         return [encodable(v, depth + 1) for v in value]
     return _unusual(value, depth)
@@ -152,14 +155,11 @@ def place_of(value: Any, place: str = "result", depth: int = 0) -> str:
     return place
 
 
-def _encodable_pairs(pairs: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
-    encoded: dict[str, Any] = {}
-    for key, value in pairs:
-        name = _key(key)
-        if name in encoded:
-            raise NoFormError(f"two keys are {name[:80]!r} in JSON: make one of them another text")
-        encoded[name] = encodable(value, depth + 1)
-    return encoded
+def _repeated(keys: Iterable[Any]) -> NoFormError:
+    """Return the error of a mapping two keys of which are the same text in JSON."""
+    names = [_key(key) for key in keys]
+    name = next(name for name in names if names.count(name) > 1)
+    return NoFormError(f"two keys are {name[:80]!r} in JSON: make one of them another text")
 
 
 def _key(key: Any) -> str:
@@ -182,7 +182,10 @@ def _unusual(value: Any, depth: int) -> Any:
     if isinstance(value, enum.Enum):
         return encodable(value.value, depth + 1)
     if isinstance(value, Mapping):
-        return _encodable_pairs(((k, value[k]) for k in value), depth)
+        items = [(_key(k), encodable(value[k], depth + 1)) for k in value]
+        if len(encoded := dict(items)) != len(items):
+            raise _repeated(value)
+        return encoded
     return _by_its_methods(value, depth)
 
 

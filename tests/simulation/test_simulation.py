@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from arcbook.testing.simulate import scenario_of, simulate
+from arcbook.testing.simulate.__main__ import main
 from arcbook.testing.simulate.mutants import hunt
 from arcbook.testing.simulate.planted import MUTANTS
 from corpus.test_corpus import FOLDER, IS_THERE
@@ -121,3 +122,20 @@ def test_what_cannot_be_simulated_is_told_in_a_line(given: list[str]) -> None:
     assert done.returncode == 2
     assert given[1] in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("faults", [[], ["--faults", '{"late": 0.5}']])
+def test_the_command_line_runs_seeds_with_their_own_faults_or_others(faults, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["simulate", "--seed", "3", *faults])
+
+    assert main() == 0
+    assert "seed 3 at" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("faults", ["late", '{"late": "often"}', '{"lateness": 0.5}'])
+def test_the_command_line_refuses_faults_that_there_are_not(faults, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["simulate", "--seed", "3", "--faults", faults])
+
+    with pytest.raises(SystemExit):
+        main()
+    assert "is no" in capsys.readouterr().err

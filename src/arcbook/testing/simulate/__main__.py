@@ -177,9 +177,9 @@ def main() -> int:
     )
     parser.add_argument("--trace", action="store_true", help="print what happens")
     parser.add_argument("--shrink", action="store_true", help="shrink the run of the seed")
-    parser.add_argument("--faults", type=_rates, default="", help='rates of faults: {"late": 0.5}')
+    parser.add_argument("--faults", type=_rates, help='rates of faults: {"late": 0.5}')
     options = parser.parse_args()
-    source = Source(options.corpus, options.faults)
+    source = Source(options.corpus, options.faults or "")
     if options.scenario is not None:
         return _one(options.scenario, trace=options.trace)
     if options.seed is not None:

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from api_cluster import cluster
+from arcbook.client.client import Client
+from arcbook.compose.job_watch import JobWatcher
 from arcbook.outcome import ErrorKind, Outcome
+from arcbook.server.http.settings import HttpSettings
 from arcbook.testing.tools import FakeContext
 from arcbook.tools.api import Deferred, ToolCall, job_of
 from arcbook.tools.confinement import Confinement, JobPlace
@@ -451,3 +455,70 @@ async def test_a_watcher_sees_an_image_that_cannot_be_pulled(
         server.waits(only(server), "ImagePullBackOff", "no such image")
 
         assert (await ends.next()).state.status == "failed_image_pull"
+
+
+# -- in a cluster ---------------------------------------------------------------------
+
+TRAIN = """\
+apiVersion: noetl.io/v2
+kind: Playbook
+metadata: {name: train, path: examples/train}
+workflow:
+  - step: train it
+    tool: {kind: container, image: "busybox:1.37", command: [echo, hello]}
+    set: {ctx.logs: "{{ output.data.logs }}"}
+"""
+
+
+@pytest.fixture
+async def api(context, tmp_path, monkeypatch):
+    monkeypatch.setattr(waiting, "LOOK_SECONDS_MIN", 3600.0)
+    monkeypatch.setattr(waiting, "LOOK_SECONDS_MAX", 3600.0)
+    settings = HttpSettings(internal_token="inner")
+    made = cluster(tmp_path, settings=settings, concurrency=1, confinement=context.confinement)
+    async with made as found:
+        yield found[0]
+
+
+async def created(server) -> str:
+    """Wait until there is a job, and return its name."""
+    async with asyncio.timeout(10):
+        while not server.objects["jobs"]:
+            await asyncio.sleep(0.01)
+    return only(server)
+
+
+async def parked(api, execution_id) -> None:
+    """Wait until a step is parked."""
+    query = {"event_type": "command.suspended"}
+    async with asyncio.timeout(10):
+        while not (await api.get(f"/api/executions/{execution_id}/events", params=query))["events"]:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_watcher_resumes_the_step_that_waits_for_a_job(api, context, server):
+    await api.register(TRAIN)
+    execution_id = await api.run("examples/train")
+    name = await created(server)
+    server.run(name)
+    await parked(api, execution_id)
+    async with Client(api.url, "inner") as client:
+        watcher = asyncio.create_task(JobWatcher(client, context.confinement).run())
+        await watches(server, 2)
+        server.end(name, log=b"hello\n")
+        found = await api.ended(execution_id)
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
+
+    assert (found["status"], found["variables"]) == ("COMPLETED", {"logs": "hello\n"})
+
+
+async def test_a_cancelled_execution_deletes_its_job(api, server):
+    await api.register(TRAIN)
+    execution_id = await api.run("examples/train")
+    await created(server)
+    await parked(api, execution_id)
+    await api.post(f"/api/executions/{execution_id}/cancel", {"reason": "enough"})
+
+    assert (await api.ended(execution_id))["status"] == "CANCELLED"
+    assert server.objects["jobs"] == {}

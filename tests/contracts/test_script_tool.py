@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.request
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from moto.server import ThreadedMotoServer
 
 from arcbook.dsl.load import load_playbook
 from arcbook.egress import Egress
 from arcbook.outcome import ErrorKind, Outcome
 from arcbook.testing.tools import FakeContext
-from arcbook.tools.api import Deferred, ToolCall, job_of
+from arcbook.tools.api import Credential, Deferred, ToolCall, job_of
 from arcbook.tools.confinement import Confinement, JobPlace
 from arcbook.tools.container.manifest import manifest
 from arcbook.tools.container.script import CODE_BYTES_MAX, Script, ScriptParams, script_job, summary
@@ -47,12 +49,12 @@ def call(config, **facts):
     return ToolCall(kind="script", config=config, idempotency_key="1:add:1:task:1", **facts)
 
 
-async def ended(tool, context, config) -> Outcome:
+async def ended(tool, context, config, **facts) -> Outcome:
     """Start a job, and look at it until it has ended."""
-    answer = await tool.run(call(config), context)
+    answer = await tool.run(call(config, **facts), context)
     async with asyncio.timeout(20):
         while isinstance(answer, Deferred):
-            answer = await tool.run(call(config, job=job_of(answer.key)[1]), context)
+            answer = await tool.run(call(config, job=job_of(answer.key)[1], **facts), context)
     return answer
 
 
@@ -150,6 +152,36 @@ async def test_a_file_outside_of_the_workspace_is_refused(script, tmp_path):
 
     assert outcome.error.kind is ErrorKind.CONFIG
     assert "ARCBOOK_FOLDERS" in outcome.error.message
+
+
+@pytest.fixture
+def archive():
+    """A credential for a server that speaks S3, which has the script in a bucket."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    keys = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "n0body"}
+    for path, body in (("code", b""), ("code/count.py", COUNT.encode()), ("code/raw", b"\xff")):
+        kind = {"Content-Type": "application/octet-stream"}
+        put = urllib.request.Request(f"{url}/{path}", data=body, headers=kind, method="PUT")
+        urllib.request.urlopen(put).close()
+    yield Credential(name="archive", type="s3", data={**keys, "endpoint": url})
+    server.stop()
+
+
+@pytest.mark.blocks("the library of object stores builds a client for each call")
+async def test_a_script_is_fetched_from_an_object_store(script, context, archive):
+    config = {"script": {"uri": "s3://code/count.py", "source": {"type": "s3"}}, "args": [5]}
+    outcome = await ended(script, context, config, auth=archive)
+
+    assert outcome.is_ok, outcome.error
+    assert outcome.data["logs"] == "5 $(HOME)\n"
+    for key, kind in (("none.py", ErrorKind.NOT_FOUND), ("raw", ErrorKind.CONFIG)):
+        answer = await script.run(
+            call({"script": {"uri": f"s3://code/{key}"}}, auth=archive), context
+        )
+        assert answer.error.kind is kind
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import enum
 import inspect
 import json
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
@@ -157,8 +157,7 @@ def place_of(value: Any, place: str = "result", depth: int = 0) -> str:
 
 def _repeated(keys: Iterable[Any]) -> NoFormError:
     """Return the error of a mapping two keys of which are the same text in JSON."""
-    names = [_key(key) for key in keys]
-    name = next(name for name in names if names.count(name) > 1)
+    ((name, _),) = Counter(map(_key, keys)).most_common(1)
     return NoFormError(f"two keys are {name[:80]!r} in JSON: make one of them another text")
 
 

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TextIO
 
@@ -127,7 +128,7 @@ class Judge:
             items = self._reaching.get(block, [])
             if not items:
                 return UNREACHED
-            ended = _forked(lambda: self._tried(session, mutant, items))
+            ended = self._tried_in_forks(session, mutant, items)
         if ended == UNDECIDED:
             ended = _fails_anew(mutant, [*self._files(mutant.file), *SUITE])
         return "killed" if ended == KILLED else "SURVIVED"
@@ -140,19 +141,41 @@ class Judge:
                 counts.update(_paths(items))
         return [path for path, _ in counts.most_common(FILES_FIRST)]
 
-    def _tried(self, session: pytest.Session, mutant: Mutant, items: list[pytest.Item]) -> int:
-        """Run tests on a mutant until one fails that passes without it, in a fork."""
+    def _tried_in_forks(
+        self, session: pytest.Session, mutant: Mutant, items: list[pytest.Item]
+    ) -> int:
+        """Run tests on a mutant until one fails that passes in a fork without the mutant."""
+        while items:
+            reading, writing = os.pipe()
+            with os.fdopen(reading, "rb") as numbers:
+                ended = _forked(partial(self._tried, session, mutant, items, writing))
+                os.close(writing)
+                number = int(numbers.read() or len(items))
+            if ended != KILLED or number >= len(items):
+                return ended
+            if _forked(partial(self._alone, session, items[number])) == SURVIVED:
+                return KILLED
+            items = items[number + 1 :]
+        return SURVIVED
+
+    def _alone(self, session: pytest.Session, item: pytest.Item) -> int:
+        """Run a test without a mutant."""
+        return KILLED if self._fails(session, item) else SURVIVED
+
+    def _tried(
+        self, session: pytest.Session, mutant: Mutant, items: list[pytest.Item], told: int
+    ) -> int:
+        """Run tests on a mutant until one fails, and write its number."""
         source = mutant.file.read_text("utf-8")
         try:
-            swap, back = self._functions.swaps(str(mutant.file), source, mutant.text)
+            swap = self._functions.swaps(str(mutant.file), source, mutant.text)
         except NotInFunctionsError:
             return UNDECIDED
-        for item in items:
-            swap()
+        swap()
+        for number, item in enumerate(items):
             if self._fails(session, item):
-                back()
-                if not self._fails(session, item):
-                    return KILLED
+                os.write(told, str(number).encode())
+                return KILLED
         return SURVIVED
 
     def _fails(self, session: pytest.Session, item: pytest.Item) -> bool:

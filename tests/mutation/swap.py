@@ -25,34 +25,30 @@ class Functions:
             if isinstance(found, FunctionType):
                 self._by_key.setdefault(_key(found.__code__), []).append(found)
 
-    def swaps(self, file: str, old: str, new: str) -> tuple[Callable[[], None], Callable[[], None]]:
-        """Return what gives the functions of a file the code of its changed source, and undoes it.
+    def swaps(self, file: str, old: str, new: str) -> Callable[[], None]:
+        """Return what gives the functions of a file the code of its changed source.
 
         Raises:
             NotInFunctionsError: if the change is not, or not only, within functions.
         """
         before = compile(old, file, "exec", dont_inherit=True)
         after = compile(new, file, "exec", dont_inherit=True)
-        codes: list[tuple[FunctionType, CodeType, CodeType]] = []
+        codes: list[tuple[FunctionType, CodeType]] = []
         for was, becomes in _changed(before, after):
             functions = self._by_key.get(_key(was), [])
             closes_over_others = was.co_freevars != becomes.co_freevars
             if closes_over_others or not was.co_flags & inspect.CO_OPTIMIZED:
                 raise NotInFunctionsError
-            codes += [(function, function.__code__, becomes) for function in functions]
+            codes += [(function, becomes) for function in functions]
 
         if not codes:
             raise NotInFunctionsError
 
         def swap() -> None:
-            for function, _, code in codes:
+            for function, code in codes:
                 function.__code__ = code
 
-        def back() -> None:
-            for function, code, _ in codes:
-                function.__code__ = code
-
-        return swap, back
+        return swap
 
 
 def _key(code: CodeType) -> FunctionKey:

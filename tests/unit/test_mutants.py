@@ -57,17 +57,15 @@ def loaded(file: Path):
     return SimpleNamespace(**space)
 
 
-def test_a_swapped_function_does_what_the_mutant_says_until_it_is_swapped_back(tmp_path: Path):
+def test_a_swapped_function_does_what_the_mutant_says(tmp_path: Path):
     file = tmp_path / "source.py"
     file.write_text(SOURCE)
     module = loaded(file)
-    swap, back = Functions().swaps(str(file), SOURCE, SOURCE.replace("a > b", "a >= b"))
+    swap = Functions().swaps(str(file), SOURCE, SOURCE.replace("a > b", "a >= b"))
 
     assert module.larger(3) is False
     swap()
     assert module.larger(3) is True
-    back()
-    assert module.larger(3) is False
 
 
 def test_a_change_outside_functions_cannot_be_swapped(tmp_path: Path):

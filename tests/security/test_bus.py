@@ -34,6 +34,7 @@ from arcbook.store.api import WorkerRow
 from arcbook.testing.cluster import ENTRY_TEXT, Cluster
 from arcbook.wire.protocol import (
     ANY_SERVER,
+    PROTOCOL,
     BlobGet,
     BlobPut,
     CredentialRequest,
@@ -141,7 +142,7 @@ def everything(held):
         HeartbeatRequest(worker="worker-1", held=[command]),
         InputRequest(execution_id=held.execution_id, given=cancel),
         InputRequest(execution_id=held.execution_id, given=cancel, forwarded=True),
-        RegisterRequest(row=worker, leaving=True, protocol=4),
+        RegisterRequest(row=worker, leaving=True, protocol=PROTOCOL),
         BlobGet(key="1/one/1"),
         BlobPut(key="1/one/1"),
     ]

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from arcbook.blobs.memory import MemoryBlobs
 from arcbook.server.system import Housekeeping
+from arcbook.store.memory import MemoryStore
 from arcbook.supervision import Service
 from arcbook.testing.clock import START_US, FakeClock
 from arcbook.wire.protocol import HOUR_US, WIRE, WIRE_HOURS, wire_before, wire_key
@@ -40,7 +41,7 @@ async def test_a_server_deletes_bodies_that_nobody_waits_for():
 
     looked = asyncio.Event()
     cast("Any", blobs).delete = told
-    server = SimpleNamespace(clock=clock, blobs=blobs, store=None, service=service)
+    server = SimpleNamespace(clock=clock, blobs=blobs, store=MemoryStore(), service=service)
     await service.start()
     async with Housekeeping(cast("Any", server), ""):
         await looked.wait()

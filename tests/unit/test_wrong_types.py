@@ -100,7 +100,9 @@ def test_a_scalar_in_place_of_a_mapping_or_list_is_an_error(
     if (path[-1], value) in {("retry", True), ("tags", 7.5)}:
         return  # both are short forms
 
-    assert load_playbook(with_value(path, value), KINDS).errors
+    loaded = load_playbook(with_value(path, value), KINDS)
+    # No run depends on the metadata.
+    assert loaded.diagnostics if path[0] == "metadata" else loaded.errors
 
 
 HEAD = "apiVersion: noetl.io/v2\nkind: Playbook\nmetadata: {name: n}\n"
@@ -258,3 +260,13 @@ def test_an_auth_of_several_aliases_is_no_misspelt_one() -> None:
     tool = "{kind: duckdb, auth: {typed: {type: postgres, credential: x}}, query: select 1}"
 
     assert not codes(f"workflow: [{{step: a, tool: {tool}}}]\n")
+
+
+@pytest.mark.parametrize(
+    "entry", ["labels: [a]", "agent: perhaps", "capabilities: read", "exposes_as_mcp: 1"]
+)
+def test_metadata_of_a_wrong_type_is_a_warning_as_no_run_depends_on_it(entry: str):
+    text = f"{HEAD[:-2]}, {entry}}}\nworkflow:\n  - step: start\n    tool: {{kind: noop}}\n"
+    loaded = load_playbook(text, KINDS)
+    assert loaded.errors == ()
+    assert [d.code for d in loaded.diagnostics] == ["ARC103"]

@@ -32,6 +32,10 @@ _HINTS: Final = {
 }
 
 
+DESCRIPTIVE: Final = frozenset({"metadata"})
+"""Tables that describe a document and that no run depends on: there, a wrong type is a warning."""
+
+
 def check_shapes(read: Reader, root: MapNode) -> None:
     """Report every value whose type the grammar excludes and that has no error yet."""
     _check_table(read, root, "playbook")
@@ -46,10 +50,12 @@ def _check_table(read: Reader, node: MapNode, table: str) -> None:
         if key in required and isinstance(value.value, str) and not value.value.strip():
             _report(read, value, "ARC110", f"{key!r} is empty", f"write {key!r}")
         elif value.value is not None:
-            _check_value(read, value, schema, key)
+            _check_value(read, value, schema, key, is_descriptive=table in DESCRIPTIVE)
 
 
-def _check_value(read: Reader, node: Node, schema: dict[str, Any], key: str) -> None:
+def _check_value(
+    read: Reader, node: Node, schema: dict[str, Any], key: str, *, is_descriptive: bool = False
+) -> None:
     if "oneOf" in schema:
         schema = schema["oneOf"][1 if isinstance(node, ListNode) else 0]
     table = schema.get("$ref")
@@ -58,7 +64,10 @@ def _check_value(read: Reader, node: Node, schema: dict[str, Any], key: str) -> 
     if types and not any(_is(node, name) for name in types):
         names = " or ".join(_NAMES[name] for name in types if name in _NAMES)
         message = f"{key!r} must be {names}, not {shown(node)}"
-        _report(read, node, "ARC103", message, _HINTS[types[0]])
+        if is_descriptive:
+            read.warning("ARC103", message, node.position, _HINTS[types[0]])
+        else:
+            _report(read, node, "ARC103", message, _HINTS[types[0]])
     elif table and isinstance(node, MapNode):
         _check_table(read, node, table)
     elif isinstance(node, ListNode) and "items" in schema:

@@ -138,7 +138,7 @@ KIND = declare(
         },
         **dict.fromkeys(_DISPOSITIONS, _COMMON),
     },
-    effects=[Effects.ONCE, Effects.IDEMPOTENT],
+    effects=[Effects.IDEMPOTENT, Effects.ONCE],
     effects_of=effects_of,
     summary=summary,
     example="""

@@ -16,7 +16,7 @@ import pytest
 from arcbook.bus.memory import MemoryBus
 from arcbook.bus.nats import NatsAccess, NatsBus
 from arcbook.bus.nats.bus import NatsBus as OpenedNats
-from arcbook.compose.cluster import (
+from arcbook.compose.admission import (
     UnsafeBusError,
     UnsafeDatabaseError,
     check_bus,

@@ -16,15 +16,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from arcbook.blobs.api import Blobs
 from arcbook.blobs.postgres import PostgresBlobs
 from arcbook.bus.api import Bus, Connection
 from arcbook.bus.nats import NatsAccess, NatsBus
-from arcbook.bus.nats.access import servers
 from arcbook.bus.postgres import PostgresBus
 from arcbook.clock import SystemClock
+from arcbook.compose.admission import check_bus, check_database
 from arcbook.compose.working import confinement_of, egress_of, jobs_of, packages_of
 from arcbook.logs import events as logged
 from arcbook.logs.context import LogContext
@@ -48,7 +47,6 @@ from arcbook.server.system import Housekeeping, SystemCredentials
 from arcbook.settings import Settings, SettingsError
 from arcbook.store.api import ClusterStore, StoreError
 from arcbook.store.postgres import PostgresStore
-from arcbook.store.postgres.connect import Address
 from arcbook.tools.confinement import Confinement
 from arcbook.tools.isolation import choose
 from arcbook.tools.registry import Registry
@@ -260,60 +258,6 @@ def release() -> str:
         return version("arcbook")
     except PackageNotFoundError:
         return ""
-
-
-class UnsafeBusError(SettingsError):
-    """The bus accepts messages from anyone."""
-
-    code = "unsafe_bus"
-
-
-def check_bus(bus: Bus, settings: Settings) -> None:
-    """Refuse a bus on the network without authentication, or warn about it.
-
-    Messages are sealed, but anyone could delete or withhold them, or flood the bus.
-
-    Raises:
-        UnsafeBusError: the bus is open, and the settings do not allow that.
-    """
-    if not isinstance(bus, NatsBus) or not bus.is_open:
-        return
-    hosts = [urlsplit(url).hostname or "" for url in servers(settings.nats_url)]
-    far = [host for host in hosts if not is_loopback(host)]
-    if not far:
-        return
-    problem = f"NATS at {', '.join(far)} accepts connections without credentials: anyone who reaches it may use it"
-    if not settings.nats_open:
-        raise UnsafeBusError(
-            f"{problem}; configure users, tokens or certificates there, or listen on 127.0.0.1 "
-            "(ARCBOOK_NATS_OPEN=true: warn only)"
-        )
-    log.warning(logged.BUS_OPEN, {"reason": problem})
-
-
-class UnsafeDatabaseError(SettingsError):
-    """The database accepts any password, so anyone who reaches it could change everything."""
-
-    code = "unsafe_database"
-
-
-async def check_database(settings: Settings) -> None:
-    """Refuse a remote PostgreSQL that accepts any password, or warn about it.
-
-    Raises:
-        UnsafeDatabaseError: it does, and the settings do not allow it.
-        StoreError: it cannot be reached.
-    """
-    address = Address(settings.dsn)
-    if is_loopback(address.host or "localhost") or not await address.admits_anyone():
-        return
-    reason = f"PostgreSQL at {address.host} accepts any password: anyone who reaches it may use it"
-    if not settings.postgres_open:
-        raise UnsafeDatabaseError(
-            f"{reason}; require scram-sha-256 or client certificates in its pg_hba.conf "
-            "(ARCBOOK_POSTGRES_OPEN=true: warn only)"
-        )
-    log.warning(logged.DATABASE_OPEN, {"reason": reason})
 
 
 @asynccontextmanager

@@ -83,6 +83,17 @@ async def test_a_redirect_to_a_denied_host_is_refused():
     assert "ARCBOOK_EGRESS_DENY" in message
 
 
+@pytest.mark.parametrize("url", ["http://169.254.169.254/latest/", "http://some.invalid/"])
+async def test_a_proxy_is_not_sent_to_the_metadata_of_a_cloud(url: str, monkeypatch):
+    async with redirecting("http://169.254.169.254/latest/") as proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        message = await refused(Http(), "http", {"url": url}, Egress())
+
+    assert "credentials of the machine" in message
+
+
 async def test_scripts_are_not_fetched_from_a_private_address():
     script = {"uri": "http://127.0.0.1:9/x.py", "source": {"type": "http"}}
 

@@ -501,9 +501,11 @@ async def test_cookies_of_one_call_do_not_reach_the_next(http):
         return web.json_response(dict(request.cookies), headers={"Set-Cookie": "session=x"})
 
     async with serving(cookies) as address:
-        await call(http, address)
-        outcome = await call(http, address)
+        named = address.replace("127.0.0.1", "localhost")  # clients keep no cookies of addresses
+        first = await call(http, named)
+        outcome = await call(http, named)
 
+    assert first.data["headers"]["set-cookie"] == "session=x"
     assert outcome.data["body"] == {}
 
 
@@ -568,6 +570,22 @@ async def test_a_redirect_is_followed_as_its_status_says(http, status, method, e
     assert expected == (found["method"], found["body"])
     assert outcome.data["url"] == f"{address}/end"
     assert ("content-type" in found["headers"]) == bool(found["body"])
+    assert ("idempotency-key" in found["headers"]) == (found["method"] == "POST")
+
+
+async def test_a_head_request_stays_one_whatever_redirects_it(http):
+    methods = []
+
+    async def redirect(request: web.Request) -> web.Response:
+        methods.append(request.method)
+        status = 303 if request.path == "/start" else 200
+        return web.Response(status=status, headers={"Location": "/end"})
+
+    async with serving(redirect) as address:
+        outcome = await call(http, f"{address}/start", method="HEAD")
+
+    assert outcome.is_ok
+    assert methods == ["HEAD", "HEAD"]
 
 
 async def test_a_redirect_on_the_same_server_keeps_the_credential_and_does_not_show_it(http):
@@ -637,6 +655,18 @@ async def test_a_redirect_can_be_left_alone(http):
 
     assert outcome.error.code == "HTTP_302"
     assert outcome.data["headers"]["location"] == "/end"
+
+
+@pytest.mark.parametrize(("count", "is_followed"), [(10, True), (11, False)])
+async def test_ten_redirects_are_followed_and_no_more(http, count, is_followed):
+    async def count_down(request: web.Request) -> web.Response:
+        left = int(request.path.strip("/"))
+        return web.Response(status=302 if left else 200, headers={"Location": f"/{left - 1}"})
+
+    async with serving(count_down) as address:
+        outcome = await call(http, f"{address}/{count}")
+
+    assert outcome.is_ok == is_followed
 
 
 async def test_redirects_in_a_circle_end_at_a_limit(http):

@@ -18,11 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from moto import mock_aws
 
 from arcbook.clock import SystemClock
+from arcbook.egress import Egress
 from arcbook.secrets.api import Credential, CredentialError
 from arcbook.secrets.envelope import SealError, key_of_record, rewrap, seal, unseal
 from arcbook.secrets.key_services import AwsKey, AzureKey, GcpKey, VaultKey
 from arcbook.secrets.keychain import Keychain, RenderedEntry, token_of
 from arcbook.secrets.providers import gcp
+from arcbook.testing.clock import START_US, FakeClock
 
 SECRET = "s3cret-from-far-away"
 
@@ -71,6 +73,8 @@ class Issuer:
                 data = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
+                if 300 <= status < 400:
+                    self.send_header("Location", "/elsewhere")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
@@ -109,6 +113,27 @@ async def test_oauth2_sends_a_form_and_takes_the_whole_answer(issuer):
 
     assert found == {"access_token": SECRET, "token": SECRET, "expires_in": 60, "scope": "a"}
     assert parse_qs(issuer.asked[0][3].decode()) == {key: [value] for key, value in form.items()}
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "ttl_seconds", "kept_until"),
+    [(600, None, 570), (60, None, 54), (600, 3600, 570), (600, 100, 100), (None, 100, 100)],
+)
+async def test_a_token_is_kept_until_shortly_before_its_issuer_or_its_entry_ends_it(
+    issuer, expires_in, ttl_seconds, kept_until
+):
+    told = {} if expires_in is None else {"expires_in": expires_in}
+    issuer.answers["/token"] = (200, {"access_token": SECRET, **told})
+    config = {"endpoint": issuer.url + "/token", "ttl_seconds": ttl_seconds}
+    clock = FakeClock()
+    keychain = Keychain(Known(), clock)
+
+    async def asked(seconds):
+        clock.at_us = START_US + int(seconds * 1_000_000)
+        await keychain.open(RenderedEntry("entry", "oauth2", config, 1))
+        return len(issuer.asked)
+
+    assert [await asked(s) for s in (0, kept_until * 0.98, kept_until * 1.02)] == [1, 1, 2]
 
 
 async def test_oauth2_sends_json_where_its_header_says_so(issuer):
@@ -173,6 +198,15 @@ async def test_what_is_sent_is_for_the_issuer_alone_and_its_answer_has_a_limit(
 
     assert said in str(error)
     assert len(issuer.asked) == 1
+
+
+async def test_no_issuer_is_asked_where_tools_do_not_connect(issuer):
+    keychain = Keychain(Known(), SystemClock(), Egress(private=False))
+    config = {"endpoint": issuer.url + "/token", "data": {"client_secret": SECRET}}
+
+    with pytest.raises(CredentialError, match="cannot reach its issuer"):
+        await keychain.open(RenderedEntry("entry", "oauth2", config, 1))
+    assert issuer.asked == []
 
 
 async def test_a_client_that_can_refresh_does_and_says_the_scope_of_its_token(issuer):

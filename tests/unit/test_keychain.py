@@ -169,10 +169,8 @@ def chain(work, **facts):
     return run_virtually(inner())
 
 
-def wanted(alias="a", **config):
-    return RenderedEntry(
-        "entry", "credential", {"credential": alias, **config}, config.pop("of", 1)
-    )
+def wanted(alias="a", of=1, **config):
+    return RenderedEntry("entry", "credential", {"credential": alias, **config}, of)
 
 
 def test_a_hundred_readers_cause_one_fetch_and_again_when_it_is_no_longer_good():

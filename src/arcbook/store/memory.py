@@ -303,7 +303,9 @@ class MemoryStore:
     # -- credentials ------------------------------------------------------------------
 
     async def put_credential(self, row: CredentialRow) -> None:
-        self.sealed[row.name] = row
+        known = self.sealed.get(row.name)
+        created_at = row.created_at if known is None else known.created_at
+        self.sealed[row.name] = msgspec.structs.replace(row, created_at=created_at)
 
     async def credential(self, name: str) -> CredentialRow | None:
         return self.sealed.get(name)

@@ -454,6 +454,16 @@ class StoreContract:
         assert mine.execution_id == 7
         assert await store.secret_notes(SecretNotes(tenant="sales", organization="apac")) == []
 
+    async def test_a_replaced_credential_keeps_the_time_of_the_first(self, store: Store) -> None:
+        for at in (1, 2):
+            await store.put_credential(
+                CredentialRow(name="b", type="bearer", sealed=b"x", created_at=at, updated_at=at)
+            )
+
+        stored = await store.credential("b")
+        assert stored is not None
+        assert (stored.created_at, stored.updated_at) == (1, 2)
+
     async def test_a_sealed_record_is_replaced_only_if_it_is_still_the_same(
         self, store: Store
     ) -> None:

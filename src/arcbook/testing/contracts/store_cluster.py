@@ -63,6 +63,12 @@ class _Servers:
         )
         assert sorted(s.machine for s in joined) == list(range(10))
 
+    async def test_the_number_of_a_dead_server_is_free_again(self, store: ClusterStore) -> None:
+        await store.join(server("a"), SHORT)
+        await asyncio.sleep(SHORT * 1.5)
+
+        assert (await store.join(server("b"), LEASE)).machine == 0
+
     async def test_one_server_owns_all_and_gives_up_what_is_beyond_its_share(
         self, store: ClusterStore
     ) -> None:

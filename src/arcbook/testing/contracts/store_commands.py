@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from arcbook.shards import shard_of
+from arcbook.shards import SHARDS, shard_of
 from arcbook.store.api import (
+    PAGE_MAX,
     Change,
     Claim,
     ClusterStore,
@@ -50,6 +51,16 @@ class FencingContract:
         assert [len(await store.events(i)) for i in (1, 2)] == [1, 1]
         with pytest.raises(FencedError):
             await store.commit([change(3, 2, [event(3)])])
+
+    async def test_who_goes_on_with_a_deleted_execution_is_fenced(
+        self, store: ClusterStore
+    ) -> None:
+        await store.commit([change(1, 0, [event(1)])])
+        await store.delete_execution(1)
+
+        with pytest.raises(FencedError):
+            await store.commit([change(1, 1, [event(2)])])
+        assert await store.load(1) is None
 
     async def test_numbers_with_a_gap_are_refused(self, store: ClusterStore) -> None:
         with pytest.raises(StoreError):
@@ -183,6 +194,18 @@ class CommandsContract:
         assert [c.execution_id for c in await store.commands(after="027")] == [28, 29]
         assert await store.commands(frozenset()) == []
         assert await store.unfinished(shards) == mine
+
+    async def test_more_commands_than_a_page_of_other_shards_hide_none(
+        self, store: ClusterStore
+    ) -> None:
+        many = [command(f"{n:04}", 1) for n in range(PAGE_MAX + 1)]
+        other = next(i for i in range(2, SHARDS * 4) if shard_of(i) != shard_of(1))
+        await store.commit([change(1, 0, [event(1)], issued=many)])
+        await store.commit([change(other, 0, [event(1)], issued=[command("last", other)])])
+
+        mine = await store.commands({shard_of(other)})
+        assert [c.command_id for c in mine] == ["last"]
+        assert len(await store.commands(limit=PAGE_MAX + 1)) == PAGE_MAX
 
     async def test_commands_of_one_execution_come_alone_and_in_pages(
         self, store: ClusterStore

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 
 import msgspec
 import pytest
 
 from arcbook.clock import SystemClock
+from arcbook.events.codec import decode
 from arcbook.schedules import next_after
 from arcbook.server import scheduler
 from arcbook.store.api import ExecutionFilter, ScheduleRow
@@ -130,6 +132,25 @@ async def test_cron_ticks_at_its_times(cluster, clock):
     assert len(times) == 3
     assert all(time.endswith(":00:00+00:00") for time in times)
     assert row.next_at % 3_600_000_000 == 0
+
+
+async def test_what_a_schedule_says_of_its_executions_holds_for_them(cluster, clock):
+    await cluster.server()
+    await cluster.register(NOOP)
+    await cluster.register(NOOP + "# another version\n")
+    owner = {"tenant": "sales", "organization": "emea"}
+    facts = {"version": 1, "payload": {"n": 7}, "pool": "apart", **owner}
+    row = await schedule(cluster, every_seconds=60.0, **facts)
+    clock.ahead_us += 60_000_000
+    later = await until_waiting(cluster)
+
+    found = await cluster.store.execution(later.last_execution_id)
+    (started,) = await cluster.store.events(later.last_execution_id, types=["playbook.started"])
+    begun = decode(started.body)
+    moment = dt.datetime.fromtimestamp(row.next_at / 1_000_000, dt.UTC).isoformat()
+    assert (found.tenant, found.organization, found.version) == ("sales", "emea", 1)
+    assert found.labels == {"schedule": "pulse", "scheduled_at": moment, **owner}
+    assert (begun.payload, begun.pool) == ({"n": 7}, "apart")
 
 
 async def test_a_paused_one_does_not_tick_and_one_without_a_playbook_goes_on(cluster, clock):

@@ -114,6 +114,18 @@ async def test_a_call_that_is_made_again_finds_its_job(container, context, tmp_p
     assert marks.read_text() == "x\n"
 
 
+@pytest.mark.parametrize(("ttl", "is_kept"), [(3600, True), (0, False)])
+async def test_what_is_known_of_a_job_is_kept_for_its_time(
+    container, context, tmp_path, ttl, is_kept
+):
+    config = {"image": "any", "command": "true"}
+    await ended(container, context, {**config, "ttl": ttl}, key="1:first:1:task:1")
+    (folder,) = (tmp_path / "jobs").iterdir()
+    await ended(container, context, config, key="1:second:1:task:1")
+
+    assert folder.exists() == is_kept
+
+
 async def test_another_try_of_a_call_starts_another_job(container, context):
     first, second = [
         await container.run(call({"image": "any", "command": "true"}, attempt=attempt), context)

@@ -132,6 +132,13 @@ async def test_a_database_is_reached_by_a_name_that_is_allowed(postgres_server, 
     assert outcome.is_ok, outcome.error
 
 
+async def test_every_server_of_a_list_is_one_that_nats_may_connect_to(nats_server):
+    url = f"{nats_server.url},nats://169.254.169.254:4222"
+    config = {"operation": "kv_keys", "bucket": "b", "url": url}
+
+    assert "credentials of the machine" in await refused(Nats(), "nats", config, Egress())
+
+
 async def test_nats_connects_where_it_may(nats_server):
     config = {"operation": "kv_keys", "bucket": "b", "url": nats_server.url}
 

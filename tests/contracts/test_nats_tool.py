@@ -311,6 +311,32 @@ async def test_a_wrong_password_is_not_tried_again_and_not_shown(nats, server):
     assert "s3cret" not in repr(outcome)
 
 
+async def test_who_has_another_password_does_not_share_a_connection(nats, run, server):
+    assert (await run("kv_put", bucket="b", key="k", value=1)).is_ok
+    config = {"operation": "kv_get", "bucket": "b", "key": "k", "url": server.url}
+    for identity in ({"user": "arc", "password": "wrong"}, {}):
+        outcome = await call_tool(nats, "nats", {**config, **identity})
+
+        assert outcome.error.kind == ErrorKind.AUTH
+
+
+async def test_calls_that_begin_at_once_open_one_connection(run, monkeypatch):
+    from nats.aio.client import Client
+
+    opened = []
+    connect = Client.connect
+
+    async def counted(client, *args, **facts):
+        opened.append(client)
+        await connect(client, *args, **facts)
+
+    monkeypatch.setattr(Client, "connect", counted)
+    outcomes = await asyncio.gather(*(run("kv_put", bucket="b", key="k", value=1) for _ in "abcd"))
+
+    assert all(outcome.is_ok for outcome in outcomes)
+    assert len(opened) == 1
+
+
 async def test_tls_is_not_given_up_silently(nats, server):
     config = {
         "operation": "kv_get", "bucket": "b", "key": "k", "tls": True,

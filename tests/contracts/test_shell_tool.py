@@ -382,3 +382,16 @@ async def test_a_group_that_has_ended_is_not_killed_later(tmp_path):
     assert alive(ended.pid)
     ended.kill()
     await ended.wait()
+
+
+async def test_the_keeper_is_told_of_each_group_when_it_begins_and_when_it_ends(shell, monkeypatch):
+    told = []
+    for word in ("begins", "ends"):
+        monkeypatch.setattr(Keeper, word, lambda _, group, word=word: told.append((word, group)))
+
+    await run(shell, ["true", "exit 1"])
+    await run(shell, "sleep 60", timeout_seconds=0.05)
+
+    groups = [group for _, group in told[::2]]
+    assert len(set(groups)) == 3
+    assert told == [(word, group) for group in groups for word in ("begins", "ends")]

@@ -11,6 +11,7 @@ from arcbook.dsl.load import load_playbook
 from arcbook.engine.inputs import Decision, Report, Start, Suspension
 from arcbook.engine.pipeline import IterationResult
 from arcbook.engine.plan import Plan
+from arcbook.engine.turn import LIMITS, LoopLimits
 from arcbook.events.types import StepEnter, StepResult, Value, WaitKind
 from arcbook.outcome import ERROR, ErrorInfo, ErrorKind
 from arcbook.testing.machine import EXECUTION_ID, Machine
@@ -36,9 +37,14 @@ FORK = """
 
 def begun(workflow: str, head: str = "", **facts: Any) -> Machine:
     """Start a playbook, so that its first command is issued."""
+    return machine_of(workflow, head, **facts)
+
+
+def machine_of(workflow: str, head: str = "", limits: LoopLimits = LIMITS, **facts: Any) -> Machine:
+    """Start a playbook under some limits."""
     loaded = load_playbook(playbook(workflow, head), KINDS)
     assert loaded.playbook is not None, [d.message for d in loaded.errors]
-    machine = Machine(Plan(loaded.playbook, KINDS))
+    machine = Machine(Plan(loaded.playbook, KINDS), limits)
     machine.give(Start(path="p", **{"payload": {}, **facts}))
     return machine
 

@@ -69,20 +69,23 @@ def equal() -> dict[tuple[str, str], str]:
     return {(file, what): reason for file, what, reason in parts}
 
 
-def _nodes(tree: ast.AST) -> Iterator[ast.expr | ast.stmt]:
+def _nodes(tree: ast.AST, *, is_function: bool = False) -> Iterator[ast.expr | ast.stmt]:
     """Yield what may be changed: no annotations, docstrings, or constants of limits."""
+    is_function = is_function or isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef))
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, (ast.Import, ast.ImportFrom, ast.arguments)):
             continue
+        if child is getattr(tree, "returns", None):
+            continue
         if isinstance(child, ast.AnnAssign):
-            if isinstance(tree, ast.FunctionDef) and child.value is not None:
-                yield from _nodes(ast.Expr(child.value))
+            if is_function and child.value is not None:
+                yield from _nodes(ast.Expr(child.value), is_function=True)
             continue
         if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
             continue
         if isinstance(child, (ast.expr, ast.stmt)) and hasattr(child, "end_col_offset"):
             yield child
-        yield from _nodes(child)
+        yield from _nodes(child, is_function=is_function)
 
 
 def _changes(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:

@@ -51,6 +51,18 @@ def test_each_mutant_is_one_change_and_python(tmp_path: Path):
         assert sum(before != after for before, after in changed) == 1
 
 
+def test_an_annotation_is_not_changed_but_the_value_beside_it_is(tmp_path: Path):
+    file = tmp_path / "source.py"
+    file.write_text(
+        "def least(of: int | None) -> int | None:\n"
+        "    while of:\n"
+        "        found: int | None = 5\n"
+        "        rest: int | str\n"
+    )
+
+    assert [mutant.what for mutant in mutants(file)] == ["5 -> 6"]
+
+
 def loaded(file: Path):
     space: dict[str, Any] = {}
     exec(compile(file.read_text(), str(file), "exec"), space)

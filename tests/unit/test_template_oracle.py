@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from jinja2 import ChainableUndefined, Environment, Undefined
+from jinja2.filters import do_default
 
 from arcbook.template.errors import TemplateError
 from arcbook.template.render import compile_text
@@ -49,6 +50,10 @@ def _decided(filter_, instead):
     return run
 
 
+def _default(value, *args, **named):
+    return do_default(Undefined() if value is None else value, *args, **named)
+
+
 def _first(value):
     return next(iter(value), Undefined())
 
@@ -58,7 +63,7 @@ def _last(value):
 
 
 # What docs/language.md says that Jinja2 has otherwise.
-oracle.filters["default"] = _decided(lambda value, _: value, lambda other: other)
+oracle.filters["default"] = oracle.filters["d"] = _default
 oracle.filters["length"] = _decided(len, lambda: 0)
 oracle.filters["first"] = _decided(_first, Undefined)
 oracle.filters["last"] = _decided(_last, Undefined)
@@ -302,6 +307,78 @@ bare == []
 'a\nb\n\nc' | indent(2, true, true)
 'a\nb' | indent('> ')
 (words | length) * 2
+missing | default
+missing | default('d')
+missing | default(default_value=1)
+nothing | d(5)
+zero | default(5)
+zero | d(5, true)
+empty | default('a', boolean=true)
+word | default('a', true)
+bare | default([1], true)
+numbers | slice(1) | list
+numbers | slice(5) | list
+numbers | slice(9, 'x') | list
+numbers | batch(1) | list
+numbers | batch(9, 0) | list
+numbers == bare
+numbers == [3, 1, 2]
+page == {}
+{'a': 1} == {'a': 1, 'b': 2}
+{'a': 1} == [1]
+bare == {}
+n == true
+1 == true
+nothing == zero
+nothing == missing
+missing == zero
+'a' if zero else 'b'
+'a' if missing else 'b'
+'a' if bare else 'b'
+'a' if nothing else 'b'
+'a' if '0' else 'b'
+not not n
+- - n
+rows | map(attribute='id', default=9) | list
+rows | map(attribute='tags.1', default='none') | list
+rows | sort(reverse=true, attribute='id') | map(attribute='name') | list
+rows | groupby('tags.0', default='') | map(attribute='grouper') | list
+words | sort(true) | list
+words | max
+words | max(true)
+words | join
+rows | sum(attribute='id', start=10)
+word | replace('t', '', 2)
+word | truncate(255)
+word | truncate(18)
+('x' * 300) | truncate
+('x y ' * 100) | truncate
+('a b ' * 100) | wordwrap
+'a' | center
+'a\nb' | indent
+2.5 | round
+3.5 | round
+-2.5 | round
+2.45 | round(1)
+'7' | int
+'7x' | int
+'7x' | float
+'12' | int(0, 8)
+nothing | int
+{'b': 1, 'a': 2} | dictsort(by='value')
+{'b': 1, 'a': 2} | dictsort(false, 'key', true)
+999 | filesizeformat
+1000 | filesizeformat
+1024 | filesizeformat(true)
+0 | filesizeformat
+range(3, 3) | list
+range(0) | list
+numbers[-9]
+numbers[1:2]
+numbers[:-1]
+numbers[:]
+word[99:]
+word[2:]
 """.strip().splitlines()
 
 
@@ -311,6 +388,42 @@ def test_an_expression_means_what_jinja2_says(expression):
 
     assert found_of(expression) == expected
     assert json.dumps(found_of(expression)) == json.dumps(expected)
+
+
+TEXTS = r"""
+{% set ns = namespace(total=1) %}{% for n in numbers %}{% set ns.total = ns.total + n %}{% endfor %}{{ ns.total }}
+{% for n in numbers %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.length }} {% endfor %}
+{% for n in numbers %}{{ 'f' if loop.first }}{{ 'l' if loop.last }}{{ n }}{{ ', ' if not loop.last }}{% endfor %}
+{% for n in numbers %}{{ loop.previtem }}<{{ loop.nextitem }} {% endfor %}
+{% for n in numbers if n > 1 %}{{ loop.index }}/{{ loop.length }}={{ n }} {% else %}none{% endfor %}
+{% for n in bare %}{{ n }}{% else %}none{% endfor %}
+{% for key, value in page.items() %}{{ key }} {% endfor %}
+{% for r in rows %}{% for t in r.tags %}{{ loop.index }}{{ t }}{% else %}none{% endfor %};{% endfor %}
+{% if zero %}a{% elif n == 3 %}b{% else %}c{% endif %}
+{% if missing %}a{% elif nothing %}b{% else %}c{% endif %}
+{% set a = 1 %}{% if true %}{% set a = 2 %}{% endif %}{{ a }}
+{% set a = 1 %}{% for n in numbers %}{% set a = n %}{% endfor %}{{ a }}
+{% set a %}x{{ n }}y{% endset %}{{ a }}{{ a | length }}
+{% set a, b = [1, 2] %}{{ b }}{{ a }}
+{% set a | upper %}x{{ word }}{% endset %}{{ a }}
+{% filter upper %}x{{ word }}{% endfilter %}
+{% with a = n, b = word %}{{ a }}{{ b }}{% endwith %}{{ a }}
+{% macro m(a, b=2) %}[{{ a }}{{ b }}]{% endmacro %}{{ m(1) }}{{ m(1, b=3) }}{{ m(b=1) }}{{ m() }}
+{% macro m(a) %}{{ a }}{{ n }}{% endmacro %}{% set n = 9 %}{{ m(1) }}
+{% raw %}{{ n }}{% endraw %}{{ n }}
+a {#- nothing -#} b
+a {{- n -}} b
+{%- if n %} yes {%- endif %} after
+  {%- for n in numbers -%}  {{ n }}  {%- endfor -%}  .
+{{ missing }}|{{ missing.deep }}|{{ word }}|{{ n / 2 }}|{{ big }}
+""".strip("\n").splitlines()
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_reads_as_jinja2_writes_it(text):
+    expected = oracle.from_string("." + text).render(SCOPE)
+
+    assert compile_text("." + text).render(DictScope(SCOPE)) == expected
 
 
 # -- random ones ----------------------------------------------------------------------

@@ -13,8 +13,10 @@ import pytest
 from arcbook.template.access import MISSING, AnyOf, View, item, plain
 from arcbook.template.code import uses_name
 from arcbook.template.errors import BudgetError, TemplateError
+from arcbook.template.operators import truth
 from arcbook.template.render import compile_text, compile_value
 from arcbook.template.scope import DictScope
+from arcbook.template.text import to_text, to_value
 
 NOON = dt.datetime(2024, 2, 29, 12, 30, tzinfo=dt.UTC)
 
@@ -116,6 +118,8 @@ def render(source: str) -> Any:
         ("{{ 'odd' is test }}", True),
         ("{{ 'oops' is test }}", False),
         ("{{ [1, missing] | select('defined') | list }}", [1]),
+        ("{{ 3 | default(1 // 0) }}", 3),
+        ("{{ 3 | d(1 // 0) + 1 }}", 4),
         ("{{ [1, 2] | reject('undefined') | list }}", [1, 2]),
     ],
 )
@@ -168,6 +172,11 @@ def test_text_is_written_as_jinja2_writes_it(source, expected):
         ("{{ noon - 'x' }}", "-"),
         ("{{ [1] - [1] }}", "-"),
         ("{{ loop.cycle() }}", "loop|cycle"),
+        ("{{ nothing | default('a', *[true]) }}", "written one by one"),
+        ("{{ nothing | default('a', **{'boolean': true}) }}", "written one by one"),
+        ("{% set raw.a = 1 %}", "'raw' is no namespace; make it by namespace"),
+        ("{{ [1] | slice(0) }}", "slice makes 1 list or more"),
+        ("{{ [1][::0] }}", "step must not be zero"),
     ],
 )
 def test_what_has_no_value_says_why(source, said):
@@ -218,6 +227,93 @@ def test_values_of_a_host_become_plain_data(given, expected):
 
     assert found == [expected]
     assert types(found) == types([expected])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (Colour.RED, True), (Word("w"), True), (Word(""), False), (Whole(3), True),
+        (Whole(0), False), (Half(0.0), False), (Table(a=1), True), (Table(), False),
+        (range(2), True), (range(0), False), ({1}, True), (set(), False), (IDENTITY, True),
+        (bytearray(b""), False), (Held([1]), True), (Held([]), False), (Held(None), False),
+    ],
+)  # fmt: skip
+def test_values_of_a_host_count_as_true_as_their_data_does(given, expected):
+    scope = DictScope({"given": given})
+
+    assert compile_value("{{ 'yes' if given else 'no' }}").render(scope) == (
+        "yes" if expected else "no"
+    )
+    assert compile_value("{{ not given }}").render(scope) is not expected
+    assert truth(given) is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "text"),
+    [
+        (None, None, ""),
+        (MISSING, None, ""),
+        (True, True, "true"),
+        (2.5, 2.5, "2.5"),
+        (float("nan"), None, None),
+        (Decimal("2.50"), "2.50", "2.50"),
+        (Decimal("NaN"), None, None),
+        (b"a\xff", "a\ufffd", "a\ufffd"),
+        (NOON, "2024-02-29T12:30:00+00:00", "2024-02-29T12:30:00+00:00"),
+        (dt.timedelta(hours=1), "1:00:00", "1:00:00"),
+        ({"a": [1, None]}, {"a": [1, None]}, '{"a": [1, null]}'),
+        ((1, "x"), [1, "x"], '[1, "x"]'),
+        ({1: True, None: NOON}, {"1": True, "": "2024-02-29T12:30:00+00:00"}, None),
+        (Colour.RED, "red", None),
+        (Table(a=(1,)), {"a": [1]}, None),
+        ({5}, [5], None),
+        (Held({"a": {5}}), {"a": [5]}, None),
+        (IDENTITY, "00000000-0000-0000-0000-000000000005", None),
+    ],
+)
+def test_a_value_has_one_form_as_json_and_one_as_text(given, value, text):
+    found = to_value(given)
+
+    assert found == value
+    assert types(found) == types(value)
+    if text is not None:
+        assert to_text(given) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "noted"),
+    [
+        ("{{ a.b == 3 }}", ["a.b"]), ("{{ 3 == a.b }}", ["a.b"]), ("{{ a.b != 'x' }}", ["a.b"]),
+        ("{{ a.b < 3 }}", ["a.b"]), ("{{ 3 >= a.b }}", ["a.b"]),
+        ("{{ 1 in a.b }}", ["a.b"]), ("{{ a.c == 3 }}", []), ("{{ a.c == a.c }}", []),
+        ("{{ a.b is defined and a.b == 3 }}", []), ("{{ a.b | default(1) == 3 }}", []),
+    ],
+)  # fmt: skip
+def test_a_comparison_notes_what_is_missing_and_not_what_is_null(source, noted):
+    scope = DictScope({"a": {"c": None}})
+    compile_value(source).render(scope)
+
+    assert scope.take_missing() == noted
+    assert scope.budget.missed is False
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [("not ", ""), ("-", ""), ("+", ""), ("(", ")"), ("[", "]")],
+)
+def test_brackets_and_prefixes_nest_fifty_deep_and_no_deeper(opening, closing):
+    render("{{ " + opening * 50 + "1" + closing * 50 + " }}")
+
+    with pytest.raises(BudgetError, match="nests deeper than 50 levels"):
+        render("{{ " + opening * 51 + "1" + closing * 51 + " }}")
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("{% if 1 %}", "{% endif %}")])
+def test_blocks_nest_fifty_deep_and_no_deeper(opening, closing):
+    render(opening * 49 + "{{ 1 }}" + closing * 49)
+
+    with pytest.raises(BudgetError, match="nests deeper than 50 levels"):
+        render(opening * 51 + "{{ 1 }}" + closing * 51)
 
 
 def types(value: Any) -> Any:

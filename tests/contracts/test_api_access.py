@@ -334,7 +334,8 @@ async def test_internal_routes_want_the_internal_token(tmp_path):
         assert (await api.call("GET", "/api/executions", **bearer("inner")))[0] == 403
         body = {"status": "completed"}
         callback = "/api/internal/container-callback/123/step"
-        assert (await api.call("POST", callback, body, **bearer("inner")))[0] == 404
+        assert (await api.call("POST", callback, body))[0] == 403
+        assert (await api.call("POST", callback, body, **bearer("inner")))[0] == 202
 
 
 # -- limits --------------------------------------------------------------------------------

@@ -193,6 +193,7 @@ def _grown(before: Counter[str], after: Counter[str]) -> dict[str, tuple[int, in
 def test_every_function_that_remembers_remembers_so_many():
     for name, module in list(sys.modules.items()):
         if name.startswith("arcbook."):
-            for value in vars(module).values():
+            for function, value in vars(module).items():
                 if hasattr(value, "cache_parameters") and inspect.signature(value).parameters:
-                    assert value.cache_parameters()["maxsize"] is not None, value
+                    limit = value.cache_parameters()["maxsize"]
+                    assert limit is not None, f"{name}.{function}"

@@ -342,7 +342,11 @@ def test_any_other_command_is_run_by_the_plain_shell(script):
 KILLED_WORKER = """
 import asyncio, os, sys
 from arcbook.testing.tools import call_tool
+from arcbook.tools.keeper import Keeper
 from arcbook.tools.shell import Shell
+
+begins = Keeper.begins
+Keeper.begins = lambda keeper, group: (begins(keeper, group), print(group, flush=True))
 
 async def main():
     tool = Shell()
@@ -356,7 +360,11 @@ asyncio.run(main())
 async def test_commands_and_what_they_started_end_with_a_worker_that_is_killed(tmp_path):
     notes = [tmp_path / name for name in ("one", "two")]
     commands = [f"sleep 600 & echo $! > {note}.0; echo $$ > {note}; wait" for note in notes]
-    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED_WORKER, *commands)
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED_WORKER, *commands, stdout=asyncio.subprocess.PIPE
+    )
+    for _ in range(3):  # the keeper knows of all commands
+        assert await asyncio.wait_for(worker.stdout.readline(), 20)
     await until(lambda: all(note.is_file() and note.read_text() for note in notes))
     pids = [int(path.read_text()) for path in tmp_path.iterdir()]
     assert [alive(pid) for pid in pids] == [True] * 4

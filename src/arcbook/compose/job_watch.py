@@ -70,8 +70,10 @@ class JobWatcher:
                 log.warning(logged.JOB_UNREPORTED, {"job": end.name, "reason": error})
             else:
                 self._pause = RETRY_SECONDS
-                facts = {"job": end.name, "state": str(state.status), "answer": taken.status}
-                log.info(logged.JOB_REPORTED, facts)
+                log.info(
+                    logged.JOB_REPORTED,
+                    {"job": end.name, "state": str(state.status), "answer": taken.status},
+                )
                 return
             await self._rest()
 

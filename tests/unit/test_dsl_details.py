@@ -211,6 +211,31 @@ def test_an_older_key_of_inputs_is_kept_where_the_kind_has_a_parameter_of_the_na
     }
 
 
+def test_a_parameter_in_base64_is_decoded_by_its_name_and_by_its_alias():
+    kinds = KindTable({"k": Kind(name="k", params=(Param(name="code", aliases=("script",)),))})
+    for key in ("code_b64", "script_base64"):
+        text = playbook(f"- step: start\n  tool: {{kind: k, {key}: YSA9IDE=}}\n")
+        found = load_playbook(text, kinds).playbook
+        assert found is not None
+        assert found.steps[0].tasks[0].config == {"code": "a = 1"}
+
+
+def test_a_set_that_is_text_is_an_error_at_its_place():
+    text = playbook("- step: start\n  set: ctx.a\n  tool: {kind: noop}")
+
+    assert [(e.code, e.message, e.line, e.column) for e in load_playbook(text, KINDS).errors] == [
+        ("ARC103", "'set' must be a mapping, not text", 6, 10)
+    ]
+
+
+def test_a_playbook_finds_its_steps_by_name():
+    found = loaded(playbook("- step: a\n  tool: {kind: noop}\n- step: b\n  tool: {kind: noop}"))
+
+    assert [found.step(name).name for name in ("a", "b")] == ["a", "b"]
+    with pytest.raises(KeyError):
+        found.step("c")
+
+
 # -- subscriptions --------------------------------------------------------------------
 
 PUSH = "source: webhook, mode: push, dispatch: {playbook: p, batch_dispatch: true, batch_max: 1000}"

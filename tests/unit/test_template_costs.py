@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from arcbook.template.budget import Budget
-from arcbook.template.errors import BudgetError
+from arcbook.template.errors import BudgetError, shorten
 from arcbook.template.operators import equal
 from arcbook.template.render import compile_text
 from arcbook.template.scope import DictScope
@@ -89,3 +89,19 @@ def test_what_is_made_may_reach_the_limit_but_not_pass_it(make, per_unit):
 
     with pytest.raises(BudgetError, match="more than 10 units"):
         make(Budget(10), 10 * per_unit)
+
+
+def test_a_replacement_by_text_as_long_costs_no_more_than_the_text():
+    text = "ab" * (SIZE // 2)
+    longer = spent("{{ text | replace('a', 'cdef') }}", SIZE)
+    as_long = spent("{{ text | replace('a', 'c') }}", SIZE)
+
+    assert longer - as_long == len(text.replace("a", "cdef")) // 16 - len(text) // 16
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [("abcde", 5, "abcde"), ("abcdef", 5, "abcd…"), (" a \n b ", 5, "a b"), ("", 5, "")],
+)
+def test_a_shortened_text_has_at_most_as_many_characters(text, limit, shown):
+    assert shorten(text, limit) == shown

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from machines import CHAIN, FORK, ONE, SECOND, begun, entered, name, succeed, types, wait
 
+from arcbook.engine import waits
 from arcbook.engine.inputs import (
     Abort,
     Cancel,
     ChildEnded,
     Decision,
     Lost,
+    Report,
     Stopped,
+    Suspension,
     TimerFired,
 )
 from arcbook.engine.waits import DEPTH_MAX
@@ -186,3 +189,18 @@ def test_an_abort_fails_the_execution_and_stops_its_commands():
     assert machine.state.error == error
     assert sorted(decision.stop) == [name("left"), name("right")]
     assert not machine.give(Abort(error=error)).accepted
+
+
+def test_an_execution_may_start_as_many_children_as_the_limit_and_no_more(monkeypatch):
+    monkeypatch.setattr(waits, "CHILDREN_MAX", 2)
+    machine = begun(ONE)
+    started = []
+    for generation in (0, 2, 4):
+        child = Suspension(kind=WaitKind.CHILD, state={}, path="other", detached=True)
+        decision = machine.give(
+            Report(command_id=name("start"), generation=generation, suspended=child)
+        )
+        started.append(len(decision.children))
+
+    assert started == [1, 1, 0]
+    assert machine.state.command(name("start")).resumed_with.error.code == "CHILD_COUNT"

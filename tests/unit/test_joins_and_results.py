@@ -221,3 +221,18 @@ def test_defaults_of_a_workload_that_need_each_other_are_null():
     )
 
     assert machine.state.workload == {"a": None, "b": None}
+
+
+def test_a_final_step_needs_no_next_where_every_step_must_have_one():
+    machine = begun(
+        """
+        - {step: start, tool: {kind: work}, next: {arcs: [{step: last}]}}
+        - {step: last, tool: {kind: work}}
+        """,
+        "executor: {spec: {final_step: last, no_next_is_error: true}}\n",
+    )
+    succeed(machine, "start")
+    succeed(machine, "last", 1)
+
+    assert machine.state.status == "COMPLETED"
+    assert machine.state.result == 1

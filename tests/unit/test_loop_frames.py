@@ -251,3 +251,34 @@ def test_of_much_printed_output_the_last_is_kept():
     event = completed(report(machine, 1, *done))
 
     assert event.printed == [(2, "a" * 6 + "b" * 65_000), (3, "c" * 530)]
+
+
+# -- what is too large for an event ---------------------------------------------------------
+
+
+def test_results_of_more_than_a_hundred_kilobytes_are_kept_by_reference():
+    machine = begun(loop(2))
+    report(machine, 0, good(0), bytes=60 * 1024)
+    report(machine, 1, good(1), bytes=60 * 1024)
+
+    result = result_of(machine)
+    assert result.items is None
+    assert result.ref.bytes == 120 * 1024
+    assert result.ref.summary == {"count": 2}
+
+
+def test_large_lists_of_items_are_stored_for_each_visit_apart():
+    machine = begun(
+        """
+        - step: start
+          loop: {in: "{{ workload.items }}", iterator: n, spec: {on_error: continue}}
+          tool: {kind: work}
+          next: {arcs: [{step: start, when: "{{ start.failed == 1 }}"}]}
+        """,
+        payload={"items": ["x" * 70_000, "y" * 70_000]},
+    )
+    report(machine, 0, bad("no"))
+    report(machine, 1, good(1))
+
+    assert machine.state.visits == {"start": 2}
+    assert [*machine.kept.values()] == [["x" * 70_000, "y" * 70_000]] * 2

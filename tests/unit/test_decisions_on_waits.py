@@ -6,6 +6,7 @@ from typing import Any
 
 from machines import ONE, SECOND, begun, entered, name, succeed, wait
 
+from arcbook.engine.decide import give_up
 from arcbook.engine.inputs import (
     CalledBack,
     Cancel,
@@ -18,8 +19,9 @@ from arcbook.engine.inputs import (
     TimerFired,
 )
 from arcbook.engine.pipeline import IterationResult
-from arcbook.events.types import StepExit, StepResult, WaitKind
-from arcbook.outcome import ok
+from arcbook.events.codec import decode, encode
+from arcbook.events.types import LoopResult, StepExit, StepResult, WaitKind
+from arcbook.outcome import ErrorInfo, ErrorKind, ok
 from arcbook.testing.machine import Machine
 
 
@@ -180,3 +182,33 @@ def test_a_strict_execution_takes_no_arc_if_a_name_has_no_value():
     assert machine.state.status == "FAILED"
     assert left.took == []
     assert entered(machine) == ["start"]
+
+
+# -- the end --------------------------------------------------------------------------------
+
+
+def test_an_execution_that_has_ended_or_not_begun_has_nothing_to_settle():
+    ended = begun(ONE)
+    succeed(ended, "start")
+
+    assert not ended.give(Settle()).accepted
+    assert not Machine(ended.plan).give(Settle()).accepted
+
+
+def test_an_execution_that_is_given_up_fails_and_its_commands_are_stopped():
+    machine = begun(ONE)
+    error = ErrorInfo(kind=ErrorKind.LIMIT, message="too much")
+    decision = give_up(machine.state, machine.plan, error, at=machine.at)
+
+    assert decision.accepted
+    assert decision.stop == [name("start")]
+    assert (machine.state.status, machine.state.error) == ("FAILED", error)
+    assert not give_up(machine.state, machine.plan, error, at=machine.at).accepted
+
+
+def test_a_loop_recorded_by_an_earlier_release_has_the_status_of_its_step():
+    loop = LoopResult(total=1, success=0, failed=1)
+    found = decode(encode(StepExit(step="a", visit=1, status="error", loop=loop)))
+
+    assert found.loop.status == "error"
+    assert found.loop.failed == 1

@@ -35,7 +35,7 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _library(corpus: Path | None) -> Library | None:
     """Return the documents of a folder, read once by each process."""
     return None if corpus is None else Library(corpus)

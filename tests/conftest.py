@@ -9,8 +9,10 @@ import pytest
 
 pytest_plugins = ["blocking", "services_fixtures", "api_stores"]
 
-# A shell's background job ignores Ctrl-C, and so would the processes that tests start.
+# A shell's background job ignores Ctrl-C, one below nohup its terminal's end, and so would
+# the processes that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SKIPS = {
     "the corpus is not beside the project": 6,

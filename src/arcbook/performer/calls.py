@@ -70,7 +70,7 @@ def call_tool(  # everything a call depends on
         step=work.step,
         label=task.label,
         is_dry=services.is_dry,
-        job=job_of(request.job)[1],
+        job=job_of(request.job)[1] if request.job else "",
         reported=request.reported,
     )
     context = CallContext(services, call, request.scope, folder, loaded, keychain)

@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arcbook.egress import Egress
 from arcbook.outcome import ErrorKind
 from arcbook.testing.services import NatsServer, free_port
 from arcbook.testing.tools import call_tool
+from arcbook.tools import nats_pool
 from arcbook.tools.api import Credential
 from arcbook.tools.nats import KIND, Nats
 from arcbook.tools.nats_keys import PAGE_KEYS, decode_key, encode_key
+from arcbook.tools.nats_pool import Identity, NatsPool
 
 pytestmark = pytest.mark.services
 
@@ -465,3 +468,30 @@ async def test_a_stream_is_made_once_gets_the_subjects_it_lacks_and_is_purged(ru
         "messages": 0,
     }
     assert (await run("js_purge", stream="absent")).error.kind is ErrorKind.NOT_FOUND
+
+
+async def test_only_so_many_connections_are_kept_and_none_that_is_in_use(monkeypatch, nats_server):
+    monkeypatch.setattr(nats_pool, "CONNECTIONS_MAX", 2)
+    pool, clients, go_on = NatsPool(), {}, asyncio.Event()
+
+    async def call(user: str, *, waits: bool = False) -> None:
+        async def work(client):
+            clients[user] = client
+            if waits:
+                await go_on.wait()
+            await client.flush()
+
+        await pool.use(Identity(url=nats_server.url, user=user), work, Egress())
+
+    busy = asyncio.create_task(call("busy", waits=True))
+    while "busy" not in clients:
+        await asyncio.sleep(0.005)
+    for user in ("a", "b", "a", "c"):
+        await call(user)
+
+    open_ones = {user for user, client in clients.items() if client.is_connected}
+    assert open_ones == {"busy", "c"}
+    go_on.set()
+    await busy
+    await pool.close()
+    assert not any(client.is_connected for client in clients.values())

@@ -60,3 +60,15 @@ async def test_an_idle_process_ends_after_a_while(zygote, monkeypatch):
     monkeypatch.setattr(python_pool, "HELD_SECONDS", 0.05)
 
     await until_gone((await served(zygote, 1)).pid)
+
+
+async def test_only_so_many_sets_of_modules_are_remembered_as_asked_for_once(monkeypatch):
+    monkeypatch.setattr(python_pool, "ASKED_MAX", 2)
+    pool = PythonPool(Confinement())
+    plain = pool.zygote(frozenset())
+    for name in ("json", "csv", "zlib"):
+        assert pool.zygote(frozenset({name})) is plain
+
+    assert pool.zygote(frozenset({"zlib"})) is not plain  # asked for a second time
+    assert pool.zygote(frozenset({"json"})) is plain  # long forgotten
+    pool.close()

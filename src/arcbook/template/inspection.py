@@ -49,9 +49,9 @@ def inspect(tree: nodes.Node, source: str, emit: Callable[[], tuple[Any, str]]) 
     found: set[tuple[str, ...]] = set()
     has_statements = False
     is_plain = True
-    todo: list[tuple[nodes.Node, int]] = [(tree, 1)]
-    while todo:
-        node, depth = todo.pop()
+    remaining: list[tuple[nodes.Node, int]] = [(tree, 1)]
+    while remaining:
+        node, depth = remaining.pop()
         if depth > limits.TREE_DEPTH_MAX:
             raise BudgetError("template syntax: the expression nests too deep", source)
         if isinstance(node, _OTHERS):
@@ -65,7 +65,7 @@ def inspect(tree: nodes.Node, source: str, emit: Callable[[], tuple[Any, str]]) 
             _checked(partial(check_word, node), source)
         is_plain = is_plain and (type(node) in _PLAIN or _is_short_constant(node))
         has_statements |= not isinstance(node, _EXPRESSIONS)
-        todo += [(child, depth + 1) for child in _children(node)]
+        remaining += [(child, depth + 1) for child in _children(node)]
     if is_plain:
         return frozenset(found)
     emitter = _checked(emit, source)[0]

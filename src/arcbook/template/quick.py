@@ -46,9 +46,9 @@ def quick_names(code: str) -> Names | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     found: set[tuple[str, ...]] = set()
-    todo: list[tuple[ast.AST, int]] = [(tree.body, 1)]
-    while todo:
-        node, depth = todo.pop()
+    remaining: list[tuple[ast.AST, int]] = [(tree.body, 1)]
+    while remaining:
+        node, depth = remaining.pop()
         path = _path(node)
         if path is not None:
             found.add(path)
@@ -57,7 +57,7 @@ def quick_names(code: str) -> Names | None:
         elif depth > DEPTH_MAX or not _is_same(node):
             return None
         if not isinstance(node, ast.Constant):
-            todo += [(child, depth + 1) for child in ast.iter_child_nodes(node)]
+            remaining += [(child, depth + 1) for child in ast.iter_child_nodes(node)]
     return frozenset(found)
 
 

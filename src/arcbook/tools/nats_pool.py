@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -24,6 +25,9 @@ PORT: Final = 4222
 
 RECONNECT_SECONDS: Final = 0.1
 """Pause before the second try of a server."""
+
+CONNECTIONS_MAX: Final = 64
+"""Connections that are kept; beyond that, idle ones are closed, least recently used first."""
 
 PING_SECONDS: Final = 30
 """Time between two looks at whether a server is still there."""
@@ -83,6 +87,8 @@ class _Connection:
         self.client = client
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.complaint = ""
+        #: Calls in progress.
+        self.calls = 0
 
     async def complain(self, error: Exception) -> None:
         """Remember what the library says went wrong."""
@@ -99,7 +105,8 @@ class NatsPool:
 
     def __init__(self) -> None:
         self._connections: dict[str, _Connection] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        #: Held while a connection is opened; each goes with the last call that waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def use(
         self, identity: Identity, work: Callable[[Any], Awaitable[T]], egress: Egress
@@ -111,6 +118,7 @@ class NatsPool:
                 let the work wait for an answer until its time is over.
         """
         connection = await self._connection(identity, egress)
+        connection.calls += 1
         task = asyncio.ensure_future(work(connection.client))
         awaited: set[asyncio.Future[Any]] = {task, connection.lost}
         try:
@@ -119,16 +127,29 @@ class NatsPool:
                 raise ConnectionResetError("the connection was lost")
             return task.result()
         finally:
+            connection.calls -= 1
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     async def _connection(self, identity: Identity, egress: Egress) -> _Connection:
         key = identity.key()
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            connection = self._connections.get(key)
+        lock = self._locks.get(key) or asyncio.Lock()
+        self._locks[key] = lock
+        async with lock:
+            connection = self._connections.pop(key, None)
             if connection is None or not connection.client.is_connected:
-                connection = await self._open(identity, key, egress)
+                await self._make_room()
+                return await self._open(identity, key, egress)
+            self._connections[key] = connection  # the most recently used is the last
             return connection
+
+    async def _make_room(self) -> None:
+        """Close idle connections, least recently used first, until another one may be opened."""
+        while len(self._connections) >= CONNECTIONS_MAX:
+            idle = next((k for k, c in self._connections.items() if not c.calls), None)
+            if idle is None:
+                return  # calls in progress are limited elsewhere
+            await self._connections.pop(idle).client.close()
 
     async def _open(self, identity: Identity, key: str, egress: Egress) -> _Connection:
         from nats.aio.client import Client
@@ -143,6 +164,7 @@ class NatsPool:
             options.setdefault("tls_hostname", hostname)
         client = Client()
         connection = self._connections[key] = _Connection(client)
+        connection.calls += 1
         # A connection that is lost is not mended behind a call's back: the call fails as
         # retryable, and the next one opens another.
         try:
@@ -166,6 +188,8 @@ class NatsPool:
         except BaseException:
             await client.close()
             raise
+        finally:
+            connection.calls -= 1
         return connection
 
     def complaint(self, identity: Identity) -> str:

@@ -38,6 +38,9 @@ HELD_SECONDS: Final = 5.0
 END_SECONDS: Final = 2.0
 """How long a zygote may take to end its children and itself."""
 
+ASKED_MAX: Final = 1000
+"""Sets of modules that are remembered as asked for once."""
+
 ZYGOTES_MAX: Final = 4
 """Zygotes with modules of their own imported."""
 
@@ -377,7 +380,8 @@ class PythonPool:
         self._imports = environment is None or has_packages(confinement)
         self._plain = Zygote((), confinement, spawned, environment)
         self._special: OrderedDict[frozenset[str], Zygote] = OrderedDict()
-        self._wanted: dict[frozenset[str], int] = {}
+        #: Modules that code has asked for once, without a zygote that has them.
+        self._asked: OrderedDict[frozenset[str], None] = OrderedDict()
         self._prepared: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
 
     def prepared(self, digest: bytes) -> dict[str, Any] | None:
@@ -401,8 +405,10 @@ class PythonPool:
             if modules <= held:
                 self._special.move_to_end(held)
                 return zygote
-        self._wanted[modules] = self._wanted.get(modules, 0) + 1
-        if self._wanted[modules] < 2:
+        if modules not in self._asked:
+            self._asked[modules] = None
+            while len(self._asked) > ASKED_MAX:
+                self._asked.popitem(last=False)
             return self._plain
         found = self._special[modules] = Zygote(
             modules, self._confinement, environment=self._environment
